@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-long check lock clean
+
+WORKERS ?= 2
+PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv with everything that runs: locked packages, system packages, the agent runtime
+	@bash scripts/setup.sh
+
+setup-dev:
+	@bash scripts/setup.sh dev
+
+demo: setup ## run one task from upload to download; PROVIDER=anthropic|openai|openrouter for a real model
+	@.venv/bin/agentcontainer demo $(if $(PROVIDER),--provider $(PROVIDER))
+
+test: setup-dev ## run the whole test suite, without the long versions
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: setup-dev ## run the long versions of the tests
+	$(PYTEST) -m long --timeout 3600 $(ARGS)
+
+check: setup-dev ## lint, format, types, import rules and unit tests, in under a minute
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest -q tests/unit
+
+lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer versions
+	bash scripts/lock.sh $(ARGS)
+
+clean: ## remove .venv and everything else that was generated here
+	rm -rf .venv build dist demo-output .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Regenerates requirements.lock (what runs) and requirements-dev.lock (that, and the tools) from pyproject.toml.
+# Arguments go to uv, such as --upgrade or --upgrade-package NAME; without them versions stay as they are.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=$(command -v uv || true)
+if [ -z "$uv" ]; then
+    tools=$(mktemp -d)
+    trap 'rm -rf "$tools"' EXIT
+    python3 -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet uv
+    uv=$tools/bin/uv
+fi
+
+# hatchling and editables build the project itself, in .venv and from the lock like everything else.
+compile() {
+    printf 'hatchling\neditables\n' | "$uv" pip compile pyproject.toml - --quiet --universal --generate-hashes \
+        --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
+}
+compile --output-file requirements.lock "$@"
+compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock "$@"

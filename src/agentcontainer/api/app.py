@@ -1,0 +1,66 @@
+"""The HTTP API as one ASGI application."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from agentcontainer.api import accounts, agents, dispatch, events, health, openapi, outputs, tasks, uploads
+from agentcontainer.api.errors import response_to
+from agentcontainer.api.middleware import Envelope
+from agentcontainer.api.services import Services
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.settings import Settings
+
+ROUTERS: Sequence[APIRouter] = (
+    health.router,
+    openapi.router,
+    accounts.router,
+    agents.router,
+    uploads.router,
+    uploads.signed_router,
+    dispatch.router,
+    tasks.router,
+    events.router,
+    outputs.router,
+)
+ROUTES = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
+# The framework's own tracing would write whole URLs, and with them the signatures of upload URLs.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
+def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs) -> FastAPI:
+    """The application; it owns nothing of what it is given, and starts nothing."""
+    app = FastAPI(
+        openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
+    )
+    app.state.services = Services(settings, pool, vault, blobs)
+    app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _respond)
+    app.add_exception_handler(RequestValidationError, _respond)
+    app.add_middleware(Envelope)
+    return app
+
+
+async def _respond(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # The framework names the methods of the first route on this path only.
+        here = [route for route in ROUTES if route.path_regex.match(request.scope["path"])]
+        methods = {method for route in here for method in route.methods or ()}
+        error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
+    return response_to(error, request.state.request_id)

@@ -1,0 +1,112 @@
+"""The API process: the application on a socket, and the reconciler beside it."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import uvicorn
+
+from agentcontainer import db
+from agentcontainer.api.app import create_app
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.agents import standard
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.reconcile import INTERVAL_SECONDS, reconcile_forever
+from agentcontainer.errors import SettingsError
+from agentcontainer.migrations.migrate import is_current
+from agentcontainer.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10
+BACKLOG = 2048
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way may end within `DRAIN_SECONDS`.
+
+    `database_url`, `storage_url`, `secret_key` and `public_url` must be filled.
+
+    Raises:
+        SettingsError: the address cannot be listened on, or the database has another schema.
+    """
+    assert settings.database_url is not None
+    assert settings.storage_url is not None
+    assert settings.secret_key is not None
+    if not await is_current(settings.database_url):
+        raise SettingsError("The database has not this version's schema: run `agentcontainer migrate`.")
+    vault = Vault(settings.secret_key.get_secret_value())
+    with _listening(settings.host, settings.port) as listener:
+        async with db.pool(settings.database_url) as pool:
+            await standard.install(pool)
+            app = create_app(settings, pool, vault, Blobs(settings.storage_url))
+            # h11: the parser that bounds the size of headers.
+            config = uvicorn.Config(
+                app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+                server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
+            )  # fmt: skip
+            server = _Server(config)
+            async with _reconciling(pool, settings), _stopped_by_signals(server):
+                await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: uvicorn would raise them anew after a clean stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Generator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on {host}:{port}: {error.strerror}."
+        ) from None
+    with listener:
+        yield listener
+
+
+@asynccontextmanager
+async def _stopped_by_signals(server: uvicorn.Server) -> AsyncGenerator[None]:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.force_exit = server.should_exit  # the second signal does not wait
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _reconciling(pool: Pool, settings: Settings) -> AsyncGenerator[None]:
+    loop = asyncio.create_task(_reconcile_forever(pool, settings))
+    try:
+        yield
+    finally:
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
+
+
+async def _reconcile_forever(pool: Pool, settings: Settings) -> None:
+    while True:
+        try:
+            await reconcile_forever(pool, settings)
+        except Exception:  # one task that cannot be reconciled must not take the API down
+            logger.exception("reconciling failed")
+        await asyncio.sleep(INTERVAL_SECONDS)

@@ -1,0 +1,64 @@
+"""What all wire models share: camelCase names, strict input, and how times and money look (CONTRACT §1)."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+Provider = Literal["anthropic", "openrouter", "openai"]
+
+_NAME = r"[A-Za-z0-9!#$&^_.+-]+"
+_QUOTED = r'"[ !#-\[\]-~]*"'
+MEDIA_TYPE_PATTERN = rf"^{_NAME}/{_NAME}( ?; ?{_NAME}=({_NAME}|{_QUOTED}))*$"
+
+
+class Incoming(BaseModel):
+    """What a client sends: exact types, no unknown field. `null` in an optional field is as if not given."""
+
+    model_config = ConfigDict(alias_generator=to_camel, strict=True, extra="forbid", frozen=True)
+
+
+class Outgoing(BaseModel):
+    """What a client receives: every key is always there."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=False,
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+        frozen=True,
+    )
+
+
+def iso_time(moment: datetime) -> str:
+    """`2026-03-26T14:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def usd(micro_usd: int) -> float:
+    """Dollars as they stand on the wire."""
+    return micro_usd / 1_000_000
+
+
+def without_nulls(model: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
+    """The fields that were given, under their wire names."""
+    return model.model_dump(by_alias=True, exclude_none=True, exclude=exclude)
+
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(iso_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-26T14:00:00.000Z"]}),
+]
+Usd = Annotated[float, Field(description="US dollars.")]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+MediaType = Annotated[str, Field(max_length=255, pattern=MEDIA_TYPE_PATTERN)]
+ProviderApiKey = Annotated[
+    str,
+    Field(
+        min_length=8, max_length=512, pattern=r"^[!-~]*$", description="Never returned.",
+        json_schema_extra={"writeOnly": True, "format": "password"},
+    ),
+]  # fmt: skip

@@ -1,0 +1,128 @@
+"""`agentcontainer admin`: accounts, credit and keys, by whoever operates the installation."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from agentcontainer import settings
+from agentcontainer.cli.money import micro_usd, usd
+from agentcontainer.cli.sentences import Sentences
+from agentcontainer.errors import ValidationError
+
+if TYPE_CHECKING:
+    from agentcontainer.db import Pool
+
+MAX_NAME = 200
+ACCOUNTS = """
+SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts ORDER BY created_at, id
+"""
+Answer = TypeVar("Answer")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+app = typer.Typer(cls=Sentences, no_args_is_help=True, help="Accounts, credit and API keys.")
+
+
+@app.command("create-account")
+def create_account(
+    name: Annotated[str, typer.Option(help="Whose account it is.")],
+    email: Annotated[str | None, typer.Option(help="How to reach them.")] = None,
+    credit: Annotated[str, typer.Option(metavar="USD", help="Prepaid credit to start with.")] = "0",
+    is_unlimited: Annotated[bool, typer.Option("--unlimited", help="Never blocked, never charged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create an account and print its first API key, this once."""
+    _check("--name", name)
+    if email is not None:
+        _check("--email", email)
+    amount = micro_usd(credit)
+    from agentcontainer.domain.accounts import service
+
+    account_id, key = _run(
+        lambda pool: service.create_account(
+            pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount
+        )
+    )
+    answer = {"accountId": account_id, "apiKey": key}
+    _print(answer, f"Account {account_id}\nAPI key {key} (shown this once)", as_json)
+
+
+@app.command("credit", context_settings={"ignore_unknown_options": True})
+def credit(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
+    amount_usd: Annotated[str, typer.Argument(metavar="USD")],
+    as_json: Json = False,
+) -> None:
+    """Add prepaid credit to an account."""
+    amount = micro_usd(amount_usd)
+    if amount == 0:
+        raise ValidationError("The credit must be above 0 USD.")
+
+    from agentcontainer import db
+    from agentcontainer.domain.billing import ledger
+
+    async def add(pool: "Pool") -> int:
+        async with db.transaction(pool) as connection:
+            return await ledger.credit(connection, account_id, amount)
+
+    balance = _run(add)
+    answer = {"accountId": account_id, "creditBalance": usd(balance)}
+    _print(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
+
+
+@app.command("create-key")
+def create_key(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    as_json: Json = False,
+) -> None:
+    """Create a further API key for an account and print it, this once."""
+    _check("--name", name)
+    from agentcontainer.domain.accounts import service
+
+    key_id, key = _run(lambda pool: service.create_key(pool, account_id, name))
+    answer = {"keyId": key_id, "apiKey": key}
+    _print(answer, f"Key {key_id}\nAPI key {key} (shown this once)", as_json)
+
+
+@app.command("list-accounts")
+def list_accounts(as_json: Json = False) -> None:
+    """List every account with its balance."""
+    rows = _run(lambda pool: pool.fetch(ACCOUNTS))
+    answer = [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "email": row["email"],
+            "billingMode": row["billing_mode"],
+            "creditBalance": usd(row["balance_micro_usd"]),
+        }
+        for row in rows
+    ]
+    lines = [
+        f"{row['id']}  {row['billing_mode']}  ${row['balance_micro_usd'] / 1e6:.2f}  {row['name']}"
+        for row in rows
+    ]
+    _print(answer, "\n".join(lines) or "There is no account.", as_json)
+
+
+def _run(work: "Callable[[Pool], Awaitable[Answer]]") -> Answer:
+    from agentcontainer import db
+    from agentcontainer.cli.database import database
+
+    async def main() -> Answer:
+        async with database(settings.load()) as url, db.pool(url, max_size=2) as pool:
+            return await work(pool)
+
+    return asyncio.run(main())
+
+
+def _check(option: str, value: str) -> None:
+    if not value.strip() or len(value) > MAX_NAME or not value.isprintable():
+        raise ValidationError(f"{option} must be 1 to {MAX_NAME} printable characters.")
+
+
+def _print(answer: object, text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else text)

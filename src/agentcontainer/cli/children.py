@@ -1,0 +1,83 @@
+"""A child process that is kept running, and never outlives us."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from agentcontainer.embedded.launch import dying_with_us
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+STEADY_SECONDS = 10.0  # who lived this long is started again without a growing pause
+POLL_SECONDS = 0.05
+
+
+class Child:
+    """`agentcontainer <arguments>` as a process of its own. `say` gets a line about each of its deaths."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        self.name = arguments[0]
+        self.early_deaths = 0  # in a row, each before it was steady
+        self._argv = dying_with_us([sys.executable, "-m", "agentcontainer.cli.main", *arguments], "SIGKILL")
+        self._environment = environment
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, and again whenever it ends, until stopped."""
+        self._process = self._spawn()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL if it has not ended in time. Stopping twice is fine."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(_ended(self._process), seconds)
+        except TimeoutError:
+            self._say(f"{self.name} did not end within {seconds:.0f} s; it is killed")
+            self._process.kill()
+            await _ended(self._process)
+
+    def kill(self) -> None:
+        """End it at once; a `stop` that waits for it then returns."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while self._process is not None:
+            started_at = time.monotonic()
+            code = await _ended(self._process)
+            if time.monotonic() - started_at >= STEADY_SECONDS:
+                pause, self.early_deaths = FIRST_PAUSE_SECONDS, 0
+            self.early_deaths += 1
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            self._say(f"{self.name} ended with {how}; starting it again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C must reach us alone, who then stop it in order.
+        return subprocess.Popen(
+            self._argv, stdin=subprocess.DEVNULL, stdout=2, env=self._environment, start_new_session=True
+        )
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    while (code := process.poll()) is None:  # noqa: ASYNC110
+        await asyncio.sleep(POLL_SECONDS)
+    return code

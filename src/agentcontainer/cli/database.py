@@ -1,0 +1,86 @@
+"""A database for a command that runs beside, or without, `agentcontainer up`."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from agentcontainer.cli import data_dir
+from agentcontainer.embedded.location import service_uid, url_of
+from agentcontainer.embedded.postgres import running
+from agentcontainer.errors import AgentContainerError, SettingsError, Unavailable
+from agentcontainer.migrations.migrate import is_current, is_empty, migrate
+from agentcontainer.settings import Settings
+
+WAIT_SECONDS = 30  # an `up` that has just been started needs a moment
+POLL_SECONDS = 0.1
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncGenerator[str]:
+    """The URL of a database with the current schema: the configured one, that of the `up` which runs on the
+    data folder, or an embedded server started for this block alone.
+
+    Raises:
+        Unavailable: it cannot be reached.
+        SettingsError: its schema is of another version.
+    """
+    if settings.database_url is not None:
+        await _see_that_it_is_current(settings.database_url)
+        yield settings.database_url
+    elif data_dir.is_up(settings.data_dir):
+        yield await _url_of_running_up(settings)
+    else:
+        data_dir.prepare(settings.data_dir)
+        async with running(settings.data_dir, service_uid=service_uid(settings)) as url:
+            await migrate(url)
+            yield url
+
+
+async def migrated(settings: Settings) -> None:
+    """Bring the database to the current schema, whatever it has now.
+
+    Raises:
+        Unavailable: it cannot be reached.
+    """
+    if settings.database_url is None:
+        async with database(settings):  # which promises it
+            return
+    async with _reaching():
+        await migrate(settings.database_url)
+
+
+async def _see_that_it_is_current(url: str) -> None:
+    async with _reaching():
+        if await is_empty(url):
+            await migrate(url)
+        elif not await is_current(url):
+            raise SettingsError("The database has another version's schema; run `agentcontainer migrate`.")
+
+
+async def _url_of_running_up(settings: Settings) -> str:
+    url = url_of(settings.data_dir)
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            if await is_current(url):
+                return url
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            pass  # still starting
+        await asyncio.sleep(POLL_SECONDS)
+    raise AgentContainerError(
+        f"`agentcontainer up` runs on {settings.data_dir}, but its PostgreSQL does not answer. "
+        "If it uses another database, set AGENTCONTAINER_DATABASE_URL here too."
+    )
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncGenerator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # Never the URL: it holds a password.
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"The database of AGENTCONTAINER_DATABASE_URL cannot be used: {reason}.") from None

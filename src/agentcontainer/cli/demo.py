@@ -1,0 +1,173 @@
+"""`agentcontainer demo`: the main job from upload to download, in a data folder of its own that goes afterwards."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agentcontainer import settings
+from agentcontainer.errors import AgentContainerError, SettingsError
+
+if TYPE_CHECKING:
+    from agentcontainer.cli.demo_client import DemoClient
+
+AGENT = "agt_standard_data"
+INSTRUCTIONS = """\
+Analyse task_files/sales.csv, the orders of a small shop in the first quarter of 2026.
+
+Write report.md, one page for the owner of the shop: what the file holds, the main numbers (revenue for each
+region and month, best products), and what is wrong with the data.
+
+Then finish with report.md, and give the main result in the finish message.
+"""
+TASK_SECONDS = 900
+KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
+MODELS = {"anthropic": "claude-sonnet-4-6", "openai": "gpt-5.2", "openrouter": "anthropic/claude-sonnet-4.6"}
+OUTPUT = Path("demo-output")
+# What makes an installation: the demo's is its own, whatever is configured here.
+NOT_INHERITED = ("DATABASE_URL", "STORAGE_URL", "PUBLIC_URL", "SECRET_KEY", "REGION", "CAPACITY")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Who answers the agent: a real provider, or (`base_url`) the scripted model on this machine."""
+
+    provider: str
+    key: str
+    base_url: str | None = None
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        return {"provider": self.provider, "model": MODELS[self.provider], "providerApiKey": self.key}
+
+
+def demo(
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="anthropic|openai|openrouter", help="Use this provider's real model."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
+) -> None:
+    """Run one task from upload to download, in a fresh installation that is removed afterwards."""
+    console = Console(highlight=False, soft_wrap=True)
+    key = None if provider is None else _key_of(provider)
+    folder = Path(tempfile.mkdtemp(prefix="ac-demo-", dir="/tmp"))
+    try:
+        asyncio.run(_cancelled_by_signals(_demo(console, folder, provider, key)))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    finally:
+        if keep:
+            console.print(f"The data folder is kept: {folder}")
+        else:
+            shutil.rmtree(folder)
+
+
+def _key_of(provider: str) -> str:
+    if provider not in KEYS:
+        raise SettingsError(f"--provider must be one of {', '.join(KEYS)}, not {provider}.")
+    key = os.environ.get(KEYS[provider], "").strip()
+    if not key:
+        raise SettingsError(
+            f"{KEYS[provider]} is not set; without --provider the offline scripted model is used."
+        )
+    return key
+
+
+async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> None:
+    running = asyncio.create_task(work)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    await running
+
+
+async def _demo(console: Console, folder: Path, provider: str | None, key: str | None) -> None:
+    import httpx
+
+    from agentcontainer.cli.data_dir import up_lock
+    from agentcontainer.cli.demo_client import DemoClient
+    from agentcontainer.cli.installation import running
+    from agentcontainer.cli.up import say
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(up_lock(folder))
+        with console.status("Starting PostgreSQL, the API and a runner …"):
+            model = await stack.enter_async_context(_model(console, provider, key))
+            chosen = _settings(folder, model)
+            # The key goes by the API, as any client's does: no process of the installation inherits one.
+            environment = {name: value for name, value in os.environ.items() if name not in KEYS.values()}
+            started = await stack.enter_async_context(running(chosen, environment, say))
+        console.print(f"AgentContainer is up at {started.base_url}, in a data folder of its own.")
+        headers = {"Authorization": f"Bearer {started.api_key}"}
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=started.base_url, headers=headers, trust_env=False, timeout=30)
+        )
+        await _run_task(console, DemoClient(http), model)
+        console.print("[dim]Stopping everything …[/]")
+
+
+@contextlib.asynccontextmanager
+async def _model(console: Console, provider: str | None, key: str | None) -> AsyncGenerator[Model]:
+    if provider is not None and key is not None:
+        console.print(f"Model: {MODELS[provider]} of {provider}, with your key.")
+        yield Model(provider, key)
+        return
+    from agentcontainer.gateway import scripted
+
+    console.print("Model: [bold yellow]none[/], the offline script plays its part: a fixed small job, no AI.")
+    console.print(f"       For a real one set a key and name its provider: --provider {'|'.join(KEYS)}")
+    async with await scripted.serve() as server:
+        yield Model("anthropic", "offline-script-needs-no-key", server.url)
+
+
+def _settings(folder: Path, model: Model) -> settings.Settings:
+    for name in NOT_INHERITED:
+        os.environ.pop(settings.ENV_PREFIX + name, None)
+    base = {} if model.base_url is None else {f"{model.provider}_base_url": model.base_url}
+    return settings.load(data_dir=folder, host="127.0.0.1", port=0, log_level="warning", **base)
+
+
+async def _follow(console: Console, client: "DemoClient", task: dict[str, Any]) -> dict[str, Any]:
+    from agentcontainer.cli import demo_view
+
+    try:
+        async with asyncio.timeout(TASK_SECONDS):
+            async for event in client.events(task["id"]):
+                if text := demo_view.line(event, task["createdAt"]):
+                    console.print(text)
+    except TimeoutError:
+        raise AgentContainerError(f"The task did not end within {TASK_SECONDS} s.") from None
+    return await client.task(task["id"])
+
+
+async def _run_task(console: Console, client: "DemoClient", model: Model) -> None:
+    with as_file(files("agentcontainer.cli") / "demo_data" / "sales.csv") as csv:
+        file_id = await client.upload(csv, "text/csv")
+        console.print(f"Uploaded {csv.name}, {csv.stat().st_size} bytes, as {file_id}.")
+    body = {"instructions": INSTRUCTIONS, "inputFileIds": [file_id], "overrides": model.overrides}
+    task = await client.dispatch(AGENT, body)
+    console.print(f"Dispatched task {task['id']} to {AGENT}:\n")
+    with console.status("The agent works …"):
+        task = await _follow(console, client, task)
+    if task["status"] != "finished":
+        raise AgentContainerError(f"The task {task['status']} ({task['errorCode']}): {task['error']}")
+    saved = await client.download(task["id"], OUTPUT)
+    console.print(f"\n[bold green]{task['completion'].capitalize()}.[/] ", end="")
+    console.print(task["result"], markup=False)
+    tokens = task["tokenUsage"]
+    console.print(
+        f"Container time {task['containerMinutes'] * 60:.0f} s, "
+        f"{tokens['input_tokens']} tokens in, {tokens['output_tokens']} out. Downloaded:"
+    )
+    for path in saved:
+        console.print(f"  {path.absolute()}  {path.stat().st_size} bytes", markup=False)

@@ -1,0 +1,182 @@
+"""Everything on one machine in one data folder: PostgreSQL, API, runner; started, watched, stopped."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+from pydantic import SecretStr
+
+from agentcontainer import db
+from agentcontainer.cli.children import Child
+from agentcontainer.cli.data_dir import ensure_secret_key
+from agentcontainer.cli.resolve import base_url
+from agentcontainer.domain.accounts import service
+from agentcontainer.embedded.location import service_uid
+from agentcontainer.embedded.postgres import Postgres
+from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.migrations.migrate import migrate
+from agentcontainer.runtime import install as runtime
+from agentcontainer.settings import ENV_PREFIX, Settings
+
+READY_SECONDS = 60.0
+DRAIN_SECONDS = 35.0  # the runner itself gives up after 30
+EARLY_DEATHS = 3
+WATCH_SECONDS = 0.2
+TRIM_SECONDS = 60.0
+FIRST_ACCOUNT_LOCK = 0x61676661  # any number, but the same in every process
+
+
+@dataclass(frozen=True)
+class Started:
+    """Where it is reached; the API key of the account made at the very first start, else None."""
+
+    base_url: str
+    api_key: str | None
+
+
+class Installation:
+    """One installation's processes. `say` gets the lines for the operator: what died and is started again."""
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._say = say
+        self._postgres: Postgres | None = None
+        self._children: list[Child] = []
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> Started:
+        """Start everything; returns when the API says that it is ready.
+
+        Raises:
+            AgentContainerError: a part did not start; says which. What did start still wants `stop`.
+        """
+        runtime.check()
+        if self._settings.secret_key is None:
+            ensure_secret_key(self._settings.data_dir)
+        port = free_port(self._settings.host, self._settings.port)
+        url = await self._start_database()
+        await migrate(url)
+        reached_at = base_url(self._settings.host, port)
+        update = {"database_url": url, "port": port, "public_url": self._settings.public_url or reached_at}
+        environment = environment_of(self._settings.model_copy(update=update), self._environment)
+        runner = ["runner", "--region", self._settings.region or "eu"]
+        self._children = [Child(command, environment, self._say) for command in (["api"], runner)]
+        for child in self._children:
+            child.start()
+        await self._ready(reached_at)
+        return Started(reached_at, await first_account(url))
+
+    async def stop(self) -> None:
+        """Drain the runner, end the API, then PostgreSQL. Nothing is left after; calling twice is fine."""
+        await asyncio.gather(*(child.stop(DRAIN_SECONDS) for child in self._children))
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        if self._postgres is not None:
+            await self._postgres.stop()
+
+    def kill(self) -> None:
+        """End everything at once; a `stop` that is waiting then returns."""
+        for child in self._children:
+            child.kill()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._postgres is not None:
+            self._postgres.kill()
+
+    async def _start_database(self) -> str:
+        if self._settings.database_url is not None:
+            return self._settings.database_url
+        self._postgres = Postgres(self._settings.data_dir, service_uid=service_uid(self._settings))
+        url = await self._postgres.start()
+        self._watcher = asyncio.create_task(self._watch(self._postgres))
+        return url
+
+    async def _watch(self, postgres: Postgres) -> None:
+        trim_at = time.monotonic() + TRIM_SECONDS
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if not postgres.is_running():
+                self._say("PostgreSQL ended; starting it again")
+                try:
+                    await postgres.start()
+                except (AgentContainerError, OSError) as error:
+                    self._say(f"PostgreSQL: {error}")
+                    await asyncio.sleep(1)
+            if time.monotonic() > trim_at:
+                postgres.trim_log()
+                trim_at += TRIM_SECONDS
+
+    async def _ready(self, reached_at: str) -> None:
+        give_up_at = time.monotonic() + READY_SECONDS
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            while time.monotonic() < give_up_at:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(f"{reached_at}/readyz")).status_code == 200:
+                        return
+                for child in self._children:
+                    if child.early_deaths >= EARLY_DEATHS:
+                        raise AgentContainerError(f"The {child.name} does not start; its messages are above.")
+                await asyncio.sleep(0.05)
+        raise AgentContainerError(f"The API did not become ready within {READY_SECONDS:.0f} s.")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+) -> AsyncGenerator[Started]:
+    """Everything runs for as long as the block lasts."""
+    installation = Installation(settings, environment, say)
+    try:
+        yield await installation.start()
+    finally:
+        await installation.stop()
+
+
+def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which a child reads the same settings."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    ours = {
+        ENV_PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    return {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)} | ours
+
+
+def free_port(host: str, port: int) -> int:
+    """The port if it can be listened on; for 0 one that can.
+
+    Raises:
+        SettingsError: it is taken, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise SettingsError(
+            f"The API cannot listen on {host} port {port}: {reason}. Choose another --port."
+        ) from None
+
+
+async def first_account(url: str) -> str | None:
+    """The API key of a new account if there is no account at all; two at once make one."""
+    async with db.pool(url, max_size=2) as pool, pool.acquire() as connection:
+        await connection.execute("SELECT pg_advisory_lock($1)", FIRST_ACCOUNT_LOCK)
+        if await connection.fetchval("SELECT true FROM accounts LIMIT 1"):
+            return None
+        # Who runs the installation pays the providers themselves: no credit to be topped up.
+        _, key = await service.create_account(pool, name="first account", is_unlimited=True)
+        return key

@@ -1,0 +1,58 @@
+"""`agentcontainer api`, `runner` and `migrate`: the parts of `up`, for running them apart.
+
+Each imports what it runs only then: `--help` and the other commands need none of it.
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentcontainer import settings
+from agentcontainer.settings import Settings
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
+
+
+def api(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Serve the HTTP API."""
+    from agentcontainer.api.serve import serve
+
+    asyncio.run(serve(_complete(settings.load(data_dir=data_dir, host=host, port=port))))
+
+
+def runner(
+    data_dir: DataDir = None,
+    region: Annotated[str | None, typer.Option(metavar="eu|any", help="Whose tasks to take.")] = None,
+    capacity: Annotated[int | None, typer.Option(help="Sandboxes at a time.")] = None,
+) -> None:
+    """Take tasks and run them in sandboxes on this machine."""
+    from agentcontainer.runner.serve import serve
+
+    asyncio.run(serve(_complete(settings.load(data_dir=data_dir, region=region, capacity=capacity))))
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to this version's schema."""
+    from agentcontainer.cli.database import migrated
+
+    asyncio.run(migrated(settings.load(data_dir=data_dir)))
+    typer.echo("The database has the current schema.")
+
+
+def _complete(given: Settings) -> Settings:
+    from agentcontainer.cli.resolve import resolve
+
+    logging.basicConfig(
+        level=given.log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    return resolve(given)

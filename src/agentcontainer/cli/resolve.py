@@ -1,0 +1,46 @@
+"""From the settings as given to the settings complete, as `api` and `runner` need them."""
+
+from pydantic import SecretStr
+
+from agentcontainer.cli.data_dir import read_secret_key
+from agentcontainer.embedded.location import locate_url
+from agentcontainer.errors import SettingsError
+from agentcontainer.settings import Settings
+
+
+def resolve(settings: Settings) -> Settings:
+    """A copy with `database_url`, `storage_url`, `public_url` and `secret_key` filled.
+
+    Raises:
+        SettingsError: no database runs, or there is no secret key; says how to get one.
+    """
+    database_url = locate_url(settings)
+    if database_url is None:
+        raise SettingsError(
+            f"No database: AGENTCONTAINER_DATABASE_URL is not set, and no `agentcontainer up` runs on "
+            f"{settings.data_dir}."
+        )
+    return settings.model_copy(
+        update={
+            "database_url": database_url,
+            "storage_url": settings.storage_url or (settings.data_dir / "blobs").as_uri(),
+            "public_url": settings.public_url or base_url(settings.host, settings.port),
+            "secret_key": settings.secret_key or _stored_secret_key(settings),
+        }
+    )
+
+
+def base_url(host: str, port: int) -> str:
+    """Where a client on this machine reaches a server that listens on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _stored_secret_key(settings: Settings) -> SecretStr:
+    key = read_secret_key(settings.data_dir)
+    if key is None:
+        raise SettingsError(
+            f"No secret key: AGENTCONTAINER_SECRET_KEY is not set, and {settings.data_dir} holds none "
+            "(`agentcontainer up` makes it at its first start)."
+        )
+    return SecretStr(key)

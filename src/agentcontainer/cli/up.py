@@ -1,0 +1,88 @@
+"""`agentcontainer up`: everything on one machine, in the foreground."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from agentcontainer import settings
+from agentcontainer.cli import data_dir as data_folder
+from agentcontainer.settings import Settings
+
+if TYPE_CHECKING:
+    from agentcontainer.cli.installation import Installation, Started
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+) -> None:
+    """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
+    from agentcontainer.cli.installation import Installation
+
+    chosen = settings.load(data_dir=data_dir, host=host, port=port)
+    data_folder.prepare(chosen.data_dir)
+    with data_folder.up_lock(chosen.data_dir):
+        installation = Installation(chosen, os.environ, say)
+        is_forced = asyncio.run(run_until_stopped(installation, lambda started: show(chosen, started)))
+    if is_forced:
+        raise typer.Exit(130)
+
+
+async def run_until_stopped(installation: "Installation", on_started: "Callable[[Started], None]") -> bool:
+    """Start it, keep it running until a signal, stop it; whether a second signal cut that short."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(_run(installation, on_started))
+    received = 0
+
+    def on_signal() -> None:
+        nonlocal received
+        received += 1
+        if received == 1:
+            say("stopping; once more to stop at once")
+            running.cancel()
+        else:
+            installation.kill()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    return received > 1
+
+
+async def _run(installation: "Installation", on_started: "Callable[[Started], None]") -> None:
+    try:
+        on_started(await installation.start())
+        await asyncio.Event().wait()
+    finally:
+        await installation.stop()
+
+
+def show(settings: Settings, started: "Started") -> None:
+    """Print where everything is: lines without a frame, so that they can be copied."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold green]AgentContainer is up[/]")
+    console.print(f"  API       {started.base_url}/api/v1")
+    console.print(f"  Data      {settings.data_dir}", markup=False)
+    if started.api_key is not None:
+        console.print(f"  API key   [bold]{started.api_key}[/]")
+        console.print("            of a first account, shown this once: keep it now.")
+    console.print("  Stop      Ctrl-C")
+    console.file.flush()
+
+
+def say(line: str) -> None:
+    """A line for the operator."""
+    sys.stderr.write(f"agentcontainer: {line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,119 @@
+"""The database: one asyncpg pool per process, transactions, and LISTEN.
+
+SQL is plain, kept as named constants beside the code that runs it. `jsonb` columns are Python values.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Record = asyncpg.Record
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+    Record = asyncpg.Record
+
+T = TypeVar("T")
+RECONNECT_SECONDS = 0.5
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(value: Any) -> Any:
+    """JSON-like `value` with what PostgreSQL text cannot hold (NUL, lone surrogates) replaced by U+FFFD."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+async def init_connection(connection: Connection) -> None:
+    """Make `jsonb` columns arrive and leave as Python values. A `str` is JSON already: PgQueuer sends it so."""
+    await connection.set_type_codec(
+        "jsonb", encoder=_to_json, decoder=json.loads, schema="pg_catalog", format="text"
+    )
+
+
+def _to_json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@asynccontextmanager
+async def pool(url: str, *, max_size: int = 10) -> AsyncGenerator[Pool]:
+    """The process's pool; connections are made when first needed and closed at the end."""
+    created = await asyncpg.create_pool(
+        url, min_size=1, max_size=max_size, init=init_connection, command_timeout=30
+    )
+    try:
+        yield created
+    finally:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(created.close(), 5)
+        created.terminate()
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncGenerator[Connection]:
+    """One connection in one transaction: committed on leaving, rolled back on any exception."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
+UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
+               asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
+
+
+async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
+    """Repeat `action` while the database cannot be reached, that long at most.
+
+    An action may have been committed although its connection broke: it must be one that can be repeated.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return await action()
+        except UNREACHABLE:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
+    """Call `handlers[channel](payload)` for each notification, until cancelled.
+
+    One connection of its own, made anew when lost. A notification is only a wake-up: what is sent while the
+    connection is down is missed, so every caller also polls. On each (re)connect every handler gets `""`.
+    """
+    while True:
+        with suppress(asyncpg.PostgresError, *UNREACHABLE):
+            connection = await asyncpg.connect(url, timeout=10)
+            try:
+                for channel, handler in handlers.items():
+                    await connection.add_listener(channel, _payload_only(handler))
+                    handler("")
+                while True:
+                    await asyncio.sleep(5)
+                    await connection.execute("SELECT 1", timeout=5)
+            finally:
+                connection.terminate()
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _payload_only(handler: Callable[[str], None]) -> Callable[..., None]:
+    def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        handler(str(payload))
+
+    return on_notification

@@ -1,0 +1,154 @@
+"""Accounts, their API keys, and the keys of their model providers."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.billing import ledger
+from agentcontainer.errors import NotFound, Unauthorized
+from agentcontainer.ids import new_id
+
+KEY_PREFIX = "ac_live_"
+
+_ACCOUNT_OF_KEY = """
+SELECT id, account_id, (last_used_at < now() - interval '1 minute') IS NOT FALSE AS is_stale
+FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL
+"""
+_RECORD_USE = "UPDATE api_keys SET last_used_at = now() WHERE id = $1"
+_ACCOUNT = """
+SELECT a.*, coalesce(sum(f.size_bytes), 0)::bigint AS used_bytes
+FROM accounts a LEFT JOIN files f ON f.account_id = a.id AND f.deleted_at IS NULL WHERE a.id = $1 GROUP BY a.id
+"""
+_PUT_PROVIDER_KEY = """
+INSERT INTO provider_keys (account_id, provider, ciphertext, last4) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account_id, provider)
+DO UPDATE SET ciphertext = excluded.ciphertext, last4 = excluded.last4, created_at = now()
+RETURNING provider, last4, created_at
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who pays and owns. `used_bytes` counts stored files."""
+
+    id: str
+    name: str
+    email: str | None
+    billing_mode: str
+    balance_micro_usd: int
+    used_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ProviderKey:
+    """What may be read of a stored provider key."""
+
+    provider: str
+    last4: str
+    created_at: datetime
+
+
+async def create_account(
+    pool: Pool, *, name: str, email: str | None = None, is_unlimited: bool = False, credit_micro_usd: int = 0
+) -> tuple[str, str]:
+    """A new account with its first API key; returns (account id, API key). The key is not stored."""
+    account_id = new_id("acc")
+    mode = "unlimited_grant" if is_unlimited else "standard"
+    async with db.transaction(pool) as connection:
+        await connection.execute(
+            "INSERT INTO accounts (id, name, email, billing_mode) VALUES ($1, $2, $3, $4)",
+            account_id,
+            name,
+            email,
+            mode,
+        )
+        if credit_micro_usd:
+            await ledger.credit(connection, account_id, credit_micro_usd)
+        _, key = await _insert_key(connection, account_id, "default")
+    return account_id, key
+
+
+async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
+    """A further API key; returns (key id, API key).
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    async with db.transaction(pool) as connection:
+        if not await connection.fetchval("SELECT true FROM accounts WHERE id = $1", account_id):
+            raise NotFound(f"Account {account_id} does not exist.")
+        return await _insert_key(connection, account_id, name)
+
+
+async def authenticate(pool: Pool, key: str) -> str:
+    """The id of the account whose API key this is.
+
+    Raises:
+        Unauthorized: unknown or revoked.
+    """
+    row = await pool.fetchrow(_ACCOUNT_OF_KEY, _hash(key))
+    if row is None:
+        raise Unauthorized("The API key is unknown or revoked. Send `Authorization: Bearer ac_live_…`.")
+    if row["is_stale"]:
+        await pool.execute(_RECORD_USE, row["id"])
+    return row["account_id"]
+
+
+async def get(pool: Pool, account_id: str) -> Account:
+    """The account with its balance and use of storage."""
+    row = await pool.fetchrow(_ACCOUNT, account_id)
+    if row is None:
+        raise NotFound(f"Account {account_id} does not exist.")
+    return Account(**{name: row[name] for name in Account.__dataclass_fields__})
+
+
+async def put_provider_key(pool: Pool, vault: Vault, account_id: str, provider: str, key: str) -> ProviderKey:
+    """Store the account's key for a provider, encrypted; replaces an earlier one."""
+    sealed = vault.seal(key, f"{account_id}:{provider}")
+    last4 = key[-4:] if len(key) >= 12 else ""  # never a large part of a short key
+    row = await pool.fetchrow(_PUT_PROVIDER_KEY, account_id, provider, sealed, last4)
+    assert row is not None
+    return ProviderKey(row["provider"], row["last4"], row["created_at"])
+
+
+async def list_provider_keys(pool: Pool, account_id: str) -> list[ProviderKey]:
+    """The providers the account has a key for."""
+    rows = await pool.fetch("SELECT * FROM provider_keys WHERE account_id = $1 ORDER BY provider", account_id)
+    return [ProviderKey(row["provider"], row["last4"], row["created_at"]) for row in rows]
+
+
+async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> None:
+    """Forget a provider key.
+
+    Raises:
+        NotFound: there is none.
+    """
+    query = "DELETE FROM provider_keys WHERE account_id = $1 AND provider = $2 RETURNING true"
+    if not await pool.fetchval(query, account_id, provider):
+        raise NotFound(f"There is no key for {provider}.")
+
+
+async def open_provider_key(pool: Pool, vault: Vault, account_id: str, provider: str) -> str | None:
+    """The account's key for a provider in plain, for the gateway alone; None: there is none."""
+    query = "SELECT ciphertext FROM provider_keys WHERE account_id = $1 AND provider = $2"
+    ciphertext = await pool.fetchval(query, account_id, provider)
+    return None if ciphertext is None else vault.open(ciphertext, f"{account_id}:{provider}")
+
+
+async def _insert_key(connection: Connection, account_id: str, name: str) -> tuple[str, str]:
+    key_id, key = new_id("key"), KEY_PREFIX + secrets.token_urlsafe(32)
+    await connection.execute(
+        "INSERT INTO api_keys (id, account_id, name, key_hash) VALUES ($1, $2, $3, $4)",
+        key_id, account_id, name, _hash(key),
+    )  # fmt: skip
+    return key_id, key
+
+
+def _hash(key: str) -> bytes:
+    # A plain hash is enough: a key is 256 random bits, which no dictionary holds.
+    return hashlib.sha256(key.encode(errors="replace")).digest()

@@ -1,0 +1,105 @@
+"""The ledger: append-only entries whose sum is the account's balance, always.
+
+Each function runs inside its caller's transaction and locks the account's row, so that concurrent dispatches
+cannot oversubscribe a balance. Amounts are integer micro-dollars; a hold and a charge are negative entries.
+Lock order everywhere: the task's row first, then the account's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentcontainer.db import Connection, Record
+from agentcontainer.errors import InsufficientBalance, NotFound
+from agentcontainer.ids import new_id
+
+_MOVE = """
+WITH account AS (
+    UPDATE accounts SET balance_micro_usd = balance_micro_usd + $2
+    WHERE id = $1
+    RETURNING id, balance_micro_usd
+)
+INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
+SELECT $3, account.id, $4, $5, $2, account.balance_micro_usd, $6 FROM account
+RETURNING balance_after_micro_usd
+"""
+_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR UPDATE"
+_COUNTER_ACCOUNT = {
+    "credit": "funding",
+    "hold": "holds",
+    "release": "holds",
+    "charge": "revenue",
+    "refund": "revenue",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger."""
+
+    id: str
+    kind: str
+    amount_micro_usd: int
+    task_id: str | None
+    balance_after_micro_usd: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Record) -> "Entry":
+        return cls(
+            row["id"], row["kind"], row["amount_micro_usd"], row["task_id"],
+            row["balance_after_micro_usd"], row["created_at"],
+        )  # fmt: skip
+
+
+async def credit(connection: Connection, account_id: str, micro_usd: int) -> int:
+    """Add prepaid money; returns the new balance.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    return await _move(connection, account_id, "credit", micro_usd)
+
+
+async def hold(connection: Connection, account_id: str, micro_usd: int, task_id: str) -> int:
+    """Set money aside for a task; returns what was held: nothing for an `unlimited_grant` account.
+
+    Raises:
+        InsufficientBalance: the balance is below the hold; says both.
+    """
+    account = await connection.fetchrow(_ACCOUNT, account_id)
+    if account is None:
+        raise NotFound(f"account {account_id} does not exist")
+    if account["billing_mode"] == "unlimited_grant" or micro_usd == 0:
+        return 0
+    if account["balance_micro_usd"] < micro_usd:
+        raise InsufficientBalance(
+            f"The balance is ${account['balance_micro_usd'] / 1e6:.2f}; a task needs ${micro_usd / 1e6:.2f}. "
+            "Add credit and dispatch again."
+        )
+    await _move(connection, account_id, "hold", -micro_usd, task_id)
+    return micro_usd
+
+
+async def settle(connection: Connection, account_id: str, task_id: str, held: int, cost: int) -> None:
+    """At a task's end: give the hold back and charge the actual cost, also where it is above the hold."""
+    if held:
+        await _move(connection, account_id, "release", held, task_id)
+    if cost:
+        await _move(connection, account_id, "charge", -cost, task_id)
+
+
+async def is_unlimited(connection: Connection, account_id: str) -> bool:
+    """Whether the account is never blocked or charged."""
+    mode = await connection.fetchval("SELECT billing_mode FROM accounts WHERE id = $1", account_id)
+    return mode == "unlimited_grant"
+
+
+async def _move(
+    connection: Connection, account_id: str, kind: str, amount: int, task_id: str | None = None
+) -> int:
+    balance = await connection.fetchval(
+        _MOVE, account_id, amount, new_id("led"), kind, _COUNTER_ACCOUNT[kind], task_id
+    )
+    if balance is None:
+        raise NotFound(f"account {account_id} does not exist")
+    return int(balance)

@@ -1,0 +1,12 @@
+"""What container time costs."""
+
+MICROSECONDS_PER_SECOND = 1_000_000
+
+
+def container_cost_micro_usd(container_micro_seconds: int, micro_usd_per_minute: int) -> int:
+    """The cost of container time, metered per started second: 61.2 s at $0.05 a minute is 62 s, $0.051667.
+
+    Rounded to the nearest micro-dollar, halves up.
+    """
+    seconds = -(-container_micro_seconds // MICROSECONDS_PER_SECOND)
+    return (seconds * micro_usd_per_minute + 30) // 60

@@ -1,0 +1,146 @@
+"""The models of the three providers: their names on the wire, limits and prices.
+
+Known are the models of the pinned Pi (catalogue.json, written by scripts/generate_catalogue.mjs). An id the
+catalogue does not know passes as it is, for new models appear faster than releases of ours.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, get_args
+
+Provider = Literal["anthropic", "openai", "openrouter"]
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+
+GATEWAY_URL_INSIDE = "http://127.0.0.1:8090"
+_GATEWAY_PREFIXES: Mapping[Provider, str] = {
+    "anthropic": "/anthropic",
+    "openai": "/openai/v1",
+    "openrouter": "/openrouter/api/v1",
+}
+_PI_APIS: Mapping[Provider, str] = {
+    "anthropic": "anthropic-messages",
+    "openai": "openai-responses",
+    "openrouter": "openai-completions",
+}
+_MODEL_ID = re.compile(r"[A-Za-z0-9~@][A-Za-z0-9~@._:/+-]{0,199}")
+# Providers refuse a request whose max_tokens is above what the model can write.
+_MAX_TOKENS_OF_UNKNOWN = (
+    ("claude-3-5-", 8192),
+    ("claude-3-7-", 64_000),
+    ("claude-3-", 4096),
+    ("claude-", 32_000),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is known of one model. Costs are USD per million tokens."""
+
+    context_window: int
+    max_tokens: int
+    input_cost: Decimal
+    output_cost: Decimal
+    cache_read_cost: Decimal
+    cache_write_cost: Decimal
+
+
+@cache
+def _catalogue() -> dict[str, dict[str, Model]]:
+    text = (
+        resources.files("agentcontainer.domain.models").joinpath("catalogue.json").read_text(encoding="utf-8")
+    )
+    providers: dict[str, dict[str, Any]] = json.loads(text, parse_float=Decimal)["models"]
+    return {name: {id: _model(entry) for id, entry in models.items()} for name, models in providers.items()}
+
+
+def _model(entry: dict[str, Any]) -> Model:
+    cost = entry["cost"]
+    return Model(
+        context_window=entry["contextWindow"],
+        max_tokens=entry["maxTokens"],
+        input_cost=Decimal(cost["input"]),
+        output_cost=Decimal(cost["output"]),
+        cache_read_cost=Decimal(cost["cacheRead"]),
+        cache_write_cost=Decimal(cost["cacheWrite"]),
+    )
+
+
+def _dashed(model: str) -> str:
+    return model.replace(".", "-").lower()
+
+
+@cache
+def _by_dashed_id(provider: str) -> dict[str, str]:
+    return {_dashed(id): id for id in _catalogue()[provider]}
+
+
+def wire_id(provider: str, model: str) -> str:
+    """The id `provider` itself uses for `model`: `claude-sonnet-4.6` is `claude-sonnet-4-6` at Anthropic, and
+    `anthropic/claude-sonnet-4-6` is `anthropic/claude-sonnet-4.6` at OpenRouter. Others pass as they are."""
+    if model in _catalogue()[provider]:
+        return model
+    known = _by_dashed_id(provider).get(_dashed(model))
+    if known is not None:
+        return known
+    return model.replace(".", "-") if provider == "anthropic" else model
+
+
+def find(provider: str, model: str) -> Model | None:
+    """What the catalogue knows of `provider`'s `model`, in either spelling; None: it is unknown."""
+    return _catalogue()[provider].get(wire_id(provider, model))
+
+
+def is_known(provider: str, model: str) -> bool:
+    return find(provider, model) is not None
+
+
+def providers_of(model: str) -> frozenset[Provider]:
+    """The providers that the catalogue knows to have this id, in either spelling."""
+    return frozenset(provider for provider in PROVIDERS if is_known(provider, model))
+
+
+def check(provider: str, model: str) -> str | None:
+    """None if `model` may be asked of `provider`, otherwise a sentence saying what is wrong."""
+    if not _MODEL_ID.fullmatch(model):
+        return "must be a model id: up to 200 letters, digits and . _ : / @ ~ + -, beginning with a letter or digit"
+    others = sorted(providers_of(model))
+    if not others or provider in others:
+        return None
+    hint = f"; {provider} calls it {same}" if (same := _same_at(provider, model)) else ""
+    return f"{model} is a model of {' and '.join(others)}, not of {provider}{hint}"
+
+
+def _same_at(provider: str, model: str) -> str | None:
+    """The id under which `provider` has a model that others spell `model` (with or without its vendor)."""
+    bare = _dashed(model).rpartition("/")[2]
+    same = [id for dashed, id in _by_dashed_id(provider).items() if dashed.rpartition("/")[2] == bare]
+    return same[0] if len(same) == 1 else None
+
+
+def pi_models_json(provider: Provider, models: Iterable[str]) -> dict[str, Any]:
+    """Pi's models.json: the provider's calls go to the gateway in the sandbox, unknown models are declared."""
+    unknown = sorted({wire_id(provider, model) for model in models if not is_known(provider, model)})
+    entry: dict[str, Any] = {
+        "baseUrl": GATEWAY_URL_INSIDE + _GATEWAY_PREFIXES[provider],
+        "apiKey": "sandbox",  # a placeholder: the gateway adds the real one, outside
+    }
+    if unknown:
+        entry["models"] = [_declaration(provider, model) for model in unknown]
+    return {"providers": {provider: entry}}
+
+
+def _declaration(provider: Provider, model: str) -> dict[str, Any]:
+    sizes = (size for prefix, size in _MAX_TOKENS_OF_UNKNOWN if model.startswith(prefix))
+    return {
+        "id": model,
+        "name": model,
+        "api": _PI_APIS[provider],
+        "input": ["text", "image"] if provider != "openrouter" else ["text"],
+        "contextWindow": 200_000 if model.startswith("claude-") else 128_000,
+        "maxTokens": next(sizes, 16_384),
+    }

@@ -1,0 +1,98 @@
+"""Output policies [S]: what a `finish` must, or must not, declare. Pure; the runner reads the files themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+
+MAX_SCHEMA_FAULTS = 5
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A file as the agent declared it: `name` is set by `--output name=path`."""
+
+    path: str
+    name: str | None = None
+
+
+def refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[str]:
+    """What is wrong with a declaration, each a sentence that says how to mend it; empty: nothing."""
+    if policy.mode == "named":
+        return _named_refusals(policy, declared)
+    faults = [
+        f"--output {entry.name}={entry.path}: this task's output policy has no names; list the file without --output."
+        for entry in declared
+        if entry.name is not None
+    ]
+    if policy.mode == "none" and declared:
+        faults.append("This task's output policy is none: call finish without any file.")
+    if policy.mode == "at_least_one" and not declared:
+        faults.append("This task's output policy asks for at least one output file: add its path to finish.")
+    return faults
+
+
+def _named_refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[str]:
+    wanted = {output.name: output for output in policy.files}
+    names = [entry.name for entry in declared]
+    listed = ", ".join(wanted)
+    faults = [
+        f"{entry.path}: this task takes named outputs only; use --output NAME=PATH with one of: {listed}."
+        for entry in declared
+        if entry.name is None
+    ]
+    faults += [
+        f"--output {name}: there is no such output; the names are: {listed}."
+        for name in dict.fromkeys(names)
+        if name is not None and name not in wanted
+    ]
+    faults += [f"--output {name}: given twice." for name in wanted if names.count(name) > 1]
+    faults += [
+        f"The output {output.name} is missing: add --output {output.name}=PATH."
+        for output in policy.files
+        if output.is_required and output.name not in names
+    ]
+    return faults
+
+
+def content_fault(wanted: NamedOutput, content_type: str, size_bytes: int) -> str | None:
+    """What is wrong with a named output's type or size; None: nothing."""
+    if wanted.content_type is not None and content_type != wanted.content_type:
+        return f"is {content_type} by its name, but the output {wanted.name} must be {wanted.content_type}"
+    if wanted.max_bytes is not None and size_bytes > wanted.max_bytes:
+        return f"has {size_bytes} bytes, but the output {wanted.name} may have {wanted.max_bytes} at most"
+    return None
+
+
+def schema_fault(schema: dict[str, Any] | bool) -> str | None:
+    """What is wrong with a JSON Schema itself; None: nothing."""
+    try:
+        _validator(schema)
+    except ValueError as error:
+        return f"is not a JSON Schema: {str(error).splitlines()[0]}"
+    return None
+
+
+def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
+    """Where a JSON document breaks its schema, the first few."""
+    faults: list[str] = []
+    for error in _validator(schema).iter_errors(document):
+        place = "/".join(str(part) for part in error.instance_path) or "the document"
+        faults.append(f"{place}: {error.message[:300]}")
+        if len(faults) == MAX_SCHEMA_FAULTS:
+            break
+    return faults
+
+
+def _validator(schema: dict[str, Any] | bool) -> jsonschema_rs.Validator:
+    # The linear-time regular expressions, and no retrieval: a client's pattern or $ref cannot stall or reach out.
+    return jsonschema_rs.validator_for(
+        schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse_retrieval
+    )
+
+
+def _refuse_retrieval(uri: str) -> Any:
+    raise ValueError(f"$ref to {uri} is not followed")

@@ -1,0 +1,47 @@
+"""Finding what got lost, so that no task is ever stuck. Any number of processes may run it at any time."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks import queue, service, store
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 2.0
+
+
+async def reconcile(pool: Pool, settings: Settings) -> int:
+    """Requeue running tasks without a living runner, and pending tasks without a job. Returns how many.
+
+    Each task is moved under its fence and each job has its key, so a repeat changes nothing.
+    """
+    found = 0
+    silence = timedelta(seconds=settings.runner_lost_after_seconds)
+    for claim in await store.lost(pool, silence):
+        async with db.transaction(pool) as connection:
+            found += await service.end(
+                connection, settings, claim.task_id, EndReason.RUNNER_LOST,
+                attempt=claim.attempt, message="The runner of this task was lost.",
+            )  # fmt: skip
+    for task_id, attempt, region in await store.waiting(pool, silence):
+        async with db.transaction(pool) as connection:
+            found += await queue.enqueue(connection, task_id, attempt, region)
+    return found
+
+
+async def reconcile_forever(pool: Pool, settings: Settings) -> None:
+    """Reconcile every few seconds, whether the database answers or not, until cancelled."""
+    while True:
+        try:
+            if found := await reconcile(pool, settings):
+                logger.info("reconciled %d tasks", found)
+        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
+            logger.warning("reconcile failed: %s", type(error).__name__)
+        await asyncio.sleep(INTERVAL_SECONDS)

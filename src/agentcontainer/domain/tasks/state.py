@@ -1,0 +1,87 @@
+"""The life of a task as data: statuses, what may follow what, and what each end of an attempt means.
+
+docs/life-of-a-task.md is generated from these tables (`make docs`). This module imports nothing of ours.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """`tasks.status` [S]."""
+
+    PENDING = "pending"  # waits for a container; → running | failed | cancelled
+    RUNNING = "running"  # an attempt owns it; → any but expired
+    AWAITING_INPUT = "awaiting_input"  # a conversation between turns
+    HIBERNATING = "hibernating"  # checkpointed, no container
+    FINISHED = "finished"  # through `finish`, complete or incomplete
+    FAILED = "failed"  # uncontrolled end
+    CANCELLED = "cancelled"  # by the client
+    EXPIRED = "expired"  # a conversation nobody answered
+
+
+S = Status
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    S.PENDING: frozenset({S.RUNNING, S.CANCELLED, S.FAILED}),
+    S.RUNNING: frozenset({S.AWAITING_INPUT, S.HIBERNATING, S.PENDING, S.FINISHED, S.FAILED, S.CANCELLED}),
+    S.AWAITING_INPUT: frozenset({S.RUNNING, S.PENDING, S.FINISHED, S.EXPIRED, S.CANCELLED, S.FAILED}),
+    S.HIBERNATING: frozenset({S.PENDING, S.CANCELLED, S.FAILED}),
+    S.FINISHED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+    S.EXPIRED: frozenset(),
+}
+TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+
+
+def sources(to: Status) -> list[str]:
+    """The statuses from which a task may move to `to`."""
+    return [status.value for status, following in TRANSITIONS.items() if to in following]
+
+
+class EndReason(StrEnum):
+    """Why an attempt ended. A reason is not a status; `MEANING` says which status it leads to."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    CANCELLED = "cancelled"
+    AGENT_STOPPED = "agent_stopped"
+    AGENT_CRASHED = "agent_crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROVIDER_ERROR = "provider_error"
+    PROVIDER_KEY_MISSING = "provider_key_missing"
+    MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
+    DRAINED = "drained"
+    RUNNER_LOST = "runner_lost"
+    PLATFORM_FAULT = "platform_fault"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a reason does: the status it leads to (`PENDING`: run again), and who pays for the attempt."""
+
+    status: Status
+    error_code: str | None = None
+    is_charged: bool = True
+    uses_a_try: bool = False  # counts towards MAX_TRIES, after which the task fails
+
+
+R = EndReason
+INFRASTRUCTURE_ERROR = "infrastructure_error"
+MAX_TRIES = 3  # attempts that the platform itself may lose before the task fails
+
+MEANING: dict[EndReason, Meaning] = {
+    R.COMPLETE: Meaning(S.FINISHED),
+    R.INCOMPLETE: Meaning(S.FINISHED),
+    R.CANCELLED: Meaning(S.CANCELLED),
+    R.AGENT_STOPPED: Meaning(S.FAILED, "agent_stopped"),
+    R.AGENT_CRASHED: Meaning(S.FAILED, "agent_crashed"),
+    R.OUT_OF_MEMORY: Meaning(S.FAILED, "out_of_memory"),
+    R.PROVIDER_ERROR: Meaning(S.FAILED, "provider_error"),
+    R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
+    R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
+    R.DRAINED: Meaning(S.PENDING, is_charged=False),
+    R.RUNNER_LOST: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
+    R.PLATFORM_FAULT: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
+}

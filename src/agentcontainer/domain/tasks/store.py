@@ -1,0 +1,199 @@
+"""All SQL on `tasks`. `move` is the only writer of `status`; it refuses illegal and stale moves."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.tasks.model import Claim, Output, Task
+from agentcontainer.domain.tasks.state import TERMINAL, Status, sources
+
+_SELECT = """
+SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt
+FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
+"""
+_INSERT = """
+INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
+                   overrides, execution, skills, provider_key_ciphertext, hold_micro_usd)
+VALUES ($1, $2, $3, $4, 'autonomous', 'pending', $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+_INSERT_INPUT_FILES = """
+INSERT INTO task_input_files (task_id, file_id, position)
+SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS input (id, position)
+"""
+# Whatever a move leaves, the container is down after it: its time is added, or dropped where the platform
+# is at fault ($5 false).
+_MOVE = """
+UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, container_started_at = NULL,
+    container_micro_seconds = container_micro_seconds + CASE WHEN $5 AND container_started_at IS NOT NULL
+        THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END,
+    tries = tries + $6,
+    completed_at = CASE WHEN $7 THEN clock_timestamp() END,
+    provider_key_ciphertext = CASE WHEN $7 THEN NULL ELSE provider_key_ciphertext END,
+    completion = $8, result = $9, error = $10, error_code = $11
+WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4)
+RETURNING account_id, attempt, tries, hold_micro_usd, container_micro_seconds, execution
+"""
+_CLAIM = """
+UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $2
+WHERE id = $1 AND status = 'pending' RETURNING attempt
+"""
+_CONTAINER_STARTED = """
+UPDATE tasks SET container_started_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
+WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
+"""
+_ADD_TOKENS = """
+UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens + $4
+WHERE id = $1 AND attempt = $2
+"""
+_INSERT_OUTPUT = """
+INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status = 'running'"
+_LOST = """
+SELECT t.id, t.attempt FROM tasks t LEFT JOIN runners r ON r.id = t.runner_id
+WHERE t.status = 'running' AND (r.id IS NULL OR r.stopped_at IS NOT NULL OR r.heartbeat_at < now() - $1::interval)
+"""
+_WAITING = """
+SELECT id, attempt, execution->>'runtimeRegion' AS region FROM tasks
+WHERE status = 'pending' AND updated_at < now() - $1::interval ORDER BY id LIMIT 500
+"""
+
+
+async def insert(
+    connection: Connection, task_id: str, values: Sequence[Any], input_file_ids: Sequence[str]
+) -> None:
+    """A new row, `pending`, with its input files."""
+    await connection.execute(_INSERT, task_id, *values)
+    if input_file_ids:
+        await connection.execute(_INSERT_INPUT_FILES, task_id, list(input_file_ids))
+
+
+async def get(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task | None:
+    """The task, or None: not there, or another account's."""
+    row = await connection.fetchrow(
+        _SELECT + "WHERE t.id = $1 AND ($2::text IS NULL OR t.account_id = $2)", task_id, account_id
+    )
+    return Task.of(row) if row else None
+
+
+async def list_page(
+    pool: Pool,
+    account_id: str,
+    filters: dict[str, Any],
+    *,
+    after_id: str | None,
+    limit: int,
+    is_descending: bool,
+) -> list[Task]:
+    """Tasks by id (that is, by creation), from `after_id` on.
+
+    `filters`: any of status, agent_id, mode, created_after, created_before, metadata (a dict of strings).
+    """
+    arguments: list[Any] = [account_id]
+
+    def argument(value: Any) -> str:
+        arguments.append(value)
+        return f"${len(arguments)}"
+
+    comparisons = {"status": "=", "agent_id": "=", "mode": "=", "created_after": ">", "created_before": "<"}
+    clauses = ["t.account_id = $1"]
+    for name, value in filters.items():
+        if name == "metadata":
+            clauses.append(f"t.metadata @> {argument(value)}::jsonb")
+        else:
+            column = "created_at" if name.startswith("created_") else name
+            clauses.append(f"t.{column} {comparisons[name]} {argument(value)}")
+    if after_id is not None:
+        clauses.append(f"t.id {'<' if is_descending else '>'} {argument(after_id)}")
+    query = f"{_SELECT}WHERE {' AND '.join(clauses)} ORDER BY t.id {'DESC' if is_descending else 'ASC'} LIMIT {limit:d}"
+    return [Task.of(row) for row in await pool.fetch(query, *arguments)]
+
+
+async def claim(connection: Connection, task_id: str, runner_id: str) -> Claim | None:
+    """`pending` → `running` with the next attempt number; None when somebody else was first."""
+    attempt = await connection.fetchval(_CLAIM, task_id, runner_id)
+    return None if attempt is None else Claim(task_id, attempt)
+
+
+async def move(
+    connection: Connection,
+    task_id: str,
+    to: Status,
+    *,
+    attempt: int | None = None,
+    is_charged: bool = True,
+    uses_a_try: bool = False,
+    completion: str | None = None,
+    result: str | None = None,
+    error: str | None = None,
+    error_code: str | None = None,
+) -> Any | None:
+    """Move a task on, and its container time with it; None, and nothing changed, when the move is not allowed
+    from where the task is, or `attempt` is no longer its attempt. Moves to `running` go through `claim`."""
+    is_final = to in TERMINAL
+    return await connection.fetchrow(
+        _MOVE, task_id, to.value, sources(to), attempt, is_charged, int(uses_a_try), is_final,
+        completion, result, error, error_code,
+    )  # fmt: skip
+
+
+async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None:
+    """The final cost; the hold is settled with it."""
+    await connection.execute(
+        "UPDATE tasks SET cost_micro_usd = $2, hold_micro_usd = 0 WHERE id = $1", task_id, micro_usd
+    )
+
+
+async def container_started(connection: Connection | Pool, claim: Claim) -> bool:
+    """Container time runs from now; False when the claim is lost."""
+    return bool(await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt))
+
+
+async def add_tokens(pool: Pool, claim: Claim, input_tokens: int, output_tokens: int) -> None:
+    """Count what a model response used."""
+    await pool.execute(_ADD_TOKENS, claim.task_id, claim.attempt, input_tokens, output_tokens)
+
+
+async def insert_outputs(
+    connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
+) -> None:
+    """The rows of output files whose blobs are stored."""
+    await connection.executemany(
+        _INSERT_OUTPUT,
+        [
+            (
+                o.id,
+                account_id,
+                o.filename,
+                o.content_type,
+                o.size_bytes,
+                o.sha256,
+                o.blob_key,
+                task_id,
+                o.output_name,
+            )
+            for o in outputs
+        ],
+    )
+
+
+async def provider_key_ciphertext(pool: Pool, task_id: str) -> bytes | None:
+    """The task's own provider key, encrypted."""
+    return await pool.fetchval("SELECT provider_key_ciphertext FROM tasks WHERE id = $1", task_id)
+
+
+async def held_by(connection: Connection | Pool, runner_id: str) -> set[Claim]:
+    """The claims that the database says are this runner's."""
+    return {Claim(row["id"], row["attempt"]) for row in await connection.fetch(_HELD_BY, runner_id)}
+
+
+async def lost(pool: Pool, silent_for: timedelta) -> list[Claim]:
+    """Running tasks whose runner has stopped, vanished, or been silent that long."""
+    return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_LOST, silent_for)]
+
+
+async def waiting(pool: Pool, longer_than: timedelta) -> list[tuple[str, int, str]]:
+    """(id, attempt, region) of tasks pending that long."""
+    return [(row["id"], row["attempt"], row["region"]) for row in await pool.fetch(_WAITING, longer_than)]

@@ -1,0 +1,271 @@
+"""The embedded PostgreSQL: one server per data folder, on a Unix socket only, dying with this process.
+
+DATA_DIR/postgres/data     the cluster
+                  socket   0700, the only way in: so `trust` is enough inside
+                  log      what the server says; the last megabytes
+                  lock     held (flock) by the process whose server it is
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+
+from agentcontainer.embedded import leftovers
+from agentcontainer.embedded.binaries import Binaries, find
+from agentcontainer.embedded.launch import ENVIRONMENT, command, inside
+from agentcontainer.embedded.location import NAME, PORT, url_of
+from agentcontainer.errors import AgentContainerError, SettingsError
+
+MAX_LOG_BYTES = 4 * 1024**2
+LOCK_SECONDS = 20.0  # a one-off command such as `admin` may hold it for a moment
+START_SECONDS = 300  # crash recovery after heavy writing takes its time
+POLL_SECONDS = 0.02
+STOP_STEPS = [
+    (signal.SIGINT, 15.0),
+    (signal.SIGQUIT, 5.0),
+    (signal.SIGKILL, 5.0),
+]  # fast, immediate, by force
+SERVER_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": str(PORT),
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "jit": "off",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # details quote rows
+    "log_min_error_statement": "panic",  # statements may quote values
+    "log_line_prefix": "%m [%p] ",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+}
+THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@asynccontextmanager
+async def running(data_dir: Path, *, service_uid: int, is_durable: bool = True) -> AsyncGenerator[str]:
+    """The server's URL, for as long as the block lasts."""
+    server = Postgres(data_dir, service_uid=service_uid, is_durable=is_durable)
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
+
+
+class Postgres:
+    """The server of one data folder. `is_durable=False` trades crash safety for speed: for tests only.
+
+    Start it from a thread that lives as long as it should: the server ends with the thread that started it.
+    """
+
+    def __init__(self, data_dir: Path, *, service_uid: int, is_durable: bool = True) -> None:
+        self.url = url_of(data_dir)
+        self._folder = data_dir / "postgres"
+        self._uid = service_uid if os.geteuid() == 0 else None
+        self._is_durable = is_durable
+        self._lock: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    async def start(self, *, lock_seconds: float = LOCK_SECONDS) -> str:
+        """Make the cluster if there is none, recover it if it crashed; returns the URL once it answers.
+
+        Raises:
+            SettingsError: there is no PostgreSQL, or one of another major version than the data's.
+            AgentContainerError: another process holds the lock, or the server did not start; says why.
+        """
+        try:
+            await self._start(lock_seconds)
+        except BaseException:
+            await self.stop()
+            raise
+        return self.url
+
+    async def stop(self) -> None:
+        """A fast shutdown, by force if it takes too long. Nothing is left after; calling twice is fine."""
+        try:
+            for number, seconds in STOP_STEPS:
+                if not self.is_running():
+                    break
+                self._signal(number)
+                await self._ended(seconds)
+            if self._process is not None:
+                await leftovers.clear(self._folder / "data", self._folder / "socket")
+        finally:
+            self._process = None
+            self._unlock()
+
+    def kill(self) -> None:
+        """End it at once; a `stop` that is waiting then returns."""
+        self._signal(signal.SIGKILL)
+
+    def trim_log(self) -> None:
+        """Keep the log within bounds; to be called now and then."""
+        log = self._folder / "log"
+        with suppress(FileNotFoundError):
+            if log.stat().st_size > MAX_LOG_BYTES:
+                shutil.copyfile(log, self._folder / "log.1")
+                os.truncate(log, 0)  # the server appends, so it goes on at the new end
+
+    async def _start(self, lock_seconds: float) -> None:
+        self._make_folders()
+        await self._take_lock(lock_seconds)
+        data = self._folder / "data"
+        await leftovers.clear(data, self._folder / "socket")
+        version = data / "PG_VERSION"
+        binaries = find(int(version.read_text()) if version.exists() else None)
+        self.trim_log()
+        if not version.exists():
+            await self._make_cluster(binaries)
+        self._give_away(data)
+        self._process = self._launch(binaries, "postgres", self._arguments())
+        await self._answers()
+
+    def _make_folders(self) -> None:
+        if self._folder.exists() and self._folder.stat().st_uid != os.geteuid():
+            raise SettingsError(
+                f"{self._folder} belongs to another user; run as that user, or use another data folder."
+            )
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Root's folder, the service's content: a broken-into server cannot put a link where root writes.
+        self._folder.mkdir(mode=0o711, exist_ok=True)
+        (self._folder / "socket").mkdir(mode=0o700, exist_ok=True)
+        self._give_away(self._folder / "socket")
+
+    def _give_away(self, folder: Path) -> None:
+        """Make everything in `folder` the service uid's (it changes with AGENTCONTAINER_SANDBOX_UID_BASE)."""
+        if self._uid is None or folder.stat().st_uid == self._uid:
+            return
+        for _, folders, files, descriptor in os.fwalk(folder):
+            for name in (*folders, *files):
+                os.chown(name, self._uid, self._uid, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(folder, self._uid, self._uid)  # last: it says that all was done
+
+    async def _take_lock(self, seconds: float) -> None:
+        if self._lock is not None:
+            return  # started again after a crash
+        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_up_at = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up_at:
+                    raise AgentContainerError(
+                        f"Another process runs the PostgreSQL of {self._folder.parent}."
+                    ) from None
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _make_cluster(self, binaries: Binaries) -> None:
+        new = self._folder / "data.new"
+        await leftovers.clear(new, self._folder / "socket")
+        if new.exists():
+            shutil.rmtree(new)
+        new.mkdir(mode=0o700)
+        self._give_away(new)
+        # Locale C: no upgrade of the system's libraries can change the order of an index.
+        arguments = [
+            "--encoding=UTF8",
+            "--locale=C",
+            "--auth=trust",
+            "--data-checksums",
+            f"--username={NAME}",
+        ]
+        arguments += [] if self._is_durable else ["--no-sync"]
+        pgdata = str(inside(self._folder, self._uid) / "data.new")
+        self._process = self._launch(binaries, "initdb", [*arguments, f"--pgdata={pgdata}"])
+        if not await self._ended(START_SECONDS) or self._process.returncode != 0:
+            raise self._failure("PostgreSQL could not make its data folder")
+        if (self._folder / "data").exists():
+            (self._folder / "data").rmdir()
+        new.rename(self._folder / "data")
+
+    def _arguments(self) -> list[str]:
+        here = inside(self._folder, self._uid)
+        chosen = SERVER_SETTINGS | {"unix_socket_directories": str(here / "socket")}
+        if not self._is_durable:
+            chosen |= THROWAWAY_SETTINGS
+        return [
+            "-D",
+            str(here / "data"),
+            *(part for key, value in chosen.items() for part in ("-c", f"{key}={value}")),
+        ]
+
+    def _launch(self, binaries: Binaries, program: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        argv = command(binaries, program, arguments, self._folder, self._uid)
+        with open(self._folder / "log", "ab", opener=_private) as log:
+            # A session of its own: Ctrl-C at the terminal must reach us alone, who then stop it in order.
+            return subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=ENVIRONMENT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    async def _answers(self) -> None:
+        give_up_at = time.monotonic() + START_SECONDS
+        while self.is_running() and time.monotonic() < give_up_at:
+            try:
+                connection = await asyncpg.connect(self.url, timeout=10)
+            except asyncpg.InvalidCatalogNameError:
+                await self._create_database()
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.CannotConnectNowError,
+                asyncpg.ConnectionDoesNotExistError,
+            ):
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                await connection.close()
+                return
+        raise self._failure("PostgreSQL did not start")
+
+    async def _create_database(self) -> None:
+        connection = await asyncpg.connect(self.url, database="postgres", timeout=10)
+        try:
+            await connection.execute(f"CREATE DATABASE {NAME}")
+        finally:
+            await connection.close()
+
+    async def _ended(self, seconds: float) -> bool:
+        give_up_at = time.monotonic() + seconds
+        while self.is_running():
+            if time.monotonic() > give_up_at:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _failure(self, what: str) -> AgentContainerError:
+        lines = (self._folder / "log").read_text(errors="replace").splitlines()[-5:]
+        return AgentContainerError(f"{what}. Its last words: {' | '.join(lines) or '(none)'}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

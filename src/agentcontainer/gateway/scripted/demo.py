@@ -1,0 +1,114 @@
+"""What the scripted model does without a script: a small real job on the files it finds."""
+
+import re
+import shlex
+
+from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply
+
+_LOOK = """\
+for f in task_files/*; do [ -f "$f" ] && printf 'file: %s\\n' "$f"; done
+echo; sed -n 1,20p TASK.md | cut -c1-300
+for f in task_files/*.csv; do [ -f "$f" ] && { echo; head -n 5 "$f" | cut -c1-300; }; done; true"""
+
+_SUMMARISE = """\
+{ printf '# Summary\\n\\nThe task was:\\n\\n'; sed 's/^/> /' TASK.md
+  printf '\\nFiles given: %s\\n' "$(ls task_files 2>/dev/null | wc -l)"; } > summary.md && cat summary.md"""
+
+# Reads RFC 4180 CSV (quotes, doubled quotes, line breaks within quotes), or the same with ; or tabs.
+_ANALYSE = r"""
+function cells(line,   i, c, n, cell, quoted) {
+  if (!index(line, "\"")) return split(line, cell_at, sep)
+  n = 0; cell = ""; quoted = 0
+  for (i = 1; i <= length(line); i++) {
+    c = substr(line, i, 1)
+    if (quoted && c == "\"" && substr(line, i + 1, 1) == "\"") { cell = cell c; i++ }
+    else if (c == "\"") quoted = !quoted
+    else if (c == sep && !quoted) { cell_at[++n] = cell; cell = "" }
+    else cell = cell c
+  }
+  cell_at[++n] = cell; is_open = quoted
+  return n
+}
+function shown(text) { gsub(/[\r\n]/, " ", text); gsub(/\|/, "\\|", text); return text }
+NR == 1 {
+  sub(/^\357\273\277/, "")
+  sep = index($0, ",") ? "," : index($0, ";") ? ";" : index($0, "\t") ? "\t" : ","
+}
+{
+  sub(/\r$/, "")
+  line = is_open ? line "\n" $0 : $0
+  is_open = 0
+  n = cells(line)
+  if (is_open || line == "") next
+  if (!columns) { columns = n; for (i = 1; i <= n; i++) name[i] = cell_at[i]; next }
+  rows++
+  for (i = 1; i <= columns; i++) {
+    value = i <= n ? cell_at[i] : ""
+    if (value == "") { empty[i]++; continue }
+    if (!((i, value) in known)) { known[i, value] = 1; distinct[i]++ }
+    filled[i]++
+    if (value !~ /^ *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *$/) { text[i]++; continue }
+    if (!(i in least) || value + 0 < least[i]) least[i] = value + 0
+    if (!(i in most) || value + 0 > most[i]) most[i] = value + 0
+    sum[i] += value
+  }
+}
+END {
+  printf "# Report on %s\n\n- Rows: %d\n- Columns: %d\n\n## Columns\n\n", title, rows, columns
+  print "| column | kind | filled | empty | distinct |\n|---|---|---:|---:|---:|"
+  for (i = 1; i <= columns; i++)
+    printf "| %s | %s | %d | %d | %d |\n", shown(name[i]), filled[i] && !text[i] ? "number" : "text",
+      filled[i], empty[i], distinct[i]
+  print "\n## Numbers\n\n| column | min | mean | max |\n|---|---:|---:|---:|"
+  for (i = 1; i <= columns; i++)
+    if (filled[i] && !text[i])
+      printf "| %s | %.10g | %.4f | %.10g |\n", shown(name[i]), least[i], sum[i] / filled[i], most[i]
+}"""
+
+
+def reply(conversation: Conversation) -> Reply:
+    """The next message of the job; a plain sentence where there is no `bash` to do it with."""
+    messages = sum(turn.role == "assistant" for turn in conversation.turns)
+    last = conversation.turns[-1] if conversation.turns else None
+    if "bash" not in conversation.tools or (messages and last and last.role == "user"):
+        about = last.text.strip()[:200] if last else ""
+        return Reply(f"I am the offline scripted model, so I can only say that I read this: {about}")
+    result = last.text if last else ""
+    if messages == 0:
+        return _bash("I'll look at the task and its files first.", _LOOK)
+    if messages == 1:
+        return _work(result)
+    if messages == 2:
+        return _finish(result)
+    return Reply("Done.")
+
+
+def _work(listing: str) -> Reply:
+    found = re.search(r"^file: (.+\.csv)$", listing, re.MULTILINE | re.IGNORECASE)
+    if found is None:
+        return _bash("There is no CSV file to analyse, so I'll write down what was asked.", _SUMMARISE)
+    path = found.group(1)
+    title = path.rpartition("/")[2].replace("\\", "\\\\")
+    command = f"LC_ALL=C awk -v title={shlex.quote(title)} {shlex.quote(_ANALYSE)} {shlex.quote('./' + path)}"
+    return _bash(
+        f"Now I'll go through {path}: rows, columns, and the range and mean of every numeric column.",
+        f"{command} > report.md && cat report.md",
+    )
+
+
+def _finish(result: str) -> Reply:
+    counts = re.search(r"^- Rows: (\d+)\n- Columns: (\d+)$", result, re.MULTILINE)
+    if counts:
+        outcome, file = f"Analysed {counts[1]} rows in {counts[2]} columns; see report.md.", "report.md"
+    elif result.startswith("# Summary"):
+        outcome, file = "Wrote down the task; there was no CSV file to analyse.", "summary.md"
+    else:
+        failed = shlex.join(["finish", "--incomplete-task", "--message", "The files could not be analysed."])
+        return _bash("That did not work; I'll say so.", failed)
+    return _bash(
+        "The result is written.", shlex.join(["finish", "--complete-task", "--message", outcome, file])
+    )
+
+
+def _bash(text: str, command: str) -> Reply:
+    return Reply(text, (Call("bash", {"command": command}),))

@@ -1,0 +1,178 @@
+"""Scripts: what they may say, and which step of one is due."""
+
+import json
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agentcontainer.gateway.scripted import demo
+from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply, dicts
+
+_FENCE = re.compile(r"^[ \t]*```script[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+_MAX_REMEMBERED = 10_000
+_SLOW_TEXT = "I am working on it, taking my time, and there is nothing to see yet. " * 5
+
+
+class ScriptError(Exception):
+    """The script in a message is wrong; the message says how."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """An error answer."""
+
+    status: int
+    message: str
+    times: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Half of a reply, then a broken connection."""
+
+    reply: Reply
+    times: int
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Silence before the next step."""
+
+    seconds: float
+    times: int
+
+
+Step = Reply | Fail | Cut | Hang
+
+
+@dataclass(frozen=True)
+class Play:
+    """What to do for one request: wait, then answer."""
+
+    step: Reply | Fail | Cut
+    delay_seconds: float = 0
+
+
+class Director:
+    """Says what is due in a conversation. It remembers only how often a failing step was played."""
+
+    def __init__(self) -> None:
+        self._played: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def next(self, conversation: Conversation, key: str) -> Play:
+        """Raises: ScriptError."""
+        if _is_summary(conversation):
+            return Play(
+                Reply("## Goal\nThe task as stated above.\n\n## Progress\nSteps were taken as shown above.")
+            )
+        script, position = _script_and_position(conversation)
+        if script is None:
+            return Play(demo.reply(conversation))
+        failing, reply = _due(script, position)
+        return self._play(failing, reply, (key, conversation.fingerprint))
+
+    def _play(self, failing: list[Fail | Cut | Hang], reply: Reply, memory: tuple[str, str]) -> Play:
+        delay = 0.0
+        played = self._played.get(memory, 0)
+        for step in failing:
+            if played >= step.times:
+                played -= step.times
+                continue
+            played = 0
+            self._remember(memory)
+            if not isinstance(step, Hang):
+                return Play(step, delay)
+            delay += step.seconds
+        return Play(reply, delay)
+
+    def _remember(self, memory: tuple[str, str]) -> None:
+        self._played[memory] = self._played.get(memory, 0) + 1
+        self._played.move_to_end(memory)
+        if len(self._played) > _MAX_REMEMBERED:
+            self._played.popitem(last=False)
+
+
+def _is_summary(conversation: Conversation) -> bool:
+    """True for Pi's compaction, which sends the conversation as text, scripts included, and no tools."""
+    return not conversation.tools and any(
+        turn.text.startswith(("<conversation>", "# Conversation")) for turn in conversation.turns
+    )
+
+
+def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None, int]:
+    """The last script in a user message, and how many assistant messages came after it."""
+    position = 0
+    for turn in reversed(conversation.turns):
+        if turn.role == "assistant":
+            position += 1
+        elif turn.role == "user" and (fence := _FENCE.search(turn.text)):
+            return _parse(fence.group(1)), position
+    return None, position
+
+
+def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Reply]:
+    """The reply that is due after `position` replies, and the failing steps that stand before it."""
+    failing: list[Fail | Cut | Hang] = []
+    for step in script:
+        if not isinstance(step, Reply):
+            failing.append(step)
+        elif position == 0:
+            return failing, step
+        else:
+            position -= 1
+            failing = []
+    return (failing if position == 0 else []), Reply("Done.")
+
+
+def _parse(text: str) -> list[Step]:
+    try:
+        steps: Any = json.loads(text)
+    except ValueError as error:
+        raise ScriptError(f"The script is not JSON: {error}") from None
+    if not isinstance(steps, list):
+        raise ScriptError("The script is not a list of steps.")
+    entries = list(dicts(cast(list[Any], steps)))
+    if len(entries) != len(cast(list[Any], steps)):
+        raise ScriptError("A step of the script is not an object.")
+    try:
+        return [_step(entry) for entry in entries]
+    except (TypeError, ValueError) as error:
+        raise ScriptError(f"A step of the script is wrong: {error}") from None
+
+
+def _step(entry: dict[str, Any]) -> Step:
+    times = int(entry.get("times", 1))
+    if "error" in entry:
+        status = int(entry["error"])
+        return Fail(status, str(entry.get("message", f"Scripted error {status}.")), times)
+    if "hang" in entry:
+        return Hang(float(entry["hang"]), times)
+    if entry.get("cut"):
+        return Cut(_reply({"say": _SLOW_TEXT} | entry), times)
+    return _reply(entry)
+
+
+def _reply(entry: dict[str, Any]) -> Reply:
+    calls = tuple(_call(call) for call in dicts(entry.get("tools", []))) or (
+        (_call(entry),) if "bash" in entry or "tool" in entry else ()
+    )
+    text = entry.get("say", "")
+    if not text and not calls:
+        if "slow" not in entry:
+            raise ScriptError(
+                f"A step of the script has none of say, bash, tool, tools, error, cut, hang, slow: {entry}"
+            )
+        text = _SLOW_TEXT
+    return Reply(str(text), calls, float(entry.get("slow", 0.004)))
+
+
+def _call(entry: dict[str, Any]) -> Call:
+    if "bash" in entry:
+        return Call("bash", {"command": str(entry["bash"])})
+    if not isinstance(entry.get("tool"), str):
+        raise ScriptError(f"A tool call of the script names neither bash nor tool: {entry}")
+    arguments = entry.get("input", {})
+    if not isinstance(arguments, dict):
+        raise ScriptError(f"The input of a tool call of the script is not an object: {entry}")
+    return Call(entry["tool"], cast(dict[str, Any], arguments))

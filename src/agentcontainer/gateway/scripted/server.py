@@ -1,0 +1,162 @@
+"""The HTTP server of the scripted model."""
+
+import asyncio
+import ipaddress
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, cast
+
+from aiohttp import web
+
+from agentcontainer.gateway.scripted import anthropic, completions, responses
+from agentcontainer.gateway.scripted.conversation import Conversation, Reply, Tokens, tokens_of
+from agentcontainer.gateway.scripted.script import Cut, Director, Fail, ScriptError
+
+
+class Wire(Protocol):
+    """A provider's protocol: each is a module."""
+
+    def parse(self, payload: dict[str, Any]) -> Conversation: ...
+    def error(self, status: int, message: str) -> dict[str, Any]: ...
+    def whole(self, model: str, reply: Reply, tokens: Tokens) -> dict[str, Any]: ...
+    def stream(self, model: str, reply: Reply, tokens: Tokens) -> Iterator[bytes]: ...
+
+
+_WIRES: Mapping[str, Wire] = {
+    "/messages": anthropic,
+    "/responses": responses,
+    "/chat/completions": completions,
+}
+_MAX_SEEN = 200
+_MAX_STREAM_PAUSE_SECONDS = 1.0  # a long text must not take long
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived. Header names are in lower case; `at` is time.time()."""
+
+    path: str
+    headers: dict[str, str]
+    model: str | None
+    at: float
+    body: dict[str, Any] = field(repr=False)
+
+
+class ScriptedModel:
+    """A running server. `url` is its address without a path; `seen` holds the last requests, newest last."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.seen: deque[Seen] = deque(maxlen=_MAX_SEEN)
+        self._director = Director()
+        app = web.Application(client_max_size=64 * 1024**2)
+        app.router.add_get("/_requests", self._requests)
+        app.router.add_post("/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+
+    async def start(self, host: str, port: int) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Cuts what is still open; idempotent."""
+        await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        host = request.host.rpartition(":")[0] or request.host
+        is_local = request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
+        if not is_local or host not in _LOOPBACK_HOSTS:
+            return web.json_response({"error": "only from this machine"}, status=403)
+        shown = [{"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.seen]
+        return web.json_response(shown)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        wire = next((module for end, module in _WIRES.items() if request.path.endswith(end)), None)
+        if wire is None:
+            return web.json_response({"error": {"message": "Not found."}}, status=404)
+        try:
+            payload = json.loads(await request.read())
+        except ValueError:
+            payload = None
+        key = _key_of(request)
+        self._note(request, cast(dict[str, Any], payload) if isinstance(payload, dict) else {})
+        if not key or key == "invalid-key" or key.startswith("sk-invalid"):
+            return _error(wire, 401, f"Incorrect API key provided: {key}." if key else "No API key provided.")
+        if not isinstance(payload, dict):
+            return _error(wire, 400, "The request is not a JSON object.")
+        return await self._play(request, wire, cast(dict[str, Any], payload), key)
+
+    def _note(self, request: web.Request, payload: dict[str, Any]) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        model = payload.get("model")
+        self.seen.append(
+            Seen(request.path, headers, model if isinstance(model, str) else None, time.time(), payload)
+        )
+
+    async def _play(
+        self, request: web.Request, wire: Wire, payload: dict[str, Any], key: str
+    ) -> web.StreamResponse:
+        conversation = wire.parse(payload)
+        try:
+            play = self._director.next(conversation, key)
+        except ScriptError as error:
+            return _error(wire, 400, str(error))
+        await asyncio.sleep(play.delay_seconds)
+        if isinstance(play.step, Fail):
+            return _error(wire, play.step.status, play.step.message)
+        reply = play.step.reply if isinstance(play.step, Cut) else play.step
+        model = str(payload.get("model"))
+        tokens = tokens_of(conversation, reply)
+        if payload.get("stream") is True:
+            parts = list(wire.stream(model, reply, tokens))
+            kind = "text/event-stream"
+        else:
+            parts = [json.dumps(wire.whole(model, reply, tokens)).encode()]
+            kind = "application/json"
+        if isinstance(play.step, Cut):
+            parts = parts[: len(parts) // 2] or [parts[0][: len(parts[0]) // 2]]
+        return await _send(request, kind, parts, reply, is_cut=isinstance(play.step, Cut))
+
+
+async def _send(
+    request: web.Request, kind: str, parts: list[bytes], reply: Reply, *, is_cut: bool
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-cache"})
+    pause = reply.pause
+    if reply.pause < 0.02:
+        pause = min(pause, _MAX_STREAM_PAUSE_SECONDS / len(parts))
+    await response.prepare(request)
+    for part in parts:
+        await response.write(part)
+        await asyncio.sleep(pause)
+    if is_cut and request.transport is not None:
+        request.transport.close()
+    return response
+
+
+def _key_of(request: web.Request) -> str:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    return request.headers.get("x-api-key") or (bearer.strip() if scheme == "Bearer" else "")
+
+
+def _error(wire: Wire, status: int, message: str) -> web.Response:
+    return web.json_response(wire.error(status, message), status=status)
+
+
+async def serve(host: str = "127.0.0.1", port: int = 0) -> ScriptedModel:
+    """Starts a scripted model; port 0 takes any free one. Close it, or use it as a context."""
+    model = ScriptedModel()
+    await model.start(host, port)
+    return model

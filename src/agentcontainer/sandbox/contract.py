@@ -1,0 +1,59 @@
+"""What a sandbox is: the shapes between the runner and the code that isolates.
+
+A sandbox is one process tree (its payload, started with it) that sees its own workspace at /workspace, the
+read-only runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer, the host's /usr read-only,
+and nothing else. It dies with everything in it when destroyed, and when the process that started it dies.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+INSIDE_WORKSPACE = "/workspace"
+INSIDE_RUNTIME = "/opt/agentcontainer"
+INSIDE_SOCKETS = "/run/agentcontainer"
+ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one sandbox may use. Bytes, counts, CPUs (1.5 is one and a half)."""
+
+    memory_bytes: int
+    pids: int
+    cpus: float
+    tmp_bytes: int = 256 * 1024**2
+    shm_bytes: int = 64 * 1024**2
+    open_files: int = 4096
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One sandbox to start. `id` matches ID_PATTERN and is new on this host. `root` is its folder on the host,
+    made by the caller, holding `workspace/` (becomes /workspace, writable) and `sockets/` (becomes
+    /run/agentcontainer, read-only; sockets made in it before the start can be connected to). As root both are
+    handed to the sandbox's uid at the start; `runtime` must be readable by everyone."""
+
+    id: str
+    root: Path
+    runtime: Path
+    limits: Limits
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    cwd: str = INSIDE_WORKSPACE
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "workspace"
+
+    @property
+    def sockets(self) -> Path:
+        return self.root / "sockets"
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the payload ended: its exit code (128 + N for signal N), and whether the memory limit was hit."""
+
+    code: int
+    is_out_of_memory: bool = False

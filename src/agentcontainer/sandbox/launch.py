@@ -1,0 +1,125 @@
+"""The command line that becomes a sandbox: pure functions from a Spec to arguments.
+
+As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload, all but the last two
+one process. bwrap must not see host root: mapped to uid 1000 inside, the payload would still be host uid 0 to
+the kernel. An ordinary user's chain starts at sh and goes straight to bwrap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_SOCKETS, INSIDE_WORKSPACE, Spec
+from agentcontainer.sandbox.procfs import marker
+
+PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; shows inside, in /proc/1/environ
+INSIDE_UID = 1000
+READY = "ready"
+FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 5; what bwrap is to read comes above
+
+# Arguments: uid ("" without root), open files, workspace, sockets, runtime, files to join, --, command.
+# The sources are held open because /mnt may hide them: the data folder can lie below it. The mounts are in a
+# namespace of their own (unshare); there the sandbox's uid reaches what stands below a private folder.
+LAUNCHER = """
+uid=$1 open_files=$2 workspace=$3 sockets=$4 runtime=$5
+shift 5
+while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
+shift
+ulimit -c 0
+ulimit -n "$open_files"
+[ -n "$uid" ] || exec "$@"
+chown -R -h -P -- "$uid:$uid" "$workspace" "$sockets"
+exec 3< "$workspace" 4< "$sockets" 5< "$runtime"
+mount -n -t tmpfs -o size=64k,mode=755,nosuid,nodev,noexec agentcontainer /mnt
+mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
+mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
+mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
+exec setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
+    --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&-
+"""
+# The first line on stdout tells the runner that the sandbox stands; everything after it is the payload's. It also
+# asks whether the runner still lives: one killed before bwrap bound its life to it has no reader here, and -e ends it.
+FIRST = f'echo {READY}; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where bwrap finds the three folders it binds."""
+
+    workspace: Path
+    sockets: Path
+    runtime: Path
+
+
+STAGED = Sources(Path("/mnt/workspace"), Path("/mnt/sockets"), Path("/mnt/runtime"))
+
+
+def etc_files(spec: Spec) -> dict[str, str]:
+    """Files in /etc we write ourselves, so that the host's accounts and names stay its own."""
+    home = spec.env.get("HOME", INSIDE_WORKSPACE)
+    return {
+        "/etc/passwd": (
+            "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+            f"agent:x:{INSIDE_UID}:{INSIDE_UID}:agent:{home}:/bin/sh\n"
+            "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        ),
+        "/etc/group": f"root:x:0:\nagent:x:{INSIDE_UID}:\nnogroup:x:65534:\n",
+        "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
+        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
+
+
+def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, int]) -> list[str]:
+    """Every option of bwrap. They go through a descriptor: its command line would show inside, as PID 1's."""
+    limits = spec.limits
+    options = ["--unshare-all", "--unshare-user", "--disable-userns", "--hostname", "sandbox"]
+    options += ["--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID), "--cap-drop", "ALL"]
+    options += ["--die-with-parent", "--new-session", "--clearenv"]
+    options += ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib64"):
+        options += ["--symlink", f"usr/{name}", f"/{name}"]
+    for path in ("/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache"):
+        options += ["--ro-bind-try", path, path]
+    for path, descriptor in files.items():
+        options += ["--perms", "0644", "--file", str(descriptor), path]
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    options += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
+    options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without bound
+    options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
+    options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    options += ["--bind", str(sources.workspace), INSIDE_WORKSPACE]
+    options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
+    options += ["--ro-bind", str(sources.runtime), INSIDE_RUNTIME]
+    options += ["--remount-ro", "/", "--seccomp", str(seccomp), "--chdir", spec.cwd]
+    for name, value in spec.env.items():
+        options += ["--setenv", name, value]
+    return options
+
+
+def payload_command(spec: Spec, argv: Sequence[str], *, counts_processes: bool) -> list[str]:
+    """What bwrap starts. Without a group to count processes the kernel counts them by user namespace."""
+    counted = [] if counts_processes else ["/usr/bin/prlimit", f"--nproc={spec.limits.pids}", "--"]
+    return ["/bin/sh", "-ec", FIRST, marker(spec.id), *counted, *argv]
+
+
+def launch_command(
+    spec: Spec,
+    *,
+    uid: int | None,
+    open_files: int,
+    join_files: Sequence[Path],
+    arguments: int,
+    payload: Sequence[str],
+) -> list[str]:
+    """What the runner starts; `uid` None means as ourselves, without root."""
+    namespace = [] if uid is None else ["unshare", "--mount", "--propagation", "private", "--"]
+    return [
+        *namespace,
+        *("/bin/sh", "-euc", LAUNCHER, "agentcontainer"),
+        "" if uid is None else str(uid),
+        str(open_files),
+        *(str(spec.workspace), str(spec.sockets), str(spec.runtime)),
+        *(str(path) for path in join_files),
+        *("--", "bwrap", "--args", str(arguments), "--", *payload),
+    ]

@@ -1,0 +1,187 @@
+"""Control groups: what caps one sandbox's memory, processes and CPU, on hosts with cgroups v1, v2 or neither.
+
+Each sandbox has the group `agentcontainer/<sandbox id>`, in every v1 hierarchy that counts or once in v2. A
+controller the host does not give us is left out, and `Hierarchy.weak_limits_reason` says so in a sentence.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.sandbox.contract import ID_PATTERN, Limits
+
+CONTROLLERS = ("memory", "pids", "cpu")  # memory first: detect.py tells why
+CPU_PERIOD_MICROSECONDS = 100_000
+PROBE_PREFIX = "probe-"  # groups that detect.py makes for a moment
+MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
+REMOVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Controller:
+    """One thing the kernel counts, and the folder beneath which sandboxes get their groups."""
+
+    name: str
+    version: Literal[1, 2]
+    parent: Path
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """The controllers of this host that we may use."""
+
+    controllers: tuple[Controller, ...] = ()
+
+    @property
+    def weak_limits_reason(self) -> str | None:
+        """A sentence for the operator when not everything can be capped, else None."""
+        missing = [name for name in CONTROLLERS if not self.has(name)]
+        if not missing:
+            return None
+        return (
+            f"Weak limits: this host gives us no control group for {', '.join(missing)}, so what one sandbox "
+            "uses of it is not capped. Run as root, or in a delegated group (systemd: `Delegate=yes`)."
+        )
+
+    def has(self, name: str) -> bool:
+        return any(controller.name == name for controller in self.controllers)
+
+    def group(self, sandbox_id: str) -> "Group":
+        """The group of this sandbox, whether or not it exists yet; SandboxError if that is no sandbox id."""
+        if not ID_PATTERN.fullmatch(sandbox_id):  # it becomes a path
+            raise SandboxError("A sandbox id has 1 to 128 letters, digits, dots, dashes and underscores.")
+        return Group(sandbox_id, self.controllers)
+
+    def sandbox_ids(self) -> set[str]:
+        """Every sandbox that has a group on this host."""
+        parents = {controller.parent for controller in self.controllers}
+        return {folder.name for parent in parents for folder in parent.glob("*/") if _is_sandbox(folder)}
+
+
+class Group:
+    """The control group of one sandbox: one folder in cgroups v2, one for each controller in v1."""
+
+    def __init__(self, sandbox_id: str, controllers: Sequence[Controller]) -> None:
+        self._controllers = [(controller, controller.parent / sandbox_id) for controller in controllers]
+        self._folders = list(dict.fromkeys(folder for _, folder in self._controllers))
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `pids` can tell what lives in the sandbox."""
+        return bool(self._folders)
+
+    @property
+    def join_files(self) -> list[Path]:
+        """A process that writes its id into each of these is in the group."""
+        return [folder / "cgroup.procs" for folder in self._folders]
+
+    def create(self, limits: Limits) -> None:
+        """Makes the group with its limits set, or raises SandboxError and leaves nothing."""
+        made: list[Path] = []
+        try:
+            for folder in self._folders:
+                folder.mkdir()
+                made.append(folder)
+            for controller, folder in self._controllers:
+                for setting in settings(controller, limits):
+                    setting.write(folder)
+        except OSError as error:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            if isinstance(error, FileExistsError):
+                raise SandboxError("The sandbox's control group exists already.") from error
+            raise SandboxError(f"The sandbox's control group was refused: {error.strerror}.") from error
+
+    def pids(self) -> set[int]:
+        """The processes in the group now."""
+        return {int(pid) for path in self.join_files for pid in _read(path).split()}
+
+    def oom_kills(self) -> int:
+        """How often the memory limit killed something. Read it before `remove`."""
+        for controller, folder in self._controllers:
+            if controller.name == "memory":
+                file = "memory.oom_control" if controller.version == 1 else "memory.events"
+                report = _read(folder / file)
+                return sum(int(count) for count in re.findall(r"^oom_kill (\d+)$", report, re.MULTILINE))
+        return 0
+
+    def kill(self) -> None:
+        """Kills all in the group at once where the kernel can (v2 since 5.14); elsewhere does nothing."""
+        for folder in self._folders:
+            switch = folder / "cgroup.kill"
+            if switch.exists():
+                with contextlib.suppress(OSError):
+                    switch.write_text("1")
+
+    async def remove(self) -> bool:
+        """Removes the folders; a process on its way out gets a moment. True if there were any."""
+        found = [folder for folder in self._folders if folder.exists()]
+        deadline = asyncio.get_running_loop().time() + REMOVE_SECONDS
+        for folder in found:
+            while not _is_removed(folder):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise SandboxError("The sandbox's control group is still in use: it cannot be removed.")
+                await asyncio.sleep(0.01)
+        return bool(found)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value to write into a file of a group; an optional one may be missing in this kernel."""
+
+    file: str
+    value: int | str
+    is_optional: bool = False
+
+    def write(self, folder: Path) -> None:
+        path = folder / self.file
+        if not self.is_optional or path.exists():
+            path.write_text(str(self.value))
+
+
+def settings(controller: Controller, limits: Limits) -> Iterator[Setting]:
+    """The files that hold a controller's limits; swap gives no memory beyond the limit."""
+    quota = max(int(limits.cpus * CPU_PERIOD_MICROSECONDS), MIN_CPU_QUOTA_MICROSECONDS)
+    match controller.name, controller.version:
+        case "memory", 1:
+            yield Setting("memory.limit_in_bytes", limits.memory_bytes)
+            yield Setting("memory.memsw.limit_in_bytes", limits.memory_bytes, is_optional=True)
+        case "memory", 2:
+            yield Setting("memory.max", limits.memory_bytes)
+            yield Setting("memory.swap.max", 0, is_optional=True)
+        case "pids", _:
+            yield Setting("pids.max", limits.pids)
+        case "cpu", 1:
+            yield Setting("cpu.cfs_period_us", CPU_PERIOD_MICROSECONDS)
+            yield Setting("cpu.cfs_quota_us", quota)
+        case "cpu", 2:
+            yield Setting("cpu.max", f"{quota} {CPU_PERIOD_MICROSECONDS}")
+        case _:
+            pass
+
+
+def _is_sandbox(folder: Path) -> bool:
+    return not folder.name.startswith(PROBE_PREFIX)
+
+
+def _is_removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,95 @@
+"""Finding and killing processes by what /proc tells of them: for what a control group does not show."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from agentcontainer.sandbox.contract import ID_PATTERN
+
+MARKER = "agentcontainer:"  # + sandbox id: an argument of bwrap, and so of PID 1 in the sandbox
+
+
+def marker(sandbox_id: str) -> str:
+    """The argument by which the processes that hold a sandbox are known from outside, even after a crash."""
+    return MARKER + sandbox_id
+
+
+def with_uid(uid: int) -> set[int]:
+    """Living processes that run as `uid`, in any of its four roles."""
+    return {pid for pid in _pids() if uid in _uids(pid)}
+
+
+def with_marker(sandbox_id: str) -> set[int]:
+    """The launcher, the outer bwrap and PID 1 of a sandbox; when PID 1 dies the kernel kills all the rest."""
+    return {pid for pid, mark in _markers() if mark == marker(sandbox_id)}
+
+
+def sandbox_ids() -> set[str]:
+    """Every sandbox with a process that bears its marker. Anything on the host may bear one."""
+    return {name for _, mark in _markers() if ID_PATTERN.fullmatch(name := mark.removeprefix(MARKER))}
+
+
+def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
+    """SIGKILLs what `find` finds until it finds nothing; False if something outlives the time. Blocks."""
+    deadline = time.monotonic() + within_seconds
+    pause = 0.002
+    while _kill_once(find):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)
+    return True
+
+
+def _kill_once(find: Callable[[], set[int]]) -> bool:
+    """Kills what is found twice, held by a pidfd between: a number taken over by another process is safe."""
+    held: dict[int, int] = {}
+    try:
+        for pid in find() - {os.getpid()}:
+            with contextlib.suppress(ProcessLookupError):
+                held[pid] = os.pidfd_open(pid)
+        for pid in find() & held.keys() if held else ():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(held[pid], signal.SIGKILL)
+        return bool(held)
+    finally:
+        for descriptor in held.values():
+            os.close(descriptor)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - thrice as fast
+
+
+def _uids(pid: int) -> set[int]:
+    """The real, effective, saved and filesystem uid of a process; none if it is a zombie or gone."""
+    status = _read(f"/proc/{pid}/status")
+    state, uids = re.search(rb"^State:\s+(\w)", status, re.M), re.search(rb"^Uid:(.*)", status, re.M)
+    if state is None or uids is None or state[1] in (b"Z", b"X"):
+        return set()
+    return {int(uid) for uid in uids[1].split()}
+
+
+def _markers() -> Iterator[tuple[int, str]]:
+    """Root sees every sandbox's; an ordinary user only its own, for it may kill no other."""
+    own = os.geteuid()
+    for pid in _pids():
+        for argument in _read(f"/proc/{pid}/cmdline").split(b"\0"):
+            if argument.startswith(MARKER.encode()) and (own == 0 or own in _uids(pid)):
+                yield pid, argument.decode(errors="replace")
+
+
+def _read(path: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # it ended meanwhile
+        return b""
+    try:
+        return os.read(descriptor, 1024**2)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""The system call filter of every sandbox: what no agent's work needs and what has broken kernels before.
+
+It is a second wall. The first is that the payload has no capabilities and can make no user namespace.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from agentcontainer.errors import SandboxError
+
+REFUSED = (
+    # mounts and roots
+    *("mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "mount_setattr"),
+    *("fsopen", "fsconfig", "fsmount", "fspick"),
+    # namespaces (clone: see NAMESPACE_FLAGS)
+    *("unshare", "setns"),
+    # other processes
+    *("ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"),
+    # kernel machinery open to ordinary users
+    *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *("add_key", "request_key", "keyctl", "fanotify_init", "modify_ldt", "lookup_dcookie"),
+    # the machine
+    *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "syslog"),
+    *("swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "iopl", "ioperm", "vhangup", "nfsservctl"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname"),
+    # files by handle, which ignores the tree they are in
+    *("open_by_handle_at", "name_to_handle_at"),
+)
+NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
+TERMINAL_INJECTIONS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type into a terminal one shares
+AF_NETLINK = 16
+SOCKET_FAMILIES = (1, 2, 10, AF_NETLINK)  # UNIX, INET, INET6, NETLINK
+NETLINK_ROUTE = 0  # getifaddrs needs it
+UNKNOWN_CALLS = range(451, 512)  # newer than libseccomp knows: ENOSYS, and programs take the older call
+FCHMODAT2 = 452  # the one of those that does nothing new
+
+
+class Condition(NamedTuple):
+    """What an argument of a call must be for a rule to hold: names of comparisons as in libseccomp."""
+
+    argument: int
+    comparison: str
+    value: int
+    masked_value: int = 0
+
+
+class Rule(NamedTuple):
+    """A call that fails with `error`, always or when every condition holds."""
+
+    call: str | int
+    error: int
+    conditions: tuple[Condition, ...] = ()
+
+
+def rules() -> Iterator[Rule]:
+    """Every rule of the filter; a call without one is allowed."""
+    for call in REFUSED:
+        yield Rule(call, errno.EPERM)
+    for number in UNKNOWN_CALLS:
+        if number != FCHMODAT2:
+            yield Rule(number, errno.ENOSYS)
+    yield Rule("clone3", errno.ENOSYS)  # its flags lie in memory, where no filter can see them
+    for flag in NAMESPACE_FLAGS:
+        yield Rule("clone", errno.EPERM, (Condition(0, "MASKED_EQ", flag, flag),))
+    for request in TERMINAL_INJECTIONS:
+        yield Rule("ioctl", errno.EPERM, (Condition(1, "MASKED_EQ", 0xFFFFFFFF, request),))
+    for call in ("socket", "socketpair"):
+        for family in range(max(SOCKET_FAMILIES)):
+            if family not in SOCKET_FAMILIES:
+                yield Rule(call, errno.EAFNOSUPPORT, (Condition(0, "EQ", family),))
+        yield Rule(call, errno.EAFNOSUPPORT, (Condition(0, "GT", max(SOCKET_FAMILIES)),))
+        other_netlink = (Condition(0, "EQ", AF_NETLINK), Condition(2, "NE", NETLINK_ROUTE))
+        yield Rule(call, errno.EAFNOSUPPORT, other_netlink)
+
+
+def compile_filter() -> bytes:
+    """The filter as the BPF program bwrap takes. Calls of a foreign architecture (32 bit) kill their thread.
+
+    Raises:
+        SandboxError: libseccomp is missing, or too old to know a call we refuse.
+    """
+    try:
+        import pyseccomp  # not above: it looks for the library at import, by running programs
+    except (ImportError, RuntimeError, OSError) as error:
+        raise SandboxError("libseccomp is missing. Install it: apt install libseccomp2") from error
+
+    program = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    for rule in rules():
+        call = (
+            rule.call
+            if isinstance(rule.call, int)
+            else pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, rule.call)
+        )
+        if call == -1:
+            raise SandboxError(f"libseccomp is too old: it does not know the system call {rule.call}.")
+        conditions = [
+            pyseccomp.Arg(one.argument, getattr(pyseccomp, one.comparison), one.value, one.masked_value)
+            for one in rule.conditions
+        ]
+        program.add_rule(pyseccomp.ERRNO(rule.error), call, *conditions)
+    with open(os.memfd_create("seccomp"), "w+b") as file:  # noqa: PTH123 - a descriptor, not a path
+        program.export_bpf(file)
+        file.seek(0)
+        return file.read()

@@ -1,0 +1,81 @@
+"""One unprivileged host uid for each sandbox, so that no two can touch each other even outside their walls.
+
+A lease is a locked file: the kernel frees it when its runner dies, and runners of one host that share the
+lock folder never share a uid.
+"""
+
+import fcntl
+import os
+import pwd
+import secrets
+from pathlib import Path
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.sandbox import procfs
+
+UID_COUNT = 1000
+KILL_SECONDS = 2.0
+
+
+class Lease:
+    """A uid that is ours until released."""
+
+    def __init__(self, uid: int, descriptor: int) -> None:
+        self.uid = uid
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Gives the uid back; twice is once."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class UidPool:
+    """The uids from `base` on. `lock_dir` must be the same for every runner of the host that uses them."""
+
+    def __init__(self, base: int, lock_dir: Path, count: int = UID_COUNT) -> None:
+        self._base = base
+        self._lock_dir = lock_dir
+        self._count = count
+
+    def lease(self) -> Lease:
+        """A uid nobody else holds and under which nothing runs: what a dead runner left there is killed.
+
+        Raises:
+            SandboxError: the base is not unprivileged, all are taken, or the lock folder cannot be used.
+        """
+        if self._base <= 0:
+            raise SandboxError(
+                "A sandbox never runs as uid 0: set AGENTCONTAINER_SANDBOX_UID_BASE above 10000."
+            )
+        start = secrets.randbelow(self._count)  # so that a uid rests a while before it serves again
+        for step in range(self._count):
+            uid = self._base + (start + step) % self._count
+            if not _has_account(uid) and (descriptor := self._lock(uid)) is not None:
+                if procfs.kill_all(lambda uid=uid: procfs.with_uid(uid), KILL_SECONDS):
+                    return Lease(uid, descriptor)
+                os.close(descriptor)
+        raise SandboxError(f"All {self._count} uids for sandboxes from {self._base} on are in use.")
+
+    def _lock(self, uid: int) -> int | None:
+        """An open, locked file, or None if another holds it. Files stay: removal would break the lock."""
+        try:
+            self._lock_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._lock_dir / f"uid-{uid}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise SandboxError("The folder of uid locks cannot be written.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+
+def _has_account(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,273 @@
+"""The whole platform in real processes: `agentcontainer up` in a folder of its own, and the scripted model."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+PROVIDERS = {
+    "anthropic": "claude-sonnet-4-6",
+    "openai": "gpt-5.2",
+    "openrouter": "anthropic/claude-sonnet-4.6",
+}
+PROVIDER_KEY = "sk-test-0123456789abcdefghijklmnop"
+TERMINAL = {"finished", "failed", "cancelled", "expired"}
+COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
+_CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+
+
+def script(*steps: dict[str, Any], task: str = "Do what the script says.") -> str:
+    """Instructions that make the scripted model take these steps."""
+    return f"{task}\n\n```script\n{json.dumps(steps)}\n```\n"
+
+
+def finish(*arguments: str, message: str = "Done as asked.", complete: bool = True) -> dict[str, Any]:
+    """A step that runs `finish`."""
+    flag = "--complete-task" if complete else "--incomplete-task"
+    return {"bash": f'finish {flag} --message "{message}" {" ".join(arguments)}'}
+
+
+class Client:
+    """One account's view of the API."""
+
+    def __init__(self, base_url: str, api_key: str, account_id: str) -> None:
+        self.account_id = account_id
+        self.api_key = api_key
+        self.task_ids: set[str] = set()
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self.http = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=30, trust_env=False)
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def upload(self, filename: str, content: bytes, content_type: str = "application/octet-stream") -> str:
+        body = {"filename": filename, "contentType": content_type, "sizeBytes": len(content)}
+        prepared = self.http.post("/uploads/prepare", json=body).json()
+        sent = httpx.request(
+            prepared["method"],
+            prepared["uploadUrl"],
+            content=content,
+            headers=prepared["headers"],
+            trust_env=False,
+        )
+        assert sent.status_code < 300, sent.text
+        completed = self.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
+        assert completed.status_code == 201, completed.text
+        return completed.json()["fileId"]
+
+    def dispatch(self, instructions: str, *, agent: str = "agt_standard_data", **fields: Any) -> str:
+        answer = self.http.post(f"/agents/{agent}/tasks", json={"instructions": instructions, **fields})
+        assert answer.status_code == 201, answer.text
+        self.task_ids.add(answer.json()["id"])
+        return answer.json()["id"]
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        return self.get(f"/tasks/{task_id}")
+
+    def wait(self, task_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
+        """Poll until the task has one of these statuses (default: any terminal one)."""
+        deadline = time.monotonic() + seconds
+        while True:
+            task = self.task(task_id)
+            if task["status"] in (statuses or TERMINAL):
+                return task
+            assert time.monotonic() < deadline, f"still {task['status']}: {self.events(task_id)[-5:]}"
+            time.sleep(0.1)
+
+    def run(self, instructions: str, **fields: Any) -> dict[str, Any]:
+        """Dispatch and wait for the end."""
+        return self.wait(self.dispatch(instructions, **fields))
+
+    def events(self, task_id: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(f"/tasks/{task_id}/events", after=len(found), limit=100)
+            found += page["data"]
+            if not page["data"] or not page["pageInfo"]["hasMore"]:
+                assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
+                return found
+
+    def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(is_it(event) for event in self.events(task_id)):
+            assert time.monotonic() < deadline, self.events(task_id)
+            time.sleep(0.05)
+
+    def outputs(self, task_id: str) -> dict[str, bytes]:
+        files = self.get(f"/tasks/{task_id}/files")["data"]
+        return {
+            file["filename"]: self.http.get(f"/tasks/{task_id}/files/{file['id']}").content for file in files
+        }
+
+    def ledger_sum(self) -> float:
+        return self.get("/account")["creditBalance"]
+
+
+class Platform:
+    """`agentcontainer up` on a free port in a folder of its own."""
+
+    def __init__(self, scripted_url: str, **settings: str) -> None:
+        self.data_dir = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
+        self.log_path = self.data_dir.with_suffix(".log")
+        self.environment = _CLEAN | {
+            "AGENTCONTAINER_DATA_DIR": str(self.data_dir),
+            "AGENTCONTAINER_ANTHROPIC_BASE_URL": scripted_url,
+            "AGENTCONTAINER_OPENAI_BASE_URL": f"{scripted_url}/v1",
+            "AGENTCONTAINER_OPENROUTER_BASE_URL": f"{scripted_url}/api/v1",
+            **{f"AGENTCONTAINER_{name.upper()}": value for name, value in settings.items()},
+        }
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.clients: list[Client] = []
+
+    def start(self) -> None:
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "up", "--port", str(self.port)],
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.wait_ready()
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if httpx.get(f"{self.base_url}/readyz", trust_env=False).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.http.close()
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+        self.log_path.unlink(missing_ok=True)
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def admin(self, *arguments: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [*COMMAND, "admin", *arguments, "--json"],
+            env=self.environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def account(self, credit: str = "100", *, provider_keys: bool = True) -> Client:
+        made = self.admin("create-account", "--name", "Test", "--credit", credit)
+        client = Client(self.base_url, made["apiKey"], made["accountId"])
+        self.clients.append(client)
+        for provider in PROVIDERS if provider_keys else ():
+            answer = client.http.put(f"/provider-keys/{provider}", json={"apiKey": PROVIDER_KEY})
+            assert answer.status_code == 200, answer.text
+        return client
+
+    def pid(self, what: str) -> int:
+        """The process of a part: `api`, `runner`, or `postgres`."""
+        assert self.process is not None
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                command = child.cmdline()
+            except psutil.Error:
+                continue
+            if what == "postgres" and command and Path(command[0]).name == "postgres" and "-D" in command:
+                return child.pid
+            if "agentcontainer.cli.main" in command and what in command:
+                return child.pid
+        raise AssertionError(f"no {what} is running")
+
+    def kill(self, what: str) -> None:
+        os.kill(self.pid(what), signal.SIGKILL)
+
+    def sandboxes(self) -> dict[str, list[psutil.Process]]:
+        """The living sandboxes of this platform's tasks: their marks, and all their processes."""
+        task_ids = {task_id for client in self.clients for task_id in client.task_ids}
+        found: dict[str, list[psutil.Process]] = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                marks = [word for word in process.cmdline() if word.startswith("agentcontainer:")]
+                if marks and marks[0].removeprefix("agentcontainer:").rpartition("-")[0] in task_ids:
+                    found[marks[0]] = [*found.get(marks[0], []), process, *process.children(recursive=True)]
+        return found
+
+    def agents(self) -> list[psutil.Process]:
+        """The Pi processes in this platform's sandboxes."""
+        processes = {process for group in self.sandboxes().values() for process in group}
+        return [process for process in processes if process.name() == "pi"]
+
+
+@pytest.fixture(scope="session")
+def scripted_url() -> Iterator[str]:
+    """The scripted model, over real HTTP."""
+    command = [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found, line
+    yield found[0]
+    process.terminate()
+    process.wait(10)
+    process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def shared_platform(scripted_url: str) -> Iterator[Platform]:
+    """One platform for all tests that leave it as they found it."""
+    platform = Platform(scripted_url, capacity="4")
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+@pytest.fixture
+def platform(scripted_url: str) -> Iterator[Platform]:
+    """A platform of this test's own, to be killed and restarted."""
+    platform = Platform(scripted_url, capacity="2")
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+@pytest.fixture
+def client(shared_platform: Platform) -> Client:
+    """An account with $100 and a key for each provider."""
+    return shared_platform.account()

@@ -1,0 +1,164 @@
+"""`agentcontainer admin`, as an operator's script calls it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service
+from agentcontainer.embedded.location import is_running
+
+COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "admin"]
+
+
+def admin(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=60
+    )
+
+
+def environment(**settings: object) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+
+
+def answer(*arguments: str, **settings: object) -> dict[str, object]:
+    """What a command that succeeds prints with --json: nothing but that."""
+    done = admin(*arguments, "--json", **settings)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: str, pool: Pool) -> None:
+    made = answer(
+        "create-account",
+        "--name",
+        "Ann Lee",
+        "--email",
+        "ann@x.test",
+        "--credit",
+        "12.5",
+        DATABASE_URL=database_url,
+    )
+    account_id = str(made["accountId"])
+    assert await service.authenticate(pool, str(made["apiKey"])) == account_id
+
+    credited = answer("credit", account_id, "0.000001", DATABASE_URL=database_url)
+    assert credited == {"accountId": account_id, "creditBalance": 12.500001}
+    further = answer("create-key", account_id, "--name", "ci", DATABASE_URL=database_url)
+    assert await service.authenticate(pool, str(further["apiKey"])) == account_id
+
+    listed = admin("list-accounts", "--json", DATABASE_URL=database_url)
+    assert json.loads(listed.stdout) == [
+        {
+            "id": account_id,
+            "name": "Ann Lee",
+            "email": "ann@x.test",
+            "billingMode": "standard",
+            "creditBalance": 12.500001,
+        }
+    ]
+    entries = await pool.fetch("SELECT kind, amount_micro_usd FROM ledger_entries")
+    assert sorted(tuple(entry) for entry in entries) == [("credit", 1), ("credit", 12_500_000)]
+
+
+async def test_an_unlimited_account(database_url: str, pool: Pool) -> None:
+    made = answer("create-account", "--name", "Ops", "--unlimited", DATABASE_URL=database_url)
+    account = await service.get(pool, str(made["accountId"]))
+    assert (account.billing_mode, account.balance_micro_usd) == ("unlimited_grant", 0)
+
+
+async def test_an_empty_database_gets_the_schema(empty_database_url: str) -> None:
+    answer("create-account", "--name", "first", DATABASE_URL=empty_database_url)
+
+
+async def test_a_database_of_another_version_is_left_alone(database_url: str, pool: Pool) -> None:
+    await pool.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
+    done = admin("create-account", "--name", "x", DATABASE_URL=database_url)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: The database has another version's schema; run `agentcontainer migrate`.\n"
+    )
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
+
+
+async def test_without_a_running_server_it_starts_one_and_takes_turns(short_dir: Path) -> None:
+    data_dir = short_dir / "data"
+    start = [*COMMAND, "create-account", "--json", "--name"]
+    several = [
+        await asyncio.create_subprocess_exec(
+            *start, name, env=environment(DATA_DIR=data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for name in ("one", "two", "three")
+    ]
+    for process in several:
+        _, stderr = await process.communicate()
+        assert process.returncode == 0, stderr
+    assert not is_running(data_dir)
+    names = [
+        account["name"] for account in json.loads(admin("list-accounts", "--json", DATA_DIR=data_dir).stdout)
+    ]
+    assert sorted(names) == ["one", "three", "two"]
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "amount", ["-1", "NaN", "inf", "1e3", "1_000", "0.0000001", "1234567890", "", "٣", "1,5"]
+)
+async def test_amounts_that_are_none(database_url: str, pool: Pool, amount: str) -> None:
+    await pool.execute("INSERT INTO accounts (id, name, billing_mode) VALUES ('acc_1', 'a', 'standard')")
+    for arguments in (["credit", "acc_1", amount], ["create-account", "--name", "x", "--credit", amount]):
+        done = admin(*arguments, DATABASE_URL=database_url)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: {amount!r} is not an amount in USD")
+        assert (done.stderr.count("\n"), done.stdout) == (1, "")
+    assert await pool.fetchval("SELECT count(*) FROM ledger_entries") == 0
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["credit", "acc_nobody", "5"], "acc_nobody does not exist"),
+        (["credit", "acc_nobody", "0"], "must be above 0"),
+        (["create-key", "acc_nobody", "--name", "k"], "acc_nobody does not exist"),
+        (["create-account", "--name", " "], "--name must be 1 to 200 printable characters"),
+        (["create-account", "--name", "a\x1b[2J"], "--name must be 1 to 200 printable characters"),
+        (["create-account", "--name", "a" * 201], "--name must be 1 to 200 printable characters"),
+    ],
+)
+async def test_mistakes_are_one_sentence(database_url: str, arguments: list[str], sentence: str) -> None:
+    done = admin(*arguments, DATABASE_URL=database_url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+    done = admin("list-accounts", DATABASE_URL="postgresql://me:hunter2hunter2@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The database of AGENTCONTAINER_DATABASE_URL cannot be used: ")
+    assert "hunter2" not in done.stderr
+
+
+def test_a_wrong_setting_is_named() -> None:
+    done = admin("list-accounts", DATABASE_URL="mysql://x")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: AGENTCONTAINER_DATABASE_URL is wrong: must be a postgresql:// URL.\n",
+    )
+
+
+def test_a_data_folder_that_others_may_write_is_refused(short_dir: Path) -> None:
+    short_dir.chmod(0o777)
+    done = admin("list-accounts", DATA_DIR=short_dir)
+    assert done.returncode == 1
+    assert "is writable by others" in done.stderr
+    assert not list(short_dir.iterdir())

@@ -1,0 +1,97 @@
+"""How a task can end otherwise: the provider fails, the agent stops, Pi dies, time runs out, the client cancels."""
+
+import time
+
+import psutil
+import pytest
+
+from .conftest import PROVIDERS, Client, Platform, finish, script
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_wrong_key_fails_with_the_providers_own_words_and_without_the_key(
+    client: Client, provider: str
+) -> None:
+    key = "sk-invalid-0123456789abcdef"
+    task = client.run(
+        script(finish()),
+        overrides={"provider": provider, "model": PROVIDERS[provider], "providerApiKey": key},
+    )
+    assert (task["status"], task["errorCode"]) == ("failed", "provider_error"), task
+    assert "401" in task["error"]
+    assert key not in str(task) + str(client.events(task["id"]))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_that_stays_broken_fails_the_task(client: Client, provider: str) -> None:
+    task = client.run(
+        script({"error": 500, "message": "the model is on fire", "times": 50}),
+        overrides={"provider": provider, "model": PROVIDERS[provider]},
+    )
+    assert (task["status"], task["errorCode"]) == ("failed", "provider_error"), task
+    assert "the model is on fire" in task["error"]
+
+
+def test_a_provider_that_recovers_is_retried(client: Client) -> None:
+    task = client.run(script({"error": 500, "times": 2}, finish()))
+    assert task["status"] == "finished", task
+    assert [e["type"] for e in client.events(task["id"])].count("model.retried") == 2
+
+
+def test_a_stream_cut_in_the_middle_is_retried_or_fails_as_provider_error(client: Client) -> None:
+    task = client.run(script({"cut": True}, finish()))
+    assert task["status"] == "finished" or task["errorCode"] == "provider_error", task
+    assert "model.retried" in [event["type"] for event in client.events(task["id"])]
+
+
+def test_an_agent_that_never_finishes_is_asked_three_times(client: Client) -> None:
+    task = client.run(script({"say": "I think I am done."}))
+    assert (task["status"], task["errorCode"]) == ("failed", "agent_stopped"), task
+    assert [e["type"] for e in client.events(task["id"])].count("agent.reminded") == 3
+
+
+def test_pi_killed_by_its_agent_is_agent_crashed(client: Client) -> None:
+    task = client.run(script({"bash": "kill -9 $PPID"}))
+    assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
+    assert "137" in task["error"]
+
+
+def test_the_hard_limit_fails_the_task(client: Client) -> None:
+    task = client.run(script({"bash": "sleep 60"}), overrides={"maxRuntimeSeconds": 3})
+    assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
+    assert 3 / 60 <= task["containerMinutes"] < 8 / 60
+
+
+def test_at_the_soft_limit_the_agent_is_told_in_the_middle_of_its_work(client: Client) -> None:
+    task = client.run(
+        script(*[{"bash": "sleep 1"}] * 4, finish()),
+        overrides={"maxRuntimeSeconds": 40, "softFinishAfterSeconds": 2},
+    )
+    assert task["status"] == "finished", task
+    reminders = [event["data"] for event in client.events(task["id"]) if event["type"] == "agent.reminded"]
+    assert reminders[0] == {"reason": "soft_finish"}
+
+
+def test_cancel_stops_the_container_within_five_seconds(client: Client, shared_platform: Platform) -> None:
+    task_id = client.dispatch(script({"bash": "echo $$ > pid; sleep 300"}))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    before = {process.pid for group in shared_platform.sandboxes().values() for process in group}
+    assert len(before) >= 4
+    cancelled_at = time.monotonic()
+    answer = client.http.post(f"/tasks/{task_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    while before & set(psutil.pids()):
+        assert time.monotonic() - cancelled_at < 5
+        time.sleep(0.05)
+    task = client.task(task_id)
+    assert (task["status"], task["errorCode"]) == ("cancelled", None)
+    assert 0 < task["costUsd"] < 0.05
+    assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    assert client.events(task_id)[-1]["type"] == "task.cancelled"
+
+
+def test_a_pending_task_can_be_cancelled_and_a_finished_one_not(client: Client) -> None:
+    finished = client.run(script(finish()))
+    answer = client.http.post(f"/tasks/{finished['id']}/cancel")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    assert client.task(finished["id"]) == finished

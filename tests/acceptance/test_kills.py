@@ -1,0 +1,103 @@
+"""kill -9 of every part in the middle of a task: the task ends right, the money adds up, nothing is left."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Client, Platform, finish, script
+
+SLOW = script({"bash": "sleep 4; echo done > out.txt"}, finish("out.txt"))
+
+
+def working(client: Client) -> str:
+    """The id of a task in the middle of its work."""
+    task_id = client.dispatch(SLOW)
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    return task_id
+
+
+def assert_nothing_is_left(platform: Platform) -> None:
+    assert platform.sandboxes() == {}
+    assert list((platform.data_dir / "runners").glob("*/*-*")) == []
+    assert not [
+        line for line in Path("/proc/mounts").read_text().splitlines() if str(platform.data_dir) in line
+    ]
+
+
+@pytest.mark.parametrize("part", ["runner", "api", "postgres"])
+def test_a_task_survives_the_death_of(platform: Platform, part: str) -> None:
+    client = platform.account()
+    task_id = working(client)
+    killed_at = time.monotonic()
+    platform.kill(part)
+    platform.wait_ready()
+    task = client.wait(task_id, seconds=30)
+    assert time.monotonic() - killed_at < 30
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"out.txt": b"done\n"}
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    kinds = [event["type"] for event in client.events(task_id)]
+    assert kinds.count("task.started") == (2 if part == "runner" else 1)
+    assert kinds[-1] == "task.finished"
+    assert client.run(script(finish()))["status"] == "finished"
+    assert platform.stop() == 0
+    assert_nothing_is_left(platform)
+
+
+def test_pi_killed_from_outside_fails_the_task_as_crashed(platform: Platform) -> None:
+    client = platform.account()
+    task_id = working(client)
+    [pi] = platform.agents()
+    pi.kill()
+    task = client.wait(task_id)
+    assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
+
+
+def test_a_runner_lost_three_times_fails_the_task_uncharged(platform: Platform) -> None:
+    client = platform.account()
+    task_id = client.dispatch(script({"bash": "sleep 100"}))
+    for attempt in (1, 2, 3):
+        client.until_event(
+            task_id,
+            lambda e, n=attempt: e["type"] == "task.started" and e["data"]["attempt"] == n,
+            seconds=40,
+        )
+        platform.kill("runner")
+    task = client.wait(task_id, seconds=30)
+    assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "infrastructure_error", 0), task
+    assert client.ledger_sum() == 100
+
+
+def test_kill_9_of_everything_leaves_nothing_and_a_restart_goes_on(platform: Platform) -> None:
+    client = platform.account()
+    task_id = working(client)
+    assert platform.process is not None
+    tree = [platform.process, *psutil.Process(platform.process.pid).children(recursive=True)]
+    os.kill(platform.process.pid, signal.SIGKILL)
+    platform.process.wait()
+    deadline = time.monotonic() + 5
+    while any(psutil.pid_exists(process.pid) for process in tree[1:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert platform.sandboxes() == {}
+    platform.start()
+    assert client.wait(task_id, seconds=40)["status"] == "finished"
+    assert platform.stop() == 0
+    assert_nothing_is_left(platform)
+
+
+def test_sigterm_drains_gives_the_task_back_and_a_restart_has_everything(platform: Platform) -> None:
+    client = platform.account()
+    task_id = working(client)
+    stopped_at = time.monotonic()
+    assert platform.stop() == 0
+    assert time.monotonic() - stopped_at < 30
+    assert_nothing_is_left(platform)
+    platform.start()
+    task = client.wait(task_id, seconds=40)
+    assert task["status"] == "finished"
+    assert "task.requeued" in [event["type"] for event in client.events(task_id)]

@@ -1,0 +1,145 @@
+"""`agentcontainer up` as an operator meets it: real processes, each part killed in turn."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.up import COMMAND, Up, environment, up, wait_until
+from tests.ordinary_user import as_ordinary_user, home_in
+
+
+def command(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=60
+    )
+
+
+def account_of(running: Up, key: str | None) -> str:
+    answer = running.get("/api/v1/account", key)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["id"]
+
+
+def is_gone(family: list[psutil.Process], seconds: float) -> bool:
+    return not psutil.wait_procs(family, timeout=seconds)[1]
+
+
+def test_started_again_it_has_everything(short_dir: Path) -> None:
+    data_dir = short_dir / "data"
+    with up(data_dir) as first:
+        key = first.api_key
+        account_id = account_of(first, key)
+        family = first.family()
+        assert {first.pid_of(part) is None for part in ("api", "runner", "postgres")} == {False}
+
+        made = command("admin", "create-account", "--name", "Ann", "--json", DATA_DIR=data_dir)
+        assert made.returncode == 0, made.stderr
+        anns_key = json.loads(made.stdout)["apiKey"]
+        assert account_of(first, anns_key) == json.loads(made.stdout)["accountId"]
+
+        second = command("up", "--port", "0", DATA_DIR=data_dir)
+        assert second.returncode == 1
+        assert second.stderr == (
+            f"error: AgentContainer is already running (pid {first.process.pid}) on {data_dir}.\n"
+        )
+        assert first.interrupt(signal.SIGTERM) == 0
+        assert is_gone(family, 1)
+
+    with up(data_dir) as again:
+        assert again.api_key is None
+        assert account_of(again, key) == account_id
+        assert account_of(again, anns_key) != account_id
+        assert again.interrupt(signal.SIGINT) == 0
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+    assert (data_dir / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_each_part_that_is_killed_is_started_again(short_dir: Path) -> None:
+    with up(short_dir / "data") as running:
+        for part in ("api", "runner", "postgres"):
+            killed = running.pid_of(part)
+            assert killed is not None
+            os.kill(killed, signal.SIGKILL)
+            assert wait_until(lambda: running.pid_of(part) not in (None, killed), 10), part  # noqa: B023
+            assert wait_until(running.is_ready, 15), part
+        assert account_of(running, running.api_key)
+        said = running.stderr.read_text()
+        assert "agentcontainer: api ended with signal 9; starting it again in 0.2 s" in said
+        assert "agentcontainer: runner ended with signal 9; starting it again in 0.2 s" in said
+        assert "agentcontainer: PostgreSQL ended; starting it again" in said
+
+
+def test_kill_9_of_up_leaves_nothing_and_loses_nothing(short_dir: Path) -> None:
+    data_dir = short_dir / "data"
+    with up(data_dir) as running:
+        key, family = running.api_key, running.family()
+        running.process.kill()
+        running.process.wait()
+        assert is_gone(family, 5)
+        assert str(data_dir) not in Path("/proc/mounts").read_text()
+    with up(data_dir) as again:
+        assert account_of(again, key)
+
+
+def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
+    with up(short_dir / "data") as running:
+        family = running.family()
+        runner = running.pid_of("runner")
+        assert runner is not None
+        os.kill(runner, signal.SIGSTOP)  # it does not drain
+        assert running.interrupt(signal.SIGINT, signal.SIGINT) == 130
+        assert is_gone(family, 3)
+
+
+def test_a_taken_port_is_said_in_a_sentence(short_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("up", "--port", str(port), DATA_DIR=short_dir / "data")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: The API cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another --port.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"PORT": "http"}, "AGENTCONTAINER_PORT is wrong"),
+        ({"SECRET_KEY": "short"}, "AGENTCONTAINER_SECRET_KEY is wrong: must have at least 32 characters"),
+        (
+            {"DATA_DIR": "/tmp/" + "x" * 80},
+            "AGENTCONTAINER_DATA_DIR is wrong: the path is longer than 60 bytes",
+        ),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_by_name(
+    short_dir: Path, settings: dict[str, str], sentence: str
+) -> None:
+    done = command("up", **({"DATA_DIR": short_dir / "data"} | settings))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert not list(short_dir.iterdir())
+
+
+def test_a_readable_secret_key_is_refused(short_dir: Path) -> None:
+    (short_dir / "secret_key").write_text("k" * 40)
+    (short_dir / "secret_key").chmod(0o644)
+    done = command("up", "--port", "0", DATA_DIR=short_dir)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {short_dir}/secret_key can be read by other users; chmod 600 it.\n"
+
+
+def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
+    if os.geteuid() != 0:
+        return  # then every test above has shown it
+    with up(home_in(short_dir) / "data", wrap=as_ordinary_user) as running:
+        assert account_of(running, running.api_key)
+        assert {process.uids().real for process in running.family()} == {65534}
+        assert running.interrupt(signal.SIGTERM) == 0

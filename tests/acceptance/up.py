@@ -1,0 +1,115 @@
+"""A real `agentcontainer up`, for tests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
+END_OF_BLOCK = "Ctrl-C"
+
+
+@dataclass
+class Up:
+    """The process, what it printed when it was up, and where its stderr goes."""
+
+    process: subprocess.Popen[str]
+    block: str
+    stderr: Path
+
+    @property
+    def base_url(self) -> str:
+        found = re.search(r"API +(http://\S+)/api/v1", self.block)
+        assert found, self.block
+        return found[1]
+
+    @property
+    def api_key(self) -> str | None:
+        found = re.search(r"API key +(\S+)", self.block)
+        return found[1] if found else None
+
+    def get(self, path: str, key: str | None = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.get(self.base_url + path, headers=headers, timeout=10, trust_env=False)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def pid_of(self, part: str) -> int | None:
+        """The pid of its child `api`, `runner` or `postgres`."""
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):  # it is dying
+                command = child.cmdline()
+                if command[-1:] == [part] or (command and Path(command[0]).name == part):
+                    return child.pid
+        return None
+
+    def family(self) -> list[psutil.Process]:
+        """It and everything below it."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def interrupt(self, *signals: signal.Signals, pause: float = 0.3) -> int:
+        """Send the signals; returns the exit code."""
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(pause)
+        return self.process.wait(40)
+
+
+@contextmanager
+def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **settings: object) -> Iterator[Up]:
+    """It runs, on a free port, for as long as the block lasts; nothing of it is left after."""
+    stderr = data_dir.parent / "up-stderr"
+    argv = wrap([*COMMAND, "up", "--data-dir", str(data_dir), "--port", "0"])
+    with stderr.open("a") as log:
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(**settings), cwd="/"
+        )
+    assert process.stdout is not None
+    family: list[psutil.Process] = []
+    try:
+        block = ""
+        for line in process.stdout:
+            block += line
+            if END_OF_BLOCK in line:
+                break
+        running = Up(process, block, stderr)
+        if END_OF_BLOCK not in block:
+            process.wait(10)
+            raise AssertionError(f"up did not start: {stderr.read_text()}")
+        family = running.family()
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        psutil.wait_procs(family, timeout=10)
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The test's environment with these AGENTCONTAINER_ settings and no other."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Whether it becomes true in time."""
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

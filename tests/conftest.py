@@ -1,0 +1,88 @@
+"""What tests share: a real PostgreSQL per test process, and a fresh migrated database per test."""
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.embedded.postgres import Postgres
+from agentcontainer.migrations.migrate import migrate
+
+TEMPLATE = "template_migrated"
+SERVICE_UID = 699_999
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A folder under /tmp whose path is short enough for the Unix sockets below it; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A running server for this test process; `database_url` is what tests want."""
+    folder = Path(tempfile.mkdtemp(prefix="ac-pg-", dir="/tmp"))
+    server = Postgres(folder, service_uid=SERVICE_UID, is_durable=False)
+    try:
+        yield asyncio.run(server.start())
+    finally:
+        asyncio.run(server.stop())
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    """The name of a database with the current schema and no rows."""
+
+    async def make() -> None:
+        await _execute(postgres_url, f"CREATE DATABASE {TEMPLATE}")
+        await migrate(url_of_database(postgres_url, TEMPLATE))
+
+    asyncio.run(make())
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, migrated_template: str) -> AsyncIterator[str]:
+    """A migrated database of this test's own, dropped afterwards with whatever is still connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY")
+    yield url_of_database(postgres_url, name)
+    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database of this test's own without any table."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(postgres_url, f"CREATE DATABASE {name}")
+    yield url_of_database(postgres_url, name)
+    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """The application's pool on this test's database."""
+    async with db.pool(database_url) as opened:
+        yield opened
+
+
+def url_of_database(server_url: str, name: str) -> str:
+    return server_url.replace("@/agentcontainer?", f"@/{name}?")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

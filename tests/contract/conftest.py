@@ -1,0 +1,24 @@
+"""The `bed` of the sandbox tests, which holds every test to leaving nothing behind."""
+
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.sandbox.sweep import leftovers, sweep
+from tests.contract.sandbox_bed import Bed
+
+
+@pytest.fixture
+async def bed() -> AsyncIterator[Bed]:
+    folder = Path(tempfile.mkdtemp(prefix="ac-bed-", dir="/tmp"))
+    made = Bed(folder)
+    yield made
+    for sandbox in made.started:
+        await sandbox.destroy()
+    left = set(leftovers()) & set(made.ids)
+    await sweep(left)
+    subprocess.run(["rm", "-rf", "--", str(folder)], check=True)  # shutil fails on deep trees
+    assert not left

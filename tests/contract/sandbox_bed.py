@@ -1,0 +1,78 @@
+"""A place to start sandboxes from."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import Limits, Spec
+from agentcontainer.sandbox.limits import Hierarchy
+
+UID_BASE = (
+    800_000 + os.getpid() % 100 * 1000
+)  # another than a runner's on this host, and than another worker's
+LIMITS = Limits(memory_bytes=256 * 1024**2, pids=64, cpus=2.0, tmp_bytes=8 * 1024**2, shm_bytes=4 * 1024**2)
+PATH = "/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a payload did."""
+
+    code: int
+    out: str
+    err: str
+    is_out_of_memory: bool
+
+
+class Bed:
+    """Folders and a driver for one test. `folder` must be private to us, as one below /root would be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sandboxes = Bubblewrap(UID_BASE, folder / "locks")
+        self.started: list[Sandbox] = []
+        self.ids: list[str] = []
+        (folder / "runtime").mkdir(mode=0o755)
+
+    def weak(self) -> Bubblewrap:
+        """A driver that knows of no control group."""
+        return Bubblewrap(UID_BASE, self.folder / "locks", Hierarchy())
+
+    def spec(self, **changes: Any) -> Spec:
+        """A new sandbox in a folder of its own."""
+        name = f"test-{secrets.token_hex(6)}"
+        self.ids.append(name)
+        root = self.folder / name
+        for part in ("workspace", "sockets"):
+            (root / part).mkdir(parents=True)
+        return replace(Spec(name, root, self.folder / "runtime", LIMITS, {"PATH": PATH}), **changes)
+
+    async def start(
+        self, argv: Sequence[str], spec: Spec | None = None, by: Bubblewrap | None = None
+    ) -> Sandbox:
+        sandbox = await (by or self.sandboxes).start(spec or self.spec(), argv)
+        self.started.append(sandbox)
+        return sandbox
+
+    async def run(
+        self, *argv: str, given: bytes = b"", spec: Spec | None = None, by: Bubblewrap | None = None
+    ) -> Outcome:
+        """Starts, feeds, reads to the end and destroys."""
+        sandbox = await self.start(argv, spec, by)
+        sandbox.stdin.write(given)
+        sandbox.stdin.close()
+        out, err = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
+        end = await sandbox.wait()
+        await sandbox.destroy()
+        return Outcome(end.code, out.decode(), err.decode(), end.is_out_of_memory)
+
+    async def python(
+        self, script: str, *argv: str, spec: Spec | None = None, by: Bubblewrap | None = None
+    ) -> Outcome:
+        """`run` with Debian's own Python, which lies below /usr and so inside."""
+        return await self.run("/usr/bin/python3", "-c", script, *argv, spec=spec, by=by)

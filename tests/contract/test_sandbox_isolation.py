@@ -1,0 +1,255 @@
+"""What a hostile payload cannot do. Probes run inside and say what they got; the host is looked at afterwards."""
+
+import asyncio
+import json
+import os
+import platform
+import secrets
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.contract.sandbox_bed import Bed
+
+CALLS = {  # numbers of calls that Python has no name for
+    "x86_64": {
+        "keyctl": 250,
+        "bpf": 321,
+        "userfaultfd": 323,
+        "perf_event_open": 298,
+        "ptrace": 101,
+        "clone": 56,
+    },
+    "aarch64": {
+        "keyctl": 219,
+        "bpf": 280,
+        "userfaultfd": 282,
+        "perf_event_open": 241,
+        "ptrace": 117,
+        "clone": 220,
+    },
+}[platform.machine()] | {"io_uring_setup": 425, "clone3": 435, "fsopen": 430, "open_tree_attr": 467}
+
+
+async def test_the_hosts_files_are_not_there(bed: Bed) -> None:
+    secret = bed.folder / "secret.txt"
+    secret.write_text("s")
+    secret.chmod(0o644)
+    script = """
+import os, sys
+for path in ("/etc/shadow", "/root", "/home", "/var/lib", "/sys", "/proc/1/root/etc", "/boot", sys.argv[1]):
+    try: os.listdir(path) if os.path.isdir(path) else open(path).read(); print("read", path)
+    except OSError: pass
+print(sorted(os.listdir("/")), sorted(os.listdir("/etc")), os.listdir("/run"), os.listdir("/workspace"))
+"""
+    outcome = await bed.python(script, str(secret))
+    seen = outcome.out.replace("read /proc/1/root/etc\n", "")  # its own /etc
+    root = [
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "opt",
+        "proc",
+        "run",
+        "sbin",
+        "tmp",
+        "usr",
+        "var",
+        "workspace",
+    ]
+    etc = ["alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl"]
+    assert seen == f"{root} {etc} ['agentcontainer'] []\n"
+
+
+async def test_the_hosts_processes_and_names_are_not_there(bed: Bed) -> None:
+    script = """
+import os, pwd, socket
+print(len([p for p in os.listdir("/proc") if p.isdigit()]), socket.gethostname(), len(pwd.getpwall()))
+"""
+    assert (await bed.python(script)).out == "2 sandbox 3\n"  # bwrap and itself
+
+
+async def test_nothing_of_the_launcher_shows(bed: Bed) -> None:
+    os.environ["AGENTCONTAINER_TEST_SECRET"] = marker = secrets.token_hex(8)
+    try:
+        command = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/status | tr '\\0' '\\n'"
+        outcome = await bed.run("sh", "-c", command)
+    finally:
+        del os.environ["AGENTCONTAINER_TEST_SECRET"]
+    assert "PATH=" in outcome.out
+    assert marker not in outcome.out
+    assert str(bed.folder) not in outcome.out
+
+
+async def test_it_has_no_capability_and_can_get_none(bed: Bed) -> None:
+    outcome = await bed.run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status")
+    assert dict(line.split(":\t") for line in outcome.out.splitlines()) == {
+        **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16),
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+    }
+
+
+async def test_kernel_settings_and_system_folders_cannot_be_written(bed: Bed) -> None:
+    script = """
+for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches", "/usr/x", "/x",
+             "/etc/passwd", "/etc/x", "/dev/x", "/run/x", "/var/x", "/proc/1/oom_score_adj", "/opt/x"):
+    try: open(path, "a").write("1"); print("wrote", path)
+    except OSError: pass
+"""
+    assert (await bed.python(script)).out == "wrote /proc/1/oom_score_adj\n"  # raising one's own is harmless
+
+
+async def test_refused_calls(bed: Bed) -> None:
+    script = """
+import ctypes, errno, fcntl, json, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def outcome(result): return "ok" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+def family(*arguments):
+    try: socket.socket(*arguments); return "ok"
+    except OSError as e: return errno.errorcode[e.errno]
+calls = json.loads(sys.argv[1])
+seen = {"clone_newuser": outcome(libc.syscall(calls.pop("clone"), 0x10000000 | 17, 0, 0, 0, 0))}
+for name, number in calls.items():
+    seen[name] = outcome(libc.syscall(number, 0, 0, 0, 0, 0, 0))
+seen["unshare_fs"] = outcome(libc.unshare(0x200))
+seen["setns"] = outcome(libc.setns(0, 0))
+seen["mount"] = outcome(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None))
+seen["chroot"] = outcome(libc.chroot(b"/tmp"))
+master, slave = os.openpty()
+for name, request in (("TIOCSTI", 0x5412), ("TIOCSTI_high", 0x100005412), ("TIOCLINUX", 0x541c)):
+    seen[name] = outcome(libc.ioctl(slave, ctypes.c_ulong(request), b"x"))
+for name, arguments in dict(unix=(1, 1), inet=(2, 1), inet6=(10, 1), route=(16, 3, 0), audit=(16, 3, 9),
+                            packet=(17, 3), alg=(38, 5), vsock=(40, 1), raw=(2, 3, 1), bluetooth=(31, 3)).items():
+    seen[name] = family(*arguments)
+print(json.dumps(seen))
+"""
+    outcome = await bed.python(script, json.dumps(CALLS))
+    assert json.loads(outcome.out) == {
+        **dict.fromkeys(
+            ("keyctl", "bpf", "userfaultfd", "perf_event_open", "ptrace", "io_uring_setup"), "EPERM"
+        ),
+        **dict.fromkeys(
+            ("clone_newuser", "unshare_fs", "setns", "mount", "chroot", "fsopen", "raw"), "EPERM"
+        ),
+        **dict.fromkeys(("TIOCSTI", "TIOCSTI_high", "TIOCLINUX"), "EPERM"),
+        **dict.fromkeys(("clone3", "open_tree_attr"), "ENOSYS"),
+        **dict.fromkeys(("unix", "inet", "inet6", "route"), "ok"),
+        **dict.fromkeys(("audit", "packet", "alg", "vsock", "bluetooth"), "EAFNOSUPPORT"),
+    }
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only this machine has a second system call table")
+async def test_calls_by_the_32_bit_table_kill(bed: Bed) -> None:
+    script = """
+import ctypes, mmap
+code = mmap.mmap(-1, 4096, prot=7)
+code.write(b"\\xb8\\x14\\x00\\x00\\x00\\xcd\\x80\\xc3")  # getpid by int 0x80
+print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))())
+"""
+    outcome = await bed.python(script)
+    assert (outcome.code, outcome.out) == (128 + 31, "")
+
+
+async def test_there_is_no_network_but_its_own_loopback(bed: Bed) -> None:
+    abstract = f"\0agentcontainer-{secrets.token_hex(4)}"
+    script = """
+import errno, socket, sys
+print([name for _, name in socket.if_nameindex()])
+port, abstract = int(sys.argv[1]), "\\0" + sys.argv[2]
+for target in (("127.0.0.1", port), (sys.argv[3], port), ("1.1.1.1", 53), ("169.254.169.254", 80)):
+    s = socket.socket(); s.settimeout(2)
+    print(errno.errorcode[s.connect_ex(target)])
+print(errno.errorcode[socket.socket(socket.AF_UNIX).connect_ex(abstract)])
+own = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(own.getsockname()).close()
+print("own loopback works")
+"""
+    with socket.create_server(("0.0.0.0", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(abstract)
+        unix.listen()
+        outcome = await bed.python(script, str(tcp.getsockname()[1]), abstract[1:], _own_address())
+    assert outcome.out.splitlines() == [
+        *("['lo']", "ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "ENETUNREACH", "ECONNREFUSED"),
+        "own loopback works",
+    ]
+
+
+async def test_two_sandboxes_do_not_see_each_other(bed: Bed) -> None:
+    first, second = bed.spec(), bed.spec()
+    (first.workspace / "mine").write_text("secret of the first")
+    one = await bed.start(["sh", "-c", "touch /workspace/a /tmp/a /dev/shm/a; echo up; sleep 1000"], first)
+    assert await one.stdout.readline() == b"up\n"
+    command = (
+        "touch /workspace/b; find /workspace /tmp /dev/shm /run /opt -type f; ls -d /proc/[0-9]* | wc -l"
+    )
+    outcome = await bed.run("sh", "-c", command, spec=second)
+    assert outcome.out == "/workspace/b\n4\n"  # PID 1, sh, ls, wc
+    owners = (first.workspace / "a").stat().st_uid, (second.workspace / "b").stat().st_uid
+    assert 0 not in owners
+    if os.geteuid() == 0:
+        assert owners[0] == one.host_uid
+        assert owners[0] != owners[1]
+
+
+@pytest.mark.parametrize(("folder", "room"), [("/tmp", 8), ("/dev/shm", 4), ("/dev", 0), ("/", 0)])
+async def test_memory_filesystems_are_bounded(bed: Bed, folder: str, room: int) -> None:
+    script = """
+import sys
+written = 0
+try:
+    with open(sys.argv[1] + "/fill", "wb", buffering=0) as file:
+        while written < 64: written += file.write(bytes(2**20)) / 2**20
+except OSError as e: pass
+print(round(written))
+"""
+    assert int((await bed.python(script, folder)).out) == room
+
+
+async def test_core_dumps_are_off_and_files_are_counted(bed: Bed) -> None:
+    outcome = await bed.run("sh", "-c", "ulimit -c; ulimit -H -c; ulimit -n; ulimit -H -n")
+    assert outcome.out.split() == ["0", "0", "4096", "4096"]
+
+
+async def test_handing_over_the_workspace_follows_no_link(bed: Bed) -> None:
+    target, folder = bed.folder / "target", bed.folder / "folder"
+    target.write_text("ours")
+    folder.mkdir()
+    (folder / "below").write_text("ours")
+    spec = bed.spec()
+    (spec.workspace / "link").symlink_to(target)
+    (spec.workspace / "links").symlink_to(folder)
+    (spec.workspace / "dangling").symlink_to("/nonexistent")
+    deep = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\nopen('bottom', 'w').close()"
+    subprocess.run(["/usr/bin/python3", "-c", deep], cwd=spec.workspace, check=True)
+    command = "cat link links/below; rm link links dangling; find . -name bottom -user agent | wc -l"
+    outcome = await bed.run("sh", "-c", command, spec=spec)
+    assert outcome.out == "1\n"
+    assert {path.stat().st_uid for path in (target, folder, folder / "below")} == {os.geteuid()}
+
+
+async def test_killing_everything_inside_ends_only_the_sandbox(bed: Bed) -> None:
+    outside = await asyncio.create_subprocess_exec("sleep", "1000")
+    outcome = await bed.run("sh", "-c", "kill -9 -1; kill -9 1; echo still here")
+    assert outcome.out == "still here\n"
+    assert outside.returncode is None
+    outside.kill()
+    await outside.wait()
+
+
+def _own_address() -> str:
+    """An address of this host other than loopback, if it has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "192.0.2.1"
+        return str(probe.getsockname()[0])
+
+
+def test_the_probes_have_a_python() -> None:
+    assert Path("/usr/bin/python3").exists(), "the probes run /usr/bin/python3 inside: apt install python3"

@@ -1,0 +1,158 @@
+"""What an end means: money, requeue, tries; and what the reconciler finds."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.tasks import events, queue, reconcile, runners, service, store
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.state import EndReason, Status
+from agentcontainer.errors import Conflict
+from agentcontainer.settings import Settings
+
+from .conftest import MakeTask
+
+CREDIT = 10_000_000
+JOBS = "SELECT convert_from(payload, 'utf8') AS task_id, entrypoint FROM pgqueuer ORDER BY id"
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=database_url)
+
+
+async def running(pool: Pool, account_id: str, make_task: MakeTask, *, seconds: float = 0) -> str:
+    """A running task with its hold, whose container has been up that long."""
+    task_id = await make_task("running")
+    async with db.transaction(pool) as connection:
+        held = await ledger.hold(connection, account_id, 500_000, task_id)
+    await pool.execute(
+        "UPDATE tasks SET hold_micro_usd = $2, container_started_at = now() - $3::interval WHERE id = $1",
+        task_id, held, timedelta(seconds=seconds),
+    )  # fmt: skip
+    return task_id
+
+
+async def end(
+    pool: Pool, settings: Settings, task_id: str, reason: EndReason, attempt: int | None = None
+) -> Task:
+    async with db.transaction(pool) as connection:
+        await service.end(connection, settings, task_id, reason, attempt=attempt, message="Because.")
+    task = await store.get(pool, task_id)
+    assert task is not None
+    return task
+
+
+async def balance(pool: Pool, account_id: str) -> int:
+    """The balance; checks that it is the sum of the entries."""
+    total = await pool.fetchval(
+        "SELECT sum(amount_micro_usd)::bigint FROM ledger_entries WHERE account_id = $1", account_id
+    )
+    stored = await pool.fetchval("SELECT balance_micro_usd FROM accounts WHERE id = $1", account_id)
+    assert total == stored
+    return stored
+
+
+async def test_the_hold_becomes_the_cost_per_started_second(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    task_id = await running(pool, account_id, make_task, seconds=119.5)
+    assert await balance(pool, account_id) == CREDIT - 500_000
+    task = await end(pool, settings, task_id, EndReason.COMPLETE)
+    assert (task.status, task.completion, task.cost_micro_usd) == (Status.FINISHED, "complete", 100_000)
+    assert await balance(pool, account_id) == CREDIT - 100_000
+
+
+async def test_a_cost_above_the_hold_is_charged_in_full(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    task_id = await running(pool, account_id, make_task, seconds=3600 * 2 - 0.5)
+    await end(pool, settings, task_id, EndReason.CANCELLED)
+    assert await balance(pool, account_id) == CREDIT - 6_000_000
+
+
+async def test_a_lost_runner_costs_nothing_and_the_third_loss_fails_the_task(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    task_id = await running(pool, account_id, make_task, seconds=600)
+    for attempt in (1, 2):
+        task = await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt)
+        assert (task.status, task.container_micro_seconds) == (Status.PENDING, 0)
+        async with db.transaction(pool) as connection:
+            assert await store.claim(connection, task_id, "rnr_next")
+    task = await end(pool, settings, task_id, EndReason.RUNNER_LOST, 3)
+    assert (task.status, task.error_code, task.cost_micro_usd) == (Status.FAILED, "infrastructure_error", 0)
+    assert await balance(pool, account_id) == CREDIT
+    assert [row["task_id"] for row in await pool.fetch(JOBS)] == [task_id, task_id]
+    log = await events.read_after(pool, task_id, 0, 10)
+    assert [event.type for event in log] == ["task.requeued", "task.requeued", "task.failed"]
+
+
+async def test_a_drain_gives_the_task_back_without_using_a_try(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    task = await end(pool, settings, await running(pool, account_id, make_task), EndReason.DRAINED)
+    assert (task.status, task.tries) == (Status.PENDING, 0)
+
+
+async def test_of_cancel_and_finish_at_once_one_wins_and_the_money_is_settled_once(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    for _ in range(5):
+        task_id = await running(pool, account_id, make_task, seconds=59.5)
+        results = await asyncio.gather(
+            end(pool, settings, task_id, EndReason.COMPLETE, 1),
+            service.cancel(pool, settings, account_id, task_id),
+            return_exceptions=True,
+        )
+        task = await store.get(pool, task_id)
+        assert task is not None
+        assert task.status in (Status.FINISHED, Status.CANCELLED)
+        assert isinstance(results[1], Conflict) == (task.status is Status.FINISHED)
+        kinds = await pool.fetch(
+            "SELECT kind FROM ledger_entries WHERE task_id = $1 ORDER BY position", task_id
+        )
+        assert [row["kind"] for row in kinds] == ["hold", "release", "charge"]
+    assert await balance(pool, account_id) == CREDIT - 5 * 50_000
+
+
+async def test_the_ledger_refuses_changes(pool: Pool, account_id: str) -> None:
+    for statement in ("UPDATE ledger_entries SET amount_micro_usd = 0", "DELETE FROM ledger_entries"):
+        with pytest.raises(Exception, match="append-only"):
+            await pool.execute(statement)
+
+
+async def test_the_reconciler_finds_a_task_whose_runner_is_gone(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    await runners.register(pool, "rnr_alive", "any", "here", 4)
+    await runners.register(pool, "rnr_silent", "any", "here", 4)
+    await runners.register(pool, "rnr_stopped", "any", "here", 4)
+    await pool.execute(
+        "UPDATE runners SET heartbeat_at = now() - interval '11 seconds' WHERE id = 'rnr_silent'"
+    )
+    await runners.stop(pool, ["rnr_stopped"])
+    alive = await make_task("running", runner_id="rnr_alive")
+    lost = [
+        await make_task("running", runner_id=name) for name in ("rnr_silent", "rnr_stopped", "rnr_unheard_of")
+    ]
+    assert await reconcile.reconcile(pool, settings) == 3
+    statuses = {row["id"]: row["status"] for row in await pool.fetch("SELECT id, status FROM tasks")}
+    assert statuses == {alive: "running"} | dict.fromkeys(lost, "pending")
+    assert {row["task_id"] for row in await pool.fetch(JOBS)} == set(lost)
+    assert await reconcile.reconcile(pool, settings) == 0
+
+
+async def test_the_reconciler_finds_a_pending_task_without_a_job(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    forgotten, queued = await make_task("pending", attempt=0), await make_task("pending", attempt=0)
+    async with db.transaction(pool) as connection:
+        await queue.enqueue(connection, queued, 0, "any")
+    await pool.execute("UPDATE tasks SET updated_at = now() - interval '11 seconds'")
+    assert await reconcile.reconcile(pool, settings) == 1
+    assert [row["task_id"] for row in await pool.fetch(JOBS)] == [queued, forgotten]

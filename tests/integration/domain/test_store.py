@@ -1,0 +1,62 @@
+"""`store.move` and `store.claim` against the real database: every pair of statuses, and the fence."""
+
+import asyncio
+
+import pytest
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks import events, store
+from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks.state import TRANSITIONS, Status
+
+from .conftest import MakeTask
+
+
+@pytest.mark.parametrize("from_", Status)
+async def test_a_move_happens_exactly_when_the_table_allows_it(
+    pool: Pool, make_task: MakeTask, from_: Status
+) -> None:
+    for to in Status:
+        task_id = await make_task(from_.value)
+        async with db.transaction(pool) as connection:
+            moved = await store.move(connection, task_id, to)
+        task = await store.get(pool, task_id)
+        assert task is not None
+        assert (moved is not None) == (to in TRANSITIONS[from_]), (from_, to)
+        assert task.status == (to if to in TRANSITIONS[from_] else from_)
+
+
+async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_task: MakeTask) -> None:
+    task_id = await make_task("running", attempt=2)
+    async with db.transaction(pool) as connection:
+        assert await store.move(connection, task_id, Status.FINISHED, attempt=1) is None
+        assert await events.append(connection, task_id, [("tool.started", {})], Claim(task_id, 1)) is None
+    assert not await store.container_started(pool, Claim(task_id, 1))
+    assert await events.read_after(pool, task_id, 0, 10) == []
+
+
+async def test_of_many_claims_of_a_pending_task_one_wins(pool: Pool, make_task: MakeTask) -> None:
+    task_id = await make_task("pending", attempt=0)
+
+    async def claim(runner_id: str) -> Claim | None:
+        async with db.transaction(pool) as connection:
+            return await store.claim(connection, task_id, runner_id)
+
+    claims = await asyncio.gather(*(claim(f"rnr_{number}") for number in range(8)))
+    assert [claim for claim in claims if claim] == [Claim(task_id, 1)]
+
+
+async def test_events_are_numbered_without_gaps_under_concurrent_writers(
+    pool: Pool, make_task: MakeTask
+) -> None:
+    task_id = await make_task("running")
+
+    async def write(size: int) -> None:
+        async with db.transaction(pool) as connection:
+            await events.append(connection, task_id, [("tool.started", {"n": n}) for n in range(size)])
+
+    await asyncio.gather(*(write(size) for size in (1, 5, 2, 7, 3, 4, 6, 1)))
+    log = await events.read_after(pool, task_id, 0, 100)
+    assert [event.sequence for event in log] == list(range(1, 30))
+    assert len({event.id for event in log}) == 29

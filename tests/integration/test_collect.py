@@ -1,0 +1,117 @@
+"""Collecting declared files from a hostile workspace: only what lies in it, read once, byte for byte."""
+
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.runner.collect import Refused, collect
+
+CWD = "/workspace/task"
+ANY = OutputPolicy("any")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / "workspace/task").mkdir(parents=True)
+    (tmp_path / "secret").write_text("the host's secret")
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(f"file://{tmp_path}/blobs")
+
+
+async def take(
+    workspace: Path, blobs: Blobs, *paths: str, policy: OutputPolicy = ANY, limit: int = 10**9
+) -> list[Output]:
+    declared = [Declared(path) for path in paths]
+    return await collect(workspace, CWD, declared, policy, blobs, "tsk_test", limit)
+
+
+async def read(blobs: Blobs, key: str) -> bytes:
+    async def chunks() -> AsyncIterator[bytes]:
+        async for chunk in blobs.stream(key):
+            yield chunk
+
+    return b"".join([chunk async for chunk in chunks()])
+
+
+async def test_files_arrive_byte_for_byte(workspace: Path, blobs: Blobs) -> None:
+    content = os.urandom(3_000_000)
+    (workspace / "task/data.bin").write_bytes(content)
+    (workspace / "task/empty.md").touch()
+    big, empty = await take(workspace, blobs, "data.bin", f"{CWD}/empty.md")
+    assert await read(blobs, big.blob_key) == content
+    assert (big.size_bytes, big.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (big.filename, big.content_type) == ("data.bin", "application/octet-stream")
+    assert (empty.size_bytes, empty.content_type) == (0, "text/markdown")
+
+
+async def test_every_trick_is_refused_and_nothing_is_stored(
+    workspace: Path, blobs: Blobs, tmp_path: Path
+) -> None:
+    task = workspace / "task"
+    (task / "real.md").write_text("real")
+    (task / "link.md").symlink_to(tmp_path / "secret")
+    (task / "inner-link.md").symlink_to("real.md")
+    (task / "up").symlink_to(tmp_path)
+    (task / "proc").symlink_to("/proc/self/root/etc")
+    os.link(tmp_path / "secret", task / "hard.md")
+    os.mkfifo(task / "pipe.md")
+    (task / "folder").mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(task / "socket.md"))
+    listener.close()
+    hints = {
+        "link.md": "symbolic link", "inner-link.md": "symbolic link", "up/secret": "symbolic link",
+        "proc/passwd": "symbolic link", "hard.md": "hard links", "pipe.md": "not a regular file",
+        "folder": "is a folder", "socket.md": "not a regular file", "missing.md": "does not exist",
+        "real.md/x": "does not exist", "../../secret": "within /workspace", "/etc/passwd": "within /workspace",
+        "a\nb": "control characters",
+    }  # fmt: skip
+    for path, hint in hints.items():
+        with pytest.raises(Refused, match=hint):
+            await take(workspace, blobs, path)
+    with pytest.raises(Refused, match="declared twice"):
+        await take(workspace, blobs, "real.md", "./real.md")
+    stored = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert [path.read_text() for path in stored] == ["real"]  # of the pair declared twice; no row names it
+
+
+async def test_a_file_above_the_limit_is_refused(workspace: Path, blobs: Blobs, tmp_path: Path) -> None:
+    (workspace / "task/big.bin").write_bytes(b"x" * 1001)
+    with pytest.raises(Refused, match="larger than 1000 bytes"):
+        await take(workspace, blobs, "big.bin", limit=1000)
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ('{"total": 1}', None),
+        ('{"total": "1"}', "total"),
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+async def test_a_named_output_is_held_against_its_json_schema(
+    workspace: Path, blobs: Blobs, content: str, hint: str | None
+) -> None:
+    (workspace / "task/out.json").write_text(content)
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    policy = OutputPolicy("named", (NamedOutput("out", content_type="application/json", json_schema=schema),))
+    declared = [Declared("out.json", "out")]
+    if hint is None:
+        [output] = await collect(workspace, CWD, declared, policy, blobs, "tsk_test", 10**6)
+        assert output.output_name == "out"
+    else:
+        with pytest.raises(Refused, match=hint):
+            await collect(workspace, CWD, declared, policy, blobs, "tsk_test", 10**6)

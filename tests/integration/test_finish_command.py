@@ -1,0 +1,181 @@
+"""The `finish` command as an agent runs it: in a real sandbox, over its control socket."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from agentcontainer.runner import pi_launch
+from agentcontainer.runtime.install import check, runtime_dir
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Limits, Spec
+
+LIMITS = Limits(memory_bytes=512 * 1024**2, pids=128, cpus=2)
+UID_BASE = 650_000
+
+
+@dataclass
+class Platform:
+    """A control socket that notes what it is asked and answers as told."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    body: str = json.dumps({"accepted": True, "message": "Accepted. The task is finished."})
+
+    async def finish(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.json())
+        return web.Response(status=self.status, text=self.body, content_type="application/json")
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Box:
+    """Runs commands, each in a sandbox of its own, with one workspace and one platform."""
+
+    root: Path
+    platform: Platform
+
+    async def run(self, *command: str, cwd: str = pi_launch.HOME) -> Ran:
+        spec = Spec(
+            f"tsk_{secrets.token_hex(10)}-1", self.root, runtime_dir(), LIMITS, env=pi_launch.env(), cwd=cwd
+        )
+        sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, command)
+        try:
+            stdout, stderr = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
+            return Ran((await sandbox.wait()).code, stdout.decode(), stderr.decode())
+        finally:
+            await sandbox.destroy()
+
+
+@pytest.fixture
+async def box(short_dir: Path) -> AsyncIterator[Box]:
+    check()
+    root = short_dir / "attempt"
+    (root / "workspace/task/sub").mkdir(parents=True)
+    (root / "sockets").mkdir()
+    platform = Platform()
+    app = web.Application()
+    app.router.add_post("/finish", platform.finish)
+    server = web.AppRunner(app)
+    await server.setup()
+    await web.UnixSite(server, str(root / "sockets/control.sock")).start()
+    yield Box(root, platform)
+    await server.cleanup()
+
+
+async def test_a_complete_task_is_sent_as_the_agent_said_it(box: Box) -> None:
+    ran = await box.run(
+        "finish", "--complete-task", "--message", 'Häuser: 3 "quoted" $HOME\nline two', "report.md", "a b.png"
+    )
+    assert ran == Ran(0, "Accepted. The task is finished.\n", "")
+    assert box.platform.asked == [
+        {
+            "completion": "complete",
+            "message": 'Häuser: 3 "quoted" $HOME\nline two',
+            "files": ["report.md", "a b.png"],
+            "outputs": [],
+            "cwd": "/workspace/task",
+        }
+    ]
+
+
+async def test_an_incomplete_task_with_named_outputs_from_another_folder(box: Box) -> None:
+    options = [
+        "--output",
+        "report=out/r.md",
+        "--output=data=x=1.csv",
+        "--message=--half done--",
+        "--incomplete-task",
+    ]
+    ran = await box.run("finish", *options, "--", "-dashed", "--complete-task", cwd="/workspace/task/sub")
+    assert ran.code == 0
+    assert box.platform.asked == [
+        {
+            "completion": "incomplete",
+            "message": "--half done--",
+            "files": ["-dashed", "--complete-task"],
+            "outputs": [{"name": "report", "path": "out/r.md"}, {"name": "data", "path": "x=1.csv"}],
+            "cwd": "/workspace/task/sub",
+        }
+    ]
+
+
+async def test_a_refusal_is_printed_and_fails(box: Box) -> None:
+    box.platform.status = 422
+    box.platform.body = json.dumps(
+        {"accepted": False, "message": "finish was not accepted:\nreport.md: not there."}
+    )
+    ran = await box.run("finish", "--complete-task", "--message", "done", "report.md")
+    assert ran == Ran(1, "", "finish was not accepted:\nreport.md: not there.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "--complete-task or --incomplete-task"),
+        (["report.md"], "--complete-task or --incomplete-task"),
+        (["--complete-task", "--incomplete-task", "--message", "x"], "not both"),
+        (["--complete-task"], '--message "…" is missing'),
+        (["--complete-task", "--message", "  "], '--message "…" is missing'),
+        (["--complete-task", "--message"], "--message needs a value"),
+        (["--complete-task", "--message", "--output", "a=b"], "--message needs a value"),
+        (["--complete-task", "--message", "x", "--message", "y"], "--message once"),
+        (["--complete-task", "--message", "x", "--verbose"], "unknown flag --verbose"),
+        (["--complete-task=yes", "--message", "x"], "unknown flag --complete-task"),
+        (["--complete-task", "-m", "x"], "unknown flag -m"),
+        (["--complete-task", "--message", "x", "--output", "report.md"], '"report.md" is not NAME=PATH'),
+        (["--complete-task", "--message", "x", "--output", "=report.md"], '"=report.md" is not NAME=PATH'),
+        (["--complete-task", "--message", "x", "--output", "report="], '"report=" is not NAME=PATH'),
+        (["--complete-task", "--message", "x", ""], "a FILE is empty"),
+    ],
+)
+async def test_wrong_usage_is_explained_and_sends_nothing(
+    box: Box, arguments: list[str], complaint: str
+) -> None:
+    ran = await box.run("finish", *arguments)
+    assert ran.code == 2
+    assert ran.stdout == ""
+    assert complaint in ran.stderr
+    assert "finish --help" in ran.stderr
+    assert box.platform.asked == []
+
+
+async def test_help_names_every_option_and_sends_nothing(box: Box) -> None:
+    ran = await box.run("finish", "--complete-task", "--help")
+    assert ran.code == 0
+    for option in ("--complete-task", "--incomplete-task", "--message", "--output NAME=PATH", "FILE"):
+        assert option in ran.stdout
+    assert box.platform.asked == []
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, "<html>"), (200, "null"), (200, '{"accepted":"yes"}')])
+async def test_what_is_no_answer_is_never_taken_for_one(box: Box, status: int, body: str) -> None:
+    box.platform.status, box.platform.body = status, body
+    ran = await box.run("finish", "--complete-task", "--message", "done")
+    assert ran.code == 3
+    assert f"the platform could not be reached (HTTP {status})" in ran.stderr
+
+
+async def test_an_unreachable_platform_is_said(box: Box) -> None:
+    (box.root / "sockets/control.sock").unlink()
+    ran = await box.run("finish", "--complete-task", "--message", "done")
+    assert ran == Ran(3, "", "finish: the platform could not be reached (ENOENT); run finish again.\n")
+
+
+async def test_a_folder_that_is_gone_is_said(box: Box) -> None:
+    gone = 'mkdir gone && cd gone && rmdir ../gone && finish --complete-task --message "done"'
+    ran = await box.run("sh", "-c", gone)
+    assert ran.code == 2
+    assert "current directory no longer exists" in ran.stderr

@@ -1,0 +1,518 @@
+"""The gateway over its real Unix socket, in front of real HTTP servers: the scripted model, and ones that misbehave."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from agentcontainer.domain.models.catalogue import Provider
+from agentcontainer.gateway import scripted
+from agentcontainer.gateway.app import Gateway, ProviderError, Route, provider_client
+from agentcontainer.gateway.intake import Bounds
+from agentcontainer.gateway.usage import Usage
+
+KEY = "sk-real-0123456789abcdef"
+MODEL = "the-model"
+PATHS: dict[str, tuple[Provider, str, str]] = {
+    # incoming path: provider, the base URL's path, the path at the provider
+    "/anthropic/v1/messages": ("anthropic", "", "/v1/messages"),
+    "/openai/v1/responses": ("openai", "/v1", "/v1/responses"),
+    "/openrouter/api/v1/chat/completions": ("openrouter", "/api/v1", "/api/v1/chat/completions"),
+    "/openrouter/api/v1/v1/messages": ("openrouter", "/api/v1", "/api/v1/messages"),
+}
+MESSAGES = "/anthropic/v1/messages"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Inside:
+    """What a sandbox has: a client that reaches nothing but the gateway. `usage` is what the gateway reported."""
+
+    def __init__(self, gateway: Gateway, socket: Path) -> None:
+        self.gateway = gateway
+        self.socket = socket
+        self.usage: list[Usage] = []
+        self.http = aiohttp.ClientSession(
+            "http://gateway", connector=aiohttp.UnixConnector(str(socket), limit=0), auto_decompress=False
+        )
+
+    def ask(self, path: str = MESSAGES, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+        return self.http.post(path, json=body(path, **fields), headers=headers)
+
+    async def answer(self, path: str = MESSAGES, **fields: Any) -> tuple[int, dict[str, Any]]:
+        async with self.ask(path, **fields) as response:
+            return response.status, await response.json()
+
+
+def body(path: str, prompt: str = "Hello.", **fields: Any) -> dict[str, Any]:
+    field = "input" if "/responses" in path else "messages"
+    return {"model": MODEL, field: [{"role": "user", "content": prompt}]} | fields
+
+
+def script(*steps: dict[str, Any]) -> str:
+    return f"Do.\n```script\n{json.dumps(steps)}\n```"
+
+
+@asynccontextmanager
+async def gateway_to(
+    url: str, folder: Path, provider: Provider = "anthropic", key: str | None = KEY, **bounds: Any
+) -> AsyncIterator[Inside]:
+    socket = folder / "gateway.sock"
+    async with provider_client() as client:
+        gateway = Gateway(
+            Route(provider, url, frozenset({MODEL, "the-weak-model"}), key),
+            socket,
+            lambda usage: inside.usage.append(usage),
+            client,
+            Bounds(**bounds),
+        )
+        await gateway.start()
+        inside = Inside(gateway, socket)
+        try:
+            yield inside
+        finally:
+            await inside.http.close()
+            await gateway.close()
+
+
+@asynccontextmanager
+async def provider_that(handler: Handler) -> AsyncIterator[str]:
+    """A provider that answers every request by `handler`."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[scripted.ScriptedModel]:
+    async with await scripted.serve() as running:
+        yield running
+
+
+async def sse(request: web.Request, headers: dict[str, str] | None = None) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | (headers or {}))
+    await response.prepare(request)
+    return response
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_key_is_added_outside_and_only_allowed_headers_pass(
+    path: str, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    provider, base, expected = PATHS[path]
+    async with gateway_to(model.url + base, short_dir, provider) as inside:
+        headers = {
+            "Authorization": "Bearer sandbox",
+            "x-api-key": "sandbox",
+            "Cookie": "a=b",
+            "anthropic-version": "2023-06-01",
+            "x-forwarded-for": "1.2.3.4",
+            "Accept-Encoding": "gzip",
+        }
+        async with inside.ask(path + "?beta=true&x=1", headers) as response:
+            assert response.status == 200, await response.text()
+    seen = model.seen[-1]
+    assert (seen.path, seen.model) == (expected, MODEL)
+    auth = {"x-api-key": KEY} if provider == "anthropic" else {"authorization": f"Bearer {KEY}"}
+    assert {name: seen.headers.get(name) for name in ("x-api-key", "authorization")} == {
+        "x-api-key": None,
+        "authorization": None,
+    } | auth
+    assert seen.headers["accept-encoding"] == "identity"
+    assert not {"cookie", "x-forwarded-for"} & seen.headers.keys()
+    assert ("anthropic-version" in seen.headers) == path.endswith("messages")
+
+
+async def test_a_chunk_arrives_before_the_provider_has_finished(short_dir: Path) -> None:
+    first_was_read = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        await response.write(b"data: one\n\n")
+        await asyncio.wait_for(first_was_read.wait(), 10)
+        await response.write(b"data: two\n\n")
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+        assert await asyncio.wait_for(response.content.readany(), 5) == b"data: one\n\n"
+        first_was_read.set()
+        assert await response.read() == b"data: two\n\n"
+
+
+async def test_the_key_is_scrubbed_from_headers_and_across_chunks(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(
+            request, {"x-request-id": f"r-{KEY}", "Set-Cookie": KEY, "openai-organization": "acme"}
+        )
+        for byte in f"data: {KEY} and {KEY[:9]}\n\n".encode():
+            await response.write(bytes([byte]))
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+        assert await response.text() == f"data: [redacted] and {KEY[:9]}\n\n"
+        assert response.headers["x-request-id"] == "r-[redacted]"
+        assert not {"Set-Cookie", "openai-organization"} & response.headers.keys()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_wrong_key_is_the_providers_own_401_without_the_key(
+    path: str, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    provider, base, _ = PATHS[path]
+    key = "sk-invalid-0123456789"
+    async with gateway_to(model.url + base, short_dir, provider, key) as inside:
+        status, answer = await inside.answer(path)
+        assert status == 401
+        assert answer["error"]["message"] == "Incorrect API key provided: [redacted]."
+        assert inside.gateway.last_error == ProviderError(401, "Incorrect API key provided: [redacted].")
+
+
+async def test_the_key_does_not_pass_at_the_end_of_a_huge_error_body(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text="x" * (64 * 1024 - len(KEY) // 2) + KEY)
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+        assert response.status == 500
+        assert KEY[:6] not in await response.text()
+        assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")
+
+
+@pytest.mark.parametrize("key", [None, "", "two\r\nlines"])
+async def test_without_a_usable_key_every_request_is_401_and_says_what_to_do(
+    key: str | None, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async with gateway_to(model.url, short_dir, "openrouter", key) as inside:
+        status, answer = await inside.answer("/openrouter/api/v1/chat/completions")
+        assert status == 401
+        assert "set one with PUT /api/v1/provider-keys/openrouter or overrides.providerApiKey." in str(answer)
+        assert inside.gateway.last_error == ProviderError(401, answer["error"]["message"])
+    assert not model.seen
+
+
+def test_a_route_shows_no_key() -> None:
+    assert KEY not in repr(Route("openai", "http://x", frozenset(), KEY))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/openai/v1/responses", 403),
+        ("POST", "/openrouter/api/v1/chat/completions", 403),
+        ("GET", "/anthropic/v1/messages", 405),
+        ("DELETE", "/anthropic/v1/messages", 405),
+        ("GET", "/anthropic/v1/models", 404),
+        ("POST", "/anthropic/v1/messages/batches", 404),
+        ("POST", "/anthropic/v1/messages/count_tokens", 404),
+        ("POST", "/anthropic/v1/files", 404),
+        ("POST", "/anthropic/v1/../v1/messages/x", 404),
+        ("POST", "/v1/messages", 404),
+        ("POST", "/", 404),
+        ("POST", "http://127.0.0.1:1/anthropic/v1/files", 404),
+    ],
+)
+async def test_nothing_but_the_tasks_provider_is_reached(
+    method: str, path: str, status: int, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async with gateway_to(model.url, short_dir) as inside:
+        reader, writer = await asyncio.open_unix_connection(str(inside.socket))
+        request = json.dumps(body(MESSAGES))
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request)}\r\n\r\n{request}".encode()
+        )
+        assert (await reader.readline()).split()[1] == str(status).encode()
+        writer.close()
+        await writer.wait_closed()
+        assert inside.gateway.first_request_at is None
+    assert not model.seen
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ('{"model":"other-model","messages":[]}', 403),
+        ('{"model":"the-model","model":"other-model","messages":[]}', 400),
+        ('{"model":"other-model","model":"the-model","messages":[]}', 400),
+        ('{"model":"the-model","messages":[],"tools":[{"type":"web_search_20250305","name":"w"}]}', 400),
+        ("not json", 400),
+        ("", 400),
+    ],
+)
+async def test_other_models_and_ambiguous_bodies_never_reach_the_provider(
+    sent: str, status: int, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async with gateway_to(model.url, short_dir) as inside:
+        async with inside.http.post(MESSAGES, data=sent) as response:
+            answer = await response.json()
+            assert response.status == status
+            assert answer["type"] == "error"
+            assert answer["error"]["message"]
+            assert response.headers["x-should-retry"] == "false"
+        assert (await inside.answer(model="the-weak-model"))[0] == 200
+    assert [seen.model for seen in model.seen] == ["the-weak-model"]
+
+
+async def test_a_redirect_is_not_followed(short_dir: Path) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        status, answer = await inside.answer()
+        assert status == 502
+        assert answer["error"]["message"] == "Anthropic answered with a redirect, which is not followed."
+    assert asked == ["/v1/messages"]
+
+
+async def test_a_compressed_answer_cannot_be_scrubbed_and_does_not_pass(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=gzip.compress(KEY.encode()), headers={"Content-Encoding": "gzip"})
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        assert (await inside.answer())[0] == 502
+
+
+async def test_an_unreachable_provider_is_named_and_its_address_is_not(short_dir: Path) -> None:
+    async with gateway_to("http://127.0.0.1:9", short_dir) as inside:
+        status, answer = await inside.answer()
+        assert status == 502
+        assert answer["error"]["message"] == "Anthropic cannot be reached."
+        assert inside.gateway.last_error == ProviderError(502, "Anthropic cannot be reached.")
+
+
+async def test_a_silent_provider_is_given_up(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        raise AssertionError("should be cancelled")
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir, silence_seconds=0.2) as inside:
+        assert (await inside.answer())[1]["error"]["message"] == "Anthropic did not answer."
+
+
+async def test_rate_limits_pass_with_their_retry_after(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}
+        return web.json_response(
+            error, status=429, headers={"retry-after": "7", "anthropic-ratelimit-x": "1"}
+        )
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+        assert response.status == 429
+        assert response.headers["retry-after"] == "7"
+        assert response.headers["anthropic-ratelimit-x"] == "1"
+        assert (await response.json())["error"]["message"] == "slow down"
+        assert inside.gateway.last_error == ProviderError(429, "slow down")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_cut_stream_is_cut_inwards_too(
+    path: str, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    provider, base, _ = PATHS[path]
+    async with gateway_to(model.url + base, short_dir, provider) as inside:
+        async with inside.ask(path, prompt=script({"cut": True}), stream=True) as response:
+            assert response.status == 200
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert inside.gateway.last_error is not None
+        assert "broke off in the middle" in inside.gateway.last_error.message
+        # Anthropic tells the input at the start, the others tell all at the end.
+        assert [use.input_tokens > 0 for use in inside.usage] == ([True] if path.endswith("messages") else [])
+        assert (await inside.answer(path, prompt="again"))[0] == 200
+        assert inside.gateway.last_error is None
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize("path", PATHS)
+async def test_usage_is_counted_before_the_answer_ends(
+    path: str, is_stream: bool, model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    provider, base, _ = PATHS[path]
+    prompt = script({"say": "First."}, {"say": "It is a fine day."})
+    turns = [("user", prompt), ("assistant", "First."), ("user", "And then?")]
+    field = "input" if path.endswith("responses") else "messages"
+    messages = [{"role": role, "content": text} for role, text in turns]
+    async with gateway_to(model.url + base, short_dir, provider) as inside:
+        async with inside.ask(path, stream=is_stream, **{field: messages}) as response:
+            await response.read()
+        (use,) = inside.usage
+    total = len(json.dumps(model.seen[-1].body)) // 4  # this is how the scripted model counts
+    cached = total - len("And then?") // 4 - 1
+    assert use == Usage(MODEL, total, len("It is a fine day.") // 4, cache_read_tokens=cached)
+
+
+async def test_cached_input_is_part_of_all_input(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        counts = {"input_tokens": 10, "cache_read_input_tokens": 500, "cache_creation_input_tokens": 40}
+        start = {"type": "message_start", "message": {"usage": counts | {"output_tokens": 1}}}
+        delta = {"type": "content_block_delta", "delta": {"text": '"usage": {"output_tokens": 9999}'}}
+        end = {"type": "message_delta", "usage": {"output_tokens": 77}}
+        stream = "".join(
+            f"event: {event['type']}\r\ndata: {json.dumps(event)}\r\n\r\n" for event in (start, delta, end)
+        )
+        for begin in range(0, len(stream), 7):
+            await response.write(stream[begin : begin + 7].encode())
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        async with inside.ask(stream=True) as response:
+            await response.read()
+        assert inside.usage == [Usage(MODEL, 550, 77, 500, 40)]
+
+
+async def test_an_error_within_a_stream_is_remembered(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        error = {"type": "error", "error": {"type": "overloaded_error", "message": f"Overloaded, {KEY}."}}
+        await response.write(f"event: error\ndata: {json.dumps(error)}\n\n".encode())
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        async with inside.ask(stream=True) as response:
+            assert "Overloaded, [redacted]." in await response.text()
+        assert inside.gateway.last_error == ProviderError(502, "Overloaded, [redacted].")
+
+
+async def test_large_bodies_are_refused_declared_or_not(
+    model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 1000
+
+    async with gateway_to(model.url, short_dir, body_bytes=100_000) as inside:
+        for data in (b"x" * 1_000_000, endless()):
+            with contextlib.suppress(aiohttp.ClientOSError):  # refused while we were still sending
+                async with inside.http.post(MESSAGES, data=data) as response:
+                    assert response.status == 413
+                    assert "100000 bytes" in (await response.json())["error"]["message"]
+        assert (await inside.answer(prompt="x" * 90_000))[0] == 200
+    assert len(model.seen) == 1
+
+
+async def test_a_large_request_passes_whole(model: scripted.ScriptedModel, short_dir: Path) -> None:
+    prompt = "long, " * 100_000 + "äöü\U0001f600"
+    async with gateway_to(model.url, short_dir) as inside:
+        assert (await inside.answer(prompt=prompt))[0] == 200
+    assert model.seen[-1].body["messages"][0]["content"] == prompt
+
+
+async def test_bodies_in_flight_are_bounded_together(model: scripted.ScriptedModel, short_dir: Path) -> None:
+    async with gateway_to(model.url, short_dir, bytes_in_flight=100_000) as inside:
+        slow = "x" * 60_000 + "\n" + script({"hang": 0.3}, {"say": "ok"})
+        answers = await asyncio.gather(*(inside.answer(prompt=slow) for _ in range(2)))
+        assert sorted(status for status, _ in answers) == [200, 429]
+        assert (await inside.answer(prompt=slow))[0] == 200
+
+
+async def test_compressed_and_slow_requests_are_refused(
+    model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async with gateway_to(model.url, short_dir, body_seconds=0.2) as inside:
+        bomb = gzip.compress(json.dumps(body(MESSAGES)).encode())
+        async with inside.http.post(MESSAGES, data=bomb, headers={"Content-Encoding": "gzip"}) as response:
+            assert response.status == 415
+        reader, writer = await asyncio.open_unix_connection(str(inside.socket))
+        writer.write(b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == b"408"
+        writer.close()
+    assert not model.seen
+
+
+async def test_concurrent_requests_are_limited(model: scripted.ScriptedModel, short_dir: Path) -> None:
+    async with gateway_to(model.url, short_dir) as inside:
+        slow = script({"hang": 0.5}, {"say": "ok"})
+        answers = await asyncio.gather(*(inside.answer(prompt=f"{number}. {slow}") for number in range(20)))
+        assert sorted(status for status, _ in answers) == [200] * 16 + [429] * 4
+        assert (await inside.answer())[0] == 200
+
+
+async def test_idle_connections_are_limited(model: scripted.ScriptedModel, short_dir: Path) -> None:
+    async with gateway_to(model.url, short_dir, connections=5) as inside:
+        opened = [await asyncio.open_unix_connection(str(inside.socket)) for _ in range(8)]
+        closed = 0
+        for reader, _ in opened:
+            with contextlib.suppress(TimeoutError):
+                closed += await asyncio.wait_for(reader.read(1), 0.1) == b""
+        assert closed == 3
+        for _, writer in opened:
+            writer.close()
+        await asyncio.sleep(0.05)
+        assert (await inside.answer())[0] == 200
+
+
+async def test_a_sandbox_that_hangs_up_ends_the_providers_work(short_dir: Path) -> None:
+    ended = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        start = {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
+        await response.write(f"data: {json.dumps(start)}\n\n".encode())
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        async with inside.ask(stream=True) as response:
+            await response.content.readany()
+            response.close()
+        await asyncio.wait_for(ended.wait(), 5)
+        assert inside.usage == [Usage(MODEL, 5, 1)]
+
+
+async def test_close_cuts_what_is_open_and_reports_it(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        start = {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
+        await response.write(f"data: {json.dumps(start)}\n\n".encode())
+        await asyncio.sleep(30)
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        async with inside.ask(stream=True) as response:
+            await response.content.readany()
+            await asyncio.wait_for(inside.gateway.close(), 5)
+            assert inside.usage == [Usage(MODEL, 5, 1)]
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert not inside.socket.exists()
+        await inside.gateway.close()
+
+
+async def test_usage_may_be_taken_by_a_coroutine(model: scripted.ScriptedModel, short_dir: Path) -> None:
+    taken: list[Usage] = []
+
+    async def take(usage: Usage) -> None:
+        await asyncio.sleep(0.01)
+        taken.append(usage)
+
+    async with provider_client() as client:
+        route = Route("anthropic", model.url, frozenset({MODEL}), KEY)
+        gateway = Gateway(route, short_dir / "s", take, client)
+        await gateway.start()
+        async with (
+            Inside(gateway, short_dir / "s").http as http,
+            http.post(MESSAGES, json=body(MESSAGES)) as response,
+        ):
+            assert response.status == 200
+            await response.read()
+        assert len(taken) == 1
+        assert gateway.first_request_at is not None
+        await gateway.close()

@@ -1,0 +1,55 @@
+"""Migrations: from nothing to current, twice, at once, and knowing when a database is behind."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import ProgrammingError
+
+from agentcontainer.db import Pool
+from agentcontainer.migrations.migrate import is_current, migrate
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+
+
+async def test_an_empty_database_gets_our_tables_and_the_queue(empty_database_url: str) -> None:
+    assert not await is_current(empty_database_url)
+    await migrate(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    tables = {row[0] for row in await connection.fetch(TABLES)}
+    await connection.close()
+    assert {"accounts", "tasks", "events", "ledger_entries", "pgqueuer"} <= tables
+    assert await is_current(empty_database_url)
+
+
+async def test_three_at_once_take_turns(empty_database_url: str) -> None:
+    await asyncio.gather(*(migrate(empty_database_url) for _ in range(3)))
+    assert await is_current(empty_database_url)
+
+
+async def test_migrating_again_keeps_rows(database_url: str, pool: Pool) -> None:
+    await pool.execute("INSERT INTO accounts (id, name, billing_mode) VALUES ('acc_1', 'a', 'standard')")
+    await migrate(database_url)
+    assert await pool.fetchval("SELECT count(*) FROM accounts") == 1
+
+
+async def test_a_database_of_another_version_is_not_current(database_url: str, pool: Pool) -> None:
+    await pool.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
+    assert not await is_current(database_url)
+
+
+async def test_a_missing_queue_is_not_current_and_is_installed_again(database_url: str, pool: Pool) -> None:
+    await pool.execute("DROP TABLE pgqueuer CASCADE")
+    assert not await is_current(database_url)
+    await migrate(database_url)
+    assert await is_current(database_url)
+
+
+async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("CREATE TABLE tasks (in_the_way int)")
+    with pytest.raises(ProgrammingError, match='"tasks" already exists'):
+        await migrate(empty_database_url)
+    tables = {row[0] for row in await connection.fetch(TABLES)}
+    await connection.close()
+    assert tables <= {"tasks", "alembic_version"}

@@ -1,0 +1,350 @@
+"""The real Pi in a real sandbox, spoken to by our client; only the model behind the gateway's socket is ours."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import struct
+import zlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from aiohttp import web
+
+from agentcontainer.runner import pi_launch
+from agentcontainer.runner.pi import Pi, PiEndedError, PiRefusedError
+from agentcontainer.runner.pi_frames import (
+    MessageCompleted,
+    PiEvent,
+    RetryStarted,
+    Settled,
+    TextDelta,
+    ToolCompleted,
+    ToolStarted,
+    TurnStarted,
+)
+from agentcontainer.runtime.harness import SYSTEM_PROMPT
+from agentcontainer.runtime.install import check, runtime_dir
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import Limits, Spec
+
+T = TypeVar("T")
+LIMITS = Limits(memory_bytes=1024**3, pids=128, cpus=2)
+UID_BASE = 651_000
+MODEL = "claude-sonnet-4-6"
+MODELS_JSON = {
+    "providers": {
+        "anthropic": {
+            "baseUrl": "http://127.0.0.1:8090/anthropic",
+            "apiKey": "sandbox",
+            "models": [{"id": "a-weak-model"}],
+        }
+    }
+}
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer of the model: text, then perhaps one tool call."""
+
+    text: str
+    tool: str | None = None
+    input: dict[str, Any] = field(default_factory=dict)
+    input_tokens: int = 11
+
+
+@dataclass(frozen=True)
+class Fail:
+    """An error of the provider."""
+
+    status: int
+    message: str
+
+
+def run(command: str) -> Say:
+    return Say("Running it.", "bash", {"command": command})
+
+
+@dataclass
+class Model:
+    """Speaks Anthropic's streaming protocol; answers from a list, then with "Nothing more."."""
+
+    answers: list[Say | Fail] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(await request.json())
+        self.keys.append(request.headers.get("x-api-key"))
+        answer = self.answers.pop(0) if self.answers else Say("Nothing more.")
+        if isinstance(answer, Fail):
+            error = {"type": "error", "error": {"type": "api_error", "message": answer.message}}
+            return web.json_response(error, status=answer.status)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for event in _stream(answer):
+            await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        return response
+
+    def heard(self, number: int) -> str:
+        return json.dumps(self.asked[number]["messages"])
+
+
+def _stream(answer: Say) -> list[dict[str, Any]]:
+    usage = {"input_tokens": answer.input_tokens, "output_tokens": 1}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": MODEL,
+        "content": [],
+        "usage": usage,
+    }
+    blocks: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": answer.text})
+    ]
+    if answer.tool is not None:
+        call = {"type": "tool_use", "id": f"toolu_{secrets.token_hex(4)}", "name": answer.tool, "input": {}}
+        blocks.append((call, {"type": "input_json_delta", "partial_json": json.dumps(answer.input)}))
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    for index, (block, delta) in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events.append({"type": "content_block_delta", "index": index, "delta": delta})
+        events.append({"type": "content_block_stop", "index": index})
+    reason = "end_turn" if answer.tool is None else "tool_use"
+    events.append({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 22}})
+    events.append({"type": "message_stop"})
+    return events
+
+
+@dataclass(frozen=True)
+class Place:
+    """One attempt's folder with its model behind gateway.sock; Pi can be started in it, and again."""
+
+    root: Path
+    model: Model
+
+    @property
+    def task(self) -> Path:
+        return self.root / "workspace/task"
+
+    @contextlib.asynccontextmanager
+    async def pi(self, weak_model: str | None = None) -> AsyncIterator[tuple[Pi, Sandbox]]:
+        env = pi_launch.env(weak_model)
+        spec = Spec(
+            f"tsk_{secrets.token_hex(10)}-1", self.root, runtime_dir(), LIMITS, env=env, cwd=pi_launch.HOME
+        )
+        argv = pi_launch.argv("anthropic", MODEL, "tsk_1", SYSTEM_PROMPT, weak_model)
+        sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, argv)
+        try:
+            yield Pi(sandbox.stdin, sandbox.stdout), sandbox
+        finally:
+            await sandbox.destroy()
+
+
+@pytest.fixture
+async def place(short_dir: Path) -> AsyncIterator[Place]:
+    check()
+    root = short_dir / "attempt"
+    for path, text in pi_launch.settings_files(MODELS_JSON).items():
+        (root / "workspace" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "workspace" / path).write_text(text)
+    (root / "workspace/task").mkdir()
+    (root / "sockets").mkdir()
+    model = Model()
+    app = web.Application(client_max_size=64 * 1024**2)
+    app.router.add_post("/anthropic/v1/messages", model.messages)
+    server = web.AppRunner(app, shutdown_timeout=1)
+    await server.setup()
+    await web.UnixSite(server, str(root / "sockets/gateway.sock")).start()
+    yield Place(root, model)
+    await server.cleanup()
+
+
+async def settle(pi: Pi, on_event: Callable[[PiEvent], None] = lambda event: None) -> list[PiEvent]:
+    """The events up to `Settled`."""
+    seen: list[PiEvent] = []
+    async for event in pi.events():
+        seen.append(event)
+        on_event(event)
+        if isinstance(event, Settled):
+            return seen
+    raise AssertionError(f"Pi ended after {seen}")
+
+
+def of(kind: type[T], events: list[PiEvent]) -> list[T]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def test_a_prompt_leads_to_a_tool_call_an_answer_and_rest(place: Place) -> None:
+    place.model.answers = [run("echo made > out.txt; echo $HOME $PATH; pwd"), Say("All \u2028 done.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Make out.txt.")
+        events = await settle(pi)
+
+    assert (place.task / "out.txt").read_text() == "made\n"
+    (started,) = of(ToolStarted, events)
+    assert (started.tool, started.input) == ("bash", called_with(place.model))
+    (completed,) = of(ToolCompleted, events)
+    assert (completed.call_id, completed.is_error) == (started.call_id, False)
+    home, path, cwd = completed.output.split()
+    assert (home, cwd) == ("/workspace/task", "/workspace/task")
+    assert path.endswith("/opt/agentcontainer/bin:/usr/local/bin:/usr/bin:/bin")  # after a folder of Pi's own
+    messages = of(MessageCompleted, events)
+    assert [(message.role, message.text) for message in messages] == [
+        ("user", "Make out.txt."),
+        ("assistant", "Running it."),
+        ("assistant", "All \u2028 done."),
+    ]
+    assert [message.stop_reason for message in messages] == ["", "toolUse", "stop"]
+    assert (messages[2].usage.input, messages[2].usage.output) == (11, 22)
+    assert "".join(delta.text for delta in of(TextDelta, events)) == "Running it.All \u2028 done."
+    assert len(of(TurnStarted, events)) == 2
+    assert events[-1] == Settled(False)
+    assert pi.malformed_frames == 0
+
+
+def called_with(model: Model) -> dict[str, Any]:
+    """The input of the tool call that the model's second request reports back."""
+    (call,) = [block for block in model.asked[1]["messages"][-2]["content"] if block["type"] == "tool_use"]
+    return call["input"]
+
+
+async def test_requests_carry_our_system_prompt_and_no_key(place: Place) -> None:
+    async with place.pi() as (pi, _):
+        await pi.prompt("Hello.")
+        await settle(pi)
+    (request,) = place.model.asked
+    assert "ends only when the shell command `finish` is accepted" in json.dumps(request["system"])
+    assert (request["model"], request["stream"]) == (MODEL, True)
+    assert place.model.keys == ["sandbox"]
+
+
+async def test_a_running_agent_refuses_prompts_and_hears_what_is_steered(place: Place) -> None:
+    place.model.answers = [run("sleep 1; echo slept")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Sleep.")
+        async for event in pi.events():
+            if isinstance(event, ToolStarted):
+                break
+        with pytest.raises(PiRefusedError, match="already processing"):
+            await pi.prompt("Something else.")
+        await pi.steer("Hurry up.")
+        events = await settle(pi)
+    assert "Hurry up." in [message.text for message in of(MessageCompleted, events)]
+    assert "slept" in place.model.heard(1)
+    assert "Hurry up." in place.model.heard(1)
+    assert "Something else." not in place.model.heard(1)
+
+
+async def test_abort_stops_the_tool_and_settles(place: Place) -> None:
+    place.model.answers = [run("sleep 60; echo never > out.txt")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Sleep.")
+        async for event in pi.events():
+            if isinstance(event, ToolStarted):
+                break
+        await pi.steer("Never heard.")
+        async with asyncio.timeout(10):
+            await pi.abort()
+            assert (await settle(pi))[-1] == Settled(True)
+        await pi.prompt("Go on.")
+        await settle(pi)
+    assert len(place.model.asked) == 2
+    assert "Never heard." not in place.model.heard(1)
+
+
+async def test_a_failing_provider_is_retried_then_reported(place: Place) -> None:
+    place.model.answers = [Fail(500, "we are down")] * 20
+    async with place.pi() as (pi, _):
+        await pi.prompt("Hello.")
+        async with asyncio.timeout(20):
+            events = await settle(pi)
+    assert [retry.attempt for retry in of(RetryStarted, events)] == [1, 2, 3]
+    assert len(place.model.asked) == 4
+    last = of(MessageCompleted, events)[-1]
+    assert last.stop_reason == "error"
+    assert "we are down" in last.error_message
+
+
+async def test_a_refused_key_is_reported_at_once(place: Place) -> None:
+    place.model.answers = [Fail(401, "invalid x-api-key")] * 5
+    async with place.pi() as (pi, _):
+        await pi.prompt("Hello.")
+        events = await settle(pi)
+    assert len(place.model.asked) == 1
+    assert "invalid x-api-key" in of(MessageCompleted, events)[-1].error_message
+
+
+async def test_an_agent_that_writes_into_pis_stdout_harms_only_itself(place: Place) -> None:
+    forged = r'not json\n{"type":"auto_retry_start","attempt":"many","errorMessage":["x"]}\n\n'
+    place.model.answers = [run(f"printf '{forged}' > /proc/$PPID/fd/1; echo wrote"), Say("Done.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Forge.")
+        events = await settle(pi)
+    assert of(ToolCompleted, events)[0].output.strip() == "wrote"
+    assert of(RetryStarted, events) == [RetryStarted(0, 0, 0, "")]
+    assert pi.malformed_frames == 1
+    assert of(MessageCompleted, events)[-1].text == "Done."
+
+
+async def test_a_large_image_is_resized_and_reaches_the_model(place: Place) -> None:
+    (place.task / "wide.png").write_bytes(png(4000, 3))
+    place.model.answers = [Say("Looking.", "read", {"path": "wide.png"}), Say("Seen.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Look.")
+        events = await settle(pi)
+    (completed,) = of(ToolCompleted, events)
+    assert not completed.is_error
+    assert "[image]" in completed.output
+    assert "2000x" in completed.output
+    assert '"media_type": "image/png"' in place.model.heard(1)
+
+
+def png(width: int, height: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = (b"\0" + b"\xff\0\0" * width) * height
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+async def test_pi_ends_when_its_stdin_does_though_its_connections_are_open(place: Place) -> None:
+    async with place.pi() as (pi, sandbox):
+        await pi.prompt("Hello.")
+        await settle(pi)
+        sandbox.stdin.close()
+        async with asyncio.timeout(10):
+            assert (await sandbox.wait()).code == 0
+        assert [event async for event in pi.events()] == []
+        with pytest.raises(PiEndedError):
+            await pi.prompt("Still there?")
+
+
+async def test_a_killed_pi_resumes_its_session_in_another_sandbox(place: Place) -> None:
+    async with place.pi() as (pi, _):
+        await pi.prompt("Remember the word juniper.")
+        await settle(pi)
+    async with place.pi() as (pi, _):
+        await pi.prompt("Which word?")
+        await settle(pi)
+    assert "juniper" in place.model.heard(1)
+    assert "Which word?" in place.model.heard(1)
+
+
+async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: Place) -> None:
+    path = place.root / "workspace/.pi/agent/settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"compaction": {"keepRecentTokens": 0}}))
+    place.model.answers = [Say("One."), Say("Two.", input_tokens=990_000), Say("A summary.")]
+    async with place.pi(weak_model="a-weak-model") as (pi, _):
+        await pi.prompt("First.")
+        await settle(pi)
+        await pi.prompt("Second.")
+        await settle(pi)
+    assert [request["model"] for request in place.model.asked[:3]] == [MODEL, MODEL, "a-weak-model"]
+    assert "First." in place.model.heard(2)

@@ -1,0 +1,86 @@
+"""Small pure rules: ids, prices, titles, input names."""
+
+import time
+
+import pytest
+
+from agentcontainer.domain.billing.prices import container_cost_micro_usd
+from agentcontainer.domain.files.service import filename_fault
+from agentcontainer.domain.tasks.service import title_of
+from agentcontainer.ids import new_id
+from agentcontainer.runner.collect import Refused, path_inside
+from agentcontainer.runner.workspace import distinct_names
+
+
+def test_ids_sort_by_creation() -> None:
+    ids: list[str] = []
+    for _ in range(5):
+        ids.append(new_id("tsk"))
+        time.sleep(0.002)
+    assert ids == sorted(ids)
+    assert all(len(id_) >= 24 and id_.startswith("tsk_") for id_ in ids)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "micro_usd"),
+    [(0, 0), (0.000001, 833), (1, 833), (59.2, 50_000), (60, 50_000), (61, 50_833), (3600, 3_000_000)],
+)
+def test_container_time_is_metered_per_started_second(seconds: float, micro_usd: int) -> None:
+    assert container_cost_micro_usd(int(seconds * 1_000_000), 50_000) == micro_usd
+
+
+@pytest.mark.parametrize(
+    ("instructions", "title"),
+    [
+        ("Count the rows.", "Count the rows."),
+        ("\n\n# Report\n\nWrite it.", "Report"),
+        ("x" * 100, "x" * 79 + "…"),
+        ("###\n", "Task"),
+    ],
+)
+def test_a_title_comes_from_the_first_line(instructions: str, title: str) -> None:
+    assert title_of(instructions) == title
+
+
+def test_equal_input_names_are_told_apart() -> None:
+    assert distinct_names(["a.csv", "a.csv", "b", "a.csv", "b"]) == [
+        "a.csv",
+        "a (2).csv",
+        "b",
+        "a (3).csv",
+        "b (2)",
+    ]
+    assert distinct_names(["a.csv", "a.csv", "a (2).csv"]) == ["a.csv", "a (3).csv", "a (2).csv"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "a\0", "a\nb", "\x1b[2J", "x" * 256, "é" * 128, "\ud800"]
+)
+def test_a_filename_is_a_name_and_nothing_else(name: str) -> None:
+    assert filename_fault(name)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "….md", "a b (2).tar.gz", "x" * 255, ".hidden", "-rf"])
+def test_ordinary_names_pass(name: str) -> None:
+    assert filename_fault(name) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "cwd", "inside"),
+    [
+        ("a.md", "/workspace/task", "task/a.md"),
+        ("./x/../a.md", "/workspace/task", "task/a.md"),
+        ("../a.md", "/workspace/task", "a.md"),
+        ("/workspace/task/a.md", "/tmp", "task/a.md"),
+    ],
+)
+def test_declared_paths_are_taken_relative_to_the_agents_folder(path: str, cwd: str, inside: str) -> None:
+    assert path_inside(path, cwd) == inside
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../../etc/passwd", "/workspace", "/workspacex/a", "a\0b", "~/a.md"]
+)
+def test_paths_out_of_the_workspace_are_refused(path: str) -> None:
+    with pytest.raises(Refused):
+        path_inside(path, "/workspace/task" if path != "~/a.md" else "/tmp")

@@ -1,0 +1,68 @@
+"""Output policies: what is accepted, what is refused, and that every refusal says how to mend it."""
+
+import pytest
+
+from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared, content_fault, json_faults, refusals, schema_fault
+
+FILE = Declared("a.md")
+NAMED = OutputPolicy("named", (NamedOutput("report"), NamedOutput("chart", is_required=False)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "declared"),
+    [
+        (OutputPolicy("any"), []),
+        (OutputPolicy("any"), [FILE]),
+        (OutputPolicy("none"), []),
+        (OutputPolicy("at_least_one"), [FILE]),
+        (NAMED, [Declared("a.md", "report")]),
+        (NAMED, [Declared("a.md", "report"), Declared("c.png", "chart")]),
+    ],
+)
+def test_what_meets_the_policy_is_accepted(policy: OutputPolicy, declared: list[Declared]) -> None:
+    assert refusals(policy, declared) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "declared", "hint"),
+    [
+        (OutputPolicy("none"), [FILE], "without any file"),
+        (OutputPolicy("at_least_one"), [], "at least one output file"),
+        (OutputPolicy("any"), [Declared("a.md", "report")], "without --output"),
+        (NAMED, [], "add --output report=PATH"),
+        (NAMED, [FILE], "use --output NAME=PATH"),
+        (NAMED, [Declared("a.md", "report"), Declared("b.md", "summary")], "the names are: report, chart"),
+        (NAMED, [Declared("a.md", "report"), Declared("b.md", "report")], "given twice"),
+    ],
+)
+def test_what_does_not_is_refused_with_a_way_to_mend_it(
+    policy: OutputPolicy, declared: list[Declared], hint: str
+) -> None:
+    assert any(hint in fault for fault in refusals(policy, declared))
+
+
+def test_type_and_size_of_a_named_output() -> None:
+    wanted = NamedOutput("report", content_type="text/csv", max_bytes=10)
+    assert content_fault(wanted, "text/csv", 10) is None
+    assert "must be text/csv" in (content_fault(wanted, "text/plain", 1) or "")
+    assert "11 bytes" in (content_fault(wanted, "text/csv", 11) or "")
+
+
+def test_json_schema_of_a_named_output() -> None:
+    schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}
+    assert json_faults(schema, {"total": 1}) == []
+    assert json_faults(schema, {"total": "1"})[0].startswith("total: ")
+    assert "required" in json_faults(schema, {})[0]
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "nonsense"}, {"$ref": "http://127.0.0.1:9/schema"}, {"pattern": "(?<=a)b("}]
+)
+def test_a_schema_that_is_none_or_reaches_out_is_named(schema: dict[str, object]) -> None:
+    assert schema_fault(schema) is not None
+
+
+@pytest.mark.timeout(10)
+def test_a_hostile_pattern_cannot_stall_the_runner() -> None:
+    assert json_faults({"type": "string", "pattern": "^(a+)+$"}, "a" * 50_000 + "!")

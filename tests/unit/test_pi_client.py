@@ -1,0 +1,192 @@
+"""The RPC client against a peer that answers late, out of order, wrongly or not at all, over real sockets."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from agentcontainer.runner.pi import Pi, PiEndedError, PiRefusedError
+from agentcontainer.runner.pi_frames import (
+    CommandFailed,
+    PiEvent,
+    PiProtocolError,
+    Settled,
+    TextDelta,
+    TurnStarted,
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other end: what Pi would read and write."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def command(self) -> dict[str, Any]:
+        return json.loads(await self.reader.readline())
+
+    def send(self, **fields: Any) -> None:
+        self.writer.write(json.dumps(fields).encode() + b"\n")
+
+    def answer(self, command: dict[str, Any], success: bool = True, **fields: Any) -> None:
+        self.send(id=command["id"], type="response", command=command["type"], success=success, **fields)
+
+    def say(self, text: str) -> None:
+        self.send(type="message_update", assistantMessageEvent={"type": "text_delta", "delta": text})
+
+
+@pytest.fixture
+async def sockets() -> AsyncIterator[tuple[Peer, Peer]]:
+    ours, theirs = socket.socketpair()
+    here = Peer(*await asyncio.open_connection(sock=ours))
+    there = Peer(*await asyncio.open_connection(sock=theirs, limit=2**20))
+    yield here, there
+    for end in (here, there):
+        end.writer.close()
+
+
+@pytest.fixture
+def ends(sockets: tuple[Peer, Peer]) -> tuple[Pi, Peer]:
+    here, there = sockets
+    return Pi(here.writer, here.reader), there
+
+
+async def test_a_prompt_is_sent_and_its_events_follow(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    prompting = asyncio.create_task(pi.prompt("Say \u2028 hello\nthere"))
+    command = await peer.command()
+    assert (command["type"], command["message"]) == ("prompt", "Say \u2028 hello\nthere")
+    peer.send(type="turn_start")  # events may come before the answer
+    peer.answer(command, data={"disposition": "started"})
+    await prompting
+    peer.say("hello")
+    peer.send(type="agent_settled", aborted=False)
+    peer.writer.close()
+    assert [event async for event in pi.events()] == [TurnStarted(), TextDelta("hello"), Settled(False)]
+
+
+async def test_a_refusal_carries_the_reason(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    prompting = asyncio.create_task(pi.prompt("again"))
+    peer.answer(await peer.command(), success=False, error="Agent is running")
+    with pytest.raises(PiRefusedError, match="Agent is running"):
+        await prompting
+
+
+async def test_a_prompt_that_started_no_run_is_refused(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    prompting = asyncio.create_task(pi.prompt("/command"))
+    peer.answer(await peer.command(), data={"disposition": "handled"})
+    with pytest.raises(PiRefusedError):
+        await prompting
+
+
+async def test_answers_find_their_commands_in_any_order_while_events_are_read(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    seen: list[PiEvent] = []
+
+    async def read() -> None:
+        async for event in pi.events():
+            seen.append(event)
+
+    reading = asyncio.create_task(read())
+    first, second = asyncio.create_task(pi.steer("one")), asyncio.create_task(pi.steer("two"))
+    commands = [await peer.command(), await peer.command()]
+    peer.send(id="c99", type="response", command="steer", success=True)  # nobody asked
+    peer.answer(commands[1], success=False, error="no")
+    peer.say("between")
+    peer.answer(commands[0])
+    await first
+    with pytest.raises(PiRefusedError, match="no"):
+        await second
+    peer.send(type="response", command="parse", success=False, error="Failed to parse command")
+    peer.writer.close()
+    await reading
+    assert seen == [TextDelta("between"), CommandFailed("parse", "Failed to parse command")]
+
+
+async def test_a_command_may_be_sent_from_within_the_loop_over_events(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+
+    async def answer_later() -> None:
+        command = await peer.command()
+        for number in range(100):
+            peer.say(str(number))
+        peer.answer(command)
+        peer.writer.close()
+
+    answering = asyncio.create_task(answer_later())
+    peer.send(type="agent_settled")
+    texts: list[str] = []
+    async for event in pi.events():
+        if isinstance(event, Settled):
+            await pi.prompt("go on")
+        elif isinstance(event, TextDelta):
+            texts.append(event.text)
+    await answering
+    assert texts == [str(number) for number in range(100)]
+
+
+async def test_abort_forgets_what_was_steered_first(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    aborting = asyncio.create_task(pi.abort())
+    sent: list[str] = []
+    for _ in range(2):
+        command = await peer.command()
+        sent.append(command["type"])
+        peer.answer(command)
+    await aborting
+    assert sent == ["clear_queue", "abort"]
+
+
+async def test_the_end_of_pi_ends_events_and_fails_commands(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    prompting = asyncio.create_task(pi.prompt("hello"))
+    await peer.command()
+    peer.writer.write(b'{"type":"turn_start"}\n{"type":"agent_settled"')  # torn
+    peer.writer.close()
+    with pytest.raises(PiEndedError):
+        await prompting
+    assert [event async for event in pi.events()] == [TurnStarted()]
+    with pytest.raises(PiEndedError):
+        await pi.steer("anyone there?")
+
+
+async def test_garbage_between_frames_is_counted_and_passed_over(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    peer.writer.write(b"\n\r\nnot json\n[1]\n\xff\xff\n" + b"{" * 5000 + b"\n")
+    peer.say("still here")
+    peer.writer.close()
+    assert [event async for event in pi.events()] == [TextDelta("still here")]
+    assert pi.malformed_frames == 5
+
+
+async def test_a_flood_while_a_command_waits_is_refused(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    prompting = asyncio.create_task(pi.prompt("hello"))
+    await peer.command()
+
+    async def flood() -> None:
+        while True:
+            peer.say("x" * 1024**2)
+            await peer.writer.drain()
+
+    flooding = asyncio.create_task(flood())
+    with pytest.raises(PiProtocolError, match="unasked"):
+        await prompting
+    flooding.cancel()
+
+
+async def test_a_command_without_an_answer_ends(sockets: tuple[Peer, Peer]) -> None:
+    here, peer = sockets
+    pi = Pi(here.writer, here.reader, command_seconds=0.2)
+    peer.send(type="turn_start")
+    with pytest.raises(PiProtocolError, match="did not answer `prompt`"):
+        await pi.prompt("hello")
+    peer.writer.close()
+    assert [event async for event in pi.events()] == [TurnStarted()]
