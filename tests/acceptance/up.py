@@ -52,7 +52,7 @@ class Up:
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.Error):  # it is dying
                 command = child.cmdline()
-                if command[-1:] == [part] or (command and Path(command[0]).name == part):
+                if part in command or (command and Path(command[0]).name == part):
                     return child.pid
         return None
 

@@ -124,18 +124,21 @@ async def test_destroy_ends_everything_and_gives_everything_back(bed: Bed) -> No
     mounts = Path("/proc/self/mountinfo").read_text()
     descriptors = os.listdir("/proc/self/fd")
     spec = bed.spec()
-    sandbox = await bed.start(
-        ["sh", "-c", "for i in $(seq 20); do setsid sleep 1000 & done; echo up; wait"], spec
-    )
+    flood = "for i in $(seq 20); do setsid sleep 1000 & done; echo up; yes never read in time"
+    sandbox = await bed.start(["sh", "-c", flood], spec)
     assert await sandbox.stdout.readline() == b"up\n"
     sandbox.stdin.write(b"never read" * 100_000)
+    await asyncio.sleep(0.1)
     inside = _inside(spec.id)
     assert len(inside) >= 20
     begin = asyncio.get_running_loop().time()
     await asyncio.gather(sandbox.destroy(), sandbox.destroy())
     await sandbox.destroy()
     assert asyncio.get_running_loop().time() - begin < 1
-    assert not [Path(f"/proc/{pid}/status").read_text() for pid in inside if _is_alive(pid)]
+    deadline = begin + 2  # the last of them holds nothing any more, but may not yet have finished exiting
+    while alive := [pid for pid in inside if _is_alive(pid)]:
+        assert asyncio.get_running_loop().time() < deadline, alive
+        await asyncio.sleep(0.01)
     assert procfs.with_marker(spec.id) == set()
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{spec.id}"))
     assert Path("/proc/self/mountinfo").read_text() == mounts

@@ -51,6 +51,7 @@ async def serve(settings: Settings) -> None:
             )  # fmt: skip
             server = _Server(config)
             async with _reconciling(pool, settings), _stopped_by_signals(server):
+                logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
 
 

@@ -88,18 +88,16 @@ def _check(document: Any) -> None:
             if isinstance(value, _Refused) and value.key is not None:
                 place = _Place(place, value.key)
             raise ValidationError.at(str(place or "body"), fault)
+        seen += 1
+        if isinstance(value, dict | list) and seen + len(waiting) + len(cast("list[Any]", value)) > MAX_VALUES:
+            raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
         if isinstance(value, dict):
             for key, child in cast("dict[str, Any]", value).items():
                 if fault := text_fault(key):
                     raise ValidationError.at(str(_Place(place, key)), f"its name {fault}")
                 waiting.append((child, _Place(place, key), depth + 1))
         elif isinstance(value, list):
-            waiting += [
-                (child, _Place(place, n), depth + 1) for n, child in enumerate(cast("list[Any]", value))
-            ]
-        seen += 1
-        if seen + len(waiting) > MAX_VALUES:
-            raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
+            waiting += [(child, _Place(place, n), depth + 1) for n, child in enumerate(cast("list[Any]", value))]
 
 
 def _fault(value: Any, depth: int) -> str | None:

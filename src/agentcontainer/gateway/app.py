@@ -114,7 +114,7 @@ class Gateway:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-            for task in ():
+            for task in self._answering:
                 task.cancel()
             if self._answering:
                 await asyncio.wait(self._answering, timeout=5)

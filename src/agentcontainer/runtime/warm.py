@@ -44,6 +44,7 @@ def _home(runtime: Path, home: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
+        "TMPDIR": str(home),  # Pi's loader of extensions runs code it finds cached there
         "PI_CODING_AGENT_DIR": str(home),
         "PI_OFFLINE": "1",
         "PI_TELEMETRY": "0",
