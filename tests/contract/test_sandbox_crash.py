@@ -126,11 +126,14 @@ class TestUids:
         uid = _free_uid()
         drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
         with subprocess.Popen([*drop, "sleep", "1000"]) as left, subprocess.Popen(["sleep", "1000"]) as other:
-            _until(lambda: left.pid in procfs.with_uid(uid), seconds=2)
-            UidPool(uid, tmp_path, count=1).lease().release()
-            assert left.wait(1) == -signal.SIGKILL
-            assert other.poll() is None
-            other.kill()
+            try:
+                _until(lambda: left.pid in procfs.with_uid(uid), seconds=2)
+                UidPool(uid, tmp_path, count=1).lease().release()
+                assert left.wait(1) == -signal.SIGKILL
+                assert other.poll() is None
+            finally:
+                left.kill()
+                other.kill()
 
     def test_root_and_accounts_of_the_host_are_never_given_out(self, tmp_path: Path) -> None:
         with pytest.raises(SandboxError, match="never runs as uid 0"):

@@ -58,7 +58,7 @@ async def main():
     where = spec()
     seen["cat"] = await run("sh", "-c", "cat; cat > x; exit 3", given=b"hello", where=where)
     seen["owner"] = (where.workspace / "x").stat().st_uid
-    command = "id -u; grep CapEff /proc/self/status; cat /etc/shadow; ls /run /home"
+    command = "id -u; grep CapEff /proc/self/status; cat /etc/shadow; touch /opt/agentcontainer/x; ls /run /home /opt/*"
     seen["id"] = await run("sh", "-c", f"({command}) 2> /dev/null")
     seen["bomb"] = await run("/usr/bin/python3", "-c", FORK_BOMB)
     where = spec()
@@ -115,7 +115,11 @@ def test_it_runs_and_its_files_are_the_users(seen: dict[str, Any]) -> None:
 
 
 def test_it_sees_neither_files_nor_capabilities(seen: dict[str, Any]) -> None:
-    assert seen["id"] == [2, "1000\nCapEff:\t0000000000000000\n/run:\nagentcontainer\n", ""]
+    assert seen["id"] == [
+        2,
+        "1000\nCapEff:\t0000000000000000\n/opt/agentcontainer:\n\n/run:\nagentcontainer\n",
+        "",
+    ]
 
 
 def test_a_fork_bomb_is_contained(seen: dict[str, Any]) -> None:

@@ -73,6 +73,9 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
             f"AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on {host}:{port}: {error.strerror}."
         ) from None
     with listener:
+        # Accepted sockets inherit it: asyncio sets it only on sockets it made itself, and a response goes out in two
+        # writes, the second of which would wait 40 ms for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 

@@ -89,7 +89,10 @@ def _check(document: Any) -> None:
                 place = _Place(place, value.key)
             raise ValidationError.at(str(place or "body"), fault)
         seen += 1
-        if isinstance(value, dict | list) and seen + len(waiting) + len(cast("list[Any]", value)) > MAX_VALUES:
+        if (
+            isinstance(value, dict | list)
+            and seen + len(waiting) + len(cast("list[Any]", value)) > MAX_VALUES
+        ):
             raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
         if isinstance(value, dict):
             for key, child in cast("dict[str, Any]", value).items():
@@ -97,7 +100,9 @@ def _check(document: Any) -> None:
                     raise ValidationError.at(str(_Place(place, key)), f"its name {fault}")
                 waiting.append((child, _Place(place, key), depth + 1))
         elif isinstance(value, list):
-            waiting += [(child, _Place(place, n), depth + 1) for n, child in enumerate(cast("list[Any]", value))]
+            waiting += [
+                (child, _Place(place, n), depth + 1) for n, child in enumerate(cast("list[Any]", value))
+            ]
 
 
 def _fault(value: Any, depth: int) -> str | None:

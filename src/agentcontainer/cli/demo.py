@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from agentcontainer import settings
+from agentcontainer.cli.sentences import one_line
 from agentcontainer.errors import AgentContainerError, SettingsError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ async def _run_task(console: Console, client: "DemoClient", model: Model) -> Non
         raise AgentContainerError(f"The task {task['status']} ({task['errorCode']}): {task['error']}")
     saved = await client.download(task["id"], OUTPUT)
     console.print(f"\n[bold green]{task['completion'].capitalize()}.[/] ", end="")
-    console.print(task["result"], markup=False)
+    console.print(one_line(task["result"]), markup=False)
     tokens = task["tokenUsage"]
     console.print(
         f"Container time {task['containerMinutes'] * 60:.0f} s, "

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 from rich.markup import escape
 
+from agentcontainer.cli.sentences import one_line
+
 MAX_LINE = 100
 PATHS = ("command", "path", "file_path", "pattern")  # what a tool call is about, by the names of Pi's tools
 
@@ -24,9 +26,9 @@ def _text(type_: str, data: dict[str, Any]) -> str | None:
         case "message.completed":
             return f"[cyan]agent:[/] {_short(data['content'])}"
         case "tool.started":
-            return f"[yellow]{escape(data['tool'])}[/] {_short(_about(data['input']))}"
+            return f"[yellow]{_short(data['tool'])}[/] {_short(_about(data['input']))}"
         case "tool.completed":
-            return f"[red]{escape(data['tool'])} failed[/]" if data["isError"] else None
+            return f"[red]{_short(data['tool'])} failed[/]" if data["isError"] else None
         case "finish.rejected":
             return f"[red]finish refused:[/] {_short(str(data.get('message', '')))}"
         case "task.finished":
@@ -34,7 +36,7 @@ def _text(type_: str, data: dict[str, Any]) -> str | None:
         case "task.failed":
             return f"[red]failed:[/] {_short(str(data.get('error')))}"
         case _:
-            return escape(type_)
+            return _short(type_)
 
 
 def _about(arguments: Any) -> str:
@@ -45,7 +47,7 @@ def _about(arguments: Any) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = one_line(text[: MAX_LINE * 4])
     return escape(line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…")
 
 

@@ -48,6 +48,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
 
 def _complete(given: Settings) -> Settings:
+    from agentcontainer.cli.data_dir import prepare
     from agentcontainer.cli.resolve import resolve
 
     logging.basicConfig(
@@ -55,4 +56,6 @@ def _complete(given: Settings) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    return resolve(given)
+    complete = resolve(given)
+    prepare(complete.data_dir)
+    return complete

@@ -17,32 +17,29 @@ class Sentences(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except AgentContainerError as error:
-            raise _exit(str(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except OSError as error:
-            raise _exit(_of_os_error(error)) from None
         except Exception as error:
-            if os.environ.get(f"{ENV_PREFIX}LOG_LEVEL") == "debug" or type(error).__module__.startswith(
-                "typer."
-            ):
+            if _is_of_typer(error) or os.environ.get(f"{ENV_PREFIX}LOG_LEVEL") == "debug":
                 raise
-            hint = f"set {ENV_PREFIX}LOG_LEVEL=debug to see where"
-            raise _exit(f"unexpected {type(error).__name__}: {error} ({hint})") from None
+            sys.stderr.write(f"error: {one_line(_sentence(error))}\n")
+            raise typer.Exit(1) from None
 
 
-def fail(sentence: str) -> None:
-    """Say on stderr what went wrong."""
-    sys.stderr.write(f"error: {' '.join(sentence.split())}\n")
-    sys.stderr.flush()
+def one_line(text: str) -> str:
+    """The text without line breaks and without what could steer a terminal: it may come from anywhere."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
-def _exit(sentence: str) -> typer.Exit:
-    fail(sentence)
-    return typer.Exit(1)
+def _sentence(error: Exception) -> str:
+    if isinstance(error, AgentContainerError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if type(error).__module__.startswith("asyncpg."):
+        return f"The database says: {error}"
+    return f"unexpected {type(error).__name__}: {error} (set {ENV_PREFIX}LOG_LEVEL=debug to see where)"
 
 
-def _of_os_error(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+def _is_of_typer(error: Exception) -> bool:
+    return type(error).__module__.startswith("typer.")

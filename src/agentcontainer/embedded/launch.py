@@ -17,6 +17,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UT
 
 # The tmpfs is built over `socket` and then moved to /mnt, since the sources may lie below /mnt themselves.
 _NAMESPACE = """
+umask 022
 stage=$1 folder=$2 uid=$3 site=$4
 shift 4
 mount -t tmpfs -o mode=755,size=1m,nosuid,nodev agentcontainer "$stage"

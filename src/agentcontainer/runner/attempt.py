@@ -68,19 +68,24 @@ class Attempt:
         self._root = tools.folder / self._name
         self._log = EventLog(tools.pool, claim)
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
+        self._is_claim_lost = False
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
         """End for this reason, unless something else ended it first."""
         self._settle(Ending(reason, message))
 
+    def drop(self) -> None:
+        """The claim is lost: end without a word to the database."""
+        self._is_claim_lost = True
+        self.stop(EndReason.RUNNER_LOST)
+
     async def run(self) -> None:
-        """Live through the attempt. Raises only when cancelled: the claim is lost, and nothing is written."""
+        """Live through the attempt. Raises only when cancelled; what is then left, the next runner sweeps."""
         try:
             async with contextlib.AsyncExitStack() as stack:
                 try:
-                    ending = await self._live(stack)
-                    await self._commit(ending)
+                    await self._commit(await self._live(stack))
                 except ClaimLost:
                     logger.info("%s: the claim is lost", self._name)
                 except Exception:
@@ -88,12 +93,14 @@ class Attempt:
                     await self._commit(
                         Ending(EndReason.PLATFORM_FAULT, "The platform could not run the container.")
                     )
+                finally:
+                    if not self._is_in_time.done():
+                        self._is_in_time.set_result(False)
+        except ClaimLost:
+            logger.info("%s: the claim is lost", self._name)
         except Exception:
             # The database was away too long, or the clean-up failed: the reconciler and the sweep take over.
             logger.exception("%s: left to the reconciler", self._name)
-        finally:
-            if not self._committed.done():
-                self._committed.set_result(False)
 
     async def _live(self, stack: contextlib.AsyncExitStack) -> Ending:
         """Everything from the claim to what ends the attempt; what was opened is closed by `stack`."""
@@ -129,7 +136,10 @@ class Attempt:
             for source in running:
                 if source in done and (ending := source.result()) is not None:
                     self._settle(ending)
-            return await self._ending
+            ending = await self._ending
+            if self._is_claim_lost:
+                raise ClaimLost
+            return ending
         finally:
             for source in running:
                 source.cancel()
@@ -167,7 +177,8 @@ class Attempt:
 
         if not await db.patiently(commit):
             raise ClaimLost
-        self._committed.set_result(True)
+        if not self._is_in_time.done():
+            self._is_in_time.set_result(ending is self._ending.result())
 
     def _settle(self, ending: Ending) -> bool:
         """Make this the end; False when there is one already."""
@@ -223,7 +234,7 @@ class Attempt:
         reason = EndReason(finish.completion)
         if not self._settle(Ending(reason, finish.message, tuple(finish.outputs))):
             return False
-        return await self._committed
+        return await self._is_in_time
 
     async def _count(self, usage: Usage) -> None:
         await db.patiently(

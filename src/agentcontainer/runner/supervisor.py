@@ -2,14 +2,13 @@
 
 The rule that makes a lost runner safe: it renews its lease every `BEAT_SECONDS`, and when it cannot for well under
 the time after which others call it lost, it destroys its own sandboxes. What the database no longer says is ours,
-is cancelled here at the next beat.
+is dropped here at the next beat.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-import time
 from datetime import timedelta
 
 import asyncpg
@@ -154,22 +153,27 @@ class Supervisor:
         return task
 
     async def _keep_alive(self) -> None:
-        """Renew the lease; drop what is no longer ours; fence ourselves off when the lease cannot be renewed."""
-        renewed_at = time.monotonic()
+        """Renew the lease; where that does not succeed in time, fence ourselves off, whatever else waits."""
+        loop = asyncio.get_running_loop()
         patience = self._settings.runner_lost_after_seconds * SELF_FENCE_SHARE
-        while True:
-            try:
-                await asyncio.wait_for(self._beat(), BEAT_SECONDS * 2)
-                renewed_at = time.monotonic()
-            except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-                logger.warning("heartbeat failed: %s", type(error).__name__)
-                if time.monotonic() - renewed_at > patience:
-                    self._drop(set(self._attempts), "the lease could not be renewed")
-            await asyncio.sleep(BEAT_SECONDS if self._is_fresh(renewed_at) else db.RECONNECT_SECONDS)
+        fence = loop.call_later(patience, self._fence_off)
+        try:
+            while True:
+                began_at = loop.time()
+                try:
+                    await asyncio.wait_for(self._beat(), BEAT_SECONDS)
+                    fence.cancel()
+                    fence = loop.call_at(began_at + patience, self._fence_off)
+                except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
+                    logger.warning("heartbeat failed: %s", type(error).__name__)
+                    await asyncio.sleep(db.RECONNECT_SECONDS)
+                else:
+                    await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            fence.cancel()
 
-    @staticmethod
-    def _is_fresh(renewed_at: float) -> bool:
-        return time.monotonic() - renewed_at < BEAT_SECONDS
+    def _fence_off(self) -> None:
+        self._drop(set(self._attempts), "the lease could not be renewed")
 
     async def _beat(self) -> None:
         here = set(self._attempts)  # before the question: a claim made meanwhile is not yet in the answer
@@ -196,8 +200,8 @@ class Supervisor:
 
     def _drop(self, claims: set[Claim], why: str) -> None:
         for claim in claims & set(self._attempts):
-            logger.info("%s attempt %d dropped: %s", claim.task_id, claim.attempt, why)
-            self._attempts[claim][1].cancel()
+            logger.debug("%s attempt %d dropped: %s", claim.task_id, claim.attempt, why)
+            self._attempts[claim][0].drop()
 
     async def _listen(self) -> None:
         """Hear of cancels at once; the beat would notice them too."""

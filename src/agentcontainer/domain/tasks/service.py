@@ -1,6 +1,7 @@
 """What can be done to a task: one verb, one function, one transaction."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from agentcontainer import db
@@ -20,6 +21,9 @@ from agentcontainer.settings import Settings
 
 CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id
 MAX_TITLE_CHARACTERS = 80
+RETRY_DELAY = timedelta(
+    seconds=2
+)  # times the tries used: what failed for a moment should not use them all at once
 
 
 async def dispatch(
@@ -150,7 +154,8 @@ async def _requeue_or_fail(
         await events.append(
             connection, task_id, [("task.requeued", {"status": "pending", "reason": message})]
         )
-        await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"])
+        delay = RETRY_DELAY * row["tries"]
+        await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"], delay)
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
     await store.move(connection, task_id, Status.FAILED, error=error, error_code=meaning.error_code)

@@ -1,0 +1,110 @@
+"""`agentcontainer demo`: the main job in one command, and nothing left of it."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.gateway import scripted
+from tests.acceptance.up import COMMAND, environment
+from tests.ordinary_user import as_ordinary_user, home_in
+
+KEY = "sk-ant-the-real-key-0123456789"
+
+
+async def demo(
+    folder: Path,
+    *arguments: str,
+    keys: dict[str, str] | None = None,
+    wrap: Callable[[list[str]], list[str]] = list,
+    **settings: object,
+) -> subprocess.CompletedProcess[str]:
+    process = await asyncio.create_subprocess_exec(
+        *wrap([*COMMAND, "demo", *arguments]),
+        env=environment(**settings) | {"ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": ""} | (keys or {}),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 100)
+    return subprocess.CompletedProcess([], process.returncode or 0, stdout.decode(), stderr.decode())
+
+
+@pytest.fixture
+def leftovers() -> Callable[[], set[str]]:
+    """What lies in /tmp now that a demo may have made."""
+    before = {path.name for path in Path("/tmp").glob("ac-demo-*")}
+    return lambda: {path.name for path in Path("/tmp").glob("ac-demo-*")} - before
+
+
+async def test_offline_it_says_so_and_delivers_a_report(
+    short_dir: Path, leftovers: Callable[[], set[str]]
+) -> None:
+    # A configured installation is not the demo's.
+    done = await demo(short_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:1/elsewhere")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "offline script" in done.stdout
+    assert "Analysed 60 rows in 6 columns" in done.stdout
+    report = short_dir / "demo-output" / "report.md"
+    assert str(report) in done.stdout
+    assert "- Rows: 60" in report.read_text()
+    assert not leftovers()
+
+
+async def test_an_ordinary_user_can_run_it(short_dir: Path, leftovers: Callable[[], set[str]]) -> None:
+    if os.geteuid() != 0:
+        return  # then the test above has shown it
+    home = home_in(short_dir)
+    done = await demo(home, wrap=lambda argv: as_ordinary_user(["env", f"--chdir={home}", *argv]))
+    assert done.returncode == 0, done.stderr
+    assert "- Rows: 60" in (home / "demo-output" / "report.md").read_text()
+    assert not leftovers()
+
+
+async def test_with_a_provider_its_key_reaches_the_provider_and_nobody_else(short_dir: Path) -> None:
+    async with await scripted.serve() as provider:
+        done = await demo(
+            short_dir,
+            "--provider",
+            "anthropic",
+            keys={"ANTHROPIC_API_KEY": KEY},
+            ANTHROPIC_BASE_URL=provider.url,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {seen.headers["x-api-key"] for seen in provider.seen} == {KEY}
+        assert {seen.model for seen in provider.seen} == {"claude-sonnet-4-6"}
+    assert "offline" not in done.stdout
+    assert KEY not in done.stdout + done.stderr
+
+
+async def test_a_failed_task_is_a_failed_demo(short_dir: Path, leftovers: Callable[[], set[str]]) -> None:
+    async with await scripted.serve() as provider:
+        done = await demo(
+            short_dir,
+            "--provider",
+            "anthropic",
+            keys={"ANTHROPIC_API_KEY": "sk-invalid-0123456789"},
+            ANTHROPIC_BASE_URL=provider.url,
+        )
+    assert done.returncode == 1
+    assert "error: The task failed (provider_error): anthropic answered 401" in done.stderr
+    assert "sk-invalid-0123456789" not in done.stdout + done.stderr
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("provider", "sentence"),
+    [
+        ("openai", "OPENAI_API_KEY is not set"),
+        ("mistral", "--provider must be one of anthropic, openai, openrouter, not mistral."),
+    ],
+)
+async def test_what_is_missing_is_named(short_dir: Path, provider: str, sentence: str) -> None:
+    done = await demo(short_dir, "--provider", provider)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert not list(short_dir.iterdir())

@@ -1,0 +1,81 @@
+"""`agentcontainer api`, `runner` and `migrate` apart, against a database of one's own."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.up import COMMAND, environment, wait_until
+
+SECRET_KEY = "k" * 40
+
+
+@contextmanager
+def process(*arguments: str, log: Path, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as stderr:
+        running = subprocess.Popen([*COMMAND, *arguments], env=environment(**settings), stderr=stderr)
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+async def test_they_run_apart_and_stop_cleanly(short_dir: Path, empty_database_url: str) -> None:
+    port, log = free_port(), short_dir / "log"
+    settings = {"DATABASE_URL": empty_database_url, "SECRET_KEY": SECRET_KEY, "DATA_DIR": short_dir / "data"}
+    for _ in range(2):
+        migrated = subprocess.run([*COMMAND, "migrate"], env=environment(**settings), capture_output=True)
+        assert migrated.returncode == 0, migrated.stderr
+    with (
+        process("api", "--port", str(port), log=log, **settings) as api,
+        process("runner", "--region", "eu", "--capacity", "2", log=log, **settings) as runner,
+    ):
+        assert wait_until(lambda: is_ready(port), 20), log.read_text()
+        assert wait_until(lambda: "region eu, capacity 2" in log.read_text(), 20), log.read_text()
+        for started in (api, runner):
+            os.kill(started.pid, signal.SIGTERM)
+            assert started.wait(10) == 0
+
+
+@pytest.mark.parametrize("part", ["api", "runner"])
+def test_what_is_missing_is_named(short_dir: Path, part: str) -> None:
+    without_database = run(part, DATA_DIR=short_dir)
+    assert without_database.returncode == 1
+    assert without_database.stderr == (
+        "error: No database: AGENTCONTAINER_DATABASE_URL is not set, "
+        f"and no `agentcontainer up` runs on {short_dir}.\n"
+    )
+    without_key = run(part, DATA_DIR=short_dir, DATABASE_URL="postgresql://x@127.0.0.1:1/x")
+    assert without_key.returncode == 1
+    assert without_key.stderr.startswith("error: No secret key: AGENTCONTAINER_SECRET_KEY is not set")
+
+
+async def test_the_api_wants_the_current_schema(short_dir: Path, empty_database_url: str) -> None:
+    done = run("api", DATA_DIR=short_dir, DATABASE_URL=empty_database_url, SECRET_KEY=SECRET_KEY)
+    assert done.returncode == 1
+    assert "run `agentcontainer migrate`" in done.stderr
+
+
+def run(part: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, part], env=environment(**settings), capture_output=True, text=True, timeout=30
+    )

@@ -1,0 +1,556 @@
+"""Whatever a client sends, it gets the right code and a message naming the field, and nothing is created.
+
+`FIELDS` names every field of every body; a test holds it against the OpenAPI document.
+"""
+
+import copy
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import yaml
+
+from agentcontainer.ids import new_id
+
+from .conftest import AGENT, Account, Bed, error_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MISSING = object()
+LONE_SURROGATE = "\ud800"
+HUGE = 2**63
+DISPATCH = f"/api/v1/agents/{AGENT}/tasks"
+BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "DispatchRequest": (
+        "POST",
+        DISPATCH,
+        {
+            "instructions": "Count the rows.",
+            "title": "Rows",
+            "metadata": {"customer": "x"},
+            "overrides": {
+                "provider": "openai",
+                "providerApiKey": "sk-0123456789",
+                "runtime": "pi",
+                "model": "gpt-5",
+                "weakModel": "gpt-5-mini",
+                "internetAccess": False,
+                "maxRuntimeSeconds": 600,
+                "softFinishAfterSeconds": 500,
+                "runtimeRegion": "eu",
+                "outputPolicy": {
+                    "mode": "named",
+                    "files": [
+                        {
+                            "name": "report",
+                            "required": True,
+                            "contentType": "application/json",
+                            "maxBytes": 100,
+                            "jsonSchema": {"type": "object"},
+                        }
+                    ],
+                },
+            },
+        },
+    ),
+    "UploadRequest": (
+        "POST",
+        "/api/v1/uploads/prepare",
+        {"filename": "data.csv", "contentType": "text/csv", "sizeBytes": 3},
+    ),
+    "CompletionRequest": ("POST", "/api/v1/uploads/complete", {"uploadId": "upl_0"}),
+    "ProviderKeyInput": ("PUT", "/api/v1/provider-keys/openai", {"apiKey": "sk-0123456789"}),
+}
+
+NOT_STRINGS = [1, True, [], {}]
+NOT_INTEGERS = ["1", True, 1.5, 1.0, [], {}, HUGE, -HUGE - 1, 1e300]
+NOT_BOOLEANS = ["true", 1, 0, [], {}]
+NOT_OBJECTS = ["x", 1, True, []]
+NOT_ARRAYS = ["x", 1, True, {}]
+UNSTORABLE = ["a\0b", LONE_SURROGATE]
+SECONDS = [*NOT_INTEGERS, 0, -1, 86_401]
+ID = [*NOT_STRINGS, *UNSTORABLE, "", "x" * 65, "a/b", "a b", "é"]
+MODEL = [*NOT_STRINGS, *UNSTORABLE, "", "x" * 201, "gpt 5", "gpt-5\n"]
+MEDIA_TYPE = [
+    *NOT_STRINGS,
+    *UNSTORABLE,
+    "",
+    "text",
+    "text/",
+    "/csv",
+    "text/csv\r\nX: y",
+    "text/csv; x",
+    "x/" + "y" * 254,
+]
+KEY = [*NOT_STRINGS, *UNSTORABLE, "", "short", "x" * 513, "with space", "ключ-от-двери", "tab\tinside"]
+
+# body → path → values that are wrong there.
+FIELDS: dict[str, dict[str, list[Any]]] = {
+    "DispatchRequest": {
+        "instructions": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", " \n\t", "x" * (512 * 1024 + 1), "é" * 256 * 1025,
+        ],
+        "versionId": ID,
+        "inputFileIds": [*NOT_ARRAYS, ["file_0"] * 1001],
+        "inputFileIds.0": [None, *ID],
+        "inputFiles": [*NOT_ARRAYS, [{"fileId": "file_0"}] * 1001],
+        "inputFiles.0": [None, *NOT_OBJECTS],
+        "inputFiles.0.fileId": [MISSING, None, *ID],
+        "inputFiles.0.snapshot": [*NOT_STRINGS, "exclude", ""],
+        "title": [*NOT_STRINGS, *UNSTORABLE, "", "  ", "x" * 201, "two\nlines", "\x1b[31mred"],
+        "metadata": [*NOT_OBJECTS, {"x": "y" * 16 * 1024}],
+        "metadata.x": [*UNSTORABLE, float("nan"), float("inf"), -float("inf"), HUGE, -HUGE - 1, 1e19, 10**4000],
+        "metadata.x.0.y": [*UNSTORABLE, float("nan")],
+        "overrides": NOT_OBJECTS,
+        "overrides.provider": [*NOT_STRINGS, "", "google", "OpenAI"],
+        "overrides.providerApiKey": KEY,
+        "overrides.runtime": [*NOT_STRINGS, "", "Pi", "claude-code"],
+        "overrides.model": MODEL,
+        "overrides.weakModel": MODEL,
+        "overrides.internetAccess": NOT_BOOLEANS,
+        "overrides.maxRuntimeSeconds": SECONDS,
+        "overrides.softFinishAfterSeconds": [*SECONDS, 600, 601],
+        "overrides.runtimeRegion": [*NOT_STRINGS, "", "us"],
+        "overrides.outputPolicy": NOT_OBJECTS,
+        "overrides.outputPolicy.mode": [MISSING, None, *NOT_STRINGS, "", "some"],
+        "overrides.outputPolicy.files": [
+            MISSING, None, *NOT_ARRAYS, [], [{"name": "a"}, {"name": "a"}], [{"name": f"n{n}"} for n in range(101)],
+        ],
+        "overrides.outputPolicy.files.0": [None, *NOT_OBJECTS],
+        "overrides.outputPolicy.files.0.name": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 65, "a/b", "a=b", "a b", "é",
+        ],
+        "overrides.outputPolicy.files.0.required": NOT_BOOLEANS,
+        "overrides.outputPolicy.files.0.contentType": MEDIA_TYPE,
+        "overrides.outputPolicy.files.0.maxBytes": [*NOT_INTEGERS, 0, -1],
+        "overrides.outputPolicy.files.0.jsonSchema": [
+            "x", 1, [], {"type": "no-such-type"}, {"$ref": "http://127.0.0.1/x"}, {"description": "x" * 64 * 1024},
+        ],
+    },
+    "UploadRequest": {
+        "filename": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", ".", "..", "a/b", "/etc/passwd", "..\\b", "a\nb", "a\x7fb",
+            "x" * 256, "é" * 128, "line\u2028break",
+        ],
+        "contentType": [MISSING, None, *MEDIA_TYPE],
+        "sizeBytes": [*NOT_INTEGERS, -1],
+    },
+    "CompletionRequest": {
+        "uploadId": [MISSING, None, *ID],
+        "storageId": [*NOT_STRINGS, *UNSTORABLE, "x" * 257, "kg2abc"],
+    },
+    "ProviderKeyInput": {"apiKey": [MISSING, None, *KEY]},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A body with one wrong value at `path`."""
+
+    model: str
+    path: str
+    value: Any = field(repr=False)
+
+    def __str__(self) -> str:
+        value = "missing" if self.value is MISSING else ascii(self.value)
+        return f"{self.model}-{self.path}-{value[:30]}"
+
+    def body(self) -> dict[str, Any]:
+        body = copy.deepcopy(BODIES[self.model][2])
+        *above, last = [int(step) if step.isdecimal() else step for step in self.path.split(".")]
+        place: Any = body
+        for step, following in zip(above, [*above, last][1:], strict=True):
+            at = place.get(step) if isinstance(step, str) else place[step]
+            if not isinstance(at, dict | list):
+                place[step] = [None] if isinstance(following, int) else {}
+            place = place[step]
+        if self.value is MISSING:
+            place.pop(last, None)
+        else:
+            place[last] = self.value
+        if self.path.startswith("inputFiles.0.") and last != "fileId":
+            place["fileId"] = "file_0"
+        return body
+
+
+def cases() -> list[Case]:
+    wrong = [
+        Case(model, path, value)
+        for model, table in FIELDS.items()
+        for path, values in table.items()
+        for value in values
+    ]
+    objects = {(model, path.rpartition(".")[0]) for model, table in FIELDS.items() for path in table}
+    return wrong + [
+        Case(model, f"{path}.unknownField".lstrip("."), 1)
+        for model, path in sorted(objects)
+        if path.rpartition(".")[2] not in ("inputFileIds", "inputFiles", "files")
+        and not path.startswith("metadata")
+    ]
+
+
+async def refused(
+    bed: Bed, account: Account, method: str, path: str, status: int, code: str, **options: Any
+) -> dict[str, Any]:
+    """Send it: this answer, and no row more or less than before."""
+    before = await bed.rows()
+    answer = await account.send(method, path, **options)
+    assert answer.status_code == status, answer.text
+    error = error_of(answer)
+    assert error["code"] == code
+    assert await bed.rows() == before
+    return error
+
+
+def as_json(content: str | bytes) -> dict[str, Any]:
+    return {"content": content, "headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+async def test_wrong_value(bed: Bed, alice: Account, case: Case) -> None:
+    method, path, _ = BODIES[case.model]
+    error = await refused(
+        bed, alice, method, path, 400, "validation_error", **as_json(json.dumps(case.body()))
+    )
+    paths = [detail["path"] for detail in error["details"]]
+    assert paths == [case.path]
+    assert case.path in error["message"]
+
+
+async def test_the_bodies_are_right_but_for_the_wrong_value(bed: Bed, alice: Account) -> None:
+    for model, (method, path, body) in BODIES.items():
+        answer = await alice.send(method, path, json=body)
+        assert answer.status_code == (
+            404 if model == "CompletionRequest" else 200 if method == "PUT" else 201
+        )
+
+
+async def test_the_table_names_every_field_of_every_body(bed: Bed) -> None:
+    document = yaml.safe_load((await bed.http.get("/api/v1/openapi.yaml")).text)
+    schemas = document["components"]["schemas"]
+
+    def fields(schema: dict[str, Any], path: str) -> Iterator[str]:
+        for choice in schema.get("anyOf", [schema]):
+            if "$ref" in choice:
+                yield from fields(schemas[choice["$ref"].rpartition("/")[2]], path)
+            elif "items" in choice:
+                yield f"{path}.0"
+                yield from fields(choice["items"], f"{path}.0")
+            for name, child in choice.get("properties", {}).items():
+                yield f"{path}.{name}"
+                yield from fields(child, f"{path}.{name}")
+
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    }
+    assert bodies - {"NoFields"} == set(FIELDS)
+    for model, table in FIELDS.items():
+        assert {path.lstrip(".") for path in fields(schemas[model], "")} <= set(table)
+
+
+@pytest.mark.parametrize(
+    "null", ["versionId", "inputFileIds", "inputFiles", "title", "metadata", "overrides"]
+)
+async def test_null_in_an_optional_field_is_as_if_not_given(alice: Account, null: str) -> None:
+    await alice.dispatch(**{null: None})
+
+
+async def test_null_everywhere_in_overrides(alice: Account) -> None:
+    overrides = dict.fromkeys(BODIES["DispatchRequest"][2]["overrides"])
+    assert (await alice.dispatch(overrides=overrides))["overrides"] == {}
+
+
+@pytest.mark.parametrize("mode", ["any", "none", "at_least_one"])
+async def test_named_outputs_go_with_the_named_policy_only(bed: Bed, alice: Account, mode: str) -> None:
+    body = {"instructions": "x", "overrides": {"outputPolicy": {"mode": mode, "files": [{"name": "a"}]}}}
+    error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+    assert error["details"][0]["path"] == "overrides.outputPolicy.files"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path"),
+    [
+        ({"provider": "openai"}, "overrides.model"),
+        ({"model": "gpt-5"}, "overrides.model"),
+        ({"weakModel": "gpt-5"}, "overrides.weakModel"),
+        ({"provider": "openai", "model": "claude-sonnet-4-6"}, "overrides.model"),
+        ({"softFinishAfterSeconds": 3600}, "overrides.softFinishAfterSeconds"),
+    ],
+)
+async def test_overrides_that_do_not_fit_together(
+    bed: Bed, alice: Account, overrides: dict[str, Any], path: str
+) -> None:
+    body = {"instructions": "x", "overrides": overrides}
+    error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+    assert error["details"][0]["path"] == path
+
+
+async def test_files_and_versions_that_are_not_there(bed: Bed, alice: Account, bob: Account) -> None:
+    own, foreign, nowhere = await alice.upload(), await bob.upload(), new_id("file")
+    for wrong in (foreign, nowhere):
+        for body, path in (
+            ({"inputFileIds": [own, wrong]}, "inputFileIds.1"),
+            (
+                {"inputFiles": [{"fileId": own}, {"fileId": wrong, "snapshot": "include"}]},
+                "inputFiles.1.fileId",
+            ),
+        ):
+            body = {"instructions": "x"} | body
+            error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+            assert error["details"] == [{"path": path, "message": f"file {wrong} does not exist"}]
+    for body, path in (
+        ({"inputFileIds": [own, own]}, "inputFileIds.1"),
+        ({"inputFileIds": [own], "inputFiles": [{"fileId": own}]}, "inputFiles"),
+        ({"versionId": "agv_standard_coding_0"}, "versionId"),
+    ):
+        body = {"instructions": "x"} | body
+        error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+        assert [detail["path"] for detail in error["details"]] == [path]
+
+
+async def test_more_than_one_fault_is_told_at_once(bed: Bed, alice: Account) -> None:
+    body = {"instructions": 1, "title": "", "overrides": {"runtime": "x"}, "skils": []}
+    error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+    assert {detail["path"] for detail in error["details"]} == {
+        "instructions",
+        "title",
+        "overrides.runtime",
+        "skils",
+    }
+    assert error["message"].startswith("instructions: must be a string")
+
+
+@pytest.mark.parametrize("later", ["inputRepositories", "skills", "titleSource"])
+async def test_fields_that_are_not_there_yet_are_unknown(bed: Bed, alice: Account, later: str) -> None:
+    body = {"instructions": "x", later: []}
+    error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
+    assert error["details"] == [{"path": later, "message": "unknown field"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"{'a': 1}", "body"),
+        (b'{"instructions": "x",}', "body"),
+        (b'{"instructions": "x"} x', "body"),
+        (b'{"instructions": "x\xff"}', "body"),
+        (b'\xef\xbb\xbf{"instructions": "x"}', "body"),
+        (b'{"instructions": "a\x00b"}', "body"),
+        (b"null", "body"),
+        (b"[]", "body"),
+        (b'"x"', "body"),
+        (b"1", "body"),
+        (b"NaN", "body"),
+        (b'{"instructions": "x", "instructions": "y"}', "instructions"),
+        (b'{"instructions": "x", "metadata": {"a": [{"b": 1, "b": 1}]}}', "metadata.a.0.b"),
+        (b'{"instructions": "x", "metadata": {"a\\u0000": 1}}', "metadata.a?"),
+        (b'{"instructions": "x", "metadata": {"a": -Infinity}}', "metadata.a"),
+        (b'{"instructions": "x", "metadata": {"a": ' + b"9" * 100_000 + b"}}", "metadata.a"),
+        (b'{"instructions": "x", "metadata": {"a": 1e999}}', "metadata.a"),
+        (b'{"instructions": "x", "metadata": ' + b'{"a":' * 70 + b"1" + b"}" * 71, "metadata" + ".a" * 63),
+        (b"[" * 100_000, "body"),
+        (b"[" * 100_000 + b"]" * 100_000, "body"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "body"),
+        (b'{"metadata": [' + b"0," * 200_000 + b"0]}", "body"),
+    ],
+    ids=lambda value: ascii(value)[:50],
+)
+async def test_what_is_not_our_json(bed: Bed, alice: Account, content: bytes, path: str) -> None:
+    error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", **as_json(content))
+    assert error["details"][0]["path"] == path
+    assert path in error["message"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+        "application/json; charset=latin-1",
+    ],
+)
+async def test_other_content_types(bed: Bed, alice: Account, content_type: str) -> None:
+    for method, path, body in BODIES.values():
+        await refused(
+            bed, alice, method, path, 415, "unsupported_media_type",
+            content=json.dumps(body), headers={"Content-Type": content_type},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+)
+async def test_spellings_of_json(alice: Account, content_type: str) -> None:
+    answer = await alice.send(
+        "POST", DISPATCH, content=b'{"instructions":"x"}', headers={"Content-Type": content_type}
+    )
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(("model", "limit"), [("DispatchRequest", 4 * 1024**2), ("UploadRequest", 64 * 1024)])
+async def test_bodies_over_the_limit(bed: Bed, alice: Account, model: str, limit: int) -> None:
+    method, path, _ = BODIES[model]
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 3 * limit:
+            sent += 65536
+            yield b" " * 65536
+
+    await refused(bed, alice, method, path, 413, "payload_too_large", **as_json(b" " * (limit + 1)))
+    await refused(
+        bed, alice, method, path, 413, "payload_too_large", **as_json(endless())
+    )  # no Content-Length
+
+
+async def test_the_largest_instructions_fit_however_they_are_spelt(alice: Account) -> None:
+    instructions = "\x01" * 512 * 1024  # six bytes each in JSON
+    assert (await alice.dispatch(instructions=instructions))["instructions"] == instructions
+
+
+async def test_upload_larger_than_allowed_is_refused_when_prepared(bed: Bed, alice: Account) -> None:
+    body = {"filename": "a", "contentType": "text/csv", "sizeBytes": bed.settings.max_upload_bytes + 1}
+    error = await refused(bed, alice, "POST", "/api/v1/uploads/prepare", 413, "payload_too_large", json=body)
+    assert "sizeBytes" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=0", "limit"), ("limit=101", "limit"), ("limit=", "limit"), ("limit=x", "limit"), ("limit=1.0", "limit"),
+        ("limit=-1", "limit"), ("limit=+1", "limit"), ("limit=1_0", "limit"), ("limit=" + "9" * 5000, "limit"),
+        ("limit=%D9%A1", "limit"), ("limit=1&limit=1", "limit"),
+        ("cursor=", "cursor"), ("cursor=x", "cursor"), ("cursor=%00", "cursor"), ("cursor=dGFza3M6JyBPUiAx", "cursor"),
+        ("cursor=" + "A" * 5000, "cursor"), ("cursor=%C3%A9", "cursor"), ("cursor=YWdlbnRzOmFndF8x", "cursor"),
+        ("order=", "order"), ("order=up", "order"), ("order=DESC", "order"),
+        ("status=", "status"), ("status=done", "status"),
+        ("status=pending,running", "status"), ("status=%00", "status"),
+        ("agentId=", "agentId"), ("agentId=a%20b", "agentId"),
+        ("agentId=%00", "agentId"), ("agentId=" + "a" * 65, "agentId"),
+        ("mode=", "mode"), ("mode=manual", "mode"),
+        ("createdAfter=", "createdAfter"), ("createdAfter=yesterday", "createdAfter"),
+        ("createdAfter=1700000000", "createdAfter"),
+        ("createdAfter=2026-03-26", "createdAfter"), ("createdAfter=2026-03-26T14:00:00", "createdAfter"),
+        ("createdAfter=2026-13-26T14:00:00Z", "createdAfter"),
+        ("createdAfter=0001-01-01T00:00:00%2B14:00", "createdAfter"),
+        ("createdBefore=2026-03-26T14:00:00+00:00", "createdBefore"),
+        ("createdBefore=9999-12-31T23:59:59-14:00", "createdBefore"),
+        ("metadata=x", "metadata"), ("metadata.=x", "metadata."), ("metadata.a=%00", "metadata.a"),
+        ("metadata.a=1&metadata.a=2", "metadata.a"), ("metadata.%00=1", "metadata.?"),
+        ("foo=1", "foo"), ("%00=1", "?"), ("Limit=1", "Limit"), ("created_after=2026-03-26T14:00:00Z", "created_after"),
+        ("apiKey=ac_live_x", "apiKey"), ("stream=true", "stream"), ("limit=%FF", "query"), ("x" * 9000, "query"),
+    ],
+    ids=lambda value: value[:40],
+)  # fmt: skip
+async def test_wrong_query_of_the_task_list(bed: Bed, alice: Account, query: str, name: str) -> None:
+    error = await refused(bed, alice, "GET", f"/api/v1/tasks?{query}", 400, "validation_error")
+    assert error["details"][0]["path"] == name
+    assert error["message"].startswith(f"{name}: ")
+
+
+async def test_every_list_checks_its_query(bed: Bed, alice: Account) -> None:
+    task = f"/api/v1/tasks/{(await alice.dispatch())['id']}"
+    for path in (
+        "/api/v1/agents",
+        "/api/v1/provider-keys",
+        "/api/v1/tasks",
+        f"{task}/events",
+        f"{task}/files",
+    ):
+        for query, name in (("limit=0", "limit"), ("cursor=x", "cursor"), ("order=x", "order"), ("x=1", "x")):
+            error = await refused(bed, alice, "GET", f"{path}?{query}", 400, "validation_error")
+            assert error["details"][0]["path"] == name
+    for query in ("after=-1", "after=x", "after=", "after=" + "9" * 19):
+        error = await refused(bed, alice, "GET", f"{task}/events?{query}", 400, "validation_error")
+        assert error["details"][0]["path"] == "after"
+
+
+async def test_routes_without_query_refuse_one(bed: Bed, alice: Account) -> None:
+    task = f"/api/v1/tasks/{(await alice.dispatch())['id']}"
+    for method, path in (
+        ("GET", "/api/v1/account"), ("GET", f"/api/v1/agents/{AGENT}"), ("GET", task), ("POST", f"{task}/cancel"),
+        ("POST", DISPATCH), ("POST", "/api/v1/uploads/prepare"), ("GET", "/healthz"), ("GET", "/api/v1/openapi.yaml"),
+    ):  # fmt: skip
+        error = await refused(bed, alice, method, f"{path}?verbose=1", 400, "validation_error")
+        assert error["details"] == [{"path": "verbose", "message": "unknown query parameter"}]
+
+
+@pytest.mark.parametrize(
+    "hostile", ["%00", "a%00b", "%FF", "%0d%0a", "a%20b", "x" * 10_000, "'%20OR%201=1--", "é", "%2e%2e", "$1"]
+)
+async def test_ids_that_no_id_of_ours_looks_like(bed: Bed, alice: Account, hostile: str) -> None:
+    task_id = (await alice.dispatch())["id"]
+    for method, path in (
+        ("GET", f"/api/v1/agents/{hostile}"), ("GET", f"/api/v1/tasks/{hostile}"),
+        ("POST", f"/api/v1/tasks/{hostile}/cancel"), ("GET", f"/api/v1/tasks/{hostile}/events"),
+        ("GET", f"/api/v1/tasks/{hostile}/files"), ("GET", f"/api/v1/tasks/{task_id}/files/{hostile}"),
+        ("PUT", f"/uploads/{hostile}?expires=1&signature=x"),
+    ):  # fmt: skip
+        await refused(bed, alice, method, path, 404, "not_found")
+    body = {"instructions": "x"}
+    await refused(bed, alice, "POST", f"/api/v1/agents/{hostile}/tasks", 404, "not_found", json=body)
+
+
+async def test_what_is_another_accounts_is_as_if_it_did_not_exist(
+    bed: Bed, alice: Account, bob: Account
+) -> None:
+    task_id = (await bob.dispatch())["id"]
+    [file_id] = await bob.finish(task_id, {"a.txt": b"secret"})
+    live_id = (await bob.dispatch())["id"]
+    prepared = await bob.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/csv"})
+    upload_id = prepared.json()["uploadId"]
+    own_id = (await alice.dispatch())["id"]
+    reaches: list[tuple[str, str, str, Any]] = [
+        ("GET", "/api/v1/tasks/{}", task_id, None),
+        ("POST", "/api/v1/tasks/{}/cancel", live_id, None),
+        ("GET", "/api/v1/tasks/{}/events", task_id, None),
+        ("GET", "/api/v1/tasks/{}/files", task_id, None),
+        ("GET", "/api/v1/tasks/{}/files/" + file_id, task_id, None),
+        ("GET", f"/api/v1/tasks/{own_id}/files/{{}}", file_id, None),
+        ("POST", "/api/v1/uploads/complete", upload_id, "uploadId"),
+    ]
+    for method, path, foreign, name in reaches:
+        answers = []
+        for id_ in (foreign, foreign[:-4] + "0000"):
+            options = {"json": {name: id_}} if name else {}
+            error = await refused(bed, alice, method, path.format(id_), 404, "not_found", **options)
+            answers.append(error["message"].replace(id_, "ID"))
+        assert answers[0] == answers[1], path
+    assert (await bob.get(f"/api/v1/tasks/{live_id}")).json()["status"] == "pending"
+    assert (await alice.get("/api/v1/tasks")).json()["data"][0]["id"] == own_id
+
+
+async def test_an_output_of_another_task_of_mine_is_not_under_this_one(bed: Bed, alice: Account) -> None:
+    task_id, other_id = (await alice.dispatch())["id"], (await alice.dispatch())["id"]
+    [file_id] = await alice.finish(task_id, {"a.txt": b"x"})
+    await refused(bed, alice, "GET", f"/api/v1/tasks/{other_id}/files/{file_id}", 404, "not_found")
+    uploaded = await alice.upload()
+    await refused(bed, alice, "GET", f"/api/v1/tasks/{task_id}/files/{uploaded}", 404, "not_found")
+
+
+async def test_providers_that_do_not_exist(bed: Bed, alice: Account) -> None:
+    for provider in ("google", "OpenAI", "openai2"):
+        path = f"/api/v1/provider-keys/{provider}"
+        body = {"apiKey": "sk-0123456789"}
+        for error in (
+            await refused(bed, alice, "PUT", path, 400, "validation_error", json=body),
+            await refused(bed, alice, "DELETE", path, 400, "validation_error"),
+        ):
+            assert error["details"][0]["path"] == "provider"
+
+
+async def test_cancel_takes_no_fields(bed: Bed, alice: Account) -> None:
+    path = f"/api/v1/tasks/{(await alice.dispatch())['id']}/cancel"
+    error = await refused(bed, alice, "POST", path, 400, "validation_error", json={"force": True})
+    assert error["details"] == [{"path": "force", "message": "unknown field"}]
+    assert (await alice.post(path, {})).status_code == 200

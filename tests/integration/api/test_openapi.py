@@ -1,0 +1,203 @@
+"""The published description: valid 3.1, complete, and true of what the API answers."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import pytest_asyncio
+import yaml
+
+from agentcontainer.api.app import ROUTES
+from agentcontainer.api.errors import CODES
+from agentcontainer.errors import AgentContainerError
+
+from .conftest import AGENT, Account, Bed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def document(bed: Bed) -> dict[str, Any]:
+    answer = await bed.http.get("/api/v1/openapi.yaml")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/yaml"
+    return yaml.safe_load(answer.text)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method.upper(), operation
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for child in part.values():
+            yield from references(child)
+    elif isinstance(part, list):
+        for child in part:
+            yield from references(child)
+
+
+def resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in part:
+        target: Any = document
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        part = target
+    return part
+
+
+async def test_the_frame_of_an_openapi_document(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert set(document) == {"openapi", "info", "servers", "security", "paths", "components"}
+    assert {"title", "version"} <= set(document["info"])
+    assert document["servers"] == [{"url": "http://testserver"}]
+    for reference in references(document):
+        assert resolve(document, {"$ref": reference})
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][A-Za-z]+", id_) for id_ in ids)
+    for name, schema in document["components"]["schemas"].items():
+        assert re.fullmatch(r"[A-Za-z]+", name)
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+    for path, _, operation in operations(document):
+        assert operation["summary"]
+        parameters = operation.get("parameters", [])
+        in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
+        assert in_path == set(re.findall(r"\{(\w+)\}", path))
+        assert all(parameter["required"] for parameter in parameters if parameter["in"] == "path")
+        assert all({"name", "in", "required", "schema"} <= set(parameter) for parameter in parameters)
+        for parameter in parameters:
+            jsonschema_rs.meta.validate(
+                {"$schema": "https://json-schema.org/draft/2020-12/schema"} | parameter["schema"]
+            )
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[2345]\d\d", status)
+            assert resolve(document, response)["description"]
+
+
+async def test_every_route_is_described(document: dict[str, Any]) -> None:
+    described = {(path, method) for path, method, _ in operations(document)}
+    assert described == {(route.path, method) for route in ROUTES for method in route.methods or ()}
+    assert {
+        ("/healthz", "GET"), ("/readyz", "GET"), ("/api/v1/openapi.yaml", "GET"), ("/api/v1/account", "GET"),
+        ("/api/v1/provider-keys", "GET"), ("/api/v1/provider-keys/{provider}", "PUT"),
+        ("/api/v1/provider-keys/{provider}", "DELETE"), ("/api/v1/agents", "GET"), ("/api/v1/agents/{agentId}", "GET"),
+        ("/api/v1/uploads/prepare", "POST"), ("/uploads/{uploadId}", "PUT"), ("/api/v1/uploads/complete", "POST"),
+        ("/api/v1/agents/{agentId}/tasks", "POST"), ("/api/v1/tasks", "GET"), ("/api/v1/tasks/{taskId}", "GET"),
+        ("/api/v1/tasks/{taskId}/cancel", "POST"), ("/api/v1/tasks/{taskId}/events", "GET"),
+        ("/api/v1/tasks/{taskId}/files", "GET"), ("/api/v1/tasks/{taskId}/files/{fileId}", "GET"),
+    } <= described  # fmt: skip
+
+
+async def test_every_error_code_is_described(document: dict[str, Any]) -> None:
+    published = set(document["components"]["schemas"]["ErrorContent"]["properties"]["code"]["enum"])
+    assert published == {code for code, _ in CODES.values()}
+    own = {error.code for error in AgentContainerError.__subclasses__()}
+    assert own <= published
+    assert {str(status) for status in CODES} == set(document["components"]["responses"])
+
+
+async def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
+    for path, _, operation in operations(document):
+        is_public = operation.get("security") == []
+        assert is_public == (not path.startswith("/api/v1/") or path.endswith("openapi.yaml"))
+        assert ("401" in operation["responses"]) != is_public
+
+
+async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any], alice: Account) -> None:
+    task_id = (await alice.dispatch())["id"]
+    values = {
+        "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
+        "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
+    }  # fmt: skip
+    tried = 0
+    for path, method, operation in operations(document):
+        names = {entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "query"}
+        if method != "GET" or not names:
+            continue
+        tried += 1
+        url = path.replace("{taskId}", task_id)
+        query = {name: values[name] for name in names - {"cursor", "metadata"}}
+        if "metadata" in names:
+            query["metadata.key"] = "value"
+        assert (await alice.get(url, params=query)).status_code == 200, path
+    assert tried == 5
+
+
+async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:
+    checked: set[tuple[str, str, int]] = set()
+
+    def check(path: str, answer: httpx.Response) -> Any:
+        method, status = answer.request.method, answer.status_code
+        operation = document["paths"][path][method.lower()]
+        response = resolve(document, operation["responses"][str(status)])
+        schema = {"$ref": "#" + "/components" + response_pointer(document, response)} | {
+            "components": document["components"]
+        }
+        jsonschema_rs.validator_for(schema, validate_formats=True).validate(answer.json())
+        checked.add((path, method, status))
+        return answer.json()
+
+    v1 = "/api/v1"
+    dispatch = {
+        "instructions": "x",
+        "metadata": {"a": [1, None]},
+        "overrides": {"outputPolicy": {"mode": "named", "files": [{"name": "r"}]}},
+    }
+    check("/healthz", await bed.http.get("/healthz"))
+    check("/readyz", await bed.http.get("/readyz"))
+    check(f"{v1}/account", await alice.get(f"{v1}/account"))
+    check(f"{v1}/account", await bed.http.get(f"{v1}/account"))
+    check(
+        f"{v1}/provider-keys/{{provider}}",
+        await alice.send("PUT", f"{v1}/provider-keys/openai", json={"apiKey": "x" * 8}),
+    )
+    check(
+        f"{v1}/provider-keys/{{provider}}",
+        await alice.send("PUT", f"{v1}/provider-keys/openai", json={"apiKey": "x"}),
+    )
+    check(f"{v1}/provider-keys", await alice.get(f"{v1}/provider-keys"))
+    check(f"{v1}/agents", await alice.get(f"{v1}/agents"))
+    check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/{AGENT}"))
+    check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/agt_0"))
+    upload = {"filename": "a", "contentType": "text/csv"}
+    prepared = check(f"{v1}/uploads/prepare", await alice.post(f"{v1}/uploads/prepare", upload))
+    check("/uploads/{uploadId}", await bed.http.put(f"/uploads/{prepared['uploadId']}", content=b""))
+    completion = {"uploadId": prepared["uploadId"]}
+    check(f"{v1}/uploads/complete", await alice.post(f"{v1}/uploads/complete", completion))
+    await bed.http.put(prepared["uploadUrl"], content=b"x", headers=prepared["headers"])
+    check(f"{v1}/uploads/complete", await alice.post(f"{v1}/uploads/complete", completion))
+    tasks = f"{v1}/agents/{{agentId}}/tasks"
+    task = check(tasks, await alice.post(tasks.format(agentId=AGENT), dispatch))
+    check(tasks, await alice.post(tasks.format(agentId=AGENT), {"x": 1}))
+    check(tasks, await alice.send("POST", tasks.format(agentId=AGENT), content=b"x"))
+    one = f"{v1}/tasks/{{taskId}}"
+    url = one.format(taskId=task["id"])
+    await alice.finish(task["id"], {"r.txt": b"x"})
+    check(one, await alice.get(url))
+    check(f"{v1}/tasks", await alice.get(f"{v1}/tasks"))
+    check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?limit=x"))
+    check(f"{one}/cancel", await alice.post(f"{url}/cancel"))
+    check(f"{one}/events", await alice.get(f"{url}/events"))
+    check(f"{one}/files", await alice.get(f"{url}/files"))
+    check(f"{one}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    assert {(path, method) for path, method, _ in checked} == {
+        (path, method)
+        for path, method, _ in operations(document)
+        if (path, method)
+        not in ((f"{v1}/openapi.yaml", "GET"), (f"{v1}/provider-keys/{{provider}}", "DELETE"))
+    }
+
+
+def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:
+    """Where the schema of a response stands, below `components`."""
+    reference = response["content"]["application/json"]["schema"]["$ref"]
+    assert reference.startswith("#/components")
+    return reference.removeprefix("#/components")

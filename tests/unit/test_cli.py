@@ -1,0 +1,79 @@
+"""The command line's pure parts."""
+
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.cli import demo_view
+from agentcontainer.cli.installation import environment_of
+from agentcontainer.cli.money import micro_usd
+from agentcontainer.cli.resolve import base_url
+from agentcontainer.errors import ValidationError
+from agentcontainer.settings import load
+
+CREATED = "2026-03-26T14:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("12", 12_000_000),
+        ("12.5", 12_500_000),
+        ("0.000001", 1),
+        ("999999999.999999", 999_999_999_999_999),
+    ],
+)
+def test_amounts(text: str, expected: int) -> None:
+    assert micro_usd(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+1", "1.", ".5", "1e2", "NaN", "1 ", "1\n", "0.0000001", "10000000000"]
+)
+def test_what_is_no_amount(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not an amount in USD"):
+        micro_usd(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("box.example", "http://box.example:8080"),
+    ],
+)
+def test_where_a_client_on_this_machine_goes(host: str, expected: str) -> None:
+    assert base_url(host, 8080) == expected
+
+
+def test_a_child_reads_the_settings_its_parent_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTCONTAINER_HOLD_USD", "0.75")
+    given = load(data_dir=Path("/tmp/x"), port=0, secret_key="s" * 32).model_copy(update={"port": 4711})
+    environment = environment_of(given, {"PATH": "/bin", "AGENTCONTAINER_PORT": "1"})
+    assert environment["PATH"] == "/bin"
+    for name in [name for name in environment if name.startswith("AGENTCONTAINER_")]:
+        monkeypatch.setenv(name, environment[name])
+    assert load() == given
+
+
+def test_hostile_text_in_an_event_stays_text() -> None:
+    event = {
+        "type": "message.completed",
+        "createdAt": "2026-03-26T14:00:01.500Z",
+        "data": {"role": "assistant", "content": "[bold]no[/] \x1b[2J" + "x" * 500},
+    }
+    shown = demo_view.line(event, CREATED)
+    assert shown is not None
+    assert "1.5 s" in shown
+    assert r"\[bold]no\[/]" in shown
+    assert "\x1b" not in shown
+    assert len(shown) < 200
+
+
+def test_an_event_of_a_kind_unknown_here_is_named() -> None:
+    event = {"type": "task.frozen", "createdAt": CREATED, "data": {}}
+    assert "task.frozen" in (demo_view.line(event, CREATED) or "")
