@@ -45,12 +45,9 @@ def test_input_in_output_out_byte_for_byte(client: Client, provider: str) -> Non
 def test_the_agent_finds_what_the_contract_promises(client: Client) -> None:
     task = client.run(
         script(
-            {
-                "bash": "cat ~/TASK.md > task.txt; cat HARNESS.md > harness.txt; ls -a ~ > ls.txt; pwd > pwd.txt"
-            },
-            {
-                "bash": "ls task_files reference_files >> ls.txt; id -u > id.txt; cat /workspace/task/TASK.md > again.txt"
-            },
+            {"bash": "cat ~/TASK.md > task.txt; cat HARNESS.md > harness.txt; ls -a ~ > ls.txt"},
+            {"bash": "ls task_files reference_files >> ls.txt; id -u > id.txt; pwd > pwd.txt"},
+            {"bash": "cat /workspace/task/TASK.md > again.txt"},
             finish("task.txt", "harness.txt", "ls.txt", "pwd.txt", "id.txt", "again.txt"),
         ),
         inputFileIds=[client.upload("a.csv", b"1"), client.upload("a.csv", b"2")],

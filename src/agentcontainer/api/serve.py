@@ -15,7 +15,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.reconcile import INTERVAL_SECONDS, reconcile_forever
+from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations.migrate import is_current
 from agentcontainer.settings import Settings
@@ -98,19 +98,10 @@ async def _stopped_by_signals(server: uvicorn.Server) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _reconciling(pool: Pool, settings: Settings) -> AsyncGenerator[None]:
-    loop = asyncio.create_task(_reconcile_forever(pool, settings))
+    loop = asyncio.create_task(reconcile_forever(pool, settings))
     try:
         yield
     finally:
         loop.cancel()
         with suppress(asyncio.CancelledError):
             await loop
-
-
-async def _reconcile_forever(pool: Pool, settings: Settings) -> None:
-    while True:
-        try:
-            await reconcile_forever(pool, settings)
-        except Exception:  # one task that cannot be reconciled must not take the API down
-            logger.exception("reconciling failed")
-        await asyncio.sleep(INTERVAL_SECONDS)

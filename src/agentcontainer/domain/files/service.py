@@ -93,7 +93,7 @@ async def prepare(
     """Step 1: a signed URL that takes these bytes once, until it expires.
 
     Raises:
-        ValidationError: the filename is not a name. PayloadTooLarge: over the limit or the account's quota.
+        ValidationError: the filename is not a name. PayloadTooLarge: over the limit.
     """
     if fault := filename_fault(filename):
         raise ValidationError.at("filename", fault)

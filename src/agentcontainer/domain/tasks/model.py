@@ -113,7 +113,10 @@ class Task:
 
     @classmethod
     def of(cls, row: Record) -> "Task":
-        values = {name: row[name] for name in cls.__dataclass_fields__}
+        values = {name: row[name] for name in cls.__dataclass_fields__ if name != "container_micro_seconds"}
+        values["container_micro_seconds"] = row[
+            "used_micro_seconds"
+        ]  # with that of a container that is up now
         values["status"] = Status(row["status"])
         values["execution"] = Execution.of(row["execution"])
         return cls(**values)

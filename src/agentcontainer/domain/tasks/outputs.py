@@ -72,7 +72,7 @@ def schema_fault(schema: dict[str, Any] | bool) -> str | None:
     try:
         _validator(schema)
     except ValueError as error:
-        return f"is not a JSON Schema: {str(error).splitlines()[0]}"
+        return f"is not a JSON Schema: {str(error).splitlines()[0][:300]}"
     return None
 
 

@@ -44,4 +44,6 @@ async def reconcile_forever(pool: Pool, settings: Settings) -> None:
                 logger.info("reconciled %d tasks", found)
         except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
             logger.warning("reconcile failed: %s", type(error).__name__)
+        except Exception:  # one task that cannot be reconciled must not end the search for the others
+            logger.exception("reconcile failed")
         await asyncio.sleep(INTERVAL_SECONDS)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """`tasks.status` [S]."""
+    """Where a task stands."""
 
     PENDING = "pending"  # waits for a container; → running | failed | cancelled
     RUNNING = "running"  # an attempt owns it; → any but expired

@@ -9,7 +9,9 @@ from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status, sources
 
 _SELECT = """
-SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt
+SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
+    + coalesce(extract(epoch FROM clock_timestamp() - t.container_started_at) * 1000000, 0)::bigint
+    AS used_micro_seconds
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
 """
 _INSERT = """
