@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-long check lock clean
+.PHONY: help setup setup-dev demo test test-long check docs lock clean
 
 WORKERS ?= 2
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
@@ -28,6 +28,10 @@ check: setup-dev ## lint, format, types, import rules and unit tests, in under a
 	.venv/bin/pyright
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q tests/unit
+
+docs: setup ## write the parts of docs/ that are generated from the code
+	.venv/bin/python scripts/render_life_of_a_task.py
+	.venv/bin/python scripts/render_settings.py
 
 lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer versions
 	bash scripts/lock.sh $(ARGS)

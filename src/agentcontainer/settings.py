@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     max_output_bytes: Annotated[int, Field(ge=1)] = Field(1024**3, description="Largest output file.")
     max_output_files: Annotated[int, Field(ge=1)] = Field(1000, description="Output files of one task.")
     file_quota_bytes: Annotated[int, Field(ge=0)] = Field(
-        50 * 1024**3, description="Stored bytes per account; 0: not enforced."
+        50 * 1024**3, description="Stored bytes per account, as `GET /account` shows them; not enforced yet."
     )
     upload_ttl_seconds: Annotated[int, Field(ge=1)] = Field(3600, description="Life of an upload URL.")
     sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2)] = Field(
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     sandbox_uid_base: Annotated[int, Field(ge=10_000, le=2_000_000_000)] = Field(
         700_000, description="First host uid for sandboxes when run as root; 1000 uids from here are ours."
     )
-    runner_lost_after_seconds: Annotated[float, Field(ge=2)] = Field(
+    runner_lost_after_seconds: Annotated[float, Field(ge=5)] = Field(
         10, description="A runner silent this long has lost its tasks."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agentcontainer.gateway import scripted
@@ -24,7 +26,9 @@ async def demo(
 ) -> subprocess.CompletedProcess[str]:
     process = await asyncio.create_subprocess_exec(
         *wrap([*COMMAND, "demo", *arguments]),
-        env=environment(**settings) | {"ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": ""} | (keys or {}),
+        env=environment(**settings)
+        | {"ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": "", "TMPDIR": str(folder)}
+        | (keys or {}),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -33,16 +37,11 @@ async def demo(
     return subprocess.CompletedProcess([], process.returncode or 0, stdout.decode(), stderr.decode())
 
 
-@pytest.fixture
-def leftovers() -> Callable[[], set[str]]:
-    """What lies in /tmp now that a demo may have made."""
-    before = {path.name for path in Path("/tmp").glob("ac-demo-*")}
-    return lambda: {path.name for path in Path("/tmp").glob("ac-demo-*")} - before
+def data_folders(folder: Path) -> list[Path]:
+    return list(folder.glob("ac-demo-*"))
 
 
-async def test_offline_it_says_so_and_delivers_a_report(
-    short_dir: Path, leftovers: Callable[[], set[str]]
-) -> None:
+async def test_offline_it_says_so_and_delivers_a_report(short_dir: Path) -> None:
     # A configured installation is not the demo's.
     done = await demo(short_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:1/elsewhere")
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,17 +50,17 @@ async def test_offline_it_says_so_and_delivers_a_report(
     report = short_dir / "demo-output" / "report.md"
     assert str(report) in done.stdout
     assert "- Rows: 60" in report.read_text()
-    assert not leftovers()
+    assert not data_folders(short_dir)
 
 
-async def test_an_ordinary_user_can_run_it(short_dir: Path, leftovers: Callable[[], set[str]]) -> None:
+async def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
     if os.geteuid() != 0:
         return  # then the test above has shown it
     home = home_in(short_dir)
     done = await demo(home, wrap=lambda argv: as_ordinary_user(["env", f"--chdir={home}", *argv]))
     assert done.returncode == 0, done.stderr
     assert "- Rows: 60" in (home / "demo-output" / "report.md").read_text()
-    assert not leftovers()
+    assert not data_folders(home)
 
 
 async def test_with_a_provider_its_key_reaches_the_provider_and_nobody_else(short_dir: Path) -> None:
@@ -80,7 +79,7 @@ async def test_with_a_provider_its_key_reaches_the_provider_and_nobody_else(shor
     assert KEY not in done.stdout + done.stderr
 
 
-async def test_a_failed_task_is_a_failed_demo(short_dir: Path, leftovers: Callable[[], set[str]]) -> None:
+async def test_a_failed_task_is_a_failed_demo(short_dir: Path) -> None:
     async with await scripted.serve() as provider:
         done = await demo(
             short_dir,
@@ -92,7 +91,30 @@ async def test_a_failed_task_is_a_failed_demo(short_dir: Path, leftovers: Callab
     assert done.returncode == 1
     assert "error: The task failed (provider_error): anthropic answered 401" in done.stderr
     assert "sk-invalid-0123456789" not in done.stdout + done.stderr
-    assert not leftovers()
+    assert not data_folders(short_dir)
+
+
+async def test_ctrl_c_stops_everything(short_dir: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "demo",
+        env=environment() | {"TMPDIR": str(short_dir)},
+        cwd=short_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if b"Dispatched" in line:
+            break
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) > 3
+    assert len(data_folders(short_dir)) == 1
+    process.send_signal(signal.SIGINT)
+    _, stderr = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode == 130, stderr
+    assert not psutil.wait_procs(family, timeout=2)[1]
+    assert not data_folders(short_dir)
 
 
 @pytest.mark.parametrize(

@@ -69,13 +69,27 @@ def test_what_is_missing_is_named(short_dir: Path, part: str) -> None:
     assert without_key.stderr.startswith("error: No secret key: AGENTCONTAINER_SECRET_KEY is not set")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["up", "--port", "0"], ["api"], ["runner"], ["migrate"], ["admin", "list-accounts"]]
+)
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    short_dir: Path, arguments: list[str]
+) -> None:
+    url = "postgresql://me:hunter2hunter2@127.0.0.1:1/x"
+    done = run(*arguments, DATA_DIR=short_dir, SECRET_KEY=SECRET_KEY, DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The database of AGENTCONTAINER_DATABASE_URL cannot be used: ")
+    assert "hunter2" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 async def test_the_api_wants_the_current_schema(short_dir: Path, empty_database_url: str) -> None:
     done = run("api", DATA_DIR=short_dir, DATABASE_URL=empty_database_url, SECRET_KEY=SECRET_KEY)
     assert done.returncode == 1
     assert "run `agentcontainer migrate`" in done.stderr
 
 
-def run(part: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, part], env=environment(**settings), capture_output=True, text=True, timeout=30
+        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=30
     )

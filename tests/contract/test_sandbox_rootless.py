@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,16 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def seen() -> dict[str, Any]:
+def seen() -> Iterator[dict[str, Any]]:
     """What an ordinary user's run of SCRIPT reports."""
     folder = Path(tempfile.mkdtemp(prefix="ac-rootless-", dir="/tmp"))
+    try:
+        yield _run_as_ordinary_user(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run_as_ordinary_user(folder: Path) -> dict[str, Any]:
     packages, home = folder / "packages", folder / "home"
     source = Path(agentcontainer.__file__).parent
     shutil.copytree(source / "sandbox", packages / "agentcontainer" / "sandbox")
@@ -103,7 +111,6 @@ def seen() -> dict[str, Any]:
         timeout=60,
         check=False,
     )
-    shutil.rmtree(folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)

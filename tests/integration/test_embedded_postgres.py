@@ -219,6 +219,21 @@ async def test_a_changed_service_uid_takes_the_data_over(short_dir: Path) -> Non
         assert await read(url) == 42
 
 
+async def test_a_strict_umask_and_an_odd_path_do_no_harm(short_dir: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        async with running(short_dir / "a b'%41\"é", service_uid=UID) as url:
+            await write(url)
+            assert await read(url) == 42
+    finally:
+        os.umask(umask)
+
+
+async def test_a_comma_in_the_path_is_refused(short_dir: Path) -> None:
+    with pytest.raises(SettingsError, match="must not hold a comma"):
+        await Postgres(short_dir / "a,b", service_uid=UID).start()
+
+
 async def test_root_may_keep_data_where_nobody_else_can_go(short_dir: Path) -> None:
     closed = short_dir / "closed"
     closed.mkdir(mode=0o700)
@@ -247,7 +262,8 @@ def test_an_ordinary_user_runs_it_directly(short_dir: Path) -> None:
     if os.geteuid() != 0:
         return  # then every test above has shown it
     home = home_in(short_dir)
-    argv = as_ordinary_user([sys.executable, "-c", AS_ORDINARY_USER, str(home / "data")])
+    data_dir = home / "a b'%41\"é"
+    argv = as_ordinary_user([sys.executable, "-c", AS_ORDINARY_USER, str(data_dir)])
     answer = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd="/")
     assert answer.stdout == f"fresh {ORDINARY_UID} answers\nagain {ORDINARY_UID} answers\n", answer.stderr
-    assert (home / "data" / "postgres" / "data" / "PG_VERSION").stat().st_uid == ORDINARY_UID
+    assert (data_dir / "postgres" / "data" / "PG_VERSION").stat().st_uid == ORDINARY_UID

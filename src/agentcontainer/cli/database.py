@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from agentcontainer.cli import data_dir
+from agentcontainer.cli.resolve import reaching
 from agentcontainer.embedded.location import service_uid, url_of
 from agentcontainer.embedded.postgres import running
-from agentcontainer.errors import AgentContainerError, SettingsError, Unavailable
+from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.migrations.migrate import is_current, is_empty, migrate
 from agentcontainer.settings import Settings
 
@@ -39,21 +40,18 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
             yield url
 
 
-async def migrated(settings: Settings) -> None:
-    """Bring the database to the current schema, whatever it has now.
+async def migrated(url: str) -> None:
+    """Bring the database to the current schema.
 
     Raises:
         Unavailable: it cannot be reached.
     """
-    if settings.database_url is None:
-        async with database(settings):  # which promises it
-            return
-    async with _reaching():
-        await migrate(settings.database_url)
+    async with reaching():
+        await migrate(url)
 
 
 async def _see_that_it_is_current(url: str) -> None:
-    async with _reaching():
+    async with reaching():
         if await is_empty(url):
             await migrate(url)
         elif not await is_current(url):
@@ -74,13 +72,3 @@ async def _url_of_running_up(settings: Settings) -> str:
         f"`agentcontainer up` runs on {settings.data_dir}, but its PostgreSQL does not answer. "
         "If it uses another database, set AGENTCONTAINER_DATABASE_URL here too."
     )
-
-
-@asynccontextmanager
-async def _reaching() -> AsyncGenerator[None]:
-    try:
-        yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # Never the URL: it holds a password.
-        reason = str(error) or type(error).__name__
-        raise Unavailable(f"The database of AGENTCONTAINER_DATABASE_URL cannot be used: {reason}.") from None

@@ -32,6 +32,7 @@ region and month, best products), and what is wrong with the data.
 Then finish with report.md, and give the main result in the finish message.
 """
 TASK_SECONDS = 900
+MAX_TEMPORARY = 40  # characters: below the folder lie Unix sockets, whose paths must be short
 KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
 MODELS = {"anthropic": "claude-sonnet-4-6", "openai": "gpt-5.2", "openrouter": "anthropic/claude-sonnet-4.6"}
 OUTPUT = Path("demo-output")
@@ -62,7 +63,8 @@ def demo(
     """Run one task from upload to download, in a fresh installation that is removed afterwards."""
     console = Console(highlight=False, soft_wrap=True)
     key = None if provider is None else _key_of(provider)
-    folder = Path(tempfile.mkdtemp(prefix="ac-demo-", dir="/tmp"))
+    is_short = len(tempfile.gettempdir()) <= MAX_TEMPORARY
+    folder = Path(tempfile.mkdtemp(prefix="ac-demo-", dir=None if is_short else "/tmp"))  # noqa: S108
     try:
         asyncio.run(_cancelled_by_signals(_demo(console, folder, provider, key)))
     except asyncio.CancelledError:

@@ -8,18 +8,19 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
+import asyncpg
 import httpx
 from pydantic import SecretStr
 
 from agentcontainer import db
 from agentcontainer.cli.children import Child
 from agentcontainer.cli.data_dir import ensure_secret_key
+from agentcontainer.cli.database import migrated
 from agentcontainer.cli.resolve import base_url
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.migrations.migrate import migrate
 from agentcontainer.runtime import install as runtime
 from agentcontainer.settings import ENV_PREFIX, Settings
 
@@ -63,7 +64,7 @@ class Installation:
             ensure_secret_key(self._settings.data_dir)
         port = free_port(self._settings.host, self._settings.port)
         url = await self._start_database()
-        await migrate(url)
+        await migrated(url)
         reached_at = base_url(self._settings.host, port)
         update = {"database_url": url, "port": port, "public_url": self._settings.public_url or reached_at}
         environment = environment_of(self._settings.model_copy(update=update), self._environment)
@@ -108,7 +109,7 @@ class Installation:
                 self._say("PostgreSQL ended; starting it again")
                 try:
                     await postgres.start()
-                except (AgentContainerError, OSError) as error:
+                except (AgentContainerError, OSError, asyncpg.PostgresError) as error:
                     self._say(f"PostgreSQL: {error}")
                     await asyncio.sleep(1)
             if time.monotonic() > trim_at:

@@ -6,6 +6,7 @@ Each imports what it runs only then: `--help` and the other commands need none o
 import asyncio
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def api(
     """Serve the HTTP API."""
     from agentcontainer.api.serve import serve
 
-    asyncio.run(serve(_complete(settings.load(data_dir=data_dir, host=host, port=port))))
+    asyncio.run(_serve(serve, settings.load(data_dir=data_dir, host=host, port=port)))
 
 
 def runner(
@@ -36,20 +37,20 @@ def runner(
     """Take tasks and run them in sandboxes on this machine."""
     from agentcontainer.runner.serve import serve
 
-    asyncio.run(serve(_complete(settings.load(data_dir=data_dir, region=region, capacity=capacity))))
+    asyncio.run(_serve(serve, settings.load(data_dir=data_dir, region=region, capacity=capacity)))
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to this version's schema."""
-    from agentcontainer.cli.database import migrated
-
-    asyncio.run(migrated(settings.load(data_dir=data_dir)))
+    asyncio.run(_migrate(settings.load(data_dir=data_dir)))
     typer.echo("The database has the current schema.")
 
 
-def _complete(given: Settings) -> Settings:
+async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) -> None:
+    import asyncpg
+
     from agentcontainer.cli.data_dir import prepare
-    from agentcontainer.cli.resolve import resolve
+    from agentcontainer.cli.resolve import reaching, resolve
 
     logging.basicConfig(
         level=given.log_level.upper(),
@@ -58,4 +59,17 @@ def _complete(given: Settings) -> Settings:
     )
     complete = resolve(given)
     prepare(complete.data_dir)
-    return complete
+    async with reaching():
+        connection = await asyncpg.connect(complete.database_url, timeout=10)
+        await connection.close()
+    await serve(complete)
+
+
+async def _migrate(given: Settings) -> None:
+    from agentcontainer.cli.database import database, migrated
+
+    if given.database_url is not None:
+        await migrated(given.database_url)
+        return
+    async with database(given):  # which has the current schema by its promise
+        pass

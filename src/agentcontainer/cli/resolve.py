@@ -1,10 +1,14 @@
 """From the settings as given to the settings complete, as `api` and `runner` need them."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import asyncpg
 from pydantic import SecretStr
 
 from agentcontainer.cli.data_dir import read_secret_key
 from agentcontainer.embedded.location import locate_url
-from agentcontainer.errors import SettingsError
+from agentcontainer.errors import SettingsError, Unavailable
 from agentcontainer.settings import Settings
 
 
@@ -34,6 +38,20 @@ def base_url(host: str, port: int) -> str:
     """Where a client on this machine reaches a server that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+@asynccontextmanager
+async def reaching() -> AsyncGenerator[None]:
+    """Use the configured database in the block.
+
+    Raises:
+        Unavailable: it cannot be used; says why, but never its URL, which holds a password.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"The database of AGENTCONTAINER_DATABASE_URL cannot be used: {reason}.") from None
 
 
 def _stored_secret_key(settings: Settings) -> SecretStr:

@@ -29,11 +29,15 @@ MAX_LOG_BYTES = 4 * 1024**2
 LOCK_SECONDS = 20.0  # a one-off command such as `admin` may hold it for a moment
 START_SECONDS = 300  # crash recovery after heavy writing takes its time
 POLL_SECONDS = 0.02
-STOP_STEPS = [
-    (signal.SIGINT, 15.0),
-    (signal.SIGQUIT, 5.0),
-    (signal.SIGKILL, 5.0),
-]  # fast, immediate, by force
+# A fast shutdown, an immediate one, by force.
+STOP_STEPS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+NOT_YET = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
 SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -113,8 +117,8 @@ class Postgres:
             self._unlock()
 
     def kill(self) -> None:
-        """End it at once; a `stop` that is waiting then returns."""
-        self._signal(signal.SIGKILL)
+        """End it at once, without a checkpoint; a `stop` that is waiting then returns."""
+        self._signal(signal.SIGQUIT)
 
     def trim_log(self) -> None:
         """Keep the log within bounds; to be called now and then."""
@@ -139,13 +143,18 @@ class Postgres:
         await self._answers()
 
     def _make_folders(self) -> None:
+        if "," in str(self._folder):
+            raise SettingsError(
+                "AGENTCONTAINER_DATA_DIR must not hold a comma: it would part the database's URL."
+            )
         if self._folder.exists() and self._folder.stat().st_uid != os.geteuid():
             raise SettingsError(
                 f"{self._folder} belongs to another user; run as that user, or use another data folder."
             )
         self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Root's folder, the service's content: a broken-into server cannot put a link where root writes.
-        self._folder.mkdir(mode=0o711, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
+        self._folder.chmod(0o711)  # whatever the umask is
         (self._folder / "socket").mkdir(mode=0o700, exist_ok=True)
         self._give_away(self._folder / "socket")
 
@@ -231,12 +240,7 @@ class Postgres:
                 connection = await asyncpg.connect(self.url, timeout=10)
             except asyncpg.InvalidCatalogNameError:
                 await self._create_database()
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.CannotConnectNowError,
-                asyncpg.ConnectionDoesNotExistError,
-            ):
+            except NOT_YET:
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 await connection.close()

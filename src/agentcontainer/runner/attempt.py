@@ -27,6 +27,7 @@ from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.usage import Usage
 from agentcontainer.runner import pi_launch, workspace
@@ -69,7 +70,7 @@ class Attempt:
         self._log = EventLog(tools.pool, claim)
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
-        self._is_claim_lost = False
+        self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
         """End for this reason, unless something else ended it first."""
@@ -77,8 +78,8 @@ class Attempt:
 
     def drop(self) -> None:
         """The claim is lost: end without a word to the database."""
-        self._is_claim_lost = True
-        self.stop(EndReason.RUNNER_LOST)
+        if not self._claim_lost.done():
+            self._claim_lost.set_result(None)
 
     async def run(self) -> None:
         """Live through the attempt. Raises only when cancelled; what is then left, the next runner sweeps."""
@@ -108,7 +109,10 @@ class Attempt:
         task = await db.patiently(lambda: store.get(tools.pool, claim.task_id))
         if task is None:
             raise ClaimLost
-        key = await db.patiently(lambda: self._provider_key(task))
+        try:
+            key = await db.patiently(lambda: self._provider_key(task))
+        except SettingsError as error:
+            return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
         stack.push_async_callback(workspace.remove, self._root)
@@ -132,21 +136,21 @@ class Attempt:
         )
         running = [asyncio.create_task(source) for source in sources]
         try:
-            done, _ = await asyncio.wait([self._ending, *running], return_when=asyncio.FIRST_COMPLETED)
+            waiting = [self._claim_lost, self._ending, *running]
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for source in running:
                 if source in done and (ending := source.result()) is not None:
                     self._settle(ending)
-            ending = await self._ending
-            if self._is_claim_lost:
+            if self._claim_lost.done():
                 raise ClaimLost
-            return ending
+            return await self._ending
         finally:
             for source in running:
                 source.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _limit(self, conversation: Conversation, task: Task) -> Ending:
-        """The soft and the hard time limit; both count container time, also that of earlier attempts."""
+        """The soft and the hard time limit; both count charged container time, also that of earlier attempts."""
         used = task.container_micro_seconds / 1_000_000
         soft, hard = task.execution.soft_finish_after_seconds, task.execution.max_runtime_seconds
         if soft is not None:
@@ -175,7 +179,13 @@ class Attempt:
                     attempt=self._claim.attempt, message=message, outputs=ending.outputs,
                 )  # fmt: skip
 
-        if not await db.patiently(commit):
+        committing = asyncio.create_task(db.patiently(commit))
+        await asyncio.wait([committing, self._claim_lost], return_when=asyncio.FIRST_COMPLETED)
+        if not committing.done():  # the database is away, and others may soon start this task
+            committing.cancel()
+            await asyncio.gather(committing, return_exceptions=True)
+            raise ClaimLost
+        if not committing.result():
             raise ClaimLost
         if not self._is_in_time.done():
             self._is_in_time.set_result(ending is self._ending.result())

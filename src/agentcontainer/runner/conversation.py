@@ -23,6 +23,7 @@ from agentcontainer.runtime.harness import NUDGE, prompt, wrap_up
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
 MAX_REMINDERS = 3
+KILLED = 128 + 9
 STDERR_TAIL_BYTES = 4000
 STDERR_CHUNK_BYTES = 65536
 
@@ -132,7 +133,7 @@ class Conversation:
         return f"{provider} answered {seen.status}: {seen.message}"
 
     def _crash(self, code: int, is_out_of_memory: bool) -> Ending:
-        if is_out_of_memory:
+        if is_out_of_memory and code == KILLED:  # a command of the agent's that ran out does not end Pi
             return Ending(EndReason.OUT_OF_MEMORY, "The agent used more memory than its container may.")
         tail = self._stderr_tail.decode(errors="replace").strip()
         return Ending(EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {code}. {tail}".strip())

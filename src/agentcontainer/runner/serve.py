@@ -10,8 +10,10 @@ from agentcontainer import db
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import runners
+from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
+from agentcontainer.migrations.migrate import is_current
 from agentcontainer.runner.attempt import Tools
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners
@@ -29,14 +31,17 @@ async def serve(settings: Settings) -> None:
     """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once.
 
     Raises:
-        SettingsError: the runtime is not installed. SandboxError: what a dead runner left cannot be removed.
+        SettingsError: the runtime is not installed, or the schema is another.
+        SandboxError: what a dead runner left cannot be removed.
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()
+    if not await is_current(settings.database_url):
+        raise SettingsError("The database does not have this version's schema. Run: agentcontainer migrate")
     runner_id = new_id("rnr")
     sandboxes = Bubblewrap(settings.sandbox_uid_base, LOCKS)
     if reason := sandboxes.weak_limits_reason:
-        logger.warning("WEAK LIMITS: %s", reason)
+        logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(settings.database_url, max_size=settings.capacity + 8))
         if swept := await sweep_dead_runners(settings.data_dir):

@@ -61,9 +61,9 @@ class Bubblewrap:
         _check(spec, argv, is_root=self._uids is not None)
         if self._filter is None:
             self._filter = await asyncio.to_thread(seccomp.compile_filter)
-        lease = None if self._uids is None else await asyncio.to_thread(self._uids.lease)
         group = self._hierarchy.group(spec.id)
         async with contextlib.AsyncExitStack() as undo:
+            lease = None if self._uids is None else await asyncio.to_thread(self._uids.lease)
             if lease is not None:
                 undo.callback(lease.release)
             group.create(spec.limits)
@@ -100,7 +100,10 @@ class Bubblewrap:
                 payload=launch.payload_command(spec, argv, counts_processes=self._hierarchy.has("pids")),
             )
             passed = [arguments, filter_fd, *files.values()]
-            return await Process.start(command, env=launch.ENVIRONMENT, pass_fds=passed, owner=uid)
+            try:
+                return await Process.start(command, env=launch.ENVIRONMENT, pass_fds=passed, owner=uid)
+            except OSError as error:
+                raise SandboxError(f"The sandbox's first process was refused: {error.strerror}.") from error
 
 
 class Sandbox:
@@ -182,15 +185,16 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
     for name, path in (("workspace", spec.workspace), ("sockets", spec.sockets), ("runtime", spec.runtime)):
         if path.is_symlink() or not path.is_dir():
             raise SandboxError(f"The sandbox's {name} folder does not exist.")
-    for tool, package in (("bwrap", "bubblewrap"), *((("setpriv", "util-linux"),) if is_root else ())):
+    root_tools = [(tool, "util-linux") for tool in ("unshare", "setpriv")] if is_root else []
+    for tool, package in [("bwrap", "bubblewrap"), *root_tools]:
         if shutil.which(tool, path=launch.PATH) is None:
             raise SandboxError(f"{tool} is missing. Install it: apt install {package}")
 
 
 def _open_files(wanted: int) -> int:
-    """As many as wanted, but no more than our own hard limit: without root it cannot be raised."""
+    """As many as wanted, but no more than our own hard limit, which not everybody may raise."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return wanted if os.geteuid() == 0 or hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 @contextlib.contextmanager

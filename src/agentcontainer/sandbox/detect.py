@@ -7,6 +7,7 @@ above, has been delegated to it (systemd does that for user sessions); a group t
 import contextlib
 import os
 import re
+import secrets
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def _enable(group: Path) -> bool:
 
 def _accepts_processes(parent: Path) -> bool:
     """Whether a process of ours can really join a group beneath `parent` (a delegation can be half one)."""
-    probe = parent / f"{PROBE_PREFIX}{os.getpid()}"
+    probe = parent / (PROBE_PREFIX + secrets.token_hex(8))
     try:
         parent.mkdir(exist_ok=True)
         probe.mkdir()

@@ -1,0 +1,55 @@
+"""Write the table of settings in docs/operations.md, from settings.py (`make docs`)."""
+
+from pathlib import Path
+from typing import get_args
+
+from pydantic.fields import FieldInfo
+
+from agentcontainer.settings import ENV_PREFIX, Settings
+
+START, END = "<!-- generated from settings.py -->", "<!-- end -->"
+PAGE = Path(__file__).parents[1] / "docs/operations.md"
+COMPUTED = {"data_dir": "`/var/lib/agentcontainer` as root, else `~/.local/share/agentcontainer`"}
+UNITS = {1024**3: "GiB", 1024**2: "MiB"}
+
+
+def table() -> str:
+    """A row for each setting: its variable, its default, what it means and takes."""
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        meaning = " ".join(part for part in (field.description, _takes(field)) if part)
+        lines.append(f"| `{ENV_PREFIX}{name.upper()}` | {_default(name, field)} | {meaning} |")
+    return "\n".join(lines)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return COMPUTED[name]
+    value = field.default
+    if value is None:
+        return "unset"
+    unit = next(
+        (unit for unit in UNITS if isinstance(value, int) and value >= unit and value % unit == 0), None
+    )
+    return f"`{value}`" if unit is None else f"`{value}` ({value // unit} {UNITS[unit]})"
+
+
+def _takes(field: FieldInfo) -> str:
+    """The values it takes, where its type or its bounds say so."""
+    kinds = (field.annotation, *get_args(field.annotation))  # `Region | None` holds its Literal within
+    if choices := [choice for kind in kinds for choice in get_args(kind) if isinstance(choice, str)]:
+        return f"One of {', '.join(f'`{choice}`' for choice in choices)}."
+    words = {"gt": "above", "ge": "at least", "le": "at most"}
+    said = [
+        f"{word} {getattr(bound, name)}"
+        for name, word in words.items()
+        for bound in field.metadata
+        if hasattr(bound, name)
+    ]
+    return f"{', '.join(said).capitalize()}." if said else ""
+
+
+if __name__ == "__main__":
+    before, _, rest = PAGE.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{START}\n{table()}\n{END}{after}")

@@ -1,0 +1,97 @@
+"""The papers say what the code does: their tables, links, and the tests they name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.api.app import ROUTES
+from agentcontainer.api.dispatch import DispatchRequest, Overrides
+from agentcontainer.api.errors import CODES
+from agentcontainer.domain.tasks.events import EVENT_TYPES
+from agentcontainer.domain.tasks.state import MEANING, Status
+from scripts.render_settings import END, PAGE, START, table
+
+ROOT = Path(__file__).parents[2]
+PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+API = (ROOT / "docs/api.md").read_text()
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """The table of docs/api.md whose first column has this title: first cell without backticks → the others."""
+    found: dict[str, list[str]] = {}
+    [start] = [number for number, line in enumerate(API.splitlines()) if line.startswith(f"| {title} |")]
+    for line in API.splitlines()[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+        assert first.strip("`") not in found, f"{first} stands there twice"
+        found[first.strip("`")] = others
+    return found
+
+
+def test_every_error_code_with_its_status() -> None:
+    assert {code: int(cells[0]) for code, cells in rows("code").items()} == {
+        code: status for status, (code, _) in CODES.items()
+    }
+
+
+def test_every_error_code_of_a_task_and_who_pays() -> None:
+    assert {code: cells[0] == "yes" for code, cells in rows("errorCode").items()} == {
+        meaning.error_code: meaning.is_charged for meaning in MEANING.values() if meaning.error_code
+    }
+
+
+def test_every_event_type() -> None:
+    assert set(rows("type")) == set(EVENT_TYPES)
+
+
+def test_every_status() -> None:
+    assert list(rows("status")) == [status.value for status in Status]
+
+
+def test_every_field_of_a_dispatch() -> None:
+    assert set(rows("field")) == {field.alias for field in DispatchRequest.model_fields.values()}
+    assert set(rows("override")) == {field.alias for field in Overrides.model_fields.values()}
+
+
+def test_every_route_and_no_other() -> None:
+    described = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", API)
+    assert set(described) == {(method, route.path) for route in ROUTES for method in route.methods or ()}
+
+
+def test_the_settings_table_is_generated() -> None:
+    assert PAGE.read_text().split(START)[1].split(END)[0].strip() == table(), "run `make docs`"
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
+def test_every_link_leads_somewhere(paper: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", paper.read_text()):
+        path, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        linked = (paper.parent / path).resolve() if path else paper
+        assert linked.exists(), target
+        assert not heading or heading in headings(linked), target
+
+
+def headings(paper: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    titles = re.findall(r"^#+ (.+)$", paper.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_test_that_shows_a_claim_exists() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(?:(\w+)::)?(\w+)`", (ROOT / "docs/sandbox.md").read_text())
+    assert len(named) > 20
+    for file, group, name in named:
+        text = (ROOT / "tests" / file).read_text()
+        assert re.search(rf"^\s*(async )?def {name}\(", text, re.MULTILINE), f"{file}::{name}"
+        assert not group or f"class {group}:" in text, f"{file}::{group}"
+
+
+@pytest.mark.parametrize(("pattern", "most"), [("README.md", 149), ("docs/decisions/*.md", 60)])
+def test_papers_stay_short(pattern: str, most: int) -> None:
+    papers = list(ROOT.glob(pattern))
+    assert papers
+    assert [paper.name for paper in papers if len(paper.read_text().splitlines()) > most] == []
