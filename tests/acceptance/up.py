@@ -79,7 +79,6 @@ def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **setti
             argv, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(**settings), cwd="/"
         )
     assert process.stdout is not None
-    family: list[psutil.Process] = []
     try:
         block = ""
         for line in process.stdout:
@@ -90,9 +89,11 @@ def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **setti
         if END_OF_BLOCK not in block:
             process.wait(10)
             raise AssertionError(f"up did not start: {stderr.read_text()}")
-        family = running.family()
         yield running
     finally:
+        family: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
         process.stdout.close()

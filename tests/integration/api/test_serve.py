@@ -64,7 +64,7 @@ async def launch(url: str, folder: Path, port: int, log: Path) -> asyncio.subpro
         "AGENTCONTAINER_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "AGENTCONTAINER_SECRET_KEY": "k" * 32,
         "AGENTCONTAINER_PORT": str(port),
-        "AGENTCONTAINER_RUNNER_LOST_AFTER_SECONDS": "2",
+        "AGENTCONTAINER_RUNNER_LOST_AFTER_SECONDS": "5",
     }
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
