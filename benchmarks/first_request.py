@@ -29,6 +29,7 @@ from agentcontainer.gateway.scripted import ScriptedModel, serve
 from agentcontainer.runner import pi_launch
 from agentcontainer.runtime.install import runtime_dir
 
+GIVE_UP_SECONDS = 60
 PROVIDER, MODEL = "anthropic", "claude-sonnet-4-6"
 INSTRUCTIONS = 'Say hello.\n```script\n[{"bash": "finish --complete-task --message hello"}]\n```'
 PROMPT = json.dumps({"type": "prompt", "message": "Say hello."}).encode() + b"\n"
@@ -40,6 +41,8 @@ async def first_request_after(model: ScriptedModel, start: Callable[[], Awaitabl
     started_at = time.time()
     await start()
     while not model.seen:
+        if time.time() - started_at > GIVE_UP_SECONDS:
+            raise SystemExit("No model request came.")
         await asyncio.sleep(0.001)
     return model.seen[0].at - started_at
 
@@ -148,7 +151,20 @@ def podman_command(where: Path, runtime: str, folder: Path) -> list[str]:
     mounts = ["-v", "/usr:/usr:ro", "-v", f"{runtime}:/opt/agentcontainer:ro", "-v", f"{where}:/home"]
     variables = environment("/opt/agentcontainer", "/home/.pi/agent")
     options = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
-    start = ["podman", "run", "--rm", "-i", "--network", "host", *mounts, *options, "--rootfs", str(root)]
+    runtime_option = ["--runtime", "runc"] if shutil.which("runc") else []  # crun refuses hybrid cgroups
+    limits = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
+    start = [
+        "podman",
+        *runtime_option,
+        "--cgroup-manager",
+        "cgroupfs",
+        "run",
+        "--rm",
+        "-i",
+        "--network",
+        "host",
+    ]
+    start += [*limits, *mounts, *options, "--rootfs", str(root)]
     return [*start, *pi_command("/opt/agentcontainer", "/home/s")]
 
 

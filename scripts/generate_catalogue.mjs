@@ -21,8 +21,11 @@ const runtime = await pi.ModelRuntime.create({
 });
 
 const byName = (a, b) => (a < b ? -1 : 1);
-const entry = ({ contextWindow, maxTokens, cost: { input, output, cacheRead, cacheWrite } }) =>
-  JSON.stringify({ contextWindow, cost: { cacheRead, cacheWrite, input, output }, maxTokens });
+const rates = ({ input, output, cacheRead, cacheWrite }) => ({ cacheRead, cacheWrite, input, output });
+const tier = ({ inputTokensAbove, ...prices }) => ({ ...rates(prices), inputTokensAbove });
+const price = ({ tiers, ...prices }) => ({ ...rates(prices), ...(tiers?.length && { tiers: tiers.map(tier) }) });
+const entry = ({ contextWindow, maxTokens, cost }) =>
+  JSON.stringify({ contextWindow, cost: price(cost), maxTokens });
 const section = (provider) => {
   const models = runtime.getModels(provider).sort((a, b) => byName(a.id, b.id));
   return `"${provider}":{\n${models.map((model) => `${JSON.stringify(model.id)}:${entry(model)}`).join(",\n")}\n}`;

@@ -93,7 +93,10 @@ install_python_packages() {
     say "installing $lock"
     $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
     $pip install --no-deps --no-build-isolation --no-index --editable .
-    if ! $pip check; then fail "$lock does not fit pyproject.toml: run make lock"; fi
+    # lock-overrides.txt says why this one complaint is none.
+    local misfits
+    misfits=$($venv/bin/python -m pip check 2>/dev/null | grep -v -e "^botocore .* python-dateutil" -e "^No broken" || true)
+    if [ -n "$misfits" ]; then fail "$lock does not fit pyproject.toml ($misfits): run make lock"; fi
     fingerprint >"$venv/.installed-$kind"
 }
 

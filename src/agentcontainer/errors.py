@@ -7,8 +7,10 @@ AgentContainerError
 ├── Forbidden              forbidden               403
 ├── NotFound               not_found               404
 ├── Conflict               conflict                409
+│   └── InProgress         conflict                409   with Retry-After
 ├── PayloadTooLarge        payload_too_large       413
 ├── UnsupportedMediaType   unsupported_media_type  415
+├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
 ├── Unavailable            unavailable             503
 ├── SettingsError          a setting is wrong; stops the start
@@ -86,6 +88,12 @@ class Conflict(AgentContainerError):
     status = 409
 
 
+class InProgress(Conflict):
+    """Another request with the same `Idempotency-Key` is still at work; a repeat gets its answer."""
+
+    retry_after_seconds: ClassVar[int] = 1
+
+
 class PayloadTooLarge(AgentContainerError):
     """The body exceeds the limit it is bound to."""
 
@@ -98,6 +106,17 @@ class UnsupportedMediaType(AgentContainerError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class RangeNotSatisfiable(AgentContainerError):
+    """`Range` asks for bytes the file does not have; `Content-Range` says how many there are."""
+
+    code = "range_not_satisfiable"
+    status = 416
+
+    def __init__(self, message: str, size_bytes: int) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
 
 
 class RateLimited(AgentContainerError):

@@ -3,20 +3,28 @@
 The table in docs/operations.md is held against this class by a test.
 """
 
+import logging
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import pydantic
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentcontainer import price_file
 from agentcontainer.errors import SettingsError
+from agentcontainer.price_file import PriceFile
+
+logger = logging.getLogger(__name__)
 
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_DATA_DIR_BYTES = 60  # a Unix socket path holds 107 bytes; ours stand up to 45 below the data folder
+MAX_BYTES = 2**50
+MAX_USD = 1_000_000
 Region = Literal["eu", "any"]
 Provider = Literal["anthropic", "openrouter", "openai"]
 
@@ -25,6 +33,30 @@ def _default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/agentcontainer")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
+
+
+def _store_url_fault(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme == "file" and parts.path.startswith("/") and not (parts.netloc or parts.query):
+        return None
+    if parts.scheme != "s3":
+        return "must be file:///absolute/folder or s3://bucket/prefix?endpoint=…&region=…"
+    if "@" in parts.netloc:
+        return "must hold no keys: S3 credentials are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc) or parts.fragment:
+        return "must name a bucket: s3://bucket/prefix"
+    if unknown := set(options) - {"endpoint", "region"}:
+        return f"has the unknown option {sorted(unknown)[0]}; there are endpoint and region"
+    if repeated := [name for name, values in options.items() if len(values) > 1]:
+        return f"has the option {repeated[0]} twice"
+    endpoint = urlsplit(options.get("endpoint", ["https://s3"])[-1])
+    if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
+        return "must have an http:// or https:// URL as its endpoint"
+    return None
 
 
 class Settings(BaseSettings):
@@ -37,7 +69,9 @@ class Settings(BaseSettings):
         None, description="PostgreSQL to use; unset: the embedded server in the data folder."
     )
     storage_url: str | None = Field(
-        None, description="Object store, `file:///…`; unset: `blobs/` in the data folder."
+        None,
+        description="Object store: `file:///folder`, or `s3://bucket/prefix?endpoint=…&region=…` (both optional) with "
+        "credentials from `AWS_*`; unset: `blobs/` in the data folder.",
     )
     public_url: str | None = Field(
         None, description="Where clients reach the API (in upload URLs); unset: `http://HOST:PORT`."
@@ -60,34 +94,64 @@ class Settings(BaseSettings):
     capacity: Annotated[int, Field(ge=1, le=1000)] = Field(
         4, description="Sandboxes at a time on one runner."
     )
-    hold_usd: Annotated[Decimal, Field(ge=0, decimal_places=6)] = Field(
+    hold_usd: Annotated[Decimal, Field(ge=0, le=MAX_USD, decimal_places=6)] = Field(
         Decimal("0.50"), description="Held from the balance at dispatch."
     )
-    container_usd_per_minute: Annotated[Decimal, Field(ge=0, decimal_places=6)] = Field(
+    container_usd_per_minute: Annotated[Decimal, Field(ge=0, le=MAX_USD, decimal_places=6)] = Field(
         Decimal("0.05"), description="Price of container time, metered per second."
     )
     default_max_runtime_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
         3600, description="Container time a task may use when neither agent nor task says."
     )
-    max_upload_bytes: Annotated[int, Field(ge=1)] = Field(5 * 1024**3, description="Largest upload.")
-    max_output_bytes: Annotated[int, Field(ge=1)] = Field(1024**3, description="Largest output file.")
-    max_output_files: Annotated[int, Field(ge=1)] = Field(1000, description="Output files of one task.")
-    file_quota_bytes: Annotated[int, Field(ge=0)] = Field(
-        50 * 1024**3, description="Stored bytes per account, as `GET /account` shows them; not enforced yet."
+    max_upload_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        5 * 1024**3, description="Largest upload."
     )
-    upload_ttl_seconds: Annotated[int, Field(ge=1)] = Field(3600, description="Life of an upload URL.")
-    sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2)] = Field(
+    max_output_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        1024**3, description="Largest output file."
+    )
+    max_output_files: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000, description="Output files of one task."
+    )
+    max_repository_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        1024**3, description="Largest input repository, as cloned."
+    )
+    allow_private_repositories: bool = Field(
+        False,
+        description="Whether input repositories may be cloned from private, loopback and link-local addresses, "
+        "and tokens sent over http://.",
+    )
+    file_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
+        50 * 1024**3, description="Stored bytes per account, uploads refused above it; 0: not limited."
+    )
+    upload_method: Literal["put", "post"] = Field(
+        "put",
+        description="How clients send bytes to a `file://` store; `post` answers a `storageId`. S3 is always `put`.",
+    )
+    upload_ttl_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        3600, description="Life of an upload URL."
+    )
+    sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, le=MAX_BYTES)] = Field(
         2 * 1024**3, description="Memory of one sandbox."
     )
-    sandbox_pids: Annotated[int, Field(ge=32)] = Field(
+    sandbox_pids: Annotated[int, Field(ge=32, le=4_194_304)] = Field(
         512, description="Processes and threads of one sandbox."
     )
-    sandbox_cpus: Annotated[float, Field(gt=0)] = Field(2.0, description="CPUs of one sandbox.")
+    sandbox_cpus: Annotated[float, Field(ge=0.01, le=1024, allow_inf_nan=False)] = Field(
+        2.0, description="CPUs of one sandbox."
+    )
     sandbox_uid_base: Annotated[int, Field(ge=10_000, le=2_000_000_000)] = Field(
         700_000, description="First host uid for sandboxes when run as root; 1000 uids from here are ours."
     )
-    runner_lost_after_seconds: Annotated[float, Field(ge=5)] = Field(
+    runner_lost_after_seconds: Annotated[float, Field(ge=5, le=3600, allow_inf_nan=False)] = Field(
         10, description="A runner silent this long has lost its tasks."
+    )
+    rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
+        6000, description="Requests a minute of one API key to one API process; 0: not limited."
+    )
+    model_prices_file: Annotated[PriceFile | None, NoDecode, PlainValidator(price_file.read)] = Field(
+        None,
+        description="JSON with token prices that win over Pi's: `{provider: {model: {input, output, cacheRead?, "
+        "cacheWrite?}}}`, USD per million tokens.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
@@ -107,8 +171,11 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an http:// or https:// URL without query")
+        is_right = parts.scheme in ("http", "https") and parts.hostname and _has_sound_port(parts)
+        if not is_right or parts.query or parts.fragment or parts.username or re.search(r"\s", value):
+            raise ValueError(
+                "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
+            )
         return value.rstrip("/")
 
     @field_validator("database_url")
@@ -121,10 +188,15 @@ class Settings(BaseSettings):
     @field_validator("storage_url")
     @classmethod
     def _store_url(cls, value: str | None) -> str | None:
-        if value is not None and (
-            urlsplit(value).scheme != "file" or not urlsplit(value).path.startswith("/")
-        ):
-            raise ValueError("must be file:///absolute/path")
+        if value is not None and (fault := _store_url_fault(value)):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("upload_method")
+    @classmethod
+    def _method_of_store(cls, value: str, info: ValidationInfo) -> str:
+        if value == "post" and (info.data.get("storage_url") or "").startswith("s3:"):
+            raise ValueError("S3 takes uploads by PUT only")
         return value
 
     @field_validator("secret_key")
@@ -152,12 +224,22 @@ class Settings(BaseSettings):
         }
 
 
+def _has_sound_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 def load(**overrides: Any) -> Settings:
     """The settings of this process: `overrides` (from the command line) win over the environment.
 
     Raises:
         SettingsError: a value is wrong; the message names its variable.
     """
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known):
+        logger.warning("%s is not a setting; docs/operations.md lists them all", name)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except pydantic.ValidationError as error:

@@ -47,12 +47,12 @@ async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: 
         DATABASE_URL=database_url,
     )
     account_id = str(made["accountId"])
-    assert await service.authenticate(pool, str(made["apiKey"])) == account_id
+    assert (await service.authenticate(pool, str(made["apiKey"])))[1] == account_id
 
     credited = answer("credit", account_id, "0.000001", DATABASE_URL=database_url)
     assert credited == {"accountId": account_id, "creditBalance": 12.500001}
     further = answer("create-key", account_id, "--name", "ci", DATABASE_URL=database_url)
-    assert await service.authenticate(pool, str(further["apiKey"])) == account_id
+    assert (await service.authenticate(pool, str(further["apiKey"])))[1] == account_id
 
     listed = admin("list-accounts", "--json", DATABASE_URL=database_url)
     assert json.loads(listed.stdout) == [

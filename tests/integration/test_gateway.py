@@ -414,7 +414,7 @@ async def test_a_large_request_passes_whole(model: scripted.ScriptedModel, short
 
 async def test_bodies_in_flight_are_bounded_together(model: scripted.ScriptedModel, short_dir: Path) -> None:
     async with gateway_to(model.url, short_dir, bytes_in_flight=100_000) as inside:
-        slow = "x" * 60_000 + "\n" + script({"hang": 0.3}, {"say": "ok"})
+        slow = "x" * 60_000 + "\n" + script({"hang": 1}, {"say": "ok"})
         answers = await asyncio.gather(*(inside.answer(prompt=slow) for _ in range(2)))
         assert sorted(status for status, _ in answers) == [200, 429]
         assert (await inside.answer(prompt=slow))[0] == 200

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.models.catalogue import Rates
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,7 @@ def test_limits_and_prices() -> None:
     model = catalogue.find("anthropic", "claude-sonnet-4.6")
     assert model is not None
     assert (model.context_window, model.max_tokens) == (1_000_000, 128_000)
-    assert (model.input_cost, model.output_cost) == (3, 15)
-    assert (model.cache_read_cost, model.cache_write_cost) == (Decimal("0.3"), Decimal("3.75"))
+    assert model.rates == Rates(Decimal(3), Decimal(15), Decimal("0.3"), Decimal("3.75"))
     assert catalogue.find("openai", "nobody-has-this") is None
 
 

@@ -208,12 +208,12 @@ def test_what_the_database_cannot_hold_is_replaced() -> None:
 
 
 def test_sizes_are_bounded() -> None:
-    long = "x" * (2 * pi_frames.MAX_TEXT_CHARACTERS)
+    long = "x" * (2 * pi_frames.MAX_OUTPUT_CHARACTERS)
     message = parse(
         frame(type="message_end", message={"role": "assistant", "content": long, "errorMessage": long})
     )
     assert isinstance(message, MessageCompleted)
-    assert len(message.text) == pi_frames.MAX_TEXT_CHARACTERS
+    assert len(message.text) == pi_frames.MAX_OUTPUT_CHARACTERS
     assert message.text.endswith(pi_frames.CUT)
     assert len(message.error_message) == pi_frames.MAX_ERROR_CHARACTERS
 

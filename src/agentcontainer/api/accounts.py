@@ -75,10 +75,8 @@ NamedProvider = Annotated[str, Depends(_named_provider)]
 async def get_account(account_id: AccountId, services: Provided) -> Account:
     """The account of the API key, its balance and its use of storage."""
     account = await service.get(services.pool, account_id)
-    # Quotas are shown, not yet enforced.
-    files = Storage(
-        used_bytes=account.used_bytes, quota_bytes=services.settings.file_quota_bytes, is_enforced=False
-    )
+    quota = services.settings.file_quota_bytes
+    files = Storage(used_bytes=account.used_bytes, quota_bytes=quota, is_enforced=quota > 0)
     return Account(
         id=account.id,
         name=account.name,

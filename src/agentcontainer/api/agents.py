@@ -1,19 +1,40 @@
-"""Agents with their current version, as clients read them."""
+"""Agents with their current version: read, made, changed, archived."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from agentcontainer.api import paging
 from agentcontainer.api.auth import AccountId
+from agentcontainer.api.body import JsonBody, NoBody
+from agentcontainer.api.execution import ExecutionInput
 from agentcontainer.api.paging import PageInfo, PageQuery
 from agentcontainer.api.query import Query
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
-from agentcontainer.api.wire import Outgoing, Provider, Timestamp
-from agentcontainer.domain.agents import service
+from agentcontainer.api.wire import (
+    Id,
+    Incoming,
+    Line,
+    Outgoing,
+    Provider,
+    Timestamp,
+    from_whole_number,
+    without_nulls,
+)
+from agentcontainer.domain.agents import model, service
+from agentcontainer.errors import ValidationError
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BASE_PROMPT_BYTES = 100_000  # one argument of Pi's command line holds it: the kernel allows 128 KiB
+MAX_DESCRIPTION_CHARACTERS = 4000
+MAX_REFERENCE_FILES = 1000
+MAX_SKILLS = 100
+MAX_SESSION_SECONDS = 30 * 86_400
 
 router = authenticated()
+AgentId = Annotated[str, Path(alias="agentId")]
 
 
 class Runtime(Outgoing):
@@ -30,15 +51,15 @@ class AgentDefaults(Outgoing):
     model: str
     weak_model: str | None
     internet_access: bool
-    max_runtime_seconds: int | None
+    max_runtime_seconds: int
     soft_finish_after_seconds: int | None
-    session_ttl_seconds: int | None
+    session_ttl_seconds: int
     output_policy: dict[str, Any]
     runtime_region: Literal["eu", "any"]
 
 
 class AgentVersion(Outgoing):
-    """One immutable version of an agent."""
+    """One version of an agent. It never changes."""
 
     id: str
     agent_id: str
@@ -47,7 +68,7 @@ class AgentVersion(Outgoing):
     base_prompt: str
     defaults: AgentDefaults
     reference_file_ids: list[str]
-    skills: list[Any]
+    skills: list[str]
     created_at: Timestamp
 
 
@@ -70,11 +91,72 @@ class AgentPage(Outgoing):
     page_info: PageInfo
 
 
+def _check_base_prompt(value: str) -> str:
+    if len(value.encode()) > MAX_BASE_PROMPT_BYTES:
+        raise ValueError(f"must have at most {MAX_BASE_PROMPT_BYTES} bytes; put more into a reference file")
+    return value
+
+
+def _refuse_image(value: Any) -> None:
+    if value is not None:
+        raise ValueError("must be null: this installation runs agents in its own container only")
+
+
+class RuntimeInput(Incoming):
+    """There is one container, the platform's, and one runtime, Pi."""
+
+    container_image: Annotated[None, BeforeValidator(_refuse_image), WithJsonSchema({"type": "null"})] = None
+    agent_runtime: Literal["pi"] | None = None
+
+
+class AgentDefaultsInput(ExecutionInput):
+    """Defaults of an agent's tasks. Null, or never given: the platform's."""
+
+    session_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_SESSION_SECONDS), from_whole_number] | None = None
+
+
+class AgentContent(Incoming):
+    """What an agent is made of, but for its name."""
+
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)] | None = None
+    runtime: RuntimeInput | None = None
+    base_prompt: (
+        Annotated[str, AfterValidator(_check_base_prompt), Field(description="Goes into Pi's system prompt.")]
+        | None
+    ) = None
+    defaults: AgentDefaultsInput | None = None
+    reference_file_ids: (
+        Annotated[
+            list[Id], Field(max_length=MAX_REFERENCE_FILES, description="Placed in `reference_files/`.")
+        ]
+        | None
+    ) = None
+    skills: (
+        Annotated[
+            list[Id],
+            Field(max_length=MAX_SKILLS, description="Files: zip, tar or tar.gz archives of Pi skills."),
+        ]
+        | None
+    ) = None
+
+
+class NewAgent(AgentContent):
+    """A new agent."""
+
+    name: Line
+
+
+class AgentChange(AgentContent):
+    """What to change; what is not given stays as it is, also within `defaults`, where null resets a field."""
+
+    name: Line | None = None
+
+
 @router.get("/agents")
 async def list_agents(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
 ) -> AgentPage:
-    """The account's agents and the standard ones."""
+    """The account's agents, archived ones included, and the standard ones."""
     rows = await service.list_page(
         services.pool,
         account_id,
@@ -83,49 +165,97 @@ async def list_agents(
         is_descending=query.order == "desc",
     )
     page, info = paging.cut("agents", rows, query.limit, lambda agent: agent.id)
-    return AgentPage(data=[_wire(agent) for agent in page], page_info=info)
+    return AgentPage(data=[wire_agent(agent) for agent in page], page_info=info)
+
+
+@router.post("/agents", status_code=201, responses={409: {}})
+async def create_agent(
+    account_id: AccountId,
+    services: Provided,
+    body: Annotated[NewAgent, Depends(JsonBody(NewAgent, max_bytes=MAX_BODY_BYTES))],
+) -> Agent:
+    """Create an agent with its version 1. Its name is the account's only one among those not archived."""
+    change = _change_of(body)
+    agent = await service.create(services.pool, services.settings, account_id, body.name, change)
+    return wire_agent(agent)
 
 
 @router.get("/agents/{agentId}")
-async def get_agent(
-    agent_id: Annotated[str, Path(alias="agentId")], account_id: AccountId, services: Provided
-) -> Agent:
+async def get_agent(agent_id: AgentId, account_id: AccountId, services: Provided) -> Agent:
     """An agent with its current version."""
-    return _wire(await service.get(services.pool, account_id, agent_id))
+    return wire_agent(await service.get(services.pool, account_id, agent_id))
 
 
-def _wire(agent: service.Agent) -> Agent:
+@router.patch("/agents/{agentId}", responses={403: {}, 409: {}})
+async def change_agent(
+    agent_id: AgentId,
+    account_id: AccountId,
+    services: Provided,
+    body: Annotated[AgentChange, Depends(JsonBody(AgentChange, max_bytes=MAX_BODY_BYTES))],
+) -> Agent:
+    """Change an agent. Name and description are edited in place; any other change makes a new version, which
+    becomes current. Tasks keep the version they were dispatched with."""
+    if not without_nulls(body):
+        raise ValidationError.at("body", "must say what to change")
+    change = _change_of(body)
+    return wire_agent(await service.change(services.pool, services.settings, account_id, agent_id, change))
+
+
+@router.post("/agents/{agentId}/archive", responses={403: {}})
+async def archive_agent(agent_id: AgentId, account_id: AccountId, services: Provided, _body: NoBody) -> Agent:
+    """Archive an agent: it takes no new tasks, and stays listed. Archiving twice is fine."""
+    return wire_agent(await service.archive(services.pool, account_id, agent_id))
+
+
+@router.post("/agents/{agentId}/unarchive", responses={403: {}, 409: {}})
+async def unarchive_agent(
+    agent_id: AgentId, account_id: AccountId, services: Provided, _body: NoBody
+) -> Agent:
+    """Let an archived agent take tasks again; 409 when another has its name meanwhile."""
+    return wire_agent(await service.unarchive(services.pool, account_id, agent_id))
+
+
+def _change_of(body: NewAgent | AgentChange) -> model.Change:
+    return model.Change(
+        name=body.name,
+        description=body.description,
+        base_prompt=body.base_prompt,
+        defaults=_given(body.defaults) if body.defaults else {},
+        reference_file_ids=body.reference_file_ids,
+        skills=body.skills,
+    )
+
+
+def _given(defaults: AgentDefaultsInput) -> dict[str, Any]:
+    """The fields that were given, under their wire names, nulls included."""
+    aliases = {name: str(field.alias) for name, field in AgentDefaultsInput.model_fields.items()}
+    nulls = dict.fromkeys(aliases[name] for name in defaults.model_fields_set)
+    return nulls | without_nulls(defaults)
+
+
+def wire_agent(agent: model.Agent) -> Agent:
+    """The agent as it stands on the wire."""
     return Agent(
         id=agent.id,
         name=agent.name,
         description=agent.description,
-        current_version=_wire_version(agent.current_version),
+        current_version=wire_version(agent.current_version),
         is_standard=agent.account_id is None,
         archived_at=agent.archived_at,
         created_at=agent.created_at,
     )
 
 
-def _wire_version(version: service.Version) -> AgentVersion:
-    stored = version.defaults
-    defaults = AgentDefaults(
-        provider=stored["provider"],
-        model=stored["model"],
-        weak_model=stored.get("weakModel"),
-        internet_access=stored.get("internetAccess", False),
-        max_runtime_seconds=stored.get("maxRuntimeSeconds"),
-        soft_finish_after_seconds=stored.get("softFinishAfterSeconds"),
-        session_ttl_seconds=stored.get("sessionTtlSeconds"),
-        output_policy=stored.get("outputPolicy") or {"mode": "any"},
-        runtime_region=stored.get("runtimeRegion") or "any",
-    )
+def wire_version(version: model.Version) -> AgentVersion:
+    """The version as it stands on the wire."""
+    names = {name: str(field.alias) for name, field in AgentDefaults.model_fields.items()}
     return AgentVersion(
         id=version.id,
         agent_id=version.agent_id,
         number=version.number,
         runtime=Runtime(container_image=version.container_image),
         base_prompt=version.base_prompt,
-        defaults=defaults,
+        defaults=AgentDefaults(**{name: version.defaults[alias] for name, alias in names.items()}),
         reference_file_ids=version.reference_file_ids,
         skills=version.skills,
         created_at=version.created_at,

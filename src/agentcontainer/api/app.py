@@ -10,9 +10,24 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from agentcontainer.api import accounts, agents, dispatch, events, health, openapi, outputs, tasks, uploads
+from agentcontainer.api import (
+    accounts,
+    agent_versions,
+    agents,
+    api_keys,
+    dispatch,
+    events,
+    files,
+    health,
+    ledger,
+    openapi,
+    outputs,
+    tasks,
+    uploads,
+)
 from agentcontainer.api.errors import response_to
 from agentcontainer.api.middleware import Envelope
+from agentcontainer.api.rate_limit import RateLimit
 from agentcontainer.api.services import Services
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
@@ -23,9 +38,13 @@ ROUTERS: Sequence[APIRouter] = (
     health.router,
     openapi.router,
     accounts.router,
+    api_keys.router,
+    ledger.router,
     agents.router,
+    agent_versions.router,
     uploads.router,
     uploads.signed_router,
+    files.router,
     dispatch.router,
     tasks.router,
     events.router,
@@ -47,7 +66,7 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs) -> Fa
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
-    app.state.services = Services(settings, pool, vault, blobs)
+    app.state.services = Services(settings, pool, vault, blobs, RateLimit(settings.rate_limit_per_minute))
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
     for router in ROUTERS:
         app.include_router(router)

@@ -1,13 +1,14 @@
 """Request bodies, read and parsed in one place: capped, strict JSON, then the wire model."""
 
 import asyncio
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from agentcontainer.api import strict_json
 from agentcontainer.api.errors import validated
+from agentcontainer.api.wire import Incoming
 from agentcontainer.errors import PayloadTooLarge, UnsupportedMediaType
 
 DEFAULT_MAX_BYTES = 64 * 1024
@@ -32,7 +33,7 @@ class JsonBody(Generic[M]):
     async def __call__(self, request: Request) -> M:
         if not self.is_optional:
             _check_content_type(request)
-        data = await _read(request, self.max_bytes)
+        data = await self.read(request)
         if self.is_optional:
             if not data:
                 return validated(self.model, {})
@@ -41,12 +42,24 @@ class JsonBody(Generic[M]):
             return validated(self.model, strict_json.parse(data))
         return validated(self.model, await asyncio.to_thread(strict_json.parse, data))
 
+    async def read(self, request: Request) -> bytes:
+        """The raw body, which may be asked for more than once.
+
+        Raises:
+            PayloadTooLarge: it has more than `max_bytes`.
+        """
+        if not hasattr(request.state, "raw_body"):
+            request.state.raw_body = await _read(request, self.max_bytes)
+        return request.state.raw_body
+
 
 def _check_content_type(request: Request) -> None:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
         raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
@@ -60,3 +73,10 @@ async def _read(request: Request, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             raise too_large
     return bytes(data)
+
+
+class NoFields(Incoming):
+    """Nothing, or `{}`."""
+
+
+NoBody = Annotated[NoFields, Depends(JsonBody(NoFields, is_optional=True))]

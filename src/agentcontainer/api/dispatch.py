@@ -1,36 +1,35 @@
 """Dispatch: what a client may ask for when it creates a task."""
 
-import json
-import unicodedata
-from typing import Annotated, Any, Literal, cast
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from agentcontainer.api.auth import AccountId
 from agentcontainer.api.body import JsonBody
+from agentcontainer.api.execution import ExecutionInput, json_size
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.tasks import Task, wire_task
-from agentcontainer.api.wire import Id, Incoming, MediaType, Provider, ProviderApiKey, without_nulls
+from agentcontainer.api.wire import Id, Incoming, Line, ProviderApiKey, from_whole_number, without_nulls
+from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Dispatch
+from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
 from agentcontainer.errors import Detail, ValidationError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # JSON may spell one character of the instructions in six bytes
 MAX_INSTRUCTIONS_BYTES = 512 * 1024
 MAX_METADATA_BYTES = 16 * 1024
-MAX_SCHEMA_BYTES = 64 * 1024
 MAX_INPUT_FILES = 1000
-MAX_NAMED_OUTPUTS = 100
-MAX_TASK_SECONDS = 86_400
+MAX_REPOSITORIES = 10
+MAX_SKILLS = 100
+MAX_BUDGET_USD = 10_000
+MAX_BUDGET_TOKENS = 10**12
 
 router = authenticated()
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _check_instructions(value: str) -> str:
@@ -41,79 +40,58 @@ def _check_instructions(value: str) -> str:
     return value
 
 
-def _check_title(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("must not hold control characters")
-    return value
-
-
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    if _size(value) > MAX_METADATA_BYTES:
+    if json_size(value) > MAX_METADATA_BYTES:
         raise ValueError(f"must have at most {MAX_METADATA_BYTES} bytes as JSON")
     return value
 
 
-def _check_schema(value: Any) -> dict[str, Any] | bool:
-    if not isinstance(value, dict | bool):
-        raise ValueError("must be a JSON Schema: an object or a boolean")
-    if _size(value) > MAX_SCHEMA_BYTES:
-        raise ValueError(f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON")
-    return cast("dict[str, Any] | bool", value)
-
-
-Model = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:/@+~-]*$")]
-Seconds = Annotated[int, Field(ge=1, le=MAX_TASK_SECONDS)]
+RepositoryToken = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=4096, pattern=r"^[!-~]*$", json_schema_extra={"writeOnly": True, "format": "password"},
+        description="Never returned, and never in the clone. Sent as a password, with the user name of `user:token`.",
+    ),
+]  # fmt: skip
 Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
-JsonSchema = Annotated[Any, AfterValidator(_check_schema), WithJsonSchema({"type": ["object", "boolean"]})]
 
 
-class NamedOutput(Incoming):
-    """One file that the `named` policy asks for."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    required: Annotated[bool, Field(description="Default: true.")] | None = None
-    content_type: MediaType | None = None
-    max_bytes: Annotated[int, Field(ge=1)] | None = None
-    json_schema: JsonSchema | None = None
+def _check_usd(value: float) -> float:
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -6:
+        raise ValueError("must have at most 6 decimals")
+    return value
 
 
-class OutputPolicy(Incoming):
-    """What files the task must, or must not, produce. `files` goes with `named` only."""
+class Budget(Incoming):
+    """What the task's model requests may use at most: `maxCostUsd` by the models' token prices (container time is
+    not in it), `maxTokens` input and output together. One of them, or both."""
 
-    mode: Literal["any", "none", "at_least_one", "named"]
-    files: Annotated[list[NamedOutput] | None, Field(max_length=MAX_NAMED_OUTPUTS, validate_default=True)] = (
-        None
+    model_config = ConfigDict(
+        json_schema_extra={  # what `_at_least_one` checks
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "number"}}}
+                for name in ("maxCostUsd", "maxTokens")
+            ]
+        }
     )
 
-    @field_validator("files")
-    @classmethod
-    def _fit_the_mode(cls, files: list[NamedOutput] | None, info: ValidationInfo) -> list[NamedOutput] | None:
-        mode = info.data.get("mode")
-        if mode == "named" and not files:
-            raise ValueError("must name at least one file when the mode is named")
-        if mode is not None and mode != "named" and files is not None:
-            raise ValueError(f"goes with the mode named only, not with {mode}")
-        names = [output.name for output in files or ()]
-        if len(set(names)) < len(names):
-            raise ValueError("must not give a name twice")
-        return files
+    max_cost_usd: Annotated[float, Field(gt=0, le=MAX_BUDGET_USD), AfterValidator(_check_usd)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_BUDGET_TOKENS), from_whole_number] | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.max_cost_usd is None and self.max_tokens is None:
+            raise ValueError("must hold maxCostUsd or maxTokens")
+        return self
 
 
-class Overrides(Incoming):
+class Overrides(ExecutionInput):
     """What this task runs with instead of its agent's defaults."""
 
-    provider: Provider | None = None
     provider_api_key: Annotated[ProviderApiKey | None, Field(repr=False)] = None
     runtime: Literal["pi"] | None = None
-    model: Model | None = None
-    weak_model: Model | None = None
-    internet_access: bool | None = None
-    max_runtime_seconds: Seconds | None = None
-    soft_finish_after_seconds: Seconds | None = None
-    output_policy: OutputPolicy | None = None
-    runtime_region: Literal["eu", "any"] | None = None
+    budget: Budget | None = None
 
 
 class InputFile(Incoming):
@@ -123,6 +101,30 @@ class InputFile(Incoming):
     snapshot: Literal["include"] | None = None
 
 
+class InputRepository(Incoming):
+    """A git repository to clone, one commit deep, into a folder of `task_files/`. `token` is for a private one."""
+
+    url: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=MAX_URL_CHARACTERS, description="https:// or http://, no credentials.",
+            json_schema_extra={"pattern": "^https?://[!-~]+$"},
+        ),
+    ]  # fmt: skip
+    ref: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_REF_CHARACTERS,
+            description="A branch, a tag or a full commit id; null: the default branch.",
+        ),
+    ] = None
+    path: Annotated[
+        str | None,
+        Field(max_length=MAX_FILENAME_BYTES, description="Its folder's name; null: as the URL ends."),
+    ] = None
+    token: Annotated[RepositoryToken | None, Field(repr=False)] = None
+
+
 class DispatchRequest(Incoming):
     """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
 
@@ -130,9 +132,31 @@ class DispatchRequest(Incoming):
     version_id: Id | None = None
     input_file_ids: Annotated[list[Id], Field(max_length=MAX_INPUT_FILES)] | None = None
     input_files: Annotated[list[InputFile], Field(max_length=MAX_INPUT_FILES)] | None = None
-    title: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_title)] | None = None
+    input_repositories: Annotated[list[InputRepository], Field(max_length=MAX_REPOSITORIES)] | None = None
+    skills: (
+        Annotated[
+            list[Id],
+            Field(
+                max_length=MAX_SKILLS,
+                description="Files: zip, tar or tar.gz archives of Pi skills, beside the agent's.",
+            ),
+        ]
+        | None
+    ) = None
+    title: Line | None = None
+    title_source: Annotated[
+        Literal["instructions", "model"] | None,
+        Field(description="What the title is made of when none is given. `model`: the weak model writes it."),
+    ] = None
     metadata: Metadata | None = None
     overrides: Overrides | None = None
+
+    @field_validator("title_source")
+    @classmethod
+    def _only_one_title(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source == "model" and info.data.get("title") is not None:
+            raise ValueError("cannot be model when a title is given")
+        return source
 
     @field_validator("input_files")
     @classmethod
@@ -167,7 +191,13 @@ def _dispatch_of(body: DispatchRequest) -> Dispatch:
         instructions=body.instructions,
         version_id=body.version_id,
         input_file_ids=body.input_file_ids or [file.file_id for file in body.input_files or ()],
+        input_repositories=[
+            Repository(repository.url, repository.ref, repository.path, repository.token)
+            for repository in body.input_repositories or ()
+        ],
+        skills=body.skills or [],
         title=body.title,
+        title_source=body.title_source or "instructions",
         metadata=body.metadata or {},
         overrides=without_nulls(overrides, exclude={"provider_api_key"}),
         provider_api_key=overrides.provider_api_key,

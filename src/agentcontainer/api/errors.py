@@ -20,9 +20,11 @@ from agentcontainer.errors import (
     Conflict,
     Detail,
     Forbidden,
+    InProgress,
     InsufficientBalance,
     NotFound,
     PayloadTooLarge,
+    RangeNotSatisfiable,
     RateLimited,
     Unauthorized,
     Unavailable,
@@ -50,7 +52,7 @@ CODES: dict[int, tuple[str, str]] = {
         error.status: (error.code, (error.__doc__ or "").strip())
         for error in (
             ValidationError, Unauthorized, InsufficientBalance, Forbidden, NotFound, Conflict, PayloadTooLarge,
-            UnsupportedMediaType, RateLimited, Unavailable,
+            UnsupportedMediaType, RangeNotSatisfiable, RateLimited, Unavailable,
         )
     },
     405: ("method_not_allowed", "The route exists, but not with this method; `Allow` names those it has."),
@@ -91,8 +93,10 @@ def response_to(error: Exception, request_id: str) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(known, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(known, RateLimited):
+    if isinstance(known, RateLimited | InProgress):
         headers["Retry-After"] = str(known.retry_after_seconds)
+    if isinstance(known, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{known.size_bytes}"
     details = known.details if isinstance(known, ValidationError) else ()
     return _response(known.status, known.code, str(known), request_id, headers, details)
 

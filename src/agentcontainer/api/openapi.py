@@ -12,9 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from starlette.responses import Response
 
 from agentcontainer import __version__
-from agentcontainer.api.auth import authenticate
+from agentcontainer.api.auth import is_authenticated
 from agentcontainer.api.body import JsonBody
 from agentcontainer.api.errors import CODES, Error
+from agentcontainer.api.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
 from agentcontainer.api.query import Query
 from agentcontainer.api.routing import V1, unauthenticated
 from agentcontainer.api.wire import Id, Provider
@@ -28,7 +29,8 @@ ID_SCHEMA: Json = TypeAdapter(Id).json_schema()
 DESCRIPTION = """Run AI agents in sandboxed containers.
 
 JSON with camelCase keys; times are ISO 8601 UTC with milliseconds, money is US dollars. Unknown fields and query
-parameters are refused. Every response carries `X-Request-Id`."""
+parameters are refused, and so are NUL, half surrogate pairs, numbers beyond 64 bits and a key given twice. Every
+response carries `X-Request-Id`."""
 
 # Each `metadata.<key>` is a query parameter of its own.
 _METADATA: Json = {
@@ -41,6 +43,18 @@ _METADATA: Json = {
     },
 }
 
+_IDEMPOTENCY_KEY: Json = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Repeats of a request with the same key have one effect, and its first response; kept 24 hours.",
+    "schema": {"type": "string", "pattern": PATTERN},
+}
+_REPLAYED: Json = {
+    "description": "`true` on the response to a repeat.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
 router = unauthenticated()
 
 
@@ -49,7 +63,7 @@ router = unauthenticated()
     responses={
         200: {
             "description": "This document.",
-            "content": {"application/yaml": {"schema": {"type": "string"}}},
+            "content": {"application/yaml": {"schema": {"type": "object"}}},
         }
     },
 )
@@ -107,13 +121,17 @@ def _operation(route: APIRoute, schemas: Json) -> Json:
         operation["description"] = description.strip()
     if not is_authenticated(route):
         operation["security"] = []
-    if parameters := [*_path_parameters(route), *_query_parameters(route, schemas)]:
+    parameters = [*_path_parameters(route), *_query_parameters(route, schemas)]
+    if is_idempotent(route):
+        parameters.append(_IDEMPOTENCY_KEY)
+    extra: Json = dict(route.openapi_extra or {})
+    if parameters := [*parameters, *extra.pop("parameters", ())]:
         operation["parameters"] = parameters
     if body := _body(route):
         content = {"application/json": {"schema": {"$ref": REF.format(model=body.model.__name__)}}}
         operation["requestBody"] = {"required": not body.is_optional, "content": content}
     operation["responses"] = _responses(route)
-    return operation | (route.openapi_extra or {})
+    return operation | extra
 
 
 def _responses(route: APIRoute) -> Json:
@@ -122,10 +140,16 @@ def _responses(route: APIRoute) -> Json:
     if route.response_model is not None:
         schema = {"$ref": REF.format(model=route.response_model.__name__)}
         success = {"description": "The result.", "content": {"application/json": {"schema": schema}}}
+    if is_idempotent(route):
+        success["headers"] = {REPLAYED: _REPLAYED}
     declared: Json = {str(code): response for code, response in route.responses.items()}
     responses: Json = {str(status): success | declared.get(str(status), {})}
-    errors = {400, 500, 503} | {int(code) for code in declared if int(code) != status}
-    errors |= {401} if is_authenticated(route) else set[int]()
+    responses |= {
+        code: response for code, response in declared.items() if code != str(status) and code < "400"
+    }
+    errors = {400, 500, 503} | {int(code) for code in declared if code >= "400"}
+    errors |= {401, 429} if is_authenticated(route) else set[int]()
+    errors |= {409} if is_idempotent(route) else set[int]()
     errors |= {413, 415} if _body(route) else set[int]()
     errors |= {404} if route.param_convertors else set[int]()
     return responses | {str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(errors)}
@@ -184,7 +208,3 @@ def _body(route: APIRoute) -> JsonBody[Any] | None:
 
 def _dependencies(route: APIRoute, kind: type[Any]) -> list[Any]:
     return [part.call for part in route.dependant.dependencies if isinstance(part.call, kind)]
-
-
-def is_authenticated(route: APIRoute) -> bool:
-    return any(part.call is authenticate for part in route.dependant.dependencies)

@@ -1,29 +1,24 @@
 """The files a task's agent declared when it called `finish`: the list, and their bytes."""
 
-import re
-from collections.abc import AsyncIterator
 from typing import Annotated
-from urllib.parse import quote
 
-from fastapi import Depends, Path
-from starlette.responses import Response, StreamingResponse
+from fastapi import Depends, Request
+from starlette.responses import Response
 
-from agentcontainer.api import paging
+from agentcontainer.api import file_bytes, paging
 from agentcontainer.api.auth import AccountId
+from agentcontainer.api.files import FileId
 from agentcontainer.api.paging import PageInfo, PageQuery
 from agentcontainer.api.query import Query
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.tasks import TaskId
-from agentcontainer.api.wire import MEDIA_TYPE_PATTERN, Outgoing, Timestamp
+from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.errors import NotFound
 
 router = authenticated()
-_UNSAFE_IN_QUOTES = re.compile(
-    r"[^ !#-$&-\[\]-~]"
-)  # beyond ASCII, controls, and " % \ which readers treat differently
 
 
 class OutputFile(Outgoing):
@@ -54,10 +49,10 @@ async def list_output_files(
 ) -> OutputFilePage:
     """The task's output files."""
     await tasks.get(services.pool, account_id, task_id)
-    rows = await files.list_outputs(
+    rows = await files.list_page(
         services.pool,
         account_id,
-        task_id,
+        task_id=task_id,
         after_id=paging.position("files", query),
         limit=query.limit + 1,
         is_descending=query.order == "desc",
@@ -68,47 +63,17 @@ async def list_output_files(
 
 @router.get(
     "/tasks/{taskId}/files/{fileId}",
-    responses={
-        200: {
-            "description": "The raw bytes, with the file's own `Content-Type`.",
-            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-        },
-    },
+    responses=file_bytes.RESPONSES,
+    openapi_extra={"parameters": file_bytes.PARAMETERS},
 )
 async def download_output_file(
-    task_id: TaskId, file_id: Annotated[str, Path(alias="fileId")], account_id: AccountId, services: Provided
+    request: Request, task_id: TaskId, file_id: FileId, account_id: AccountId, services: Provided
 ) -> Response:
     """The bytes of an output file."""
     file = await files.get(services.pool, account_id, file_id)
     if file.task_id != task_id:
         raise NotFound(f"File {file_id} does not exist.")
-    chunks = services.blobs.stream(file.blob_key)
-    first = await anext(chunks, b"")  # what is missing is found before the status is sent
-    return StreamingResponse(_joined(first, chunks), headers=_download_headers(file))
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
-
-
-def _download_headers(file: files.File) -> dict[str, str]:
-    is_safe = re.fullmatch(MEDIA_TYPE_PATTERN, file.content_type)
-    return {
-        "Content-Type": file.content_type if is_safe else "application/octet-stream",
-        "Content-Length": str(file.size_bytes),
-        "Content-Disposition": attachment(file.filename),
-        "ETag": f'"{file.sha256}"',
-        "Content-Security-Policy": "sandbox",  # hostile HTML opened in place still gets no origin
-    }
-
-
-def attachment(filename: str) -> str:
-    """`Content-Disposition` for any name: a plain form for old readers, the exact one beside it (RFC 6266)."""
-    plain = _UNSAFE_IN_QUOTES.sub("_", filename)
-    exact = quote(filename, safe="!#$&+-.^_`|~", errors="replace")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+    return await file_bytes.respond(request, services.blobs, file)
 
 
 def _wire(file: files.File) -> OutputFile:

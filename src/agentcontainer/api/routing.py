@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 
 from agentcontainer.api.auth import authenticate
+from agentcontainer.api.idempotency import IdempotentRoute
 from agentcontainer.api.query import NoQuery, Query
 from agentcontainer.errors import NotFound
 
@@ -26,7 +27,9 @@ async def guard(request: Request) -> None:
 
 def authenticated() -> APIRouter:
     """A router below /api/v1, behind an API key."""
-    return APIRouter(prefix=V1, dependencies=[Depends(authenticate), Depends(guard)])
+    return APIRouter(
+        prefix=V1, dependencies=[Depends(authenticate), Depends(guard)], route_class=IdempotentRoute
+    )
 
 
 def unauthenticated() -> APIRouter:

@@ -1,20 +1,22 @@
-"""The API process: the application on a socket, and the reconciler beside it."""
+"""The API process: the application on a socket, and what runs beside it."""
 
 import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import uvicorn
 
 from agentcontainer import db
+from agentcontainer.api import idempotency
 from agentcontainer.api.app import create_app
-from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.sweep import sweep_forever
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations.migrate import is_current
@@ -43,14 +45,20 @@ async def serve(settings: Settings) -> None:
     with _listening(settings.host, settings.port) as listener:
         async with db.pool(settings.database_url) as pool:
             await standard.install(pool)
-            app = create_app(settings, pool, vault, Blobs(settings.storage_url))
+            blobs = Blobs(settings.storage_url)
+            app = create_app(settings, pool, vault, blobs)
             # h11: the parser that bounds the size of headers.
             config = uvicorn.Config(
                 app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
             )  # fmt: skip
             server = _Server(config)
-            async with _reconciling(pool, settings), _stopped_by_signals(server):
+            async with (
+                _beside(reconcile_forever(pool, settings)),
+                _beside(sweep_forever(pool, blobs)),
+                _beside(idempotency.sweep_forever(pool)),
+                _stopped_by_signals(server),
+            ):
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
 
@@ -97,8 +105,8 @@ async def _stopped_by_signals(server: uvicorn.Server) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _reconciling(pool: Pool, settings: Settings) -> AsyncGenerator[None]:
-    loop = asyncio.create_task(reconcile_forever(pool, settings))
+async def _beside(forever: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    loop = asyncio.create_task(forever)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from agentcontainer.api.rate_limit import RateLimit
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
@@ -13,16 +14,18 @@ from agentcontainer.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """The settings and the three stores."""
+    """The settings, the three stores, and who may ask how often."""
 
     settings: Settings
     pool: Pool
     vault: Vault
     blobs: Blobs
+    rate_limit: RateLimit
 
 
-async def _of_app(request: Request) -> Services:
-    return request.app.state.services
+async def provided(request: Request) -> Services:
+    """The application's services, or those this request was given instead."""
+    return getattr(request.state, "services", request.app.state.services)
 
 
-Provided = Annotated[Services, Depends(_of_app)]
+Provided = Annotated[Services, Depends(provided)]

@@ -9,12 +9,12 @@ from pydantic import Field
 from agentcontainer.api import paging
 from agentcontainer.api.agents import Runtime
 from agentcontainer.api.auth import AccountId
-from agentcontainer.api.body import JsonBody
+from agentcontainer.api.body import NoBody
 from agentcontainer.api.paging import PageInfo, PageQuery
 from agentcontainer.api.query import Query, from_iso_time
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
-from agentcontainer.api.wire import Id, Incoming, Outgoing, Provider, Timestamp, Usd, usd
+from agentcontainer.api.wire import Id, Outgoing, Provider, Timestamp, Usd, usd
 from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model, service, store
 from agentcontainer.domain.tasks.state import TERMINAL, Status
@@ -59,7 +59,7 @@ class Task(Outgoing):
     runtime_region: Literal["eu", "any"]
     overrides: Annotated[dict[str, Any], Field(description="As sent, without the key.")]
     execution: Execution
-    skills: list[Any]
+    skills: Annotated[list[str], Field(description="Files: those of its version, then its own.")]
     metadata: dict[str, Any]
     created_at: Timestamp
     started_at: Timestamp | None
@@ -94,10 +94,6 @@ class TasksQuery(PageQuery):
     )
 
 
-class NoFields(Incoming):
-    """Nothing, or `{}`."""
-
-
 @router.get("/tasks")
 async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Depends(Query(TasksQuery))]
@@ -126,7 +122,7 @@ async def cancel_task(
     task_id: TaskId,
     account_id: AccountId,
     services: Provided,
-    _body: Annotated[NoFields, Depends(JsonBody(NoFields, is_optional=True))],
+    _body: NoBody,
 ) -> Task:
     """Cancel a live task; its container stops within seconds. Cancelling twice is fine."""
     return wire_task(

@@ -1,6 +1,6 @@
 """The three-step upload: prepare, send the bytes to a signed URL, complete."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from pydantic import Field
@@ -8,14 +8,23 @@ from starlette.responses import Response
 
 from agentcontainer.api.auth import AccountId
 from agentcontainer.api.body import JsonBody
+from agentcontainer.api.files import File, wire
+from agentcontainer.api.idempotency import repeatable
 from agentcontainer.api.query import Query
 from agentcontainer.api.routing import authenticated, unauthenticated
-from agentcontainer.api.services import Provided
-from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp
-from agentcontainer.domain.files import service
-from agentcontainer.errors import ValidationError
+from agentcontainer.api.services import Provided, Services
+from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
+from agentcontainer.domain.files import uploads
+from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 
 MAX_SIZE_BYTES = 2**62
+UploadId = Annotated[str, Path(alias="uploadId")]
+_RAW_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"*/*": {}}}}
+# For the document: `filename_fault` says it in words.
+_FILENAME_SCHEMA: dict[str, Any] = {
+    "pattern": r"^[^/\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
+    "not": {"enum": [".", ".."]},
+}
 
 router = authenticated()
 signed_router = unauthenticated()
@@ -25,10 +34,14 @@ class UploadRequest(Incoming):
     """What will be uploaded."""
 
     filename: Annotated[
-        str, Field(min_length=1, max_length=service.MAX_FILENAME_BYTES, description="A name, never a path.")
-    ]
+        str,
+        Field(
+            min_length=1, max_length=MAX_FILENAME_BYTES, json_schema_extra=_FILENAME_SCHEMA,
+            description="A name, never a path.",
+        ),
+    ]  # fmt: skip
     content_type: MediaType
-    size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES)] | None = None
+    size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), from_whole_number] | None = None
 
 
 class PreparedUpload(Outgoing):
@@ -57,16 +70,10 @@ class CompletionRequest(Incoming):
     ) = None
 
 
-class File(Outgoing):
-    """A stored file. `id` and `fileId` are the same."""
+class StorageReceipt(Outgoing):
+    """`complete` needs this id."""
 
-    id: str
-    file_id: str
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: str
-    created_at: Timestamp
+    storage_id: str
 
 
 @router.post("/uploads/prepare", status_code=201, responses={413: {}})
@@ -76,10 +83,11 @@ async def prepare_upload(
     body: Annotated[UploadRequest, Depends(JsonBody(UploadRequest))],
 ) -> PreparedUpload:
     """Step 1: a signed URL that takes these bytes, until it expires."""
-    upload = await service.prepare(
+    upload = await uploads.prepare(
         services.pool,
         services.settings,
         services.vault,
+        services.blobs,
         account_id,
         body.filename,
         body.content_type,
@@ -88,7 +96,7 @@ async def prepare_upload(
     return PreparedUpload(
         upload_id=upload.id,
         upload_url=upload.url,
-        method="PUT",
+        method=upload.method,
         headers={"content-type": upload.content_type},
         expires_at=upload.expires_at,
     )
@@ -100,47 +108,63 @@ async def prepare_upload(
         200: {"description": "The bytes are stored; complete the upload."},
         403: {}, 409: {}, 413: {},
     },
-    openapi_extra={"requestBody": {"required": True, "content": {"*/*": {}}}},
+    openapi_extra=_RAW_BODY,
 )  # fmt: skip
 async def receive_upload(
     request: Request,
-    upload_id: Annotated[str, Path(alias="uploadId")],
+    upload_id: UploadId,
     services: Provided,
     signed: Annotated[SignedQuery, Depends(Query(SignedQuery))],
 ) -> Response:
     """Step 2: the raw bytes, with the headers that `prepare` gave. A repeat before step 3 replaces them."""
+    await _receive(request, upload_id, services, signed)
+    return Response(status_code=200)
+
+
+@signed_router.post(
+    "/uploads/{uploadId}",
+    status_code=201,
+    responses={403: {}, 409: {}, 413: {}},
+    openapi_extra=_RAW_BODY,
+)
+async def receive_posted_upload(
+    request: Request,
+    upload_id: UploadId,
+    services: Provided,
+    signed: Annotated[SignedQuery, Depends(Query(SignedQuery))],
+) -> StorageReceipt:
+    """Step 2 where `prepare` gave the method POST: the answer holds the `storageId` that step 3 needs."""
+    storage_id = await _receive(request, upload_id, services, signed)
+    assert storage_id is not None
+    return StorageReceipt(storage_id=storage_id)
+
+
+async def _receive(request: Request, upload_id: str, services: Services, signed: SignedQuery) -> str | None:
     announced = request.headers.get("content-length", "")
-    await service.receive(
+    return await uploads.receive(
         services.pool,
         services.settings,
         services.vault,
         services.blobs,
         upload_id,
+        method=request.method,
         expires=signed.expires,
         signature=signed.signature,
         content_type=request.headers.get("content-type"),
         content_length=int(announced) if announced.isdecimal() else None,
         body=request.stream(),
     )
-    return Response(status_code=200)
 
 
 @router.post("/uploads/complete", status_code=201, responses={404: {}, 409: {}})
+@repeatable
 async def complete_upload(
     account_id: AccountId,
     services: Provided,
     body: Annotated[CompletionRequest, Depends(JsonBody(CompletionRequest))],
 ) -> File:
     """Step 3: the file. A repeat gives the same file."""
-    if body.storage_id is not None:
-        raise ValidationError.at("storageId", "belongs to POST uploads; this one used PUT, so leave it out")
-    file = await service.complete(services.pool, account_id, body.upload_id)
-    return File(
-        id=file.id,
-        file_id=file.id,
-        filename=file.filename,
-        content_type=file.content_type,
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-        created_at=file.created_at,
+    file = await uploads.complete(
+        services.pool, services.settings, services.blobs, account_id, body.upload_id, body.storage_id
     )
+    return wire(file)

@@ -1,9 +1,18 @@
 """What all wire models share: camelCase names, strict input, and how times and money look (CONTRACT §1)."""
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 Provider = Literal["anthropic", "openrouter", "openai"]
@@ -47,6 +56,23 @@ def without_nulls(model: BaseModel, *, exclude: set[str] | None = None) -> dict[
     return model.model_dump(by_alias=True, exclude_none=True, exclude=exclude)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON knows one kind of number: some clients write 60 as 60.0, and JSON Schema calls both an integer.
+from_whole_number = BeforeValidator(_whole)
+
+
+def check_line(value: str) -> str:
+    """`value`, if it is one line with something on it."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
 Timestamp = Annotated[
     datetime,
     PlainSerializer(iso_time, return_type=str),
@@ -54,6 +80,13 @@ Timestamp = Annotated[
 ]
 Usd = Annotated[float, Field(description="US dollars.")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+# For the document: `check_line` says it in words.
+LINE_SCHEMA: dict[str, Any] = {
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+}
+Line = Annotated[
+    str, Field(min_length=1, max_length=200, json_schema_extra=LINE_SCHEMA), AfterValidator(check_line)
+]
 MediaType = Annotated[str, Field(max_length=255, pattern=MEDIA_TYPE_PATTERN)]
 ProviderApiKey = Annotated[
     str,

@@ -22,7 +22,9 @@ class Child:
     ) -> None:
         self.name = arguments[0]
         self.early_deaths = 0  # in a row, each before it was steady
-        self._argv = dying_with_us([sys.executable, "-m", "agentcontainer.cli.main", *arguments], "SIGKILL")
+        self._argv = dying_with_us(
+            [sys.executable, "-P", "-m", "agentcontainer.cli.main", *arguments], "SIGKILL"
+        )
         self._environment = environment
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None

@@ -5,6 +5,7 @@ Each imports what it runs only then: `--help` and the other commands need none o
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -52,11 +53,13 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) 
     from agentcontainer.cli.data_dir import prepare
     from agentcontainer.cli.resolve import reaching, resolve
 
+    os.umask(0o077)  # what is stored is nobody else's, whatever folder was given
     logging.basicConfig(
         level=given.log_level.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a stack for each bad request
     complete = resolve(given)
     prepare(complete.data_dir)
     async with reaching():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from agentcontainer.gateway.estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 MAX_STRUCTURE = 1_000_000  # commas and brackets; it bounds what a body grows to in memory, to about 100 MB
@@ -59,6 +60,9 @@ _FIELDS: Mapping[Wire, frozenset[str]] = {
         | {"frequency_penalty", "presence_penalty", "top_k", "parallel_tool_calls", "usage"}
     ),
 }
+_TAIL = (
+    "max_tokens", "max_output_tokens", "max_completion_tokens", "thinking", "reasoning", "fallbacks",
+)  # fmt: skip
 _ANTHROPIC_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "tool_removal"}
 _RESPONSES_ITEMS = {
     "function_call",
@@ -79,12 +83,31 @@ class Refused(Exception):
         self.message = message
 
 
+@dataclass
+class Media:
+    """What of a request is not counted as text: images by their number, documents by their being there."""
+
+    images: int = 0
+    image_tokens: int = 0  # what the images would count for as text
+    documents: int = 0
+
+
 @dataclass(frozen=True)
 class Admitted:
-    """A checked request. `body` is written anew from what was checked, so nothing unseen is sent on."""
+    """A checked request, written anew from what was checked, so nothing unseen is sent on: `head`, and the fields
+    in `tail`, which a budget may change (output.py)."""
 
+    wire: Wire
     model: str
-    body: bytes
+    head: bytes
+    tail: Mapping[str, Any]
+    media: Media
+    text_tokens: int
+    """At most, without the images."""
+
+    @property
+    def body(self) -> bytes:
+        return self.head[:-1] + b"," + _dump(self.tail)[1:] if self.tail else self.head
 
 
 def admit(wire: Wire, body: bytes, models: frozenset[str]) -> Admitted:
@@ -101,9 +124,13 @@ def admit(wire: Wire, body: bytes, models: frozenset[str]) -> Admitted:
         raise Refused(403, f"The model {model[:200]} is not one of this task's: {', '.join(sorted(models))}.")
     for field in request.keys() - _FIELDS[wire]:
         raise Refused(400, f"The model gateway does not pass the field {field[:100]}.")
-    _CHECKS[wire](request)
+    media = Media()
+    _CHECKS[wire](request, media)
     _settle(wire, request, models)
-    return Admitted(model, _dump(request))
+    tail = {name: request.pop(name) for name in _TAIL if name in request}
+    head = _dump(request)
+    text_tokens = max(0, tokens_at_most(head) - media.image_tokens) + len(_dump(tail))
+    return Admitted(wire, model, head, tail, media, text_tokens)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -129,7 +156,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _dump(request: dict[str, Any]) -> bytes:
+def _dump(request: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(request, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # a lone surrogate, as tool output may hold: only the escaped form carries it
@@ -181,14 +208,20 @@ def _is_inline(url: object) -> bool:
     return isinstance(url, str) and url[:5].lower() == "data:"
 
 
-def _check_anthropic(request: dict[str, Any]) -> None:
+def _count_image(media: Media, data: object) -> None:
+    media.images += 1
+    if isinstance(data, str):
+        media.image_tokens += tokens_at_most(data.encode("utf-8", "surrogatepass"))
+
+
+def _check_anthropic(request: dict[str, Any], media: Media) -> None:
     _check_tools(request.get("tools"), (None, "custom"))
-    _check_anthropic_blocks(request.get("system"))
+    _check_anthropic_blocks(request.get("system"), media)
     for message in _dicts(request.get("messages"), "messages"):
-        _check_anthropic_blocks(message.get("content"))
+        _check_anthropic_blocks(message.get("content"), media)
 
 
-def _check_anthropic_blocks(content: object) -> None:
+def _check_anthropic_blocks(content: object, media: Media) -> None:
     for block in _parts(content, "content"):
         kind = block.get("type")
         if kind in ("image", "document"):
@@ -200,8 +233,12 @@ def _check_anthropic_blocks(content: object) -> None:
                 raise Refused(
                     400, f"An {kind} must be sent as base64: the model gateway passes no URLs or file ids."
                 )
+            if kind == "image":
+                _count_image(media, cast(dict[str, Any], source).get("data"))
+            else:
+                media.documents += 1
         elif kind == "tool_result":
-            _check_anthropic_blocks(block.get("content"))
+            _check_anthropic_blocks(block.get("content"), media)
         elif kind == "tool_addition":
             tool = block.get("tool")
             definition = cast(dict[str, Any], tool).get("definition") if isinstance(tool, dict) else None
@@ -210,21 +247,21 @@ def _check_anthropic_blocks(content: object) -> None:
             raise _unknown("content", kind)
 
 
-def _check_responses(request: dict[str, Any]) -> None:
+def _check_responses(request: dict[str, Any], media: Media) -> None:
     _check_tools(request.get("tools"), ("function", "custom"))
     for item in _parts(request.get("input"), "input"):
         kind = item.get("type", "message")
         if kind == "message":
-            _check_responses_parts(item.get("content"))
+            _check_responses_parts(item.get("content"), media)
         elif kind in ("function_call_output", "custom_tool_call_output"):
-            _check_responses_parts(item.get("output"))
+            _check_responses_parts(item.get("output"), media)
         elif kind in ("tool_search_output", "additional_tools"):
             _check_tools(item.get("tools"), ("function", "custom"))
         elif kind not in _RESPONSES_ITEMS:
             raise _unknown("input", kind)
 
 
-def _check_responses_parts(content: object) -> None:
+def _check_responses_parts(content: object, media: Media) -> None:
     for part in _parts(content, "content"):
         kind = part.get("type")
         if kind == "input_image":
@@ -232,11 +269,12 @@ def _check_responses_parts(content: object) -> None:
                 raise Refused(
                     400, "An image must be sent inline: the model gateway passes no URLs or file ids."
                 )
+            _count_image(media, part.get("image_url"))
         elif kind not in _RESPONSES_PARTS:
             raise _unknown("content", kind)
 
 
-def _check_completions(request: dict[str, Any]) -> None:
+def _check_completions(request: dict[str, Any], media: Media) -> None:
     _check_tools(request.get("tools"), ("function", "custom"))
     for message in _dicts(request.get("messages"), "messages"):
         _check_tools(message.get("tools"), ("function", "custom"))
@@ -246,11 +284,12 @@ def _check_completions(request: dict[str, Any]) -> None:
                 image = part.get("image_url")
                 if not isinstance(image, dict) or not _is_inline(cast(dict[str, Any], image).get("url")):
                     raise Refused(400, "An image must be sent inline: the model gateway passes no URLs.")
+                _count_image(media, cast(dict[str, Any], image).get("url"))
             elif kind not in ("text", "refusal"):
                 raise _unknown("content", kind)
 
 
-_CHECKS: Mapping[Wire, Callable[[dict[str, Any]], None]] = {
+_CHECKS: Mapping[Wire, Callable[[dict[str, Any], Media], None]] = {
     "anthropic-messages": _check_anthropic,
     "openai-responses": _check_responses,
     "openai-completions": _check_completions,

@@ -1,15 +1,13 @@
 """The model gateway of one attempt: what its sandbox may ask of its provider, over one Unix socket.
 
-It runs outside the sandbox. It checks each request (admission.py), adds the key, streams the answer through
-unbuffered, scrubs the key's bytes from it and counts its tokens.
+It runs outside the sandbox. It checks each request (admission.py) and whether the budget allows it (budget.py), adds
+the key, streams the answer through unbuffered, scrubs the key's bytes from it and counts its tokens.
 """
 
 import asyncio
 import inspect
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,8 +18,20 @@ from yarl import URL
 
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, Refused, admit
+from agentcontainer.gateway.answer import (
+    UpstreamCut,
+    beginning,
+    chunks,
+    cut,
+    error_message,
+    is_silence,
+    settled,
+)
+from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.intake import Bounds, Intake
+from agentcontainer.gateway.output import ask_of, with_output
 from agentcontainer.gateway.scrub import Scrubber, scrub, scrub_text, spellings
+from agentcontainer.gateway.socket import SandboxSocket
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     PROVIDER_NAMES,
@@ -32,10 +42,12 @@ from agentcontainer.gateway.upstreams import (
     outward_headers,
     url,
 )
-from agentcontainer.gateway.usage import Meter, Usage, message_of
+from agentcontainer.gateway.usage import Meter, Usage
 
 _LARGE_BODY = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
+# Pi does not retry what says "out of budget".
+OUT_OF_BUDGET = "This task is out of budget: its model requests may use no more."
 
 
 @dataclass(frozen=True)
@@ -58,10 +70,6 @@ class ProviderError:
     message: str
 
 
-class UpstreamCut(Exception):
-    """The provider's answer ended before it was complete."""
-
-
 def provider_client() -> aiohttp.ClientSession:
     """The HTTP client that gateways share: no cookies kept, no connection limit, no decompression."""
     return aiohttp.ClientSession(
@@ -82,7 +90,10 @@ class Gateway:
         on_usage: Callable[[Usage], Awaitable[None] | None],
         client: aiohttp.ClientSession,
         bounds: Bounds | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        self.budget = budget or Budget()
+        """What its requests may use; without one, anything."""
         self.first_request_at: float | None = None
         """time.time() of the first request for a model."""
         self.last_error: ProviderError | None = None
@@ -97,35 +108,23 @@ class Gateway:
         self._answering: set[asyncio.Task[Any]] = set()
         self._intake = Intake(self._bounds)
         self._parsing = asyncio.Lock()
-        self._http = web.Server(
+        http = web.Server(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=2
         )
-        self._listener: asyncio.Server | None = None
+        self._socket = SandboxSocket(http, self._bounds.connections)
 
     async def start(self) -> None:
-        """Listens on the socket. Any uid may connect that can reach it: its folder is what guards it."""
-        self._listener = await asyncio.get_running_loop().create_unix_server(
-            self._connection, str(self._socket_path)
-        )
-        self._socket_path.chmod(0o666)
+        """Listens on the socket."""
+        await self._socket.open(self._socket_path)
 
     async def close(self) -> None:
         """Cuts what is still open, reports its usage and removes the socket; idempotent."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._socket.refuse_new():
             for task in self._answering:
                 task.cancel()
             if self._answering:
                 await asyncio.wait(self._answering, timeout=5)
-            await self._http.shutdown(timeout=0.05)
-            self._socket_path.unlink(missing_ok=True)
-
-    def _connection(self) -> asyncio.BaseProtocol:
-        # Without a limit a sandbox could use up the file descriptors that all tasks of this runner share.
-        if len(self._http.connections) >= self._bounds.connections:
-            return _Rejected()
-        return self._http()
+            await self._socket.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         endpoint = ENDPOINTS.get(request.path)
@@ -156,7 +155,12 @@ class Gateway:
         try:
             with self._intake.lease() as lease:
                 admitted, key = await self._admit(endpoint, await self._intake.read(request, lease))
-                return await self._forward(request, endpoint, admitted, key)
+                admitted, reservation = await self._reserve(admitted)
+                try:
+                    return await self._forward(request, endpoint, admitted, key, reservation)
+                finally:
+                    if reservation.is_open:  # the sandbox hung up, or the provider fell silent
+                        await self._settle(reservation, None)
         finally:
             self._answering.discard(task)
 
@@ -179,8 +183,23 @@ class Gateway:
                 await asyncio.wait([work])  # a thread cannot be cancelled; the next must not start beside it
                 raise
 
+    async def _reserve(self, admitted: Admitted) -> tuple[Admitted, Reservation]:
+        provider, is_limited = self._route.provider, self.budget.is_limited
+        ask = ask_of(admitted, provider) if is_limited else Ask(admitted.model, 0, 0)
+        reservation = await self.budget.reserve(ask)
+        if reservation is None:
+            raise Refused(403, OUT_OF_BUDGET)
+        if is_limited:
+            admitted = with_output(admitted, provider, reservation.output_tokens)
+        return admitted, reservation
+
     async def _forward(
-        self, request: web.BaseRequest, endpoint: Endpoint, admitted: Admitted, key: str
+        self,
+        request: web.BaseRequest,
+        endpoint: Endpoint,
+        admitted: Admitted,
+        key: str,
+        reservation: Reservation,
     ) -> web.StreamResponse:
         target = URL(url(endpoint, self._route.base_url, request.query_string), encoded=True)
         silence = self._bounds.silence_seconds
@@ -193,15 +212,19 @@ class Gateway:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence),
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._failed("did not answer" if _is_timeout(error) else "cannot be reached") from None
+            if not is_silence(error):
+                self.budget.release(reservation)
+            raise self._failed("did not answer" if is_silence(error) else "cannot be reached") from None
         async with upstream:
             if 300 <= upstream.status < 400:
+                self.budget.release(reservation)
                 raise self._failed("answered with a redirect, which is not followed")
             if upstream.headers.get("Content-Encoding", "identity") != "identity":
                 raise self._failed("answered in an encoding that was not asked for")
             if upstream.status >= 400:
+                self.budget.release(reservation)
                 return await self._relay_error(upstream)
-            return await self._relay(request, endpoint, admitted, upstream)
+            return await self._relay(request, endpoint, upstream, reservation)
 
     def _failed(self, what: str) -> Refused:
         self.last_error = ProviderError(502, f"{self._name} {what}.")
@@ -213,11 +236,11 @@ class Gateway:
         }
 
     async def _relay_error(self, upstream: aiohttp.ClientResponse) -> web.Response:
-        body = await _beginning(upstream, _ERROR_BODY_BYTES)
+        body = await beginning(upstream, _ERROR_BODY_BYTES)
         clean = scrub(body, self._secrets)
         if len(body) >= _ERROR_BODY_BYTES:
             clean = clean[: _ERROR_BODY_BYTES - 4096]  # what is cut off after scrubbing leaves no half a key
-        message = scrub_text(_error_message(clean, self._name, upstream.status), self._secrets)
+        message = scrub_text(error_message(clean, self._name, upstream.status), self._secrets)
         self.last_error = ProviderError(upstream.status, message)
         return web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
 
@@ -225,77 +248,34 @@ class Gateway:
         self,
         request: web.BaseRequest,
         endpoint: Endpoint,
-        admitted: Admitted,
         upstream: aiohttp.ClientResponse,
+        reservation: Reservation,
     ) -> web.StreamResponse:
         is_stream = upstream.headers.get("Content-Type", "").lower().startswith("text/event-stream")
-        meter = Meter(endpoint.wire, admitted.model, is_stream=is_stream)
+        meter = Meter(endpoint.wire, reservation.model, is_stream=is_stream)
         scrubber = Scrubber(self._secrets)
         response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
         self.last_error = None
         try:
             await response.prepare(request)
-            async for chunk in _chunks(upstream):
+            async for chunk in chunks(upstream):
                 meter.feed(chunk)
                 if clean := scrubber.feed(chunk):
                     await response.write(clean)
             await response.write(scrubber.end())
         except UpstreamCut:
             self.last_error = ProviderError(502, f"{self._name} broke off in the middle of its answer.")
-            _cut(request)
+            cut(request)
         except ConnectionResetError:
             pass  # the sandbox has hung up
         finally:
             meter.end()
             if meter.error is not None:
                 self.last_error = ProviderError(502, scrub_text(meter.error, self._secrets)[:1000])
-            await self._report(meter.usage)
+            await self._settle(reservation, meter)
         return response
 
-    async def _report(self, usage: Usage | None) -> None:
+    async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
+        usage = settled(self.budget, reservation, meter)
         if usage is not None and inspect.isawaitable(told := self._on_usage(usage)):
             await told
-
-
-class _Rejected(asyncio.Protocol):
-    """A connection beyond the limit: closed at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()
-
-
-async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises: UpstreamCut."""
-    try:
-        async for chunk in upstream.content.iter_any():
-            yield chunk
-    except (aiohttp.ClientError, TimeoutError, ConnectionError):
-        raise UpstreamCut from None
-
-
-async def _beginning(upstream: aiohttp.ClientResponse, size: int) -> bytes:
-    """The first `size` bytes of the body, or a little more; less if there is no more."""
-    body = bytearray()
-    with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
-        while len(body) < size and (chunk := await upstream.content.readany()):
-            body += chunk
-    return bytes(body)
-
-
-def _cut(request: web.BaseRequest) -> None:
-    """Breaks the connection, so that the client does not take what it has for the whole."""
-    if request.transport is not None:
-        request.transport.abort()
-
-
-def _is_timeout(error: Exception) -> bool:
-    return isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
-
-
-def _error_message(body: bytes, name: str, status: int) -> str:
-    """The provider's message in an error body; without one, a sentence with the status."""
-    with suppress(ValueError, RecursionError):
-        parsed: Any = json.loads(body)
-        if isinstance(parsed, dict) and (message := message_of(cast(dict[str, Any], parsed))):
-            return message[:1000]
-    return f"{name} answered with status {status}."

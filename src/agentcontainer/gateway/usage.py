@@ -12,13 +12,18 @@ _MAX_EVENT_BYTES = 8 * 1024**2
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one answer. `input_tokens` is all input: the cached part, read or written, is within it."""
+    """Tokens of one answer. `input_tokens` is all input: the cached part, read or written, is within it, and what is
+    written for an hour within what is written. `unreported_tokens` come on top: what the answer may have used at most
+    and nobody told. The cost is 0 where nobody knows the model's price."""
 
     model: str
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    long_cache_write_tokens: int = 0
+    unreported_tokens: int = 0
+    cost_micro_usd: int = 0
 
 
 class Meter:
@@ -32,6 +37,8 @@ class Meter:
         self._is_skipping = False
         self._counts: dict[str, int] = {}
         self.error: str | None = None
+        self.is_complete = False
+        """The usage is that of the whole answer: what a provider tells at its end, or with a whole one."""
 
     @property
     def usage(self) -> Usage | None:
@@ -87,9 +94,19 @@ class Meter:
         for holder in (event, nested):
             if isinstance(holder, dict):
                 holder = cast(dict[str, Any], holder)
-                self._counts |= _counts(holder.get("usage"))
+                counts = _counts(holder.get("usage"))
+                self._counts |= counts
+                # Anthropic tells the input at the beginning, and the output with it, but only so far.
+                is_last = self._wire != "anthropic-messages" or event.get("type") in (
+                    "message_delta",
+                    "message",
+                )
+                self.is_complete |= bool(counts) and is_last
                 if holder.get("error") is not None or holder.get("type") == "error":
                     self.error = message_of(holder) or "The provider reported an error without a message."
+
+
+MAX_TOKENS = 10**9  # of one answer: what a provider reports beyond it is nonsense
 
 
 def _counts(usage: object) -> dict[str, int]:
@@ -99,8 +116,8 @@ def _counts(usage: object) -> dict[str, int]:
         return found
     for name, value in cast(Mapping[str, object], usage).items():
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            found[name] = value
-        elif name in ("input_tokens_details", "prompt_tokens_details"):
+            found[name] = min(value, MAX_TOKENS)
+        elif name in ("input_tokens_details", "prompt_tokens_details", "cache_creation"):
             found |= _counts(value)
     return found
 
@@ -109,8 +126,9 @@ def _total(wire: Wire, model: str, counts: Mapping[str, int]) -> Usage:
     if wire == "anthropic-messages":
         read = counts.get("cache_read_input_tokens", 0)
         written = counts.get("cache_creation_input_tokens", 0)
+        long = min(counts.get("ephemeral_1h_input_tokens", 0), written)
         fresh = counts.get("input_tokens", 0)  # Anthropic's excludes the cached part
-        return Usage(model, fresh + read + written, counts.get("output_tokens", 0), read, written)
+        return Usage(model, fresh + read + written, counts.get("output_tokens", 0), read, written, long)
     names = ("input_tokens", "output_tokens")
     if wire == "openai-completions":
         names = ("prompt_tokens", "completion_tokens")

@@ -9,6 +9,7 @@ sockets and the folder are gone when `run` returns. A lost claim writes nothing.
 import asyncio
 import contextlib
 import logging
+import unicodedata
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +27,16 @@ from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
-from agentcontainer.gateway.app import Gateway, Route
-from agentcontainer.gateway.usage import Usage
-from agentcontainer.runner import pi_launch, workspace
+from agentcontainer.runner import pi_launch, repositories, skills, workspace
 from agentcontainer.runner.collect import collect
 from agentcontainer.runner.control import Control, Finish
 from agentcontainer.runner.conversation import Conversation, Ending
+from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
+from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
 from agentcontainer.runtime.harness import SYSTEM_PROMPT, harness
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
@@ -70,6 +72,7 @@ class Attempt:
         self._log = EventLog(tools.pool, claim)
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
+        self.is_platforms_fault = False
         self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
@@ -90,6 +93,7 @@ class Attempt:
                 except ClaimLost:
                     logger.info("%s: the claim is lost", self._name)
                 except Exception:
+                    self.is_platforms_fault = True
                     logger.exception("%s: the platform failed", self._name)
                     await self._commit(
                         Ending(EndReason.PLATFORM_FAULT, "The platform could not run the container.")
@@ -116,9 +120,11 @@ class Attempt:
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
         stack.push_async_callback(workspace.remove, self._root)
-        await self._prepare(task)
+        if (ending := await self._prepared(task)) is not None:
+            return ending
         sockets = stack.enter_context(workspace.socket_folder(self._root))
-        gateway = await self._open_gateway(stack, task, key, sockets)
+        models = ModelAccess(tools.settings, tools.pool, tools.client, claim, task, key)
+        gateway = await models.open(stack, sockets / "gateway.sock")
         await self._open_control(stack, task, sockets)
         sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task))
         stack.push_async_callback(sandbox.destroy)
@@ -170,7 +176,7 @@ class Attempt:
         """
         self._settle(ending)  # from here on a `finish` comes too late
         await self._log.flush()
-        message = db.storable(ending.message)
+        message = None if ending.message is None else _plain(ending.message)
 
         async def commit() -> bool:
             async with db.transaction(self._tools.pool) as connection:
@@ -197,9 +203,28 @@ class Attempt:
         self._ending.set_result(ending)
         return True
 
+    async def _prepared(self, task: Task) -> Ending | None:
+        """Lay out the workspace, which may take minutes; what ends the attempt meanwhile comes back."""
+        preparing = asyncio.create_task(self._prepare(task))
+        try:
+            waiting = [self._claim_lost, self._ending, preparing]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if self._claim_lost.done():
+                raise ClaimLost
+            if self._ending.done():
+                return self._ending.result()
+            preparing.result()
+            return None
+        except InputUnavailable as fault:
+            return Ending(EndReason.INPUT_UNAVAILABLE, str(fault))
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+
     async def _prepare(self, task: Task) -> None:
         tools, execution = self._tools, task.execution
         inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
+        references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
         texts = {
             f"{workspace.TASK_FOLDER}/TASK.md": task.instructions,
             f"{workspace.TASK_FOLDER}/HARNESS.md": harness(
@@ -208,20 +233,31 @@ class Attempt:
                 execution.max_runtime_seconds,
                 execution.soft_finish_after_seconds,
             ),
-            **pi_launch.settings_files(catalogue.pi_models_json(execution.provider, _models(task))),
+            **pi_launch.settings_files(catalogue.pi_models_json(execution.provider, models_of(task))),
         }
-        await workspace.prepare(self._root, texts, inputs, [], tools.blobs)
+        await workspace.prepare(self._root, texts, inputs, references, tools.blobs)
+        await self._bring_skills(task)
+        await self._bring_repositories(task)
 
-    async def _open_gateway(
-        self, stack: contextlib.AsyncExitStack, task: Task, key: str, sockets: Path
-    ) -> Gateway:
-        provider = task.execution.provider
-        base_url = self._tools.settings.base_urls[provider]
-        route = Route(provider, base_url, frozenset(_models(task)), key)
-        gateway = Gateway(route, sockets / "gateway.sock", self._count, self._tools.client)
-        await gateway.start()
-        stack.push_async_callback(gateway.close)
-        return gateway
+    async def _bring_skills(self, task: Task) -> None:
+        tools = self._tools
+        if task.skills:
+            archives = await db.patiently(lambda: files.list_skills(tools.pool, task.id))
+            if len(archives) < len(task.skills):
+                raise InputUnavailable("A skill's file was deleted.")
+            target = self._root / "workspace" / pi_launch.SKILLS_FOLDER
+            await skills.place(archives, tools.blobs, self._root, target)
+
+    async def _bring_repositories(self, task: Task) -> None:
+        tools, settings = self._tools, self._tools.settings
+        if task.input_repositories:
+            cloning = repositories.Cloning(
+                tools.sandboxes, tools.runtime, self._limits(), tools.folder, self._name,
+                settings.max_repository_bytes, settings.allow_private_repositories,
+            )  # fmt: skip
+            wanted = opened(task.input_repositories, tools.vault, task.id)
+            target = self._root / "workspace" / workspace.TASK_FOLDER / "task_files"
+            await repositories.place(cloning, wanted, target)
 
     async def _open_control(self, stack: contextlib.AsyncExitStack, task: Task, sockets: Path) -> None:
         settings, policy = self._tools.settings, task.execution.output_policy
@@ -246,11 +282,6 @@ class Attempt:
             return False
         return await self._is_in_time
 
-    async def _count(self, usage: Usage) -> None:
-        await db.patiently(
-            lambda: store.add_tokens(self._tools.pool, self._claim, usage.input_tokens, usage.output_tokens)
-        )
-
     async def _provider_key(self, task: Task) -> str | None:
         tools = self._tools
         sealed = await store.provider_key_ciphertext(tools.pool, task.id)
@@ -261,25 +292,24 @@ class Attempt:
         )
 
     def _spec(self, task: Task) -> Spec:
+        env = pi_launch.env(weak_model_of(task))
+        return Spec(self._name, self._root, self._tools.runtime, self._limits(), env, pi_launch.HOME)
+
+    def _limits(self) -> Limits:
         settings = self._tools.settings
-        weak = _weak_model(task)
-        limits = Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
-        return Spec(self._name, self._root, self._tools.runtime, limits, pi_launch.env(weak), pi_launch.HOME)
+        return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
 
     def _argv(self, task: Task) -> list[str]:
-        model, weak = _models(task)[0], _weak_model(task)
+        model, weak = models_of(task)[0], weak_model_of(task)
         system_prompt = f"{task.base_prompt}\n\n{SYSTEM_PROMPT}".strip()
         return pi_launch.argv(task.execution.provider, model, task.id, system_prompt, weak)
 
 
-def _models(task: Task) -> list[str]:
-    provider = task.execution.provider
-    named = (task.execution.model, task.execution.weak_model)
-    return [catalogue.wire_id(provider, model) for model in named if model is not None]
-
-
-def _weak_model(task: Task) -> str | None:
-    return _models(task)[-1] if task.execution.weak_model is not None else None
+def _plain(text: str) -> str:
+    """The text without control characters: an agent's words are read in terminals."""
+    return "".join(
+        " " if unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" else one for one in text
+    )
 
 
 def _key_missing(provider: str) -> str:

@@ -16,9 +16,12 @@ from aiohttp import web
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, refusals
 from agentcontainer.errors import AgentContainerError
+from agentcontainer.gateway.socket import SandboxSocket
 from agentcontainer.runner.collect import Refused
 
 MAX_REQUEST_BYTES = 1024**2
+MAX_CONNECTIONS = 16
+REQUEST_SECONDS = 10.0
 MAX_MESSAGE_CHARACTERS = 20_000
 
 
@@ -67,30 +70,31 @@ class Control:
         self._on_finish = on_finish
         self._on_refusal = on_refusal
         self._one_at_a_time = asyncio.Lock()
-        self._server: web.AppRunner | None = None
+        http = web.Server(
+            self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=1
+        )
+        self._socket = SandboxSocket(http, MAX_CONNECTIONS)
 
     async def start(self, socket: Path) -> None:
-        """Listen. The socket is open to all; only its folder, mounted into one sandbox, protects it."""
-        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
-        app.router.add_post("/finish", self._finish)
-        self._server = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._server.setup()
-        await web.UnixSite(self._server, str(socket)).start()
-        socket.chmod(0o666)
+        """Listen."""
+        await self._socket.open(socket)
 
     async def close(self) -> None:
         """Stop listening and drop what is open."""
-        if self._server:
-            await self._server.cleanup()
+        await self._socket.close()
 
-    async def _finish(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if (request.method, request.path) != ("POST", "/finish"):
+            return _answer(404, "There is only POST /finish.")
+        try:
+            body = await _read(request)
+        except Refused as refusal:
+            return self._refuse(str(refusal))
         if self._one_at_a_time.locked():
             return _answer(422, "Another finish is being checked; wait for its answer.")
         async with self._one_at_a_time:
             try:
-                finish = await self._judge(await request.read())
-            except web.HTTPRequestEntityTooLarge:
-                return self._refuse("The request is too large: fewer files or a shorter message.")
+                finish = await self._judge(body)
             except Refused as refusal:
                 return self._refuse(str(refusal))
             except AgentContainerError as error:
@@ -127,6 +131,22 @@ class Control:
     def _refuse(self, message: str) -> web.Response:
         self._on_refusal(message)
         return _answer(422, f"finish was not accepted:\n{message}\nMend this and run finish again.")
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    """The body, within its bounds. Raises: Refused."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused("The request is compressed; send it as it is.")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MAX_REQUEST_BYTES:
+                    raise Refused("The request is too large: fewer files or a shorter message.")
+    except (TimeoutError, web.RequestPayloadError, ConnectionError):
+        raise Refused("The request did not arrive whole.") from None
+    return bytes(body)
 
 
 def _answer(status: int, message: str) -> web.Response:

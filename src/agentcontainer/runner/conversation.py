@@ -19,10 +19,11 @@ from agentcontainer.runner.pi_frames import (
     ToolCompleted,
     ToolStarted,
 )
-from agentcontainer.runtime.harness import NUDGE, prompt, wrap_up
+from agentcontainer.runtime.harness import LAST_CHANCE, NUDGE, prompt, wrap_up
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
 MAX_REMINDERS = 3
+BUDGET_EXCEEDED = "The task used up its budget (overrides.budget) before the agent called finish."
 KILLED = 128 + 9
 STDERR_TAIL_BYTES = 4000
 STDERR_CHUNK_BYTES = 65536
@@ -47,6 +48,7 @@ class Conversation:
         self._log = log
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
         self._provider_error: str | None = None  # of the last assistant message
+        self._had_last_chance = False  # to finish although the budget is used up
         self._stderr_tail = b""
 
     async def run(self) -> Ending:
@@ -81,6 +83,9 @@ class Conversation:
                         continue
                     if (ending := self._given_up(reminders)) is not None:
                         return ending
+                    if self._gateway.budget.is_exceeded:
+                        await self._give_last_chance()
+                        continue
                     reminders += 1
                     self._log.add("agent.reminded", {"reason": "no_finish", "count": reminders})
                     await self._pi.prompt(NUDGE)
@@ -90,7 +95,15 @@ class Conversation:
             return Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
         return None
 
+    async def _give_last_chance(self) -> None:
+        self._had_last_chance = True
+        self._gateway.budget.allow_last()
+        self._log.add("agent.reminded", {"reason": "budget"})
+        await self._pi.prompt(LAST_CHANCE)
+
     def _given_up(self, reminders: int) -> Ending | None:
+        if self._gateway.budget.is_exceeded:
+            return Ending(EndReason.BUDGET_EXCEEDED, BUDGET_EXCEEDED) if self._had_last_chance else None
         if self._provider_error is not None:
             return Ending(EndReason.PROVIDER_ERROR, self._provider_message())
         if reminders < MAX_REMINDERS:
@@ -129,7 +142,7 @@ class Conversation:
         provider = self._task.execution.provider
         seen = self._gateway.last_error
         if seen is None:
-            return f"{provider}: {self._provider_error or 'the model request failed'}"
+            return f"Pi reported a failed request to {provider}: {self._provider_error or 'without a reason'}"
         return f"{provider} answered {seen.status}: {seen.message}"
 
     def _crash(self, code: int, is_out_of_memory: bool) -> Ending:

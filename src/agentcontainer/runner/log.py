@@ -1,6 +1,7 @@
 """An attempt's writer to the event log: small batches, in order, under the attempt's fence."""
 
 import asyncio
+import json
 from typing import Any
 
 from agentcontainer import db
@@ -12,7 +13,7 @@ from agentcontainer.ids import new_id
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
-MAX_WAITING = 5000  # drafts held in memory; above it the writer of events waits
+MAX_WAITING_BYTES = 4 * 1024**2  # held in memory; above it the writer of events waits
 
 
 class ClaimLost(Exception):
@@ -26,18 +27,21 @@ class EventLog:
         self._pool = pool
         self._claim = claim
         self._waiting: list[Draft] = []
+        self._waiting_bytes = 0
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def add(self, type_: str, data: dict[str, Any]) -> None:
         """Queue one event."""
-        self._waiting.append((type_, db.storable(data)))
+        data = db.storable(data)
+        self._waiting.append((type_, data))
+        self._waiting_bytes += len(json.dumps(data))
         self._added.set()
 
     @property
     def is_full(self) -> bool:
         """Whether whoever produces events should wait for `flush` first."""
-        return len(self._waiting) >= MAX_WAITING
+        return self._waiting_bytes >= MAX_WAITING_BYTES
 
     async def run(self) -> None:
         """Write batches as events come, until cancelled.
@@ -60,6 +64,7 @@ class EventLog:
             while batch := self._waiting[:MAX_BATCH]:
                 await self._write(batch)
                 del self._waiting[: len(batch)]
+            self._waiting_bytes = 0
             self._added.clear()
 
     async def _write(self, batch: list[Draft]) -> None:

@@ -228,7 +228,7 @@ def _message(message: dict[str, Any]) -> MessageCompleted | None:
     usage = _object(message.get("usage"))
     return MessageCompleted(
         role=role,
-        text=_content(message.get("content"), MAX_TEXT_CHARACTERS),
+        text=_content(message.get("content"), MAX_OUTPUT_CHARACTERS),
         usage=TokenUsage(
             input=_count(usage.get("input")),
             output=_count(usage.get("output")),

@@ -7,6 +7,7 @@ from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
 
 HOME = f"{INSIDE_WORKSPACE}/task"
 PI_FOLDER = ".pi"  # below the workspace: Pi's own state, which a checkpoint takes along
+SKILLS_FOLDER = f"{PI_FOLDER}/agent/skills"
 MAX_RETRIES = 3
 RETRY_BASE_MS = 500  # doubled each time: a provider that stays down is given up within 4 seconds
 HTTP_IDLE_MS = 300_000  # a reasoning model may be silent for minutes before its first byte

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
 POLL = timedelta(seconds=2)  # how late a job is taken whose notification got lost
+FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
+PAUSE = timedelta(seconds=10)
 SELF_FENCE_SHARE = 0.7  # of the time after which others take our tasks over
 
 
@@ -44,6 +46,8 @@ class Supervisor:
         self._slots = asyncio.Semaphore(capacity)
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
         self._draining = asyncio.Event()
+        self._faults = 0  # in a row
+        self._paused_until = 0.0
         self._unknown: set[Claim] = set()  # ours by the database, but not here: seen at the last beat
 
     def drain(self) -> None:
@@ -131,6 +135,8 @@ class Supervisor:
         try:
             if self._draining.is_set():
                 raise RetryRequested(timedelta(0), reason="draining")
+            if asyncio.get_running_loop().time() < self._paused_until:
+                raise RetryRequested(PAUSE / 10, reason="this runner's host is at fault")
             async with db.transaction(self._pool) as connection:
                 claim = await store.claim(connection, task_id, self._id)
             is_taken = claim is not None
@@ -148,9 +154,19 @@ class Supervisor:
         def ended(_: object) -> None:
             del self._attempts[claim]
             self._slots.release()
+            self._note(attempt.is_platforms_fault)
 
         task.add_done_callback(ended)
         return task
+
+    def _note(self, is_fault: bool) -> None:
+        """A host at fault (no descriptors, a full disk) must not use up the tries of every task that waits."""
+        self._faults = self._faults + 1 if is_fault else 0
+        if self._faults >= FAULTS_TO_PAUSE:
+            logger.error(
+                "%d attempts in a row failed on this host; it takes no work for %s", self._faults, PAUSE
+            )
+            self._paused_until = asyncio.get_running_loop().time() + PAUSE.total_seconds()
 
     async def _keep_alive(self) -> None:
         """Renew the lease; where that does not succeed in time, fence ourselves off, whatever else waits."""

@@ -22,6 +22,13 @@ NUDGE = (
 )
 
 
+LAST_CHANCE = (
+    "The budget of this task is used up. You have exactly one more answer, and it must be short: run `finish` now, "
+    "with the output files that are ready. --complete-task if they are what was asked, otherwise --incomplete-task "
+    "with a message that says what is missing."
+)
+
+
 def harness(
     policy: OutputPolicy,
     internet_access: bool,

@@ -90,13 +90,15 @@ class Group:
             for controller, folder in self._controllers:
                 for setting in settings(controller, limits):
                     setting.write(folder)
-        except OSError as error:
+        except BaseException as error:
             for folder in made:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             if isinstance(error, FileExistsError):
                 raise SandboxError("The sandbox's control group exists already.") from error
-            raise SandboxError(f"The sandbox's control group was refused: {error.strerror}.") from error
+            if isinstance(error, OSError):
+                raise SandboxError(f"The sandbox's control group was refused: {error.strerror}.") from error
+            raise
 
     def pids(self) -> set[int]:
         """The processes in the group now."""

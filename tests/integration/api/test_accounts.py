@@ -23,7 +23,7 @@ async def test_the_account(bed: Bed) -> None:
         "email": "ada@example.com",
         "creditBalance": 12.345678,
         "billingMode": "standard",
-        "fileStorage": {"usedBytes": 0, "quotaBytes": bed.settings.file_quota_bytes, "isEnforced": False},
+        "fileStorage": {"usedBytes": 0, "quotaBytes": bed.settings.file_quota_bytes, "isEnforced": True},
         "checkpointStorage": {"usedBytes": 0, "quotaBytes": 0, "isEnforced": False},
         "createdAt": answer["createdAt"],
     }

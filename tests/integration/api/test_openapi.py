@@ -116,6 +116,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
     values = {
         "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
+        "taskId": "tsk_0",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -123,12 +124,12 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         if method != "GET" or not names:
             continue
         tried += 1
-        url = path.replace("{taskId}", task_id)
+        url = path.replace("{taskId}", task_id).replace("{agentId}", AGENT)
         query = {name: values[name] for name in names - {"cursor", "metadata"}}
         if "metadata" in names:
             query["metadata.key"] = "value"
         assert (await alice.get(url, params=query)).status_code == 200, path
-    assert tried == 5
+    assert tried == 9
 
 
 async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:
@@ -164,9 +165,32 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
         await alice.send("PUT", f"{v1}/provider-keys/openai", json={"apiKey": "x"}),
     )
     check(f"{v1}/provider-keys", await alice.get(f"{v1}/provider-keys"))
+    keys = f"{v1}/api-keys"
+    made = check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
+    check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
+    check(keys, await alice.post(keys, {"name": "y"}, headers={"Idempotency-Key": "k"}))
+    check(keys, await alice.get(keys))
+    await alice.send("DELETE", f"{keys}/{made['id']}")
+    check(f"{keys}/{{keyId}}", await alice.send("DELETE", f"{keys}/{made['id']}"))
+    check(f"{v1}/account/ledger", await alice.get(f"{v1}/account/ledger"))
     check(f"{v1}/agents", await alice.get(f"{v1}/agents"))
     check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/{AGENT}"))
     check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/agt_0"))
+    agent = check(f"{v1}/agents", await alice.post(f"{v1}/agents", {"name": "a"}))
+    check(f"{v1}/agents", await alice.post(f"{v1}/agents", {"name": "a"}))
+    own, version_id = f"{v1}/agents/{agent['id']}", agent["currentVersion"]["id"]
+    check(f"{v1}/agents/{{agentId}}", await alice.send("PATCH", own, json={"basePrompt": "x"}))
+    check(
+        f"{v1}/agents/{{agentId}}",
+        await alice.send("PATCH", f"{v1}/agents/{AGENT}", json={"basePrompt": "x"}),
+    )
+    for verb in ("archive", "unarchive"):
+        check(f"{v1}/agents/{{agentId}}/{verb}", await alice.post(f"{own}/{verb}"))
+    versions = f"{v1}/agents/{{agentId}}/versions"
+    check(versions, await alice.get(f"{own}/versions"))
+    check(f"{versions}/{{versionId}}", await alice.get(f"{own}/versions/{version_id}"))
+    activate = f"{versions}/{{versionId}}/activate"
+    check(activate, await alice.post(f"{own}/versions/{version_id}/activate"))
     upload = {"filename": "a", "contentType": "text/csv"}
     prepared = check(f"{v1}/uploads/prepare", await alice.post(f"{v1}/uploads/prepare", upload))
     check("/uploads/{uploadId}", await bed.http.put(f"/uploads/{prepared['uploadId']}", content=b""))
@@ -188,6 +212,13 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
     check(f"{one}/events", await alice.get(f"{url}/events"))
     check(f"{one}/files", await alice.get(f"{url}/files"))
     check(f"{one}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    check("/uploads/{uploadId}", await bed.http.post(f"/uploads/{prepared['uploadId']}", content=b""))
+    files = f"{v1}/files"
+    file_id = check(files, await alice.get(files))["data"][0]["id"]
+    check(f"{files}/{{fileId}}", await alice.get(f"{files}/{file_id}"))
+    beyond = await alice.get(f"{files}/{file_id}/content", headers={"Range": "bytes=99-"})
+    check(f"{files}/{{fileId}}/content", beyond)
+    check(f"{files}/{{fileId}}", await alice.send("DELETE", f"{files}/file_0"))
     assert {(path, method) for path, method, _ in checked} == {
         (path, method)
         for path, method, _ in operations(document)
@@ -201,3 +232,14 @@ def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:
     reference = response["content"]["application/json"]["schema"]["$ref"]
     assert reference.startswith("#/components")
     return reference.removeprefix("#/components")
+
+
+async def test_what_may_be_repeated_says_so(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        names = {entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "header"}
+        takes_one = method in ("POST", "PATCH") and path.startswith("/api/v1/")
+        assert ("Idempotency-Key" in names) == takes_one, (path, method)
+        success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+        assert ("Idempotent-Replayed" in success.get("headers", {})) == takes_one
+        assert not takes_one or "409" in operation["responses"]
+        assert ("429" in operation["responses"]) == ("401" in operation["responses"])

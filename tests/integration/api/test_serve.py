@@ -58,6 +58,7 @@ class Api:
 async def launch(url: str, folder: Path, port: int, log: Path) -> asyncio.subprocess.Process:
     environment = {
         "PATH": os.environ["PATH"],
+        **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
         "AGENTCONTAINER_DATA_DIR": str(folder),
         "AGENTCONTAINER_DATABASE_URL": url,
         "AGENTCONTAINER_STORAGE_URL": f"file://{folder}/blobs",
@@ -154,7 +155,7 @@ async def test_an_upload_cut_off_leaves_nothing(api: Api) -> None:
         await api.http.put(prepared["uploadUrl"], content=cut(), headers=prepared["headers"])
     log = await api.logged(" 499 ")
     assert "Traceback" not in log
-    assert [path for path in (api.folder / "blobs").rglob("*") if path.is_file()] == []
+    assert [path for path in (api.folder / "blobs" / "uploads").rglob("*") if path.is_file()] == []
     assert (
         await api.http.put(prepared["uploadUrl"], content=b"x", headers=prepared["headers"])
     ).status_code == 200

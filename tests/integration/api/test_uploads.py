@@ -69,6 +69,7 @@ async def test_three_steps_byte_for_byte(bed: Bed, alice: Account) -> None:
         "contentType": "application/octet-stream",
         "sizeBytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
+        "taskId": None,
         "createdAt": file["createdAt"],
     }
     key = await bed.pool.fetchval("SELECT blob_key FROM files WHERE id = $1", file["id"])

@@ -9,7 +9,7 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.billing import ledger
-from agentcontainer.errors import NotFound, Unauthorized
+from agentcontainer.errors import Conflict, NotFound, Unauthorized
 from agentcontainer.ids import new_id
 
 KEY_PREFIX = "ac_live_"
@@ -23,6 +23,10 @@ _ACCOUNT = """
 SELECT a.*, coalesce(sum(f.size_bytes), 0)::bigint AS used_bytes
 FROM accounts a LEFT JOIN files f ON f.account_id = a.id AND f.deleted_at IS NULL WHERE a.id = $1 GROUP BY a.id
 """
+_KEYS = """
+SELECT id, name, created_at, last_used_at FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
+"""
+_LOCK_KEYS = "SELECT id FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
 _PUT_PROVIDER_KEY = """
 INSERT INTO provider_keys (account_id, provider, ciphertext, last4) VALUES ($1, $2, $3, $4)
 ON CONFLICT (account_id, provider)
@@ -42,6 +46,16 @@ class Account:
     balance_micro_usd: int
     used_bytes: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """What may be read of an API key."""
+
+    id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -85,8 +99,46 @@ async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
         return await _insert_key(connection, account_id, name)
 
 
-async def authenticate(pool: Pool, key: str) -> str:
-    """The id of the account whose API key this is.
+async def list_keys(
+    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+) -> list[ApiKey]:
+    """The account's API keys that are not revoked, by id from `after_id` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2) ORDER BY id {direction} LIMIT $3"
+    return [ApiKey(**dict(row)) for row in await pool.fetch(query, account_id, after_id, limit)]
+
+
+async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -> ApiKey:
+    """An API key of the account.
+
+    Raises:
+        NotFound: it does not exist, is revoked, or is another account's.
+    """
+    row = await connection.fetchrow(f"{_KEYS} AND id = $2", account_id, key_id)
+    if row is None:
+        raise NotFound(f"API key {key_id} does not exist.")
+    return ApiKey(**dict(row))
+
+
+async def revoke_key(pool: Pool, account_id: str, key_id: str) -> None:
+    """Nobody gets in with this key any more.
+
+    Raises:
+        NotFound: it does not exist, is revoked, or is another account's.
+        Conflict: it is the account's last.
+    """
+    async with db.transaction(pool) as connection:
+        # All of them: of two who revoke the last two keys at once, one must see the other.
+        living = [row["id"] for row in await connection.fetch(_LOCK_KEYS, account_id)]
+        if key_id not in living:
+            raise NotFound(f"API key {key_id} does not exist.")
+        if len(living) == 1:
+            raise Conflict("This is the account's last API key. Create another one before you revoke it.")
+        await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key_id)
+
+
+async def authenticate(pool: Pool, key: str) -> tuple[str, str]:
+    """Whose API key this is; returns (key id, account id).
 
     Raises:
         Unauthorized: unknown or revoked.
@@ -96,7 +148,7 @@ async def authenticate(pool: Pool, key: str) -> str:
         raise Unauthorized("The API key is unknown or revoked. Send `Authorization: Bearer ac_live_…`.")
     if row["is_stale"]:
         await pool.execute(_RECORD_USE, row["id"])
-    return row["account_id"]
+    return row["id"], row["account_id"]
 
 
 async def get(pool: Pool, account_id: str) -> Account:

@@ -1,52 +1,26 @@
-"""Agents and their versions, as tasks and clients read them."""
+"""What can be done with agents: one verb, one function, one transaction.
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-
-from agentcontainer.db import Connection, Pool, Record
-from agentcontainer.errors import Conflict, NotFound, ValidationError
-
-_SELECT = """
-SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at
-FROM agents a JOIN agent_versions v ON v.id = a.current_version_id
-WHERE (a.account_id = $1 OR a.account_id IS NULL)
+An account's own agents can be changed by it; standard ones only read. A version never changes once it is there:
+tasks are pinned to theirs.
 """
-_VERSION = "SELECT * FROM agent_versions WHERE agent_id = $1 AND id = $2"
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
-@dataclass(frozen=True)
-class Version:
-    """One immutable version of an agent. `defaults` is camel-case, as on the wire."""
+import asyncpg
 
-    id: str
-    agent_id: str
-    number: int
-    container_image: str | None
-    base_prompt: str
-    defaults: dict[str, Any]
-    reference_file_ids: list[str]
-    skills: list[Any]
-    created_at: datetime
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.agents import store
+from agentcontainer.domain.agents.model import Agent, Change, Content, Version
+from agentcontainer.domain.files import service as files
+from agentcontainer.domain.tasks.execution import agent_defaults
+from agentcontainer.errors import Conflict, Forbidden, NotFound, ValidationError
+from agentcontainer.ids import new_id
+from agentcontainer.settings import Settings
 
-
-@dataclass(frozen=True)
-class Agent:
-    """An agent with its current version. `account_id` None: a standard agent."""
-
-    id: str
-    account_id: str | None
-    name: str
-    description: str
-    current_version: Version
-    archived_at: datetime | None
-    created_at: datetime
-
-    @classmethod
-    def of(cls, row: Record) -> "Agent":
-        version = Version(**{**row["version"], "created_at": row["version_created_at"]})
-        names = ("id", "account_id", "name", "description", "archived_at", "created_at")
-        return cls(**{name: row[name] for name in names}, current_version=version)
+_NAME_CONSTRAINT = "agents_name"
 
 
 async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> Agent:
@@ -55,19 +29,121 @@ async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> 
     Raises:
         NotFound: it does not exist, or is another account's.
     """
-    row = await connection.fetchrow(_SELECT + "AND a.id = $2", account_id, agent_id)
-    if row is None:
+    agent = await store.get(connection, account_id, agent_id)
+    if agent is None:
         raise NotFound(f"Agent {agent_id} does not exist.")
-    return Agent.of(row)
+    return agent
 
 
 async def list_page(
     pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
 ) -> list[Agent]:
     """The account's agents and the standard ones, by id from `after_id` on."""
-    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_SELECT} AND ($2::text IS NULL OR a.id {sign} $2) ORDER BY a.id {direction} LIMIT $3"
-    return [Agent.of(row) for row in await pool.fetch(query, account_id, after_id, limit)]
+    return await store.list_page(
+        pool, account_id, after_id=after_id, limit=limit, is_descending=is_descending
+    )
+
+
+async def create(pool: Pool, settings: Settings, account_id: str, name: str, change: Change) -> Agent:
+    """A new agent with its version 1.
+
+    Raises:
+        Conflict: the account has an agent of this name.
+        ValidationError: a default or a file cannot be; names the field.
+    """
+    agent_id, version_id = new_id("agt"), new_id("agv")
+    content = _content(Content("", agent_defaults({}, settings, {}), [], []), change, settings)
+    with _name_must_be_free():
+        async with db.transaction(pool) as connection:
+            await _check_files(connection, account_id, change)
+            await store.insert(connection, agent_id, account_id, name, change.description or "", version_id)
+            await store.insert_version(connection, version_id, agent_id, content)
+            return await get(connection, account_id, agent_id)
+
+
+async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str, change: Change) -> Agent:
+    """Rename or describe the agent in place; whatever else differs makes a new version, which becomes current.
+
+    Raises:
+        NotFound: no such agent. Forbidden: a standard one. Conflict: the name is taken.
+        ValidationError: a default or a file cannot be; names the field.
+    """
+    with _name_must_be_free():
+        async with db.transaction(pool) as connection:
+            version = (await _lock(connection, account_id, agent_id)).current_version
+            before = Content(
+                version.base_prompt, version.defaults, version.reference_file_ids, version.skills
+            )
+            content = _content(before, change, settings)
+            if content != before:
+                await _check_files(connection, account_id, change)
+                version_id = new_id("agv")
+                await store.insert_version(connection, version_id, agent_id, content)
+                await store.set_current(connection, agent_id, version_id)
+            await store.describe(connection, agent_id, change.name, change.description)
+            return await get(connection, account_id, agent_id)
+
+
+async def archive(pool: Pool, account_id: str, agent_id: str) -> Agent:
+    """It takes no new tasks; its name is free for another. Archiving twice is fine.
+
+    Raises:
+        NotFound: no such agent. Forbidden: a standard one.
+    """
+    async with db.transaction(pool) as connection:
+        agent = await _lock(connection, account_id, agent_id)
+        await store.set_archived(connection, agent_id, agent.archived_at or datetime.now(UTC))
+        return await get(connection, account_id, agent_id)
+
+
+async def unarchive(pool: Pool, account_id: str, agent_id: str) -> Agent:
+    """It takes new tasks again.
+
+    Raises:
+        NotFound: no such agent. Forbidden: a standard one. Conflict: its name is taken meanwhile.
+    """
+    with _name_must_be_free():
+        async with db.transaction(pool) as connection:
+            await _lock(connection, account_id, agent_id)
+            await store.set_archived(connection, agent_id, None)
+            return await get(connection, account_id, agent_id)
+
+
+async def activate(pool: Pool, account_id: str, agent_id: str, version_id: str) -> Agent:
+    """Make one of the agent's versions current.
+
+    Raises:
+        NotFound: no such agent or version. Forbidden: a standard agent.
+    """
+    async with db.transaction(pool) as connection:
+        await _lock(connection, account_id, agent_id)
+        await _version(connection, agent_id, version_id)
+        await store.set_current(connection, agent_id, version_id)
+        return await get(connection, account_id, agent_id)
+
+
+async def get_version(pool: Pool, account_id: str, agent_id: str, version_id: str) -> Version:
+    """A version of the agent.
+
+    Raises:
+        NotFound: no such agent or version.
+    """
+    await get(pool, account_id, agent_id)
+    return await _version(pool, agent_id, version_id)
+
+
+async def list_versions(
+    pool: Pool, account_id: str, agent_id: str, *, after_number: int | None, limit: int, is_descending: bool
+) -> list[Version]:
+    """The agent's versions by number, from `after_number` on.
+
+    Raises:
+        NotFound: no such agent.
+    """
+    await get(pool, account_id, agent_id)
+    return await store.list_versions(
+        pool, agent_id, after_number=after_number, limit=limit, is_descending=is_descending
+    )
 
 
 async def resolve_version(
@@ -83,7 +159,52 @@ async def resolve_version(
         raise Conflict(f"Agent {agent_id} is archived and takes no new tasks.")
     if version_id is None or version_id == agent.current_version.id:
         return agent.current_version
-    row = await connection.fetchrow(_VERSION, agent_id, version_id)
-    if row is None:
+    version = await store.get_version(connection, agent_id, version_id)
+    if version is None:
         raise ValidationError.at("versionId", f"agent {agent_id} has no version {version_id}")
-    return Version(**dict(row))
+    return version
+
+
+async def _lock(connection: Connection, account_id: str, agent_id: str) -> Agent:
+    is_own = await store.lock(connection, account_id, agent_id)
+    agent = await get(connection, account_id, agent_id)
+    if not is_own:
+        raise Forbidden(f"Agent {agent_id} is a standard agent: it can be used, not changed.")
+    return agent
+
+
+async def _version(connection: Connection | Pool, agent_id: str, version_id: str) -> Version:
+    version = await store.get_version(connection, agent_id, version_id)
+    if version is None:
+        raise NotFound(f"Agent {agent_id} has no version {version_id}.")
+    return version
+
+
+def _content(before: Content, change: Change, settings: Settings) -> Content:
+    """What is said over what was there."""
+    return Content(
+        base_prompt=before.base_prompt if change.base_prompt is None else change.base_prompt,
+        defaults=agent_defaults(change.defaults, settings, before.defaults)
+        if change.defaults
+        else before.defaults,
+        reference_file_ids=(
+            before.reference_file_ids if change.reference_file_ids is None else change.reference_file_ids
+        ),
+        skills=before.skills if change.skills is None else change.skills,
+    )
+
+
+async def _check_files(connection: Connection, account_id: str, change: Change) -> None:
+    """Those of the version before need no look: a file that a version uses cannot be deleted."""
+    await files.check_inputs(connection, account_id, change.reference_file_ids or (), "referenceFileIds")
+    await files.check_inputs(connection, account_id, change.skills or (), "skills")
+
+
+@contextmanager
+def _name_must_be_free() -> Generator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != _NAME_CONSTRAINT:
+            raise
+        raise Conflict("Another agent of this account has this name; archive or rename that one.") from None

@@ -8,7 +8,8 @@ Lock order everywhere: the task's row first, then the account's.
 from dataclasses import dataclass
 from datetime import datetime
 
-from agentcontainer.db import Connection, Record
+from agentcontainer.db import Connection, Pool, Record
+from agentcontainer.domain.billing.prices import dollars
 from agentcontainer.errors import InsufficientBalance, NotFound
 from agentcontainer.ids import new_id
 
@@ -22,7 +23,14 @@ INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_
 SELECT $3, account.id, $4, $5, $2, account.balance_micro_usd, $6 FROM account
 RETURNING balance_after_micro_usd
 """
-_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR UPDATE"
+# Not FOR UPDATE: two dispatches whose tasks refer to the account already would each wait for the other.
+_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
+# By position, which is taken under the account's lock: ids of concurrent entries may sort otherwise.
+_PAGE = """
+SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR position {sign}
+    (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
+ORDER BY position {direction} LIMIT $3
+"""
 _COUNTER_ACCOUNT = {
     "credit": "funding",
     "hold": "holds",
@@ -73,7 +81,7 @@ async def hold(connection: Connection, account_id: str, micro_usd: int, task_id:
         return 0
     if account["balance_micro_usd"] < micro_usd:
         raise InsufficientBalance(
-            f"The balance is ${account['balance_micro_usd'] / 1e6:.2f}; a task needs ${micro_usd / 1e6:.2f}. "
+            f"The balance is {dollars(account['balance_micro_usd'])}; a task needs {dollars(micro_usd)}. "
             "Add credit and dispatch again."
         )
     await _move(connection, account_id, "hold", -micro_usd, task_id)
@@ -86,6 +94,15 @@ async def settle(connection: Connection, account_id: str, task_id: str, held: in
         await _move(connection, account_id, "release", held, task_id)
     if cost:
         await _move(connection, account_id, "charge", -cost, task_id)
+
+
+async def list_page(
+    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+) -> list[Entry]:
+    """The account's entries in the order in which they changed the balance, from `after_id` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query = _PAGE.format(sign=sign, direction=direction)
+    return [Entry.of(row) for row in await pool.fetch(query, account_id, after_id, limit)]
 
 
 async def is_unlimited(connection: Connection, account_id: str) -> bool:

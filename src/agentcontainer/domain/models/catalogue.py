@@ -38,15 +38,23 @@ _MAX_TOKENS_OF_UNKNOWN = (
 
 
 @dataclass(frozen=True)
+class Rates:
+    """USD per million tokens. A cache rate that Pi does not know is that of the input."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+
+
+@dataclass(frozen=True)
 class Model:
-    """What is known of one model. Costs are USD per million tokens."""
+    """What is known of one model. `tiers`: (input tokens above which, these rates hold for the whole request)."""
 
     context_window: int
     max_tokens: int
-    input_cost: Decimal
-    output_cost: Decimal
-    cache_read_cost: Decimal
-    cache_write_cost: Decimal
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
 
 
 @cache
@@ -63,11 +71,15 @@ def _model(entry: dict[str, Any]) -> Model:
     return Model(
         context_window=entry["contextWindow"],
         max_tokens=entry["maxTokens"],
-        input_cost=Decimal(cost["input"]),
-        output_cost=Decimal(cost["output"]),
-        cache_read_cost=Decimal(cost["cacheRead"]),
-        cache_write_cost=Decimal(cost["cacheWrite"]),
+        rates=_rates(cost),
+        tiers=tuple((tier["inputTokensAbove"], _rates(tier)) for tier in cost.get("tiers", ())),
     )
+
+
+def _rates(cost: dict[str, Any]) -> Rates:
+    input_ = Decimal(cost["input"])
+    read, write = (Decimal(cost[name]) or input_ for name in ("cacheRead", "cacheWrite"))
+    return Rates(input_, Decimal(cost["output"]), read, write)
 
 
 def _dashed(model: str) -> str:
@@ -93,6 +105,12 @@ def wire_id(provider: str, model: str) -> str:
 def find(provider: str, model: str) -> Model | None:
     """What the catalogue knows of `provider`'s `model`, in either spelling; None: it is unknown."""
     return _catalogue()[provider].get(wire_id(provider, model))
+
+
+def max_tokens(provider: str, model: str) -> int:
+    """The most that `model` writes in one answer; of an unknown one, what Pi is told."""
+    known = find(provider, model)
+    return known.max_tokens if known else _max_tokens_of_unknown(wire_id(provider, model))
 
 
 def is_known(provider: str, model: str) -> bool:
@@ -135,12 +153,15 @@ def pi_models_json(provider: Provider, models: Iterable[str]) -> dict[str, Any]:
 
 
 def _declaration(provider: Provider, model: str) -> dict[str, Any]:
-    sizes = (size for prefix, size in _MAX_TOKENS_OF_UNKNOWN if model.startswith(prefix))
     return {
         "id": model,
         "name": model,
         "api": _PI_APIS[provider],
         "input": ["text", "image"] if provider != "openrouter" else ["text"],
         "contextWindow": 200_000 if model.startswith("claude-") else 128_000,
-        "maxTokens": next(sizes, 16_384),
+        "maxTokens": _max_tokens_of_unknown(model),
     }
+
+
+def _max_tokens_of_unknown(model: str) -> int:
+    return next((size for prefix, size in _MAX_TOKENS_OF_UNKNOWN if model.startswith(prefix)), 16_384)

@@ -18,6 +18,7 @@ Draft = tuple[str, dict[str, Any]]  # (type, data)
 EVENT_TYPES = {
     "task.created": "The task was dispatched.",
     "task.started": "A container is up; `attempt` counts them.",
+    "task.titled": "A model gave the task its `title`.",
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",
     "task.finished": "The agent's `finish` was accepted.",
     "task.failed": "The task ended uncontrolled; `errorCode` and `error` say why.",
@@ -26,7 +27,7 @@ EVENT_TYPES = {
     "tool.started": "The agent called a tool.",
     "tool.completed": "The tool answered.",
     "finish.rejected": "A `finish` did not meet the output policy; the agent goes on.",
-    "agent.reminded": "The agent stopped without `finish` and was asked to go on, or told that time is short.",
+    "agent.reminded": "The agent stopped without `finish` and was asked to go on, or told that time or budget ends.",
     "model.retried": "A request to the provider failed and is tried again.",
 }
 

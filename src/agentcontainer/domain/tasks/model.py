@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from agentcontainer.db import Record
 from agentcontainer.domain.models.catalogue import Provider
+from agentcontainer.domain.tasks.repositories import Repository
 from agentcontainer.domain.tasks.state import Status
 
 PolicyMode = Literal["any", "none", "at_least_one", "named"]
@@ -47,6 +49,21 @@ class OutputPolicy:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a task's model requests may use, all attempts together; None: no limit."""
+
+    max_cost_micro_usd: int | None = None
+    max_tokens: int | None = None
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> "Budget":
+        """From its wire form, e.g. `{"maxCostUsd": 1.5}`."""
+        cost = data.get("maxCostUsd")
+        micro_usd = None if cost is None else int(Decimal(str(cost)) * 1_000_000)
+        return cls(micro_usd, data.get("maxTokens"))
+
+
+@dataclass(frozen=True)
 class Execution:
     """How a task runs: the version's defaults with the task's overrides on top. Camel-case in the database."""
 
@@ -58,6 +75,7 @@ class Execution:
     soft_finish_after_seconds: int | None
     output_policy: OutputPolicy
     runtime_region: str
+    budget: Budget | None = None
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> "Execution":
@@ -70,6 +88,7 @@ class Execution:
             soft_finish_after_seconds=data.get("softFinishAfterSeconds"),
             output_policy=OutputPolicy.of(data["outputPolicy"]),
             runtime_region=data["runtimeRegion"],
+            budget=Budget.of(data["budget"]) if data.get("budget") else None,
         )
 
 
@@ -94,13 +113,17 @@ class Task:
     instructions: str
     overrides: dict[str, Any]
     execution: Execution
-    skills: list[Any]
+    skills: list[str]
     metadata: dict[str, Any]
+    input_repositories: list[dict[str, Any]]
+    title_source: str
     attempt: int
     tries: int
     container_micro_seconds: int
     input_tokens: int
     output_tokens: int
+    unreported_tokens: int
+    model_cost_micro_usd: int
     completion: str | None
     result: str | None
     error: str | None
@@ -129,7 +152,10 @@ class Dispatch:
     instructions: str
     version_id: str | None = None
     input_file_ids: Sequence[str] = ()
+    input_repositories: Sequence[Repository] = ()
+    skills: Sequence[str] = ()  # beside those of the version
     title: str | None = None
+    title_source: str = "instructions"
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     overrides: dict[str, Any] = field(default_factory=dict[str, Any])
     provider_api_key: str | None = field(default=None, repr=False)

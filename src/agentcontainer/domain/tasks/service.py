@@ -11,7 +11,7 @@ from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.billing import ledger
 from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks import events, queue, store
+from agentcontainer.domain.tasks import events, queue, repositories, store
 from agentcontainer.domain.tasks.execution import merge
 from agentcontainer.domain.tasks.model import Claim, Dispatch, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
@@ -21,15 +21,13 @@ from agentcontainer.settings import Settings
 
 CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id
 MAX_TITLE_CHARACTERS = 80
-RETRY_DELAY = timedelta(
-    seconds=2
-)  # times the tries used: what failed for a moment should not use them all at once
+RETRY_DELAY = timedelta(seconds=2)  # doubled with each try: a moment's fault must not use them all
 
 
 async def dispatch(
     pool: Pool, settings: Settings, vault: Vault, account_id: str, agent_id: str, request: Dispatch
 ) -> Task:
-    """Create a task: resolve the version, check the files, hold the money, insert, log, enqueue.
+    """Create a task: resolve the version, check the files, insert, log, enqueue, hold the money.
 
     Raises:
         NotFound: no such agent for this account.
@@ -41,20 +39,28 @@ async def dispatch(
         version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
         execution = merge(version.defaults, request.overrides, settings)
         await files.check_inputs(connection, account_id, request.input_file_ids)
+        await files.check_inputs(connection, account_id, request.skills, "skills")
+        is_private_allowed = settings.allow_private_repositories
+        repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
         task_id = new_id("tsk")
-        held = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
         key = request.provider_api_key
         values = (
             account_id, agent_id, version.id, request.title or title_of(request.instructions), request.instructions,
-            request.metadata, request.overrides, execution, version.skills,
-            vault.seal(key, task_id) if key else None, held,
+            request.metadata, request.overrides, execution, list(dict.fromkeys([*version.skills, *request.skills])),
+            vault.seal(key, task_id) if key else None, settings.hold_micro_usd, request.title_source,
+            repositories.sealed(request.input_repositories, vault, task_id),
         )  # fmt: skip
         await store.insert(connection, task_id, values, request.input_file_ids)
         await events.append(
             connection, task_id, [("task.created", {"status": "pending", "agentId": agent_id})]
         )
         await queue.enqueue(connection, task_id, 0, execution["runtimeRegion"])
-        return await _existing(connection, task_id)
+        task = await _existing(connection, task_id)
+        # Last: from here to the commit the account's other dispatches wait.
+        held = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
+        if held != settings.hold_micro_usd:
+            await store.set_hold(connection, task_id, held)
+        return task
 
 
 def title_of(instructions: str) -> str:
@@ -97,6 +103,13 @@ async def start_container(pool: Pool, claim: Claim) -> bool:
         data = {"status": "running", "attempt": claim.attempt}
         await events.append(connection, claim.task_id, [("task.started", data)], claim)
         return True
+
+
+async def give_title(pool: Pool, claim: Claim, title: str) -> None:
+    """A model has written the title. Nothing is written when the claim is lost: a title is never worth a failure."""
+    async with db.transaction(pool) as connection:
+        if await store.set_title(connection, claim, title):
+            await events.append(connection, claim.task_id, [("task.titled", {"title": title})], claim)
 
 
 async def end(
@@ -154,7 +167,7 @@ async def _requeue_or_fail(
         await events.append(
             connection, task_id, [("task.requeued", {"status": "pending", "reason": message})]
         )
-        delay = RETRY_DELAY * row["tries"]
+        delay = RETRY_DELAY * 2 ** row["tries"]
         await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"], delay)
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()

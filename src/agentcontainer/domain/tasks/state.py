@@ -51,7 +51,9 @@ class EndReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     PROVIDER_ERROR = "provider_error"
     PROVIDER_KEY_MISSING = "provider_key_missing"
+    INPUT_UNAVAILABLE = "input_unavailable"
     MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
+    BUDGET_EXCEEDED = "budget_exceeded"
     DRAINED = "drained"
     RUNNER_LOST = "runner_lost"
     PLATFORM_FAULT = "platform_fault"
@@ -80,7 +82,9 @@ MEANING: dict[EndReason, Meaning] = {
     R.OUT_OF_MEMORY: Meaning(S.FAILED, "out_of_memory"),
     R.PROVIDER_ERROR: Meaning(S.FAILED, "provider_error"),
     R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
+    R.INPUT_UNAVAILABLE: Meaning(S.FAILED, "input_unavailable", is_charged=False),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
+    R.BUDGET_EXCEEDED: Meaning(S.FAILED, "budget_exceeded"),
     R.DRAINED: Meaning(S.PENDING, is_charged=False),
     R.RUNNER_LOST: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
     R.PLATFORM_FAULT: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),

@@ -16,8 +16,9 @@ FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = 
 """
 _INSERT = """
 INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
-                   overrides, execution, skills, provider_key_ciphertext, hold_micro_usd)
-VALUES ($1, $2, $3, $4, 'autonomous', 'pending', $5, $6, $7, $8, $9, $10, $11, $12)
+                   overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
+                   input_repositories)
+VALUES ($1, $2, $3, $4, 'autonomous', 'pending', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 _INSERT_INPUT_FILES = """
 INSERT INTO task_input_files (task_id, file_id, position)
@@ -32,6 +33,9 @@ UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, 
     tries = tries + $6,
     completed_at = CASE WHEN $7 THEN clock_timestamp() END,
     provider_key_ciphertext = CASE WHEN $7 THEN NULL ELSE provider_key_ciphertext END,
+    input_repositories = CASE WHEN $7 THEN (
+        SELECT coalesce(jsonb_agg(entry - 'sealedToken'), '[]') FROM jsonb_array_elements(input_repositories) AS entry
+    ) ELSE input_repositories END,
     completion = $8, result = $9, error = $10, error_code = $11
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4)
 RETURNING account_id, attempt, tries, hold_micro_usd, container_micro_seconds, execution
@@ -44,8 +48,9 @@ _CONTAINER_STARTED = """
 UPDATE tasks SET container_started_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
 WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
 """
-_ADD_TOKENS = """
-UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens + $4
+_ADD_USAGE = """
+UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens + $4,
+    unreported_tokens = unreported_tokens + $5, model_cost_micro_usd = model_cost_micro_usd + $6
 WHERE id = $1 AND attempt = $2
 """
 _INSERT_OUTPUT = """
@@ -148,14 +153,29 @@ async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None
     )
 
 
+async def set_hold(connection: Connection, task_id: str, micro_usd: int) -> None:
+    """What was held for the task."""
+    await connection.execute("UPDATE tasks SET hold_micro_usd = $2 WHERE id = $1", task_id, micro_usd)
+
+
 async def container_started(connection: Connection | Pool, claim: Claim) -> bool:
     """Container time runs from now; False when the claim is lost."""
     return bool(await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt))
 
 
-async def add_tokens(pool: Pool, claim: Claim, input_tokens: int, output_tokens: int) -> None:
-    """Count what a model response used."""
-    await pool.execute(_ADD_TOKENS, claim.task_id, claim.attempt, input_tokens, output_tokens)
+async def add_usage(
+    pool: Pool, claim: Claim, input_tokens: int, output_tokens: int, unreported_tokens: int, micro_usd: int
+) -> None:
+    """Count what a model response used and cost. `unreported_tokens`: what it may have used and nobody said."""
+    await pool.execute(
+        _ADD_USAGE, claim.task_id, claim.attempt, input_tokens, output_tokens, unreported_tokens, micro_usd
+    )
+
+
+async def set_title(connection: Connection, claim: Claim, title: str) -> bool:
+    """A new title; False when the claim is lost."""
+    query = "UPDATE tasks SET title = $3 WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true"
+    return bool(await connection.fetchval(query, claim.task_id, claim.attempt, title))
 
 
 async def insert_outputs(

@@ -66,6 +66,8 @@ class Director:
             return Play(
                 Reply("## Goal\nThe task as stated above.\n\n## Progress\nSteps were taken as shown above.")
             )
+        if subject := _to_be_titled(conversation):
+            return Play(Reply(f"About: {subject}"))
         script, position = _script_and_position(conversation)
         if script is None:
             return Play(demo.reply(conversation))
@@ -98,6 +100,15 @@ def _is_summary(conversation: Conversation) -> bool:
     return not conversation.tools and any(
         turn.text.startswith(("<conversation>", "# Conversation")) for turn in conversation.turns
     )
+
+
+def _to_be_titled(conversation: Conversation) -> str | None:
+    """The first line of the task that the platform wants a title for."""
+    text = conversation.turns[-1].text if conversation.turns and not conversation.tools else ""
+    if not text.startswith("Write a title for this task"):
+        return None
+    _, _, task = text.partition("<task>")
+    return next((line.strip() for line in task.splitlines() if line.strip()), "nothing")
 
 
 def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None, int]:

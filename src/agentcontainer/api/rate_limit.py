@@ -1,0 +1,40 @@
+"""How often one API key may ask: a token bucket a key, in this process."""
+
+import math
+import time
+from collections.abc import Callable
+
+from agentcontainer.errors import RateLimited
+
+MAX_BUCKETS = 10_000  # above, the longest unused goes: its key merely starts afresh
+
+
+class RateLimit:
+    """`per_minute` requests at once, refilled evenly over a minute. 0: no limit."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = per_minute
+        self._per_second = per_minute / 60
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # key id: tokens, at; the longest unused first
+
+    def take(self, key_id: str) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimited: too many; says when the next one may come.
+        """
+        if not self._capacity:
+            return
+        now = self._clock()
+        tokens, at = self._buckets.pop(key_id, (float(self._capacity), now))
+        tokens = min(self._capacity, tokens + (now - at) * self._per_second)
+        is_allowed = tokens >= 1
+        self._buckets[key_id] = (tokens - is_allowed, now)
+        if len(self._buckets) > MAX_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]
+        if not is_allowed:
+            wait = math.ceil((1 - tokens) / self._per_second)
+            raise RateLimited(
+                f"This API key may send {self._capacity} requests a minute. Try again in {wait} s.", wait
+            )

@@ -1,0 +1,143 @@
+"""What differs between the object stores: how they are opened and read, and whether clients may write to them."""
+
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+CHUNK_BYTES = 1024 * 1024
+_STAGED = re.compile(r"#\d+$")  # how obstore calls what is still being written
+
+
+class Backend(Protocol):
+    """One kind of store; obstore's own exceptions come out."""
+
+    max_put_bytes: int | None
+    """Largest blob that a client may send to the store itself; None: it cannot send any."""
+
+    @property
+    def store(self) -> ObjectStore: ...
+
+    def read(self, key: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, in chunks."""
+        ...
+
+    async def signed_put(self, key: str, life: timedelta) -> str | None:
+        """A URL that takes a PUT of `key` that long; None: the store has no URLs of its own."""
+        ...
+
+    def remove_staged(self, older_than: timedelta) -> int:
+        """Remove what broken writes left, where the store does not do that itself. Blocks."""
+        ...
+
+
+def backend(storage_url: str) -> Backend:
+    """The store at `file:///folder` or `s3://bucket/prefix?endpoint=…&region=…`."""
+    parts = urlsplit(storage_url)
+    if parts.scheme == "s3":
+        options = dict(parse_qsl(parts.query))
+        return S3(parts.netloc, unquote(parts.path).strip("/"), **options)
+    return Local(Path(unquote(parts.path)))
+
+
+class Local:
+    """A folder."""
+
+    max_put_bytes: int | None = None
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._store = LocalStore(folder, automatic_cleanup=True)
+
+    @property
+    def store(self) -> ObjectStore:
+        return self._store
+
+    async def read(self, key: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        # One read a chunk: ten times as fast as the store's stream, which reads a file in small pieces.
+        size = (await obstore.head_async(self._store, key))["size"]
+        end = size if end is None else min(end, size)
+        while start < end:
+            chunk = await obstore.get_range_async(
+                self._store, key, start=start, end=min(start + CHUNK_BYTES, end)
+            )
+            yield bytes(chunk)
+            start += len(chunk)
+
+    async def signed_put(self, key: str, life: timedelta) -> str | None:  # noqa: ARG002
+        return None
+
+    def remove_staged(self, older_than: timedelta) -> int:
+        return _remove_old(self._folder, time() - older_than.total_seconds())
+
+
+class S3:
+    """A bucket, or what lies below a prefix of it. Credentials come from the environment, as obstore finds them."""
+
+    max_put_bytes: int | None = 5 * 1024**3  # of one PUT, and of one copy
+
+    def __init__(self, bucket: str, prefix: str, *, endpoint: str = "", region: str = "") -> None:
+        config: S3Config = {}
+        if endpoint:
+            config["endpoint"] = endpoint
+        if region:
+            config["region"] = region
+        # A body may take as long as its reader needs; only silence is cut off.
+        client: ClientConfig = {"timeout": timedelta(days=1), "read_timeout": timedelta(seconds=60)}
+        if endpoint.startswith("http://"):
+            client["allow_http"] = True
+        retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+        self._store = S3Store(
+            bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retries
+        )
+
+    @property
+    def store(self) -> ObjectStore:
+        return self._store
+
+    async def read(self, key: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        if end is not None:
+            result = await obstore.get_async(self._store, key, options={"range": (start, end)})
+        elif start:
+            result = await obstore.get_async(self._store, key, options={"range": {"offset": start}})
+        else:
+            result = await obstore.get_async(self._store, key)
+        async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
+            yield bytes(chunk)
+
+    async def signed_put(self, key: str, life: timedelta) -> str | None:
+        return await obstore.sign_async(self._store, "PUT", key, life)
+
+    def remove_staged(self, older_than: timedelta) -> int:  # noqa: ARG002
+        return 0  # a lifecycle rule of the bucket aborts incomplete multipart uploads
+
+
+def _remove_old(folder: Path, before: float) -> int:
+    """Remove staged files and empty folders below `folder` that nobody wrote to since `before`."""
+    removed = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    removed += _remove_old(Path(entry.path), before)
+                    if found.st_mtime < before:
+                        Path(entry.path).rmdir()
+                elif _STAGED.search(entry.name) and found.st_mtime < before:
+                    Path(entry.path).unlink()
+                    removed += 1
+            except OSError:
+                continue  # not empty, or gone: somebody works there
+    return removed

@@ -1,0 +1,116 @@
+"""What uploads and crashes leave in the store. Any number of processes may run it; one at a time does."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.errors import NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 900.0
+MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
+PREFIXES = ("uploads", "outputs", "incoming")
+MARK = "installation"
+_LOCK_ID = 0x61635F7377656570
+
+_ABANDONED = """
+DELETE FROM uploads WHERE id IN (
+    SELECT id FROM uploads WHERE file_id IS NULL AND expires_at < now() - $1::interval
+    ORDER BY expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
+) RETURNING blob_key
+"""
+# A live task may hold outputs that it has not declared finished yet: their rows come with its end.
+_ORPHANS = """
+SELECT key FROM unnest($1::text[]) AS key
+WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
+    AND NOT EXISTS (SELECT FROM uploads WHERE id = split_part(key, '/', 2) AND blob_key = key AND file_id IS NULL)
+    AND NOT EXISTS (SELECT FROM tasks WHERE id = split_part(key, '/', 2)
+                    AND status IN ('pending', 'running', 'awaiting_input', 'hibernating'))
+"""
+
+
+async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
+    """Remove uploads that expired uncompleted, blobs without a row, and half-written blobs, each that old at least.
+
+    Returns how many blobs went; 0 at once when another process is sweeping, or the store is another database's.
+    """
+    async with _alone(pool) as is_alone:
+        if not is_alone or not await _is_ours(pool, blobs):
+            return 0
+        removed = await blobs.remove_staged(min_age)
+        while abandoned := await pool.fetch(_ABANDONED, min_age):
+            keys = [row["blob_key"] for row in abandoned if row["blob_key"]]
+            removed += await _delete(blobs, keys)
+        for prefix in PREFIXES:
+            async for page in blobs.pages(prefix):
+                old = [blob.key for blob in page if blob.modified_at < datetime.now(UTC) - min_age]
+                orphans = await pool.fetch(_ORPHANS, old) if old else []
+                removed += await _delete(blobs, [row["key"] for row in orphans])
+        return removed
+
+
+async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
+    """Sweep every few minutes, whether database and store answer or not, until cancelled."""
+    while True:
+        try:
+            if removed := await sweep(pool, blobs):
+                logger.info("swept %d blobs that nobody uses", removed)
+        except (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE) as error:
+            logger.warning("sweeping the object store failed: %s", type(error).__name__)
+        except Exception:
+            logger.exception("sweeping the object store failed")
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def _is_ours(pool: Pool, blobs: Blobs) -> bool:
+    """Whether the store bears this database's mark. One without any gets it.
+
+    A wrong setting, or a new database on an old store, would make every blob an orphan.
+    """
+    ours: str = await pool.fetchval("SELECT id FROM installation")
+    try:
+        found = b"".join([chunk async for chunk in blobs.stream(MARK)])
+    except NotFound:
+        await blobs.put(MARK, _chunk(ours.encode()), len(ours))
+        return True
+    if found != ours.encode():
+        logger.error("not sweeping: the object store belongs to another database; see its blob `%s`", MARK)
+    return found == ours.encode()
+
+
+async def _chunk(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _delete(blobs: Blobs, keys: list[str]) -> int:
+    for key in keys:
+        await blobs.delete(key)
+    return len(keys)
+
+
+@asynccontextmanager
+async def _alone(pool: Pool) -> AsyncGenerator[bool]:
+    """Whether no other process sweeps; none begins until this is left, or this connection breaks."""
+    async with pool.acquire() as connection:
+        is_alone = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_ID)
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                await _unlock(connection)
+
+
+async def _unlock(connection: Connection) -> None:
+    try:
+        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK_ID)
+    except BaseException:
+        connection.terminate()  # back in the pool it would hold the lock for ever
+        raise

@@ -1,0 +1,85 @@
+"""What model requests cost: token prices of Pi's catalogue, or of the operator's price file where it names the model.
+
+USD per million tokens are micro-dollars per token. Amounts are exact until they become whole micro-dollars, rounded up.
+"""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+
+from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.models.catalogue import Rates
+from agentcontainer.price_file import PriceFile
+
+_LONG_WRITE = 2  # a cache entry that lives an hour costs twice the input to write (Anthropic)
+
+
+@dataclass(frozen=True)
+class Price:
+    """The rates of one model; those of the highest tier whose threshold the input is above hold for the request."""
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+
+    def of(
+        self, input_: int, output: int, cache_read: int = 0, cache_write: int = 0, long_write: int = 0
+    ) -> int:
+        """What one answer cost, in micro-dollars. `input_` is all input; `long_write` is part of `cache_write`."""
+        tiers = [tier for tier in self.tiers if input_ > tier[0]]
+        rates = max(tiers, key=lambda tier: tier[0])[1] if tiers else self.rates
+        fresh = max(0, input_ - cache_read - cache_write)
+        short_write = max(0, cache_write - long_write)
+        return _up(
+            fresh * rates.input
+            + cache_read * rates.cache_read
+            + short_write * rates.cache_write
+            + long_write * rates.input * _LONG_WRITE
+            + output * rates.output
+        )
+
+    def most(self, input_: int, output: int, *, has_long_writes: bool = False) -> int:
+        """What a request of so many tokens at most can cost, in micro-dollars, whatever of it is cached."""
+        return _up(
+            input_ * self._dearest_input(input_, has_long_writes) + output * self._dearest_output(input_)
+        )
+
+    def output_for(self, micro_usd: int, input_: int, *, has_long_writes: bool = False) -> int | None:
+        """How many output tokens `micro_usd` pay for beside the input; None: any number, they are free.
+
+        -1: they do not even pay for the input.
+        """
+        left = micro_usd - input_ * self._dearest_input(input_, has_long_writes)
+        rate = self._dearest_output(input_)
+        if rate == 0:
+            return None if left >= 0 else -1
+        return int(left // rate) if left >= 0 else -1
+
+    def _possible(self, input_: int) -> list[Rates]:
+        return [self.rates, *(rates for above, rates in self.tiers if input_ > above)]
+
+    def _dearest_input(self, input_: int, has_long_writes: bool) -> Decimal:
+        return max(
+            max(rates.input * (_LONG_WRITE if has_long_writes else 1), rates.cache_read, rates.cache_write)
+            for rates in self._possible(input_)
+        )
+
+    def _dearest_output(self, input_: int) -> Decimal:
+        return max(rates.output for rates in self._possible(input_))
+
+
+def find(provider: str, model: str, file: PriceFile | None) -> Price | None:
+    """The price of `provider`'s `model`, in either spelling; None: nobody knows it."""
+    wanted = catalogue.wire_id(provider, model)
+    for id_, given in file.prices.get(provider, {}).items() if file else ():
+        if catalogue.wire_id(provider, id_) == wanted:
+            input_ = given["input"]
+            return Price(Rates(
+                input_, given["output"], given.get("cacheRead", input_), given.get("cacheWrite", input_)
+            ))  # fmt: skip
+    known = catalogue.find(provider, model)
+    if known is None or not (known.rates.output or wanted.endswith((":free", "/free"))):
+        return None  # a router's price is that of the model it picks
+    return Price(known.rates, known.tiers)
+
+
+def _up(micro_usd: Decimal) -> int:
+    return int(micro_usd.to_integral_value(rounding=ROUND_CEILING))

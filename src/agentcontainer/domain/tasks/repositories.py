@@ -1,0 +1,145 @@
+"""Repositories as inputs: what a client may name, and how a task keeps it. A token is never kept in clear."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files.service import filename_fault
+from agentcontainer.errors import ValidationError
+
+MAX_URL_CHARACTERS = 2048
+MAX_REF_CHARACTERS = 255
+FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
+_SEALED = "sealedToken"  # the key that store.py strips when the task ends
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository to clone into `task_files/`. `ref` None: the remote's default branch."""
+
+    url: str
+    ref: str | None = None
+    path: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or _DEFAULT_PORTS[parts.scheme]
+
+    @property
+    def name(self) -> str:
+        """Its folder in `task_files/`: `path`, or the last part of the URL without `.git`."""
+        return self.path if self.path is not None else _last_part(self.url)
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether `ref` is a full commit id, not a branch or tag."""
+        return self.ref is not None and FULL_SHA.fullmatch(self.ref) is not None
+
+
+def check(repositories: Sequence[Repository], *, is_plain_token_allowed: bool) -> None:
+    """Raises: ValidationError: one cannot be cloned as named; names the field."""
+    for position, repository in enumerate(repositories):
+        at = f"inputRepositories.{position}"
+        if fault := url_fault(repository.url):
+            raise ValidationError.at(f"{at}.url", fault)
+        if repository.ref is not None and (fault := ref_fault(repository.ref)):
+            raise ValidationError.at(f"{at}.ref", fault)
+        if repository.path is not None and (fault := _folder_fault(repository.path)):
+            raise ValidationError.at(f"{at}.path", fault)
+        if _folder_fault(repository.name):
+            raise ValidationError.at(f"{at}.url", "does not end in a name for its folder; give a path")
+        if repository.token and repository.url.startswith("http:") and not is_plain_token_allowed:
+            raise ValidationError.at(f"{at}.token", "is sent over https:// only")
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with the URL of a repository; None: nothing. The sentence never repeats the URL."""
+    if len(url) > MAX_URL_CHARACTERS or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
+        return f"must be a URL of at most {MAX_URL_CHARACTERS} ASCII characters; others are written as %XX"
+    if not url.startswith(("https://", "http://")):
+        return "must start with https:// or http://"
+    try:
+        parts = urlsplit(url)
+        is_port_good = parts.port != 0
+    except ValueError:
+        return "is not a URL"
+    if "@" in parts.netloc:
+        return "must not hold a user name or password; send the token in `token`"
+    if "?" in url or "#" in url:
+        return "must have no query and no fragment"
+    if not is_port_good or not _is_host(parts):
+        return "must name a host"
+    return None
+
+
+def ref_fault(ref: str) -> str | None:
+    """What is wrong with the name of a branch or tag, by the rules of `git check-ref-format`; None: nothing."""
+    parts = ref.split("/")
+    if (
+        len(ref) > MAX_REF_CHARACTERS
+        or ref in ("", "@")
+        or ref.startswith("-")
+        or ref.endswith(".")
+        or re.search(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{", ref)
+        or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
+    ):
+        return "must be the name of a branch or tag, or a full commit id"
+    return None
+
+
+def sealed(repositories: Sequence[Repository], vault: Vault, task_id: str) -> list[dict[str, Any]]:
+    """As the task's row keeps them."""
+    return [_sealed(repository, vault, task_id) for repository in repositories]
+
+
+def opened(entries: Sequence[dict[str, Any]], vault: Vault, task_id: str) -> list[Repository]:
+    """From the task's row.
+
+    Raises:
+        SettingsError: the secret key has changed since.
+    """
+    return [
+        Repository(
+            entry["url"],
+            entry.get("ref"),
+            entry.get("path"),
+            vault.open(base64.b64decode(entry[_SEALED]), _context(task_id)) if _SEALED in entry else None,
+        )
+        for entry in entries
+    ]
+
+
+def _sealed(repository: Repository, vault: Vault, task_id: str) -> dict[str, Any]:
+    entry = {"url": repository.url, "ref": repository.ref, "path": repository.path}
+    if repository.token is not None:
+        sealed_token = vault.seal(repository.token, _context(task_id))
+        entry[_SEALED] = base64.b64encode(sealed_token).decode()
+    return entry
+
+
+def _context(task_id: str) -> str:
+    return f"{task_id} repository"  # another one than the provider key's, so that neither opens as the other
+
+
+def _last_part(url: str) -> str:
+    return unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2], errors="replace").removesuffix(".git")
+
+
+def _folder_fault(name: str) -> str | None:
+    return "must not be .git" if name.lower() == ".git" else filename_fault(name)
+
+
+def _is_host(parts: SplitResult) -> bool:
+    return parts.hostname is not None and _HOST.fullmatch(parts.hostname) is not None

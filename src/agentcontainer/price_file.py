@@ -1,0 +1,75 @@
+"""The operator's own token prices: the file that AGENTCONTAINER_MODEL_PRICES_FILE names.
+
+    {"anthropic": {"claude-sonnet-4-6": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75}}}
+
+USD per million tokens; `cacheRead` and `cacheWrite` default to `input`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+_PROVIDERS = ("anthropic", "openai", "openrouter")
+_NEEDED = {"input", "output"}
+_FIELDS = _NEEDED | {"cacheRead", "cacheWrite"}
+_MOST = 1_000_000  # USD per million tokens
+
+
+@dataclass(frozen=True)
+class PriceFile:
+    """What was read: provider → model → field → USD per million tokens."""
+
+    path: str
+    prices: Mapping[str, Mapping[str, Mapping[str, Decimal]]]
+
+
+def read(path: object) -> PriceFile | None:
+    """The prices in the file at `path`; None for None.
+
+    Raises:
+        ValueError: it cannot be read, or is not as above; says where.
+    """
+    if path is None or isinstance(path, PriceFile):
+        return path
+    try:
+        document = json.loads(
+            Path(str(path)).expanduser().read_text("utf-8"), parse_float=Decimal, parse_int=Decimal
+        )
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from None
+    providers = _object(document, "the file")
+    if unknown := sorted(providers.keys() - set(_PROVIDERS)):
+        raise ValueError(f"it names {unknown[0][:50]}, which is none of {', '.join(_PROVIDERS)}")
+    return PriceFile(
+        str(path),
+        {
+            provider: {
+                model: _rates(rates, f"{provider}.{model}")
+                for model, rates in _object(models, provider).items()
+            }
+            for provider, models in providers.items()
+        },
+    )
+
+
+def _rates(value: object, where: str) -> dict[str, Decimal]:
+    rates = _object(value, where)
+    if unknown := sorted(rates.keys() - _FIELDS):
+        raise ValueError(f"{where} has {unknown[0][:50]}, which is none of {', '.join(sorted(_FIELDS))}")
+    if missing := sorted(_NEEDED - rates.keys()):
+        raise ValueError(f"{where} lacks {missing[0]}")
+    for name, rate in rates.items():
+        if not isinstance(rate, Decimal) or not rate.is_finite() or not 0 <= rate <= _MOST:
+            raise ValueError(f"{where}.{name} must be a number of USD per million tokens, 0 to {_MOST}")
+    return cast("dict[str, Decimal]", rates)
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where[:250]} must be a JSON object")
+    return cast("dict[str, Any]", value)

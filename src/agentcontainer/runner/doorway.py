@@ -1,0 +1,184 @@
+"""The only way out of the sandbox that clones: a SOCKS5 server that knows one host and its public addresses.
+
+It resolves the name itself and connects to the very address it judged, so a name that changes its mind between the
+two gains nothing; and whatever took over git in there still reaches nothing else.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+CONNECT_SECONDS = 15.0
+HANDSHAKE_SECONDS = 10.0
+MAX_CONNECTIONS = 16
+CHUNK_BYTES = 64 * 1024
+_VERSION, _CONNECT, _NO_PASSWORD = 5, 1, 0
+_GRANTED, _FAILED, _NOT_ALLOWED = 0, 1, 2
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PROTOCOLS = ipaddress.ip_network(
+    "192.0.0.0/24"
+)  # not global, but the standard library knows only parts of it
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is on the public internet, and stays so where IPv6 carries an IPv4 address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast and address not in _PROTOCOLS
+    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    carried = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), nat64)
+    if not all(is_public(inner) for inner in carried if inner is not None):
+        return False
+    is_special = address.is_multicast or address.is_site_local or (address.is_reserved and nat64 is None)
+    return address.is_global and not is_special
+
+
+class Doorway:
+    """Serves one clone. `refusal` says, in words for the task's owner, why it let something not through."""
+
+    def __init__(self, host: str, port: int, *, max_bytes: int, is_private_allowed: bool) -> None:
+        self._host = _canonical(host)
+        self._port = port
+        self._bytes_left = max_bytes
+        self._is_private_allowed = is_private_allowed
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._addresses: list[Address] | None = None
+        self.refusal: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """More bytes came than may."""
+        return self._bytes_left < 0
+
+    async def start(self, path: Path) -> None:
+        """Listen on the Unix socket `path`."""
+        self._server = await asyncio.start_unix_server(self._accept, path)
+
+    async def close(self) -> None:
+        """Stop, and cut what is open."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._serving) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._serving.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, UnicodeError):
+            pass
+        except asyncio.CancelledError:
+            pass  # by `close`; the streams' own callback would report it as an error
+        finally:
+            self._serving.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            asked = await _handshake(reader, writer)
+        if asked != (self._host, self._port):
+            self.refusal = "it sends on to another host or port, which is not followed"
+            writer.write(_answer(_NOT_ALLOWED))
+            return
+        try:
+            remote = await self._connect()
+        except (OSError, UnicodeError):
+            self.refusal = "its host cannot be reached"
+            remote = None
+        if remote is None:
+            writer.write(_answer(_FAILED))
+            return
+        writer.write(_answer(_GRANTED))
+        try:
+            await self._pump((reader, writer), remote)
+        finally:
+            remote[1].close()
+
+    async def _connect(self) -> Streams | None:
+        if self._addresses is None:
+            found = await _resolve(self._host, self._port)
+            self._addresses = [a for a in found if self._is_private_allowed or is_public(a)]
+        if not self._addresses:
+            self.refusal = "its host is not on the public internet"
+            return None
+        failure = OSError()
+        for address in self._addresses:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(str(address), self._port)
+            except OSError as error:  # a timeout is one too
+                failure = error
+        raise failure
+
+    async def _pump(self, near: Streams, far: Streams) -> None:
+        """Until either side ends; git half-closes nothing."""
+        copies = [
+            asyncio.create_task(self._copy(near[0], far[1], is_counted=False)),
+            asyncio.create_task(self._copy(far[0], near[1], is_counted=True)),
+        ]
+        try:
+            await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for copy in copies:
+                copy.cancel()
+            await asyncio.gather(*copies, return_exceptions=True)
+
+    async def _copy(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_counted: bool
+    ) -> None:
+        while chunk := await source.read(CHUNK_BYTES):
+            if is_counted:
+                self._bytes_left -= len(chunk)
+                if self.is_over:
+                    return
+            target.write(chunk)
+            await target.drain()
+
+
+async def _handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
+    """The host and port asked for (RFC 1928)."""
+    version, methods = await reader.readexactly(2)
+    offered = await reader.readexactly(methods)
+    if version != _VERSION or _NO_PASSWORD not in offered:
+        raise OSError("not SOCKS5")
+    writer.write(bytes((_VERSION, _NO_PASSWORD)))
+    version, command, _, kind = await reader.readexactly(4)
+    if version != _VERSION or command != _CONNECT:
+        raise OSError("not a SOCKS5 connect")
+    if kind == 3:
+        host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
+    elif kind in (1, 4):
+        host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
+    else:
+        raise OSError("an unknown kind of address")
+    (port,) = struct.unpack("!H", await reader.readexactly(2))
+    return _canonical(host), port
+
+
+def _canonical(host: str) -> str:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")
+
+
+def _answer(code: int) -> bytes:
+    return bytes((_VERSION, code, 0, 1, 0, 0, 0, 0, 0, 0))
+
+
+async def _resolve(host: str, port: int) -> list[Address]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+    return [ipaddress.ip_address(text) for text in texts]

@@ -1,0 +1,222 @@
+"""What a task brings along: skills that Pi knows, repositories beside the input files, and how both can be wrong."""
+
+import asyncio
+import io
+import json
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.gateway.scripted.server import ScriptedModel
+from tests.git_server import TOKEN, GitServer
+
+from .conftest import Client, Platform, finish, script
+
+SKILL = (
+    b"---\nname: greet-in-latin\ndescription: Greets people in Latin when asked to greet.\n---\nSay salve.\n"
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ScriptedModel]:
+    """The scripted model in this process, so that what Pi sent can be read."""
+    model, loop = ScriptedModel(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(model.start("127.0.0.1", 0), loop).result(10)
+    yield model
+    asyncio.run_coroutine_threadsafe(model.close(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with GitServer(tmp_path_factory.mktemp("remote")).running() as server:
+        server.make("app", {"README.md": b"Hello.\n"})
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_platform(model: ScriptedModel) -> Iterator[Platform]:
+    platform = Platform(model.url, allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2))
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+@pytest.fixture
+def account(own_platform: Platform) -> Client:
+    return own_platform.account()
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def tgz_with_link(target: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        member = tarfile.TarInfo("SKILL.md")
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        archive.addfile(member)
+    return made.getvalue()
+
+
+def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, model: ScriptedModel) -> None:
+    of_version = account.upload("greet.zip", zip_of({"greet/SKILL.md": SKILL, "greet/words.txt": b"salve"}))
+    of_task = account.upload(
+        "count.zip", zip_of({"SKILL.md": SKILL.replace(b"greet-in-latin", b"count-in-latin")})
+    )
+    agent = account.http.post("/agents", json={"name": "Latinist", "skills": [of_version]})
+    assert agent.status_code == 201, agent.text
+    task = account.run(
+        script({"bash": "cat /workspace/.pi/agent/skills/greet/words.txt > w.txt"}, finish("w.txt")),
+        agent=agent.json()["id"],
+        skills=[of_task, of_version],
+    )
+    assert task["status"] == "finished", task
+    assert task["skills"] == [of_version, of_task]
+    assert account.outputs(task["id"]) == {"w.txt": b"salve"}
+    asked = json.dumps(model.seen[-1].body["system"])
+    for name in ("greet-in-latin", "count-in-latin"):
+        assert name in asked and "/workspace/.pi/agent/skills/" in asked
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (zip_of({"README.md": b""}), "holds no SKILL.md"),
+        (zip_of({"SKILL.md": SKILL, "../../task/TASK.md": b"Do evil."}), "name"),
+        (tgz_with_link("/etc/passwd"), "link"),
+        (b"hello", "neither a zip nor a tar"),
+    ],
+)
+def test_what_is_no_skill_fails_the_task_uncharged(account: Client, content: bytes, why: str) -> None:
+    before = account.ledger_sum()
+    task = account.run(script(finish()), skills=[account.upload("greet.zip", content)])
+    assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "input_unavailable", 0), task
+    assert task["error"].startswith("The skill greet.zip (file_") and why in task["error"]
+    assert account.ledger_sum() == before
+    assert "task.started" not in [event["type"] for event in account.events(task["id"])]
+
+
+def test_a_repository_stands_beside_the_input_files_and_its_token_nowhere(
+    account: Client, own_platform: Platform, remote: GitServer
+) -> None:
+    task = account.run(
+        script(
+            {
+                "bash": "cd task_files && cat data.csv code/README.md && git -C code log --format=%s > ../log.txt"
+            },
+            {"bash": "touch task_files/code/new && grep -r ghp_ / --include=config -s > found.txt; true"},
+            finish("log.txt", "found.txt"),
+        ),
+        inputFileIds=[account.upload("data.csv", b"1,2\n")],
+        inputRepositories=[
+            {"url": remote.url("private", "app"), "ref": "main", "path": "code", "token": TOKEN}
+        ],
+    )
+    assert task["status"] == "finished", task
+    assert account.outputs(task["id"]) == {"log.txt": b"A commit\n", "found.txt": b""}
+    said = json.dumps([task, account.events(task["id"])])
+    assert TOKEN not in said
+    assert TOKEN not in own_platform.log()
+    for path in own_platform.data_dir.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_a_repository_that_is_not_there_fails_the_task_uncharged(account: Client, remote: GitServer) -> None:
+    for repository in (
+        {"url": remote.url("git", "nothing")},
+        {"url": remote.url("git", "app"), "ref": "nope"},
+    ):
+        task = account.run(script(finish()), inputRepositories=[repository])
+        assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "input_unavailable", 0), (
+            task
+        )
+        assert "could not be cloned: " in task["error"]
+
+
+def test_a_repository_over_the_limit_fails_the_task(account: Client, remote: GitServer) -> None:
+    remote.make("bomb", {f"{number}": bytes(200_000) for number in range(60)})
+    task = account.run(script(finish()), inputRepositories=[{"url": remote.url("git", "bomb")}])
+    assert (task["status"], task["errorCode"]) == ("failed", "input_unavailable"), task
+    assert "more than the 4194304 bytes" in task["error"]
+
+
+def test_a_task_is_cancelled_while_its_repository_is_cloned(
+    account: Client, own_platform: Platform, remote: GitServer
+) -> None:
+    task_id = account.dispatch(script(finish()), inputRepositories=[{"url": remote.url("slow", "app")}])
+    account.wait(task_id, "running")
+    time.sleep(0.5)
+    assert account.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    deadline = time.monotonic() + 10
+    while any(task_id in str(path) for path in (own_platform.data_dir / "runners").glob("*/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert account.task(task_id)["status"] == "cancelled"
+
+
+def test_private_addresses_are_refused_by_default(client: Client, remote: GitServer) -> None:
+    task = client.run(script(finish()), inputRepositories=[{"url": remote.url("git", "app")}])
+    assert task["errorCode"] == "input_unavailable", task
+    assert "not on the public internet" in task["error"]
+
+
+def test_what_cannot_be_named_is_refused_at_dispatch(client: Client) -> None:
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"url": "https://user:secret@example.org/a"}, "url"),
+        ({"url": "file:///etc"}, "url"),
+        ({"url": "git@github.com:a/b.git"}, "url"),
+        ({"url": "ext::sh -c id"}, "url"),
+        ({"url": "https://example.org/"}, "url"),
+        ({"url": "https://example.org/a", "ref": "--upload-pack=id"}, "ref"),
+        ({"url": "https://example.org/a", "path": "../a"}, "path"),
+        ({"url": "http://example.org/a", "token": "secret"}, "token"),
+    ]
+    for repository, field in cases:
+        body = {"instructions": "x", "inputRepositories": [repository]}
+        answer = client.http.post("/agents/agt_standard_data/tasks", json=body)
+        assert answer.status_code == 400, (repository, answer.text)
+        assert answer.json()["error"]["details"][0]["path"] == f"inputRepositories.0.{field}"
+        assert "secret" not in answer.text
+    answer = client.http.post(
+        "/agents/agt_standard_data/tasks", json={"instructions": "x", "skills": ["file_nope"]}
+    )
+    assert answer.json()["error"]["details"][0]["path"] == "skills.0"
+
+
+def test_both_spellings_of_input_files(client: Client) -> None:
+    first, second = client.upload("a.txt", b"1"), client.upload("a.txt", b"2")
+    task = client.run(
+        script({"bash": "cat task_files/a.txt 'task_files/a (2).txt' > both.txt"}, finish("both.txt")),
+        inputFiles=[{"fileId": first, "snapshot": "include"}, {"fileId": second}],
+    )
+    assert client.outputs(task["id"]) == {"both.txt": b"12"}
+    for entry in ({"fileId": first, "snapshot": "exclude"}, {"id": first}):
+        answer = client.http.post(
+            "/agents/agt_standard_data/tasks", json={"instructions": "x", "inputFiles": [entry]}
+        )
+        assert answer.status_code == 400, answer.text
+
+
+def test_this_machine_keeps_no_scratch(own_platform: Platform) -> None:
+    """After all of the above: nothing of skills and clones is left in the runner's folder."""
+    left = [path for path in (own_platform.data_dir / "runners").glob("*/*") if path.is_dir()]
+    assert left == []
+    assert not list(Path("/tmp").glob("skill.*"))

@@ -1,0 +1,128 @@
+"""The whole way of a task with S3 as the object store: the client writes to S3 itself, API and runner read it there."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from agentcontainer.domain.files.sweep import MARK
+from tests.s3_server import CREDENTIALS, S3Server, s3_server
+
+from .conftest import Client, Platform, finish, script
+
+BUCKET = "agentcontainer"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with s3_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def s3_platform(scripted_url: str, server: S3Server) -> Iterator[Platform]:
+    platform = Platform(
+        scripted_url, capacity="2", storage_url=server.storage_url(BUCKET), file_quota_bytes="1000000"
+    )
+    platform.environment |= CREDENTIALS
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+@pytest.fixture
+def s3_client(s3_platform: Platform) -> Client:
+    return s3_platform.account()
+
+
+def prepare(client: Client, **fields: Any) -> dict[str, Any]:
+    body = {"filename": "a.csv", "contentType": "text/csv"} | fields
+    answer = client.http.post("/uploads/prepare", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def send(prepared: dict[str, Any], content: bytes, **headers: str) -> None:
+    answer = httpx.request(
+        prepared["method"],
+        prepared["uploadUrl"],
+        content=content,
+        headers=prepared["headers"] | headers,
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def complete(client: Client, prepared: dict[str, Any]) -> httpx.Response:
+    return client.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
+
+
+def keys_of(server: S3Server, prepared: dict[str, Any]) -> list[str]:
+    return [key for key in server.keys(BUCKET) if prepared["uploadId"] in key]
+
+
+def test_input_in_output_out_byte_for_byte(s3_client: Client, server: S3Server) -> None:
+    content = os.urandom(300_000)
+    file_id = s3_client.upload("in.bin", content)
+    task = s3_client.run(
+        script({"bash": "cp task_files/in.bin out.bin"}, finish("out.bin")), inputFileIds=[file_id]
+    )
+    assert (task["status"], task["completion"]) == ("finished", "complete"), task
+    assert s3_client.outputs(task["id"]) == {"out.bin": content}
+    answer = s3_client.http.get(f"/files/{file_id}/content", headers={"Range": "bytes=1000-1999"})
+    assert (answer.status_code, answer.content) == (206, content[1000:2000])
+    assert all(key.startswith("installation/one/") for key in server.keys(BUCKET))
+    assert s3_client.http.delete(f"/files/{file_id}").status_code == 204
+    assert s3_client.http.get(f"/files/{file_id}/content").status_code == 404
+    assert {key.split("/")[2] for key in server.keys(BUCKET)} - {MARK} == {"outputs"}
+
+
+def test_the_upload_goes_to_s3_itself(s3_client: Client, server: S3Server) -> None:
+    prepared = prepare(s3_client, sizeBytes=3)
+    assert prepared["method"] == "PUT"
+    assert prepared["uploadUrl"].startswith(server.endpoint)
+    assert complete(s3_client, prepared).status_code == 409
+    send(prepared, b"a,b")
+    done = complete(s3_client, prepared)
+    assert done.status_code == 201
+    assert complete(s3_client, prepared).json() == done.json()
+    assert len(keys_of(server, prepared)) == 1
+
+
+def test_what_is_sent_after_completion_changes_nothing(s3_client: Client, server: S3Server) -> None:
+    prepared = prepare(s3_client)
+    send(prepared, b"a,b")
+    file = complete(s3_client, prepared).json()
+    send(prepared, b"evil")
+    assert complete(s3_client, prepared).json() == file
+    assert s3_client.http.get(f"/files/{file['id']}/content").content == b"a,b"
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [(b"a,b,c", "text/csv", 413), (b"a", "text/csv", 400), (b"a,b", "text/html", 400)],
+)
+def test_other_bytes_than_prepared_are_refused_and_removed(
+    s3_client: Client, server: S3Server, content: bytes, content_type: str, status: int
+) -> None:
+    prepared = prepare(s3_client, sizeBytes=3)
+    send(prepared, content, **{"content-type": content_type})
+    assert complete(s3_client, prepared).status_code == status
+    assert keys_of(server, prepared) == []
+    send(prepared, b"a,b")
+    assert complete(s3_client, prepared).status_code == 201
+
+
+def test_the_quota_holds_at_completion(s3_client: Client, server: S3Server) -> None:
+    first, second = prepare(s3_client), prepare(s3_client)
+    for prepared in (first, second):
+        send(prepared, bytes(600_000))
+    assert complete(s3_client, first).status_code == 201
+    refused = complete(s3_client, second)
+    assert refused.status_code == 413
+    assert "quota" in refused.json()["error"]["message"]
+    assert [key for key in keys_of(server, second) if "/uploads/" in key] == []

@@ -1,0 +1,182 @@
+"""The API over ASGI on a real database: one application per test process, two fresh accounts per test.
+
+A conftest.py that wants the fixtures imports `api_bed`, `alice` and `bob`.
+"""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest_asyncio
+
+from agentcontainer import db, settings
+from agentcontainer.api.app import create_app
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.agents import standard
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks.model import Output
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.ids import new_id
+from agentcontainer.settings import Settings
+
+AGENT = "agt_standard_data"
+TABLES = (
+    "tasks",
+    "agents",
+    "agent_versions",
+    "files",
+    "uploads",
+    "events",
+    "ledger_entries",
+    "provider_keys",
+    "task_input_files",
+    "pgqueuer",
+)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """The application under test, and what stands under it."""
+
+    settings: Settings
+    pool: Pool
+    vault: Vault
+    blobs: Blobs
+    blob_folder: Path
+    http: httpx.AsyncClient
+
+    async def rows(self) -> dict[str, int]:
+        """How many rows each table that a request may write to has."""
+        counts = " UNION ALL ".join(
+            f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in TABLES
+        )
+        return {row["name"]: row["rows"] for row in await self.pool.fetch(counts)}
+
+
+class Account:
+    """A client with an API key of its own."""
+
+    def __init__(self, bed: Bed, account_id: str, key: str) -> None:
+        self.bed = bed
+        self.id = account_id
+        self.key = key
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        return await self.bed.http.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.send("GET", path, **options)
+
+    async def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+        return await self.send("POST", path, **({} if json is None else {"json": json}), **options)
+
+    async def dispatch(self, **body: Any) -> dict[str, Any]:
+        answer = await self.post(f"/api/v1/agents/{AGENT}/tasks", {"instructions": "Count the rows."} | body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def upload(self, content: bytes = b"a,b\n1,2\n", filename: str = "data.csv") -> str:
+        """A file of this account; its id."""
+        prepared = (
+            await self.post("/api/v1/uploads/prepare", {"filename": filename, "contentType": "text/csv"})
+        ).json()
+        sent = await self.bed.http.put(prepared["uploadUrl"], content=content, headers=prepared["headers"])
+        assert sent.status_code == 200, sent.text
+        done = await self.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+        assert done.status_code == 201, done.text
+        return done.json()["fileId"]
+
+    async def finish(self, task_id: str, outputs: dict[str, bytes] | None = None, **fields: Any) -> list[str]:
+        """End a pending task as a runner would, with these output files; their ids."""
+        bed, made = self.bed, list[Output]()
+        for filename, content in (outputs or {}).items():
+            file_id = new_id("file")
+
+            async def chunks(content: bytes = content) -> AsyncIterator[bytes]:
+                yield content
+
+            blob = await bed.blobs.put(f"outputs/{file_id}", chunks(), len(content))
+            made.append(
+                Output(
+                    file_id,
+                    filename,
+                    fields.get("content_type", "text/plain"),
+                    len(content),
+                    blob.sha256,
+                    blob.key,
+                )
+            )
+        async with db.transaction(bed.pool) as connection:
+            claim = await store.claim(connection, task_id, "run_test")
+            assert claim is not None
+            await service.end(
+                connection, bed.settings, task_id, fields.get("reason", EndReason.COMPLETE),
+                attempt=claim.attempt, message="Done.", outputs=made,
+            )  # fmt: skip
+        return [output.id for output in made]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Bed]:
+    name = f"api_{secrets.token_hex(6)}"
+    folder = Path(tempfile.mkdtemp(prefix="ac-api-", dir="/tmp"))
+    admin = await asyncpg.connect(postgres_url, timeout=10)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY")
+    url = postgres_url.replace("@/agentcontainer?", f"@/{name}?")
+    try:
+        async with db.pool(url) as pool:
+            configured = settings.load(
+                data_dir=folder, database_url=url, storage_url=f"file://{folder}/blobs",
+                public_url="http://testserver", secret_key=secrets.token_hex(32), max_upload_bytes=1024 * 1024,
+            )  # fmt: skip
+            vault, blobs = Vault(configured.secret_key.get_secret_value()), Blobs(configured.storage_url)
+            await standard.install(pool)
+            app = create_app(configured, pool, vault, blobs)
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+                yield Bed(configured, pool, vault, blobs, folder / "blobs", http)
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+        shutil.rmtree(folder)
+
+
+async def new_account(bed: Bed, **options: Any) -> Account:
+    account_id, key = await accounts.create_account(
+        bed.pool, **{"name": "Test", "credit_micro_usd": 10_000_000} | options
+    )
+    return Account(bed, account_id, key)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def alice(api_bed: Bed) -> Account:
+    return await new_account(api_bed)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bob(api_bed: Bed) -> Account:
+    """Somebody else."""
+    return await new_account(api_bed)
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    """The error of a response, which must have the published shape."""
+    body = answer.json()
+    assert set(body) == {"error"}, body
+    error = body["error"]
+    assert {"code", "message", "requestId"} <= set(error) <= {"code", "message", "requestId", "details"}, (
+        error
+    )
+    assert error["requestId"] == answer.headers["x-request-id"]
+    assert error["message"]
+    return error

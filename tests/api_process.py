@@ -1,0 +1,48 @@
+"""A real `agentcontainer api` on a port of its own."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+_KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+
+
+@contextmanager
+def api_process(database_url: str, folder: Path, **settings: object) -> Iterator[tuple[str, int]]:
+    """Its base URL and its pid, for as long as the block lasts. Blobs are in `folder`/blobs, no rate is limited."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    given = {"secret_key": secrets.token_hex(32), "rate_limit_per_minute": 0} | settings
+    given |= {"data_dir": folder, "database_url": database_url, "port": port}
+    environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in given.items()}
+    command = [sys.executable, "-m", "agentcontainer.cli.main", "api"]
+    log = folder / "api.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    base_url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while not _is_ready(base_url):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield base_url, process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _is_ready(base_url: str) -> bool:
+    try:
+        return httpx.get(f"{base_url}/readyz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False

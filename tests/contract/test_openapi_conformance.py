@@ -1,0 +1,256 @@
+"""The API against its own description: schemathesis sends what the document allows, and what it forbids, to a real
+`agentcontainer api` with real things in it. No 5xx, no undocumented status, every response as its schema says.
+
+Every route must also have succeeded: a route that only ever answered 404 would have shown nothing.
+"""
+
+import asyncio
+import itertools
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+import httpx
+import pytest
+import requests
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis import Case, CheckContext, GenerationMode, Response
+from schemathesis.checks import CHECKS
+
+from agentcontainer import db
+from agentcontainer import settings as platform_settings
+from agentcontainer.api import openapi
+from agentcontainer.api.app import ROUTES
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files import uploads
+from agentcontainer.domain.files.blobs import Blobs
+from tests.api_bed import AGENT, Account, Bed, new_account
+from tests.api_process import api_process
+from tests.conftest import url_of_database
+
+SECRET_KEY = "k" * 40
+DOCUMENT = openapi.document(ROUTES, None)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+NUMBERS = itertools.count(1)
+CHECKED = CHECKS.get_by_names(
+    [
+        "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+        "response_schema_conformance", "negative_data_rejection", "unsupported_method",
+    ]
+)  # fmt: skip
+
+# Between fields, on bytes instead of characters, on time, on what there is.
+UNSAYABLE = re.compile(
+    "|".join(
+        (
+            "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
+            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "nobody knows the price of",
+            "cannot be model when a title is given", "cannot be given together with inputFileIds", "not a JSON Schema",
+            "true is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
+            "must not hold control characters", "must be a time such as", "is not a cursor",
+            "must not hold NUL", "must be a number within 64 bits", "must not nest deeper", "more than [0-9]+ values",
+        )
+    )
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """A running API, an account, and one of everything that has an id."""
+
+    base_url: str
+    key: str
+    ids: dict[str, Any]
+    posted_upload_url: str
+    session: requests.Session = field(default_factory=requests.Session)
+    tried: set[str] = field(default_factory=set)
+    succeeded: set[str] = field(default_factory=set)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        answer = self.session.post(f"{self.base_url}/api/v1{path}", json=body or {}, headers=headers)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def prepared(self) -> dict[str, Any]:
+        return self.post("/uploads/prepare", {"filename": "a.txt", "contentType": "text/plain"})
+
+    def sent(self) -> str:
+        """An upload whose bytes are there; its id."""
+        prepared = self.prepared()
+        answer = self.session.put(prepared["uploadUrl"], data=b"hello", headers=prepared["headers"])
+        assert answer.ok, answer.text
+        return prepared["uploadId"]
+
+    def fresh(self, operation_id: str) -> dict[str, Any]:
+        """What the operation uses up, made anew."""
+        match operation_id:
+            case "deleteFile":
+                return {"fileId": self.post("/uploads/complete", {"uploadId": self.sent()})["id"]}
+            case "revokeApiKey":
+                return {"keyId": self.post("/api-keys", {"name": "spare"})["id"]}
+            case "completeUpload":
+                return {"uploadId": self.sent()}
+            case "cancelTask":
+                return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
+            case "deleteProviderKey":
+                headers = {"Authorization": f"Bearer {self.key}"}
+                url = f"{self.base_url}/api/v1/provider-keys/openai"
+                assert self.session.put(url, json={"apiKey": "x" * 20}, headers=headers).ok
+                return {"provider": "openai"}
+            case _:
+                return {}
+
+
+@pytest.fixture(scope="module")
+def world(postgres_url: str, migrated_template: str) -> Iterator[World]:
+    name = f"openapi_{secrets.token_hex(6)}"
+    folder = Path(tempfile.mkdtemp(prefix="ac-oas-", dir="/tmp"))
+    asyncio.run(
+        execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY")
+    )
+    url = url_of_database(postgres_url, name)
+    try:
+        with api_process(url, folder, secret_key=SECRET_KEY) as (base_url, _):
+            made = asyncio.run(furnished(url, folder, base_url))
+            yield made
+            made.session.close()
+            assert made.tried - made.succeeded == set()
+    finally:
+        asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+        shutil.rmtree(folder)
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def furnished(url: str, folder: Path, base_url: str) -> World:
+    configured = platform_settings.load(
+        data_dir=folder, database_url=url, storage_url=f"file://{folder}/blobs", secret_key=SECRET_KEY,
+        public_url=base_url, upload_method="post",
+    )  # fmt: skip
+    vault, blobs = Vault(SECRET_KEY), Blobs(f"file://{folder}/blobs")
+    async with db.pool(url) as pool, httpx.AsyncClient(base_url=base_url, trust_env=False) as http:
+        bed = Bed(configured, pool, vault, blobs, folder / "blobs", http)
+        account: Account = await new_account(bed, credit_micro_usd=10**12)
+        agent = (await account.post("/api/v1/agents", {"name": "Own", "basePrompt": "Be kind."})).json()
+        task = await account.dispatch()
+        file_id = await account.upload(filename="input.csv")
+        [output_id] = await account.finish(task["id"], {"report.txt": b"ten bytes."})
+        posted = await uploads.prepare(pool, configured, vault, blobs, account.id, "a", "text/plain", None)
+        other = (
+            await account.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
+        ).json()
+    ids = {
+        "agentId": agent["id"], "versionId": agent["currentVersion"]["id"], "taskId": task["id"], "fileId": output_id,
+        "keyId": "key_00000000000000000000", "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
+        "uploadUrl": other["uploadUrl"],
+    }  # fmt: skip
+    return World(base_url, account.key, ids, posted.url)
+
+
+def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
+    """The body with ids of things that exist, where it names any."""
+    if not isinstance(body, dict):
+        return body
+    real = dict(body)
+    for name, value in body.items():
+        if value is None:
+            continue
+        if name in ("versionId", "uploadId"):
+            real[name] = ids[name]
+        elif name == "storageId":
+            real[name] = None  # this installation takes uploads with PUT
+        elif name in ("inputFileIds", "referenceFileIds", "skills"):
+            real[name] = [ids["input"]] * min(len(value), 1)
+        elif name == "inputFiles":
+            real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
+        elif name == "inputRepositories":
+            real[name] = [entry | {"url": "https://example.org/a.git"} for entry in value]
+    return real
+
+
+def furnish(case: Case, world: World) -> None:
+    """Point a case that the document allows at things that exist."""
+    operation_id = case.operation.definition.raw["operationId"]
+    ids = world.ids | world.fresh(operation_id)
+    case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
+    if operation_id in ("receiveUpload", "receivePostedUpload"):
+        url = urlsplit(ids["uploadUrl"] if operation_id == "receiveUpload" else world.posted_upload_url)
+        case.path_parameters = {"uploadId": url.path.rpartition("/")[2]}
+        case.query = dict(parse_qsl(url.query))
+        case.headers = {"Content-Type": "text/plain"}
+        case.media_type = "text/plain"
+        case.body = b"hello"
+        return
+    if "taskId" in (case.query or {}):
+        case.query = (case.query or {}) | {"taskId": ids["taskId"]}
+    if "cursor" in (case.query or {}):
+        case.query = {name: value for name, value in (case.query or {}).items() if name != "cursor"}
+    if isinstance(case.body, dict):
+        case.body = with_real_ids(case.body, ids)
+        if operation_id in ("createAgent", "changeAgent") and case.body.get("name"):
+            case.body["name"] = f"Agent {next(NUMBERS)}"
+    for name in ("Idempotency-Key", "If-None-Match", "Range"):
+        if name in (case.headers or {}) and operation_id != "downloadFile":
+            case.headers.pop(name)
+
+
+def is_positive_accepted(context: CheckContext, response: Response, case: Case) -> None:
+    """What the document allows is taken, but for rules that JSON Schema cannot say."""
+    if response.status_code == 400:
+        faults = response.json()["error"].get("details", [])
+        unknown = [fault for fault in faults if not UNSAYABLE.search(fault["message"])]
+        assert faults, "refused without a reason"
+        assert not unknown, f"the document allows this: {unknown}"
+
+
+def answered(case: Case, world: World) -> None:
+    is_allowed = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if is_allowed:
+        furnish(case, world)
+    headers = {"Authorization": f"Bearer {world.key}"}
+    response = case.call(base_url=world.base_url, session=world.session, headers=headers)
+    operation_id = case.operation.definition.raw["operationId"]
+    world.tried.add(operation_id)
+    if response.status_code < 300:
+        world.succeeded.add(operation_id)
+    rules = [is_positive_accepted] if is_allowed else []
+    case.validate_response(response, checks=[*CHECKED, *rules])
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+def test_each_route_answers_as_it_is_described(case: Case, world: World) -> None:
+    answered(case, world)
+
+
+@pytest.mark.long
+@SCHEMA.parametrize()
+@settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_each_route_answers_as_it_is_described_at_length(case: Case, world: World) -> None:
+    answered(case, world)
+
+
+def test_the_document_is_valid_openapi(world: World) -> None:
+    answer = httpx.get(f"{world.base_url}/api/v1/openapi.yaml", trust_env=False)
+    served = yaml.safe_load(answer.text)
+    assert served | {"servers": []} == yaml.safe_load(openapi.to_yaml(DOCUMENT)) | {"servers": []}
+    OpenAPIV31SpecValidator(served).validate()

@@ -1,0 +1,87 @@
+"""API keys over HTTP: made, listed, revoked; never shown twice, never all gone."""
+
+import asyncio
+
+import pytest
+
+from agentcontainer.domain.accounts import service as accounts
+
+from .conftest import Account, Bed, error_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+KEYS = "/api/v1/api-keys"
+
+
+async def names(account: Account, query: str = "") -> list[str]:
+    return [key["name"] for key in (await account.get(KEYS + query)).json()["data"]]
+
+
+async def test_a_key_is_shown_once_and_works(bed: Bed, alice: Account) -> None:
+    answer = await alice.post(KEYS, {"name": "CI of the shop"})
+    made = answer.json()
+    assert answer.status_code == 201
+    assert made == {
+        "id": made["id"], "name": "CI of the shop", "key": made["key"], "createdAt": made["createdAt"]
+    }  # fmt: skip
+    assert made["id"].startswith("key_") and made["key"].startswith("ac_live_")
+    listed = await alice.get(KEYS)
+    entry = listed.json()["data"][0]
+    assert entry == {
+        "id": made["id"],
+        "name": "CI of the shop",
+        "createdAt": made["createdAt"],
+        "lastUsedAt": None,
+    }
+    assert made["key"] not in listed.text
+    kept = await bed.pool.fetchrow("SELECT api_keys::text FROM api_keys WHERE id = $1", made["id"])
+    assert made["key"] not in kept[0]
+    assert (await Account(bed, alice.id, made["key"]).get("/api/v1/account")).json()["id"] == alice.id
+    assert (await alice.get(KEYS)).json()["data"][0]["lastUsedAt"] is not None
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", 5, None, "\x00"], ids=ascii)
+async def test_names(alice: Account, name: object) -> None:
+    answer = await alice.post(KEYS, {"name": name})
+    assert error_of(answer)["details"][0]["path"] == "name"
+    assert (await alice.post(KEYS, {"name": "n", "key": "ac_live_mine"})).status_code == 400
+    assert await names(alice) == ["default"]
+
+
+async def test_pages_survive_inserts(alice: Account) -> None:
+    for number in range(4):
+        await alice.post(KEYS, {"name": f"{number}"})
+    first = (await alice.get(f"{KEYS}?limit=2")).json()
+    await alice.post(KEYS, {"name": "later"})
+    cursor = first["pageInfo"]["nextCursor"]
+    assert [key["name"] for key in first["data"]] == ["3", "2"]
+    assert await names(alice, f"?limit=100&cursor={cursor}") == ["1", "0", "default"]
+    assert await names(alice, "?order=asc") == ["default", "0", "1", "2", "3", "later"]
+    assert (await alice.get(f"/api/v1/tasks?cursor={cursor}")).status_code == 400
+
+
+async def test_a_revoked_key_is_gone_at_once_also_the_one_in_use(bed: Bed, alice: Account) -> None:
+    made = (await alice.post(KEYS, {"name": "next"})).json()
+    own = (await alice.get(f"{KEYS}?order=asc")).json()["data"][0]
+    gone = await alice.send("DELETE", f"{KEYS}/{own['id']}")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert (await alice.get(KEYS)).status_code == 401
+    successor = Account(bed, alice.id, made["key"])
+    assert await names(successor) == ["next"]
+    again = await successor.send("DELETE", f"{KEYS}/{own['id']}")
+    assert error_of(again)["code"] == "not_found"
+    last = await successor.send("DELETE", f"{KEYS}/{made['id']}")
+    assert (last.status_code, error_of(last)["code"]) == (409, "conflict")
+    assert await names(successor) == ["next"]
+
+
+async def test_two_who_revoke_the_last_two_keys_at_once(bed: Bed, alice: Account) -> None:
+    for _ in range(5):
+        made = (await alice.post(KEYS, {"name": "two"})).json()
+        ids = [key["id"] for key in (await alice.get(KEYS)).json()["data"]]
+        assert len(ids) == 2
+        results = await asyncio.gather(
+            *(accounts.revoke_key(bed.pool, alice.id, key_id) for key_id in ids), return_exceptions=True
+        )
+        assert sorted(type(result).__name__ for result in results) == ["Conflict", "NoneType"]
+        if (await alice.get(KEYS)).status_code == 401:
+            alice = Account(bed, alice.id, made["key"])

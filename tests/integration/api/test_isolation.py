@@ -1,0 +1,169 @@
+"""Two accounts: every id of the one, tried by the other on every route there is, is as if it did not exist."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from agentcontainer.api.app import ROUTES
+from agentcontainer.api.body import JsonBody
+from agentcontainer.api.openapi import is_authenticated
+
+from .conftest import AGENT, Account, Bed, error_of, new_account
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOT_IDS = {"provider"}
+# What each route with a body needs to get as far as the id. A route that is missing here fails the test.
+BODIES: dict[str, dict[str, Any]] = {
+    "PATCH /api/v1/agents/{agentId}": {"name": "Taken over"},
+    "POST /api/v1/agents/{agentId}/tasks": {"instructions": "x"},
+}
+ROUTES_WITH_IDS = [
+    (method, route.path)
+    for route in ROUTES
+    for method in sorted(route.methods or ())
+    if is_authenticated(route) and set(route.param_convertors) - NOT_IDS
+]
+LISTS = [
+    route.path
+    for route in ROUTES
+    if is_authenticated(route) and route.methods == {"GET"} and not route.param_convertors
+]
+
+
+def body_of(method: str, path: str) -> dict[str, Any] | None:
+    [route] = [route for route in ROUTES if route.path == path and method in (route.methods or ())]
+    calls = [part.call for part in route.dependant.dependencies]
+    takes_one = any(isinstance(call, JsonBody) and not call.is_optional for call in calls)
+    return BODIES[f"{method} {path}"] if takes_one else None
+
+
+async def belongings(account: Account) -> dict[str, str]:
+    """One of everything that has an id, by the name of its path parameter."""
+    agent = await account.post("/api/v1/agents", {"name": "Own", "basePrompt": "Be kind."})
+    assert agent.status_code == 201, agent.text
+    key = await account.post("/api/v1/api-keys", {"name": "own"})
+    task = await account.dispatch()
+    [output_id] = await account.finish(task["id"], {"report.txt": b"secret"})
+    return {
+        "agentId": agent.json()["id"],
+        "versionId": agent.json()["currentVersion"]["id"],
+        "keyId": key.json()["id"],
+        "taskId": task["id"],
+        "fileId": output_id,
+    }
+
+
+def trials(path: str, theirs: dict[str, str], own: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Every way to name something of theirs, and the same with an id that is nobody's."""
+    names = [name for name in re.findall(r"\{(\w+)\}", path) if name not in NOT_IDS]
+    for foreign in itertools.chain.from_iterable(
+        itertools.combinations(names, count) for count in range(1, len(names) + 1)
+    ):
+        ids = {name: theirs[name] if name in foreign else own[name] for name in names}
+        missing = {name: nobodys(theirs[name]) if name in foreign else own[name] for name in names}
+        yield path.format(**ids, provider="openai"), path.format(**missing, provider="openai")
+
+
+def nobodys(id_: str) -> str:
+    prefix, _, rest = id_.partition("_")
+    return f"{prefix}_{'z' * len(rest)}"
+
+
+def shape(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
+    """All that could tell one refusal from another."""
+    error = error_of(answer)
+    words = error["message"]
+    for id_ in ids.values():
+        words = words.replace(id_, "ID").replace(nobodys(id_), "ID")
+    headers = {
+        name: value
+        for name, value in answer.headers.items()
+        if name not in ("x-request-id", "content-length")
+    }
+    return error | {"message": words, "requestId": "", "status": answer.status_code, "headers": headers}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES_WITH_IDS)
+async def test_anothers_id_is_as_if_it_did_not_exist(bed: Bed, method: str, path: str) -> None:
+    alice, bob = await new_account(bed), await new_account(bed)
+    theirs, own = await belongings(alice), await belongings(bob)
+    body = body_of(method, path)
+    options: dict[str, Any] = {} if body is None else {"json": body}
+    before = await state_of(bed, alice)
+    tried = 0
+    for foreign, missing in trials(path, theirs, own):
+        refused = await bob.send(method, foreign, **options)
+        nothing = await bob.send(method, missing, **options)
+        assert (refused.status_code, error_of(refused)["code"]) == (404, "not_found"), foreign
+        assert shape(refused, theirs) == shape(nothing, theirs)
+        tried += 1
+    assert tried
+    assert await state_of(bed, alice) == before
+    # The same request of the owner's gets past the id: else the refusals above would say nothing.
+    assert (await alice.send(method, path.format(**theirs), **options)).status_code != 404
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_lists_hold_nothing_of_anothers(bed: Bed, path: str) -> None:
+    alice, bob = await new_account(bed), await new_account(bed)
+    theirs = await belongings(alice)
+    own = await bob.get(path, params={} if path == "/api/v1/account" else {"limit": "100"})
+    assert own.status_code == 200
+    for id_ in (alice.id, *theirs.values()):
+        assert id_ not in own.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "inputFileIds": ["ID"]}, "fileId"),
+        (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "inputFiles": [{"fileId": "ID"}]}, "fileId"),
+        (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "versionId": "ID"}, "versionId"),
+        ("/api/v1/agents", {"name": "Thief", "referenceFileIds": ["ID"]}, "fileId"),
+        ("/api/v1/uploads/complete", {"uploadId": "ID"}, "uploadId"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_anothers_id_in_a_body(bed: Bed, path: str, body: dict[str, Any], name: str) -> None:
+    alice, bob = await new_account(bed), await new_account(bed)
+    upload = await alice.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
+    theirs = await belongings(alice) | {"uploadId": upload.json()["uploadId"]}
+    rows = await bed.rows()
+
+    def naming(id_: str) -> Any:
+        def place(part: Any) -> Any:
+            if isinstance(part, dict):
+                return {key: place(value) for key, value in part.items()}
+            if isinstance(part, list):
+                return [place(value) for value in part]
+            return id_ if part == "ID" else part
+
+        return place(body)
+
+    refused = await bob.post(path, naming(theirs[name]))
+    nothing = await bob.post(path, naming(nobodys(theirs[name])))
+    assert refused.status_code in (400, 404)
+    assert [detail["path"] for detail in error_of(refused).get("details", [])] == [
+        detail["path"] for detail in error_of(nothing).get("details", [])
+    ]
+    faults = [shape(answer, theirs) | {"details": None} for answer in (refused, nothing)]
+    assert faults[0] == faults[1]
+    assert await bed.rows() == rows
+
+
+async def state_of(bed: Bed, account: Account) -> list[str]:
+    """Everything of an account that a request could have changed."""
+    found = list[str]()
+    for table in ("agents", "tasks", "files", "ledger_entries", "api_keys", "idempotency_keys"):
+        # Reading a key's list is a use of it, which is not what is meant here.
+        columns = "(to_jsonb(t) - 'last_used_at')::text"
+        rows = await bed.pool.fetch(
+            f"SELECT {columns} FROM {table} t WHERE account_id = $1 ORDER BY 1", account.id
+        )
+        found += [row[0] for row in rows]
+    return found

@@ -1,0 +1,155 @@
+"""Money over HTTP: the ledger's list, the balance it sums up to, and what a poor account may do."""
+
+import asyncio
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcontainer import db
+from agentcontainer.api.wire import usd
+from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.billing.prices import dollars
+from agentcontainer.domain.tasks.state import EndReason
+
+from .conftest import AGENT, Account, Bed, error_of, new_account
+
+LEDGER = "/api/v1/account/ledger"
+TASKS = f"/api/v1/agents/{AGENT}/tasks"
+in_session = pytest.mark.asyncio(loop_scope="session")
+
+
+async def entries(account: Account, query: str = "?limit=100&order=asc") -> list[dict[str, Any]]:
+    answer = await account.get(LEDGER + query)
+    assert answer.status_code == 200, answer.text
+    return json.loads(answer.text, parse_float=Decimal)["data"]
+
+
+async def balance(account: Account) -> Decimal:
+    text = (await account.get("/api/v1/account")).text
+    return Decimal(json.loads(text, parse_float=Decimal)["creditBalance"])
+
+
+async def credit(bed: Bed, account: Account, micro_usd: int) -> None:
+    async with db.transaction(bed.pool) as connection:
+        await ledger.credit(connection, account.id, micro_usd)
+
+
+def check_chain(found: list[dict[str, Any]]) -> None:
+    total = Decimal(0)
+    for entry in found:
+        total += entry["amountUsd"]
+        assert entry["balanceAfterUsd"] == total, entry
+
+
+@in_session
+async def test_the_way_of_a_hold(bed: Bed, alice: Account) -> None:
+    task = await alice.dispatch()
+    await bed.pool.execute(
+        "UPDATE tasks SET container_micro_seconds = 61200000 WHERE id = $1", task["id"]
+    )  # 61.2 s
+    await alice.finish(task["id"])
+    found = await entries(alice)
+    assert [(entry["kind"], entry["amountUsd"], entry["taskId"]) for entry in found] == [
+        ("credit", Decimal(10), None),
+        ("hold", Decimal("-0.5"), task["id"]),
+        ("release", Decimal("0.5"), task["id"]),
+        ("charge", Decimal("-0.051667"), task["id"]),
+    ]
+    check_chain(found)
+    assert found[-1]["balanceAfterUsd"] == await balance(alice) == Decimal("9.948333")
+    assert set(found[0]) == {"id", "kind", "amountUsd", "taskId", "balanceAfterUsd", "createdAt"}
+    assert all(entry["id"].startswith("led_") for entry in found)
+    assert await entries(alice, "") == found[::-1]
+
+
+@in_session
+async def test_a_fault_of_the_platform_costs_nothing(bed: Bed, alice: Account) -> None:
+    task = await alice.dispatch()
+    await bed.pool.execute(
+        "UPDATE tasks SET container_micro_seconds = 10^9, tries = 2 WHERE id = $1", task["id"]
+    )
+    await alice.finish(task["id"], reason=EndReason.PLATFORM_FAULT)
+    assert [entry["kind"] for entry in await entries(alice)] == ["credit", "hold", "release"]
+    assert await balance(alice) == 10
+
+
+@in_session
+async def test_an_unlimited_account_has_no_entries(bed: Bed) -> None:
+    account = await new_account(bed, is_unlimited=True, credit_micro_usd=0)
+    task = await account.dispatch()
+    await bed.pool.execute("UPDATE tasks SET container_micro_seconds = 60000000 WHERE id = $1", task["id"])
+    await account.finish(task["id"])
+    assert (await account.get(f"/api/v1/tasks/{task['id']}")).json()["costUsd"] == 0.05
+    assert await entries(account) == []
+    assert await balance(account) == 0
+
+
+@in_session
+async def test_pages_survive_inserts(bed: Bed, alice: Account) -> None:
+    for amount in (1, 2, 3, 4):
+        await credit(bed, alice, amount)
+    for order, expected in (("desc", [4, 3, 2, 1, 10_000_000]), ("asc", [10_000_000, 1, 2, 3, 4, 9, 9])):
+        amounts, query = list[int](), f"?limit=2&order={order}"
+        while True:
+            page = json.loads((await alice.get(LEDGER + query)).text, parse_float=Decimal)
+            amounts += [int(entry["amountUsd"] * 1_000_000) for entry in page["data"]]
+            if not page["pageInfo"]["hasMore"]:
+                break
+            if len(amounts) == 2:
+                await credit(bed, alice, 9)
+            query = f"?limit=2&order={order}&cursor={page['pageInfo']['nextCursor']}"
+        assert amounts == expected
+
+
+@in_session
+async def test_a_cursor_of_another_account_leads_nowhere(bed: Bed, alice: Account, bob: Account) -> None:
+    await credit(bed, alice, 1)
+    cursor = (await alice.get(f"{LEDGER}?limit=1")).json()["pageInfo"]["nextCursor"]
+    assert await entries(bob, f"?cursor={cursor}") == []
+
+
+@in_session
+async def test_concurrent_entries_stand_in_the_order_of_their_balances(bed: Bed, alice: Account) -> None:
+    await asyncio.gather(*(credit(bed, alice, number) for number in range(1, 41)))
+    found = await entries(alice)
+    assert len(found) == 41
+    check_chain(found)
+
+
+@in_session
+async def test_fifty_dispatches_at_once_on_a_balance_for_ten(bed: Bed) -> None:
+    account = await new_account(bed, credit_micro_usd=5_499_999)
+    answers = await asyncio.gather(*(account.post(TASKS, {"instructions": "x"}) for _ in range(50)))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(201), statuses.count(402)) == (10, 40)
+    tasks = (await account.get("/api/v1/tasks?limit=100")).json()["data"]
+    assert {task["id"] for task in tasks} == {
+        answer.json()["id"] for answer in answers if answer.status_code == 201
+    }
+    found = await entries(account)
+    assert [entry["kind"] for entry in found] == ["credit"] + ["hold"] * 10
+    check_chain(found)
+    assert await balance(account) == Decimal("0.499999")
+    jobs = "SELECT count(*) FROM pgqueuer WHERE convert_from(payload, 'utf8') = ANY($1)"
+    assert await bed.pool.fetchval(jobs, [task["id"] for task in tasks]) == 10
+
+
+@in_session
+async def test_402_says_the_balance_and_what_is_needed(bed: Bed) -> None:
+    account = await new_account(bed, credit_micro_usd=499_999)
+    before = await bed.rows()
+    error = error_of(await account.post(TASKS, {"instructions": "x"}))
+    assert error["code"] == "insufficient_balance"
+    assert "$0.499999" in error["message"] and "$0.50" in error["message"]
+    assert await bed.rows() == before
+
+
+@given(st.integers(min_value=-(10**15) + 1, max_value=10**15 - 1))
+def test_money_on_the_wire_is_exact(micro_usd: int) -> None:
+    on_the_wire = json.loads(json.dumps(usd(micro_usd)), parse_float=Decimal)
+    assert Decimal(on_the_wire) * 1_000_000 == micro_usd
+    assert Decimal(dollars(micro_usd).replace("$", "")) * 1_000_000 == micro_usd

@@ -1,0 +1,267 @@
+"""Whatever happens in whatever order: the entries sum to the balance, and no hold outlives its task."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.agents import standard
+from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.tasks import reconcile, runners, service, store
+from agentcontainer.domain.tasks.model import Claim, Dispatch
+from agentcontainer.domain.tasks.state import TERMINAL, EndReason
+from agentcontainer.errors import Conflict, InsufficientBalance
+from agentcontainer.ids import new_id
+from agentcontainer.settings import Settings
+
+T = TypeVar("T")
+HOLD = 500_000
+ENTRIES = """
+SELECT kind, amount_micro_usd AS amount, balance_after_micro_usd AS after, task_id
+FROM ledger_entries WHERE account_id = $1 ORDER BY position
+"""
+BALANCE = "SELECT balance_micro_usd FROM accounts WHERE id = $1"
+TASKS = "SELECT id, status, attempt, hold_micro_usd AS held, cost_micro_usd AS cost FROM tasks WHERE account_id = $1"
+REACHED = "SELECT DISTINCT status, error_code FROM tasks"
+WAIT = "UPDATE tasks SET container_started_at = container_started_at - $2 * interval '1 second' WHERE id = $1"
+
+
+REASONS = st.sampled_from([EndReason.COMPLETE] * 3 + list(EndReason))
+
+
+class Histories(RuleBasedStateMachine):
+    """One account, and everything that can happen to its money. The database is the model's only memory."""
+
+    runner: asyncio.Runner
+    pool: Pool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings(database_url="postgresql://unused", runner_lost_after_seconds=3600)
+        self.vault = Vault("k" * 32)
+        self.credited = 0
+        self.tasks: list[str] = []
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    @initialize(
+        micro_usd=st.sampled_from([0, HOLD - 1, 3 * HOLD, 6 * HOLD]),
+        is_unlimited=st.sampled_from([False] * 4 + [True]),
+    )
+    def open_account(self, micro_usd: int, is_unlimited: bool) -> None:
+        self.credited, self.is_unlimited = micro_usd, is_unlimited
+        self.account_id, _ = self.run(
+            accounts.create_account(
+                self.pool, name="Test", credit_micro_usd=micro_usd, is_unlimited=is_unlimited
+            )
+        )
+        self.runner_id = new_id("rnr")
+        self.run(runners.register(self.pool, self.runner_id, "any", "here", 4))
+
+    @rule(micro_usd=st.integers(1, 2 * HOLD))
+    def credit(self, micro_usd: int) -> None:
+        async def work() -> None:
+            async with db.transaction(self.pool) as connection:
+                await ledger.credit(connection, self.account_id, micro_usd)
+
+        self.run(work())
+        self.credited += micro_usd
+
+    @rule(count=st.integers(1, 3))
+    def dispatch(self, count: int) -> None:
+        """At once; as many pass as the balance covers."""
+
+        async def work() -> list[Any]:
+            one = Dispatch(instructions="x")
+            agent = "agt_standard_data"
+            return await asyncio.gather(
+                *(
+                    service.dispatch(self.pool, self.settings, self.vault, self.account_id, agent, one)
+                    for _ in range(count)
+                ),
+                return_exceptions=True,
+            )
+
+        before = self.run(self.pool.fetchval(BALANCE, self.account_id))
+        results = self.run(work())
+        made = [result.id for result in results if not isinstance(result, Exception)]
+        assert all(
+            isinstance(result, InsufficientBalance) for result in results if isinstance(result, Exception)
+        )
+        assert len(made) == (count if self.is_unlimited else max(0, min(count, before // HOLD)))
+        self.tasks += made
+
+    @precondition(lambda self: self.tasks)
+    @rule(seconds=st.sampled_from([None, 0.5, 61, 700, 5000]))
+    def take_what_waits(self, seconds: float | None) -> None:
+        """A runner claims every pending task; its containers are up since so many seconds, or not yet."""
+
+        async def work() -> None:
+            for row in await self.pool.fetch(TASKS, self.account_id):
+                async with db.transaction(self.pool) as connection:
+                    claim = await store.claim(connection, row["id"], self.runner_id)
+                if claim and seconds is not None:
+                    await service.start_container(self.pool, claim)
+                    await self.pool.execute(WAIT, claim.task_id, seconds)
+
+        self.run(work())
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), seconds=st.sampled_from([0, 0.5, 61, 700, 5000]), is_stale=st.booleans())
+    def start_container(self, data: st.DataObject, seconds: float, is_stale: bool) -> None:
+        task_id = self._any_task(data, "running")
+        self.run(service.start_container(self.pool, self._claim(task_id, is_stale)))
+        self.run(self.pool.execute(WAIT, task_id, seconds))
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), reason=REASONS, is_stale=st.sampled_from([False] * 4 + [True]))
+    def end(self, data: st.DataObject, reason: EndReason, is_stale: bool) -> None:
+        claim = self._claim(self._any_task(data, "running"), is_stale)
+        self.run(self._end(claim, reason))
+
+    @rule(reason=REASONS)
+    def run_all_to_the_end(self, reason: EndReason) -> None:
+        self.dispatch(1)
+        self.take_what_waits(700)
+        for row in self.run(self.pool.fetch(TASKS, self.account_id)):
+            self.run(self._end(Claim(row["id"], row["attempt"]), reason))
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        with contextlib.suppress(Conflict):
+            self.run(service.cancel(self.pool, self.settings, self.account_id, self._any_task(data)))
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), reason=st.sampled_from([EndReason.COMPLETE, EndReason.RUNNER_LOST]))
+    def cancel_and_end_at_once(self, data: st.DataObject, reason: EndReason) -> None:
+        claim = self._claim(self._any_task(data, "running"), is_stale=False)
+
+        async def work() -> list[Any]:
+            return await asyncio.gather(
+                service.cancel(self.pool, self.settings, self.account_id, claim.task_id),
+                self._end(claim, reason),
+                self._end(claim, reason),
+                return_exceptions=True,
+            )
+
+        faults = [result for result in self.run(work()) if isinstance(result, Exception)]
+        assert all(isinstance(fault, Conflict) for fault in faults), faults
+
+    @rule()
+    def lose_the_runner(self) -> None:
+        self.run(runners.stop(self.pool, [self.runner_id]))
+        self.run(reconcile.reconcile(self.pool, self.settings))
+        self.runner_id = new_id("rnr")
+        self.run(runners.register(self.pool, self.runner_id, "any", "here", 4))
+
+    @rule()
+    def lose_every_runner_three_times(self) -> None:
+        for _ in range(3):
+            self.take_what_waits(700)
+            self.lose_the_runner()
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        if not hasattr(self, "account_id"):
+            return
+        rows = self.run(self.pool.fetch(ENTRIES, self.account_id))
+        tasks = self.run(self.pool.fetch(TASKS, self.account_id))
+        total = 0
+        for row in rows:
+            total += row["amount"]
+            assert row["after"] == total, row
+        assert self.run(self.pool.fetchval(BALANCE, self.account_id)) == total
+        by_task: dict[str, list[tuple[str, int]]] = {}
+        for row in rows:
+            by_task.setdefault(row["task_id"], []).append((row["kind"], row["amount"]))
+        if self.is_unlimited:
+            assert all(kind == "credit" for moves in by_task.values() for kind, _ in moves)
+            assert all(row["held"] == 0 for row in tasks)
+            assert total == self.credited
+            return
+        expected = self.credited
+        for row in tasks:
+            moves = by_task[row["id"]]
+            if row["status"] in TERMINAL:
+                charge = [("charge", -row["cost"])] if row["cost"] else []
+                assert moves == [("hold", -HOLD), ("release", HOLD), *charge], (dict(row), moves)
+                assert row["held"] == 0
+                expected -= row["cost"]
+            else:
+                assert moves == [("hold", -HOLD)], (dict(row), moves)
+                assert row["held"] == HOLD
+                expected -= HOLD
+        assert total == expected
+
+    def _any_task(self, data: st.DataObject, status: str = "") -> str:
+        """Mostly one where something can happen; now and then one that is in another status."""
+        found = self.run(self.pool.fetch(TASKS, self.account_id))
+        fitting = [row["id"] for row in found if row["status"] == status]
+        number = data.draw(
+            st.integers(0, 11)
+        )  # a race may end either way: what is drawn must not depend on it
+        return self.tasks[-1] if number == 0 or not fitting else fitting[number % len(fitting)]
+
+    def _claim(self, task_id: str, is_stale: bool) -> Claim:
+        attempt = self.run(self.pool.fetchval("SELECT attempt FROM tasks WHERE id = $1", task_id))
+        return Claim(task_id, attempt - is_stale)
+
+    async def _end(self, claim: Claim, reason: EndReason) -> None:
+        async with db.transaction(self.pool) as connection:
+            await service.end(
+                connection, self.settings, claim.task_id, reason, attempt=claim.attempt, message="Because."
+            )
+
+
+def test_random_histories_keep_the_books(postgres_url: str, migrated_template: str) -> None:
+    name = f"histories_{secrets.token_hex(6)}"
+    url = postgres_url.replace("@/agentcontainer?", f"@/{name}?")
+
+    async def execute(statement: str) -> None:
+        connection = await asyncpg.connect(postgres_url, timeout=10)
+        await connection.execute(statement)
+        await connection.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY"))
+        opened = db.pool(url)
+        try:
+            pool = runner.run(opened.__aenter__())
+            runner.run(standard.install(pool))
+            machine = type("Machine", (Histories,), {"runner": runner, "pool": pool})
+            run_state_machine_as_test(
+                machine,
+                settings=hypothesis.settings(
+                    max_examples=45, stateful_step_count=25, deadline=None, database=None,
+                    phases=[Phase.generate],  # shrinking against a database outlasts any patience
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )  # fmt: skip
+            reached = {(row["status"], row["error_code"]) for row in runner.run(pool.fetch(REACHED))}
+            assert reached >= {
+                ("pending", None), ("finished", None), ("cancelled", None), ("failed", "infrastructure_error"),
+            }, reached  # fmt: skip
+            assert runner.run(pool.fetchval("SELECT max(cost_micro_usd) FROM tasks")) > HOLD
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+            runner.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -1,0 +1,232 @@
+"""The sweep takes what nobody can reach any more, and nothing else."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agentcontainer import settings
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files import service, uploads
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.sweep import MARK, sweep
+from agentcontainer.ids import new_id
+from agentcontainer.settings import Settings
+
+VAULT = Vault("k" * 32)
+# Stores bytes, then dies before their row is written.
+CRASH = """
+import asyncio, os, signal, sys
+from agentcontainer.domain.files.blobs import Blobs
+
+async def chunks():
+    for _ in range(int(sys.argv[3])):
+        yield bytes(1024 * 1024)
+    if sys.argv[4] == "within":
+        await asyncio.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(Blobs(sys.argv[1]).put(sys.argv[2], chunks(), 10**9))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def blobs(folder: Path) -> Blobs:
+    return Blobs(f"file://{folder}")
+
+
+@pytest.fixture
+def configured(tmp_path: Path, folder: Path) -> Settings:
+    return settings.load(
+        data_dir=Path("/tmp"), storage_url=f"file://{folder}", public_url="http://x", secret_key="k" * 32
+    )
+
+
+@pytest.fixture
+async def account_id(pool: Pool) -> str:
+    return (await accounts.create_account(pool, name="Test"))[0]
+
+
+def kept(folder: Path) -> set[str]:
+    """What lies in the store, but for its mark."""
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return files - {MARK}
+
+
+def age(folder: Path, hours: float = 2) -> None:
+    """Everything in the store is that old."""
+    then = time.time() - hours * 3600
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then))
+
+
+async def chunks(content: bytes = b"x") -> AsyncIterator[bytes]:
+    yield content
+
+
+async def upload(
+    pool: Pool, configured: Settings, blobs: Blobs, account_id: str, *, is_completed: bool
+) -> str:
+    """An upload whose bytes have arrived; its id."""
+    made = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a.txt", "text/plain", None)
+    query = dict(part.split("=") for part in made.url.partition("?")[2].split("&"))
+    await uploads.receive(
+        pool, configured, VAULT, blobs, made.id, method="PUT", content_type="text/plain", content_length=None,
+        body=chunks(), **query,
+    )  # fmt: skip
+    if is_completed:
+        await uploads.complete(pool, configured, blobs, account_id, made.id, None)
+    return made.id
+
+
+async def crash(folder: Path, key: str, when: str, megabytes: int = 1) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CRASH, f"file://{folder}", key, str(megabytes), when
+    )
+    assert await process.wait() == -signal.SIGKILL
+
+
+async def test_a_crash_between_blob_and_row_leaves_nothing_for_long(
+    pool: Pool, folder: Path, blobs: Blobs
+) -> None:
+    await crash(folder, "uploads/upl_1/a", "after")
+    await crash(folder, "outputs/tsk_1/file_1", "after")
+    assert len(kept(folder)) == 2
+    assert await sweep(pool, blobs) == 0  # its row may still come
+    assert len(kept(folder)) == 2
+    age(folder)
+    assert await sweep(pool, blobs) == 2
+    assert kept(folder) == set()
+
+
+async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs) -> None:
+    await crash(folder, "uploads/upl_1/a", "within", megabytes=12)
+    assert len(kept(folder)) == 1  # hidden from every list of the store
+    assert await sweep(pool, blobs) == 0
+    age(folder)
+    assert await sweep(pool, blobs) == 1
+    assert kept(folder) == set()
+    age(folder)
+    await sweep(pool, blobs)
+    assert not (folder / "uploads").exists()
+
+
+async def test_what_has_a_row_stays(
+    pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
+) -> None:
+    await upload(pool, configured, blobs, account_id, is_completed=True)
+    await upload(pool, configured, blobs, account_id, is_completed=False)
+    await blobs.put("something/else", chunks(), 1)
+    before = kept(folder)
+    age(folder, hours=1000)
+    assert await sweep(pool, blobs) == 0
+    assert kept(folder) == before
+
+
+async def test_an_upload_never_completed_goes_an_hour_after_it_expired(
+    pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
+) -> None:
+    done = await upload(pool, configured, blobs, account_id, is_completed=True)
+    abandoned = await upload(pool, configured, blobs, account_id, is_completed=False)
+    prepared = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a", "text/plain", None)
+    for minutes, rows in ((50, 3), (70, 1)):
+        expired = datetime.now(UTC) - timedelta(minutes=minutes)
+        await pool.execute("UPDATE uploads SET expires_at = $1", expired)
+        await sweep(pool, blobs)
+        assert await pool.fetchval("SELECT count(*) FROM uploads") == rows
+    assert [row["id"] for row in await pool.fetch("SELECT id FROM uploads")] == [done]
+    assert {key.split("/")[1] for key in kept(folder)} == {done}
+    assert not {abandoned, prepared.id} & {done}
+
+
+async def test_the_bytes_of_a_deleted_file_go_even_if_the_store_was_away(
+    pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
+) -> None:
+    await upload(pool, configured, blobs, account_id, is_completed=True)
+    await pool.execute("UPDATE files SET deleted_at = now()")  # as `delete` does before the blob goes
+    age(folder)
+    assert await sweep(pool, blobs) == 1
+    assert kept(folder) == set()
+
+
+async def test_outputs_of_a_live_task_wait_for_its_end(
+    pool: Pool, folder: Path, blobs: Blobs, account_id: str
+) -> None:
+    task_id = new_id("tsk")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO agents (id, name, current_version_id) VALUES ('agt_1', 'A', 'agv_1')"
+        )
+        await connection.execute(
+            "INSERT INTO agent_versions (id, agent_id, number, defaults) VALUES ('agv_1', 'agt_1', 1, '{}')"
+        )
+        await connection.execute(
+            "INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, instructions, execution) "
+            "VALUES ($1, $2, 'agt_1', 'agv_1', 'autonomous', 'running', 'x', '{}')",
+            task_id, account_id,
+        )  # fmt: skip
+    await blobs.put(f"outputs/{task_id}/file_1", chunks(), 1)
+    age(folder)
+    assert await sweep(pool, blobs) == 0
+    await pool.execute("UPDATE tasks SET status = 'failed'")
+    assert await sweep(pool, blobs) == 1
+
+
+async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs: Blobs) -> None:
+    for number in range(40):
+        await blobs.put(f"uploads/upl_{number}/a", chunks(), 1)
+    age(folder)
+    removed = await asyncio.gather(*(sweep(pool, blobs) for _ in range(6)))
+    assert sum(removed) == 40
+    assert kept(folder) == set()
+
+
+async def test_a_sweep_that_broke_does_not_lock_the_next_one_out(
+    pool: Pool, folder: Path, blobs: Blobs
+) -> None:
+    await blobs.put("uploads/upl_1/a", chunks(), 1)
+    age(folder)
+    sweeping = asyncio.create_task(sweep(pool, blobs))
+    await asyncio.sleep(0)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+    await sweep(pool, blobs)
+    assert kept(folder) == set()
+
+
+async def test_a_deletion_finds_the_store_away_and_stands(
+    pool: Pool, blobs: Blobs, configured: Settings, account_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    await upload(pool, configured, blobs, account_id, is_completed=True)
+    file_id = await pool.fetchval("SELECT id FROM files")
+    away = Blobs("s3://bucket?endpoint=http://127.0.0.1:9&region=eu-central-1")
+    await service.delete(pool, away, account_id, file_id)
+    assert await pool.fetchval("SELECT deleted_at IS NOT NULL FROM files")
+
+
+async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Path, blobs: Blobs) -> None:
+    await sweep(pool, blobs)
+    await blobs.put("uploads/upl_1/a", chunks(), 1)
+    age(folder)
+    ours = await pool.fetchval("SELECT id FROM installation")
+    await pool.execute("UPDATE installation SET id = 'another'")
+    assert await sweep(pool, blobs) == 0
+    assert kept(folder) == {"uploads/upl_1/a"}
+    await pool.execute("UPDATE installation SET id = $1", ours)
+    assert await sweep(pool, blobs) == 1

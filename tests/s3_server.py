@@ -1,0 +1,58 @@
+"""A real S3 server over HTTP (moto), for tests."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where it listens."""
+
+    endpoint: str
+
+    def storage_url(self, bucket: str, prefix: str = "installation/one") -> str:
+        """The setting for a new bucket of this name."""
+        assert self._call("PUT", bucket).status_code == 200
+        return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&region=eu-central-1"
+
+    def keys(self, bucket: str) -> list[str]:
+        """The objects, and the uploads of parts that nobody finished or aborted."""
+        objects, uploads = self._call("GET", bucket).text, self._call("GET", f"{bucket}?uploads").text
+        return re.findall("<Key>(.*?)</Key>", objects + uploads)
+
+    def _call(self, method: str, path: str) -> httpx.Response:
+        return httpx.request(method, f"{self.endpoint}/{path}", trust_env=False)
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """It runs for as long as the block lasts, and holds everything in memory."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/moto-api/", trust_env=False)
+                break
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        yield S3Server(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,189 @@
+"""The budget of a task: whatever happens in whatever order, what is used and held never passes a limit."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentcontainer.domain.models.catalogue import Rates
+from agentcontainer.domain.models.prices import Price
+from agentcontainer.domain.tasks import model
+from agentcontainer.gateway.budget import LAST_OUTPUT, Ask, Budget, Reservation
+from agentcontainer.gateway.usage import Usage
+
+PRICE = Price(
+    Rates(Decimal("0.3"), Decimal("1.7"), Decimal("0.03"), Decimal("0.375")),
+    ((20_000, Rates(Decimal("0.6"), Decimal("2.5"), Decimal("0.06"), Decimal("0.75"))),),
+)
+
+
+def budget(max_tokens: int | None = None, max_micro_usd: int | None = None, **used: int) -> Budget:
+    return Budget(model.Budget(max_micro_usd, max_tokens), lambda _: PRICE, **used)
+
+
+async def reserved(of: Budget, input_tokens: int, output_tokens: int) -> Reservation:
+    reservation = await of.reserve(Ask("m", input_tokens, output_tokens))
+    assert reservation is not None
+    return reservation
+
+
+def usage(input_tokens: int, output_tokens: int) -> Usage:
+    return Usage("m", input_tokens, output_tokens)
+
+
+asks = st.builds(Ask, st.just("m"), st.integers(0, 40_000), st.integers(1, 130_000), st.booleans())
+steps = st.lists(
+    st.one_of(
+        asks,
+        st.tuples(st.sampled_from(["settle", "cut", "release"]), st.integers(0, 9), st.floats(0, 1), st.floats(0, 1)),
+        st.just("last"),
+    ),
+    max_size=40,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps,
+    st.one_of(st.none(), st.integers(1, 400_000)),
+    st.one_of(st.none(), st.integers(1, 400_000)),
+    st.integers(0, 1000),
+)
+def test_no_interleaving_passes_a_limit(
+    history: list[object], max_tokens: int | None, max_micro_usd: int | None, used_before: int
+) -> None:
+    if max_tokens is None and max_micro_usd is None:
+        max_tokens = 10_000
+    used_before = min(used_before, max_tokens or used_before, max_micro_usd or used_before)
+    ours = budget(max_tokens, max_micro_usd, used_tokens=used_before, used_micro_usd=used_before)
+    flying: list[Reservation] = []
+
+    def check() -> None:
+        if max_tokens is not None:
+            assert ours.used_tokens + sum(r.tokens for r in flying) <= max_tokens
+        if max_micro_usd is not None:
+            assert ours.used_micro_usd + sum(r.micro_usd for r in flying) <= max_micro_usd
+
+    async def live() -> None:
+        last_ones = allowed = 0
+        for step in history:
+            if isinstance(step, Ask):
+                asked = asyncio.ensure_future(ours.reserve(step))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                if not asked.done():  # it waits for those in flight
+                    assert flying
+                    asked.cancel()
+                elif reservation := asked.result():
+                    assert 1 <= reservation.output_tokens <= step.output_tokens
+                    last_ones += reservation.is_last
+                    flying.append(reservation)
+                else:
+                    assert ours.is_exceeded
+            elif isinstance(step, tuple):
+                what, position, share_in, share_out = step
+                if flying:
+                    reservation = flying.pop(position % len(flying))
+                    if what == "release":
+                        last_ones -= reservation.is_last
+                        ours.release(reservation)
+                    else:
+                        told = Usage(
+                            "m",
+                            int(reservation.input_tokens * share_in),
+                            int(reservation.output_tokens * share_out),
+                        )
+                        ours.settle(reservation, told, is_complete=what == "settle")
+            elif ours.is_exceeded and not allowed:
+                ours.allow_last()
+                allowed = 1
+            check()
+            assert last_ones <= allowed
+
+    asyncio.run(live())
+
+
+async def test_an_output_that_does_not_fit_is_lowered() -> None:
+    ours = budget(max_tokens=50_000)
+    first = await reserved(ours, 1000, 128_000)
+    assert first.output_tokens == (50_000 - 2 * 1000 - LAST_OUTPUT) // 2
+    second = await reserved(ours, 1000, 128_000)
+    assert LAST_OUTPUT < second.output_tokens < first.output_tokens
+
+
+async def test_all_that_is_left_is_granted_once_it_is_little() -> None:
+    ours = budget(max_tokens=2 * 1000 + LAST_OUTPUT + 3000)
+    assert (await reserved(ours, 1000, 128_000)).output_tokens == 3000
+
+
+async def test_what_fits_once_another_has_settled_waits_for_it() -> None:
+    ours = budget(max_tokens=10_000)
+    first = await reserved(ours, 3000, 2000)
+    second = asyncio.ensure_future(ours.reserve(Ask("m", 3000, 2000)))
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    ours.settle(first, usage(100, 50), is_complete=True)
+    granted = await asyncio.wait_for(second, 1)
+    assert granted is not None
+    assert granted.output_tokens == 2000
+
+
+async def test_a_request_that_cannot_fit_exceeds_the_budget_for_good() -> None:
+    ours = budget(max_tokens=5000, used_tokens=1000)
+    assert await ours.reserve(Ask("m", 2000, 1000)) is None
+    assert ours.is_exceeded
+    assert await ours.reserve(Ask("m", 1, 1)) is None
+    ours.allow_last()
+    last = await reserved(ours, 2000, 64_000)
+    assert (last.is_last, last.output_tokens) == (True, LAST_OUTPUT)
+    assert await ours.reserve(Ask("m", 1, 1)) is None
+
+
+async def test_a_last_request_that_the_provider_failed_may_be_repeated() -> None:
+    ours = budget(max_tokens=5000)
+    assert await ours.reserve(Ask("m", 4000, 1000)) is None
+    ours.allow_last()
+    ours.release(await reserved(ours, 2000, 1000))
+    ours.settle(await reserved(ours, 2000, 1000), usage(1000, 10), is_complete=True)
+    assert await ours.reserve(Ask("m", 1, 1)) is None
+
+
+async def test_an_answer_that_broke_off_counts_as_all_that_was_held() -> None:
+    ours = budget(max_tokens=100_000, max_micro_usd=100_000)
+    told = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
+    assert (told.input_tokens, told.output_tokens, told.unreported_tokens) == (1500, 20, 2980)
+    assert told.cost_micro_usd == PRICE.of(1500, 3000)
+    assert (ours.used_tokens, ours.used_micro_usd) == (4500, told.cost_micro_usd)
+
+
+async def test_what_is_done_aside_neither_waits_nor_exceeds() -> None:
+    ours = budget(max_tokens=10_000)
+    assert ours.reserve_aside(Ask("m", 9000, 1000)) is None
+    assert not ours.is_exceeded
+    assert ours.reserve_aside(Ask("m", 500, 1000)) is not None
+
+
+async def test_without_limits_everything_passes_and_is_still_priced() -> None:
+    free = Budget(None, lambda _: PRICE)
+    told = free.settle(await reserved(free, 0, 0), usage(1000, 100), is_complete=True)
+    assert (told.cost_micro_usd, told.unreported_tokens) == (470, 0)
+    cut = free.settle(await reserved(free, 0, 0), None, is_complete=False)
+    assert (cut.unreported_tokens, cut.cost_micro_usd) == (0, 0)
+
+
+async def test_without_a_price_no_cost_limit_is_kept_by_luck() -> None:
+    assert await Budget(model.Budget(max_cost_micro_usd=10**9)).reserve(Ask("m", 1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "limits"),
+    [
+        ({"maxCostUsd": 0.000001}, model.Budget(1, None)),
+        ({"maxCostUsd": 1.1, "maxTokens": 5}, model.Budget(1_100_000, 5)),
+        ({"maxCostUsd": 9999.999999}, model.Budget(9_999_999_999, None)),
+    ],
+)
+def test_dollars_become_whole_micro_dollars_exactly(data: dict[str, object], limits: model.Budget) -> None:
+    assert model.Budget.of(data) == limits

@@ -1,0 +1,103 @@
+"""The most that a request can use, estimated; and its output, lowered."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agentcontainer.domain.models.catalogue import Provider
+from agentcontainer.gateway.admission import Admitted, admit
+from agentcontainer.gateway.estimate import tokens_at_most
+from agentcontainer.gateway.output import ask_of, with_output
+from agentcontainer.gateway.upstreams import Wire
+
+SONNET = "claude-sonnet-4-6"
+
+
+def admitted(
+    wire: Wire = "anthropic-messages", model: str = SONNET, content: Any = "hi", **fields: Any
+) -> Admitted:
+    name = "input" if wire == "openai-responses" else "messages"
+    request = {"model": model, name: [{"role": "user", "content": content}]} | fields
+    return admit(wire, json.dumps(request).encode(), frozenset({model}))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [  # by hand: a token for each word, mark, line end, for two or three digits, and up to two for a character
+        ("The quick brown fox jumps over the lazy dog. ", 10),
+        ("for i in range(10):\n    print(i, data[i])\n", 17),
+        ("2024-01-01,12.50,34.75,0.33\n", 19),
+        ("敏捷的棕色狐狸跳过了懒狗。", 26),
+        ("Donaudampfschifffahrtsgesellschaft ", 14),
+        ("🙂🚀", 5),
+        ("SGVsbG8gd29ybGQhIFRoaXMgaXMgYmFzZTY0Lg==", 28),
+    ],
+)
+def test_ordinary_text_is_never_estimated_too_low(text: str, tokens: int) -> None:
+    assert tokens <= tokens_at_most(text.encode()) <= 3.5 * tokens
+    few, many = (ask_of(admitted(content=text * times), "anthropic").input_tokens for times in (1, 1001))
+    assert many - few >= 1000 * tokens
+
+
+def test_no_more_input_than_the_context_window_is_expected() -> None:
+    assert ask_of(admitted(content="x" * 10_000_000), "anthropic").input_tokens == 1_000_000
+    unknown = admitted(model="claude-new", content="x" * 10_000_000)
+    assert ask_of(unknown, "anthropic").input_tokens > 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("wire", "part"),
+    [
+        ("anthropic-messages", {"type": "image", "source": {"type": "base64", "data": "A" * 400_000}}),
+        ("openai-responses", {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 400_000}),
+        ("openai-completions", {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}),
+    ],
+)  # fmt: skip
+def test_an_image_counts_by_its_being_there(wire: Wire, part: dict[str, Any]) -> None:
+    providers: dict[Wire, Provider] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
+    one, two = (
+        ask_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
+        for count in (1, 2)
+    )
+    assert 10_000 <= one < 15_000
+    assert 10_000 <= two - one < 11_000
+
+
+def test_what_only_looks_like_an_image_counts_as_text() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "data": "A" * 400_000}}
+    call = {"type": "tool_use", "id": "t", "name": "bash", "input": picture}
+    assert ask_of(admitted(content=[call]), "anthropic").input_tokens > 200_000
+
+
+def test_a_document_may_fill_the_context_window() -> None:
+    document = {"type": "document", "source": {"type": "base64", "data": "A"}}
+    assert ask_of(admitted(content=[document]), "anthropic").input_tokens == 1_000_000
+
+
+def test_cache_entries_that_live_long_are_expected_to_cost_more() -> None:
+    block = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    assert ask_of(admitted(content=[block]), "anthropic").has_long_writes
+    assert not ask_of(admitted(), "anthropic").has_long_writes
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"), [({}, 128_000), ({"max_tokens": 5}, 5), ({"max_tokens": 10**9}, 128_000)]
+)
+def test_the_output_is_at_most_what_is_asked_for_and_what_the_model_writes(
+    fields: dict[str, int], asked: int
+) -> None:
+    assert ask_of(admitted(**fields), "anthropic").output_tokens == asked
+
+
+def test_reasoning_with_tokens_of_its_own_stays_below_the_output() -> None:
+    def lowered(tokens: int, **fields: Any) -> dict[str, Any]:
+        return json.loads(
+            with_output(admitted("openai-completions", "m", **fields), "openrouter", tokens).body
+        )
+
+    assert lowered(4000, reasoning={"max_tokens": 8000})["reasoning"] == {"max_tokens": 2000}
+    assert "reasoning" not in lowered(1000, reasoning={"max_tokens": 8000})
+    assert lowered(1000, reasoning={"effort": "high"})["reasoning"] == {"effort": "high"}
+    both = lowered(1000, max_tokens=5000, max_completion_tokens=400)
+    assert (both["max_tokens"], both["max_completion_tokens"]) == (1000, 400)

@@ -1,0 +1,99 @@
+"""What model requests cost, and the operator's price file."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentcontainer import settings
+from agentcontainer.domain.models import prices
+from agentcontainer.domain.models.catalogue import Rates
+from agentcontainer.domain.models.prices import Price
+from agentcontainer.errors import SettingsError
+from agentcontainer.price_file import read
+
+
+def rates(*values: str) -> Rates:
+    return Rates(*map(Decimal, values))
+
+
+SONNET = Price(rates("3", "15", "0.3", "3.75"))
+
+
+def test_each_kind_of_token_has_its_rate_and_parts_of_a_micro_dollar_are_rounded_up() -> None:
+    assert SONNET.of(1000, 100) == 4500
+    assert SONNET.of(1000, 100, cache_read=500, cache_write=200) == 900 + 150 + 750 + 1500
+    assert SONNET.of(1000, 0, cache_write=1000, long_write=1000) == 6000
+    assert SONNET.of(1, 0, cache_read=1) == 1
+
+
+def test_above_a_threshold_the_higher_tier_holds_for_the_whole_request() -> None:
+    tiered = Price(rates("1", "2", "1", "1"), ((100, rates("5", "6", "5", "5")),))
+    assert tiered.of(100, 10) == 120
+    assert tiered.of(101, 10) == 101 * 5 + 60
+    assert tiered.most(100, 10) == 120
+    assert tiered.most(101, 10) == 101 * 5 + 60
+
+
+@pytest.mark.parametrize("micro_usd", [0, 1, 3749, 3750, 3751, 20_000])
+def test_the_affordable_output_is_affordable_and_no_token_more(micro_usd: int) -> None:
+    output = SONNET.output_for(micro_usd, 1000)
+    assert output is not None
+    if output < 0:
+        assert SONNET.most(1000, 0) > micro_usd
+    else:
+        assert SONNET.most(1000, output) <= micro_usd < SONNET.most(1000, output + 1)
+
+
+def test_the_catalogue_knows_prices_tiers_and_free_models_and_no_price_of_routers() -> None:
+    assert prices.find("anthropic", "claude-sonnet-4.6", None) == SONNET
+    tiered = prices.find("openai", "gpt-5.4", None)
+    assert tiered is not None
+    assert tiered.tiers[0][0] == 272_000
+    free = prices.find("openrouter", "google/gemma-4-31b-it:free", None)
+    assert free is not None
+    assert free.output_for(1, 10**6) is None
+    assert prices.find("openrouter", "openrouter/auto", None) is None
+    assert prices.find("openai", "nobody-knows-it", None) is None
+
+
+def test_the_price_file_wins_in_either_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"anthropic": {"claude-sonnet-4.6": {"input": 1.5, "output": 2}}}')
+    file = settings.load(model_prices_file=path).model_prices_file
+    assert prices.find("anthropic", "claude-sonnet-4-6", file) == Price(rates("1.5", "2", "1.5", "1.5"))
+    assert prices.find("anthropic", "claude-haiku-4-5", file) == prices.find(
+        "anthropic", "claude-haiku-4-5", None
+    )
+    assert read(None) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is not JSON"),
+        ([], "the file must be a JSON object"),
+        ({"mistral": {}}, "mistral"),
+        ({"openai": []}, "openai must be a JSON object"),
+        ({"openai": {"m": {"input": 1}}}, "openai.m lacks output"),
+        ({"openai": {"m": {"input": 1, "output": 2, "price": 3}}}, "openai.m has price"),
+        ({"openai": {"m": {"input": "1", "output": 2}}}, "openai.m.input must be a number"),
+        ({"openai": {"m": {"input": -1, "output": 2}}}, "openai.m.input must be a number"),
+        ({"openai": {"m": {"input": True, "output": 2}}}, "openai.m.input must be a number"),
+        ('{"openai": {"m": {"input": NaN, "output": 2}}}', "openai.m.input must be a number"),
+    ],
+)
+def test_a_wrong_price_file_is_a_sentence_at_start(tmp_path: Path, content: Any, said: str) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(SettingsError) as caught:
+        settings.load(model_prices_file=path)
+    assert "AGENTCONTAINER_MODEL_PRICES_FILE" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_price_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load(model_prices_file=tmp_path / "none.json")

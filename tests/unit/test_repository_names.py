@@ -1,0 +1,97 @@
+"""What may be named as an input repository, and how a task keeps its token."""
+
+import json
+
+import pytest
+
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.tasks.repositories import Repository, check, opened, ref_fault, sealed, url_fault
+from agentcontainer.errors import SettingsError, ValidationError
+
+GOOD = "https://example.org/team/app.git"
+
+
+@pytest.mark.parametrize(
+    "url", [GOOD, "http://example.org:8080/a", "https://[2001:db8::1]/a", "https://EXAMPLE.org/a/%C3%A9.git/"]
+)
+def test_http_urls_pass(url: str) -> None:
+    assert url_fault(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "app", "/srv/app.git", "file:///srv/app.git", "ssh://git@example.org/a", "git@example.org:a/b.git",
+        "git://example.org/a", "ext::sh -c id", "ftp://example.org/a", "HTTPS:/example.org/a", "--upload-pack=id",
+        "https://user@example.org/a", "https://user:secret@example.org/a", "https://:secret@example.org/a",
+        "https://example.org/a?token=secret", "https://example.org/a?", "https://example.org/a#x", "https:///a",
+        "https://example.org:0/a", "https://example.org:99999/a", "https://example.org:x/a", "https://exa mple.org/a",
+        "https://example.org\\@evil.org/a", "https://[::1/a", "https://[fe80::1%25eth0]/a", "https://exämple.org/a",
+        "https://example.org/a\n[http]", "https://-x.org/a", f"https://example.org/{'a' * 2048}",
+    ],
+)  # fmt: skip
+def test_other_urls_are_refused_without_being_repeated(url: str) -> None:
+    fault = url_fault(url)
+    assert fault is not None
+    assert "secret" not in fault
+
+
+@pytest.mark.parametrize("ref", ["main", "v1.0", "feature/ä-b", "a" * 40, "refs.x", "x@y", "héad"])
+def test_names_of_refs_pass(ref: str) -> None:
+    assert ref_fault(ref) is None
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "", "@", "-x", "--upload-pack=id", "a..b", "a b", "a~1", "a^", "a:b", "a?b", "a*", "a[b", "a\\b", "a@{0}",
+        "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "a\nb", "a\0b", "a\x7fb", "a\ud800b", "a" * 256,
+    ],
+)  # fmt: skip
+def test_what_is_no_ref_is_refused(ref: str) -> None:
+    assert ref_fault(ref) is not None
+
+
+@pytest.mark.parametrize(
+    ("repository", "name"),
+    [
+        (Repository(GOOD), "app"),
+        (Repository("https://example.org/a/"), "a"),
+        (Repository("https://example.org/a%20b.git"), "a b"),
+        (Repository(GOOD, path="x"), "x"),
+    ],
+)
+def test_the_folder_has_the_last_name_of_the_url_or_the_one_given(repository: Repository, name: str) -> None:
+    check([repository], is_plain_token_allowed=False)
+    assert repository.name == name
+
+
+@pytest.mark.parametrize(
+    ("repository", "field"),
+    [
+        (Repository("https://example.org"), "url"),
+        (Repository("https://example.org/.git"), "url"),
+        (Repository("https://example.org/..%2f.."), "url"),
+        (Repository("https://example.org/%00"), "url"),
+        (Repository(GOOD, "-x"), "ref"),
+        (Repository(GOOD, path=".."), "path"),
+        (Repository(GOOD, path="a/b"), "path"),
+        (Repository(GOOD, path=".GIT"), "path"),
+        (Repository("http://example.org/a", token="secret"), "token"),
+    ],
+)
+def test_a_fault_names_its_field(repository: Repository, field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        check([Repository(GOOD), repository], is_plain_token_allowed=False)
+    assert caught.value.details[0].path == f"inputRepositories.1.{field}"
+    assert "secret" not in str(caught.value)
+
+
+def test_a_task_keeps_a_token_sealed_and_for_itself() -> None:
+    vault = Vault("k" * 32)
+    wanted = [Repository(GOOD, "main", "x", "ghp_secret"), Repository(GOOD)]
+    kept = sealed(wanted, vault, "tsk_1")
+    assert "ghp_secret" not in json.dumps(kept) + repr(wanted)
+    assert opened(kept, vault, "tsk_1") == wanted
+    with pytest.raises(SettingsError):
+        opened(kept, vault, "tsk_2")

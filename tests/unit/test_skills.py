@@ -1,0 +1,254 @@
+"""Skills' archives: what unpacks, what is refused and why, and that no hostile one gets out or grows."""
+
+import contextlib
+import gzip
+import io
+import stat
+import struct
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentcontainer.runner.skills import (
+    MAX_ENTRIES,
+    MAX_UNPACKED_BYTES,
+    BadArchive,
+    install,
+    unpack,
+)
+
+TEXT = b"---\nname: greet\ndescription: Greets.\n---\nSay hello.\n"
+Pack = Callable[[dict[str, bytes]], bytes]
+
+
+def zip_of(files: dict[str, bytes], **modes: int) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = modes.get("mode", stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, content)
+    return made.getvalue()
+
+
+def tar_of(files: dict[str, bytes], **fields: object) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for field, value in fields.items():
+                setattr(member, field, value)
+            archive.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def tgz_of(files: dict[str, bytes]) -> bytes:
+    return gzip.compress(tar_of(files), 1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "skills").mkdir()
+    return tmp_path
+
+
+def installed(bench: Path, content: bytes, filename: str = "greet.zip") -> Path:
+    archive = bench / "scratch/archive"
+    archive.write_bytes(content)
+    return install(archive, filename, bench / "scratch", bench / "skills")
+
+
+def refusal(bench: Path, content: bytes) -> str:
+    with pytest.raises(BadArchive) as caught:
+        installed(bench, content)
+    assert list((bench / "skills").iterdir()) == []
+    assert [entry.name for entry in (bench / "scratch").iterdir()] == ["archive"]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, tgz_of])
+def test_a_skill_at_the_top_gets_the_name_of_its_archive(bench: Path, pack: Pack) -> None:
+    folder = installed(bench, pack({"SKILL.md": TEXT, "scripts/a.sh": b"echo"}), "pdf-tools.tar.gz")
+    assert folder == bench / "skills/pdf-tools"
+    assert (folder / "SKILL.md").read_bytes() == TEXT
+    assert (folder / "scripts/a.sh").read_bytes() == b"echo"
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, tgz_of])
+def test_a_skill_in_one_folder_keeps_its_name(bench: Path, pack: Pack) -> None:
+    folder = installed(bench, pack({"greet/SKILL.md": TEXT, "greet/x/y": b"", "__MACOSX/greet/._x": b"?"}))
+    assert folder == bench / "skills/greet"
+    assert sorted(path.name for path in folder.rglob("*")) == ["SKILL.md", "x", "y"]
+
+
+def test_two_skills_of_one_name_stand_beside_each_other(bench: Path) -> None:
+    first, second = (installed(bench, zip_of({"greet/SKILL.md": TEXT})) for _ in range(2))
+    assert (first.name, second.name) == ("greet", "greet (2)")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [tar_of({"SKILL.md": TEXT}, mode=0o4755), zip_of({"SKILL.md": TEXT}, mode=stat.S_IFREG | 0o6777)],
+)
+def test_a_script_stays_executable_and_nothing_is_setuid(bench: Path, content: bytes) -> None:
+    assert (installed(bench, content) / "SKILL.md").stat().st_mode == stat.S_IFREG | 0o755
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, tgz_of])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("/etc/cron.d/x", "absolute"),
+        ("../x", "name"),
+        ("a/../../x", "name"),
+        ("a\\..\\x", "not a path"),
+        ("a/\x1b[2J", "control"),
+        ("/".join("d" * 40), "deeper"),
+    ],
+)
+def test_paths_that_lead_elsewhere_are_refused(bench: Path, pack: Pack, name: str, why: str) -> None:
+    assert why in refusal(bench, pack({"SKILL.md": TEXT, name: b"x"}))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(bench: Path, kind: bytes) -> None:
+    content = tar_of({"SKILL.md": b""}, type=kind, linkname="/etc/passwd")
+    assert "link" in refusal(bench, content)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_in_a_zip_are_refused(bench: Path, kind: int) -> None:
+    assert "link" in refusal(bench, zip_of({"SKILL.md": b"/etc/passwd"}, mode=kind | 0o777))
+
+
+def test_a_bomb_is_refused(bench: Path) -> None:
+    zeros = bytes(MAX_UNPACKED_BYTES // 2)
+    for pack in (zip_of, tgz_of):
+        assert "unpacks to more" in refusal(bench, pack({"SKILL.md": TEXT, "a": zeros, "b": zeros}))
+
+
+def test_too_many_files_are_refused(bench: Path) -> None:
+    for pack in (zip_of, tgz_of):
+        content = pack({"SKILL.md": TEXT} | {f"f{number}": b"" for number in range(MAX_ENTRIES)})
+        assert str(MAX_ENTRIES) in refusal(bench, content)
+
+
+def test_a_zip_whose_directory_alone_is_large_is_refused_before_it_is_parsed(bench: Path) -> None:
+    entry = struct.pack(
+        "<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0
+    )
+    directory = (entry + b"x") * 50_000
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 50_000, 50_000, len(directory), 4, 0)
+    assert "too large" in refusal(bench, b"PK\x03\x04" + directory + end)
+
+
+def test_extended_headers_of_a_tar_are_bounded(bench: Path) -> None:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 10_000_000
+    content = header.tobuf(tarfile.USTAR_FORMAT) + b"1" * 10_000_000
+    assert "header" in refusal(bench, gzip.compress(content, 1))
+
+
+def test_a_negative_size_in_a_tar_is_refused(bench: Path) -> None:
+    whole = bytearray(tar_of({"SKILL.md": TEXT}))
+    whole[124:136] = b"\xff" * 12  # base-256 for -1
+    whole[148:156] = b"%06o\0 " % (sum(whole[:148]) + sum(whole[156:512]) + 8 * 32)
+    refusal(bench, bytes(whole))
+
+
+def test_an_encrypted_zip_is_refused(bench: Path) -> None:
+    content = zip_of({"SKILL.md": TEXT})
+    flagged = content.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+    assert flagged != content
+    assert "encrypted" in refusal(bench, flagged)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"PK\x03\x04",
+        b"\x1f\x8b",
+        zip_of({"SKILL.md": TEXT})[:-9],
+        tgz_of({"SKILL.md": TEXT})[:60],
+    ],
+)
+def test_what_is_no_whole_archive_is_refused(bench: Path, content: bytes) -> None:
+    assert refusal(bench, content)
+
+
+@pytest.mark.parametrize(
+    "files", [{"README.md": b""}, {"a/SKILL.md": b"", "b/SKILL.md": b""}, {"SKILL.md/x": b""}]
+)
+def test_an_archive_without_one_skill_is_refused(bench: Path, files: dict[str, bytes]) -> None:
+    assert "SKILL.md" in refusal(bench, zip_of(files))
+
+
+def test_a_name_given_twice_is_refused(bench: Path) -> None:
+    content = zip_of({"SKILL.md": TEXT, "./SKILL.md": b"other"})
+    assert "SKILL.md twice" in refusal(bench, content)
+
+
+PARTS = st.sampled_from(["a", "b", "..", ".", "", "SKILL.md", "\x00", "\\", "c" * 300, "\u202e", "~"])
+NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
+FILES = st.dictionaries(NAMES, st.binary(max_size=50), max_size=6)
+TYPES = st.sampled_from([bytes([kind]) for kind in b"0123456789ASLKNVMxgX\x00"])
+
+
+@st.composite
+def tars(draw: st.DrawFn) -> bytes:
+    blocks = bytearray()
+    for name, content in draw(FILES).items():
+        member = tarfile.TarInfo("x")
+        member.type, member.size = draw(TYPES), draw(st.integers(0, 2**33) | st.just(len(content)))
+        member.linkname = draw(NAMES)[:90].replace("\x00", "")
+        header = bytearray(member.tobuf(tarfile.GNU_FORMAT, errors="replace"))
+        header[:100] = name.encode()[:100].ljust(100, b"\0")
+        header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:512]) + 8 * 32)
+        blocks += header + content.ljust(512, b"\0")
+    return bytes(blocks) + bytes(1024)
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> bytes:
+    """A good archive with some bytes of it changed."""
+    files = {name.replace("\x00", "_") or "x": content for name, content in draw(FILES).items()}
+    content = bytearray(draw(st.sampled_from([zip_of, tar_of]))({"SKILL.md": TEXT} | files))
+    for position, value in draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=8)
+    ):
+        content[position] = value
+    return (
+        gzip.compress(bytes(content), 1) if draw(st.booleans()) and content[:2] != b"PK" else bytes(content)
+    )
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(content=tars() | broken() | st.binary(max_size=600))
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_whatever_the_archive_nothing_is_written_elsewhere(content: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="ac-") as folder:
+        root = Path(folder)
+        (root / "in/target").mkdir(parents=True)
+        (root / "archive").write_bytes(content)
+        with contextlib.suppress(BadArchive):
+            unpack(root / "archive", root / "in/target")
+        assert {path.name for path in root.iterdir()} == {"in", "archive"}
+        assert [path.name for path in (root / "in").iterdir()] == ["target"]
+        for path in (root / "in/target").rglob("*"):
+            assert not path.is_symlink()
+            assert path.is_dir() or path.is_file()
+        assert (
+            sum(path.stat().st_size for path in (root / "in/target").rglob("*") if path.is_file())
+            <= len(content) * 1100
+        )
