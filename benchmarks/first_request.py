@@ -9,6 +9,7 @@ Beside it the same Pi started bare on this host, and in `podman run` where podma
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import statistics
@@ -52,6 +53,7 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> lis
     chosen = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url)
     data_folder.prepare(chosen.data_dir)
     data_folder.ensure_secret_key(chosen.data_dir)
+    logging.disable(logging.INFO)
     async with running(chosen, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         base_url = f"{started.base_url}/api/v1"
@@ -77,9 +79,9 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> lis
 async def measure_process(
     model: ScriptedModel, runs: int, command: list[str], env: dict[str, str]
 ) -> list[float]:
-    """A Pi started by `command` and prompted at once."""
+    """A Pi started by `command` and prompted at once; one run before, unmeasured, fills its compile cache."""
     results: list[float] = []
-    for _ in range(runs):
+    for _ in range(runs + 1):
         process: asyncio.subprocess.Process | None = None
 
         async def start() -> None:
@@ -93,9 +95,10 @@ async def measure_process(
 
         results.append(await first_request_after(model, start))
         assert process is not None
-        process.kill()
+        await asyncio.sleep(0.2)  # node writes its compile cache when it is told to end
+        process.terminate()
         await process.wait()
-    return results
+    return results[1:]
 
 
 def home(folder: Path, url: str) -> Path:
@@ -113,14 +116,18 @@ def pi_command(runtime: str, sessions: str) -> list[str]:
     return [*pi, "--provider", PROVIDER, "--model", MODEL, "--session-dir", sessions]
 
 
-def environment(runtime: str, agent_dir: str) -> dict[str, str]:
-    changes = {"PI_CODING_AGENT_DIR": agent_dir, "NODE_COMPILE_CACHE": f"{runtime}/cache", "HOME": agent_dir}
+def environment(home: str) -> dict[str, str]:
+    """Pi's, with a compile cache of this user's own: the runtime's is found by the sandbox's user only."""
+    changes = {
+        "PI_CODING_AGENT_DIR": f"{home}/.pi/agent",
+        "NODE_COMPILE_CACHE": f"{home}/cache",
+        "HOME": home,
+    }
     return pi_launch.env() | changes
 
 
 async def measure(runs: int) -> dict[str, list[float]]:
     results: dict[str, list[float]] = {}
-    # Its uid's own folder in the compile cache is found by the name of the user inside; so it stands for all here.
     with tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as name:
         folder = Path(name)
         async with await serve() as model:
@@ -129,7 +136,7 @@ async def measure(runs: int) -> dict[str, list[float]]:
             )
             where = home(folder / "home", model.url)
             runtime = str(runtime_dir())
-            bare = environment(runtime, f"{where}/.pi/agent")
+            bare = environment(str(where))
             results["bare Pi on the host"] = await measure_process(
                 model, runs, pi_command(runtime, f"{where}/s"), bare
             )
@@ -149,7 +156,7 @@ def podman_command(where: Path, runtime: str, folder: Path) -> list[str]:
         if not (root / link).is_symlink():
             (root / link).symlink_to(f"usr/{link}")
     mounts = ["-v", "/usr:/usr:ro", "-v", f"{runtime}:/opt/agentcontainer:ro", "-v", f"{where}:/home"]
-    variables = environment("/opt/agentcontainer", "/home/.pi/agent")
+    variables = environment("/home")
     options = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
     runtime_option = ["--runtime", "runc"] if shutil.which("runc") else []  # crun refuses hybrid cgroups
     limits = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
