@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,13 @@ from agentcontainer.migrations.migrate import migrate
 
 TEMPLATE = "template_migrated"
 SERVICE_UID = 699_999
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test has an id of its own: of several with one id, pytest-xdist would run one, and say nothing."""
+    ids = Counter(item.nodeid for item in items)
+    if shared := [id_ for id_, count in ids.items() if count > 1]:
+        raise pytest.UsageError(f"These ids stand for several tests each: {shared}")
 
 
 @pytest.fixture
