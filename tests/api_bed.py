@@ -6,7 +6,7 @@ A conftest.py that wants the fixtures imports `api_bed`, `alice` and `bob`.
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
+from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import service, store
-from agentcontainer.domain.tasks.model import Output
+from agentcontainer.domain.tasks import events, service, store
+from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
@@ -39,6 +40,8 @@ TABLES = (
     "ledger_entries",
     "provider_keys",
     "task_input_files",
+    "messages",
+    "message_files",
     "pgqueuer",
 )
 
@@ -85,6 +88,13 @@ class Account:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
+    async def converse(self, message: str = "Which region sells best?", **body: Any) -> dict[str, Any]:
+        """A new conversation: `{"task", "message"}`."""
+        path = f"/api/v1/agents/{AGENT}/conversations"
+        answer = await self.post(path, {"message": message} | body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
     async def upload(self, content: bytes = b"a,b\n1,2\n", filename: str = "data.csv") -> str:
         """A file of this account; its id."""
         prepared = (
@@ -116,14 +126,50 @@ class Account:
                     blob.key,
                 )
             )
+        claim = await self.claim(task_id)
         async with db.transaction(bed.pool) as connection:
-            claim = await store.claim(connection, task_id, "run_test")
-            assert claim is not None
             await service.end(
                 connection, bed.settings, task_id, fields.get("reason", EndReason.COMPLETE),
                 attempt=claim.attempt, message="Done.", outputs=made,
             )  # fmt: skip
         return [output.id for output in made]
+
+    async def claim(self, task_id: str) -> Claim:
+        """Make a pending task running, as a runner would."""
+        async with db.transaction(self.bed.pool) as connection:
+            claim = await store.claim(connection, task_id, "run_test")
+        assert claim is not None
+        return claim
+
+    async def take_turn(
+        self, task_id: str, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Live through a pending conversation's next turn as a runner would, with these inputs of its `bash`."""
+        bed, claim = self.bed, await self.claim(task_id)
+        turn = await turns.begin(bed.pool, claim)
+        assert turn is not None
+        for number, given in enumerate(tools):
+            call = {"callId": f"call_{number}", "tool": "bash"} | turn.event
+            began = call | {"activityId": new_id("act"), "input": given, "inputOmittedReason": None}
+            done = call | {"isError": False, "output": "", "durationMs": 3}
+            drafts = [("tool.started", began), ("tool.completed", done)]
+            async with db.transaction(bed.pool) as connection:
+                await events.append(connection, task_id, drafts, claim)
+        checkpoint_id = new_id("chk")
+        await bed.pool.execute(
+            "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $1)", checkpoint_id, task_id
+        )
+        following = await turns.end(
+            bed.pool, bed.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=[]
+        )
+        assert following == "rest"
+        assert await turns.put_away(bed.pool, claim)
+
+    async def awaiting_input(self, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()) -> str:
+        """A conversation after its first turn; its id."""
+        task_id = (await self.converse())["task"]["id"]
+        await self.take_turn(task_id, reply, tools)
+        return task_id
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -16,15 +16,20 @@ _KEPT = {name: value for name, value in os.environ.items() if not name.startswit
 
 
 @contextmanager
-def api_process(database_url: str, folder: Path, **settings: object) -> Iterator[tuple[str, int]]:
-    """Its base URL and its pid, for as long as the block lasts. Blobs are in `folder`/blobs, no rate is limited."""
+def api_process(
+    database_url: str, folder: Path, /, first: str = "", **settings: object
+) -> Iterator[tuple[str, int]]:
+    """Its base URL and its pid, for as long as the block lasts. Blobs are in `folder`/blobs, no rate is limited.
+
+    `first`: Python that it runs before all else, to set a constant.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = {"secret_key": secrets.token_hex(32), "rate_limit_per_minute": 0} | settings
     given |= {"data_dir": folder, "database_url": database_url, "port": port}
     environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in given.items()}
-    command = [sys.executable, "-m", "agentcontainer.cli.main", "api"]
+    command = [sys.executable, "-c", f"{first}\nfrom agentcontainer.cli.main import app\napp()", "api"]
     log = folder / "api.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

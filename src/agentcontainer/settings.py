@@ -130,6 +130,15 @@ class Settings(BaseSettings):
     upload_ttl_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
         3600, description="Life of an upload URL."
     )
+    warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        60.0, description="How long a conversation's container is kept up for the next message."
+    )
+    max_checkpoint_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        20 * 1024**3, description="Largest checkpoint of a workspace, compressed."
+    )
+    max_workspace_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        50 * 1024**3, description="Largest workspace that is checkpointed, as a tar."
+    )
     sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, le=MAX_BYTES)] = Field(
         2 * 1024**3, description="Memory of one sandbox."
     )

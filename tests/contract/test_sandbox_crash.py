@@ -122,6 +122,17 @@ class TestUids:
             holder.send_signal(signal.SIGKILL)
         assert pool.lease().uid == lease.uid
 
+    def test_a_shared_uid_is_free_when_the_last_has_released_it(self, tmp_path: Path) -> None:
+        pool = UidPool(_free_uid(), tmp_path, count=1)
+        first = pool.lease()
+        second = first.share()
+        for lease in (first, first, second):
+            lease.release()
+            if lease is first:
+                with pytest.raises(SandboxError, match="are in use"):
+                    pool.lease()
+        assert pool.lease().uid == second.uid
+
     def test_what_still_runs_under_a_uid_is_killed_before_it_is_given_out(self, tmp_path: Path) -> None:
         uid = _free_uid()
         drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]

@@ -1,4 +1,4 @@
-"""The control socket against a hostile sandbox: bounded connections, bounded time, and `finish` still works."""
+"""The control socket against a hostile sandbox: bounded connections, bounded time, and its commands still work."""
 
 import asyncio
 import contextlib
@@ -13,20 +13,36 @@ import pytest
 
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.errors import Unavailable
 from agentcontainer.runner import control
-from agentcontainer.runner.control import Control, Finish
+from agentcontainer.runner.collect import Refused
+from agentcontainer.runner.control import Control, Finish, unfit
 
 FINISH = {"completion": "complete", "message": "Done.", "files": [], "outputs": [], "cwd": "/workspace/task"}
 
 
+SHARE = {"files": ["a.txt", "out/b.png"], "cwd": "/workspace/task"}
+
+
 class Bed:
-    """A control socket that accepts whatever meets the policy `any`."""
+    """A control socket that accepts whatever meets the policy `any`; a task, or a conversation when told so."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "control.sock"
+        self.is_conversation = False
         self.refusals: list[str] = []
         self.accepted: list[Finish] = []
-        self.control = Control(OutputPolicy("any"), 10, self._collect, self._finish, self.refusals.append)
+        self.shared: list[tuple[str, list[str]]] = []
+        self.at_once = self.most_at_once = 0
+        self.control = Control(
+            OutputPolicy("any"),
+            10,
+            self._collect,
+            self._finish,
+            self.refusals.append,
+            self._share,
+            lambda command: unfit(command, self.is_conversation),
+        )
 
     async def _collect(self, _cwd: str, _declared: list[Declared]) -> list[Output]:
         return []
@@ -35,13 +51,29 @@ class Bed:
         self.accepted.append(finish)
         return True
 
-    async def post(self, body: bytes, **headers: str) -> tuple[int, str]:
+    async def _share(self, cwd: str, declared: list[Declared]) -> list[Output]:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.02)
+        self.at_once -= 1
+        paths = [entry.path for entry in declared]
+        if "missing" in paths:
+            raise Refused("missing: does not exist.")
+        if "unlucky" in paths:
+            raise Unavailable("The object store does not answer.")
+        self.shared.append((cwd, paths))
+        return [Output("file_1", Path(path).name, "text/plain", 1, "00", "key") for path in paths]
+
+    async def post(self, body: bytes, command: str = "finish", **headers: str) -> tuple[int, str]:
         connector = aiohttp.UnixConnector(str(self.socket))
         async with (
             aiohttp.ClientSession(connector=connector) as client,
-            client.post("http://control/finish", data=io.BytesIO(body), headers=headers) as answer,
+            client.post(f"http://control/{command}", data=io.BytesIO(body), headers=headers) as answer,
         ):
             return answer.status, (await answer.json())["message"]
+
+    async def share(self, *files: str) -> tuple[int, str]:
+        return await self.post(json.dumps(SHARE | {"files": files}).encode(), "share")
 
 
 @pytest.fixture
@@ -100,3 +132,65 @@ async def test_a_bad_request_is_refused_with_a_reason_and_without_a_word_in_the_
     assert bed.refusals
     assert not bed.accepted
     assert caplog.text == ""
+
+
+async def test_shared_files_are_named_and_may_be_shared_again(bed: Bed) -> None:
+    bed.is_conversation = True
+    said = (200, "Shared: a.txt, b.png. The user can download them now.")
+    assert await bed.share("a.txt", "out/b.png") == said
+    assert await bed.share("a.txt", "out/b.png") == said
+    assert bed.shared == [("/workspace/task", ["a.txt", "out/b.png"])] * 2
+
+
+async def test_shares_sent_at_once_are_taken_one_after_the_other(bed: Bed) -> None:
+    bed.is_conversation = True
+    answers = await asyncio.gather(*(bed.share(f"{number}.txt") for number in range(8)))
+    assert [status for status, _ in answers] == [200] * 8
+    assert sorted(paths for _, paths in bed.shared) == [[f"{number}.txt"] for number in range(8)]
+    assert bed.most_at_once == 1
+
+
+async def test_a_conversation_refuses_finish_until_it_is_handed_over(bed: Bed) -> None:
+    finish = json.dumps(FINISH).encode()
+    bed.is_conversation = True
+    status, message = await bed.post(finish)
+    assert (status, message) == (422, bed.refusals[0])
+    assert message.startswith("This is a conversation: your answer is what you say at the end of your turn.")
+    assert bed.accepted == []
+    bed.is_conversation = False
+    assert (await bed.post(finish))[0] == 200
+
+
+async def test_a_task_refuses_share(bed: Bed) -> None:
+    message = "share works in conversations; here files are handed over with finish."
+    assert await bed.share("a.txt") == (422, message)
+    assert (bed.shared, bed.refusals) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"x" * (control.MAX_REQUEST_BYTES + 1), "too large"),
+        (b"[]", "request"),
+        (json.dumps({"files": ["a"]}).encode(), "cwd"),
+        (json.dumps(SHARE | {"files": "a.txt"}).encode(), "files"),
+        (json.dumps(SHARE | {"files": []}).encode(), "none is named"),
+        (json.dumps(SHARE | {"files": ["x"] * 11}).encode(), "at most 10"),
+        (json.dumps(SHARE | {"message": "x"}).encode(), "message"),
+        (
+            json.dumps(SHARE | {"files": ["missing"]}).encode(),
+            "share was not accepted:\nmissing: does not exist.",
+        ),
+        (json.dumps(SHARE | {"files": ["unlucky"]}).encode(), "does not answer. Run share again."),
+    ],
+)
+async def test_a_bad_share_is_refused_with_a_reason(bed: Bed, body: bytes, hint: str) -> None:
+    bed.is_conversation = True
+    status, message = await bed.post(body, "share")
+    assert status == 422
+    assert hint in message
+    assert bed.shared == []
+
+
+async def test_there_are_no_other_commands(bed: Bed) -> None:
+    assert (await bed.post(b"{}", "hibernate"))[0] == 404

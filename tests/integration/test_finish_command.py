@@ -1,4 +1,4 @@
-"""The `finish` command as an agent runs it: in a real sandbox, over its control socket."""
+"""The commands `finish` and `share` as an agent runs them: in a real sandbox, over its control socket."""
 
 import asyncio
 import json
@@ -25,10 +25,12 @@ class Platform:
     """A control socket that notes what it is asked and answers as told."""
 
     asked: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     status: int = 200
     body: str = json.dumps({"accepted": True, "message": "Accepted. The task is finished."})
 
-    async def finish(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path)
         self.asked.append(await request.json())
         return web.Response(status=self.status, text=self.body, content_type="application/json")
 
@@ -67,7 +69,7 @@ async def box(short_dir: Path) -> AsyncIterator[Box]:
     (root / "sockets").mkdir()
     platform = Platform()
     app = web.Application()
-    app.router.add_post("/finish", platform.finish)
+    app.router.add_post("/{command}", platform.answer)
     server = web.AppRunner(app)
     await server.setup()
     await web.UnixSite(server, str(root / "sockets/control.sock")).start()
@@ -89,6 +91,7 @@ async def test_a_complete_task_is_sent_as_the_agent_said_it(box: Box) -> None:
             "cwd": "/workspace/task",
         }
     ]
+    assert box.platform.paths == ["/finish"]
 
 
 async def test_an_incomplete_task_with_named_outputs_from_another_folder(box: Box) -> None:
@@ -179,3 +182,53 @@ async def test_a_folder_that_is_gone_is_said(box: Box) -> None:
     ran = await box.run("sh", "-c", gone)
     assert ran.code == 2
     assert "current directory no longer exists" in ran.stderr
+
+
+async def test_shared_files_are_sent_as_they_were_named(box: Box) -> None:
+    box.platform.body = json.dumps({"accepted": True, "message": "Shared: report.md."})
+    ran = await box.run(
+        "share", "report.md", "../a b.png", "-", "--", "-x", "--help", cwd="/workspace/task/sub"
+    )
+    assert ran == Ran(0, "Shared: report.md.\n", "")
+    files = ["report.md", "../a b.png", "-", "-x", "--help"]
+    assert box.platform.asked == [{"files": files, "cwd": "/workspace/task/sub"}]
+    assert box.platform.paths == ["/share"]
+
+
+async def test_a_refused_share_is_printed_and_fails(box: Box) -> None:
+    box.platform.status = 422
+    box.platform.body = json.dumps({"accepted": False, "message": "share works in conversations."})
+    assert await box.run("share", "report.md") == Ran(1, "", "share works in conversations.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "name the files to share"),
+        (["--"], "name the files to share"),
+        (["a.md", ""], "a FILE is empty"),
+        (["a.md", "--message", "x"], "unknown flag --message"),
+        (["-x"], "unknown flag -x"),
+    ],
+)
+async def test_wrong_usage_of_share_is_explained_and_sends_nothing(
+    box: Box, arguments: list[str], complaint: str
+) -> None:
+    ran = await box.run("share", *arguments)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert complaint in ran.stderr
+    assert "share --help" in ran.stderr
+    assert box.platform.asked == []
+
+
+async def test_the_help_of_share_is_printed(box: Box) -> None:
+    ran = await box.run("share", "report.md", "--help")
+    assert ran.code == 0
+    assert "share FILE..." in ran.stdout
+    assert box.platform.asked == []
+
+
+async def test_share_says_when_the_platform_is_out_of_reach(box: Box) -> None:
+    (box.root / "sockets/control.sock").unlink()
+    ran = await box.run("share", "report.md")
+    assert ran == Ran(3, "", "share: the platform could not be reached (ENOENT); run share again.\n")

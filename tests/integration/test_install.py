@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentcontainer.errors import SettingsError
-from agentcontainer.runtime.install import check, install, share_dir
+from agentcontainer.runtime.install import COMMANDS, check, install, share_dir
 from agentcontainer.runtime.packages import unpack
 
 INSTALL = """
@@ -51,7 +51,8 @@ async def test_a_kill_and_two_at_once_leave_one_whole_runtime_that_all_may_read(
     for path in (share.parent, share, target, *target.rglob("*")):
         assert path.stat().st_mode & 0o004, path
         assert not path.is_dir() or path.stat().st_mode & 0o001, path
-    assert os.access(target / "bin/finish", os.X_OK)
+    for command in COMMANDS:
+        assert os.access(target / "bin" / command, os.X_OK)
 
     before = (share / "runtime").lstat()
     assert install(share) == share / target.name

@@ -48,9 +48,10 @@ MODELS_JSON = {
 
 @dataclass(frozen=True)
 class Say:
-    """An answer of the model: text, then perhaps one tool call."""
+    """An answer of the model: text, perhaps more of it in a second block, then perhaps one tool call."""
 
     text: str
+    more: str = ""
     tool: str | None = None
     input: dict[str, Any] = field(default_factory=dict)
     input_tokens: int = 11
@@ -65,7 +66,7 @@ class Fail:
 
 
 def run(command: str) -> Say:
-    return Say("Running it.", "bash", {"command": command})
+    return Say("Running it.", tool="bash", input={"command": command})
 
 
 @dataclass
@@ -104,7 +105,9 @@ def _stream(answer: Say) -> list[dict[str, Any]]:
         "usage": usage,
     }
     blocks: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({"type": "text", "text": ""}, {"type": "text_delta", "text": answer.text})
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": text})
+        for text in (answer.text, answer.more)
+        if text
     ]
     if answer.tool is not None:
         call = {"type": "tool_use", "id": f"toolu_{secrets.token_hex(4)}", "name": answer.tool, "input": {}}
@@ -240,6 +243,86 @@ async def test_a_running_agent_refuses_prompts_and_hears_what_is_steered(place: 
     assert "Something else." not in place.model.heard(1)
 
 
+async def test_the_next_prompt_goes_on_with_the_conversation(place: Place) -> None:
+    place.model.answers = [run("echo juniper"), Say("Noted."), Say("It was juniper.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Run it.")
+        await settle(pi)
+        await pi.prompt("Which word?")
+        events = await settle(pi)
+    assert [message.text for message in of(MessageCompleted, events)] == ["Which word?", "It was juniper."]
+    heard = place.model.asked[2]["messages"]
+    assert [message["role"] for message in heard] == ["user", "assistant", "user", "assistant", "user"]
+    for words in ("Run it.", "juniper", "Noted.", "Which word?"):
+        assert words in place.model.heard(2)
+
+
+async def test_deltas_make_up_the_message_they_come_before(place: Place) -> None:
+    place.model.answers = [Say("One.", more="Two.", tool="bash", input={"command": "true"}), Say("Three.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Count.")
+        events = await settle(pi)
+    said: list[str] = []
+    for event in events:
+        match event:
+            case TurnStarted():
+                said.append("")
+            case TextDelta():
+                said[-1] += event.text
+            case MessageCompleted(role="assistant"):
+                assert event.text == said[-1]
+            case _:
+                pass
+    assert said == ["One.\n\nTwo.", "Three."]
+
+
+async def test_what_is_said_reaches_a_running_agent_or_starts_a_run(place: Place) -> None:
+    place.model.answers = [run("sleep 1"), Say("Hurried.")]
+    async with place.pi() as (pi, _):
+        assert await pi.say("Sleep.")
+        async for event in pi.events():
+            if isinstance(event, ToolStarted):
+                break
+        assert not await pi.say("Hurry up.")
+        await settle(pi)
+        assert await pi.say("And now?")
+        await settle(pi)
+    assert "Hurry up." in place.model.heard(1)
+    assert "And now?" in place.model.heard(2)
+    assert len(place.model.asked) == 3
+
+
+async def test_nothing_said_is_lost_whenever_the_agent_settles(place: Place) -> None:
+    async with place.pi() as (pi, _):
+        await pi.prompt("Warm up.")
+        await settle(pi)
+        for number in range(60):
+            await pi.prompt("Go.")
+
+            async def say(text: str, seconds: float) -> bool:
+                await asyncio.sleep(seconds)
+                return await pi.say(text)
+
+            saying = asyncio.create_task(say(f"Word {number}.", number / 60 * 0.012))
+            async with asyncio.timeout(10):
+                events = await settle(pi)
+                if await saying:
+                    events += await settle(pi)
+            assert f"Word {number}." in [message.text for message in of(MessageCompleted, events)]
+
+
+async def test_what_is_steered_too_late_waits_for_the_next_prompt(place: Place) -> None:
+    async with place.pi() as (pi, _):
+        await pi.prompt("First.")
+        await settle(pi)
+        await pi.steer("Too late.")
+        await pi.prompt("Second.")
+        events = await settle(pi)
+    said = [message.text for message in of(MessageCompleted, events) if message.role == "user"]
+    assert said == ["Second.", "Too late."]
+    assert "Too late." in place.model.heard(1)
+
+
 async def test_abort_stops_the_tool_and_settles(place: Place) -> None:
     place.model.answers = [run("sleep 60; echo never > out.txt")]
     async with place.pi() as (pi, _):
@@ -293,7 +376,7 @@ async def test_an_agent_that_writes_into_pis_stdout_harms_only_itself(place: Pla
 
 async def test_a_large_image_is_resized_and_reaches_the_model(place: Place) -> None:
     (place.task / "wide.png").write_bytes(png(4000, 3))
-    place.model.answers = [Say("Looking.", "read", {"path": "wide.png"}), Say("Seen.")]
+    place.model.answers = [Say("Looking.", tool="read", input={"path": "wide.png"}), Say("Seen.")]
     async with place.pi() as (pi, _):
         await pi.prompt("Look.")
         events = await settle(pi)
@@ -335,6 +418,23 @@ async def test_a_killed_pi_resumes_its_session_in_another_sandbox(place: Place) 
         await settle(pi)
     assert "juniper" in place.model.heard(1)
     assert "Which word?" in place.model.heard(1)
+
+
+async def test_a_pi_killed_in_a_tool_call_resumes_with_all_that_was_said(place: Place) -> None:
+    place.model.answers = [run("echo juniper"), Say("Noted."), run("touch begun; sleep 60")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Remember.")
+        await settle(pi)
+        await pi.prompt("Sleep.")
+        async with asyncio.timeout(10):
+            while not (place.task / "begun").exists():
+                await asyncio.sleep(0.02)
+    async with place.pi() as (pi, _):
+        await pi.prompt("Go on.")
+        events = await settle(pi)
+    assert of(ToolStarted, events) == []  # the call is not made again
+    for words in ("Remember.", "juniper", "Noted.", "Sleep.", "touch begun", "No result provided", "Go on."):
+        assert words in place.model.heard(3)
 
 
 async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: Place) -> None:

@@ -15,7 +15,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.gateway import scripted
+from agentcontainer.runtime.harness import (
+    CONVERSATION_PROMPT,
+    first_turn_prompt,
+    handoff_prompt,
+    turn_prompt,
+)
 
 PATHS = ["/v1/messages", "/v1/responses", "/api/v1/chat/completions"]
 Call = tuple[str, dict[str, Any]]
@@ -30,6 +37,7 @@ class Agent:
     key: str = "sk-test"
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     tools: tuple[str, ...] = ("bash",)
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def says(self, text: str) -> None:
         self.history.append({"role": "user", "content": text})
@@ -39,7 +47,7 @@ class Agent:
         if "chat" in self.path:
             tools = [{"type": "function", "function": {"name": name}} for name in self.tools]
         content = "input" if "responses" in self.path else "messages"
-        return {"model": "m", content: self.history, "tools": tools, "stream": is_stream}
+        return {"model": "m", content: self.history, "tools": tools, "stream": is_stream, **self.more}
 
     def send(self, *, is_stream: bool = False) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -113,8 +121,42 @@ async def test_steps_are_played_in_order_and_then_it_is_done(agent: Agent) -> No
     assert await agent.turn() == ("", [("bash", {"command": "a"}), ("read", {"path": "x"})])
     assert await agent.turn() == ("", [("edit", {"n": 1})])
     assert await agent.turn() == ("That is all.", [])
-    agent.says("Go on or finish.")
+
+
+async def test_after_a_last_call_it_is_done(agent: Agent) -> None:
+    agent.says(script({"bash": "ls"}))
+    await agent.turn()
     assert await agent.turn() == ("Done.", [])
+
+
+async def test_what_is_said_after_a_script_is_answered_with_what_came_before(agent: Agent) -> None:
+    agent.says(script({"bash": "ls", "say": "Looking."}, {"say": "That is all."}))
+    await agent.turn()
+    await agent.turn()
+    agent.says("\nAnd now?\nTell me.")
+    assert await agent.turn() == ("You said: And now?. Messages so far from you: 2.", [])
+    agent.says("Thanks")
+    assert await agent.turn() == ("You said: Thanks. Messages so far from you: 3.", [])
+    agent.says(script({"say": "again"}))
+    assert await agent.turn() == ("again", [])
+    agent.says("Bye")
+    assert await agent.turn() == ("You said: Bye. Messages so far from you: 5.", [])
+
+
+async def test_what_is_said_while_a_script_runs_leaves_it_running(agent: Agent) -> None:
+    agent.says(script({"bash": "one"}, {"bash": "two"}, {"say": "three"}))
+    assert await agent.turn() == ("", [("bash", {"command": "one"})])
+    agent.says("Hurry up.")
+    agent.says("Really.")
+    assert await agent.turn() == ("", [("bash", {"command": "two"})])
+    assert await agent.turn() == ("three", [])
+    agent.says("Well?")
+    assert await agent.turn() == ("You said: Well?. Messages so far from you: 4.", [])
+
+
+async def test_of_several_scripts_in_a_message_the_last_counts(agent: Agent) -> None:
+    agent.says(first_turn_prompt(script({"say": "standing"}), script({"say": "first"})))
+    assert await agent.turn() == ("first", [])
 
 
 async def test_a_later_script_starts_where_it_stands(agent: Agent) -> None:
@@ -251,6 +293,46 @@ async def test_what_was_asked_is_recorded(agent: Agent, model: scripted.Scripted
         assert shown["path"] == agent.path
     async with agent.http.get("/_requests", headers={"Host": "evil.example"}) as response:
         assert response.status == 403
+
+
+def platform_says(agent: Agent) -> None:
+    """Open the conversation with the platform's system prompt, in the protocol's own place for it."""
+    if "messages" in agent.path:
+        agent.more["system"] = [{"type": "text", "text": f"You are Pi.\n\n{CONVERSATION_PROMPT}"}]
+    elif "responses" in agent.path:
+        agent.history.insert(0, {"role": "developer", "content": CONVERSATION_PROMPT})
+    else:
+        agent.history.insert(0, {"role": "system", "content": CONVERSATION_PROMPT})
+
+
+async def test_in_a_conversation_it_reports_on_what_comes_with_a_message(agent: Agent) -> None:
+    platform_says(agent)
+    agent.says(first_turn_prompt("Be brief.", "Hello", []))
+    assert await agent.turn() == ("You said: Hello. Messages so far from you: 1.", [])
+    agent.says(turn_prompt("And this?", ["notes.txt", "the sales.csv"]))
+    _, [(_, analyse)] = await agent.turn()
+    assert "'./task_files/the sales.csv'" in analyse["command"]
+    assert (await agent.turn())[1] == [("bash", {"command": "share report.md"})]
+    text, calls = await agent.turn()
+    assert "report.md. You said: And this?. Messages so far from you: 2." in text
+    assert calls == []
+    agent.says("(Files that came with this message, in ~/task_files: it's mine.csv)")
+    assert "Messages so far from you: 3." in (await agent.turn())[0]
+    agent.says(handoff_prompt(None, OutputPolicy()))
+    _, [(_, finish)] = await agent.turn()
+    assert finish["command"].startswith("finish --complete-task")
+    assert await agent.turn() == ("Done.", [])
+
+
+async def test_what_is_said_while_it_works_on_a_task_does_not_stop_it(agent: Agent) -> None:
+    agent.says("Analyse the file.")
+    await agent.turn("file: task_files/a.csv")
+    agent.says("Hurry up.")
+    _, [(_, analyse)] = await agent.turn("- Rows: 4\n- Columns: 2")
+    assert "./task_files/a.csv" in analyse["command"]
+    agent.says("Hurry up.")
+    _, [(_, finish)] = await agent.turn()
+    assert "Analysed 4 rows in 2 columns" in finish["command"]
 
 
 async def _work(agent: Agent, folder: Path) -> list[str]:

@@ -83,8 +83,79 @@ def test_the_prompt_carries_the_instructions_word_for_word_and_is_no_command_of_
     assert "`finish`" in text
 
 
+def test_a_conversation_is_told_of_turns_and_share_and_of_finish_for_later() -> None:
+    text = harness.harness(policy("at_least_one"), False, 3600, is_conversation=True)
+    for words in (
+        "Every message of the user's starts a turn",
+        "share report.md",
+        "leave nothing running at the end of a turn",
+        "once you are told that the work is handed over to you",
+        "finish --complete-task",
+        "At least one file must be handed over",
+        "after 60 min",
+        "TASK.md",
+    ):
+        assert words in text
+    assert "$" not in text
+    assert "You work alone" not in text
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert len(headings) == len(set(headings))
+
+
+def test_a_task_is_not_told_of_turns_and_share() -> None:
+    text = harness.harness(OutputPolicy(), False, 3600) + harness.SYSTEM_PROMPT + harness.wrap_up(60)
+    assert "share" not in text
+    assert "turn starts" not in text
+
+
+def test_a_turn_carries_the_message_word_for_word_and_names_its_files() -> None:
+    assert harness.turn_prompt("What now?\n\n$x {y}") == "What now?\n\n$x {y}"
+    text = harness.turn_prompt("Look.", ["a b.csv", "c.csv"])
+    assert text.startswith("Look.\n")
+    assert text.splitlines()[-1].endswith("~/task_files: 'a b.csv' c.csv)")
+
+
+def test_a_message_of_the_users_is_no_command_of_pi() -> None:
+    for text in (
+        harness.turn_prompt("/skill:x do this"),
+        harness.first_turn_prompt("/skill:x", "/skill:x"),
+        harness.handoff_prompt("/skill:x", OutputPolicy()),
+        harness.steer_prompt("/skill:x"),
+    ):
+        assert "/skill:x" in text
+        assert not text.startswith("/")
+
+
+def test_the_first_turn_carries_instructions_and_message() -> None:
+    text = harness.first_turn_prompt("Be brief.\n\nAlways.", "Hello?", ["a.csv"])
+    assert "\nBe brief.\n\nAlways.\n" in text
+    assert text.index("Always.") < text.index("\nHello?\n") < text.index("a.csv")
+
+
+@pytest.mark.parametrize("message", [None, "Mind the\n\ntests."])
+def test_a_handoff_says_how_to_end(message: str | None) -> None:
+    text = harness.handoff_prompt(message, policy("at_least_one"))
+    assert text.startswith(harness.HANDOFF)
+    assert f"\n{message}\n" in text if message else "adds" not in text
+    assert "`finish`" in text
+    assert "At least one file must be handed over" in text
+
+
+def test_a_message_to_a_task_is_said_to_be_one() -> None:
+    assert harness.steer_prompt("In French,\nplease.") == f"{harness.STEERED}\n\nIn French,\nplease."
+
+
+def test_time_that_runs_out_is_told_as_fits_the_kind_of_task() -> None:
+    assert "`finish`" in harness.wrap_up(60)
+    assert "finish" not in harness.wrap_up(60, is_conversation=True)
+    assert "in 1 min." in harness.wrap_up(60, is_conversation=True)
+
+
 def test_only_commands_that_exist_are_named() -> None:
-    said = harness.harness(NAMED, True, 60, 30) + harness.prompt("", NAMED) + harness.SYSTEM_PROMPT
-    said += harness.NUDGE + harness.wrap_up(60)
-    assert (FILES / "bin/finish").exists()
-    assert not [word for word in ("hibernate", "share ") if word in said]
+    said = harness.harness(NAMED, True, 60, 30, is_conversation=True) + harness.harness(NAMED, True, 60, 30)
+    said += harness.prompt("", NAMED) + harness.handoff_prompt(None, NAMED) + harness.CONVERSATION_PROMPT
+    said += harness.SYSTEM_PROMPT + harness.NUDGE + harness.wrap_up(60) + harness.LAST_CHANCE
+    for command in ("finish", "share"):
+        assert f"{command} " in said
+        assert (FILES / "bin" / command).exists()
+    assert "hibernate" not in said

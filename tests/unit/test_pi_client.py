@@ -86,6 +86,35 @@ async def test_a_prompt_that_started_no_run_is_refused(ends: tuple[Pi, Peer]) ->
         await prompting
 
 
+@pytest.mark.parametrize(("disposition", "is_begun"), [("started", True), ("queued", False)])
+async def test_what_is_said_starts_a_run_or_joins_one(
+    ends: tuple[Pi, Peer], disposition: str, is_begun: bool
+) -> None:
+    pi, peer = ends
+    saying = asyncio.create_task(pi.say("hello"))
+    command = await peer.command()
+    assert (command["type"], command["streamingBehavior"]) == ("prompt", "steer")
+    peer.answer(command, data={"disposition": disposition})
+    assert await saying is is_begun
+
+
+async def test_the_texts_of_one_message_are_parted_as_in_the_whole_of_it(ends: tuple[Pi, Peer]) -> None:
+    pi, peer = ends
+    for block, text in ((1, "one"), (1, " more"), (3, "two")):
+        update = {"type": "text_delta", "contentIndex": block, "delta": text}
+        peer.send(type="message_update", assistantMessageEvent=update)
+    peer.send(type="turn_start")
+    peer.say("next")
+    peer.writer.close()
+    assert [event async for event in pi.events()] == [
+        TextDelta("one", 1),
+        TextDelta(" more", 1),
+        TextDelta("\n\ntwo", 3),
+        TurnStarted(),
+        TextDelta("next"),
+    ]
+
+
 async def test_answers_find_their_commands_in_any_order_while_events_are_read(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     seen: list[PiEvent] = []

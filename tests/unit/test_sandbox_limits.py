@@ -39,6 +39,7 @@ def test_a_host_of_both_has_a_mount_for_each_controller() -> None:
         Mount(2, "/", Path("/sys/fs/cgroup/unified"), frozenset()),
         Mount(1, "/", Path("/sys/fs/cgroup/cpu,cpuacct"), frozenset({"cpu"})),
         Mount(1, "/", Path("/sys/fs/cgroup/memory"), frozenset({"memory"})),
+        Mount(1, "/", Path("/sys/fs/cgroup/freezer"), frozenset({"freezer"})),
     ]
 
 
@@ -94,6 +95,10 @@ def test_weak_limits_name_what_is_missing() -> None:
     every = Hierarchy(tuple(Controller(name, 2, Path("/x")) for name in ("memory", "pids", "cpu")))
     assert every.weak_limits_reason is None
     assert "no control group for cpu," in (Hierarchy(every.controllers[:2]).weak_limits_reason or "")
+
+
+def test_a_host_without_a_freezer_has_full_limits_and_one_with_nothing_else_has_none() -> None:
+    assert "memory, pids, cpu" in (Hierarchy((Controller("freezer", 1, Path("/x")),)).weak_limits_reason or "")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", ".hidden", "a\n", "a" * 129])

@@ -30,19 +30,22 @@ def test_cancelled_is_reachable_from_every_live_status() -> None:
 
 def test_finished_is_only_reached_through_finish_or_the_end_of_a_conversation() -> None:
     assert {status for status, to in TRANSITIONS.items() if Status.FINISHED in to} == {
+        Status.PENDING,
         Status.RUNNING,
         Status.AWAITING_INPUT,
     }
     assert {reason for reason, meaning in MEANING.items() if meaning.status is Status.FINISHED} == {
         EndReason.COMPLETE,
         EndReason.INCOMPLETE,
+        EndReason.ENDED,
     }
 
 
 @pytest.mark.parametrize("reason", EndReason)
-def test_every_reason_leads_from_running_to_an_allowed_status(reason: EndReason) -> None:
+def test_every_reason_leads_from_a_container_to_an_allowed_status(reason: EndReason) -> None:
     meaning = MEANING[reason]
-    assert meaning.status in TRANSITIONS[Status.RUNNING]
+    source = Status.AWAITING_INPUT if reason is EndReason.EXPIRED else Status.RUNNING
+    assert meaning.status in TRANSITIONS[source]
     assert (meaning.error_code is not None) == (meaning.status is Status.FAILED or meaning.uses_a_try)
 
 

@@ -12,20 +12,24 @@ from starlette.responses import Response
 
 from agentcontainer.api import (
     accounts,
+    activities,
     agent_versions,
     agents,
     api_keys,
+    conversations,
     dispatch,
     events,
     files,
     health,
     ledger,
+    messages,
     openapi,
     outputs,
     tasks,
     uploads,
 )
 from agentcontainer.api.errors import response_to
+from agentcontainer.api.hub import Hub
 from agentcontainer.api.middleware import Envelope
 from agentcontainer.api.rate_limit import RateLimit
 from agentcontainer.api.services import Services
@@ -49,6 +53,9 @@ ROUTERS: Sequence[APIRouter] = (
     tasks.router,
     events.router,
     outputs.router,
+    conversations.router,
+    messages.router,
+    activities.router,
 )
 ROUTES = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 # The framework's own tracing would write whole URLs, and with them the signatures of upload URLs.
@@ -61,12 +68,14 @@ _NO_TELEMETRY: TelemetryConfig = {
 }
 
 
-def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs) -> FastAPI:
-    """The application; it owns nothing of what it is given, and starts nothing."""
+def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: Hub | None = None) -> FastAPI:
+    """The application; it owns nothing of what it is given, and starts nothing. Without a hub that runs, event
+    streams show what is there and nothing new."""
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
-    app.state.services = Services(settings, pool, vault, blobs, RateLimit(settings.rate_limit_per_minute))
+    rate_limit = RateLimit(settings.rate_limit_per_minute)
+    app.state.services = Services(settings, pool, vault, blobs, rate_limit, hub or Hub(pool))
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
     for router in ROUTERS:
         app.include_router(router)

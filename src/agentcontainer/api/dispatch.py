@@ -1,5 +1,7 @@
-"""Dispatch: what a client may ask for when it creates a task."""
+"""Dispatch: what a client may ask for when it creates a task, as a conversation does too."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -18,10 +20,10 @@ from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
-from agentcontainer.errors import Detail, ValidationError
+from agentcontainer.errors import ValidationError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # JSON may spell one character of the instructions in six bytes
-MAX_INSTRUCTIONS_BYTES = 512 * 1024
+MAX_TEXT_BYTES = 512 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_INPUT_FILES = 1000
 MAX_REPOSITORIES = 10
@@ -32,11 +34,11 @@ MAX_BUDGET_TOKENS = 10**12
 router = authenticated()
 
 
-def _check_instructions(value: str) -> str:
+def _check_text(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
-    if len(value.encode()) > MAX_INSTRUCTIONS_BYTES:
-        raise ValueError(f"must have at most {MAX_INSTRUCTIONS_BYTES} bytes; send more as an input file")
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"must have at most {MAX_TEXT_BYTES} bytes; send more as an input file")
     return value
 
 
@@ -46,6 +48,12 @@ def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+# What an agent is told: not blank, and no longer than what it can be told at once.
+Text = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085]"}),  # of what is not blank
+    AfterValidator(_check_text),
+]
 RepositoryToken = Annotated[
     str,
     Field(
@@ -125,13 +133,30 @@ class InputRepository(Incoming):
     token: Annotated[RepositoryToken | None, Field(repr=False)] = None
 
 
-class DispatchRequest(Incoming):
-    """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
+class InputFiles(Incoming):
+    """Files to place in `task_files/`, in either spelling."""
 
-    instructions: Annotated[str, Field(min_length=1), AfterValidator(_check_instructions)]
-    version_id: Id | None = None
     input_file_ids: Annotated[list[Id], Field(max_length=MAX_INPUT_FILES)] | None = None
     input_files: Annotated[list[InputFile], Field(max_length=MAX_INPUT_FILES)] | None = None
+
+    @field_validator("input_files")
+    @classmethod
+    def _only_one_spelling(
+        cls, files: list[InputFile] | None, info: ValidationInfo
+    ) -> list[InputFile] | None:
+        if files is not None and info.data.get("input_file_ids") is not None:
+            raise ValueError("cannot be given together with inputFileIds")
+        return files
+
+    def file_ids(self) -> list[str]:
+        """Their ids."""
+        return self.input_file_ids or [file.file_id for file in self.input_files or ()]
+
+
+class NewTask(InputFiles):
+    """What a task and a conversation can both begin with."""
+
+    version_id: Id | None = None
     input_repositories: Annotated[list[InputRepository], Field(max_length=MAX_REPOSITORIES)] | None = None
     skills: (
         Annotated[
@@ -158,14 +183,13 @@ class DispatchRequest(Incoming):
             raise ValueError("cannot be model when a title is given")
         return source
 
-    @field_validator("input_files")
-    @classmethod
-    def _only_one_spelling(
-        cls, files: list[InputFile] | None, info: ValidationInfo
-    ) -> list[InputFile] | None:
-        if files is not None and info.data.get("input_file_ids") is not None:
-            raise ValueError("cannot be given together with inputFileIds")
-        return files
+
+class _Instructed(Incoming):
+    instructions: Text
+
+
+class DispatchRequest(NewTask, _Instructed):  # in this order the instructions are the first field
+    """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
 
 
 @router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
@@ -176,21 +200,21 @@ async def dispatch_task(
     body: Annotated[DispatchRequest, Depends(JsonBody(DispatchRequest, max_bytes=MAX_BODY_BYTES))],
 ) -> Task:
     """Create a task, which runs as soon as a container is free. Holds money from the balance until it ends."""
-    try:
+    with as_sent(body):
         task = await service.dispatch(
-            services.pool, services.settings, services.vault, account_id, agent_id, _dispatch_of(body)
-        )
-    except ValidationError as error:
-        raise _as_spelt(error, body) from None
+            services.pool, services.settings, services.vault, account_id, agent_id,
+            dispatch_of(body, body.instructions),
+        )  # fmt: skip
     return wire_task(task, services.settings)
 
 
-def _dispatch_of(body: DispatchRequest) -> Dispatch:
+def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
+    """What the domain is asked for."""
     overrides = body.overrides or Overrides()
     return Dispatch(
-        instructions=body.instructions,
+        instructions=instructions,
         version_id=body.version_id,
-        input_file_ids=body.input_file_ids or [file.file_id for file in body.input_files or ()],
+        input_file_ids=body.file_ids(),
         input_repositories=[
             Repository(repository.url, repository.ref, repository.path, repository.token)
             for repository in body.input_repositories or ()
@@ -204,11 +228,14 @@ def _dispatch_of(body: DispatchRequest) -> Dispatch:
     )
 
 
-def _as_spelt(error: ValidationError, body: DispatchRequest) -> ValidationError:
-    """The domain knows input files as `inputFileIds`; name the field that the client sent."""
-    detail = error.details[0]
-    name, _, position = detail.path.partition(".")
-    if body.input_files is None or name != "inputFileIds":
-        return error
-    spelt = Detail(f"inputFiles.{position}.fileId", detail.message)
-    return ValidationError.at(spelt.path, spelt.message)
+@contextmanager
+def as_sent(body: InputFiles) -> Generator[None]:
+    """The domain knows input files as `inputFileIds`; a refusal names the field that the client sent."""
+    try:
+        yield
+    except ValidationError as error:
+        detail = error.details[0]
+        name, _, position = detail.path.partition(".")
+        if body.input_files is None or name != "inputFileIds":
+            raise
+        raise ValidationError.at(f"inputFiles.{position}.fileId", detail.message) from None

@@ -1,32 +1,38 @@
-"""A task's event log, as a list."""
+"""A task's event log: as a list, which can wait for what comes next, or as a stream."""
 
-from typing import Annotated, Any
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from agentcontainer.api import paging
-from agentcontainer.api.auth import AccountId
+from agentcontainer.api.auth import KEY_IN_QUERY, AccountId, asks_for_stream, key_of, streamable
+from agentcontainer.api.frames import Event, wire_event
 from agentcontainer.api.paging import Order, PageInfo, PageQuery
-from agentcontainer.api.query import Query, from_digits
+from agentcontainer.api.query import Query, from_digits, from_truth
 from agentcontainer.api.routing import authenticated
-from agentcontainer.api.services import Provided
+from agentcontainer.api.services import Provided, Services
+from agentcontainer.api.stream import MEDIA_TYPE, EventStream, until_gone
 from agentcontainer.api.tasks import TaskId
-from agentcontainer.api.wire import Outgoing, Timestamp
+from agentcontainer.api.wire import Outgoing
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.state import TERMINAL
+from agentcontainer.errors import ValidationError
 
 router = authenticated()
 
+LAST_EVENT_ID = "Last-Event-ID"
+MAX_WAIT_SECONDS = 30
 
-class Event(Outgoing):
-    """One entry of a task's log; `sequence` counts 1, 2, 3 … without gaps."""
-
-    id: str
-    sequence: int
-    type: Annotated[str, Field(json_schema_extra={"examples": list(events.EVENT_TYPES)})]
-    task_id: str
-    created_at: Timestamp
-    data: dict[str, Any]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class EventPage(Outgoing):
@@ -37,21 +43,98 @@ class EventPage(Outgoing):
 
 
 class EventsQuery(PageQuery):
-    """Which events; oldest first unless asked otherwise."""
+    """Which events, oldest first unless asked otherwise; and how they come."""
 
     order: Annotated[Order, Field(description="Oldest or newest first.")] = "asc"
-    after: Annotated[int, Field(ge=0, description="Only events with a greater sequence."), from_digits] = 0
+    after: Annotated[
+        int, Field(ge=0, lt=10**18, description="Only events with a greater sequence."), from_digits
+    ] = 0
+    wait: Annotated[
+        int,
+        Field(
+            ge=0, le=MAX_WAIT_SECONDS,
+            description="While there is none, wait so many seconds for one. Not with a stream, nor newest first.",
+        ),
+        from_digits,
+    ] = 0  # fmt: skip
+    stream: Annotated[
+        bool,
+        Field(
+            description="Answer with an event stream, as for `Accept: text/event-stream`; no `limit`, `cursor`, `order`"
+        ),
+        from_truth,
+    ] = False
+    api_key: Annotated[
+        str | None,
+        Field(
+            description="With a stream only: the API key, as an EventSource cannot send headers.",
+            json_schema_extra={"format": "password"},
+        ),
+    ] = None
 
 
-@router.get("/tasks/{taskId}/events")
+EventsAsked = Annotated[EventsQuery, Depends(Query(EventsQuery))]
+
+
+def _event_route(router: APIRouter, path: str, *errors: int) -> Callable[[Endpoint], Endpoint]:
+    route = router.get(
+        path,
+        response_model=EventPage,
+        responses={
+            200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+            204: {"description": "Instead of a stream: the task has ended and nothing is left, do not come again."},
+            **{status: {} for status in errors},
+        },
+        openapi_extra={
+            "security": [{"apiKey": []}, {"apiKeyInQuery": []}],
+            "parameters": [
+                {
+                    "name": LAST_EVENT_ID, "in": "header", "required": False, "schema": {"type": "string"},
+                    "description": "With a stream: go on after this sequence, whatever `after` says.",
+                }
+            ],
+        },
+    )  # fmt: skip
+    return lambda endpoint: route(streamable(endpoint))
+
+
+@_event_route(router, "/tasks/{taskId}/events")
 async def list_events(
-    task_id: TaskId,
-    account_id: AccountId,
-    services: Provided,
-    query: Annotated[EventsQuery, Depends(Query(EventsQuery))],
-) -> EventPage:
-    """What happened to the task."""
-    task = await service.get(services.pool, account_id, task_id)
+    request: Request, task_id: TaskId, account_id: AccountId, services: Provided, query: EventsAsked
+) -> EventPage | Response:
+    """What happened to the task, as a list or as a stream."""
+    return await _answer(request, services, query, await service.get(services.pool, account_id, task_id))
+
+
+@_event_route(router, "/conversations/{taskId}/events", 409)
+async def list_conversation_events(
+    request: Request, task_id: TaskId, account_id: AccountId, services: Provided, query: EventsAsked
+) -> EventPage | Response:
+    """What happened in the conversation, as a list or as a stream."""
+    task = await conversations.check_is_conversation(services.pool, account_id, task_id)
+    return await _answer(request, services, query, task)
+
+
+async def _answer(
+    request: Request, services: Services, query: EventsQuery, task: Task
+) -> EventPage | Response:
+    if asks_for_stream(request):
+        return _stream(request, services, query, task)
+    if query.api_key is not None:
+        raise ValidationError.at(KEY_IN_QUERY, "unknown query parameter")
+    _check_within(task, "after", query.after)
+    if query.wait and query.order != "asc":
+        raise ValidationError.at("wait", "cannot be given with order=desc")
+    found = await _page(services, query, task)
+    if found.data or not query.wait or task.status in TERMINAL:
+        return found
+    await _wait(
+        request, services, task, max(query.after, paging.sequence("events-asc", query) or 0), query.wait
+    )
+    return await _page(services, query, task)
+
+
+async def _page(services: Services, query: EventsQuery, task: Task) -> EventPage:
     name = f"events-{query.order}"
     position = paging.sequence(name, query)
     if query.order == "asc":
@@ -61,19 +144,57 @@ async def list_events(
         end = task.last_event_sequence + 1 if position is None else position
         first = max(query.after, end - query.limit - 2)
         wanted = end - first - 1
-    rows = await events.read_after(services.pool, task_id, first, wanted) if wanted > 0 else []
+    rows = await events.read_after(services.pool, task.id, first, wanted) if wanted > 0 else []
     if query.order == "desc":
         rows.reverse()
     page, info = paging.cut(name, rows, query.limit, lambda event: str(event.sequence))
-    return EventPage(data=[_wire(event) for event in page], page_info=info)
+    return EventPage(data=[wire_event(event) for event in page], page_info=info)
 
 
-def _wire(event: events.Event) -> Event:
-    return Event(
-        id=event.id,
-        sequence=event.sequence,
-        type=event.type,
-        task_id=event.task_id,
-        created_at=event.created_at,
-        data=event.data,
-    )
+async def _wait(request: Request, services: Services, task: Task, position: int, seconds: int) -> None:
+    """Until the log goes on after `position`, for so long at most.
+
+    Raises:
+        RateLimited: the account waits too often at once. ClientDisconnect: nobody waits any more.
+    """
+    services.hub.check_room(task.account_id)
+    with services.hub.follow(task.account_id, task.id, task.last_event_sequence, position) as follower:
+        leaving = asyncio.create_task(until_gone(request.receive))
+        leaving.add_done_callback(lambda _: follower.stop())
+        try:
+            await follower.has_news(asyncio.get_running_loop().time() + seconds)
+            if leaving.done():
+                raise ClientDisconnect
+        finally:
+            leaving.cancel()
+
+
+def _stream(request: Request, services: Services, query: EventsQuery, task: Task) -> Response:
+    for name in ("limit", "cursor", "order", "wait"):
+        if name in query.model_fields_set:
+            raise ValidationError.at(name, "cannot be given with a stream")
+    position = _last_event_id(request, task)
+    if position is None:
+        position = query.after
+        _check_within(task, "after", position)
+    if task.status in TERMINAL and position == task.last_event_sequence:
+        return Response(status_code=204)
+    services.hub.check_room(task.account_id)
+    key = key_of(request)
+    assert key is not None
+    return EventStream(services.hub, task, position, lambda: accounts.authenticate(services.pool, key))
+
+
+def _last_event_id(request: Request, task: Task) -> int | None:
+    given = request.headers.getlist(LAST_EVENT_ID)
+    if given in ([], [""]):
+        return None
+    if len(given) != 1 or not re.fullmatch(r"[0-9]{1,18}", given[0]):
+        raise ValidationError.at(LAST_EVENT_ID, "must be the id of an event of this stream, a number")
+    _check_within(task, LAST_EVENT_ID, int(given[0]))
+    return int(given[0])
+
+
+def _check_within(task: Task, name: str, position: int) -> None:
+    if position > task.last_event_sequence:
+        raise ValidationError.at(name, f"the log of this task ends at {task.last_event_sequence}")

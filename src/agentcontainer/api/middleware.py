@@ -39,6 +39,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
+                if scope["state"].get("open_to_pages"):  # event streams, and what is answered instead of one
+                    MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
             await send(message)
 
         try:

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from starlette.responses import Response
 
 from agentcontainer import __version__
-from agentcontainer.api.auth import is_authenticated
+from agentcontainer.api.auth import KEY_IN_QUERY, is_authenticated
 from agentcontainer.api.body import JsonBody
 from agentcontainer.api.errors import CODES, Error
 from agentcontainer.api.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
@@ -95,7 +95,15 @@ def document(routes: Sequence[APIRoute], public_url: str | None) -> Json:
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "responses": {str(status): _error_response(status) for status in CODES},
-            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer", "description": "`ac_live_…`"}},
+            "securitySchemes": {
+                "apiKey": {"type": "http", "scheme": "bearer", "description": "`ac_live_…`"},
+                "apiKeyInQuery": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": KEY_IN_QUERY,
+                    "description": "Of event streams only.",
+                },
+            },
         },
     }
 
@@ -143,7 +151,9 @@ def _responses(route: APIRoute) -> Json:
     if is_idempotent(route):
         success["headers"] = {REPLAYED: _REPLAYED}
     declared: Json = {str(code): response for code, response in route.responses.items()}
-    responses: Json = {str(status): success | declared.get(str(status), {})}
+    described = declared.get(str(status), {})
+    content = success.get("content", {}) | described.get("content", {})
+    responses: Json = {str(status): success | described | ({"content": content} if content else {})}
     responses |= {
         code: response for code, response in declared.items() if code != str(status) and code < "400"
     }

@@ -33,7 +33,7 @@ class Query(Generic[M]):
         self.model = model
 
     async def __call__(self, request: Request) -> M:
-        given: dict[str, Any] = _pairs(request.scope["query_string"])
+        given = pairs(request)
         unknown = [name for name in given if not self._is_known(name)]
         if unknown:
             raise ValidationError.at(shown(unknown[0]), "unknown query parameter")
@@ -49,7 +49,13 @@ class Query(Generic[M]):
         return name in fields - {"metadata"}
 
 
-def _pairs(query_string: bytes) -> dict[str, Any]:
+def pairs(request: Request) -> dict[str, Any]:
+    """The parameters by name.
+
+    Raises:
+        ValidationError: they cannot be read, or one is given twice.
+    """
+    query_string: bytes = request.scope["query_string"]
     if len(query_string) > MAX_QUERY_BYTES:
         raise ValidationError.at("query", f"must have at most {MAX_QUERY_BYTES} bytes")
     try:
@@ -72,6 +78,12 @@ def _integer(text: Any) -> Any:
     return int(text)
 
 
+def _truth(text: Any) -> Any:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def _time(text: Any) -> Any:
     try:
         moment = datetime.fromisoformat(str(text))
@@ -84,4 +96,5 @@ def _time(text: Any) -> Any:
 
 
 from_digits = BeforeValidator(_integer)
+from_truth = BeforeValidator(_truth)
 from_iso_time = BeforeValidator(_time)

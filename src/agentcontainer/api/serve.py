@@ -9,14 +9,17 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentcontainer import db
 from agentcontainer.api import idempotency
 from agentcontainer.api.app import create_app
+from agentcontainer.api.hub import Hub
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.sweep import sweep_forever
+from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations.migrate import is_current
@@ -29,7 +32,7 @@ BACKLOG = 2048
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way may end within `DRAIN_SECONDS`.
+    """Serve until SIGTERM or SIGINT; requests under way may end within `DRAIN_SECONDS`, event streams end at once.
 
     `database_url`, `storage_url`, `secret_key` and `public_url` must be filled.
 
@@ -46,21 +49,31 @@ async def serve(settings: Settings) -> None:
         async with db.pool(settings.database_url) as pool:
             await standard.install(pool)
             blobs = Blobs(settings.storage_url)
-            app = create_app(settings, pool, vault, blobs)
-            # h11: the parser that bounds the size of headers.
+            hub = Hub(pool)
+            app = create_app(settings, pool, vault, blobs, hub)
             config = uvicorn.Config(
-                app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+                app, http=_Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
             )  # fmt: skip
             server = _Server(config)
             async with (
                 _beside(reconcile_forever(pool, settings)),
                 _beside(sweep_forever(pool, blobs)),
+                _beside(checkpoints.sweep_forever(pool, blobs)),
                 _beside(idempotency.sweep_forever(pool)),
-                _stopped_by_signals(server),
+                _beside(hub.run(settings.database_url)),
+                _stopped_by_signals(server, hub),
             ):
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
+
+
+class _Protocol(H11Protocol):
+    """h11, the parser that bounds the size of headers; it shows routes the connection, which streams bound and cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self.app_state = {"transport": transport}
 
 
 class _Server(uvicorn.Server):
@@ -88,12 +101,13 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
 
 
 @asynccontextmanager
-async def _stopped_by_signals(server: uvicorn.Server) -> AsyncGenerator[None]:
+async def _stopped_by_signals(server: uvicorn.Server, hub: Hub) -> AsyncGenerator[None]:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         server.force_exit = server.should_exit  # the second signal does not wait
         server.should_exit = True
+        hub.close()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

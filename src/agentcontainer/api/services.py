@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from agentcontainer.api.hub import Hub
 from agentcontainer.api.rate_limit import RateLimit
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
@@ -14,13 +15,14 @@ from agentcontainer.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the three stores, and who may ask how often."""
+    """The settings, the three stores, who may ask how often, and who follows which task."""
 
     settings: Settings
     pool: Pool
     vault: Vault
     blobs: Blobs
     rate_limit: RateLimit
+    hub: Hub
 
 
 async def provided(request: Request) -> Services:

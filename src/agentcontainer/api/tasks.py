@@ -23,6 +23,7 @@ from agentcontainer.settings import Settings
 router = authenticated()
 TaskId = Annotated[str, Path(alias="taskId")]
 Mode = Literal["autonomous", "conversation"]
+TurnStatus = Literal["queued", "running", "completed", "failed"]
 
 
 class Execution(Outgoing):
@@ -50,7 +51,7 @@ class Task(Outgoing):
     agent_version_id: str
     runtime: Runtime
     status: Status
-    turn_status: str | None
+    turn_status: TurnStatus | None
     turn_number: int
     session_ttl_seconds: int | None
     hibernate_until_at: Timestamp | None

@@ -1,7 +1,7 @@
 """What all wire models share: camelCase names, strict input, and how times and money look (CONTRACT §1)."""
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,6 +14,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+
+from agentcontainer.domain.tasks import events
 
 Provider = Literal["anthropic", "openrouter", "openai"]
 
@@ -39,11 +41,6 @@ class Outgoing(BaseModel):
         json_schema_serialization_defaults_required=True,
         frozen=True,
     )
-
-
-def iso_time(moment: datetime) -> str:
-    """`2026-03-26T14:00:00.000Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def usd(micro_usd: int) -> float:
@@ -75,7 +72,7 @@ def check_line(value: str) -> str:
 
 Timestamp = Annotated[
     datetime,
-    PlainSerializer(iso_time, return_type=str),
+    PlainSerializer(events.iso, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-26T14:00:00.000Z"]}),
 ]
 Usd = Annotated[float, Field(description="US dollars.")]

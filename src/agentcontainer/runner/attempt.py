@@ -1,9 +1,10 @@
-"""The life of one attempt at a task, read top to bottom. READ THIS FIRST.
+"""The life of one attempt, read top to bottom. READ THIS FIRST.
 
 A claim is held; the workspace is laid out, the gateway and control sockets listen, the sandbox starts with Pi in it,
-Pi is prompted, and then the first thing that ends the attempt wins: an accepted `finish`, Pi's own end, the time
-limit, or the supervisor. `tasks.service.end` gives that end its meaning, and whatever happened, the sandbox, the
-sockets and the folder are gone when `run` returns. A lost claim writes nothing.
+and Pi works: on the whole task, or on one turn of a conversation after the other. The first thing that ends the
+attempt wins: an accepted `finish`, Pi's own end, the time limit, or the supervisor. `tasks.service.end` gives that
+end its meaning, and whatever happened, the sandbox, the sockets and the folder are gone when `run` returns. A
+conversation that waits for its user has no end to be told: its container is put away. A lost claim writes nothing.
 """
 
 import asyncio
@@ -11,68 +12,57 @@ import contextlib
 import logging
 import unicodedata
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import Any, TypeVar
 
 from agentcontainer import db
-from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
-from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files import service as files
-from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.conversations import turns
+from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
-from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
-from agentcontainer.runner import pi_launch, repositories, skills, workspace
+from agentcontainer.gateway.scrub import scrub_text, spellings
+from agentcontainer.runner import pi_launch, workspace
+from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
 from agentcontainer.runner.collect import collect
-from agentcontainer.runner.control import Control, Finish
-from agentcontainer.runner.conversation import Conversation, Ending
+from agentcontainer.runner.control import Control, Finish, unfit
+from agentcontainer.runner.dialogue import Dialogue
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
-from agentcontainer.runtime.harness import SYSTEM_PROMPT, harness
-from agentcontainer.sandbox.bubblewrap import Bubblewrap
-from agentcontainer.sandbox.contract import Limits, Spec
-from agentcontainer.settings import Settings
+from agentcontainer.runner.preparation import Preparation
+from agentcontainer.runner.session import Ending, Session
+from agentcontainer.runner.steering import Steering
+from agentcontainer.runner.tools import Tools
+from agentcontainer.runtime.harness import CONVERSATION_PROMPT, SYSTEM_PROMPT, prompt
+from agentcontainer.sandbox.bubblewrap import Sandbox
+from agentcontainer.sandbox.contract import Spec
 
 logger = logging.getLogger(__name__)
 
 MAX_EVENT_CHARACTERS = 8000
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What every attempt of a runner works with."""
-
-    settings: Settings
-    pool: Pool
-    vault: Vault
-    blobs: Blobs
-    sandboxes: Bubblewrap
-    client: aiohttp.ClientSession
-    runtime: Path
-    folder: Path
+T = TypeVar("T")
 
 
 class Attempt:
     """One attempt, from its claim to its end."""
 
     def __init__(self, tools: Tools, claim: Claim) -> None:
+        self.is_platforms_fault = False
+        self.is_idle = asyncio.Event()
+        """Set while its container waits for the user of a conversation."""
         self._tools = tools
         self._claim = claim
         self._name = f"{claim.task_id}-{claim.attempt}"
         self._root = tools.folder / self._name
         self._log = EventLog(tools.pool, claim)
+        self._steering = Steering(tools.pool, claim)
+        self._dialogue: Dialogue | None = None  # with a user; None before the container is up
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
-        self.is_platforms_fault = False
         self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
@@ -84,12 +74,24 @@ class Attempt:
         if not self._claim_lost.done():
             self._claim_lost.set_result(None)
 
+    def wake(self) -> None:
+        """There may be a message for this task."""
+        self._steering.look()
+        if self._dialogue is not None:
+            self._dialogue.wake()
+
+    def make_room(self) -> bool:
+        """Give the container up if it waits for a user; False when it does not, or was asked to before."""
+        return self._dialogue is not None and self.is_idle.is_set() and self._dialogue.make_room()
+
     async def run(self) -> None:
         """Live through the attempt. Raises only when cancelled; what is then left, the next runner sweeps."""
         try:
             async with contextlib.AsyncExitStack() as stack:
                 try:
-                    await self._commit(await self._live(stack))
+                    ending = await self._live(stack)
+                    if ending is not None:
+                        await self._commit(ending)
                 except ClaimLost:
                     logger.info("%s: the claim is lost", self._name)
                 except Exception:
@@ -107,65 +109,131 @@ class Attempt:
             # The database was away too long, or the clean-up failed: the reconciler and the sweep take over.
             logger.exception("%s: left to the reconciler", self._name)
 
-    async def _live(self, stack: contextlib.AsyncExitStack) -> Ending:
-        """Everything from the claim to what ends the attempt; what was opened is closed by `stack`."""
+    async def _live(self, stack: contextlib.AsyncExitStack) -> Ending | None:
+        """Everything from the claim to what ends the attempt; None: nothing does, its container is put away. What
+        was opened is closed by `stack`."""
         tools, claim = self._tools, self._claim
-        task = await db.patiently(lambda: store.get(tools.pool, claim.task_id))
-        if task is None:
-            raise ClaimLost
+        task = await self._task()
+        turn = None
+        if task.mode == "conversation":
+            turn = await self._begin_turn()
+            task = await self._task()  # the turn's message may have changed what it runs with
         try:
             key = await db.patiently(lambda: self._provider_key(task))
         except SettingsError as error:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
+        secrets = spellings(key)
+        self._log.scrub = lambda text: scrub_text(text, secrets)
         stack.push_async_callback(workspace.remove, self._root)
-        if (ending := await self._prepared(task)) is not None:
+        preparation = Preparation(tools, task, self._name)
+        if (lease := await tools.sandboxes.lease()) is not None:
+            stack.callback(lease.release)
+        if (ending := await self._unless_unavailable(preparation.run(lease))) is not None:
             return ending
         sockets = stack.enter_context(workspace.socket_folder(self._root))
         models = ModelAccess(tools.settings, tools.pool, tools.client, claim, task, key)
         gateway = await models.open(stack, sockets / "gateway.sock")
         await self._open_control(stack, task, sockets)
-        sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task))
+        sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task), lease)
         stack.push_async_callback(sandbox.destroy)
         if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
             raise ClaimLost
-        conversation = Conversation(task, sandbox, gateway, self._log)
-        return await self._first_end(conversation, task)
+        session = Session(task, sandbox, gateway, self._log, self._steering.delivered)
+        stack.push_async_callback(session.close)
+        if turn is None:
+            used = task.container_micro_seconds / 1_000_000
+            first_prompt = prompt(task.instructions, task.execution.output_policy)
+            return await self._work(session, task, first_prompt, used)
+        return await self._converse(session, sandbox, task, preparation, turn)
 
-    async def _first_end(self, conversation: Conversation, task: Task) -> Ending:
-        """Wait for whatever ends the attempt first."""
-        sources: tuple[Coroutine[Any, Any, Ending | None], ...] = (
-            conversation.run(),
-            self._limit(conversation, task),
-            self._log.run(),
+    async def _work(self, session: Session, task: Task, first_prompt: str, used: float) -> Ending:
+        """The agent works alone, until something ends the attempt."""
+        await self._steering.start_over()
+        return await self._until(
+            session.work(first_prompt), self._limit(session, task, used), self._steering.run(session.steer)
         )
-        running = [asyncio.create_task(source) for source in sources]
+
+    async def _converse(
+        self, session: Session, sandbox: Sandbox, task: Task, preparation: Preparation, turn: Turn
+    ) -> Ending | None:
+        """Turn after turn, for as long as the container is kept."""
+        self._dialogue = dialogue = Dialogue(
+            self._tools, self._claim, task, session, sandbox, preparation, self._log, self.is_idle
+        )
+        while True:
+            first_prompt = await self._unless_unavailable(dialogue.open(turn))
+            if isinstance(first_prompt, Ending):
+                return first_prompt
+            if turn.is_handoff:
+                return await self._work(session, task, first_prompt, used=0)
+            outcome = await self._until(session.answer(first_prompt), self._limit(session, task, used=0))
+            if isinstance(outcome, Ending):
+                return outcome
+            try:
+                following = await self._until(dialogue.close(turn, outcome))
+            except CheckpointFailed as error:
+                return Ending(EndReason.CHECKPOINT_FAILED, str(error))
+            match following:
+                case "turn":
+                    turn = await self._begin_turn()
+                case "rest":
+                    awaited = await dialogue.next_turn([self._claim_lost, self._ending])
+                    if awaited is None:
+                        return None
+                    turn = awaited
+                case "restart":
+                    return None
+                case Ending():
+                    return following
+
+    async def _begin_turn(self) -> Turn:
+        turn = await db.patiently(lambda: turns.begin(self._tools.pool, self._claim))
+        if turn is None:
+            raise ClaimLost
+        return turn
+
+    async def _until(
+        self, work: Coroutine[Any, Any, T | Ending], *beside: Coroutine[Any, Any, Ending]
+    ) -> T | Ending:
+        """What `work` comes to, or what ended the attempt before."""
+        working = asyncio.create_task(work)
+        others = [asyncio.create_task(source) for source in (*beside, self._log.run())]
         try:
-            waiting = [self._claim_lost, self._ending, *running]
+            waiting = [self._claim_lost, self._ending, working, *others]
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for source in running:
-                if source in done and (ending := source.result()) is not None:
-                    self._settle(ending)
             if self._claim_lost.done():
                 raise ClaimLost
+            for other in others:
+                if other in done:
+                    self._settle(other.result())
+            if working in done:
+                outcome = working.result()
+                if not isinstance(outcome, Ending):
+                    return outcome
+                self._settle(outcome)
             return await self._ending
         finally:
-            for source in running:
+            for source in (working, *others):
                 source.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(working, *others, return_exceptions=True)
 
-    async def _limit(self, conversation: Conversation, task: Task) -> Ending:
-        """The soft and the hard time limit; both count charged container time, also that of earlier attempts."""
-        used = task.container_micro_seconds / 1_000_000
+    async def _limit(self, session: Session, task: Task, used: float) -> Ending:
+        """The soft and the hard time limit of container time, of which so many seconds are `used` already. A task's
+        attempts have one limit together, a conversation's turns one each."""
         soft, hard = task.execution.soft_finish_after_seconds, task.execution.max_runtime_seconds
         if soft is not None:
             await asyncio.sleep(max(0.0, soft - used))
-            await conversation.wrap_up(hard - soft)
+            await session.wrap_up(
+                hard - soft, is_conversation=unfit("finish", self._is_dialogue()) is not None
+            )
             used = max(used, soft)
         await asyncio.sleep(max(0.0, hard - used))
+        what = "turn" if self._is_dialogue() else "task"
         return Ending(
-            EndReason.MAX_RUNTIME_EXCEEDED, f"The task reached its limit of {hard} seconds of container time."
+            EndReason.MAX_RUNTIME_EXCEEDED,
+            f"The {what} reached its limit of {hard} seconds of container time.",
         )
 
     async def _commit(self, ending: Ending) -> None:
@@ -176,7 +244,7 @@ class Attempt:
         """
         self._settle(ending)  # from here on a `finish` comes too late
         await self._log.flush()
-        message = None if ending.message is None else _plain(ending.message)
+        message = None if ending.message is None else self._log.scrub(_plain(ending.message))
 
         async def commit() -> bool:
             async with db.transaction(self._tools.pool) as connection:
@@ -203,61 +271,14 @@ class Attempt:
         self._ending.set_result(ending)
         return True
 
-    async def _prepared(self, task: Task) -> Ending | None:
-        """Lay out the workspace, which may take minutes; what ends the attempt meanwhile comes back."""
-        preparing = asyncio.create_task(self._prepare(task))
+    async def _unless_unavailable(self, preparing: Coroutine[Any, Any, T]) -> T | Ending:
+        """What `preparing` comes to, which may take minutes, or what ends the attempt meanwhile."""
         try:
-            waiting = [self._claim_lost, self._ending, preparing]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if self._claim_lost.done():
-                raise ClaimLost
-            if self._ending.done():
-                return self._ending.result()
-            preparing.result()
-            return None
+            return await self._until(preparing)
         except InputUnavailable as fault:
             return Ending(EndReason.INPUT_UNAVAILABLE, str(fault))
-        finally:
-            preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
-
-    async def _prepare(self, task: Task) -> None:
-        tools, execution = self._tools, task.execution
-        inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
-        references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
-        texts = {
-            f"{workspace.TASK_FOLDER}/TASK.md": task.instructions,
-            f"{workspace.TASK_FOLDER}/HARNESS.md": harness(
-                execution.output_policy,
-                execution.internet_access,
-                execution.max_runtime_seconds,
-                execution.soft_finish_after_seconds,
-            ),
-            **pi_launch.settings_files(catalogue.pi_models_json(execution.provider, models_of(task))),
-        }
-        await workspace.prepare(self._root, texts, inputs, references, tools.blobs)
-        await self._bring_skills(task)
-        await self._bring_repositories(task)
-
-    async def _bring_skills(self, task: Task) -> None:
-        tools = self._tools
-        if task.skills:
-            archives = await db.patiently(lambda: files.list_skills(tools.pool, task.id))
-            if len(archives) < len(task.skills):
-                raise InputUnavailable("A skill's file was deleted.")
-            target = self._root / "workspace" / pi_launch.SKILLS_FOLDER
-            await skills.place(archives, tools.blobs, self._root, target)
-
-    async def _bring_repositories(self, task: Task) -> None:
-        tools, settings = self._tools, self._tools.settings
-        if task.input_repositories:
-            cloning = repositories.Cloning(
-                tools.sandboxes, tools.runtime, self._limits(), tools.folder, self._name,
-                settings.max_repository_bytes, settings.allow_private_repositories,
-            )  # fmt: skip
-            wanted = opened(task.input_repositories, tools.vault, task.id)
-            target = self._root / "workspace" / workspace.TASK_FOLDER / "task_files"
-            await repositories.place(cloning, wanted, target)
+        except CheckpointCorrupt as fault:
+            return Ending(EndReason.CHECKPOINT_CORRUPT, str(fault))
 
     async def _open_control(self, stack: contextlib.AsyncExitStack, task: Task, sockets: Path) -> None:
         settings, policy = self._tools.settings, task.execution.output_policy
@@ -268,10 +289,20 @@ class Attempt:
                 folder, cwd, declared, policy, self._tools.blobs, task.id, settings.max_output_bytes
             )
 
+        async def share(cwd: str, declared: list[Declared]) -> list[Output]:
+            assert self._dialogue is not None
+            self._dialogue.check_room(len(declared))
+            outputs = await take(cwd, declared)
+            await self._dialogue.share(outputs)
+            return outputs
+
         def refused(message: str) -> None:
             self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]})
 
-        control = Control(policy, settings.max_output_files, take, self._finish, refused)
+        control = Control(
+            policy, settings.max_output_files, take, self._finish, refused, share,
+            lambda command: unfit(command, self._is_dialogue()),
+        )  # fmt: skip
         await control.start(sockets / "control.sock")
         stack.push_async_callback(control.close)
 
@@ -281,6 +312,15 @@ class Attempt:
         if not self._settle(Ending(reason, finish.message, tuple(finish.outputs))):
             return False
         return await self._is_in_time
+
+    def _is_dialogue(self) -> bool:
+        return self._dialogue is not None and not self._dialogue.is_handed_off
+
+    async def _task(self) -> Task:
+        task = await db.patiently(lambda: store.get(self._tools.pool, self._claim.task_id))
+        if task is None:
+            raise ClaimLost
+        return task
 
     async def _provider_key(self, task: Task) -> str | None:
         tools = self._tools
@@ -293,15 +333,12 @@ class Attempt:
 
     def _spec(self, task: Task) -> Spec:
         env = pi_launch.env(weak_model_of(task))
-        return Spec(self._name, self._root, self._tools.runtime, self._limits(), env, pi_launch.HOME)
-
-    def _limits(self) -> Limits:
-        settings = self._tools.settings
-        return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
+        return Spec(self._name, self._root, self._tools.runtime, self._tools.limits, env, pi_launch.HOME)
 
     def _argv(self, task: Task) -> list[str]:
         model, weak = models_of(task)[0], weak_model_of(task)
-        system_prompt = f"{task.base_prompt}\n\n{SYSTEM_PROMPT}".strip()
+        conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
+        system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
         return pi_launch.argv(task.execution.provider, model, task.id, system_prompt, weak)
 
 

@@ -1,18 +1,15 @@
 """Reading the files an agent declared, safely: nothing outside its workspace is ever opened.
 
-Every path is resolved by the kernel beneath the workspace (openat2), with links, mounts and magic links
-refused, so that there is no moment between a check and its use. Measured in shared/evidence/sandbox.md.
+beneath.py opens the paths, so that there is no moment between a check and its use.
 """
 
 import asyncio
-import ctypes
 import errno
 import json
 import mimetypes
 import os
 import posixpath
 import stat
-import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,14 +19,10 @@ from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, content_fault, json_faults
 from agentcontainer.errors import PayloadTooLarge
 from agentcontainer.ids import new_id
+from agentcontainer.runner.beneath import open_beneath
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
 MAX_JSON_BYTES = 16 * 1024**2
-_SYS_OPENAT2 = 437  # the same on every architecture
-_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x01, 0x02, 0x04, 0x08
-_RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
-_libc = ctypes.CDLL(None, use_errno=True)
 _types = mimetypes.MimeTypes()  # its own table: the host's mime.types must not change what a client sees
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _MORE_TYPES = {  # what agents write and the table lacks
@@ -106,20 +99,6 @@ def content_type_of(filename: str) -> str:
     if encoding is not None:
         return "application/gzip" if encoding == "gzip" else "application/octet-stream"
     return _MORE_TYPES.get(Path(filename).suffix.lower()) or known or "application/octet-stream"
-
-
-def open_beneath(folder: int, path: str) -> int:
-    """A descriptor of `path` beneath the open folder, following no link and crossing no mount.
-
-    Raises:
-        OSError: as the kernel says; `ELOOP` for a link, `EXDEV` for a way out.
-    """
-    how = struct.pack("QQQ", _FLAGS, 0, _RESOLVE)
-    descriptor = _libc.syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, len(how))
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return descriptor
 
 
 async def _store(

@@ -1,4 +1,4 @@
-"""What the agent may ask of the platform, over its sandbox's control socket: `finish`.
+"""What the agent may ask of the platform, over its sandbox's control socket: `finish` and `share`.
 
 The agent is hostile: a request is bounded, read strictly, and judged out here; the answer is text for the agent.
 """
@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pydantic
 from aiohttp import web
@@ -23,6 +23,22 @@ MAX_REQUEST_BYTES = 1024**2
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 10.0
 MAX_MESSAGE_CHARACTERS = 20_000
+
+Command = Literal["finish", "share"]
+Request = TypeVar("Request", bound=pydantic.BaseModel)
+
+_UNFIT_IN_CONVERSATION = (
+    "This is a conversation: your answer is what you say at the end of your turn. Use share FILE… to hand over "
+    "files. The user ends the conversation."
+)
+_UNFIT_ALONE = "share works in conversations; here files are handed over with finish."
+
+
+def unfit(command: Command, is_conversation: bool) -> str | None:
+    """Why this kind of task does not take the command; None: it does. A handed over conversation is none."""
+    if command == "finish":
+        return _UNFIT_IN_CONVERSATION if is_conversation else None
+    return None if is_conversation else _UNFIT_ALONE
 
 
 class _NamedPath(pydantic.BaseModel):
@@ -40,6 +56,12 @@ class _FinishRequest(pydantic.BaseModel):
     cwd: str
 
 
+class _ShareRequest(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    files: list[str]
+    cwd: str
+
+
 @dataclass(frozen=True)
 class Finish:
     """An accepted `finish`: its outputs are stored, their rows are not yet."""
@@ -53,7 +75,8 @@ class Control:
     """Serves one sandbox's control socket.
 
     `collect` stores the declared files (raises `Refused`); `on_finish` commits and says whether it was in time;
-    `on_refusal` is told every refusal.
+    `on_refusal` is told every refused `finish`. `share` stores the files, and makes them the user's, as one.
+    `refusal` says why the task takes no such command at this moment: a conversation may be handed over meanwhile.
     """
 
     def __init__(
@@ -63,12 +86,16 @@ class Control:
         collect: Callable[[str, list[Declared]], Awaitable[list[Output]]],
         on_finish: Callable[[Finish], Awaitable[bool]],
         on_refusal: Callable[[str], None],
+        share: Callable[[str, list[Declared]], Awaitable[list[Output]]] | None = None,
+        refusal: Callable[[Command], str | None] = lambda command: unfit(command, is_conversation=False),
     ) -> None:
         self._policy = policy
         self._max_files = max_files
         self._collect = collect
         self._on_finish = on_finish
         self._on_refusal = on_refusal
+        self._share_files = share
+        self._refusal = refusal
         self._one_at_a_time = asyncio.Lock()
         http = web.Server(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=1
@@ -84,32 +111,57 @@ class Control:
         await self._socket.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        if (request.method, request.path) != ("POST", "/finish"):
-            return _answer(404, "There is only POST /finish.")
+        match (request.method, request.path):
+            case ("POST", "/finish"):
+                return await self._finish(request)
+            case ("POST", "/share"):
+                return await self._share(request)
+            case _:
+                return _answer(404, "There are only POST /finish and POST /share.")
+
+    async def _finish(self, request: web.BaseRequest) -> web.Response:
         try:
             body = await _read(request)
         except Refused as refusal:
-            return self._refuse(str(refusal))
+            return self._refuse(str(refusal), _mend("finish", refusal))
+        if reason := self._refusal("finish"):
+            return self._refuse(reason, reason)
         if self._one_at_a_time.locked():
-            return _answer(422, "Another finish is being checked; wait for its answer.")
+            return _answer(
+                422, "Another request is being checked; wait for its answer, then run finish again."
+            )
         async with self._one_at_a_time:
             try:
                 finish = await self._judge(body)
             except Refused as refusal:
-                return self._refuse(str(refusal))
+                return self._refuse(str(refusal), _mend("finish", refusal))
             except AgentContainerError as error:
                 return _answer(422, f"The platform could not store the files: {error} Run finish again.")
             if not await self._on_finish(finish):
                 return _answer(422, "The task has already ended.")
             return _answer(200, "Accepted. The task is finished.")
 
-    async def _judge(self, body: bytes) -> Finish:
+    async def _share(self, request: web.BaseRequest) -> web.Response:
         try:
-            asked = _FinishRequest.model_validate_json(body)
-        except pydantic.ValidationError as error:
-            fault = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(str(part) for part in fault["loc"]) or "request"
-            raise Refused(f"{place}: {fault['msg']}. See finish --help.") from None
+            body = await _read(request)
+            async with self._one_at_a_time:  # a model may call it several times at once
+                if reason := self._refusal("share"):
+                    return _answer(422, reason)
+                assert self._share_files is not None
+                asked = _parse(_ShareRequest, body, "share")
+                if not asked.files:
+                    raise Refused("files: none is named.")
+                self._check_count(len(asked.files))
+                shared = await self._share_files(asked.cwd, [Declared(path) for path in asked.files])
+        except Refused as refusal:
+            return _answer(422, _mend("share", refusal))
+        except AgentContainerError as error:
+            return _answer(422, f"The platform could not store the files: {error} Run share again.")
+        names = ", ".join(output.filename for output in shared)
+        return _answer(200, f"Shared: {names}. The user can download them now.")
+
+    async def _judge(self, body: bytes) -> Finish:
+        asked = _parse(_FinishRequest, body, "finish")
         message = asked.message.replace("\0", "").strip()
         if not message:
             raise Refused(
@@ -120,17 +172,34 @@ class Control:
         declared = [Declared(path) for path in asked.files] + [
             Declared(o.path, o.name) for o in asked.outputs
         ]
-        if len(declared) > self._max_files:
-            raise Refused(
-                f"{len(declared)} files are declared; at most {self._max_files}. Pack them into an archive."
-            )
+        self._check_count(len(declared))
         if faults := refusals(self._policy, declared):
             raise Refused("\n".join(faults))
         return Finish(asked.completion, message, await self._collect(asked.cwd, declared))
 
-    def _refuse(self, message: str) -> web.Response:
-        self._on_refusal(message)
-        return _answer(422, f"finish was not accepted:\n{message}\nMend this and run finish again.")
+    def _check_count(self, files: int) -> None:
+        if files > self._max_files:
+            raise Refused(
+                f"{files} files are declared; at most {self._max_files}. Pack them into an archive."
+            )
+
+    def _refuse(self, fault: str, message: str) -> web.Response:
+        self._on_refusal(fault)
+        return _answer(422, message)
+
+
+def _parse(kind: type[Request], body: bytes, command: Command) -> Request:
+    """Raises: Refused."""
+    try:
+        return kind.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "request"
+        raise Refused(f"{place}: {fault['msg']}. See {command} --help.") from None
+
+
+def _mend(command: Command, refusal: Refused) -> str:
+    return f"{command} was not accepted:\n{refusal}\nMend this and run {command} again."
 
 
 async def _read(request: web.BaseRequest) -> bytes:

@@ -1,13 +1,17 @@
-"""An attempt's writer to the event log: small batches, in order, under the attempt's fence."""
+"""An attempt's writer to the event log: small batches, in order, under the attempt's fence.
+
+What the agent is saying goes the same way, to live streams only, so that it stays in order with the events.
+"""
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
 
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
-from agentcontainer.domain.tasks.events import Draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
@@ -20,30 +24,47 @@ class ClaimLost(Exception):
     """The task is no longer this attempt's: drop everything, write nothing."""
 
 
+@dataclass(frozen=True)
+class _Delta:
+    content: str
+    data: dict[str, Any]
+
+
 class EventLog:
-    """`add` is immediate; `run` writes until cancelled; `flush` returns when all that was added is in."""
+    """`add` is immediate; `run` writes until cancelled; `flush` returns when all that was added is in.
+
+    `scrub` takes secrets out of every text. `last` is the number of the last event before this attempt's.
+    """
 
     def __init__(self, pool: Pool, claim: Claim) -> None:
+        self.scrub: Callable[[str], str] = str
         self._pool = pool
         self._claim = claim
-        self._waiting: list[Draft] = []
+        self._waiting: list[events.Draft | _Delta] = []
         self._waiting_bytes = 0
+        self._last = 0  # number of the last event written here
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def add(self, type_: str, data: dict[str, Any]) -> None:
         """Queue one event."""
-        data = db.storable(data)
-        self._waiting.append((type_, data))
-        self._waiting_bytes += len(json.dumps(data))
-        self._added.set()
+        data = cast("dict[str, Any]", self._scrubbed(db.storable(data)))
+        self._put((type_, data), len(json.dumps(data)))
+
+    def add_delta(self, content: str, data: dict[str, Any]) -> None:
+        """Queue more of what the agent is saying, for live streams."""
+        content = self.scrub(content)
+        last = self._waiting[-1] if self._waiting else None
+        if isinstance(last, _Delta) and last.data == data:
+            content = self._waiting.pop() and last.content + content
+        self._put(_Delta(content, data), len(content))
 
     @property
     def is_full(self) -> bool:
         """Whether whoever produces events should wait for `flush` first."""
         return self._waiting_bytes >= MAX_WAITING_BYTES
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Write batches as events come, until cancelled.
 
         Raises:
@@ -61,13 +82,33 @@ class EventLog:
             ClaimLost: the fence moved.
         """
         async with self._writing:
-            while batch := self._waiting[:MAX_BATCH]:
-                await self._write(batch)
-                del self._waiting[: len(batch)]
+            while self._waiting:
+                taken = self._waiting[:MAX_BATCH]
+                drafts = _leading_drafts(taken)
+                if drafts:
+                    await self._write(drafts)
+                    del self._waiting[: len(drafts)]
+                elif isinstance(delta := self._waiting.pop(0), _Delta):
+                    await self._show(delta)
             self._waiting_bytes = 0
             self._added.clear()
 
-    async def _write(self, batch: list[Draft]) -> None:
+    def _put(self, entry: events.Draft | _Delta, size: int) -> None:
+        self._waiting.append(entry)
+        self._waiting_bytes += size
+        self._added.set()
+
+    def _scrubbed(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.scrub(value)
+        if isinstance(value, dict):
+            entries = cast("dict[str, Any]", value).items()
+            return {self.scrub(key): self._scrubbed(item) for key, item in entries}
+        if isinstance(value, list):
+            return [self._scrubbed(item) for item in cast("list[Any]", value)]
+        return value
+
+    async def _write(self, batch: list[events.Draft]) -> None:
         ids = [new_id("evt") for _ in batch]
         is_retry = False
 
@@ -80,5 +121,24 @@ class EventLog:
                 is_retry = True
                 return await events.append(connection, self._claim.task_id, batch, self._claim, ids)
 
-        if await db.patiently(write) is None:
+        last = await db.patiently(write)
+        if last is None:
             raise ClaimLost
+        self._last = max(self._last, last)
+
+    async def _show(self, delta: _Delta) -> None:
+        for start in range(0, len(delta.content), events.DELTA_CHARACTERS):
+            piece = delta.content[start : start + events.DELTA_CHARACTERS]
+            try:
+                await events.notify_delta(self._pool, self._claim, self._last, piece, delta.data)
+            except db.UNREACHABLE:
+                return  # `message.completed` will repeat it
+
+
+def _leading_drafts(entries: list[events.Draft | _Delta]) -> list[events.Draft]:
+    drafts: list[events.Draft] = []
+    for entry in entries:
+        if isinstance(entry, _Delta):
+            break
+        drafts.append(entry)
+    return drafts

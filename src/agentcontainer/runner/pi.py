@@ -9,10 +9,13 @@ from collections.abc import AsyncGenerator
 from agentcontainer.runner.pi_frames import (
     CommandFailed,
     FrameSplitter,
+    MessageCompleted,
     PiError,
     PiEvent,
     PiProtocolError,
     Response,
+    TextDelta,
+    TurnStarted,
     parse,
 )
 
@@ -46,6 +49,7 @@ class Pi:
         self._pending_bytes = 0
         self._answers: dict[str, asyncio.Future[Response]] = {}
         self._ids = itertools.count(1)
+        self._block: int | None = None  # of the message under way, what the last delta belongs to
         self._reading = asyncio.Lock()
         self._is_ended = False
         self.malformed_frames = 0
@@ -57,17 +61,26 @@ class Pi:
             PiRefusedError: Pi is running, or takes the text as something else than a prompt.
             PiEndedError, PiProtocolError
         """
-        answer = await self._command("prompt", text)
-        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
-            raise PiRefusedError("Pi did not start a run for this prompt")
+        await self._prompt(text)
+
+    async def say(self, text: str) -> bool:
+        """Start a run, or tell the one under way before its next model request. True: a run began.
+
+        Never lost, whether Pi is about to settle or has settled unknown to us: each run that began settles.
+
+        Raises:
+            PiRefusedError: Pi takes the text as something else than a prompt.
+            PiEndedError, PiProtocolError
+        """
+        return (await self._prompt(text, streamingBehavior="steer")).disposition != "queued"
 
     async def steer(self, text: str) -> None:
-        """Tell a running agent something before its next model request; a settled one hears it when prompted.
+        """Tell a running agent something before its next model request; a settled one hears it after the next prompt.
 
         Raises:
             PiRefusedError, PiEndedError, PiProtocolError
         """
-        await self._command("steer", text)
+        await self._command("steer", message=text)
 
     async def abort(self) -> None:
         """Stop the run with its tools, and forget what was steered; returns when Pi is settled.
@@ -95,9 +108,15 @@ class Pi:
                 if not self._pending and not self._is_ended:
                     await self._read()
 
-    async def _command(self, command: str, message: str | None = None) -> Response:
+    async def _prompt(self, text: str, **options: str) -> Response:
+        answer = await self._command("prompt", message=text, **options)
+        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
+            raise PiRefusedError("Pi did not start a run for this prompt")
+        return answer
+
+    async def _command(self, command: str, **fields: str) -> Response:
         id_ = f"c{next(self._ids)}"
-        frame = {"id": id_, "type": command} | ({} if message is None else {"message": message})
+        frame = {"id": id_, "type": command} | fields
         self._answers[id_] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._command_seconds):
@@ -152,7 +171,17 @@ class Pi:
                 return
             event = None if event.is_success else CommandFailed(event.command, event.error)
         if event is not None:
-            self._pending.append((event, len(frame)))
+            self._pending.append((self._separated(event), len(frame)))
             self._pending_bytes += len(frame)
             if self._pending_bytes > MAX_PENDING_BYTES:
                 raise PiProtocolError(f"Pi sent more than {MAX_PENDING_BYTES} bytes of events unasked")
+
+    def _separated(self, event: PiEvent) -> PiEvent:
+        """The event; the first delta of a message's second text begins with the blank line that parts the two."""
+        if isinstance(event, TextDelta):
+            is_parted = self._block is not None and self._block != event.block
+            self._block = event.block
+            return TextDelta(f"\n\n{event.text}", event.block) if is_parted else event
+        if isinstance(event, TurnStarted | MessageCompleted):
+            self._block = None
+        return event

@@ -53,9 +53,13 @@ class TurnStarted:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """Some more of the assistant's text; `MessageCompleted` has the whole."""
+    """Some more of the assistant's text; `MessageCompleted` has the whole, or what there was of it at an error.
+
+    `block`: which of the message's contents it belongs to. A `TurnStarted` comes before the first of a message.
+    """
 
     text: str
+    block: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,9 @@ def parse(frame: bytes) -> PiEvent | Response | None:
 
 def _text_delta(update: dict[str, Any]) -> TextDelta | None:
     text = _text(update.get("delta"), MAX_TEXT_CHARACTERS)
-    return TextDelta(text) if update.get("type") == "text_delta" and text else None
+    if update.get("type") != "text_delta" or not text:
+        return None
+    return TextDelta(text, _count(update.get("contentIndex")))
 
 
 def _message(message: dict[str, Any]) -> MessageCompleted | None:

@@ -54,6 +54,7 @@ def settings_files(models: dict[str, Any]) -> dict[str, str]:
     settings = {
         "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
         "httpIdleTimeoutMs": HTTP_IDLE_MS,
+        "steeringMode": "all",  # several messages for a running agent go into one model request
         "transport": "sse",  # the gateway speaks HTTP, no WebSocket
         "cacheWarming": "off",  # or Pi would make model requests that the task did not ask for
         "defaultProjectTrust": "never",

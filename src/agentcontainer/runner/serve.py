@@ -14,9 +14,9 @@ from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
 from agentcontainer.migrations.migrate import is_current
-from agentcontainer.runner.attempt import Tools
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners
+from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.settings import Settings

@@ -18,11 +18,13 @@ from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 from agentcontainer import db
+from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.tasks import queue, runners, service, store
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.runner.attempt import Attempt, Tools
+from agentcontainer.runner.attempt import Attempt
+from agentcontainer.runner.tools import Tools
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ BEAT_SECONDS = 2.0
 POLL = timedelta(seconds=2)  # how late a job is taken whose notification got lost
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
+NO_PLACE = timedelta(seconds=0.5)  # all are taken by conversations at work: another runner may have one
+PLACE_SECONDS = 5.0  # for a container to be put away
 SELF_FENCE_SHARE = 0.7  # of the time after which others take our tasks over
 
 
@@ -127,10 +131,10 @@ class Supervisor:
             await asyncio.gather(receiving, draining, return_exceptions=True)
 
     async def _take(self, job: Job) -> None:
-        """One job: a free slot, the claim, the attempt. The job lives as long as its attempt, so that PgQueuer's
-        own count respects the capacity; an attempt outlives a broken delivery."""
+        """One job: a free slot, the claim, the attempt. The job lives until its attempt ends, or waits for a user, so
+        that PgQueuer's own count respects the capacity; an attempt outlives a broken delivery."""
         task_id = (job.payload or b"").decode()
-        await self._slots.acquire()
+        await self._take_slot()
         is_taken = False
         try:
             if self._draining.is_set():
@@ -144,9 +148,19 @@ class Supervisor:
             if not is_taken:
                 self._slots.release()
         if claim is not None:
-            await asyncio.shield(self._start(claim))
+            await self._start(claim)
 
-    def _start(self, claim: Claim) -> asyncio.Task[None]:
+    async def _take_slot(self) -> None:
+        """A slot; where all are taken, that of the conversation that has waited for its user the longest."""
+        if self._slots.locked():
+            any(attempt.make_room() for attempt, _ in self._attempts.values())
+        try:
+            await asyncio.wait_for(self._slots.acquire(), PLACE_SECONDS)
+        except TimeoutError:
+            raise RetryRequested(NO_PLACE, reason="no free place") from None
+
+    async def _start(self, claim: Claim) -> None:
+        """Start the attempt; returns when it has ended, or waits for a user."""
         attempt = Attempt(self._tools, claim)
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
@@ -157,7 +171,11 @@ class Supervisor:
             self._note(attempt.is_platforms_fault)
 
         task.add_done_callback(ended)
-        return task
+        idle = asyncio.create_task(attempt.is_idle.wait())
+        try:
+            await asyncio.wait([task, idle], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
 
     def _note(self, is_fault: bool) -> None:
         """A host at fault (no descriptors, a full disk) must not use up the tries of every task that waits."""
@@ -197,22 +215,11 @@ class Supervisor:
         held = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
         self._drop(here - held, "the claim is gone")
         unknown = held - set(self._attempts)
-        for claim in unknown & self._unknown:
-            await self._end_unknown(claim)
+        for claim in unknown & self._unknown:  # a commit that was not answered: ours, but no attempt has it
+            await service.lose(self._pool, self._settings, claim, "The attempt was not started.")
         self._unknown = unknown
-
-    async def _end_unknown(self, claim: Claim) -> None:
-        # A claim whose commit was not answered: it is ours, but no attempt was started for it.
-        async with db.transaction(self._pool) as connection:
-            message = "The attempt was not started."
-            await service.end(
-                connection,
-                self._settings,
-                claim.task_id,
-                EndReason.RUNNER_LOST,
-                attempt=claim.attempt,
-                message=message,
-            )
+        for attempt, _ in self._attempts.values():  # a notification may have been lost
+            attempt.wake()
 
     def _drop(self, claims: set[Claim], why: str) -> None:
         for claim in claims & set(self._attempts):
@@ -220,10 +227,16 @@ class Supervisor:
             self._attempts[claim][0].drop()
 
     async def _listen(self) -> None:
-        """Hear of cancels at once; the beat would notice them too."""
+        """Hear of cancels and messages at once; the beat would notice them too."""
         assert self._settings.database_url is not None
 
         def on_cancel(task_id: str) -> None:
             self._drop({claim for claim in self._attempts if claim.task_id == task_id}, "cancelled")
 
-        await db.listen(self._settings.database_url, {service.CANCEL_CHANNEL: on_cancel})
+        def on_message(task_id: str) -> None:
+            for claim, (attempt, _) in self._attempts.items():
+                if claim.task_id == task_id:
+                    attempt.wake()
+
+        handlers = {service.CANCEL_CHANNEL: on_cancel, MESSAGE_CHANNEL: on_message}
+        await db.listen(self._settings.database_url, handlers)

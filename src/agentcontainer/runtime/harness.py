@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from string import Template
 
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
@@ -15,12 +16,19 @@ SYSTEM_PROMPT = (
     "when it cannot be done fully. Never end your turn without it."
 )
 
+# The same for a conversation, handed over or not: Pi keeps the one it was started with.
+CONVERSATION_PROMPT = (
+    "You talk with a user and work for them in a sandbox. ~/HARNESS.md holds the conventions. Every message of "
+    "the user's starts a turn; end it with your answer. The shell command `share FILE…` gives files to the user. "
+    "Leave no process running at the end of a turn. Only when you are told that the work is handed over to you, "
+    "you go on alone, and the task ends when the shell command `finish` is accepted."
+)
+
 NUDGE = (
     "You stopped, but the task has not ended: it ends only when `finish` is accepted. If work remains, go on "
     'with it now. If all is done, run `finish --complete-task --message "…"` with the output files. If it '
     'cannot be done, run `finish --incomplete-task --message "…"` and say why. ~/HARNESS.md has the details.'
 )
-
 
 LAST_CHANCE = (
     "The budget of this task is used up. You have exactly one more answer, and it must be short: run `finish` now, "
@@ -28,15 +36,53 @@ LAST_CHANCE = (
     "with a message that says what is missing."
 )
 
+# The same in a conversation that is not handed over.
+LAST_ANSWER = (
+    "The budget of this conversation is used up. You have exactly one more answer, and it must be short and without "
+    "tools: tell the user what is done and what is missing."
+)
+
+# Said after the user's message in a turn that is tried again.
+INTERRUPTED = (
+    "(The container was lost while you worked on this message; the turn starts over, with the files and the "
+    "conversation as they were before it.)"
+)
+
+# To a settled agent for which a message has come.
+GO_ON = "There is a new message for you. Read it, and go on."
+
+HANDOFF = "The user hands the work over to you: go on alone from here until it is done."
+STEERED = "The person who gave the task adds:"
+
+_ALONE = """\
+# How this task is run
+
+You work alone in a sandbox of AgentContainer. Nobody answers questions: where something is unclear, decide for the
+most sensible reading, carry on, and say so in the message at the end. While you work the person who gave the task
+may add something to it; that counts as the instructions do.
+"""
+
+_HANDED_OVER = """\
+This holds once you are told that the work is handed over to you: from then on you go on alone, nobody answers
+questions, and files are handed over with `finish` instead of `share`. Until then `finish` is refused, and the user
+ends the conversation.
+
+"""
+
 
 def harness(
     policy: OutputPolicy,
     internet_access: bool,
     max_runtime_seconds: int,
     soft_finish_after_seconds: int | None = None,
+    is_conversation: bool = False,
 ) -> str:
     """The text of HARNESS.md for one task."""
-    return Template((FILES / "HARNESS.md").read_text(encoding="utf-8")).substitute(
+    given = "your standing instructions, if there are any" if is_conversation else "your instructions"
+    return Template(_file("HARNESS.md")).substitute(
+        opening=(_file("CONVERSATION.md") if is_conversation else _ALONE).rstrip(),
+        instructions=f"{given}.",
+        condition=_HANDED_OVER if is_conversation else "",
         outputs="\n".join(f"- {line}" for line in _outputs(policy)),
         time=_time(max_runtime_seconds, soft_finish_after_seconds),
         network=_network(internet_access),
@@ -52,20 +98,82 @@ def prompt(instructions: str, policy: OutputPolicy) -> str:
             instructions,
             "",
             "---",
-            "Input files, if there are any, are in ~/task_files. End the task with the shell command",
-            "`finish`, as ~/HARNESS.md describes; without it the task does not end. Its output files:",
-            *(f"- {line}" for line in _outputs(policy)),
+            "Input files, if there are any, are in ~/task_files.",
+            *_ending(policy),
         )
     )
 
 
-def wrap_up(seconds_left: int) -> str:
-    """What a running agent is told at the soft deadline."""
+def turn_prompt(content: str, files: Sequence[str] = ()) -> str:
+    """The prompt of a conversation's turn: the user's message word for word, and what came with it."""
+    text = _message(content, files)
+    return f"\n{text}" if text.startswith("/") else text  # or Pi would take it for a command
+
+
+def first_turn_prompt(instructions: str, content: str, files: Sequence[str] = ()) -> str:
+    """The prompt of the first turn of a conversation that has instructions."""
+    return "\n".join(
+        (
+            "These are your standing instructions for this conversation (they are in ~/TASK.md too):",
+            "",
+            instructions,
+            "",
+            "---",
+            "The user's first message:",
+            "",
+            _message(content, files),
+        )
+    )
+
+
+def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
+    """What the agent is told when its conversation becomes a task of its own."""
+    return "\n".join(
+        (
+            f"{HANDOFF} Nobody answers",
+            "questions any more: where something is unclear, decide for the most sensible reading, carry on, and",
+            "say so in the message at the end.",
+            *(("The user adds:", "", message, "", "---") if message else ()),
+            *_ending(policy),
+        )
+    )
+
+
+def steer_prompt(content: str) -> str:
+    """A message to a task that is under way."""
+    return f"{STEERED}\n\n{content}"
+
+
+def wrap_up(seconds_left: int, is_conversation: bool = False) -> str:
+    """What a running agent is told at the soft deadline; a conversation that was handed over is none."""
+    if is_conversation:
+        return (
+            f"Time is running out: the conversation is stopped, as failed, in {_duration(seconds_left)}. Start "
+            "nothing new. Share the files that are ready, and end your turn now: say what is done and what is missing."
+        )
     return (
         f"Time is running out: the task is stopped, as failed, in {_duration(seconds_left)}. Start nothing "
         "new. Bring what you have into a usable state and run `finish` now: --complete-task if it does what "
         "was asked, otherwise --incomplete-task with a message that says what is missing."
     )
+
+
+def _message(content: str, files: Sequence[str]) -> str:
+    if not files:
+        return content
+    return f"{content}\n\n(Files that came with this message, in ~/task_files: {shlex.join(files)})"
+
+
+def _ending(policy: OutputPolicy) -> list[str]:
+    return [
+        "End the task with the shell command `finish`, as ~/HARNESS.md describes; without it the task does not",
+        "end. Its output files:",
+        *(f"- {line}" for line in _outputs(policy)),
+    ]
+
+
+def _file(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")
 
 
 def _outputs(policy: OutputPolicy) -> list[str]:

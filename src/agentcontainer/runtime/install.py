@@ -1,7 +1,7 @@
 """Assembles what is mounted read-only into every sandbox: node, Pi, our commands, and a filled compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
-        bin/node bin/finish forward.mjs pi-extension.js pi/ cache/ VERSION
+        bin/node bin/finish bin/share control.cjs forward.mjs pi-extension.js pi/ cache/ VERSION
 
 `python -m agentcontainer.runtime.install` is safe to run at any time, twice at once, and after a kill: a
 version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
@@ -23,7 +23,8 @@ from agentcontainer.runtime.packages import PACKAGES, fetch, node_path, unpack
 from agentcontainer.runtime.warm import warm_compile_cache
 
 FILES = Path(__file__).parent / "files"
-INSTALLED_FILES = ("bin/finish", "forward.mjs", "pi-extension.js")
+COMMANDS = ("finish", "share")
+INSTALLED_FILES = (*(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "pi-extension.js")
 _SCRATCH = ".building-"
 
 
@@ -109,7 +110,7 @@ def _build(share: Path, target: Path) -> None:
             shutil.copyfile(FILES / name, scratch / name)
             shutil.copymode(FILES / name, scratch / name)
         _link_or_copy(node_path(), scratch / "bin/node")
-        warm_compile_cache(scratch)
+        warm_compile_cache(scratch, COMMANDS)
         (scratch / "VERSION").write_text(version())
         _make_readable(scratch)
         shutil.rmtree(target, ignore_errors=True)  # not whole, so nobody runs it

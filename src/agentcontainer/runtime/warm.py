@@ -4,7 +4,7 @@ import json
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: refuses at once
 PROMPT = b'{"type":"prompt","message":"hello"}\n'
 
 
-def warm_compile_cache(runtime: Path) -> None:
+def warm_compile_cache(runtime: Path, commands: Sequence[str]) -> None:
     """Fill `runtime/cache` for the user inside sandboxes, to be read wherever the runtime is mounted.
 
     Raises:
@@ -28,9 +28,9 @@ def warm_compile_cache(runtime: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         env = _home(runtime, home)
-        subprocess.run(
-            [node, str(runtime / "bin/finish"), "--help"], env=env, stdout=subprocess.DEVNULL, check=True
-        )
+        for name in commands:
+            command = [node, str(runtime / "bin" / name), "--help"]
+            subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
         for provider, model in MODELS:
             _ask_once([node, *_pi(runtime, provider, model)], env, home)
     for cache in list((runtime / "cache").iterdir()):

@@ -11,7 +11,7 @@ import logging
 import os
 import resource
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 
 from agentcontainer.errors import SandboxError
@@ -43,13 +43,27 @@ class Bubblewrap:
         """Why sandboxes are not fully capped here, in a sentence for the operator, or None."""
         return self._hierarchy.weak_limits_reason
 
-    async def start(self, spec: Spec, argv: Sequence[str]) -> "Sandbox":
-        """A sandbox in which `argv` is about to run. An `argv` that cannot be run exits with 127 or 126.
+    async def lease(self) -> Lease | None:
+        """A uid for several sandboxes that use the same workspace, one after another; the caller releases it. None
+        without root: they all run as ourselves."""
+        if self._uids is None:
+            return None
+        leasing = asyncio.ensure_future(asyncio.to_thread(self._uids.lease))
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxError):
+                (await leasing).release()
+            raise
+
+    async def start(self, spec: Spec, argv: Sequence[str], lease: Lease | None = None) -> "Sandbox":
+        """A sandbox in which `argv` is about to run, with a uid of its own or that of `lease`, which stays the
+        caller's. An `argv` that cannot be run exits with 127 or 126.
 
         Raises:
             SandboxError: it could not be set up; nothing of it is left. Cancelled: the same.
         """
-        starting = asyncio.ensure_future(self._start(spec, argv))
+        starting = asyncio.ensure_future(self._start(spec, argv, lease))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -57,20 +71,20 @@ class Bubblewrap:
                 await (await starting).destroy()
             raise
 
-    async def _start(self, spec: Spec, argv: Sequence[str]) -> "Sandbox":
+    async def _start(self, spec: Spec, argv: Sequence[str], given: Lease | None) -> "Sandbox":
         _check(spec, argv, is_root=self._uids is not None)
         if self._filter is None:
             self._filter = await asyncio.to_thread(seccomp.compile_filter)
         group = self._hierarchy.group(spec.id)
         async with contextlib.AsyncExitStack() as undo:
-            lease = None if self._uids is None else await asyncio.to_thread(self._uids.lease)
+            lease = given.share() if given is not None else await self.lease()
             if lease is not None:
                 undo.callback(lease.release)
             group.create(spec.limits)
             undo.push_async_callback(group.remove)
             process = await self._launch(spec, argv, lease, group)
             undo.pop_all()
-        sandbox = Sandbox(spec.id, process, group, lease)
+        sandbox = Sandbox(spec.id, process, group, lease, is_alone=given is None)
         try:
             await _await_ready(process)
         except BaseException:
@@ -94,6 +108,7 @@ class Bubblewrap:
             command = launch.launch_command(
                 spec,
                 uid=uid,
+                is_handed_over=uid is not None and spec.workspace.stat().st_uid != uid,
                 open_files=_open_files(spec.limits.open_files),
                 join_files=group.join_files,
                 arguments=arguments,
@@ -109,21 +124,33 @@ class Bubblewrap:
 class Sandbox:
     """A running sandbox and the streams of its payload: `stdin`, `stdout`, `stderr`."""
 
-    def __init__(self, sandbox_id: str, process: Process, group: Group, lease: Lease | None) -> None:
+    def __init__(
+        self, sandbox_id: str, process: Process, group: Group, lease: Lease | None, *, is_alone: bool
+    ) -> None:
         self.id = sandbox_id
+        self.lease = lease
         self.host_uid = os.geteuid() if lease is None else lease.uid
         self.stdin = process.stdin
         self.stdout = process.stdout
         self.stderr = process.stderr
         self._process = process
         self._group = group
-        self._lease = lease
+        self._is_alone = is_alone  # with its uid
         self._exit = asyncio.ensure_future(self._watch())
         self._destroying: asyncio.Future[None] | None = None
 
     async def wait(self) -> Exit:
         """How the payload ended. Processes it left behind end with it."""
         return await asyncio.shield(self._exit)
+
+    @contextlib.asynccontextmanager
+    async def frozen(self) -> AsyncGenerator[bool]:
+        """Holds everything inside still meanwhile; False where this host cannot. `destroy` ends it."""
+        is_frozen = self._destroying is None and await self._group.freeze()
+        try:
+            yield is_frozen
+        finally:
+            self._group.thaw()
 
     async def destroy(self) -> None:
         """Kills everything inside and gives everything back. Again is a no-op, also at the same time.
@@ -149,15 +176,15 @@ class Sandbox:
             raise SandboxError("A process of the sandbox could not be killed.")
         await self._process.close()
         await self._group.remove()
-        if self._lease is not None:
-            self._lease.release()
+        if self.lease is not None:
+            self.lease.release()
 
     def _survivors(self) -> set[int]:
         """Usually none: bwrap's end ends PID 1, and the kernel the rest. Not if bwrap was still starting."""
         if self._group.is_counted:
             return self._group.pids()
-        if self._lease is not None:
-            return procfs.with_uid(self._lease.uid)
+        if self.lease is not None and self._is_alone:
+            return procfs.with_uid(self.lease.uid)
         return procfs.with_marker(self.id)
 
 
@@ -182,7 +209,10 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
     if not argv or any("\0" in text for text in (*argv, spec.cwd, *spec.env, *spec.env.values())):
         # bwrap reads its options NUL-separated: a NUL in a value would be the start of another option
         raise SandboxError("A command, folder or environment of a sandbox cannot be empty or contain NUL.")
-    for name, path in (("workspace", spec.workspace), ("sockets", spec.sockets), ("runtime", spec.runtime)):
+    folders = [("workspace", spec.workspace)]
+    if not spec.is_keeper:
+        folders += [("sockets", spec.sockets), ("runtime", spec.runtime)]
+    for name, path in folders:
         if path.is_symlink() or not path.is_dir():
             raise SandboxError(f"The sandbox's {name} folder does not exist.")
     root_tools = [(tool, "util-linux") for tool in ("unshare", "setpriv")] if is_root else []

@@ -33,7 +33,11 @@ class Spec:
     """One sandbox to start. `id` matches ID_PATTERN and is new on this host. `root` is its folder on the host,
     made by the caller, holding `workspace/` (becomes /workspace, writable) and `sockets/` (becomes
     /run/agentcontainer, read-only; sockets made in it before the start can be connected to). As root both are
-    handed to the sandbox's uid at the start; `runtime` must be readable by everyone."""
+    handed to the sandbox's uid at the start, a workspace that is its own already stays as it is; `runtime` must
+    be readable by everyone.
+
+    A keeper sees its workspace only, neither sockets nor runtime, and is root to its own files there: it reads,
+    with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power."""
 
     id: str
     root: Path
@@ -41,6 +45,8 @@ class Spec:
     limits: Limits
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     cwd: str = INSIDE_WORKSPACE
+    is_keeper: bool = False
+    is_read_only: bool = False
 
     @property
     def workspace(self) -> Path:

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agentcontainer.sandbox.limits import CONTROLLERS, PROBE_PREFIX, Controller, Hierarchy
+from agentcontainer.sandbox.limits import (
+    CONTROLLERS,
+    OPTIONAL_CONTROLLERS,
+    PROBE_PREFIX,
+    Controller,
+    Hierarchy,
+)
 
 PARENT = "agentcontainer"
 
@@ -36,7 +42,7 @@ def detect() -> Hierarchy:
                 found.setdefault(name, Controller(name, mount.version, base / PARENT))
             if names:
                 break
-    return Hierarchy(tuple(found[name] for name in CONTROLLERS if name in found))
+    return Hierarchy(tuple(found[name] for name in CONTROLLERS + OPTIONAL_CONTROLLERS if name in found))
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def read_mounts(mountinfo: str) -> list[Mount]:
         before, _, after = line.partition(" - ")
         root, point = (_unescape(field) for field in before.split()[3:5])
         kind, _, options = after.split(" ", 2)
-        controllers = frozenset(options.split(",")) & frozenset(CONTROLLERS)
+        controllers = frozenset(options.split(",")) & frozenset(CONTROLLERS + OPTIONAL_CONTROLLERS)
         if kind == "cgroup2":
             mounts.append(Mount(2, root, Path(point), frozenset()))
         elif kind == "cgroup" and controllers:

@@ -15,26 +15,28 @@ from agentcontainer.sandbox.procfs import marker
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; shows inside, in /proc/1/environ
 INSIDE_UID = 1000
+KEEPER_CAPABILITIES = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")  # over files of its own host uid alone
 READY = "ready"
 FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 5; what bwrap is to read comes above
 
-# Arguments: uid ("" without root), open files, workspace, sockets, runtime, files to join, --, command.
+# Arguments: uid ("" without root), open files, workspace, whether it is to be handed over ("" if not), sockets and
+# runtime ("" for a keeper), files to join, --, command.
 # The sources are held open because /mnt may hide them: the data folder can lie below it. The mounts are in a
 # namespace of their own (unshare); there the sandbox's uid reaches what stands below a private folder.
 LAUNCHER = """
-uid=$1 open_files=$2 workspace=$3 sockets=$4 runtime=$5
-shift 5
+uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6
+shift 6
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
 shift
 ulimit -c 0
 ulimit -n "$open_files"
 [ -n "$uid" ] || exec "$@"
-chown -R -h -P -- "$uid:$uid" "$workspace" "$sockets"
-exec 3< "$workspace" 4< "$sockets" 5< "$runtime"
+[ -z "$is_handed$sockets" ] || chown -R -h -P -- "$uid:$uid" ${is_handed:+"$workspace"} ${sockets:+"$sockets"}
+exec 3< "$workspace" 4< "${sockets:-/dev/null}" 5< "${runtime:-/dev/null}"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,nodev,noexec agentcontainer /mnt
 mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
-mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
-mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
+[ -z "$sockets" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
+[ -z "$runtime" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
     --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&-
 """
@@ -45,7 +47,7 @@ FIRST = f'echo {READY}; exec "$@"'
 
 @dataclass(frozen=True)
 class Sources:
-    """Where bwrap finds the three folders it binds."""
+    """Where bwrap finds the folders it binds."""
 
     workspace: Path
     sockets: Path
@@ -74,7 +76,10 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     """Every option of bwrap. They go through a descriptor: its command line would show inside, as PID 1's."""
     limits = spec.limits
     options = ["--unshare-all", "--unshare-user", "--disable-userns", "--hostname", "sandbox"]
-    options += ["--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID), "--cap-drop", "ALL"]
+    inside = "0" if spec.is_keeper else str(INSIDE_UID)
+    options += ["--uid", inside, "--gid", inside, "--cap-drop", "ALL"]
+    for capability in KEEPER_CAPABILITIES if spec.is_keeper else ():
+        options += ["--cap-add", capability]
     options += ["--die-with-parent", "--new-session", "--clearenv"]
     options += ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -88,9 +93,10 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without bound
     options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
     options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
-    options += ["--bind", str(sources.workspace), INSIDE_WORKSPACE]
-    options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
-    options += ["--ro-bind", str(sources.runtime), INSIDE_RUNTIME]
+    options += ["--ro-bind" if spec.is_read_only else "--bind", str(sources.workspace), INSIDE_WORKSPACE]
+    if not spec.is_keeper:
+        options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
+        options += ["--ro-bind", str(sources.runtime), INSIDE_RUNTIME]
     options += ["--remount-ro", "/", "--seccomp", str(seccomp), "--chdir", spec.cwd]
     for name, value in spec.env.items():
         options += ["--setenv", name, value]
@@ -107,19 +113,22 @@ def launch_command(
     spec: Spec,
     *,
     uid: int | None,
+    is_handed_over: bool,
     open_files: int,
     join_files: Sequence[Path],
     arguments: int,
     payload: Sequence[str],
 ) -> list[str]:
-    """What the runner starts; `uid` None means as ourselves, without root."""
+    """What the runner starts; `uid` None means as ourselves, without root. `is_handed_over`: the workspace becomes
+    the uid's, with all that is in it."""
     namespace = [] if uid is None else ["unshare", "--mount", "--propagation", "private", "--"]
     return [
         *namespace,
         *("/bin/sh", "-euc", LAUNCHER, "agentcontainer"),
         "" if uid is None else str(uid),
         str(open_files),
-        *(str(spec.workspace), str(spec.sockets), str(spec.runtime)),
+        *(str(spec.workspace), "yes" if is_handed_over else ""),
+        *(("", "") if spec.is_keeper else (str(spec.sockets), str(spec.runtime))),
         *(str(path) for path in join_files),
         *("--", "bwrap", "--args", str(arguments), "--", *payload),
     ]

@@ -16,10 +16,12 @@ from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox.contract import ID_PATTERN, Limits
 
 CONTROLLERS = ("memory", "pids", "cpu")  # memory first: detect.py tells why
+OPTIONAL_CONTROLLERS = ("freezer",)  # of v1; every group of v2 can be frozen
 CPU_PERIOD_MICROSECONDS = 100_000
 PROBE_PREFIX = "probe-"  # groups that detect.py makes for a moment
 MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
 REMOVE_SECONDS = 5.0
+FREEZE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,49 @@ class Group:
                 return sum(int(count) for count in re.findall(r"^oom_kill (\d+)$", report, re.MULTILINE))
         return 0
 
+    async def freeze(self) -> bool:
+        """Holds all in the group still until `thaw`; False, and nothing is held, where the host cannot."""
+        switch = next((switch for switch in self._freezers() if switch.exists()), None)
+        if switch is None:
+            return False
+        try:
+            switch.write_text("FROZEN" if switch.name == "freezer.state" else "1")
+        except OSError:
+            return False
+        deadline = asyncio.get_running_loop().time() + FREEZE_SECONDS
+        try:
+            while not _is_frozen(switch):
+                if asyncio.get_running_loop().time() > deadline:
+                    self.thaw()
+                    return False
+                await asyncio.sleep(0.001)
+        except BaseException:
+            self.thaw()
+            raise
+        return True
+
+    def thaw(self) -> None:
+        """Lets the group run again; fine when it does, or is gone."""
+        for switch in self._freezers():
+            with contextlib.suppress(OSError):
+                switch.write_text("THAWED" if switch.name == "freezer.state" else "0")
+
     def kill(self) -> None:
-        """Kills all in the group at once where the kernel can (v2 since 5.14); elsewhere does nothing."""
+        """Kills all in the group at once where the kernel can (v2 since 5.14); elsewhere only thaws it, since a
+        frozen process of v1 does not die."""
+        self.thaw()
         for folder in self._folders:
             switch = folder / "cgroup.kill"
             if switch.exists():
                 with contextlib.suppress(OSError):
                     switch.write_text("1")
+
+    def _freezers(self) -> Iterator[Path]:
+        for controller, folder in self._controllers:
+            if controller.version == 2:
+                yield folder / "cgroup.freeze"
+            elif controller.name == "freezer":
+                yield folder / "freezer.state"
 
     async def remove(self) -> bool:
         """Removes the folders; a process on its way out gets a moment. True if there were any."""
@@ -166,6 +204,12 @@ def settings(controller: Controller, limits: Limits) -> Iterator[Setting]:
             yield Setting("cpu.max", f"{quota} {CPU_PERIOD_MICROSECONDS}")
         case _:
             pass
+
+
+def _is_frozen(switch: Path) -> bool:
+    if switch.name == "freezer.state":
+        return _read(switch).strip() == "FROZEN"
+    return "frozen 1" in _read(switch.parent / "cgroup.events").splitlines()
 
 
 def _is_sandbox(folder: Path) -> bool:

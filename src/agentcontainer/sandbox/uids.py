@@ -24,6 +24,11 @@ class Lease:
         self.uid = uid
         self._descriptor: int | None = descriptor
 
+    def share(self) -> "Lease":
+        """The same uid for one more holder: it is free when all of them have released it."""
+        assert self._descriptor is not None, "a lease that was released cannot be shared"
+        return Lease(self.uid, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
+
     def release(self) -> None:
         """Gives the uid back; twice is once."""
         descriptor, self._descriptor = self._descriptor, None

@@ -83,6 +83,20 @@ BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "NewAgent": ("POST", "/api/v1/agents", AGENT_BODY),
     "AgentChange": ("PATCH", "/api/v1/agents/{agentId}", AGENT_BODY),
 }
+BODIES |= {
+    "ConversationRequest": (
+        "POST",
+        f"/api/v1/agents/{AGENT}/conversations",
+        BODIES["DispatchRequest"][2] | {"message": "Which region sells best?"},
+    ),
+    "MessageRequest": (
+        "POST",
+        "/api/v1/conversations/{conversation}/messages",
+        {"content": "And the south?", "overrides": BODIES["DispatchRequest"][2]["overrides"]},
+    ),
+    "HandoffRequest": ("POST", "/api/v1/conversations/{conversation}/handoff", {"message": "Go on alone."}),
+    "SteeringRequest": ("POST", "/api/v1/tasks/{task}/messages", {"content": "Hurry."}),
+}
 
 NOT_STRINGS = [1, True, [], {}]
 NOT_INTEGERS = ["1", True, 1.5, [], {}, HUGE, -HUGE - 1, 1e300]
@@ -203,9 +217,22 @@ IN_AGENT: dict[str, list[Any]] = {
         if path.startswith("overrides.") and path.split(".")[1] in IN_DEFAULTS
     },
 }
+WORDS = FIELDS["DispatchRequest"]["instructions"]
+OPTIONAL_WORDS = [value for value in WORDS if value is not MISSING and value is not None]
 FIELDS |= {
     "NewAgent": {**IN_AGENT, "name": [MISSING, None, *IN_AGENT["name"]]},
     "AgentChange": IN_AGENT,
+    "ConversationRequest": FIELDS["DispatchRequest"] | {"message": WORDS, "instructions": OPTIONAL_WORDS},
+    "MessageRequest": {
+        "content": WORDS,
+        **{
+            path: values
+            for path, values in FIELDS["DispatchRequest"].items()
+            if path.startswith(("inputFile", "overrides"))
+        },
+    },
+    "HandoffRequest": {"message": OPTIONAL_WORDS},
+    "SteeringRequest": {"content": WORDS},
 }
 
 
@@ -279,11 +306,15 @@ async def refused(
 
 
 async def at(account: Account, path: str) -> str:
-    """The path, with an agent of the account's own in it."""
-    if "{agentId}" not in path:
-        return path
-    made = await account.post("/api/v1/agents", {"name": new_id("Agent")})
-    return path.format(agentId=made.json()["id"])
+    """The path, with what is the account's own in it."""
+    if "{agentId}" in path:
+        made = await account.post("/api/v1/agents", {"name": new_id("Agent")})
+        return path.format(agentId=made.json()["id"])
+    if "{conversation}" in path:
+        return path.format(conversation=(await account.converse())["task"]["id"])
+    if "{task}" in path:
+        return path.format(task=(await account.dispatch())["id"])
+    return path
 
 
 def as_json(content: str | bytes) -> dict[str, Any]:
@@ -538,12 +569,16 @@ async def test_wrong_query_of_the_task_list(bed: Bed, alice: Account, query: str
 
 async def test_every_list_checks_its_query(bed: Bed, alice: Account) -> None:
     task = f"/api/v1/tasks/{(await alice.dispatch())['id']}"
+    conversation = f"/api/v1/conversations/{(await alice.converse())['task']['id']}"
     for path in (
         "/api/v1/agents",
         "/api/v1/provider-keys",
         "/api/v1/tasks",
         f"{task}/events",
         f"{task}/files",
+        f"{task}/messages",
+        f"{conversation}/messages",
+        f"{conversation}/activities",
     ):
         for query, name in (("limit=0", "limit"), ("cursor=x", "cursor"), ("order=x", "order"), ("x=1", "x")):
             error = await refused(bed, alice, "GET", f"{path}?{query}", 400, "validation_error")
@@ -555,7 +590,10 @@ async def test_every_list_checks_its_query(bed: Bed, alice: Account) -> None:
 
 async def test_routes_without_query_refuse_one(bed: Bed, alice: Account) -> None:
     task = f"/api/v1/tasks/{(await alice.dispatch())['id']}"
+    conversation = f"/api/v1/conversations/{(await alice.converse())['task']['id']}"
     for method, path in (
+        ("POST", f"/api/v1/agents/{AGENT}/conversations"), ("POST", f"{conversation}/messages"),
+        ("POST", f"{conversation}/handoff"), ("POST", f"{conversation}/end"), ("POST", f"{task}/messages"),
         ("GET", "/api/v1/account"), ("GET", f"/api/v1/agents/{AGENT}"), ("GET", task), ("POST", f"{task}/cancel"),
         ("POST", DISPATCH), ("POST", "/api/v1/uploads/prepare"), ("GET", "/healthz"), ("GET", "/api/v1/openapi.yaml"),
     ):  # fmt: skip
@@ -572,11 +610,18 @@ async def test_ids_that_no_id_of_ours_looks_like(bed: Bed, alice: Account, hosti
         ("GET", f"/api/v1/agents/{hostile}"), ("GET", f"/api/v1/tasks/{hostile}"),
         ("POST", f"/api/v1/tasks/{hostile}/cancel"), ("GET", f"/api/v1/tasks/{hostile}/events"),
         ("GET", f"/api/v1/tasks/{hostile}/files"), ("GET", f"/api/v1/tasks/{task_id}/files/{hostile}"),
-        ("PUT", f"/uploads/{hostile}?expires=1&signature=x"),
+        ("PUT", f"/uploads/{hostile}?expires=1&signature=x"), ("GET", f"/api/v1/tasks/{hostile}/messages"),
+        ("GET", f"/api/v1/conversations/{hostile}/messages"), ("GET", f"/api/v1/conversations/{hostile}/activities"),
+        ("POST", f"/api/v1/conversations/{hostile}/handoff"), ("POST", f"/api/v1/conversations/{hostile}/end"),
     ):  # fmt: skip
         await refused(bed, alice, method, path, 404, "not_found")
-    body = {"instructions": "x"}
-    await refused(bed, alice, "POST", f"/api/v1/agents/{hostile}/tasks", 404, "not_found", json=body)
+    for path, body in (
+        (f"/api/v1/agents/{hostile}/tasks", {"instructions": "x"}),
+        (f"/api/v1/agents/{hostile}/conversations", {"message": "x"}),
+        (f"/api/v1/conversations/{hostile}/messages", {"content": "x"}),
+        (f"/api/v1/tasks/{hostile}/messages", {"content": "x"}),
+    ):
+        await refused(bed, alice, "POST", path, 404, "not_found", json=body)
 
 
 async def test_what_is_another_accounts_is_as_if_it_did_not_exist(

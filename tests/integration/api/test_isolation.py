@@ -21,6 +21,9 @@ NOT_IDS = {"provider"}
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/agents/{agentId}": {"name": "Taken over"},
     "POST /api/v1/agents/{agentId}/tasks": {"instructions": "x"},
+    "POST /api/v1/agents/{agentId}/conversations": {"message": "x"},
+    "POST /api/v1/conversations/{taskId}/messages": {"content": "x"},
+    "POST /api/v1/tasks/{taskId}/messages": {"content": "x"},
 }
 ROUTES_WITH_IDS = [
     (method, route.path)
@@ -124,6 +127,10 @@ async def test_lists_hold_nothing_of_anothers(bed: Bed, path: str) -> None:
         (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "inputFileIds": ["ID"]}, "fileId"),
         (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "inputFiles": [{"fileId": "ID"}]}, "fileId"),
         (f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x", "versionId": "ID"}, "versionId"),
+        (f"/api/v1/agents/{AGENT}/conversations", {"message": "x", "inputFileIds": ["ID"]}, "fileId"),
+        (f"/api/v1/agents/{AGENT}/conversations", {"message": "x", "versionId": "ID"}, "versionId"),
+        (f"/api/v1/agents/{AGENT}/conversations", {"message": "x", "skills": ["ID"]}, "fileId"),
+        ("/api/v1/conversations/OWN/messages", {"content": "x", "inputFiles": [{"fileId": "ID"}]}, "fileId"),
         ("/api/v1/agents", {"name": "Thief", "referenceFileIds": ["ID"]}, "fileId"),
         ("/api/v1/uploads/complete", {"uploadId": "ID"}, "uploadId"),
     ],
@@ -133,6 +140,8 @@ async def test_anothers_id_in_a_body(bed: Bed, path: str, body: dict[str, Any], 
     alice, bob = await new_account(bed), await new_account(bed)
     upload = await alice.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
     theirs = await belongings(alice) | {"uploadId": upload.json()["uploadId"]}
+    if "OWN" in path:
+        path = path.replace("OWN", (await bob.converse())["task"]["id"])
     rows = await bed.rows()
 
     def naming(id_: str) -> Any:
@@ -154,6 +163,24 @@ async def test_anothers_id_in_a_body(bed: Bed, path: str, body: dict[str, Any], 
     faults = [shape(answer, theirs) | {"details": None} for answer in (refused, nothing)]
     assert faults[0] == faults[1]
     assert await bed.rows() == rows
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [("POST", "messages"), ("GET", "messages"), ("GET", "activities"), ("POST", "handoff"), ("POST", "end")],
+)
+async def test_anothers_conversation_is_as_if_it_did_not_exist(bed: Bed, method: str, part: str) -> None:
+    alice, bob = await new_account(bed), await new_account(bed)
+    ids = [await alice.awaiting_input(), (await alice.converse())["task"]["id"], "tsk_" + "z" * 26]
+    options: dict[str, Any] = {"json": {"content": "x"}} if (method, part) == ("POST", "messages") else {}
+    before = await bed.rows()
+    shapes = list[dict[str, Any]]()
+    for id_ in ids:
+        answer = await bob.send(method, f"/api/v1/conversations/{id_}/{part}", **options)
+        assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found")
+        shapes.append(shape(answer, {"taskId": id_}))
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert await bed.rows() == before
 
 
 async def state_of(bed: Bed, account: Account) -> list[str]:

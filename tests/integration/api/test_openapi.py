@@ -1,7 +1,7 @@
 """The published description: valid 3.1, complete, and true of what the API answers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -93,6 +93,10 @@ async def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("/api/v1/agents/{agentId}/tasks", "POST"), ("/api/v1/tasks", "GET"), ("/api/v1/tasks/{taskId}", "GET"),
         ("/api/v1/tasks/{taskId}/cancel", "POST"), ("/api/v1/tasks/{taskId}/events", "GET"),
         ("/api/v1/tasks/{taskId}/files", "GET"), ("/api/v1/tasks/{taskId}/files/{fileId}", "GET"),
+        ("/api/v1/agents/{agentId}/conversations", "POST"), ("/api/v1/conversations/{taskId}/messages", "POST"),
+        ("/api/v1/conversations/{taskId}/messages", "GET"), ("/api/v1/conversations/{taskId}/activities", "GET"),
+        ("/api/v1/conversations/{taskId}/handoff", "POST"), ("/api/v1/conversations/{taskId}/end", "POST"),
+        ("/api/v1/tasks/{taskId}/messages", "POST"), ("/api/v1/tasks/{taskId}/messages", "GET"),
     } <= described  # fmt: skip
 
 
@@ -112,11 +116,11 @@ async def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
 
 
 async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any], alice: Account) -> None:
-    task_id = (await alice.dispatch())["id"]
+    task_id = (await alice.converse())["task"]["id"]
     values = {
         "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
-        "taskId": "tsk_0",
+        "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -125,11 +129,11 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
             continue
         tried += 1
         url = path.replace("{taskId}", task_id).replace("{agentId}", AGENT)
-        query = {name: values[name] for name in names - {"cursor", "metadata"}}
+        query = {name: values[name] for name in names - {"cursor", "metadata", "apiKey"}}
         if "metadata" in names:
             query["metadata.key"] = "value"
         assert (await alice.get(url, params=query)).status_code == 200, path
-    assert tried == 9
+    assert tried == 13
 
 
 async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:
@@ -212,6 +216,7 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
     check(f"{one}/events", await alice.get(f"{url}/events"))
     check(f"{one}/files", await alice.get(f"{url}/files"))
     check(f"{one}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    await check_conversations(check, alice)
     check("/uploads/{uploadId}", await bed.http.post(f"/uploads/{prepared['uploadId']}", content=b""))
     files = f"{v1}/files"
     file_id = check(files, await alice.get(files))["data"][0]["id"]
@@ -225,6 +230,32 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
         if (path, method)
         not in ((f"{v1}/openapi.yaml", "GET"), (f"{v1}/provider-keys/{{provider}}", "DELETE"))
     }
+
+
+async def check_conversations(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+    v1 = "/api/v1"
+    create = f"{v1}/agents/{{agentId}}/conversations"
+    path = create.format(agentId=AGENT)
+    made = check(create, await alice.post(path, {"message": "x", "inputFileIds": [await alice.upload()]}))
+    check(create, await alice.post(path, {"message": " "}))
+    await alice.take_turn(made["task"]["id"], tools=[{"command": "ls"}])
+    for base in (f"{v1}/conversations/{{taskId}}", f"{v1}/tasks/{{taskId}}"):
+        check(f"{base}/messages", await alice.get(f"{base.format(taskId=made['task']['id'])}/messages"))
+    base = f"{v1}/conversations/{{taskId}}"
+    url, other = base.format(taskId=made["task"]["id"]), base.format(taskId=(await alice.dispatch())["id"])
+    steer = f"{v1}/tasks/{{taskId}}/messages"
+    for target in (url, other):
+        check(f"{base}/activities", await alice.get(f"{target}/activities"))
+        check(f"{base}/events", await alice.get(f"{target}/events"))
+        check(f"{base}/messages", await alice.get(f"{target}/messages"))
+        check(f"{base}/messages", await alice.post(f"{target}/messages", {"content": "x"}))
+        check(f"{base}/handoff", await alice.post(f"{target}/handoff"))
+        check(f"{base}/end", await alice.post(f"{target}/end"))
+        check(
+            steer, await alice.post(f"{target.replace('conversations', 'tasks')}/messages", {"content": "x"})
+        )
+    waiting = base.format(taskId=await alice.awaiting_input())
+    check(f"{base}/end", await alice.post(f"{waiting}/end"))
 
 
 def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:

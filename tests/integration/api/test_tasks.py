@@ -187,14 +187,14 @@ async def test_an_event(alice: Account) -> None:
         "type": "task.created",
         "taskId": task["id"],
         "createdAt": event["createdAt"],
-        "data": {"status": "pending", "agentId": AGENT},
+        "data": {"status": "pending", "agentId": AGENT, "mode": "autonomous"},
     }
     assert event["id"].startswith("evt_")
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 7])
-@pytest.mark.parametrize("after", [0, 2, 5, 6, 10**17])
+@pytest.mark.parametrize("after", [0, 2, 5, 6])
 async def test_pages_of_events(bed: Bed, alice: Account, order: str, limit: int, after: int) -> None:
     task_id = await log_of(bed, alice, 6)
     found = await pages(alice, f"/api/v1/tasks/{task_id}/events", order=order, limit=limit, after=after)

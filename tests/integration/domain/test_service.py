@@ -156,3 +156,13 @@ async def test_the_reconciler_finds_a_pending_task_without_a_job(
     await pool.execute("UPDATE tasks SET updated_at = now() - interval '11 seconds'")
     assert await reconcile.reconcile(pool, settings) == 1
     assert [row["task_id"] for row in await pool.fetch(JOBS)] == [queued, forgotten]
+
+
+async def test_an_attempt_that_lost_its_task_ends_nothing_while_it_waits_for_the_next(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    """Its number is still the row's: only the next claim counts on."""
+    task_id = await running(pool, account_id, make_task)
+    assert (await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt=1)).status is Status.PENDING
+    for reason in (EndReason.AGENT_CRASHED, EndReason.COMPLETE, EndReason.DRAINED, EndReason.PROVIDER_ERROR):
+        assert (await end(pool, settings, task_id, reason, attempt=1)).status is Status.PENDING

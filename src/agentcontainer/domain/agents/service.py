@@ -122,7 +122,7 @@ async def activate(pool: Pool, account_id: str, agent_id: str, version_id: str) 
         return await get(connection, account_id, agent_id)
 
 
-async def get_version(pool: Pool, account_id: str, agent_id: str, version_id: str) -> Version:
+async def get_version(pool: Connection | Pool, account_id: str, agent_id: str, version_id: str) -> Version:
     """A version of the agent.
 
     Raises:

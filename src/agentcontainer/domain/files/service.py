@@ -24,7 +24,9 @@ _USER = """
 SELECT 'task ' || t.id || ', which has not ended' FROM tasks t
 WHERE t.account_id = $1 AND t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
     AND (t.id = $3 OR t.skills @> $4
-         OR EXISTS (SELECT FROM task_input_files i WHERE i.task_id = t.id AND i.file_id = $2))
+         OR EXISTS (SELECT FROM task_input_files i WHERE i.task_id = t.id AND i.file_id = $2)
+         OR EXISTS (SELECT FROM messages m JOIN message_files i ON i.message_id = m.id
+                    WHERE m.task_id = t.id AND i.file_id = $2))
 UNION ALL
 SELECT 'agent ' || v.agent_id || ', version ' || v.number FROM agents a JOIN agent_versions v ON v.agent_id = a.id
 WHERE a.account_id = $1 AND (v.reference_file_ids @> ARRAY[$2::text] OR v.skills @> $4)
@@ -32,6 +34,9 @@ LIMIT 1
 """
 _INPUTS = """
 SELECT f.* FROM task_input_files i JOIN files f ON f.id = i.file_id WHERE i.task_id = $1 ORDER BY i.position
+"""
+_OF_MESSAGE = """
+SELECT f.* FROM message_files i JOIN files f ON f.id = i.file_id WHERE i.message_id = $1 ORDER BY i.position
 """
 _REFERENCES = """
 SELECT f.* FROM agent_versions v CROSS JOIN unnest(v.reference_file_ids) WITH ORDINALITY AS r (id, position)
@@ -131,6 +136,11 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> Non
 async def list_inputs(pool: Pool, task_id: str) -> list[File]:
     """A task's input files, in the order they were named."""
     return [File.of(row) for row in await pool.fetch(_INPUTS, task_id)]
+
+
+async def list_of_message(pool: Pool, message_id: str) -> list[File]:
+    """The files that came with a message, in the order they were named."""
+    return [File.of(row) for row in await pool.fetch(_OF_MESSAGE, message_id)]
 
 
 async def list_references(pool: Pool, version_id: str) -> list[File]:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 900.0
 MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
-PREFIXES = ("uploads", "outputs", "incoming")
+PREFIXES = ("uploads", "outputs", "incoming", "checkpoints")
 MARK = "installation"
 _LOCK_ID = 0x61635F7377656570
 
@@ -32,6 +32,7 @@ _ORPHANS = """
 SELECT key FROM unnest($1::text[]) AS key
 WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
     AND NOT EXISTS (SELECT FROM uploads WHERE id = split_part(key, '/', 2) AND blob_key = key AND file_id IS NULL)
+    AND NOT EXISTS (SELECT FROM checkpoints WHERE blob_key = key)
     AND NOT EXISTS (SELECT FROM tasks WHERE id = split_part(key, '/', 2)
                     AND status IN ('pending', 'running', 'awaiting_input', 'hibernating'))
 """

@@ -3,9 +3,10 @@
 The number is taken under the task row's lock, so readers by `sequence > after` miss nothing.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from agentcontainer.db import Connection, Pool, Record
@@ -13,6 +14,8 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
+DELTA_CHANNEL = "agentcontainer_deltas"  # NOTIFY payload: a message.delta, see `notify_delta`
+DELTA_CHARACTERS = 1200  # of one notification, which holds less than 8000 bytes
 Draft = tuple[str, dict[str, Any]]  # (type, data)
 
 EVENT_TYPES = {
@@ -20,10 +23,18 @@ EVENT_TYPES = {
     "task.started": "A container is up; `attempt` counts them.",
     "task.titled": "A model gave the task its `title`.",
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",
-    "task.finished": "The agent's `finish` was accepted.",
+    "task.awaiting_input": "A conversation waits for the user's next message, until `expiresAt`.",
+    "task.finished": "The agent's `finish` was accepted, or the user ended the conversation.",
     "task.failed": "The task ended uncontrolled; `errorCode` and `error` say why.",
     "task.cancelled": "The client cancelled the task.",
-    "message.completed": "The agent said something.",
+    "task.expired": "Nobody answered the conversation in time.",
+    "turn.started": "The agent begins to work on a message; `attemptNumber` counts attempts at the turn.",
+    "turn.completed": "The turn is over; `messageId` names the reply.",
+    "turn.failed": "The turn ended without a reply; `errorCode` and `error` say why. The conversation goes on.",
+    "message.created": "A message entered the transcript: the user's, or the agent's reply at the end of a turn.",
+    "message.delivered": "The agent was given the user's message.",
+    "message.completed": "The agent said something. While it speaks, live streams show `message.delta`.",
+    "file.shared": "The agent made a file of a conversation downloadable.",
     "tool.started": "The agent called a tool.",
     "tool.completed": "The tool answered.",
     "finish.rejected": "A `finish` did not meet the output policy; the agent goes on.",
@@ -41,7 +52,16 @@ INSERT INTO events (task_id, sequence, id, type, data)
 SELECT $1, number, id, type, data
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) AS draft (number, id, type, data)
 """
+# Without a claim nothing is shown: an attempt that lost it must not speak.
+_NOTIFY_DELTA = """
+SELECT pg_notify($3, $4) FROM tasks WHERE id = $1 AND attempt = $2 AND status = 'running'
+"""
 _READ = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+
+
+def iso(moment: datetime) -> str:
+    """A time as clients see it: `2026-11-24T01:02:03.456Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,18 @@ async def append(
     )
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, task_id)
     return int(last)
+
+
+async def notify_delta(
+    connection: Connection | Pool, claim: Claim, after: int, content: str, data: dict[str, Any]
+) -> None:
+    """Show streams more of what the agent is saying: live only, neither stored nor numbered.
+
+    `after`: the last number that was written before it. `content` has at most `DELTA_CHARACTERS`.
+    """
+    delta = {"taskId": claim.task_id, "after": after, "data": {"content": content} | data}
+    payload = json.dumps(delta, ensure_ascii=False)
+    await connection.execute(_NOTIFY_DELTA, claim.task_id, claim.attempt, DELTA_CHANNEL, payload)
 
 
 async def has(connection: Connection, task_id: str, event_id: str) -> bool:

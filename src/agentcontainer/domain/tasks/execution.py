@@ -45,6 +45,11 @@ def merge(defaults: dict[str, Any], overrides: dict[str, Any], settings: Setting
     return merged | {"budget": budget}
 
 
+def session_ttl_seconds(defaults: dict[str, Any], settings: Settings) -> int:
+    """How long a conversation of a version with these defaults may wait for its user."""
+    return defaults.get("sessionTtlSeconds") or _platform(settings)["sessionTtlSeconds"]
+
+
 def agent_defaults(given: dict[str, Any], settings: Settings, before: dict[str, Any]) -> dict[str, Any]:
     """All defaults of an agent version: those `given` over those of the version before, over the platform's.
     A given None resets to the platform's.

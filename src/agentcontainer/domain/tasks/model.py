@@ -130,6 +130,10 @@ class Task:
     error_code: str | None
     cost_micro_usd: int
     last_event_sequence: int
+    last_turn_number: int
+    turn_attempt: int
+    handed_off_at: datetime | None
+    checkpoint_id: str | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -180,3 +184,14 @@ class Output:
     sha256: str
     blob_key: str
     output_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved workspace: a tar of `unpacked_bytes`, compressed to the `size_bytes` whose digest is `sha256`."""
+
+    id: str
+    blob_key: str
+    size_bytes: int
+    sha256: str
+    unpacked_bytes: int

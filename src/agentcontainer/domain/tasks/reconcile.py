@@ -9,7 +9,6 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import queue, service, store
-from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -18,18 +17,17 @@ INTERVAL_SECONDS = 2.0
 
 
 async def reconcile(pool: Pool, settings: Settings) -> int:
-    """Requeue running tasks without a living runner, and pending tasks without a job. Returns how many.
+    """Requeue running tasks without a living runner and pending tasks without a job; end conversations that waited
+    too long. Returns how many.
 
     Each task is moved under its fence and each job has its key, so a repeat changes nothing.
     """
     found = 0
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
     for claim in await store.lost(pool, silence):
-        async with db.transaction(pool) as connection:
-            found += await service.end(
-                connection, settings, claim.task_id, EndReason.RUNNER_LOST,
-                attempt=claim.attempt, message="The runner of this task was lost.",
-            )  # fmt: skip
+        found += await service.lose(pool, settings, claim, "The runner of this task was lost.")
+    for task_id in await store.expired(pool):
+        found += await service.expire(pool, settings, task_id)
     for task_id, attempt, region in await store.waiting(pool, silence):
         async with db.transaction(pool) as connection:
             found += await queue.enqueue(connection, task_id, attempt, region)

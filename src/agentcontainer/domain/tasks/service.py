@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
@@ -12,7 +12,7 @@ from agentcontainer.domain.billing import ledger
 from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import events, queue, repositories, store
-from agentcontainer.domain.tasks.execution import merge
+from agentcontainer.domain.tasks.execution import merge, session_ttl_seconds
 from agentcontainer.domain.tasks.model import Claim, Dispatch, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
@@ -36,31 +36,54 @@ async def dispatch(
         InsufficientBalance: the balance is below the hold.
     """
     async with db.transaction(pool) as connection:
-        version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
-        execution = merge(version.defaults, request.overrides, settings)
-        await files.check_inputs(connection, account_id, request.input_file_ids)
-        await files.check_inputs(connection, account_id, request.skills, "skills")
-        is_private_allowed = settings.allow_private_repositories
-        repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
-        task_id = new_id("tsk")
-        key = request.provider_api_key
-        values = (
-            account_id, agent_id, version.id, request.title or title_of(request.instructions), request.instructions,
-            request.metadata, request.overrides, execution, list(dict.fromkeys([*version.skills, *request.skills])),
-            vault.seal(key, task_id) if key else None, settings.hold_micro_usd, request.title_source,
-            repositories.sealed(request.input_repositories, vault, task_id),
-        )  # fmt: skip
-        await store.insert(connection, task_id, values, request.input_file_ids)
-        await events.append(
-            connection, task_id, [("task.created", {"status": "pending", "agentId": agent_id})]
-        )
-        await queue.enqueue(connection, task_id, 0, execution["runtimeRegion"])
+        task_id = await create(connection, settings, vault, account_id, agent_id, request, "autonomous")
         task = await _existing(connection, task_id)
-        # Last: from here to the commit the account's other dispatches wait.
-        held = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
-        if held != settings.hold_micro_usd:
-            await store.set_hold(connection, task_id, held)
+        await hold(connection, settings, account_id, task_id)
         return task
+
+
+async def create(
+    connection: Connection,
+    settings: Settings,
+    vault: Vault,
+    account_id: str,
+    agent_id: str,
+    request: Dispatch,
+    mode: Literal["autonomous", "conversation"],
+) -> str:
+    """A new task, logged and enqueued; returns its id. `hold` must follow. Raises as `dispatch` does."""
+    version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
+    execution = merge(version.defaults, request.overrides, settings)
+    await files.check_inputs(connection, account_id, request.input_file_ids)
+    await files.check_inputs(connection, account_id, request.skills, "skills")
+    is_private_allowed = settings.allow_private_repositories
+    repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
+    task_id = new_id("tsk")
+    key = request.provider_api_key
+    ttl = session_ttl_seconds(version.defaults, settings) if mode == "conversation" else None
+    values = (
+        account_id, agent_id, version.id, mode, request.title or title_of(request.instructions), request.instructions,
+        request.metadata, request.overrides, execution, list(dict.fromkeys([*version.skills, *request.skills])),
+        vault.seal(key, task_id) if key else None, settings.hold_micro_usd, request.title_source,
+        repositories.sealed(request.input_repositories, vault, task_id), ttl,
+    )  # fmt: skip
+    await store.insert(connection, task_id, values, request.input_file_ids)
+    data = {"status": "pending", "agentId": agent_id, "mode": mode}
+    await events.append(connection, task_id, [("task.created", data)])
+    await queue.enqueue(connection, task_id, 0, execution["runtimeRegion"])
+    return task_id
+
+
+async def hold(connection: Connection, settings: Settings, account_id: str, task_id: str) -> None:
+    """Hold a new task's money: the last step of its transaction, since until the commit the account's other
+    dispatches wait.
+
+    Raises:
+        InsufficientBalance: the balance is below the hold.
+    """
+    held = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
+    if held != settings.hold_micro_usd:
+        await store.set_hold(connection, task_id, held)
 
 
 def title_of(instructions: str) -> str:
@@ -69,7 +92,7 @@ def title_of(instructions: str) -> str:
     return line if len(line) <= MAX_TITLE_CHARACTERS else line[: MAX_TITLE_CHARACTERS - 1].rstrip() + "…"
 
 
-async def get(pool: Pool, account_id: str, task_id: str) -> Task:
+async def get(pool: Connection | Pool, account_id: str, task_id: str) -> Task:
     """The task.
 
     Raises:
@@ -88,11 +111,74 @@ async def cancel(pool: Pool, settings: Settings, account_id: str, task_id: str) 
         task = await _existing(connection, task_id, account_id)
         if task.status not in TERMINAL:
             await end(connection, settings, task_id, EndReason.CANCELLED)
-            await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, task_id)
+            await stop_container(connection, task_id)
             task = await _existing(connection, task_id)
     if task.status is not Status.CANCELLED:
         raise Conflict(f"Task {task_id} is {task.status} and cannot be cancelled.")
     return task
+
+
+async def stop_container(connection: Connection, task_id: str) -> None:
+    """Tell the runner at once that the task's claim is no longer its own; its heartbeat would tell it too."""
+    await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, task_id)
+
+
+async def requeue(connection: Connection, task_id: str) -> None:
+    """A conversation with a message to work on needs a new container, at once."""
+    row = await store.move(connection, task_id, Status.PENDING)
+    assert row is not None
+    await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"])
+    await stop_container(connection, task_id)
+
+
+async def resume(connection: Connection, task_id: str) -> bool:
+    """A conversation goes on in the container that is still up; False when there is none."""
+    return await store.resume(connection, task_id)
+
+
+async def rest(connection: Connection, claim: Claim) -> None:
+    """A conversation waits for its user; its container stays up for now."""
+    expires_at = await store.rest(connection, claim)
+    assert expires_at is not None, "the row is locked, and the claim was checked"
+    data = {"status": "awaiting_input", "expiresAt": events.iso(expires_at)}
+    await events.append(connection, claim.task_id, [("task.awaiting_input", data)])
+
+
+async def put_away(pool: Pool, claim: Claim) -> bool:
+    """The container of a waiting conversation is given up, its time charged; False when it does not wait."""
+    return await store.put_away(pool, claim)
+
+
+async def count_time(connection: Connection, claim: Claim) -> None:
+    """Count the container time until now for good."""
+    await store.count_time(connection, claim)
+
+
+async def add_outputs(
+    connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
+) -> None:
+    """Output files of a task that goes on."""
+    await store.insert_outputs(connection, account_id, task_id, outputs)
+
+
+async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:
+    """The container of this claim is gone without having said so; False when it is not the task's any more."""
+    async with db.transaction(pool) as connection:
+        # Between turns nothing is lost with it: the next message starts from the checkpoint.
+        if await store.put_away(connection, claim, is_charged=False):
+            return True
+        return await end(
+            connection, settings, claim.task_id, EndReason.RUNNER_LOST, attempt=claim.attempt, message=message
+        )
+
+
+async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
+    """A conversation that waited too long is over; False when it no longer waits."""
+    async with db.transaction(pool) as connection:
+        if not await end(connection, settings, task_id, EndReason.EXPIRED):
+            return False
+        await stop_container(connection, task_id)
+        return True
 
 
 async def start_container(pool: Pool, claim: Claim) -> bool:
@@ -129,10 +215,13 @@ async def end(
     """
     meaning = MEANING[reason]
     is_controlled = meaning.status is Status.FINISHED
+    # An attempt ends what runs: requeued, a task has its number until the next claim.
+    only_from = Status.RUNNING if attempt is not None or meaning.status is Status.PENDING else None
+    completion = reason.value if reason in (EndReason.COMPLETE, EndReason.INCOMPLETE) else None
     row = await store.move(
         connection, task_id, meaning.status, attempt=attempt, is_charged=meaning.is_charged,
-        uses_a_try=meaning.uses_a_try, completion=reason.value if is_controlled else None,
-        result=message if is_controlled else None, **_failure(meaning, message),
+        uses_a_try=meaning.uses_a_try, completion=completion, result=message if is_controlled else None,
+        only_from=only_from, **_failure(meaning, message),
     )  # fmt: skip
     if row is None:
         return False
@@ -140,13 +229,14 @@ async def end(
         await _requeue_or_fail(connection, settings, task_id, row, meaning, message)
         return True
     await store.insert_outputs(connection, row["account_id"], task_id, outputs)
+    await store.forget_keys(connection, task_id)
     await _settle(connection, settings, task_id, row, meaning.is_charged)
     data: dict[str, Any] = {"status": meaning.status.value}
     if is_controlled:
         data |= {
-            "completion": reason.value,
+            "completion": completion,
             "message": message,
-            "files": [_file_event(output) for output in outputs],
+            "files": [file_event(output) for output in outputs],
         }
     else:
         data |= {"errorCode": meaning.error_code, "error": message}
@@ -172,6 +262,7 @@ async def _requeue_or_fail(
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
     await store.move(connection, task_id, Status.FAILED, error=error, error_code=meaning.error_code)
+    await store.forget_keys(connection, task_id)
     await _settle(connection, settings, task_id, row, is_charged=False)
     data = {"status": "failed", "errorCode": meaning.error_code, "error": error}
     await events.append(connection, task_id, [("task.failed", data)])
@@ -189,10 +280,12 @@ async def _settle(
     await store.set_cost(connection, task_id, cost)
 
 
-def _file_event(output: Output) -> dict[str, Any]:
+def file_event(output: Output) -> dict[str, Any]:
+    """What the log says of an output file."""
     return {
         "id": output.id,
         "filename": output.filename,
+        "contentType": output.content_type,
         "sizeBytes": output.size_bytes,
         "outputName": output.output_name,
     }

@@ -10,7 +10,7 @@ from enum import StrEnum
 class Status(StrEnum):
     """Where a task stands."""
 
-    PENDING = "pending"  # waits for a container; → running | failed | cancelled
+    PENDING = "pending"  # waits for a container; → running | failed | cancelled | finished (`end`)
     RUNNING = "running"  # an attempt owns it; → any but expired
     AWAITING_INPUT = "awaiting_input"  # a conversation between turns
     HIBERNATING = "hibernating"  # checkpointed, no container
@@ -23,7 +23,7 @@ class Status(StrEnum):
 S = Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    S.PENDING: frozenset({S.RUNNING, S.CANCELLED, S.FAILED}),
+    S.PENDING: frozenset({S.RUNNING, S.FINISHED, S.CANCELLED, S.FAILED}),
     S.RUNNING: frozenset({S.AWAITING_INPUT, S.HIBERNATING, S.PENDING, S.FINISHED, S.FAILED, S.CANCELLED}),
     S.AWAITING_INPUT: frozenset({S.RUNNING, S.PENDING, S.FINISHED, S.EXPIRED, S.CANCELLED, S.FAILED}),
     S.HIBERNATING: frozenset({S.PENDING, S.CANCELLED, S.FAILED}),
@@ -46,12 +46,16 @@ class EndReason(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     CANCELLED = "cancelled"
+    ENDED = "ended"
+    EXPIRED = "expired"
     AGENT_STOPPED = "agent_stopped"
     AGENT_CRASHED = "agent_crashed"
     OUT_OF_MEMORY = "out_of_memory"
     PROVIDER_ERROR = "provider_error"
     PROVIDER_KEY_MISSING = "provider_key_missing"
     INPUT_UNAVAILABLE = "input_unavailable"
+    CHECKPOINT_FAILED = "checkpoint_failed"
+    CHECKPOINT_CORRUPT = "checkpoint_corrupt"
     MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
     BUDGET_EXCEEDED = "budget_exceeded"
     DRAINED = "drained"
@@ -77,12 +81,16 @@ MEANING: dict[EndReason, Meaning] = {
     R.COMPLETE: Meaning(S.FINISHED),
     R.INCOMPLETE: Meaning(S.FINISHED),
     R.CANCELLED: Meaning(S.CANCELLED),
+    R.ENDED: Meaning(S.FINISHED),
+    R.EXPIRED: Meaning(S.EXPIRED),
     R.AGENT_STOPPED: Meaning(S.FAILED, "agent_stopped"),
     R.AGENT_CRASHED: Meaning(S.FAILED, "agent_crashed"),
     R.OUT_OF_MEMORY: Meaning(S.FAILED, "out_of_memory"),
     R.PROVIDER_ERROR: Meaning(S.FAILED, "provider_error"),
     R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
     R.INPUT_UNAVAILABLE: Meaning(S.FAILED, "input_unavailable", is_charged=False),
+    R.CHECKPOINT_FAILED: Meaning(S.FAILED, "checkpoint_failed"),
+    R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
     R.BUDGET_EXCEEDED: Meaning(S.FAILED, "budget_exceeded"),
     R.DRAINED: Meaning(S.PENDING, is_charged=False),

@@ -1,7 +1,7 @@
 """All SQL on `tasks`. `move` is the only writer of `status`; it refuses illegal and stale moves."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from agentcontainer.db import Connection, Pool
@@ -17,8 +17,8 @@ FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = 
 _INSERT = """
 INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
                    overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
-                   input_repositories)
-VALUES ($1, $2, $3, $4, 'autonomous', 'pending', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                   input_repositories, session_ttl_seconds)
+VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 _INSERT_INPUT_FILES = """
 INSERT INTO task_input_files (task_id, file_id, position)
@@ -28,6 +28,7 @@ SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS input (id, po
 # is at fault ($5 false).
 _MOVE = """
 UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, container_started_at = NULL,
+    expires_at = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $5 AND container_started_at IS NOT NULL
         THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END,
     tries = tries + $6,
@@ -44,6 +45,27 @@ _CLAIM = """
 UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $2
 WHERE id = $1 AND status = 'pending' RETURNING attempt
 """
+# A conversation between turns, its container still up: the time until now is counted, whatever becomes of it.
+_REST = """
+UPDATE tasks SET status = 'awaiting_input', updated_at = clock_timestamp(), tries = 0,
+    expires_at = clock_timestamp() + make_interval(secs => session_ttl_seconds)
+WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING expires_at
+"""
+_RESUME = """
+UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), expires_at = NULL
+WHERE id = $1 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
+"""
+_PUT_AWAY = """
+UPDATE tasks SET runner_id = NULL, container_started_at = NULL,
+    container_micro_seconds = container_micro_seconds + CASE WHEN $3 AND container_started_at IS NOT NULL
+        THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END
+WHERE id = $1 AND attempt = $2 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
+"""
+_COUNT_TIME = """
+UPDATE tasks SET container_started_at = clock_timestamp(), container_micro_seconds = container_micro_seconds
+    + (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint
+WHERE id = $1 AND attempt = $2 AND status = 'running' AND container_started_at IS NOT NULL
+"""
 _CONTAINER_STARTED = """
 UPDATE tasks SET container_started_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
 WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
@@ -53,14 +75,21 @@ UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens
     unreported_tokens = unreported_tokens + $5, model_cost_micro_usd = model_cost_micro_usd + $6
 WHERE id = $1 AND attempt = $2
 """
+_FORGET_KEYS = """
+UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provider_key_ciphertext IS NOT NULL
+"""
 _INSERT_OUTPUT = """
 INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-_HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status = 'running'"
+_HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 _LOST = """
 SELECT t.id, t.attempt FROM tasks t LEFT JOIN runners r ON r.id = t.runner_id
-WHERE t.status = 'running' AND (r.id IS NULL OR r.stopped_at IS NOT NULL OR r.heartbeat_at < now() - $1::interval)
+WHERE (t.status = 'running' OR t.status = 'awaiting_input' AND t.runner_id IS NOT NULL)
+    AND (r.id IS NULL OR r.stopped_at IS NOT NULL OR r.heartbeat_at < now() - $1::interval)
+"""
+_EXPIRED = """
+SELECT id FROM tasks WHERE status = 'awaiting_input' AND expires_at < now() ORDER BY expires_at LIMIT 500
 """
 _WAITING = """
 SELECT id, attempt, execution->>'runtimeRegion' AS region FROM tasks
@@ -136,14 +165,42 @@ async def move(
     result: str | None = None,
     error: str | None = None,
     error_code: str | None = None,
+    only_from: Status | None = None,
 ) -> Any | None:
     """Move a task on, and its container time with it; None, and nothing changed, when the move is not allowed
-    from where the task is, or `attempt` is no longer its attempt. Moves to `running` go through `claim`."""
+    from where the task is, or `attempt` is no longer its attempt. Moves to `running` go through `claim`, those of a
+    conversation whose container stays up through `rest` and `resume`."""
     is_final = to in TERMINAL
+    allowed = sources(to) if only_from is None else [only_from.value]
     return await connection.fetchrow(
-        _MOVE, task_id, to.value, sources(to), attempt, is_charged, int(uses_a_try), is_final,
+        _MOVE, task_id, to.value, allowed, attempt, is_charged, int(uses_a_try), is_final,
         completion, result, error, error_code,
     )  # fmt: skip
+
+
+async def rest(connection: Connection, claim: Claim) -> datetime | None:
+    """`running` → `awaiting_input` with the container still up; when it expires. None: the claim is lost."""
+    return await connection.fetchval(_REST, claim.task_id, claim.attempt)
+
+
+async def resume(connection: Connection, task_id: str) -> bool:
+    """`awaiting_input` → `running` in the container that is still up; False when there is none."""
+    return bool(await connection.fetchval(_RESUME, task_id))
+
+
+async def put_away(connection: Connection | Pool, claim: Claim, *, is_charged: bool = True) -> bool:
+    """The container of a conversation that waits is given up; False when it no longer waits, or not in that one."""
+    return bool(await connection.fetchval(_PUT_AWAY, claim.task_id, claim.attempt, is_charged))
+
+
+async def count_time(connection: Connection, claim: Claim) -> None:
+    """Count the container time until now for good: a later loss of the container does not undo it."""
+    await connection.execute(_COUNT_TIME, claim.task_id, claim.attempt)
+
+
+async def forget_keys(connection: Connection, task_id: str) -> None:
+    """Drop the provider keys that came with messages no turn has begun on."""
+    await connection.execute(_FORGET_KEYS, task_id)
 
 
 async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None:
@@ -212,8 +269,13 @@ async def held_by(connection: Connection | Pool, runner_id: str) -> set[Claim]:
 
 
 async def lost(pool: Pool, silent_for: timedelta) -> list[Claim]:
-    """Running tasks whose runner has stopped, vanished, or been silent that long."""
+    """Tasks with a container whose runner has stopped, vanished, or been silent that long."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_LOST, silent_for)]
+
+
+async def expired(pool: Pool) -> list[str]:
+    """Ids of conversations that have waited too long."""
+    return [row["id"] for row in await pool.fetch(_EXPIRED)]
 
 
 async def waiting(pool: Pool, longer_than: timedelta) -> list[tuple[str, int, str]]:

@@ -9,8 +9,10 @@ message may hold a script, a fenced block of JSON:
      {"bash": "finish --complete-task --message done out.txt"}]
     ```
 
-Steps are played in order, one for each assistant message after the user message that holds the script; a later
-user message with a script starts that one. After the last step the model says "Done." and stops.
+Steps are played in order, one for each assistant message after the user message that holds the script (the last
+script, if it holds several). A later user message with a script starts that one; one without leaves it running, in the
+middle of a turn and after a step that stopped. After the last step the model says "Done." and stops; to every further
+message without a script it answers "You said: <its first line>. Messages so far from you: <how many>."
 
     {"say": TEXT}                          text, then stop
     {"bash": COMMAND}                      one call of the tool `bash`
@@ -27,8 +29,11 @@ How often such a step was played is remembered per API key and conversation: whe
 time and count failures, give each something of its own, such as a word after the script.
 
 Without a script it does a small real job with POSIX tools: a Markdown report on the first CSV file in task_files, or
-a summary of the task. Any path that ends in /messages, /responses or /chat/completions is served, streaming or not.
-A missing key, `invalid-key` and keys that begin with `sk-invalid` are answered 401, with the key in the message.
+a summary of the task. In a conversation of the platform's it reports on a CSV file that comes with a message and
+answers as above to any other; when the work is handed over it calls `finish`.
+
+Any path that ends in /messages, /responses or /chat/completions is served, streaming or not. A missing key,
+`invalid-key` and keys that begin with `sk-invalid` are answered 401, with the key in the message.
 """
 
 from agentcontainer.gateway.scripted.server import ScriptedModel, Seen, serve

@@ -31,7 +31,7 @@ _ERRORS = {
 def parse(payload: dict[str, Any]) -> Conversation:
     turns = [turn for message in dicts(payload.get("messages")) for turn in _turns(message)]
     tools = frozenset(str(tool.get("name")) for tool in dicts(payload.get("tools")))
-    return Conversation(joined(turns), tools, size_of(payload))
+    return Conversation(joined(turns), tools, size_of(payload), text_of(payload.get("system")))
 
 
 def _turns(message: dict[str, Any]) -> Iterator[Turn]:

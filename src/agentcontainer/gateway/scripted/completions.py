@@ -16,15 +16,17 @@ from agentcontainer.gateway.scripted.conversation import (
     joined,
     new_id,
     size_of,
+    system_of,
     text_of,
 )
 
 
 def parse(payload: dict[str, Any]) -> Conversation:
-    turns = [turn for message in dicts(payload.get("messages")) if (turn := _turn(message)) is not None]
+    messages = list(dicts(payload.get("messages")))
+    turns = [turn for message in messages if (turn := _turn(message)) is not None]
     functions = (tool.get("function", tool.get("custom")) for tool in dicts(payload.get("tools")))
     tools = frozenset(str(function.get("name")) for function in dicts(list(functions)))
-    return Conversation(joined(turns), tools, size_of(payload))
+    return Conversation(joined(turns), tools, size_of(payload), system_of(messages))
 
 
 def _turn(message: dict[str, Any]) -> Turn | None:

@@ -33,11 +33,25 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What the model is shown, without the system prompt. `size` is in characters, that prompt included."""
+    """What the model is shown; the system prompt is not among the turns. `size` is in characters, all included."""
 
     turns: tuple[Turn, ...]
     tools: frozenset[str]
     size: int
+    system: str = ""
+
+    @property
+    def last_said(self) -> Turn | None:
+        """The user's last message."""
+        return next((turn for turn in reversed(self.turns) if turn.role == "user"), None)
+
+    @property
+    def replies_since(self) -> int:
+        """How many assistant messages came after the user's last message."""
+        roles = [turn.role for turn in reversed(self.turns)]
+        return (
+            roles[: roles.index("user")].count("assistant") if "user" in roles else roles.count("assistant")
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -87,6 +101,12 @@ def text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in dicts(content) if isinstance(part.get("text"), str))
+
+
+def system_of(messages: Iterable[dict[str, Any]], first: object = None) -> str:
+    """The system prompt of a protocol that sends it among the messages."""
+    given = [first, *(m.get("content") for m in messages if m.get("role") in ("system", "developer"))]
+    return "\n".join(filter(None, map(text_of, given)))
 
 
 def dicts(value: object) -> Iterator[dict[str, Any]]:

@@ -65,29 +65,75 @@ END {
       printf "| %s | %.10g | %.4f | %.10g |\n", shown(name[i]), least[i], sum[i] / filled[i], most[i]
 }"""
 
+# Words of runtime/harness.py, which the platform sends.
+_IN_CONVERSATION = "You talk with a user"
+_FIRST_MESSAGE = "The user's first message:"
+_FILES_THAT_CAME = re.compile(r"^\(Files that came with this message, in ~/task_files: (.+)\)$", re.MULTILINE)
+
 
 def reply(conversation: Conversation) -> Reply:
-    """The next message of the job; a plain sentence where there is no `bash` to do it with."""
-    messages = sum(turn.role == "assistant" for turn in conversation.turns)
-    last = conversation.turns[-1] if conversation.turns else None
-    if "bash" not in conversation.tools or (messages and last and last.role == "user"):
-        about = last.text.strip()[:200] if last else ""
-        return Reply(f"I am the offline scripted model, so I can only say that I read this: {about}")
-    result = last.text if last else ""
-    if messages == 0:
-        return _bash("I'll look at the task and its files first.", _LOOK)
-    if messages == 1:
-        return _work(result)
-    if messages == 2:
-        return _finish(result)
-    return Reply("Done.")
+    """The next message of the job; a plain answer where there is nothing to do, or no `bash` to do it with."""
+    if "bash" not in conversation.tools:
+        return answer(conversation)
+    if _IN_CONVERSATION in conversation.system:
+        return _turn(conversation)
+    result = next((turn.text for turn in reversed(conversation.turns) if turn.role == "tool"), "")
+    match sum(turn.role == "assistant" for turn in conversation.turns):
+        case 0:
+            return _bash("I'll look at the task and its files first.", _LOOK)
+        case 1:
+            return _work(result)
+        case 2:
+            return _finish(result)
+        case _:
+            return answer(conversation) if conversation.turns[-1].role == "user" else Reply("Done.")
+
+
+def answer(conversation: Conversation) -> Reply:
+    """What shows that the message was read, and those before it too."""
+    said = conversation.last_said
+    text = said.text.rpartition(_FIRST_MESSAGE)[2].strip() if said else ""
+    line = text.splitlines()[0][:200] if text else ""
+    count = sum(turn.role == "user" for turn in conversation.turns)
+    return Reply(f"You said: {line}. Messages so far from you: {count}.")
+
+
+def _turn(conversation: Conversation) -> Reply:
+    """The next message of a conversation's turn: a report on the CSV file that came with the user's message."""
+    said, steps = conversation.last_said, conversation.replies_since
+    text = said.text if said else ""
+    if "`finish`" in text:  # handed over
+        command = shlex.join(["finish", "--complete-task", "--message", "Nothing was left to do."])
+        return Reply("Done.") if steps else _bash("I'll bring it to its end.", command)
+    name = _csv_that_came(text)
+    if name is None:
+        return answer(conversation)
+    match steps:
+        case 0:
+            return _analyse(f"task_files/{name}")
+        case 1:
+            return _bash("The report is written.", "share report.md")
+        case _:
+            return Reply(f"I went through {name}; the report is in report.md. {answer(conversation).text}")
+
+
+def _csv_that_came(text: str) -> str | None:
+    came = _FILES_THAT_CAME.search(text)
+    try:
+        names = shlex.split(came[1]) if came else []
+    except ValueError:  # not the platform's words, but the user's
+        return None
+    return next((name for name in names if name.lower().endswith(".csv")), None)
 
 
 def _work(listing: str) -> Reply:
     found = re.search(r"^file: (.+\.csv)$", listing, re.MULTILINE | re.IGNORECASE)
     if found is None:
         return _bash("There is no CSV file to analyse, so I'll write down what was asked.", _SUMMARISE)
-    path = found.group(1)
+    return _analyse(found.group(1))
+
+
+def _analyse(path: str) -> Reply:
     title = path.rpartition("/")[2].replace("\\", "\\\\")
     command = f"LC_ALL=C awk -v title={shlex.quote(title)} {shlex.quote(_ANALYSE)} {shlex.quote('./' + path)}"
     return _bash(

@@ -16,6 +16,7 @@ from agentcontainer.gateway.scripted.conversation import (
     joined,
     new_id,
     size_of,
+    system_of,
     text_of,
 )
 
@@ -28,7 +29,7 @@ def parse(payload: dict[str, Any]) -> Conversation:
     items = [{"role": "user", "content": given}] if isinstance(given, str) else list(dicts(given))
     turns = [turn for item in items if (turn := _turn(item)) is not None]
     tools = frozenset(str(tool.get("name")) for tool in _tools(payload, items))
-    return Conversation(joined(turns), tools, size_of(payload))
+    return Conversation(joined(turns), tools, size_of(payload), system_of(items, payload.get("instructions")))
 
 
 def _tools(payload: dict[str, Any], items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

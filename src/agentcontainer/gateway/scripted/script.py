@@ -72,6 +72,8 @@ class Director:
         if script is None:
             return Play(demo.reply(conversation))
         failing, reply = _due(script, position)
+        if reply is None:
+            reply = demo.answer(conversation) if _is_asked_more(conversation) else Reply("Done.")
         return self._play(failing, reply, (key, conversation.fingerprint))
 
     def _play(self, failing: list[Fail | Cut | Hang], reply: Reply, memory: tuple[str, str]) -> Play:
@@ -117,13 +119,19 @@ def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None,
     for turn in reversed(conversation.turns):
         if turn.role == "assistant":
             position += 1
-        elif turn.role == "user" and (fence := _FENCE.search(turn.text)):
-            return _parse(fence.group(1)), position
+        elif turn.role == "user" and (fences := _FENCE.findall(turn.text)):
+            return _parse(fences[-1]), position
     return None, position
 
 
-def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Reply]:
-    """The reply that is due after `position` replies, and the failing steps that stand before it."""
+def _is_asked_more(conversation: Conversation) -> bool:
+    """True when the last message is one of the user's without a script."""
+    last = conversation.turns[-1]
+    return last.role == "user" and not _FENCE.search(last.text)
+
+
+def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Reply | None]:
+    """The reply that is due after `position` replies, if any, and the failing steps that stand before it."""
     failing: list[Fail | Cut | Hang] = []
     for step in script:
         if not isinstance(step, Reply):
@@ -133,7 +141,7 @@ def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Re
         else:
             position -= 1
             failing = []
-    return (failing if position == 0 else []), Reply("Done.")
+    return (failing if position == 0 else []), None
 
 
 def _parse(text: str) -> list[Step]:

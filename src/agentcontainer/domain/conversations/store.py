@@ -1,0 +1,243 @@
+"""All SQL on messages, and activities as the event log tells them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from agentcontainer.db import Connection, Pool, Record
+from agentcontainer.domain.conversations.model import Activity, Message, MessageFile
+from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.ids import new_id
+
+_INSERT = """
+INSERT INTO messages (id, task_id, sequence, turn_number, attempt_number, role, status, content, input_tokens,
+                      output_tokens, cost_micro_usd, created_at, is_steering, is_handoff, overrides, execution,
+                      provider_key_ciphertext)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+"""
+_INSERT_FILES = """
+INSERT INTO message_files (message_id, file_id, position)
+SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS file (id, position)
+"""
+_FILES = """
+SELECT i.message_id, f.id, f.filename, f.content_type, f.size_bytes, f.created_at
+FROM message_files i JOIN files f ON f.id = i.file_id WHERE i.message_id = ANY($1::text[]) ORDER BY i.position
+"""
+_FILES_BY_ID = """
+SELECT f.id, f.filename, f.content_type, f.size_bytes, f.created_at
+FROM unnest($1::text[]) WITH ORDINALITY AS named (id, position) JOIN files f ON f.id = named.id ORDER BY position
+"""
+_LOCK = """
+SELECT id, account_id, agent_id, agent_version_id, mode, status, turn_number, turn_status, turn_attempt,
+    last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, container_micro_seconds
+    + coalesce(extract(epoch FROM clock_timestamp() - container_started_at) * 1000000, 0)::bigint AS used_micro_seconds
+FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)
+    AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
+FOR UPDATE
+"""
+_PAGE = "SELECT * FROM messages WHERE task_id = $1"
+_OF_TURN = (
+    "SELECT * FROM messages WHERE task_id = $1 AND turn_number = $2 AND role = 'user' AND NOT is_steering"
+)
+_QUEUED = "SELECT count(*) FROM messages WHERE task_id = $1 AND status = 'queued'"
+_LAST_EXECUTION = """
+SELECT overrides, execution FROM messages WHERE task_id = $1 AND status = 'queued' AND execution IS NOT NULL
+ORDER BY turn_number DESC LIMIT 1
+"""
+_SET_TURN = """
+UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
+    last_turn_number = greatest(last_turn_number, $2)
+WHERE id = $1
+"""
+_APPLY = """
+UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = coalesce($4, provider_key_ciphertext)
+WHERE id = $1
+"""
+_TAKE = """
+UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL WHERE id = $1
+"""
+_STEERING = """
+SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
+"""
+# What the agent says of a turn's tools, from the log. An attempt that was lost never completes what it began.
+_ACTIVITIES = """
+SELECT s.sequence AS started_sequence, s.data AS started, s.created_at AS started_at,
+    c.sequence AS completed_sequence, c.data AS completed, c.created_at AS completed_at, t.status = 'running'
+        AND t.turn_number = (s.data->>'turnNumber')::int AND t.turn_attempt = (s.data->>'attemptNumber')::int AS is_live
+FROM events s JOIN tasks t ON t.id = s.task_id LEFT JOIN LATERAL (
+    SELECT sequence, data, created_at FROM events c
+    WHERE c.task_id = s.task_id AND c.type = 'tool.completed' AND c.sequence > s.sequence
+        AND c.data->>'callId' = s.data->>'callId' AND c.data->>'attemptNumber' = s.data->>'attemptNumber'
+        AND c.data->>'turnNumber' = s.data->>'turnNumber'
+    ORDER BY c.sequence LIMIT 1
+) c ON true
+WHERE s.task_id = $1 AND s.type = 'tool.started'
+    AND ($2::int IS NULL OR (s.data->>'turnNumber')::int >= $2)
+    AND ($3::int IS NULL OR (s.data->>'turnNumber')::int <= $3)
+"""
+
+
+async def lock(
+    connection: Connection, task_id: str, *, account_id: str | None = None, attempt: int | None = None
+) -> Any | None:
+    """The task's row, locked; None: not there, another account's, or the claim of `attempt` is lost."""
+    return await connection.fetchrow(_LOCK, task_id, account_id, attempt)
+
+
+async def insert(
+    connection: Connection, message: Message, *, claim: Claim | None = None, is_steering: bool = False,
+    is_handoff: bool = False, overrides: dict[str, Any] | None = None, execution: dict[str, Any] | None = None,
+    provider_key: bytes | None = None, file_ids: Sequence[str] = (),
+) -> Message:  # fmt: skip
+    """A message of the transcript and its event; its sequence is set here."""
+    files = await _files(connection, file_ids)
+    draft = replace(message, files=files)
+    sequence = await events.append(connection, message.task_id, [("message.created", draft.event())], claim)
+    assert sequence is not None, "the row is locked, and the claim was checked"
+    made = replace(draft, sequence=sequence)
+    await connection.execute(
+        _INSERT, made.id, made.task_id, sequence, made.turn_number, made.attempt_number, made.role, made.status,
+        made.content, made.input_tokens, made.output_tokens, made.cost_micro_usd, made.created_at, is_steering,
+        is_handoff, overrides, execution, provider_key,
+    )  # fmt: skip
+    if file_ids:
+        await connection.execute(_INSERT_FILES, made.id, list(file_ids))
+    return made
+
+
+def new_message(
+    task_id: str, role: Literal["user", "assistant"], content: str, turn_number: int, attempt_number: int = 1,
+    *, input_tokens: int = 0, output_tokens: int = 0, cost_micro_usd: int = 0,
+) -> Message:  # fmt: skip
+    """A message that is not stored yet."""
+    return Message(
+        id=new_id("msg"), task_id=task_id, sequence=0, turn_number=turn_number, attempt_number=attempt_number,
+        role=role, status="queued" if role == "user" else "created", content=content, input_tokens=input_tokens,
+        output_tokens=output_tokens, cost_micro_usd=cost_micro_usd, created_at=datetime.now(UTC),
+    )  # fmt: skip
+
+
+async def of_turn(connection: Connection, task_id: str, turn_number: int) -> Any | None:
+    """The user's message that opens the turn."""
+    return await connection.fetchrow(_OF_TURN, task_id, turn_number)
+
+
+async def count_queued(connection: Connection, task_id: str) -> int:
+    """How many messages wait for the agent."""
+    return int(await connection.fetchval(_QUEUED, task_id))
+
+
+async def last_execution(connection: Connection, task_id: str) -> Any | None:
+    """Overrides and execution of the last queued message that changes them."""
+    return await connection.fetchrow(_LAST_EXECUTION, task_id)
+
+
+async def set_turn(connection: Connection, task_id: str, number: int, status: str, attempt: int) -> None:
+    """Where the conversation stands."""
+    await connection.execute(_SET_TURN, task_id, number, status, attempt)
+
+
+async def set_last_turn(connection: Connection, task_id: str, number: int) -> None:
+    """The last turn that a message has been sent for."""
+    await connection.execute("UPDATE tasks SET last_turn_number = $2 WHERE id = $1", task_id, number)
+
+
+async def set_handed_off(connection: Connection, task_id: str) -> None:
+    """From the next turn on the agent works alone."""
+    await connection.execute("UPDATE tasks SET handed_off_at = clock_timestamp() WHERE id = $1", task_id)
+
+
+async def set_error(connection: Connection, task_id: str, error: str | None, error_code: str | None) -> None:
+    """Why the last turn failed; None: it did not."""
+    query = "UPDATE tasks SET error = $2, error_code = $3 WHERE id = $1"
+    await connection.execute(query, task_id, error, error_code)
+
+
+async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: str) -> None:
+    """The state that the next container starts from."""
+    await connection.execute("UPDATE tasks SET checkpoint_id = $2 WHERE id = $1", task_id, checkpoint_id)
+
+
+async def apply(connection: Connection, task_id: str, message: Any) -> None:
+    """The message's overrides hold from now on."""
+    values = (message["overrides"], message["execution"], message["provider_key_ciphertext"])
+    await connection.execute(_APPLY, task_id, *values)
+
+
+async def take(connection: Connection, message_id: str, attempt_number: int) -> None:
+    """The agent gets the message."""
+    await connection.execute(_TAKE, message_id, attempt_number)
+
+
+async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
+    """(id, content) of messages for a running autonomous task that it has not got yet."""
+    return [(row["id"], row["content"]) for row in await pool.fetch(_STEERING, task_id)]
+
+
+async def requeue_steering(pool: Pool, task_id: str) -> None:
+    """An attempt starts from nothing: it has got no message yet."""
+    query = (
+        "UPDATE messages SET status = 'queued' WHERE task_id = $1 AND is_steering AND status = 'delivered'"
+    )
+    await pool.execute(query, task_id)
+
+
+async def list_page(
+    pool: Pool, task_id: str, *, after: int | None, limit: int, is_descending: bool
+) -> list[Message]:
+    """Messages by sequence, from `after` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query = f"{_PAGE} AND ($2::bigint IS NULL OR sequence {sign} $2) ORDER BY sequence {direction} LIMIT $3"
+    rows = await pool.fetch(query, task_id, after, limit)
+    files: dict[str, list[MessageFile]] = {}
+    for row in await pool.fetch(_FILES, [row["id"] for row in rows]):
+        files.setdefault(row["message_id"], []).append(_file(row))
+    return [Message.of(row, files.get(row["id"], ())) for row in rows]
+
+
+async def list_activities(
+    pool: Pool,
+    task_id: str,
+    *,
+    from_turn: int | None,
+    to_turn: int | None,
+    after: int | None,
+    limit: int,
+    is_descending: bool,
+) -> list[Activity]:
+    """Activities by started_sequence, from `after` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query = (
+        f"{_ACTIVITIES} AND ($4::bigint IS NULL OR s.sequence {sign} $4) "
+        f"ORDER BY s.sequence {direction} LIMIT $5"
+    )
+    return [_activity(row) for row in await pool.fetch(query, task_id, from_turn, to_turn, after, limit)]
+
+
+def _activity(row: Record) -> Activity:
+    started, completed = row["started"], row["completed"]
+    status: Literal["running", "completed", "failed"]
+    if completed is not None:
+        status, error_code = ("failed", "tool_error") if completed["isError"] else ("completed", None)
+    else:
+        status, error_code = ("running", None) if row["is_live"] else ("failed", "interrupted")
+    return Activity(
+        id=started["activityId"], turn_number=started["turnNumber"], attempt_number=started["attemptNumber"],
+        started_sequence=row["started_sequence"], completed_sequence=row["completed_sequence"],
+        call_id=started["callId"], tool_key=started["tool"], input=started["input"],
+        input_omitted_reason=started["inputOmittedReason"], status=status, error_code=error_code,
+        started_at=row["started_at"], completed_at=row["completed_at"],
+        duration_ms=completed["durationMs"] if completed else None,
+    )  # fmt: skip
+
+
+async def _files(connection: Connection, file_ids: Sequence[str]) -> list[MessageFile]:
+    if not file_ids:
+        return []
+    return [_file(row) for row in await connection.fetch(_FILES_BY_ID, list(file_ids))]
+
+
+def _file(row: Record) -> MessageFile:
+    return MessageFile(**{name: row[name] for name in MessageFile.__dataclass_fields__})

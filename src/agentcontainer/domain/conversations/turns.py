@@ -1,0 +1,147 @@
+"""Turns as an attempt lives through them: begun, ended, and the container put away between them.
+
+Each function is one transaction under the attempt's fence: it returns None, or False, and writes nothing, when the
+claim is lost.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.billing.prices import container_cost_micro_usd
+from agentcontainer.domain.conversations import store
+from agentcontainer.domain.conversations.model import Turn
+from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks.model import Claim, Output
+from agentcontainer.settings import Settings
+
+Next = Literal["turn", "rest", "restart"]
+
+
+async def begin(pool: Pool, claim: Claim) -> Turn | None:
+    """The turn that is due: the one that was interrupted, or the next."""
+    async with db.transaction(pool) as connection:
+        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if row is None:
+            return None
+        number, attempt_number = row["turn_number"], row["turn_attempt"] + 1
+        if row["turn_status"] not in ("queued", "running"):
+            number, attempt_number = number + 1, 1
+        message = await store.of_turn(connection, claim.task_id, number)
+        assert message is not None, "a conversation runs only with a message to work on"
+        if message["execution"] is not None and message["status"] == "queued":
+            await store.apply(connection, claim.task_id, message)
+        await store.take(connection, message["id"], attempt_number)
+        await store.set_turn(connection, claim.task_id, number, "running", attempt_number)
+        await store.set_error(connection, claim.task_id, None, None)
+        turn = Turn(
+            message["id"], number, attempt_number, message["content"], message["is_handoff"],
+            row["used_micro_seconds"], row["input_tokens"], row["output_tokens"],
+        )  # fmt: skip
+        data = turn.event | {"messageId": turn.message_id}
+        delivered = [("message.delivered", data)] if message["status"] == "queued" else []
+        await events.append(connection, claim.task_id, [*delivered, ("turn.started", data)], claim)
+        return turn
+
+
+async def share(pool: Pool, claim: Claim, turn: Turn, outputs: Sequence[Output]) -> bool:
+    """Files of a turn, downloadable from now on."""
+    async with db.transaction(pool) as connection:
+        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if row is None:
+            return False
+        await tasks.add_outputs(connection, row["account_id"], claim.task_id, outputs)
+        drafts = [("file.shared", tasks.file_event(output) | turn.event) for output in outputs]
+        await events.append(connection, claim.task_id, drafts, claim)
+        return True
+
+
+async def end(
+    pool: Pool,
+    settings: Settings,
+    claim: Claim,
+    turn: Turn,
+    *,
+    checkpoint_id: str,
+    reply: str,
+    file_ids: Sequence[str],
+    failure: tuple[str, str] | None = None,
+) -> Next | None:
+    """The turn is over, its state is in the checkpoint. With `failure` (error code, error) there is no reply.
+
+    What comes next: another `turn` in this container, a `rest` in it, or a `restart` of the task in another.
+    """
+    async with db.transaction(pool) as connection:
+        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if row is None:
+            return None
+        await tasks.count_time(connection, claim)
+        await store.set_checkpoint(connection, claim.task_id, checkpoint_id)
+        if failure is None:
+            await _answer(connection, settings, claim, turn, row, reply, file_ids)
+        else:
+            data = turn.event | {"errorCode": failure[0], "error": failure[1]}
+            await events.append(connection, claim.task_id, [("turn.failed", data)], claim)
+            await store.set_error(connection, claim.task_id, failure[1], failure[0])
+        await store.set_turn(
+            connection, claim.task_id, turn.number, "failed" if failure else "completed", turn.attempt_number
+        )
+        return await _go_on(connection, claim, turn)
+
+
+async def _answer(
+    connection: Connection, settings: Settings, claim: Claim, turn: Turn, row: Any, reply: str,
+    file_ids: Sequence[str],
+) -> None:  # fmt: skip
+    rate = settings.container_micro_usd_per_minute
+    message = store.new_message(
+        claim.task_id, "assistant", reply, turn.number, turn.attempt_number,
+        input_tokens=row["input_tokens"] - turn.used_input_tokens,
+        output_tokens=row["output_tokens"] - turn.used_output_tokens,
+        cost_micro_usd=container_cost_micro_usd(row["used_micro_seconds"] - turn.used_micro_seconds, rate),
+    )  # fmt: skip
+    made = await store.insert(connection, message, claim=claim, file_ids=file_ids)
+    data = turn.event | {"messageId": made.id}
+    await events.append(connection, claim.task_id, [("turn.completed", data)], claim)
+
+
+async def _go_on(connection: Connection, claim: Claim, turn: Turn) -> Next:
+    following = await store.of_turn(connection, claim.task_id, turn.number + 1)
+    if following is None:
+        await tasks.rest(connection, claim)
+        return "rest"
+    if following["execution"] is None:
+        return "turn"
+    await store.set_turn(connection, claim.task_id, turn.number + 1, "queued", 0)
+    await tasks.requeue(connection, claim.task_id)
+    return "restart"
+
+
+async def put_away(pool: Pool, claim: Claim) -> bool:
+    """The container is given up between turns; False when a message came first."""
+    return await tasks.put_away(pool, claim)
+
+
+async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:
+    """The agent, which works alone, has got the message."""
+    async with db.transaction(pool) as connection:
+        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if row is None:
+            return False
+        await store.take(connection, message_id, 1)
+        await events.append(
+            connection, claim.task_id, [("message.delivered", {"messageId": message_id})], claim
+        )
+        return True
+
+
+async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
+    """(id, content) of the messages that an agent which works alone has not got yet, in order."""
+    return await store.queued_steering(pool, task_id)
+
+
+async def requeue_steering(pool: Pool, task_id: str) -> None:
+    """The agent starts from nothing: it has got no message yet."""
+    await store.requeue_steering(pool, task_id)

@@ -1,0 +1,95 @@
+"""Checkpoints as the database knows them: the state of a workspace that a container can start from.
+
+The row is there before the blob, so that whatever a crash leaves is found. `tasks.checkpoint_id` names the one that
+counts; all others of a task are left over.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.errors import Unavailable
+from agentcontainer.ids import new_id
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 300.0
+MIN_AGE = timedelta(minutes=10)  # a younger one may still be written
+
+_INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3)"
+_STORED = "UPDATE checkpoints SET size_bytes = $2, sha256 = $3, unpacked_bytes = $4 WHERE id = $1"
+_CURRENT = "SELECT c.* FROM tasks t JOIN checkpoints c ON c.id = t.checkpoint_id WHERE t.id = $1"
+_OTHERS = """
+SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
+WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.size_bytes IS NOT NULL
+"""
+_LEFT_OVER = """
+SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
+WHERE c.created_at < now() - $1::interval AND (c.id IS DISTINCT FROM t.checkpoint_id
+    OR t.status IN ('finished', 'failed', 'cancelled', 'expired'))
+LIMIT 500
+"""
+_FORGET = """
+WITH gone AS (UPDATE tasks SET checkpoint_id = NULL WHERE checkpoint_id = $1) DELETE FROM checkpoints WHERE id = $1
+"""
+
+
+async def begin(pool: Pool, task_id: str) -> tuple[str, str]:
+    """(id, blob key) of a checkpoint about to be written."""
+    checkpoint_id = new_id("ckp")
+    key = f"checkpoints/{task_id}/{checkpoint_id}"
+    await pool.execute(_INSERT, checkpoint_id, task_id, key)
+    return checkpoint_id, key
+
+
+async def stored(pool: Connection | Pool, checkpoint: Checkpoint) -> None:
+    """Its blob is whole."""
+    values = (checkpoint.size_bytes, checkpoint.sha256, checkpoint.unpacked_bytes)
+    await pool.execute(_STORED, checkpoint.id, *values)
+
+
+async def current(pool: Pool, task_id: str) -> Checkpoint | None:
+    """What the task's next container starts from; None: from its inputs."""
+    row = await pool.fetchrow(_CURRENT, task_id)
+    return Checkpoint(**{name: row[name] for name in Checkpoint.__dataclass_fields__}) if row else None
+
+
+async def drop_others(pool: Pool, blobs: Blobs, task_id: str) -> None:
+    """Drop what the task's checkpoint replaced. What cannot be dropped now, the sweep will."""
+    try:
+        for row in await pool.fetch(_OTHERS, task_id):
+            await _drop(pool, blobs, row["id"], row["blob_key"])
+    except Unavailable:
+        logger.warning("old checkpoints of %s are left to the sweep", task_id)
+
+
+async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
+    """Drop what no task will start from any more, that old at least; returns how many."""
+    swept = 0
+    while rows := await pool.fetch(_LEFT_OVER, min_age):
+        for row in rows:
+            await _drop(pool, blobs, row["id"], row["blob_key"])
+        swept += len(rows)
+    return swept
+
+
+async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
+    """Sweep every few minutes, whether database and store answer or not, until cancelled."""
+    while True:
+        try:
+            if swept := await sweep(pool, blobs, MIN_AGE):
+                logger.info("swept %d checkpoints that nobody uses", swept)
+        except (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE) as error:
+            logger.warning("sweeping checkpoints failed: %s", type(error).__name__)
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def _drop(pool: Pool, blobs: Blobs, checkpoint_id: str, blob_key: str) -> None:
+    await blobs.delete(blob_key)
+    await pool.execute(_FORGET, checkpoint_id)

@@ -1,0 +1,37 @@
+"""What was added to the logs of many tasks at once, for those who follow them."""
+
+from collections.abc import Mapping, Sequence
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks.events import Event
+
+PAGE_EVENTS = 100
+PAGE_BYTES = 64 * 1024  # of their data; a single larger event is a page of its own
+
+_BEHIND = """
+SELECT id FROM tasks JOIN unnest($1::text[], $2::bigint[]) AS reader (task_id, position) ON id = reader.task_id
+WHERE last_event_sequence > position
+"""
+_NEWS = """
+SELECT page.*, last_event_sequence
+FROM unnest($1::text[], $2::bigint[]) AS reader (id, position)
+JOIN tasks ON tasks.id = reader.id
+CROSS JOIN LATERAL (
+    SELECT *, sum(octet_length(data::text)) OVER (ORDER BY sequence) AS bytes_up_to_here
+    FROM (SELECT * FROM events WHERE task_id = reader.id AND sequence > position ORDER BY sequence LIMIT $3) AS next
+) AS page
+WHERE bytes_up_to_here <= $4 OR sequence = position + 1
+ORDER BY page.task_id, sequence
+"""
+
+
+async def behind(pool: Pool, positions: Mapping[str, int]) -> list[str]:
+    """The tasks whose log goes on after this sequence."""
+    rows = await pool.fetch(_BEHIND, list(positions), list(positions.values()))
+    return [row["id"] for row in rows]
+
+
+async def after(pool: Pool, positions: Mapping[str, int]) -> Sequence[tuple[Event, int]]:
+    """The next page of each task's log after this sequence, in order; with each event, the number of the log's last."""
+    rows = await pool.fetch(_NEWS, list(positions), list(positions.values()), PAGE_EVENTS, PAGE_BYTES)
+    return [(Event.of(row), row["last_event_sequence"]) for row in rows]

@@ -1,0 +1,167 @@
+"""A conversation's turns in one container: how each is opened and closed, and the wait between them.
+
+A turn is closed by a checkpoint, and its reply is committed together with it: what the user has been answered is
+never lost with the container.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from agentcontainer import db
+from agentcontainer.domain.conversations import turns
+from agentcontainer.domain.conversations.model import Turn
+from agentcontainer.domain.files import service as files
+from agentcontainer.domain.tasks import checkpoints
+from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
+from agentcontainer.runner import workspace
+from agentcontainer.runner.collect import Refused
+from agentcontainer.runner.log import ClaimLost, EventLog
+from agentcontainer.runner.preparation import Preparation
+from agentcontainer.runner.session import Reply, Session
+from agentcontainer.runner.tools import Tools
+from agentcontainer.runtime.harness import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
+from agentcontainer.sandbox.bubblewrap import Sandbox
+
+
+class Dialogue:
+    """One container's part of a conversation."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        claim: Claim,
+        task: Task,
+        session: Session,
+        sandbox: Sandbox,
+        preparation: Preparation,
+        log: EventLog,
+        is_idle: asyncio.Event,
+    ) -> None:
+        self.is_handed_off = False
+        self._tools = tools
+        self._claim = claim
+        self._task = task
+        self._session = session
+        self._sandbox = sandbox
+        self._preparation = preparation
+        self._log = log
+        self._is_idle = is_idle
+        self._turn: Turn | None = None
+        self._shared: list[str] = []  # in this turn
+        self._news = asyncio.Event()
+        self._make_room = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be a message."""
+        self._news.set()
+
+    def make_room(self) -> bool:
+        """Somebody else needs the container's place; False when that is known already."""
+        if self._make_room.is_set():
+            return False
+        self._make_room.set()
+        return True
+
+    async def open(self, turn: Turn) -> str:
+        """Place the message's files; what Pi is to be told."""
+        self._turn, self._shared = turn, []
+        self.is_handed_off = turn.is_handoff
+        self._session.labels = turn.event
+        names: Sequence[str]
+        if turn.number == 1:  # they came with the task
+            inputs = await db.patiently(lambda: files.list_inputs(self._tools.pool, self._task.id))
+            names = workspace.distinct_names([file.filename for file in inputs])
+        else:
+            came = await db.patiently(lambda: files.list_of_message(self._tools.pool, turn.message_id))
+            names = await self._preparation.bring(came, self._sandbox.host_uid)
+        text = self._prompt(turn, names)
+        return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
+
+    async def close(self, turn: Turn, reply: Reply) -> turns.Next:
+        """Save the state, commit the reply; what comes next.
+
+        Raises:
+            CheckpointFailed: the state cannot be saved. ClaimLost: the fence moved.
+        """
+        tools, pool = self._tools, self._tools.pool
+        await self._log.flush()
+        checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._task.id))
+        saved = await tools.keeper.save(self._sandbox, self._preparation.root, self._preparation.name, key)
+        checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+        await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
+
+        async def end() -> turns.Next | None:
+            return await turns.end(
+                pool, tools.settings, self._claim, turn, checkpoint_id=checkpoint_id,
+                reply=self._log.scrub(db.storable(reply.text)), file_ids=self._shared, failure=reply.failure,
+            )  # fmt: skip
+
+        following = await db.patiently(end)
+        if following is None:
+            raise ClaimLost
+        await checkpoints.drop_others(pool, tools.blobs, self._task.id)
+        return following
+
+    def check_room(self, count: int) -> None:
+        """Raises `Refused` when so many files more are too many for a turn."""
+        limit = self._tools.settings.max_output_files
+        if len(self._shared) + count > limit:
+            raise Refused(f"At most {limit} files can be shared in a turn. Pack them into an archive.")
+
+    async def share(self, outputs: list[Output]) -> None:
+        """Files for the user, downloadable from now on.
+
+        Raises:
+            Refused: no turn is running.
+        """
+        turn = self._turn
+        if turn is None or not await db.patiently(
+            lambda: turns.share(self._tools.pool, self._claim, turn, outputs)
+        ):
+            raise Refused("No turn is running: share files while you work on a message.")
+        self._shared += [output.id for output in outputs]
+
+    async def next_turn(self, ends: Sequence[asyncio.Future[Any]]) -> Turn | None:
+        """Wait warm for the user's next message; None: the container was put away instead, because time was up, its
+        place is needed, Pi ended, or one of `ends` is done."""
+        pool, claim = self._tools.pool, self._claim
+        self._turn = None
+        gone = asyncio.create_task(self._sandbox.wait())
+        room = asyncio.create_task(self._make_room.wait())
+        self._is_idle.set()
+        try:
+            async with asyncio.timeout(self._tools.settings.warm_seconds):
+                while await self._has_news([gone, room, *ends]):
+                    if (turn := await db.patiently(lambda: turns.begin(pool, claim))) is not None:
+                        return turn
+        except TimeoutError:
+            pass
+        finally:
+            self._is_idle.clear()
+            for waiting in (gone, room):
+                waiting.cancel()
+            await asyncio.gather(gone, room, return_exceptions=True)
+        if await db.patiently(lambda: turns.put_away(pool, claim)):
+            return None
+        turn = await db.patiently(lambda: turns.begin(pool, claim))  # a message came first
+        if turn is None:
+            raise ClaimLost
+        return turn
+
+    async def _has_news(self, ends: Sequence[asyncio.Future[Any]]) -> bool:
+        """Whether there may be a message, rather than one of `ends`."""
+        news = asyncio.create_task(self._news.wait())
+        try:
+            await asyncio.wait([news, *ends], return_when=asyncio.FIRST_COMPLETED)
+            self._news.clear()
+            return not any(end.done() for end in ends)
+        finally:
+            news.cancel()
+
+    def _prompt(self, turn: Turn, names: Sequence[str]) -> str:
+        if turn.is_handoff:
+            return handoff_prompt(turn.content, self._task.execution.output_policy)
+        if turn.number == 1 and self._task.instructions:
+            return first_turn_prompt(self._task.instructions, turn.content, names)
+        return turn_prompt(turn.content, names)

@@ -1,0 +1,100 @@
+"""Laying out an attempt's workspace before its sandbox starts: from the task's inputs, or from its checkpoint."""
+
+from collections.abc import Sequence
+
+from agentcontainer import db
+from agentcontainer.domain.files import service as files
+from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.tasks import checkpoints
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.repositories import opened
+from agentcontainer.runner import beneath, pi_launch, repositories, skills, workspace
+from agentcontainer.runner.inputs import InputUnavailable
+from agentcontainer.runner.models import models_of
+from agentcontainer.runner.tools import Tools
+from agentcontainer.runtime.harness import harness
+from agentcontainer.sandbox.uids import Lease
+
+TASK_FILES = f"{workspace.TASK_FOLDER}/task_files"
+
+
+class Preparation:
+    """The workspace of one attempt; `name` is the attempt's."""
+
+    def __init__(self, tools: Tools, task: Task, name: str) -> None:
+        self._tools = tools
+        self._task = task
+        self.name = name
+        self.root = tools.folder / name
+
+    async def run(self, lease: Lease | None) -> None:
+        """Lay it out, for a sandbox with the uid of this lease.
+
+        Raises:
+            InputUnavailable: an input cannot be had. CheckpointCorrupt: the checkpoint cannot be used.
+        """
+        tools, task = self._tools, self._task
+        checkpoint = await db.patiently(lambda: checkpoints.current(tools.pool, task.id))
+        if checkpoint is None:
+            await self._start_anew()
+            return
+        (self.root / "sockets").mkdir(parents=True)
+        await tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        for path, text in self._texts().items():  # the agent may have put a link there
+            await beneath.write_file(self.root / "workspace", path, text.encode(errors="replace"))
+
+    async def bring(self, message_files: Sequence[files.File], uid: int) -> list[str]:
+        """Place a message's files in `task_files/` of a workspace that an agent is in; their names there.
+
+        Raises:
+            InputUnavailable: the agent does not let them be placed.
+        """
+        folder, stream = self.root / "workspace", self._tools.blobs.stream
+        try:
+            return [
+                await beneath.place_new(folder, TASK_FILES, file.filename, stream(file.blob_key), uid)
+                for file in message_files
+            ]
+        except beneath.Blocked:
+            raise InputUnavailable("The agent kept the message's files from being placed.") from None
+
+    async def _start_anew(self) -> None:
+        tools, task = self._tools, self._task
+        inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
+        references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
+        await workspace.prepare(self.root, self._texts(), inputs, references, tools.blobs)
+        await self._bring_skills()
+        await self._bring_repositories()
+
+    def _texts(self) -> dict[str, str]:
+        task, execution = self._task, self._task.execution
+        return {
+            f"{workspace.TASK_FOLDER}/TASK.md": task.instructions,
+            f"{workspace.TASK_FOLDER}/HARNESS.md": harness(
+                execution.output_policy,
+                execution.internet_access,
+                execution.max_runtime_seconds,
+                execution.soft_finish_after_seconds,
+                is_conversation=task.mode == "conversation",
+            ),
+            **pi_launch.settings_files(catalogue.pi_models_json(execution.provider, models_of(task))),
+        }
+
+    async def _bring_skills(self) -> None:
+        tools, task = self._tools, self._task
+        if task.skills:
+            archives = await db.patiently(lambda: files.list_skills(tools.pool, task.id))
+            if len(archives) < len(task.skills):
+                raise InputUnavailable("A skill's file was deleted.")
+            target = self.root / "workspace" / pi_launch.SKILLS_FOLDER
+            await skills.place(archives, tools.blobs, self.root, target)
+
+    async def _bring_repositories(self) -> None:
+        tools, settings = self._tools, self._tools.settings
+        if self._task.input_repositories:
+            cloning = repositories.Cloning(
+                tools.sandboxes, tools.runtime, tools.limits, tools.folder, self.name,
+                settings.max_repository_bytes, settings.allow_private_repositories,
+            )  # fmt: skip
+            wanted = opened(self._task.input_repositories, tools.vault, self._task.id)
+            await repositories.place(cloning, wanted, self.root / "workspace" / TASK_FILES)

@@ -1,0 +1,41 @@
+"""What every attempt of a runner works with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.runner.checkpoint import Keeper
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Limits
+from agentcontainer.settings import Settings
+
+
+@dataclass(frozen=True)
+class Tools:
+    """One runner's settings, stores and makers. `folder` holds its attempts' folders."""
+
+    settings: Settings
+    pool: Pool
+    vault: Vault
+    blobs: Blobs
+    sandboxes: Bubblewrap
+    client: aiohttp.ClientSession
+    runtime: Path
+    folder: Path
+
+    @property
+    def limits(self) -> Limits:
+        settings = self.settings
+        return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
+
+    @property
+    def keeper(self) -> Keeper:
+        settings = self.settings
+        return Keeper(
+            self.sandboxes, self.blobs, self.folder, self.limits,
+            settings.max_checkpoint_bytes, settings.max_workspace_bytes,
+        )  # fmt: skip

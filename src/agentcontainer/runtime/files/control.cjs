@@ -1,0 +1,91 @@
+// What our commands have in common: each sends one request to the platform, outside the sandbox, which judges it,
+// and prints the answer. Exit codes: 0 accepted, 1 refused, 2 wrong usage, 3 platform not reached.
+"use strict";
+
+const SOCKET = "/run/agentcontainer/control.sock";
+const ANSWER_BYTES = 1024 * 1024;
+const IDLE_MS = 15 * 60 * 1000; // the platform reads large files before it answers
+
+class UsageError extends Error {}
+
+function unknownFlag(flag) {
+  return new UsageError(`unknown flag ${flag} (a FILE that begins with a dash goes after --)`);
+}
+
+/** Runs the command `name`: `parse` makes its words the request, or null where they ask for help. */
+function run(name, usage, parse) {
+  try {
+    const request = parse(process.argv.slice(2));
+    if (request === null) {
+      process.stdout.write(usage);
+    } else {
+      ask(name, JSON.stringify({ ...request, cwd: workingDirectory() }));
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${name}: ${error.message}\nRun "${name} --help" for the usage.\n`);
+    process.exitCode = 2;
+  }
+}
+
+function workingDirectory() {
+  try {
+    return process.cwd();
+  } catch {
+    throw new UsageError("the current directory no longer exists; change to another one first");
+  }
+}
+
+function ask(name, body) {
+  let isAnswered = false;
+  send(`/${name}`, body, (text, detail) => {
+    if (isAnswered) return;
+    isAnswered = true;
+    report(name, text, detail);
+  });
+}
+
+function send(path, body, answered) {
+  const http = require("node:http");
+  const request = http.request({
+    socketPath: SOCKET,
+    path,
+    method: "POST",
+    headers: { host: "control", "content-type": "application/json", "content-length": Buffer.byteLength(body) },
+    timeout: IDLE_MS,
+  });
+  const failed = (error) => answered(null, error.code ?? error.message);
+  request.on("error", failed);
+  request.on("timeout", () => request.destroy(new Error("no answer in time")));
+  request.on("response", (response) => {
+    let text = "";
+    response.setEncoding("utf8");
+    response.on("error", failed);
+    response.on("data", (chunk) => {
+      text += chunk;
+      if (text.length > ANSWER_BYTES) request.destroy(new Error("the answer is too long"));
+    });
+    response.on("end", () => answered(text, `HTTP ${response.statusCode}`));
+  });
+  request.end(body);
+}
+
+function report(name, text, detail) {
+  let answer = null;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    // not an answer of the platform: reported below
+  }
+  if (typeof answer?.accepted !== "boolean") {
+    process.stderr.write(`${name}: the platform could not be reached (${detail}); run ${name} again.\n`);
+    process.exitCode = 3;
+  } else if (answer.accepted) {
+    process.stdout.write(`${answer.message}\n`);
+  } else {
+    process.stderr.write(`${answer.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+module.exports = { UsageError, run, unknownFlag };

@@ -1,0 +1,248 @@
+"""Conversations with real Pi: warm, cold, through the death of a runner and of the API; steering, handover, ends."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .conftest import Client, Platform, finish, script
+
+WARM_SECONDS = 2
+
+
+@pytest.fixture
+def brief_platform(scripted_url: str) -> Iterator[Platform]:
+    """A platform of this test's own that keeps a container warm for a moment only."""
+    platform = Platform(scripted_url, capacity="2", warm_seconds=str(WARM_SECONDS))
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+def begin(client: Client, message: str, **fields: Any) -> str:
+    answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": message, **fields})
+    assert answer.status_code == 201, answer.text
+    task_id = answer.json()["task"]["id"]
+    client.task_ids.add(task_id)
+    return task_id
+
+
+def send(client: Client, task_id: str, content: str, **fields: Any) -> dict[str, Any]:
+    answer = client.http.post(f"/conversations/{task_id}/messages", json={"content": content, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def answered(client: Client, task_id: str, turn: int, seconds: float = 40) -> dict[str, Any]:
+    """The task once this turn is over and the user is awaited."""
+    deadline = time.monotonic() + seconds
+    while True:
+        task = client.wait(task_id, "awaiting_input", "failed", seconds=seconds)
+        assert task["status"] == "awaiting_input", task
+        if task["turnNumber"] == turn and task["turnStatus"] in ("completed", "failed"):
+            return task
+        assert time.monotonic() < deadline, task
+        time.sleep(0.05)
+
+
+def transcript(client: Client, task_id: str) -> list[dict[str, Any]]:
+    return client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
+
+
+def until_cold(platform: Platform) -> None:
+    deadline = time.monotonic() + WARM_SECONDS + 10
+    while platform.sandboxes():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def until_tool(client: Client, task_id: str, turn: int) -> None:
+    client.until_event(
+        task_id, lambda event: event["type"] == "tool.started" and event["data"]["turnNumber"] == turn
+    )
+
+
+def test_five_turns_warm_cold_and_through_two_deaths(brief_platform: Platform) -> None:
+    platform = brief_platform
+    client = platform.account()
+    note = "echo {0} >> log.txt; sha256sum log.txt > sum{0}.txt; share sum{0}.txt"
+    task_id = begin(client, script({"bash": note.format(1)}, {"say": "First."}, task="One."))
+    answered(client, task_id, 1)
+
+    assert (
+        send(client, task_id, script({"bash": note.format(2)}, {"say": "Second."}))["task"]["status"]
+        == "running"
+    )
+    answered(client, task_id, 2)
+    assert len(platform.sandboxes()) == 1, "the same container"
+
+    until_cold(platform)
+    slow = script({"bash": f"{note.format(3)}; sleep 4"}, {"say": "Third."})
+    assert send(client, task_id, slow)["task"]["status"] == "pending"
+    until_tool(client, task_id, 3)
+    platform.kill("runner")
+    answered(client, task_id, 3)
+
+    send(client, task_id, script({"bash": f"{note.format(4)}; sleep 3"}, {"say": "Fourth."}))
+    until_tool(client, task_id, 4)
+    platform.kill("api")
+    platform.wait_ready()
+    answered(client, task_id, 4)
+
+    send(client, task_id, "What did I say?")
+    answered(client, task_id, 5)
+    messages = transcript(client, task_id)
+    assert [(m["turnNumber"], m["role"], m["status"]) for m in messages] == [
+        (turn, role, status)
+        for turn in range(1, 6)
+        for role, status in (("user", "delivered"), ("assistant", "created"))
+    ]
+    assert [m["attemptNumber"] for m in messages] == [1, 1, 1, 1, 2, 2, 1, 1, 1, 1]
+    replies = [m["content"] for m in messages if m["role"] == "assistant"]
+    assert replies[:4] == ["First.", "Second.", "Third.", "Fourth."]
+    assert "Messages so far from you: 5" in replies[4], "the whole context is there"
+    shared = [[file["filename"] for file in m["files"]] for m in messages if m["role"] == "assistant"]
+    assert shared == [["sum1.txt"], ["sum2.txt"], ["sum3.txt"], ["sum4.txt"], []]
+    send(client, task_id, script({"bash": "cat log.txt"}))
+    answered(client, task_id, 6)
+    outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    assert outputs[-1] == "1\n2\n3\n4\n", "what the lost attempt wrote is gone, the rest is there once"
+    assert_numbers_fit_the_log(client, task_id)
+
+    ended = client.http.post(f"/conversations/{task_id}/end")
+    assert (ended.status_code, ended.json()["status"]) == (200, "finished")
+    task = client.task(task_id)
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    until_cold(platform)
+    assert platform.stop() == 0
+
+
+def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:
+    """Messages and activities have the numbers of their events, in one order."""
+    events = {event["sequence"]: event for event in client.events(task_id)}
+    for message in transcript(client, task_id):
+        assert events[message["sequence"]]["type"] == "message.created"
+        assert events[message["sequence"]]["data"]["id"] == message["id"]
+    for activity in client.get(f"/conversations/{task_id}/activities", limit=100)["data"]:
+        assert events[activity["startedSequence"]]["type"] == "tool.started"
+        if activity["completedSequence"] is None:
+            assert (activity["status"], activity["errorCode"]) == ("failed", "interrupted")
+        else:
+            assert events[activity["completedSequence"]]["data"]["callId"] == activity["callId"]
+
+
+def test_messages_sent_while_a_turn_runs_are_answered_in_order(client: Client) -> None:
+    task_id = begin(client, script({"bash": "sleep 2"}, {"say": "One."}))
+    until_tool(client, task_id, 1)
+    for number in range(2, 6):
+        assert send(client, task_id, f"Message {number}.")["message"]["status"] == "queued"
+    answered(client, task_id, 5)
+    replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
+    assert replies[0] == "One."
+    assert [f"Message {n}" in reply for n, reply in enumerate(replies[1:], 2)] == [True] * 4
+
+
+def test_files_of_a_message_are_there_before_its_turn(client: Client) -> None:
+    first = client.upload("data.csv", b"a,b\n1,2\n")
+    second = client.upload("data.csv", b"other\n")
+    task_id = begin(client, script({"bash": "cat task_files/data.csv"}), inputFileIds=[first])
+    answered(client, task_id, 1)
+    sent = send(
+        client, task_id, script({"bash": "cat 'task_files/data (2).csv'"}), inputFiles=[{"fileId": second}]
+    )
+    assert [file["id"] for file in sent["message"]["files"]] == [second]
+    answered(client, task_id, 2)
+    outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    assert outputs == ["a,b\n1,2\n", "other\n"]
+    assert client.http.delete(f"/files/{second}").status_code == 409, "a live task uses it"
+
+
+def test_overrides_of_a_message_hold_from_its_turn_on(client: Client) -> None:
+    task_id = begin(client, script({"bash": "echo kept > a.txt"}))
+    answered(client, task_id, 1)
+    assert client.task(task_id)["execution"]["model"] == "claude-sonnet-4-6"
+    send(client, task_id, "Hello?", overrides={"provider": "openai", "model": "gpt-5.2"})
+    answered(client, task_id, 2)
+    task = client.task(task_id)
+    assert task["execution"] == {"provider": "openai", "model": "gpt-5.2", "weakModel": None}
+    send(client, task_id, script({"bash": "cat a.txt"}))
+    answered(client, task_id, 3)
+    assert client.task(task_id)["execution"]["model"] == "gpt-5.2"
+    assert client.events(task_id)[-1]["type"] == "task.awaiting_input"
+    outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    assert outputs[-1] == "kept\n"
+
+
+def test_a_failed_request_fails_the_turn_and_not_the_conversation(client: Client) -> None:
+    task_id = begin(client, script({"error": 400, "message": "no such thing", "times": 9}))
+    task = answered(client, task_id, 1)
+    assert (task["turnStatus"], task["errorCode"]) == ("failed", "provider_error")
+    assert "no such thing" in task["error"]
+    send(client, task_id, script({"say": "Better."}))
+    task = answered(client, task_id, 2)
+    assert (task["turnStatus"], task["errorCode"], task["error"]) == ("completed", None, None)
+    assert [m["content"] for m in transcript(client, task_id)][-1] == "Better."
+
+
+def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) -> None:
+    task_id = begin(
+        client, script({"bash": "echo 1 > a.txt; finish --complete-task --message early || true"})
+    )
+    answered(client, task_id, 1)
+    outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    assert "This is a conversation" in outputs[0]
+    handed = client.http.post(
+        f"/conversations/{task_id}/handoff", json={"message": script({"bash": "sleep 1"}, finish("a.txt"))}
+    )
+    assert handed.status_code == 201, handed.text
+    late = client.http.post(f"/conversations/{task_id}/messages", json={"content": "More"})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
+    task = client.wait(task_id)
+    assert (task["status"], task["completion"], task["result"]) == ("finished", "complete", "Done as asked.")
+    assert client.outputs(task_id) == {"a.txt": b"1\n"}
+
+
+def test_a_message_steers_a_running_task(client: Client) -> None:
+    task_id = client.dispatch(script({"bash": "sleep 2"}, {"bash": "true"}, finish()))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    sent = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
+    assert (sent.status_code, sent.json()["message"]["status"]) == (201, "queued")
+    assert client.wait(task_id)["status"] == "finished"
+    [message] = client.get(f"/tasks/{task_id}/messages")["data"]
+    assert (message["status"], message["content"]) == ("delivered", "And be quick.")
+    kinds = [event["type"] for event in client.events(task_id)]
+    assert kinds.index("message.delivered") < kinds.index("tool.started", kinds.index("tool.completed"))
+
+
+@pytest.mark.parametrize("verb", ["cancel", "end"])
+def test_a_warm_container_goes_with_its_conversation(shared_platform: Platform, verb: str) -> None:
+    client = shared_platform.account()
+    task_id = begin(client, "Hello.")
+    answered(client, task_id, 1)
+    assert shared_platform.sandboxes()
+    path = f"/tasks/{task_id}/cancel" if verb == "cancel" else f"/conversations/{task_id}/end"
+    status = {"cancel": "cancelled", "end": "finished"}[verb]
+    for _ in range(2):  # twice is fine
+        assert client.http.post(path).json()["status"] == status
+    deadline = time.monotonic() + 5
+    while any(task_id in mark for mark in shared_platform.sandboxes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert client.http.post(f"/conversations/{task_id}/messages", json={"content": "?"}).status_code == 409
+
+
+def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> None:
+    """Capacity is 2: two conversations wait warm, and a task gets a place at once all the same."""
+    client = brief_platform.account()
+    waiting = [begin(client, "Hello.") for _ in range(2)]
+    for task_id in waiting:
+        answered(client, task_id, 1)
+    assert client.run(script(finish()))["status"] == "finished"
+    for task_id in waiting:
+        send(client, task_id, "Still there?")
+    for task_id in waiting:
+        answered(client, task_id, 2)
+        assert "Messages so far from you: 2" in transcript(client, task_id)[-1]["content"]

@@ -1,0 +1,226 @@
+"""Conversations without a runner process: turns under the fence, what is lost with a container, and expiry."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.agents import standard
+from agentcontainer.domain.conversations import service, turns
+from agentcontainer.domain.conversations.model import Draft, Turn
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks import checkpoints, events, reconcile, runners, store
+from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
+from agentcontainer.domain.tasks.state import Status
+from agentcontainer.settings import Settings
+
+AGENT = "agt_standard_data"
+RUNNER = "rnr_1"
+CREDIT = 10_000_000
+
+
+@dataclass
+class Talk:
+    """One conversation, whose runner's part the test plays."""
+
+    pool: Pool
+    settings: Settings
+    account_id: str
+    id: str
+    vault: Vault
+
+    async def task(self) -> Task:
+        task = await store.get(self.pool, self.id)
+        assert task is not None
+        return task
+
+    async def send(self, content: str = "More.", **fields: object) -> None:
+        draft = Draft(content, **fields)  # pyright: ignore[reportArgumentType]
+        await service.send(self.pool, self.settings, self.vault, self.account_id, self.id, draft)
+
+    async def claim(self) -> Claim:
+        async with db.transaction(self.pool) as connection:
+            claim = await store.claim(connection, self.id, RUNNER)
+        assert claim is not None
+        return claim
+
+    async def begin(self, claim: Claim) -> Turn:
+        turn = await turns.begin(self.pool, claim)
+        assert turn is not None
+        return turn
+
+    async def start(self) -> tuple[Claim, Turn]:
+        claim = await self.claim()
+        turn = await self.begin(claim)
+        assert await tasks.start_container(self.pool, claim)
+        return claim, turn
+
+    async def end(self, claim: Claim, turn: Turn, reply: str = "Done.") -> str | None:
+        checkpoint_id, key = await checkpoints.begin(self.pool, self.id)
+        await checkpoints.stored(self.pool, Checkpoint(checkpoint_id, key, 1, "0" * 64, 1))
+        return await turns.end(
+            self.pool, self.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=()
+        )
+
+    async def kinds(self) -> list[str]:
+        return [event.type for event in await events.read_after(self.pool, self.id, 0, 1000)]
+
+
+@pytest.fixture
+async def talk(pool: Pool, database_url: str) -> Talk:
+    settings = Settings(database_url=database_url)
+    vault = Vault("k" * 40)
+    account_id, _ = await accounts.create_account(pool, name="Test", credit_micro_usd=CREDIT)
+    await standard.install(pool)
+    await runners.register(pool, RUNNER, "any", "host", 4)
+    dispatch = Dispatch(instructions="")
+    task, _ = await service.create(pool, settings, vault, account_id, AGENT, dispatch, Draft("Hello."))
+    return Talk(pool, settings, account_id, task.id, vault)
+
+
+async def test_a_turn_that_lost_its_runner_is_tried_again_with_the_next_number(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    assert (turn.number, turn.attempt_number, turn.content) == (1, 1, "Hello.")
+    assert await tasks.lose(talk.pool, talk.settings, claim, "Gone.")
+    assert (await talk.task()).status is Status.PENDING
+    assert await talk.end(claim, turn) is None, "the fence moved"
+    again, turn = await talk.start()
+    assert (turn.number, turn.attempt_number, turn.content) == (1, 2, "Hello.")
+    assert await talk.end(again, turn) == "rest"
+    messages = await service.list_messages(
+        talk.pool, talk.account_id, talk.id, after=None, limit=10, is_descending=False
+    )
+    assert [(m.role, m.turn_number, m.attempt_number) for m in messages] == [
+        ("user", 1, 2),
+        ("assistant", 1, 2),
+    ]
+    task = await talk.task()
+    assert (task.status, task.turn_status, task.tries) == (Status.AWAITING_INPUT, "completed", 0)
+
+
+async def test_a_lost_container_between_turns_costs_nothing_but_the_warmth(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await runners.stop(talk.pool, [RUNNER])
+    await reconcile.reconcile(talk.pool, talk.settings)
+    assert (await talk.task()).status is Status.AWAITING_INPUT
+    await talk.send()
+    assert (await talk.task()).status is Status.PENDING, "it needs a new container"
+
+
+async def test_of_a_message_and_putting_away_exactly_one_is_first(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    for number in range(1, 11):
+        assert await talk.end(claim, turn) == "rest"
+        _, is_put_away = await asyncio.gather(talk.send(), turns.put_away(talk.pool, claim))
+        status = (await talk.task()).status
+        assert status is (Status.PENDING if is_put_away else Status.RUNNING)
+        if is_put_away:
+            assert await turns.begin(talk.pool, claim) is None, "not in the old container"
+            claim, turn = await talk.start()
+        else:
+            turn = await talk.begin(claim)
+        assert turn.number == number + 1
+
+
+async def test_an_idle_conversation_expires_without_any_runner(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await runners.stop(talk.pool, [RUNNER])
+    assert await reconcile.reconcile(talk.pool, talk.settings) == 1  # its container
+    await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
+    assert await reconcile.reconcile(talk.pool, talk.settings) == 1
+    task = await talk.task()
+    assert (task.status, task.error_code) == (Status.EXPIRED, None)
+    assert (await talk.kinds())[-1] == "task.expired"
+    balance = await talk.pool.fetchval(
+        "SELECT balance_micro_usd FROM accounts WHERE id = $1", talk.account_id
+    )
+    assert balance == CREDIT - task.cost_micro_usd, "the hold is given back"
+
+
+async def test_a_message_keeps_a_conversation_from_expiring(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
+    await talk.send()
+    assert await reconcile.reconcile(talk.pool, talk.settings) == 0
+    assert (await talk.task()).status is Status.RUNNING
+
+
+async def test_messages_sent_at_once_get_a_turn_each(talk: Talk) -> None:
+    await asyncio.gather(*(talk.send(f"Message {number}.") for number in range(100)))
+    messages = await service.list_messages(
+        talk.pool, talk.account_id, talk.id, after=None, limit=200, is_descending=False
+    )
+    assert [m.turn_number for m in messages] == list(range(1, 102))
+    claim, turn = await talk.start()
+    for message in messages:
+        assert turn.message_id == message.id
+        following = await talk.end(claim, turn)
+        if following == "turn":
+            turn = await talk.begin(claim)
+    assert following == "rest"
+
+
+async def test_changed_overrides_take_another_container_and_later_ones_build_on_them(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.send(overrides={"model": "claude-opus-4-5"})
+    await talk.send(overrides={"maxRuntimeSeconds": 4000})
+    assert await talk.end(claim, turn) == "restart"
+    assert (await talk.task()).status is Status.PENDING
+    claim, turn = await talk.start()
+    assert (await talk.task()).execution.model == "claude-opus-4-5"
+    assert await talk.end(claim, turn) == "restart"
+    claim, turn = await talk.start()
+    execution = (await talk.task()).execution
+    assert (execution.model, execution.max_runtime_seconds) == ("claude-opus-4-5", 4000)
+    await talk.send(overrides={"model": "claude-opus-4-5"})  # as it is: nothing to change
+    assert await talk.end(claim, turn) == "turn"
+
+
+async def test_a_message_key_is_kept_for_its_turn_only_and_forgotten_at_the_end(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.send(provider_api_key="sk-of-the-message")
+    assert await talk.end(claim, turn) == "restart"
+    claim, turn = await talk.start()
+    sealed = await store.provider_key_ciphertext(talk.pool, talk.id)
+    assert sealed is not None
+    assert talk.vault.open(sealed, talk.id) == "sk-of-the-message"
+    await talk.send(provider_api_key="sk-never-used")
+    await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
+    left = "SELECT count(*) FROM messages WHERE provider_key_ciphertext IS NOT NULL"
+    assert await talk.pool.fetchval(left) == 0
+    assert await store.provider_key_ciphertext(talk.pool, talk.id) is None
+
+
+async def test_a_lost_container_leaves_what_earlier_turns_cost(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.pool.execute("UPDATE tasks SET container_started_at = now() - interval '90 seconds'")
+    await talk.end(claim, turn)
+    await talk.send()
+    await talk.begin(claim)
+    await talk.pool.execute("UPDATE tasks SET container_started_at = now() - interval '1 hour'")
+    await tasks.lose(talk.pool, talk.settings, claim, "Gone.")
+    assert (await talk.task()).container_micro_seconds // 1_000_000 == 90
+
+
+async def test_checkpoints_that_nobody_starts_from_are_swept(talk: Talk, tmp_path: object) -> None:
+    blobs = Blobs(f"file://{tmp_path}")
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await talk.send()
+    await talk.end(claim, await talk.begin(claim))
+    await checkpoints.begin(talk.pool, talk.id)  # and one that a crash left half written
+    assert await checkpoints.sweep(talk.pool, blobs, timedelta(hours=1)) == 0, "they are young"
+    assert await checkpoints.sweep(talk.pool, blobs, timedelta(0)) == 2
+    assert await checkpoints.current(talk.pool, talk.id) is not None
+    await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
+    assert await checkpoints.sweep(talk.pool, blobs, timedelta(0)) == 1
+    assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0

@@ -1,0 +1,574 @@
+"""A workspace saved and brought back by real tar in real sandboxes: the same tree, or a loud failure."""
+
+import asyncio
+import contextlib
+import inspect
+import io
+import os
+import secrets
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.runner import workspace
+from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed, Keeper, Saved
+from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import Limits, Spec
+from agentcontainer.sandbox.limits import Hierarchy
+from agentcontainer.sandbox.sweep import leftovers
+from agentcontainer.sandbox.uids import Lease
+from tests import trees
+from tests.ordinary_user import as_ordinary_user, home_in
+from tests.trees import Node, lay, odd, snapshot
+
+UID_BASE = 910_000 + os.getpid() % 80 * 1000  # of this test process alone
+LIMITS = Limits(256 * 1024**2, 64, 2)
+ENV = {"PATH": "/usr/bin:/bin"}
+KEY = "checkpoints/ckp_test"
+Entry = tuple[tarfile.TarInfo, bytes]
+
+
+class Bed:
+    """A runner's folder and store, with one sandbox at a time at work on one workspace."""
+
+    def __init__(self, folder: Path, *, is_weak: bool = False, **limits: int) -> None:
+        self.name = f"ckp-test-{secrets.token_hex(6)}"
+        self.folder = folder
+        self.runner = folder / "runner"
+        self.root = self.runner / self.name
+        (folder / "runtime").mkdir()
+        hierarchy = Hierarchy() if is_weak else None
+        self.sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, folder / "locks", hierarchy)
+        self.blobs = Blobs(f"file://{folder}/blobs")
+        sizes = {"max_bytes": 10**9, "max_unpacked_bytes": 10**10, **limits}
+        self.keeper = Keeper(self.sandboxes, self.blobs, self.runner, LIMITS, **sizes)
+        self.stack = contextlib.AsyncExitStack()
+        for part in ("workspace", "sockets"):
+            (self.root / part).mkdir(parents=True)
+
+    @property
+    def workspace(self) -> bytes:
+        return os.fsencode(self.root / "workspace")
+
+    async def start(self, *argv: str, lease: Lease | None = None) -> Sandbox:
+        spec = Spec(self.name, self.root, self.folder / "runtime", LIMITS, ENV, "/")
+        sandbox = await self.sandboxes.start(spec, argv or ["cat"], lease)
+        self.stack.push_async_callback(sandbox.destroy)
+        return sandbox
+
+    async def save(self, sandbox: Sandbox) -> Saved:
+        return await self.keeper.save(sandbox, self.root, self.name, KEY)
+
+    def checkpoint(self, saved: Saved) -> Checkpoint:
+        return Checkpoint("ckp_test", KEY, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+
+    async def restore(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
+        """Into the same place, as another container of the task would."""
+        await workspace.remove(self.root / "workspace")
+        await self.keeper.restore(self.root, self.name, checkpoint, lease)
+
+    async def store(self, content: bytes) -> Checkpoint:
+        """These bytes as if they had been saved."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield content
+
+        blob = await self.blobs.put(KEY, chunks(), 10**9)
+        return Checkpoint("ckp_test", KEY, blob.size_bytes, blob.sha256, 10 * 1024**2)
+
+    async def refused(self, checkpoint: Checkpoint) -> str:
+        """Why it was not restored; nothing of it is there."""
+        with pytest.raises(CheckpointCorrupt) as caught:
+            await self.restore(checkpoint)
+        assert not (self.root / "workspace").exists()
+        self.is_clean()
+        return str(caught.value)
+
+    def is_clean(self) -> None:
+        assert os.listdir(self.runner) == [self.name]
+        assert not [name for name in leftovers() if name.startswith(f"{self.name}-")]
+        assert not procfs.with_marker(f"{self.name}-save") | procfs.with_marker(f"{self.name}-restore")
+
+    def stored(self) -> list[Path]:
+        return [path for path in (self.folder / "blobs").rglob("*") if path.is_file()]
+
+    async def close(self) -> None:
+        await self.stack.aclose()
+        left = [name for name in leftovers() if name.startswith(self.name)]
+        await workspace.remove(self.folder)
+        assert not left
+
+
+@contextlib.asynccontextmanager
+async def made(**options: int | bool) -> AsyncIterator[Bed]:
+    bed = Bed(Path(tempfile.mkdtemp(prefix="ac-ckp-", dir="/tmp")), **options)  # type: ignore[arg-type]
+    try:
+        yield bed
+    finally:
+        await bed.close()
+
+
+@pytest.fixture
+async def bed() -> AsyncIterator[Bed]:
+    async with made() as bed:
+        yield bed
+
+
+async def test_everything_comes_back_and_the_next_container_finds_it_so(bed: Bed) -> None:
+    first = await bed.start()
+    lay(bed.workspace, odd(), first.host_uid)
+    os.chmod(bed.workspace, 0o500)
+    os.utime(bed.workspace, ns=(1, 1_600_000_000_000_000_007))
+    before = snapshot(bed.workspace)
+    saved = await bed.save(first)
+    assert snapshot(bed.workspace) == before
+    assert saved.entries == len(before)
+    assert saved.size_bytes == bed.stored()[0].stat().st_size < 10**6 < saved.unpacked_bytes < 10**7
+    await first.destroy()
+    lease = await bed.sandboxes.lease()
+    if lease is not None:
+        bed.stack.callback(lease.release)
+    await bed.restore(bed.checkpoint(saved), lease)
+    assert snapshot(bed.workspace) == before
+    second = await bed.start(
+        "sh", "-c", "cd workspace && cat closed plain.txt; chmod 700 closed-folder", lease=lease
+    )
+    assert await second.stderr.readline() == b"cat: closed: Permission denied\n"
+    assert (await second.stdout.read(), (await second.wait()).code) == (b"hello\n", 0)
+    before[b"./closed-folder"][0] = oct(0o40700)
+    assert snapshot(bed.workspace) == before
+    bed.is_clean()
+
+
+async def test_without_the_same_uid_only_setuid_bits_are_lost(bed: Bed) -> None:
+    first = await bed.start()
+    lay(bed.workspace, odd(), first.host_uid)
+    before = snapshot(bed.workspace)
+    saved = await bed.save(first)
+    await first.destroy()
+    await bed.restore(bed.checkpoint(saved))
+    assert snapshot(bed.workspace) == before
+    second = await bed.start("sh", "-c", "echo more >> workspace/plain.txt && cat workspace/plain.txt")
+    assert await second.stdout.read() == b"hello\nmore\n"
+    assert {path.lstat().st_uid for path in bed.root.rglob("*")} == {second.host_uid}
+
+
+AS_ORDINARY_USER = """
+import asyncio, sys
+from pathlib import Path
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.runner.checkpoint import Keeper
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Limits, Spec
+
+async def main(home):
+    sandboxes, limits = Bubblewrap(0, home / "locks"), Limits(2**28, 64, 2)
+    for path in ("first/workspace", "first/sockets", "second/sockets", "runtime"): (home / path).mkdir(parents=True)
+    keeper = Keeper(sandboxes, Blobs(f"file://{home}/blobs"), home, limits, 10**9, 10**10)
+    spec = Spec(f"ordinary-{os.getpid()}", home / "first", home / "runtime", limits, {"PATH": "/usr/bin:/bin"}, "/")
+    sandbox = await sandboxes.start(spec, ["cat"])
+    lay(os.fsencode(home / "first/workspace"), odd(), os.getuid())
+    (home / "first/workspace").chmod(0)
+    saved = await keeper.save(sandbox, home / "first", spec.id, "key")
+    sandbox.stdin.write(b"alive\\n")
+    print(os.getuid(), (await sandbox.stdout.readline()).decode().strip())
+    await sandbox.destroy()
+    checkpoint = Checkpoint("x", "key", saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+    await keeper.restore(home / "second", spec.id, checkpoint, await sandboxes.lease())
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+async def test_the_same_for_an_ordinary_user() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="ac-ckp-", dir="/tmp"))
+    try:
+        script = f"{inspect.getsource(trees)}\n{AS_ORDINARY_USER}"
+        home, argv = folder, [sys.executable, "-W", "error", "-c", script]
+        if os.geteuid() == 0:
+            home = home_in(folder)
+            argv = as_ordinary_user(argv)
+        done = await asyncio.to_thread(
+            subprocess.run, [*argv, str(home)], capture_output=True, text=True, check=False, cwd="/"
+        )
+        assert (done.stdout.split()[1:], done.stderr) == (["alive"], "")
+        assert done.stdout.split()[0] != "0"
+        if os.geteuid() == 0:  # or what is closed cannot be looked at
+            before, after = (snapshot(os.fsencode(home / name / "workspace")) for name in ("first", "second"))
+            assert after == before
+            assert len(after) > 35
+        assert sorted(os.listdir(home)) == ["blobs", "first", "runtime", "second"]
+    finally:
+        await workspace.remove(folder)
+
+
+@pytest.mark.parametrize("is_weak", [False, True])
+async def test_a_process_that_writes_all_the_time_is_saved_and_lives_on(is_weak: bool) -> None:
+    script = (
+        "cd workspace; echo up; n=0; while :; do n=$((n+1)); echo $n > new; mv new now; echo $n >> log; "
+        'mkdir d$((n%50)) 2> /dev/null && echo x > d$((n%50))/f || rm -rf d$((n%50)); [ -e "../tmp/no" ] && exit; done'
+    )
+    async with made(is_weak=is_weak) as bed:
+        sandbox = await bed.start("sh", "-c", script)
+        assert await sandbox.stdout.readline() == b"up\n"
+        for _ in range(5):
+            saved = await bed.save(sandbox)
+            assert (saved.paused_seconds > 0) == _can_freeze(sandbox)
+        now = Path(os.fsdecode(bed.workspace)) / "now"
+        count = int(now.read_text())
+        await asyncio.sleep(0.1)
+        assert int(now.read_text()) > count
+        await sandbox.destroy()
+        await bed.restore(bed.checkpoint(saved))
+        assert 0 < int(now.read_text()) <= count
+        if not is_weak and saved.paused_seconds:
+            lines = (now.parent / "log").read_text().splitlines()
+            assert int(lines[-1]) in (int(now.read_text()), int(now.read_text()) - 1)  # of one moment
+        bed.is_clean()
+
+
+def _can_freeze(sandbox: Sandbox) -> bool:
+    groups = Path("/proc/self/mountinfo").read_text()
+    found = [line.split()[4] for line in groups.splitlines() if " - cgroup" in line]
+    folders = [folder for mount in found for folder in Path(mount).glob(f"**/{sandbox.id}")]
+    return any((folder / name).exists() for folder in folders for name in ("freezer.state", "cgroup.freeze"))
+
+
+async def _one(bed: Bed) -> Checkpoint:
+    """A checkpoint of a workspace with a file of 3 MB of noise."""
+    sandbox = await bed.start()
+    lay(bed.workspace, {b"noise": Node("file", os.urandom(3_000_000))}, sandbox.host_uid)
+    saved = await bed.save(sandbox)
+    await sandbox.destroy()
+    return bed.checkpoint(saved)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.001, 0.5, 0.9999999])
+async def test_a_flipped_bit_is_noticed_before_anything_is_unpacked(bed: Bed, place: float) -> None:
+    checkpoint = await _one(bed)
+    with bed.stored()[0].open("r+b") as file:
+        file.seek(int(checkpoint.size_bytes * place))
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 4]))
+    assert "not those that were saved" in await bed.refused(checkpoint)
+
+
+@pytest.mark.parametrize("size", [0, 1000, -1, 1])
+async def test_a_blob_that_is_shorter_or_longer_is_noticed(bed: Bed, size: int) -> None:
+    checkpoint = await _one(bed)
+    os.truncate(bed.stored()[0], checkpoint.size_bytes + size if size in (-1, 1) else size)
+    assert "not those that were saved" in await bed.refused(checkpoint)
+
+
+async def test_a_blob_that_is_gone_is_noticed(bed: Bed) -> None:
+    checkpoint = await _one(bed)
+    bed.stored()[0].unlink()
+    assert "gone from the object store" in await bed.refused(checkpoint)
+
+
+async def test_an_archive_that_unpacks_to_other_than_was_saved_is_refused(bed: Bed) -> None:
+    tar = _tar(_entry("f", content=b"x" * 10_000))
+    whole = await bed.store(zstandard.compress(tar))
+    right = Checkpoint("x", KEY, whole.size_bytes, whole.sha256, len(tar))
+    await bed.restore(right)
+    assert (bed.root / "workspace/f").read_text() == "x" * 10_000
+    for unpacked, why in ((len(tar) - 1, "more than was saved"), (len(tar) + 1, "too early")):
+        assert why in await bed.refused(Checkpoint("x", KEY, whole.size_bytes, whole.sha256, unpacked))
+
+
+def _entry(
+    name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", **facts: object
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    for fact, value in facts.items():
+        setattr(info, fact, value)
+    return info, content
+
+
+def _tar(*entries: Entry) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for info, content in entries:
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _hostile(outside: str) -> dict[str, bytes]:
+    link = _entry("out", tarfile.SYMTYPE, linkname=outside)
+    bomb = zstandard.ZstdCompressor(3).compress(bytes(2 * 1024**3))
+    return {
+        "an absolute name": _tar(_entry(f"{outside}/evil", content=b"evil")),
+        "a system file": _tar(_entry("/etc/passwd", content=b"evil"), _entry("/usr/bin/evil", content=b"evil")),
+        "a way up": _tar(_entry("../../../../../" + outside + "/evil", content=b"evil")),
+        "a file through a link": _tar(link, _entry("out/evil", content=b"evil")),
+        "a link, then a folder": _tar(link, _entry("out", tarfile.DIRTYPE, mode=0o777)),
+        "a hard link out": _tar(_entry("evil", tarfile.LNKTYPE, linkname=f"{outside}/secret")),
+        "a hard link to a system file": _tar(_entry("evil", tarfile.LNKTYPE, linkname="/usr/bin/env")),
+        "a device": _tar(_entry("disk", tarfile.BLKTYPE, devmajor=254, devminor=1, mode=0o666)),
+        "a character device": _tar(_entry("mem", tarfile.CHRTYPE, devmajor=1, devminor=1, mode=0o666)),
+        "another owner": _tar(_entry("evil", content=b"x", uid=0, gid=0, mode=0o6777, uname="root")),
+        "a huge number as owner": _tar(_entry("evil", content=b"x", uid=2**40)),
+        "no tar": b"nothing of the kind" * 1000,
+        "an empty tar": b"",
+        "a tar without its end": _tar(_entry("f", content=b"x" * 5000))[:3000],
+        "a bomb": bomb,
+        "a path too long to open": _tar(_entry("d/" * 3000 + "f", content=b"x")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", list(_hostile("/x")))
+async def test_a_hostile_archive_harms_nobody(bed: Bed, trick: str) -> None:
+    """Even one that the store's row vouches for."""
+    outside = bed.folder / "outside"
+    outside.mkdir(mode=0o777)
+    outside.chmod(0o777)
+    (outside / "secret").write_text("the host's")
+    content = _hostile(str(outside))[trick]
+    is_packed = content.startswith(b"\x28\xb5\x2f\xfd")
+    checkpoint = await bed.store(content if is_packed else zstandard.compress(content))
+    if not is_packed:
+        checkpoint = Checkpoint("x", KEY, checkpoint.size_bytes, checkpoint.sha256, len(content))
+    inodes = {os.stat(path).st_nlink for path in ("/usr/bin/env", outside / "secret")}
+    with contextlib.suppress(CheckpointCorrupt):
+        await bed.restore(checkpoint)
+    assert os.listdir(outside) == ["secret"] and (outside / "secret").read_text() == "the host's"
+    assert (outside / "secret").stat().st_mode & 0o777 == 0o644 and outside.stat().st_mode & 0o777 == 0o777
+    assert inodes == {os.stat(path).st_nlink for path in ("/usr/bin/env", outside / "secret")} == {1}
+    assert not Path("/usr/bin/evil").exists() and "evil" not in Path("/etc/passwd").read_text()
+    for path in bed.root.rglob("*"):
+        assert not path.is_block_device() and not (path.is_char_device() and path.lstat().st_rdev)
+        assert path.lstat().st_uid != 0 or os.geteuid() != 0 or "sockets" in path.parts
+    bed.is_clean()
+
+
+@pytest.mark.parametrize("trick", ["no tar", "a tar without its end", "a bomb", "a device", "a way up"])
+async def test_what_tar_cannot_read_leaves_nothing_behind(bed: Bed, trick: str) -> None:
+    content = _hostile("/nowhere")[trick]
+    checkpoint = await bed.store(content if trick == "a bomb" else zstandard.compress(content))
+    assert str(bed.folder) not in await bed.refused(checkpoint)
+
+
+async def test_a_window_that_would_take_much_memory_is_refused(bed: Bed) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    checkpoint = await bed.store(
+        packer.compress(_tar(_entry("f", content=os.urandom(10**6)))) + packer.flush()
+    )
+    assert "decompressed" in await bed.refused(checkpoint)
+
+
+async def test_a_workspace_above_a_limit_is_not_saved_and_its_sandbox_lives_on() -> None:
+    for limit, sentence in (
+        ("max_bytes", "compressed, it has more"),
+        ("max_unpacked_bytes", "it has more than"),
+    ):
+        async with made(**{limit: 1_000_000}) as bed:
+            sandbox = await bed.start()
+            lay(bed.workspace, {b"noise": Node("file", os.urandom(20_000_000))}, sandbox.host_uid)
+            with pytest.raises(CheckpointFailed, match=f"could not be saved: {sentence}.* 1000000 bytes"):
+                await bed.save(sandbox)
+            assert not bed.stored()
+            await _lives(sandbox)
+            bed.is_clean()
+
+
+async def test_a_path_that_could_not_be_restored_is_told_at_the_save(bed: Bed) -> None:
+    sandbox = await bed.start()
+    deep = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\n"
+    await asyncio.to_thread(subprocess.run, ["/usr/bin/python3", "-c", deep], cwd=bed.workspace, check=True)
+    with pytest.raises(CheckpointFailed, match="path has more than 4095 bytes"):
+        await bed.save(sandbox)
+    assert not bed.stored()
+    await _lives(sandbox)
+
+
+async def test_the_deepest_path_that_can_be_saved_can_be_restored(bed: Bed) -> None:
+    sandbox = await bed.start()
+    deep = "import os\nfor _ in range(44): os.mkdir('é' * 46); os.chdir('é' * 46)\nopen('f', 'w').write('deep')\n"
+    await asyncio.to_thread(subprocess.run, ["/usr/bin/python3", "-c", deep], cwd=bed.workspace, check=True)
+    saved = await bed.save(sandbox)
+    await sandbox.destroy()
+    await bed.restore(bed.checkpoint(saved))
+    found = ["find", ".", "-name", "f", "-size", "4c", "-printf", "%d"]
+    assert subprocess.run(found, cwd=bed.workspace, capture_output=True, check=True).stdout == b"45"
+
+
+async def test_a_store_that_takes_nothing_is_told_in_a_sentence(bed: Bed) -> None:
+    sandbox = await bed.start()
+    lay(bed.workspace, {b"noise": Node("file", os.urandom(30_000_000))}, sandbox.host_uid)
+    (bed.folder / "blobs/checkpoints").write_text("in the way")
+    with pytest.raises(CheckpointFailed, match="The object store did not take"):
+        await bed.save(sandbox)
+    await _lives(sandbox)
+    bed.is_clean()
+
+
+async def test_what_cannot_be_read_fails_with_tars_reason(bed: Bed) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user has no files but its own")
+    sandbox = await bed.start()
+    (bed.root / "workspace/roots").write_text("x")
+    (bed.root / "workspace/roots").chmod(0o600)
+    with pytest.raises(CheckpointFailed, match=r"saved: \./roots: Cannot open: Permission denied\.$"):
+        await bed.save(sandbox)
+    assert not bed.stored()
+    await _lives(sandbox)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 15, 25, 40, 60, 90, 130])
+async def test_a_cancelled_save_leaves_nothing_and_the_sandbox_works(bed: Bed, milliseconds: int) -> None:
+    sandbox = await bed.start()
+    lay(bed.workspace, {b"noise": Node("file", os.urandom(60_000_000))}, sandbox.host_uid)
+    saving = asyncio.ensure_future(bed.save(sandbox))
+    await asyncio.sleep(milliseconds / 1000)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    await _lives(sandbox)
+    bed.is_clean()
+    await asyncio.sleep(0.05)
+    assert not [
+        path for path in bed.stored() if "#" not in path.name
+    ]  # staged parts are the store's to sweep
+    await bed.save(sandbox)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 20, 50, 80, 120])
+async def test_a_cancelled_restore_leaves_nothing(bed: Bed, milliseconds: int) -> None:
+    checkpoint = await _one(bed)
+    await workspace.remove(bed.root / "workspace")
+    for count in range(3):
+        restoring = asyncio.ensure_future(bed.restore(checkpoint))
+        await asyncio.sleep((milliseconds + count) / 1000)
+        restoring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await restoring
+            await workspace.remove(bed.root / "workspace")
+        assert not (bed.root / "workspace").exists()
+        bed.is_clean()
+    await bed.restore(checkpoint)
+
+
+async def test_a_sandbox_destroyed_while_it_is_saved_ends_both(bed: Bed) -> None:
+    sandbox = await bed.start()
+    lay(bed.workspace, {b"noise": Node("file", os.urandom(60_000_000))}, sandbox.host_uid)
+    saving = asyncio.ensure_future(bed.save(sandbox))
+    await asyncio.sleep(0.06)
+    await sandbox.destroy()
+    await asyncio.wait([saving])
+    assert saving.exception() is None or isinstance(saving.exception(), CheckpointFailed)
+    bed.is_clean()
+
+
+async def test_several_at_once(bed: Bed) -> None:
+    async with made() as other:
+        beds = (bed, other)
+        sandboxes = [await each.start() for each in beds]
+        for each, sandbox in zip(beds, sandboxes, strict=True):
+            lay(each.workspace, {b"own": Node("file", each.name.encode())}, sandbox.host_uid)
+        saved = await asyncio.gather(*(each.save(one) for each, one in zip(beds, sandboxes, strict=True)))
+        for sandbox in sandboxes:
+            await sandbox.destroy()
+        await asyncio.gather(
+            *(each.restore(each.checkpoint(one)) for each, one in zip(beds, saved, strict=True))
+        )
+        for each in beds:
+            assert (each.root / "workspace/own").read_text() == each.name
+
+
+async def _lives(sandbox: Sandbox) -> None:
+    sandbox.stdin.write(b"still there\n")
+    assert await asyncio.wait_for(sandbox.stdout.readline(), 5) == b"still there\n"
+
+
+NAMES = st.binary(min_size=1, max_size=40).filter(
+    lambda name: name not in (b".", b"..") and not {0, ord("/")} & set(name)
+)
+FACTS = {
+    "mode": st.integers(0, 0o7777),
+    "mtime_ns": st.integers(-(2**31) * 10**9, 15 * 10**18 // 1000 * 1000 - 1).map(lambda ns: min(ns, 2**62)),
+}
+FILES = st.builds(Node, kind=st.just("file"), content=st.binary(max_size=3000), **FACTS)
+HOLES = st.builds(
+    Node, kind=st.just("sparse"), content=st.binary(max_size=10), hole=st.integers(0, 2**22), **FACTS
+)
+LINKS = st.builds(
+    Node, kind=st.just("link"), target=st.binary(min_size=1, max_size=300).filter(lambda t: 0 not in t)
+)
+FIFOS = st.builds(Node, kind=st.just("fifo"), **FACTS)
+
+
+def _with_hard_links(children: dict[bytes, Node]) -> dict[bytes, Node]:
+    """Every third file has another name."""
+    files = [
+        name for name, node in children.items() if node.kind not in ("folder", "fifo")
+    ]  # tar makes two FIFOs of one
+    more = {name[:30] + b" too": Node("hard", target=name) for name in files[::3]}
+    return children | {name: node for name, node in more.items() if name not in children}
+
+
+FOLDERS = st.recursive(
+    st.dictionaries(NAMES, FILES | HOLES | LINKS | FIFOS, max_size=5).map(_with_hard_links),
+    lambda below: st.dictionaries(
+        NAMES, FILES | LINKS | st.builds(Node, kind=st.just("folder"), children=below, **FACTS), max_size=4
+    ),
+    max_leaves=6,
+)
+
+
+async def _round_trip(children: dict[bytes, Node]) -> None:
+    async with made() as bed:
+        sandbox = await bed.start()
+        lay(bed.workspace, children, sandbox.host_uid)
+        before = snapshot(bed.workspace)
+        saved = await bed.save(sandbox)
+        assert saved.entries == len(before)
+        await sandbox.destroy()
+        await bed.restore(bed.checkpoint(saved))
+        assert snapshot(bed.workspace) == before
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(FOLDERS)
+def test_any_tree_comes_back(children: dict[bytes, Node]) -> None:
+    asyncio.run(_round_trip(children))
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(FOLDERS)
+def test_any_of_many_trees_comes_back(children: dict[bytes, Node]) -> None:
+    asyncio.run(_round_trip(children))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_a_hundred_thousand_files_come_back(bed: Bed) -> None:
+    sandbox = await bed.start()
+    tree = {
+        b"d%d" % folder: Node(
+            "folder", mode=0o755, children={b"f%d" % n: Node("file", b"%d" % n) for n in range(500)}
+        )
+        for folder in range(200)
+    }
+    lay(bed.workspace, tree, sandbox.host_uid)
+    before = snapshot(bed.workspace)
+    saved = await bed.save(sandbox)
+    assert saved.entries == 100_201
+    await sandbox.destroy()
+    await bed.restore(bed.checkpoint(saved))
+    assert snapshot(bed.workspace) == before
