@@ -246,3 +246,22 @@ def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> N
     for task_id in waiting:
         answered(client, task_id, 2)
         assert "Messages so far from you: 2" in transcript(client, task_id)[-1]["content"]
+
+
+def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platform: Platform) -> None:
+    client = brief_platform.account()
+    closed = "rm -rf TASK.md && ln -s /etc/passwd TASK.md && chmod 000 /workspace/task"
+    task_id = begin(client, script({"bash": closed}))
+    answered(client, task_id, 1)
+    until_cold(brief_platform)
+    send(
+        client,
+        task_id,
+        script(
+            {"bash": "echo mine > TASK.md && stat -c %U TASK.md .pi ../.pi 2>&1 | head -1; ls -l TASK.md"}
+        ),
+    )
+    answered(client, task_id, 2)
+    output = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
+    assert output.startswith("agent\n"), output
+    assert "passwd" not in output

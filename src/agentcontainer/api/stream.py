@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "text/event-stream"
 KEEP_ALIVE_SECONDS = 15.0  # and that often we look whether the key still opens the door
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is cut
-SEND_BUFFER = 32 * 1024  # of the kernel: what lies there for a client that has stopped reading
+SEND_BUFFER = 128 * 1024  # of the kernel: what lies there for a client that has stopped reading
 
 
 class EventStream(Response):

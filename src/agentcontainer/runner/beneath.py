@@ -119,8 +119,7 @@ def _opened(descriptor: int) -> Generator[int]:
 @contextlib.contextmanager
 def _folder(workspace: Path, parts: list[str], uid: int | None) -> Generator[int]:
     """The open folder, made where it is missing."""
-    if os.geteuid() != 0:  # root enters everywhere
-        workspace.chmod(workspace.stat().st_mode | stat.S_IRWXU)
+    workspace.chmod(workspace.stat().st_mode | stat.S_IRWXU)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_opened(os.open(workspace, _FOLDER)))
         try:
@@ -136,8 +135,7 @@ def _enter(folder: int, name: str, uid: int | None) -> int:
     is_made = False
     for _ in range(_TRIES):
         try:
-            if os.geteuid() != 0:
-                _open_up(folder, name)
+            _open_up(folder, name)
             opened = open_beneath(folder, name, _FOLDER)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
@@ -156,7 +154,7 @@ def _enter(folder: int, name: str, uid: int | None) -> int:
 
 
 def _open_up(folder: int, name: str) -> None:
-    """A folder that the agent closed to itself, and so to us, is opened."""
+    """A folder that the agent closed to itself is opened: to us, if we are no root, and to its next container."""
     with _opened(open_beneath(folder, name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as found:
         mode = stat.S_IMODE(os.fstat(found).st_mode)
         if mode & stat.S_IRWXU != stat.S_IRWXU:

@@ -40,8 +40,9 @@ class Preparation:
             return
         (self.root / "sockets").mkdir(parents=True)
         await tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        uid = None if lease is None else lease.uid
         for path, text in self._texts().items():  # the agent may have put a link there
-            await beneath.write_file(self.root / "workspace", path, text.encode(errors="replace"))
+            await beneath.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
 
     async def bring(self, message_files: Sequence[files.File], uid: int) -> list[str]:
         """Place a message's files in `task_files/` of a workspace that an agent is in; their names there.

@@ -245,8 +245,6 @@ class TestNothingIsLost:
                     await asyncio.sleep(1.5)
                 await alice.post(f"/api/v1/tasks/{task_id}/cancel")
                 seen = await within(15, reading)
-            if len(seen) != 20:
-                print(api.log)
             assert [frame.data for frame in seen] == await api.list(task_id, alice)
             assert len(seen) == 20
 
