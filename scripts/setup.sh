@@ -44,6 +44,8 @@ missing_packages() {
     if ! command -v bwrap >/dev/null; then echo bubblewrap; fi
     if ! command -v git >/dev/null; then echo git; fi
     if ! has_seccomp; then echo libseccomp2; fi
+    # For the tests in a real browser. Ubuntu has it as a snap only: there, install it or Chrome yourself.
+    if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
     for command in setpriv unshare prlimit; do
         if ! command -v $command >/dev/null; then
             echo util-linux

@@ -32,6 +32,20 @@ router = authenticated()
 LAST_EVENT_ID = "Last-Event-ID"
 MAX_WAIT_SECONDS = 30
 
+# Of each event that is sent.
+_SERVER_SENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "The `sequence`; `message.delta` has none."},
+        "event": {"type": "string", "description": "The `type`."},
+        "data": {
+            "type": "string", "contentMediaType": "application/json",
+            "description": "The `Event`; of `message.delta`: `type`, `taskId` and `data`.",
+        },
+    },
+}  # fmt: skip
+
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -81,7 +95,7 @@ def _event_route(router: APIRouter, path: str, *errors: int) -> Callable[[Endpoi
         path,
         response_model=EventPage,
         responses={
-            200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+            200: {"content": {MEDIA_TYPE: {"schema": _SERVER_SENT}}},
             204: {"description": "Instead of a stream: the task has ended and nothing is left, do not come again."},
             **{status: {} for status in errors},
         },

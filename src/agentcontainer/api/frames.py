@@ -44,5 +44,6 @@ def event_frame(event: events.Event) -> bytes:
 
 def delta_frame(task_id: str, data: dict[str, Any]) -> bytes:
     """What the agent is just saying; without a number, as it is not in the log."""
-    content = json.dumps({"type": DELTA, "taskId": task_id, "data": data}, ensure_ascii=False)
+    event = {"type": DELTA, "taskId": task_id, "data": data}
+    content = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return f"event: {DELTA}\ndata: {content}\n\n".encode()

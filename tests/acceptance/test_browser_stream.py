@@ -1,0 +1,130 @@
+"""A page in a real browser follows a task with `EventSource`, from another origin than the API's."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from agentcontainer.domain.tasks.events import EVENT_TYPES
+
+from .conftest import Client, Platform, finish, script
+
+PAGE = """<!doctype html><title>Follow</title><script>
+const seen = [], states = [], stray = [];
+const source = new EventSource(%s);
+source.onopen = () => states.push("open");
+source.onerror = () => states.push(source.readyState === EventSource.CLOSED ? "closed" : "connecting");
+source.onmessage = (event) => stray.push(event.data);
+for (const type of %s)
+  source.addEventListener(type, (event) => seen.push([event.lastEventId, type, JSON.parse(event.data)]));
+</script>"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def __init__(self, pages: dict[str, str], *arguments: Any) -> None:
+        self._pages = pages
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        page = self._pages.get(self.path, "").encode()
+        self.send_response(200 if page else 404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found, "no Chromium: run `make setup-dev`"
+    with sync_playwright() as playwright:
+        # As root it has no sandbox of its own. It opens nothing here but our own page.
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--no-proxy-server"]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture
+def pages() -> Iterator[tuple[str, dict[str, str]]]:
+    """The origin of a site, and its pages by path."""
+    contents: dict[str, str] = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, contents))
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", contents
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+def follow(page: Page, site: tuple[str, dict[str, str]], url: str) -> None:
+    """Open a page that follows this stream."""
+    origin, contents = site
+    contents["/"] = PAGE % (json.dumps(url), json.dumps([*EVENT_TYPES, "message.delta"]))
+    page.goto(origin)
+
+
+def closed(page: Page) -> tuple[list[Any], list[str]]:
+    """The events and the states of the EventSource, when it has given up."""
+    page.wait_for_function("states.includes('closed')", timeout=60_000)
+    page.wait_for_timeout(2500)  # long enough to come back twice
+    assert page.evaluate("stray") == []
+    return page.evaluate("seen"), page.evaluate("states")
+
+
+def test_a_task_from_beginning_to_end(
+    shared_platform: Platform, client: Client, browser: Browser, pages: tuple[str, dict[str, str]]
+) -> None:
+    steps = [{"say": "I shall look.", "bash": "sleep 1; echo one"}, {"bash": "sleep 1; echo two"}, finish()]
+    task_id = client.dispatch(script(*steps))
+    path = f"/api/v1/tasks/{task_id}/events"
+    page = browser.new_page()
+    follow(page, pages, f"{shared_platform.base_url}{path}?stream=true&apiKey={client.api_key}")
+    page.wait_for_function("seen.length > 0")
+    assert client.task(task_id)["status"] != "finished", "it follows while the task is at work"
+    seen, states = closed(page)
+
+    log = client.events(task_id)
+    stored = [(number, kind, data) for number, kind, data in seen if kind != "message.delta"]
+    assert [int(number) for number, _, _ in stored] == list(range(1, len(log) + 1))
+    assert [data for _, _, data in stored] == log
+    assert stored[-1][1] == "task.finished"
+    assert {"tool.started", "tool.completed"} <= {kind for _, kind, _ in stored}
+    assert states == ["open", "connecting", "closed"], "the second time it was told not to come again"
+    assert shared_platform.log().count(f"GET {path} 204") == 1
+    said = "".join(data["data"]["content"] for _, kind, data in seen if kind == "message.delta")
+    assert "I shall look." in said, "as it was spoken, before the message was complete"
+
+    key = client.api_key.encode()
+    assert key not in shared_platform.log_path.read_bytes()
+    files = [file for file in shared_platform.data_dir.rglob("*") if file.is_file()]
+    assert len(files) > 100
+    assert [file for file in files if key in file.read_bytes()] == [], "nor in the database, nor anywhere"
+
+
+def test_a_wrong_key_is_not_tried_for_ever(
+    shared_platform: Platform, client: Client, browser: Browser, pages: tuple[str, dict[str, str]]
+) -> None:
+    task_id = client.dispatch(script(finish()))
+    path = f"/api/v1/tasks/{task_id}/events"
+    page = browser.new_page()
+    follow(page, pages, f"{shared_platform.base_url}{path}?stream=true&apiKey=ac_live_wrong")
+    assert closed(page) == ([], ["closed"])
+    assert shared_platform.log().count(f"GET {path} 401") == 1
+    client.wait(task_id)
