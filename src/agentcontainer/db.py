@@ -94,8 +94,9 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
         return nullcontext(self._connection)
 
 
+# InternalClientError: what asyncpg sometimes says of a connection that was just killed.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
-               asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
+               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
 
 
 async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:

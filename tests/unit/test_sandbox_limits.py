@@ -98,7 +98,9 @@ def test_weak_limits_name_what_is_missing() -> None:
 
 
 def test_a_host_without_a_freezer_has_full_limits_and_one_with_nothing_else_has_none() -> None:
-    assert "memory, pids, cpu" in (Hierarchy((Controller("freezer", 1, Path("/x")),)).weak_limits_reason or "")
+    assert "memory, pids, cpu" in (
+        Hierarchy((Controller("freezer", 1, Path("/x")),)).weak_limits_reason or ""
+    )
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", ".hidden", "a\n", "a" * 129])
