@@ -96,7 +96,8 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
 
 # InternalClientError: what asyncpg sometimes says of a connection that was just killed.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
-               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
+               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
+               asyncpg.CrashShutdownError)  # fmt: skip
 
 
 async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
