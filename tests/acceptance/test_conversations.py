@@ -250,18 +250,42 @@ def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> N
 
 def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platform: Platform) -> None:
     client = brief_platform.account()
-    closed = "rm -rf TASK.md && ln -s /etc/passwd TASK.md && chmod 000 /workspace/task"
+    closed = "cd ../.pi/agent && ln -sf /etc/passwd models.json && chmod 000 /workspace/task"
     task_id = begin(client, script({"bash": closed}))
     answered(client, task_id, 1)
     until_cold(brief_platform)
     send(
         client,
         task_id,
-        script(
-            {"bash": "echo mine > TASK.md && stat -c %U TASK.md .pi ../.pi 2>&1 | head -1; ls -l TASK.md"}
-        ),
+        script({"bash": "cd ../.pi/agent && stat -c %F:%U models.json && echo mine > ~/mine"}),
     )
     answered(client, task_id, 2)
     output = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
-    assert output.startswith("agent\n"), output
-    assert "passwd" not in output
+    assert output == "regular file:agent\n"
+
+
+def test_what_the_agent_noted_in_its_task_is_there_warm_and_cold(brief_platform: Platform) -> None:
+    client = brief_platform.account()
+    task_id = begin(client, script({"bash": "echo noted >> TASK.md"}), instructions="Be brief.")
+    answered(client, task_id, 1)
+    until_cold(brief_platform)
+    send(client, task_id, script({"bash": "cat TASK.md"}))
+    answered(client, task_id, 2)
+    output = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
+    assert output.split() == ["Be", "brief.noted"]
+
+
+def test_work_gets_the_place_of_a_conversation_as_soon_as_that_waits(scripted_url: str) -> None:
+    platform = Platform(scripted_url, capacity="1")
+    try:
+        platform.start()
+        client = platform.account()
+        first = begin(client, script({"bash": "sleep 2"}))
+        until_tool(client, first, 1)
+        for number in range(4):
+            send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
+        task_id = client.dispatch(script(finish()))
+        assert client.wait(task_id, seconds=8)["status"] == "finished", "not after all that is queued"
+        answered(client, first, 5)
+    finally:
+        platform.close()

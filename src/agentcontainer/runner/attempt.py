@@ -24,15 +24,16 @@ from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
-from agentcontainer.gateway.scrub import scrub_text, spellings
+from agentcontainer.gateway.scrub import spellings
 from agentcontainer.runner import pi_launch, workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
+from agentcontainer.runner.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.collect import collect
 from agentcontainer.runner.control import Control, Finish, unfit
 from agentcontainer.runner.dialogue import Dialogue
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
+from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.session import Ending, Session
 from agentcontainer.runner.steering import Steering
@@ -50,10 +51,9 @@ T = TypeVar("T")
 class Attempt:
     """One attempt, from its claim to its end."""
 
-    def __init__(self, tools: Tools, claim: Claim) -> None:
+    def __init__(self, tools: Tools, claim: Claim, place: Place) -> None:
         self.is_platforms_fault = False
-        self.is_idle = asyncio.Event()
-        """Set while its container waits for the user of a conversation."""
+        self._place = place
         self._tools = tools
         self._claim = claim
         self._name = f"{claim.task_id}-{claim.attempt}"
@@ -79,10 +79,6 @@ class Attempt:
         self._steering.look()
         if self._dialogue is not None:
             self._dialogue.wake()
-
-    def make_room(self) -> bool:
-        """Give the container up if it waits for a user; False when it does not, or was asked to before."""
-        return self._dialogue is not None and self.is_idle.is_set() and self._dialogue.make_room()
 
     async def run(self) -> None:
         """Live through the attempt. Raises only when cancelled; what is then left, the next runner sweeps."""
@@ -124,8 +120,7 @@ class Attempt:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
-        secrets = spellings(key)
-        self._log.scrub = lambda text: scrub_text(text, secrets)
+        self._log.begin(task.last_event_sequence, spellings(key))
         stack.push_async_callback(workspace.remove, self._root)
         preparation = Preparation(tools, task, self._name)
         if (lease := await tools.sandboxes.lease()) is not None:
@@ -134,7 +129,8 @@ class Attempt:
             return ending
         sockets = stack.enter_context(workspace.socket_folder(self._root))
         models = ModelAccess(tools.settings, tools.pool, tools.client, claim, task, key)
-        gateway = await models.open(stack, sockets / "gateway.sock")
+        subject = task.instructions or (turn.content if turn is not None else "")
+        gateway = await models.open(stack, sockets / "gateway.sock", subject)
         await self._open_control(stack, task, sockets)
         sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task), lease)
         stack.push_async_callback(sandbox.destroy)
@@ -160,7 +156,7 @@ class Attempt:
     ) -> Ending | None:
         """Turn after turn, for as long as the container is kept."""
         self._dialogue = dialogue = Dialogue(
-            self._tools, self._claim, task, session, sandbox, preparation, self._log, self.is_idle
+            self._tools, self._claim, task, session, sandbox, preparation, self._log, self._place
         )
         while True:
             first_prompt = await self._unless_unavailable(dialogue.open(turn))
@@ -171,22 +167,18 @@ class Attempt:
             outcome = await self._until(session.answer(first_prompt), self._limit(session, task, used=0))
             if isinstance(outcome, Ending):
                 return outcome
-            try:
-                following = await self._until(dialogue.close(turn, outcome))
-            except CheckpointFailed as error:
-                return Ending(EndReason.CHECKPOINT_FAILED, str(error))
-            match following:
+            match await self._until(dialogue.close(turn, outcome)):
                 case "turn":
                     turn = await self._begin_turn()
                 case "rest":
-                    awaited = await dialogue.next_turn([self._claim_lost, self._ending])
+                    awaited = await dialogue.next_turn(self._claim_lost, self._ending)
                     if awaited is None:
                         return None
                     turn = awaited
                 case "restart":
                     return None
-                case Ending():
-                    return following
+                case Ending() as ending:
+                    return ending
 
     async def _begin_turn(self) -> Turn:
         turn = await db.patiently(lambda: turns.begin(self._tools.pool, self._claim))

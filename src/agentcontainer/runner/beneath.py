@@ -89,6 +89,12 @@ async def place_new(
             return _add(opened, made, filename)
 
 
+def make_folder(workspace: Path, path: str, uid: int | None = None) -> None:
+    """See that there is such a folder, and that its owner can enter it. Raises as `write_file`."""
+    with _folder(workspace, _parts(path), uid):
+        pass
+
+
 def names_in(workspace: Path, folder: str) -> list[str]:
     """The names in a folder; none if there is no such folder."""
     try:

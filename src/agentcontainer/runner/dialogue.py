@@ -14,9 +14,12 @@ from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
+from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner import workspace
+from agentcontainer.runner.checkpoint import CheckpointFailed
 from agentcontainer.runner.collect import Refused
 from agentcontainer.runner.log import ClaimLost, EventLog
+from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.session import Reply, Session
 from agentcontainer.runner.tools import Tools
@@ -36,7 +39,7 @@ class Dialogue:
         sandbox: Sandbox,
         preparation: Preparation,
         log: EventLog,
-        is_idle: asyncio.Event,
+        place: Place,
     ) -> None:
         self.is_handed_off = False
         self._tools = tools
@@ -46,22 +49,14 @@ class Dialogue:
         self._sandbox = sandbox
         self._preparation = preparation
         self._log = log
-        self._is_idle = is_idle
+        self._place = place
         self._turn: Turn | None = None
         self._shared: list[str] = []  # in this turn
         self._news = asyncio.Event()
-        self._make_room = asyncio.Event()
 
     def wake(self) -> None:
         """There may be a message."""
         self._news.set()
-
-    def make_room(self) -> bool:
-        """Somebody else needs the container's place; False when that is known already."""
-        if self._make_room.is_set():
-            return False
-        self._make_room.set()
-        return True
 
     async def open(self, turn: Turn) -> str:
         """Place the message's files; what Pi is to be told."""
@@ -79,29 +74,51 @@ class Dialogue:
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
 
     async def close(self, turn: Turn, reply: Reply) -> turns.Next:
-        """Save the state, commit the reply; what comes next.
+        """Save the state, commit the reply; what comes next. A state that cannot be saved fails the turn, and the
+        conversation goes on from the one before.
 
         Raises:
-            CheckpointFailed: the state cannot be saved. ClaimLost: the fence moved.
+            ClaimLost: the fence moved.
         """
         tools, pool = self._tools, self._tools.pool
         await self._log.flush()
-        checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._task.id))
-        saved = await tools.keeper.save(self._sandbox, self._preparation.root, self._preparation.name, key)
-        checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
-        await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
+        checkpoint, failure = None, reply.failure
+        try:
+            checkpoint = await self._save()
+        except CheckpointFailed as error:
+            failure = (EndReason.CHECKPOINT_FAILED.value, str(error))
+        is_fit = (
+            checkpoint is not None and not self._place.is_wanted()
+        )  # to go on: others wait for a place too
 
         async def end() -> turns.Next | None:
             return await turns.end(
-                pool, tools.settings, self._claim, turn, checkpoint_id=checkpoint_id,
-                reply=self._log.scrub(db.storable(reply.text)), file_ids=self._shared, failure=reply.failure,
+                pool, tools.settings, self._claim, turn, checkpoint_id=checkpoint.id if checkpoint else None,
+                reply=self._log.scrub(db.storable(reply.text)), file_ids=self._shared, failure=failure,
+                may_go_on=is_fit,
             )  # fmt: skip
 
         following = await db.patiently(end)
         if following is None:
             raise ClaimLost
+        if checkpoint is None:
+            return await self._leave(turn.number + 1)
         await checkpoints.drop_others(pool, tools.blobs, self._task.id)
         return following
+
+    async def _save(self) -> Checkpoint:
+        pool, where = self._tools.pool, self._preparation
+        checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._task.id))
+        saved = await self._tools.keeper.save(self._sandbox, where.root, where.name, key)
+        checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+        await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
+        return checkpoint
+
+    async def _leave(self, number: int) -> turns.Next:
+        """This container is no good any more: the next turn, if it has come already, begins in another."""
+        if not await db.patiently(lambda: turns.put_away(self._tools.pool, self._claim)):
+            await db.patiently(lambda: turns.restart(self._tools.pool, self._claim, number))
+        return "restart"
 
     def check_room(self, count: int) -> None:
         """Raises `Refused` when so many files more are too many for a turn."""
@@ -122,26 +139,37 @@ class Dialogue:
             raise Refused("No turn is running: share files while you work on a message.")
         self._shared += [output.id for output in outputs]
 
-    async def next_turn(self, ends: Sequence[asyncio.Future[Any]]) -> Turn | None:
-        """Wait warm for the user's next message; None: the container was put away instead, because time was up, its
-        place is needed, Pi ended, or one of `ends` is done."""
+    async def next_turn(self, claim_lost: asyncio.Future[None], ending: asyncio.Future[Any]) -> Turn | None:
+        """Wait warm for the user's next message; None: the container is put away instead, because time was up, its
+        place is needed, Pi ended, or the attempt does.
+
+        Raises:
+            ClaimLost: the fence moved.
+        """
         pool, claim = self._tools.pool, self._claim
+        number = self._turn.number + 1 if self._turn is not None else 0
         self._turn = None
         gone = asyncio.create_task(self._sandbox.wait())
-        room = asyncio.create_task(self._make_room.wait())
-        self._is_idle.set()
+        needed = asyncio.create_task(self._place.needed())
+        self._place.rest()
         try:
             async with asyncio.timeout(self._tools.settings.warm_seconds):
-                while await self._has_news([gone, room, *ends]):
+                while await self._has_news([gone, needed, claim_lost, ending]):
                     if (turn := await db.patiently(lambda: turns.begin(pool, claim))) is not None:
                         return turn
         except TimeoutError:
             pass
         finally:
-            self._is_idle.clear()
-            for waiting in (gone, room):
+            self._place.work()
+            is_gone = gone.done()
+            for waiting in (gone, needed):
                 waiting.cancel()
-            await asyncio.gather(gone, room, return_exceptions=True)
+            await asyncio.gather(gone, needed, return_exceptions=True)
+        if claim_lost.done():
+            raise ClaimLost
+        if is_gone:
+            await self._leave(number)
+            return None
         if await db.patiently(lambda: turns.put_away(pool, claim)):
             return None
         turn = await db.patiently(lambda: turns.begin(pool, claim))  # a message came first

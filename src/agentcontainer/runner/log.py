@@ -5,7 +5,6 @@ What the agent is saying goes the same way, to live streams only, so that it sta
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
@@ -13,6 +12,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.gateway.scrub import Scrubber, scrub_text
 from agentcontainer.ids import new_id
 
 BATCH_SECONDS = 0.03
@@ -33,27 +33,42 @@ class _Delta:
 class EventLog:
     """`add` is immediate; `run` writes until cancelled; `flush` returns when all that was added is in.
 
-    `scrub` takes secrets out of every text. `last` is the number of the last event before this attempt's.
+    Secrets are taken out of every text, also where they come in pieces.
     """
 
     def __init__(self, pool: Pool, claim: Claim) -> None:
-        self.scrub: Callable[[str], str] = str
+        self._secrets: tuple[bytes, ...] = ()
+        self._speech = Scrubber(())
         self._pool = pool
         self._claim = claim
         self._waiting: list[events.Draft | _Delta] = []
         self._waiting_bytes = 0
-        self._last = 0  # number of the last event written here
+        self._last = 0  # number of the last event before what comes
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
+    def begin(self, last: int, secrets: tuple[bytes, ...]) -> None:
+        """The log has so many events, and these are never to be in it."""
+        self._last = max(self._last, last)
+        self._secrets = secrets
+        self._speech = Scrubber(secrets)
+
+    def scrub(self, text: str) -> str:
+        """The text without secrets."""
+        return scrub_text(text, self._secrets)
+
     def add(self, type_: str, data: dict[str, Any]) -> None:
         """Queue one event."""
+        if type_ == "message.completed":
+            self._speech = Scrubber(self._secrets)  # what it held back is told now
         data = cast("dict[str, Any]", self._scrubbed(db.storable(data)))
         self._put((type_, data), len(json.dumps(data)))
 
     def add_delta(self, content: str, data: dict[str, Any]) -> None:
         """Queue more of what the agent is saying, for live streams."""
-        content = self.scrub(content)
+        content = self._speech.feed(content.encode("utf-8", "replace")).decode("utf-8", "replace")
+        if not content:
+            return
         last = self._waiting[-1] if self._waiting else None
         if isinstance(last, _Delta) and last.data == data:
             content = self._waiting.pop() and last.content + content

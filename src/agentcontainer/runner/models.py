@@ -57,13 +57,13 @@ class ModelAccess:
             used_micro_usd=task.model_cost_micro_usd,
         )
 
-    async def open(self, stack: contextlib.AsyncExitStack, socket: Path) -> Gateway:
-        """The gateway, listening, and the task's title being written where a model shall; `stack` ends both."""
+    async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
+        """The gateway, listening, and a title for `subject` being written where a model shall; `stack` ends both."""
         gateway = Gateway(self._route, socket, self._count, self._client, budget=self._budget)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         if self._task.title_source == "model" and self._claim.attempt == 1:
-            stack.push_async_callback(_cancelled, asyncio.create_task(self._give_title()))
+            stack.push_async_callback(_cancelled, asyncio.create_task(self._give_title(subject)))
         return gateway
 
     async def _count(self, usage: Usage) -> None:
@@ -74,12 +74,12 @@ class ModelAccess:
             )
         )  # fmt: skip
 
-    async def _give_title(self) -> None:
+    async def _give_title(self, subject: str) -> None:
         """Beside the work. Whatever goes wrong, the task keeps the title that it has."""
         try:
             title = await write_title(
                 self._route, self._client, self._budget, self._count, models_of(self._task)[-1],
-                self._task.instructions,
+                subject,
             )  # fmt: skip
             if title is not None:
                 await service.give_title(self._pool, self._claim, db.storable(title))

@@ -41,7 +41,8 @@ class Preparation:
         (self.root / "sockets").mkdir(parents=True)
         await tools.keeper.restore(self.root, self.name, checkpoint, lease)
         uid = None if lease is None else lease.uid
-        for path, text in self._texts().items():  # the agent may have put a link there
+        beneath.make_folder(self.root / "workspace", workspace.TASK_FOLDER, uid)  # Pi starts in it
+        for path, text in self._pi_settings().items():  # the agent may have put a link there
             await beneath.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
 
     async def bring(self, message_files: Sequence[files.File], uid: int) -> list[str]:
@@ -78,8 +79,12 @@ class Preparation:
                 execution.soft_finish_after_seconds,
                 is_conversation=task.mode == "conversation",
             ),
-            **pi_launch.settings_files(catalogue.pi_models_json(execution.provider, models_of(task))),
+            **self._pi_settings(),
         }
+
+    def _pi_settings(self) -> dict[str, str]:
+        models = catalogue.pi_models_json(self._task.execution.provider, models_of(self._task))
+        return pi_launch.settings_files(models)
 
     async def _bring_skills(self) -> None:
         tools, task = self._tools, self._task

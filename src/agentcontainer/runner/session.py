@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,9 +70,7 @@ class Session:
         self._on_heard = on_heard
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
         self._said: list[str] = []  # in this turn
-        self._steered: deque[tuple[str, str]] = (
-            deque()
-        )  # (message id, text) that Pi has and the model has not
+        self._steered: list[tuple[str, str]] = []  # (message id, text) that Pi has and the model has not
         self._tool_began: dict[str, float] = {}
         self._provider_error: str | None = None  # of the last assistant message
         self._had_last_chance = False  # to finish although the budget is used up
@@ -87,11 +84,13 @@ class Session:
 
     async def work(self, prompt: str) -> Ending:
         """Prompt, follow, remind; returns when Pi gives up, breaks, or was reminded often enough."""
-        reminders = 0
+        reminders = urged = 0
         try:
             while True:
                 await self._run(prompt)
-                if self._steered:  # they reach the model with the next prompt only
+                if self._steered and urged < MAX_REMINDERS:  # they reach the model with the next prompt only
+                    urged += 1
+                    self._log.add("agent.reminded", {"reason": "message", "count": urged} | self.labels)
                     prompt = GO_ON
                     continue
                 if (ending := self._given_up(reminders)) is not None:
@@ -124,9 +123,13 @@ class Session:
     async def steer(self, message_id: str, content: str) -> None:
         """Give a working agent a message before its next model request; `on_heard` is told when it has it."""
         text = steer_prompt(content)
-        with contextlib.suppress(PiError):
+        given = (message_id, text)
+        self._steered.append(given)  # before: Pi may have taken it when its answer is read
+        try:
             await self._pi.steer(text)
-            self._steered.append((message_id, text))
+        except PiError:
+            with contextlib.suppress(ValueError):
+                self._steered.remove(given)
 
     async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
         """Tell the agent, in the middle of its work, to come to an end."""
@@ -177,8 +180,11 @@ class Session:
             case TextDelta():
                 self._log.add_delta(event.text, self.labels)
             case MessageCompleted(role="user"):
-                if self._steered and event.text[:SHOWN] == self._steered[0][1][:SHOWN]:
-                    await self._on_heard(self._steered.popleft()[0])
+                for given in self._steered:
+                    if event.text[:SHOWN] == given[1][:SHOWN]:
+                        self._steered.remove(given)
+                        await self._on_heard(given[0])
+                        break
             case MessageCompleted(role="assistant"):
                 is_error = event.stop_reason == "error"  # what was said before it is said again
                 self._provider_error = event.error_message if is_error else None

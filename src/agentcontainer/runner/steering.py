@@ -29,7 +29,7 @@ class Steering:
 
     async def start_over(self) -> None:
         """This attempt's agent has got no message yet, whatever an earlier one's has."""
-        await db.patiently(lambda: turns.requeue_steering(self._pool, self._claim.task_id))
+        await db.patiently(lambda: turns.requeue_steering(self._pool, self._claim))
         self.look()
 
     async def run(self, give: Callable[[str, str], Awaitable[None]]) -> NoReturn:

@@ -24,6 +24,7 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner.attempt import Attempt
+from agentcontainer.runner.place import Place
 from agentcontainer.runner.tools import Tools
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class Supervisor:
         self._capacity = capacity
         self._slots = asyncio.Semaphore(capacity)
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._places: dict[Claim, Place] = {}
+        self._waiting = 0  # jobs that wait for a place
         self._draining = asyncio.Event()
         self._faults = 0  # in a row
         self._paused_until = 0.0
@@ -152,26 +155,31 @@ class Supervisor:
 
     async def _take_slot(self) -> None:
         """A slot; where all are taken, that of the conversation that has waited for its user the longest."""
-        if self._slots.locked():
-            any(attempt.make_room() for attempt, _ in self._attempts.values())
+        self._waiting += 1
         try:
+            if self._slots.locked():
+                idle = [place for place in self._places.values() if place.idle_since is not None]
+                any(place.give_up() for place in sorted(idle, key=lambda place: place.idle_since or 0))
             await asyncio.wait_for(self._slots.acquire(), PLACE_SECONDS)
         except TimeoutError:
             raise RetryRequested(NO_PLACE, reason="no free place") from None
+        finally:
+            self._waiting -= 1
 
     async def _start(self, claim: Claim) -> None:
         """Start the attempt; returns when it has ended, or waits for a user."""
-        attempt = Attempt(self._tools, claim)
+        place = self._places[claim] = Place(lambda: self._waiting > 0)
+        attempt = Attempt(self._tools, claim, place)
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
 
         def ended(_: object) -> None:
-            del self._attempts[claim]
+            del self._attempts[claim], self._places[claim]
             self._slots.release()
             self._note(attempt.is_platforms_fault)
 
         task.add_done_callback(ended)
-        idle = asyncio.create_task(attempt.is_idle.wait())
+        idle = asyncio.create_task(place.has_rested.wait())
         try:
             await asyncio.wait([task, idle], return_when=asyncio.FIRST_COMPLETED)
         finally:

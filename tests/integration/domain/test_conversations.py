@@ -1,6 +1,7 @@
 """Conversations without a runner process: turns under the fence, what is lost with a container, and expiry."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +18,9 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import checkpoints, events, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
-from agentcontainer.domain.tasks.state import Status
+from agentcontainer.domain.tasks.state import EndReason, Status
+from agentcontainer.gateway.scrub import spellings
+from agentcontainer.runner.log import EventLog
 from agentcontainer.settings import Settings
 
 AGENT = "agt_standard_data"
@@ -224,3 +227,118 @@ async def test_checkpoints_that_nobody_starts_from_are_swept(talk: Talk, tmp_pat
     await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
     assert await checkpoints.sweep(talk.pool, blobs, timedelta(0)) == 1
     assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0
+
+
+async def test_a_key_goes_to_its_own_provider_only(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.send(overrides={"provider": "anthropic"}, provider_api_key="sk-for-anthropic")
+    assert await talk.end(claim, turn) == "restart"
+    claim, turn = await talk.start()
+    assert await store.provider_key_ciphertext(talk.pool, talk.id) is not None
+    await talk.send(overrides={"provider": "openai", "model": "gpt-5.2"})
+    assert await talk.end(claim, turn) == "restart"
+    await talk.start()
+    assert await store.provider_key_ciphertext(talk.pool, talk.id) is None
+
+
+async def test_answered_turns_are_charged_however_the_next_one_fails(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.pool.execute("UPDATE tasks SET container_started_at = now() - interval '60 seconds'")
+    await talk.end(claim, turn)
+    await turns.put_away(talk.pool, claim)
+    await talk.send()
+    claim = await talk.claim()
+    await talk.begin(claim)
+    async with db.transaction(talk.pool) as connection:
+        reason = EndReason.PROVIDER_KEY_MISSING
+        assert await tasks.end(
+            connection, talk.settings, talk.id, reason, attempt=claim.attempt, message="No key."
+        )
+    task = await talk.task()
+    assert (task.status, task.turn_status) == (Status.FAILED, "failed")
+    assert task.cost_micro_usd >= 50_000
+
+
+async def test_each_turn_has_all_its_tries(talk: Talk) -> None:
+    for _ in range(3):
+        await talk.send()
+    claim, turn = await talk.start()
+    for number in range(1, 5):
+        await tasks.lose(talk.pool, talk.settings, claim, "Gone.")
+        claim, turn = await talk.start()
+        assert (turn.number, turn.attempt_number) == (number, 2)
+        if await talk.end(claim, turn) == "turn":
+            turn = await talk.begin(claim)
+    assert (await talk.task()).status is Status.AWAITING_INPUT
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+async def test_an_end_may_be_repeated_when_nobody_knows_whether_it_was_committed(
+    talk: Talk, is_followed: bool
+) -> None:
+    claim, turn = await talk.start()
+    if is_followed:
+        await talk.send()
+    first = await talk.end(claim, turn)
+    assert await talk.end(claim, turn) == first == ("turn" if is_followed else "rest")
+    assert (await talk.kinds()).count("turn.completed") == 1
+
+
+async def test_a_turn_yields_its_container_when_it_may_not_go_on(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.send("Second.")
+    assert await turns.end(
+        talk.pool, talk.settings, claim, turn, checkpoint_id=None, reply="", file_ids=(),
+        failure=("checkpoint_failed", "Too large."), may_go_on=False,
+    ) == "restart"  # fmt: skip
+    task = await talk.task()
+    assert (task.status, task.turn_number, task.turn_status) == (Status.PENDING, 2, "queued")
+    _, turn = await talk.start()
+    assert (turn.number, turn.attempt_number, turn.content) == (2, 1, "Second.")
+
+
+async def test_what_was_answered_meanwhile_does_not_expire(talk: Talk) -> None:
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
+    [found] = await store.expired(talk.pool)
+    await talk.send()
+    await talk.end(claim, await talk.begin(claim))  # and it waits again
+    assert not await tasks.expire(talk.pool, talk.settings, found)
+    assert (await talk.task()).status is Status.AWAITING_INPUT
+
+
+async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) -> None:
+    claim, turn = await talk.start()
+    await talk.end(claim, turn)
+    await talk.send()
+    await talk.end(claim, await talk.begin(claim))
+    newer, key = await checkpoints.begin(talk.pool, talk.id)  # of an attempt that took over
+    await checkpoints.stored(talk.pool, Checkpoint(newer, key, 1, "0" * 64, 1))
+    await checkpoints.drop_others(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
+    left = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")
+    assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, newer]
+
+
+async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_url: str) -> None:
+    claim, _ = await talk.start()
+    heard: list[str] = []
+    listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: heard.append}))
+    while not heard:  # "" once it listens
+        await asyncio.sleep(0.01)
+    log = EventLog(talk.pool, claim)
+    log.begin(0, spellings("sk-test-0123456789"))
+    for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
+        log.add_delta(piece, {})
+        await log.flush()
+    log.add("message.completed", {"content": "The key is sk-test-0123456789, I think."})
+    await log.flush()
+    while len(heard) < 3:
+        await asyncio.sleep(0.01)
+    listening.cancel()
+    spoken = "".join(json.loads(payload)["data"]["content"] for payload in heard[1:])
+    assert spoken.startswith("The key is ")
+    assert spoken.endswith(", I think.")
+    assert "0123" not in spoken
+    [said] = [e for e in await events.read_after(talk.pool, talk.id, 0, 100) if e.type == "message.completed"]
+    assert "0123" not in said.data["content"]

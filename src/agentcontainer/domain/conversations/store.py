@@ -30,7 +30,7 @@ SELECT f.id, f.filename, f.content_type, f.size_bytes, f.created_at
 FROM unnest($1::text[]) WITH ORDINALITY AS named (id, position) JOIN files f ON f.id = named.id ORDER BY position
 """
 _LOCK = """
-SELECT id, account_id, agent_id, agent_version_id, mode, status, turn_number, turn_status, turn_attempt,
+SELECT id, account_id, agent_id, agent_version_id, mode, status, attempt, turn_number, turn_status, turn_attempt,
     last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - container_started_at) * 1000000, 0)::bigint AS used_micro_seconds
 FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)
@@ -52,11 +52,18 @@ UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
 WHERE id = $1
 """
 _APPLY = """
-UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = coalesce($4, provider_key_ciphertext)
+UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = CASE
+    WHEN $4::bytea IS NOT NULL THEN $4  -- else the task's own key is for its provider only
+    WHEN execution->>'provider' = $3::jsonb->>'provider' THEN provider_key_ciphertext END
 WHERE id = $1
 """
 _TAKE = """
 UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL WHERE id = $1
+"""
+_REQUEUE_STEERING = """
+UPDATE messages m SET status = 'queued' FROM tasks t
+WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id AND m.is_steering
+    AND m.status = 'delivered'
 """
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
@@ -155,9 +162,10 @@ async def set_error(connection: Connection, task_id: str, error: str | None, err
     await connection.execute(query, task_id, error, error_code)
 
 
-async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: str) -> None:
-    """The state that the next container starts from."""
-    await connection.execute("UPDATE tasks SET checkpoint_id = $2 WHERE id = $1", task_id, checkpoint_id)
+async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: str | None) -> None:
+    """A turn is over: the state that the next container starts from (None: as before), which gets all its tries."""
+    query = "UPDATE tasks SET checkpoint_id = coalesce($2, checkpoint_id), tries = 0 WHERE id = $1"
+    await connection.execute(query, task_id, checkpoint_id)
 
 
 async def apply(connection: Connection, task_id: str, message: Any) -> None:
@@ -176,12 +184,9 @@ async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
     return [(row["id"], row["content"]) for row in await pool.fetch(_STEERING, task_id)]
 
 
-async def requeue_steering(pool: Pool, task_id: str) -> None:
+async def requeue_steering(pool: Pool, claim: Claim) -> None:
     """An attempt starts from nothing: it has got no message yet."""
-    query = (
-        "UPDATE messages SET status = 'queued' WHERE task_id = $1 AND is_steering AND status = 'delivered'"
-    )
-    await pool.execute(query, task_id)
+    await pool.execute(_REQUEUE_STEERING, claim.task_id, claim.attempt)
 
 
 async def list_page(

@@ -64,19 +64,22 @@ async def end(
     claim: Claim,
     turn: Turn,
     *,
-    checkpoint_id: str,
+    checkpoint_id: str | None,
     reply: str,
     file_ids: Sequence[str],
     failure: tuple[str, str] | None = None,
+    may_go_on: bool = True,
 ) -> Next | None:
-    """The turn is over, its state is in the checkpoint. With `failure` (error code, error) there is no reply.
+    """The turn is over, its state is in the checkpoint. With `failure` (error code, error) there is no reply; without
+    a checkpoint the next container starts from the one before.
 
-    What comes next: another `turn` in this container, a `rest` in it, or a `restart` of the task in another.
+    What comes next: another `turn` in this container (if it `may_go_on`), a `rest` in it, or a `restart` in another.
+    May be repeated when it is not known whether it was committed.
     """
     async with db.transaction(pool) as connection:
         row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
-        if row is None:
-            return None
+        if row is None or row["turn_status"] != "running":
+            return await _ended(connection, claim, turn)
         await tasks.count_time(connection, claim)
         await store.set_checkpoint(connection, claim.task_id, checkpoint_id)
         if failure is None:
@@ -88,7 +91,22 @@ async def end(
         await store.set_turn(
             connection, claim.task_id, turn.number, "failed" if failure else "completed", turn.attempt_number
         )
-        return await _go_on(connection, claim, turn)
+        return await _go_on(connection, claim, turn, may_go_on)
+
+
+async def _ended(connection: Connection, claim: Claim, turn: Turn) -> Next | None:
+    """What came next of a turn that this attempt has ended before; None: it has not, the claim is lost."""
+    row = await store.lock(connection, claim.task_id)
+    if (
+        row is None
+        or row["attempt"] != claim.attempt
+        or row["turn_status"] not in ("completed", "failed", "queued")
+    ):
+        return None
+    if row["turn_number"] != turn.number + (row["turn_status"] == "queued"):
+        return None
+    following: dict[str, Next] = {"running": "turn", "awaiting_input": "rest", "pending": "restart"}
+    return following.get(row["status"])
 
 
 async def _answer(
@@ -107,16 +125,24 @@ async def _answer(
     await events.append(connection, claim.task_id, [("turn.completed", data)], claim)
 
 
-async def _go_on(connection: Connection, claim: Claim, turn: Turn) -> Next:
+async def _go_on(connection: Connection, claim: Claim, turn: Turn, may_go_on: bool) -> Next:
     following = await store.of_turn(connection, claim.task_id, turn.number + 1)
     if following is None:
         await tasks.rest(connection, claim)
         return "rest"
-    if following["execution"] is None:
+    if following["execution"] is None and may_go_on:
         return "turn"
     await store.set_turn(connection, claim.task_id, turn.number + 1, "queued", 0)
     await tasks.requeue(connection, claim.task_id)
     return "restart"
+
+
+async def restart(pool: Pool, claim: Claim, number: int) -> None:
+    """The turn that is due cannot run in this container: another begins it."""
+    async with db.transaction(pool) as connection:
+        if await store.lock(connection, claim.task_id, attempt=claim.attempt) is not None:
+            await store.set_turn(connection, claim.task_id, number, "queued", 0)
+            await tasks.requeue(connection, claim.task_id)
 
 
 async def put_away(pool: Pool, claim: Claim) -> bool:
@@ -142,6 +168,6 @@ async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
     return await store.queued_steering(pool, task_id)
 
 
-async def requeue_steering(pool: Pool, task_id: str) -> None:
+async def requeue_steering(pool: Pool, claim: Claim) -> None:
     """The agent starts from nothing: it has got no message yet."""
-    await store.requeue_steering(pool, task_id)
+    await store.requeue_steering(pool, claim)

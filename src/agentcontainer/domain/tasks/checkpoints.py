@@ -27,16 +27,25 @@ _STORED = "UPDATE checkpoints SET size_bytes = $2, sha256 = $3, unpacked_bytes =
 _CURRENT = "SELECT c.* FROM tasks t JOIN checkpoints c ON c.id = t.checkpoint_id WHERE t.id = $1"
 _OTHERS = """
 SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
-WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.size_bytes IS NOT NULL
+WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.created_at < (
+    SELECT created_at FROM checkpoints WHERE id = t.checkpoint_id  -- a later one may be another attempt's
+)
 """
 _LEFT_OVER = """
 SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
-WHERE c.created_at < now() - $1::interval AND (c.id IS DISTINCT FROM t.checkpoint_id
-    OR t.status IN ('finished', 'failed', 'cancelled', 'expired'))
+WHERE c.created_at < now() - CASE WHEN c.size_bytes IS NULL AND t.status = 'running' THEN interval '1 day' ELSE $1 END
+    AND (c.id IS DISTINCT FROM t.checkpoint_id OR t.status IN ('finished', 'failed', 'cancelled', 'expired'))
 LIMIT 500
 """
+# Never one that a live task starts from. The row goes first: a blob without one is swept.
 _FORGET = """
-WITH gone AS (UPDATE tasks SET checkpoint_id = NULL WHERE checkpoint_id = $1) DELETE FROM checkpoints WHERE id = $1
+WITH gone AS (
+    UPDATE tasks SET checkpoint_id = NULL
+    WHERE checkpoint_id = $1 AND status IN ('finished', 'failed', 'cancelled', 'expired')
+)
+DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
+    SELECT FROM tasks WHERE checkpoint_id = $1 AND status NOT IN ('finished', 'failed', 'cancelled', 'expired')
+) RETURNING true
 """
 
 
@@ -91,5 +100,5 @@ async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
 
 
 async def _drop(pool: Pool, blobs: Blobs, checkpoint_id: str, blob_key: str) -> None:
-    await blobs.delete(blob_key)
-    await pool.execute(_FORGET, checkpoint_id)
+    if await pool.fetchval(_FORGET, checkpoint_id):
+        await blobs.delete(blob_key)

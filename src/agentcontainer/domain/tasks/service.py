@@ -175,8 +175,9 @@ async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bo
 async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
     """A conversation that waited too long is over; False when it no longer waits."""
     async with db.transaction(pool) as connection:
-        if not await end(connection, settings, task_id, EndReason.EXPIRED):
+        if not await store.is_expired(connection, task_id):  # it may have been answered since it was found
             return False
+        await end(connection, settings, task_id, EndReason.EXPIRED)
         await stop_container(connection, task_id)
         return True
 
@@ -230,7 +231,7 @@ async def end(
         return True
     await store.insert_outputs(connection, row["account_id"], task_id, outputs)
     await store.forget_keys(connection, task_id)
-    await _settle(connection, settings, task_id, row, meaning.is_charged)
+    await _settle(connection, settings, task_id, row, is_charged=not meaning.is_platforms_fault)
     data: dict[str, Any] = {"status": meaning.status.value}
     if is_controlled:
         data |= {

@@ -69,7 +69,8 @@ class Meaning:
 
     status: Status
     error_code: str | None = None
-    is_charged: bool = True
+    is_charged: bool = True  # the attempt's container time; that of turns before is, in any case
+    is_platforms_fault: bool = False  # the whole task is not charged
     uses_a_try: bool = False  # counts towards MAX_TRIES, after which the task fails
 
 
@@ -90,7 +91,7 @@ MEANING: dict[EndReason, Meaning] = {
     R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
     R.INPUT_UNAVAILABLE: Meaning(S.FAILED, "input_unavailable", is_charged=False),
     R.CHECKPOINT_FAILED: Meaning(S.FAILED, "checkpoint_failed"),
-    R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False),
+    R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False, is_platforms_fault=True),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
     R.BUDGET_EXCEEDED: Meaning(S.FAILED, "budget_exceeded"),
     R.DRAINED: Meaning(S.PENDING, is_charged=False),

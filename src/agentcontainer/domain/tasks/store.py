@@ -37,6 +37,8 @@ UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, 
     input_repositories = CASE WHEN $7 THEN (
         SELECT coalesce(jsonb_agg(entry - 'sealedToken'), '[]') FROM jsonb_array_elements(input_repositories) AS entry
     ) ELSE input_repositories END,
+    turn_status = CASE WHEN $7 AND turn_status IN ('queued', 'running')
+        THEN CASE $2 WHEN 'finished' THEN 'completed' ELSE 'failed' END ELSE turn_status END,
     completion = $8, result = $9, error = $10, error_code = $11
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4)
 RETURNING account_id, attempt, tries, hold_micro_usd, container_micro_seconds, execution
@@ -80,7 +82,7 @@ UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provid
 """
 _INSERT_OUTPUT = """
 INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING
 """
 _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 _LOST = """
@@ -201,6 +203,14 @@ async def count_time(connection: Connection, claim: Claim) -> None:
 async def forget_keys(connection: Connection, task_id: str) -> None:
     """Drop the provider keys that came with messages no turn has begun on."""
     await connection.execute(_FORGET_KEYS, task_id)
+
+
+async def is_expired(connection: Connection, task_id: str) -> bool:
+    """Whether a conversation has waited too long; nobody else changes that before this transaction ends."""
+    query = (
+        "SELECT true FROM tasks WHERE id = $1 AND status = 'awaiting_input' AND expires_at < now() FOR UPDATE"
+    )
+    return bool(await connection.fetchval(query, task_id))
 
 
 async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None:
