@@ -194,7 +194,9 @@ async def test_endless_headers_are_cut_off(api: Api) -> None:
         writer.write(b"X: " + b"x" * 10_000 + b"\r\n")
         sent += 10_000
         await asyncio.sleep(0)
-    assert (await asyncio.wait_for(answered, 5)).startswith(b"HTTP/1.1 4")
+    assert sent < 10_000_000
+    with contextlib.suppress(ConnectionResetError):  # closed on what was not read, and the answer may go with it
+        assert (await asyncio.wait_for(answered, 5)).startswith(b"HTTP/1.1 4")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
