@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-long check docs lock clean
+.PHONY: help setup setup-dev demo test test-long chaos check docs lock clean
 
-WORKERS ?= 2
+# Most tests wait for processes, so more than there are cores.
+WORKERS ?= 4
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
 
 help: ## list the targets
@@ -21,6 +22,9 @@ test: setup-dev ## run the whole test suite, without the long versions
 
 test-long: setup-dev ## run the long versions of the tests
 	$(PYTEST) -m long --timeout 3600 $(ARGS)
+
+chaos: setup-dev ## 100 tasks through kills, pauses, cancels and wakes: SEED=1 MINUTES=5
+	.venv/bin/python -m tests.acceptance.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
 
 check: setup-dev ## lint, format, types, import rules and unit tests, in under a minute
 	.venv/bin/ruff check

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.hibernation import links
 from agentcontainer.domain.tasks import events, service, store
-from agentcontainer.domain.tasks.model import Claim, Output
+from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
@@ -42,6 +44,7 @@ TABLES = (
     "task_input_files",
     "messages",
     "message_files",
+    "wake_links",
     "pgqueuer",
 )
 
@@ -155,15 +158,47 @@ class Account:
             drafts = [("tool.started", began), ("tool.completed", done)]
             async with db.transaction(bed.pool) as connection:
                 await events.append(connection, task_id, drafts, claim)
-        checkpoint_id = new_id("chk")
-        await bed.pool.execute(
-            "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $1)", checkpoint_id, task_id
-        )
+        checkpoint_id = await self.checkpoint(task_id)
         following = await turns.end(
             bed.pool, bed.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=[]
         )
         assert following == "rest"
         assert await turns.put_away(bed.pool, claim)
+
+    async def hibernate(
+        self,
+        task_id: str,
+        message: str = "Waiting for the review.",
+        until: datetime | None = None,
+        *,
+        link_count: int = 0,
+        size_bytes: int = 1000,
+    ) -> list[str]:
+        """Let a pending task run and go to sleep, as a runner would; the tokens of the wake links its agent took."""
+        bed, claim = self.bed, await self.claim(task_id)
+        assert await service.start_container(bed.pool, claim)
+        tokens = [await links.create(bed.pool, bed.vault, claim) for _ in range(link_count)]
+        checkpoint_id = await self.checkpoint(task_id, size_bytes)
+        asked = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
+        async with db.transaction(bed.pool) as connection:
+            assert await service.hibernate(connection, claim, asked)
+        return [token for token in tokens if token is not None]
+
+    async def hibernating(self, **options: Any) -> str:
+        """A task that hibernates; its id."""
+        task_id = (await self.dispatch())["id"]
+        await self.hibernate(task_id, **options)
+        return task_id
+
+    async def checkpoint(self, task_id: str, size_bytes: int = 1000) -> str:
+        """What the database knows of a stored checkpoint; its id."""
+        checkpoint_id = new_id("ckp")
+        await self.bed.pool.execute(
+            "INSERT INTO checkpoints (id, task_id, blob_key, size_bytes, sha256, unpacked_bytes) "
+            "VALUES ($1, $2, $1, $3, '', 0)",
+            checkpoint_id, task_id, size_bytes,
+        )  # fmt: skip
+        return checkpoint_id
 
     async def awaiting_input(self, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()) -> str:
         """A conversation after its first turn; its id."""

@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     max_output_files: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="Output files of one task."
     )
+    max_partial_files: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        100, description="Partial outputs kept of a task that fails, is cancelled or expires."
+    )
+    max_partial_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
+        256 * 1024**2, description="Bytes of partial outputs kept of one task."
+    )
     max_repository_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         1024**3, description="Largest input repository, as cloned."
     )
@@ -123,6 +129,10 @@ class Settings(BaseSettings):
     file_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3, description="Stored bytes per account, uploads refused above it; 0: not limited."
     )
+    checkpoint_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
+        100 * 1024**3,
+        description="Checkpoints of an account's live tasks, what exceeds it is not saved; 0: not limited.",
+    )
     upload_method: Literal["put", "post"] = Field(
         "put",
         description="How clients send bytes to a `file://` store; `post` answers a `storageId`. S3 is always `put`.",
@@ -132,6 +142,13 @@ class Settings(BaseSettings):
     )
     warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         60.0, description="How long a conversation's container is kept up for the next message."
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = Field(
+        300.0,
+        description="How often a running task's workspace is saved, so that a lost runner costs no more.",
+    )
+    max_hibernation_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        366, description="How long a task may hibernate at most."
     )
     max_checkpoint_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         20 * 1024**3, description="Largest checkpoint of a workspace, compressed."

@@ -230,6 +230,20 @@ class Platform:
         return [process for process in processes if process.name() == "pi"]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How soon each cell of the crash matrix told the truth."""
+    told = [
+        str(text)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, text in report.user_properties
+        if name == "truth"
+    ]
+    if told:
+        terminalreporter.section("killed at, which part, the task's end, time to it")
+        for line in sorted(told):
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def scripted_url() -> Iterator[str]:
     """The scripted model, over real HTTP."""

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -15,13 +16,14 @@ from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner import control
+from agentcontainer.runner.checkpoint import CheckpointFailed
 from agentcontainer.runner.collect import Refused
-from agentcontainer.runner.control import Control, Finish, unfit
+from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
 
 FINISH = {"completion": "complete", "message": "Done.", "files": [], "outputs": [], "cwd": "/workspace/task"}
-
-
 SHARE = {"files": ["a.txt", "out/b.png"], "cwd": "/workspace/task"}
+HIBERNATE = {"message": "Waiting.", "forSeconds": 90}
+PUBLIC_URL = "https://agents.example"
 
 
 class Bed:
@@ -33,15 +35,25 @@ class Bed:
         self.refusals: list[str] = []
         self.accepted: list[Finish] = []
         self.shared: list[tuple[str, list[str]]] = []
+        self.hibernations: list[Hibernate] = []
+        self.has_ended = False
+        self.is_full = False
         self.at_once = self.most_at_once = 0
-        self.control = Control(
-            OutputPolicy("any"),
-            10,
-            self._collect,
-            self._finish,
-            self.refusals.append,
-            self._share,
-            lambda command: unfit(command, self.is_conversation),
+        self.control = self.serve()
+
+    def serve(self, public_url: str = PUBLIC_URL) -> Control:
+        return Control(
+            policy=OutputPolicy("any"),
+            max_files=10,
+            max_hibernation=timedelta(days=30),
+            public_url=public_url,
+            collect=self._collect,
+            on_finish=self._finish,
+            on_refusal=self.refusals.append,
+            share=self._share,
+            refusal=lambda command: unfit(command, self.is_conversation),
+            hibernate=self._hibernate,
+            wake_link=self._wake_link,
         )
 
     async def _collect(self, _cwd: str, _declared: list[Declared]) -> list[Output]:
@@ -64,6 +76,16 @@ class Bed:
         self.shared.append((cwd, paths))
         return [Output("file_1", Path(path).name, "text/plain", 1, "00", "key") for path in paths]
 
+    async def _hibernate(self, asked: Hibernate) -> bool:
+        await asyncio.sleep(0.02)
+        if asked.message == "unlucky":
+            raise CheckpointFailed("The workspace could not be saved: the disk is full.")
+        self.hibernations.append(asked)
+        return not self.has_ended
+
+    async def _wake_link(self) -> str | None:
+        return None if self.is_full else "wkl_1.signature"
+
     async def post(self, body: bytes, command: str = "finish", **headers: str) -> tuple[int, str]:
         connector = aiohttp.UnixConnector(str(self.socket))
         async with (
@@ -74,6 +96,9 @@ class Bed:
 
     async def share(self, *files: str) -> tuple[int, str]:
         return await self.post(json.dumps(SHARE | {"files": files}).encode(), "share")
+
+    async def hibernate(self, **fields: object) -> tuple[int, str]:
+        return await self.post(json.dumps({"message": "Waiting.", **fields}).encode(), "hibernate")
 
 
 @pytest.fixture
@@ -192,5 +217,110 @@ async def test_a_bad_share_is_refused_with_a_reason(bed: Bed, body: bytes, hint:
     assert bed.shared == []
 
 
+async def test_a_hibernation_is_taken_with_its_reason_and_its_deadline(bed: Bed) -> None:
+    said = (200, "Accepted. The task hibernates.")
+    began_at = datetime.now(UTC)
+    assert await bed.hibernate(message=" Wait\0ing.\n", forSeconds=90) == said
+    until = datetime.now(UTC) + timedelta(days=3)
+    zoned = until.astimezone(tz=None).isoformat()
+    assert await bed.hibernate(until=zoned) == said
+    assert await bed.hibernate(until=until.strftime("%Y-%m-%dT%H:%M:%SZ")) == said
+    first, second, third = bed.hibernations
+    assert [entry.message for entry in bed.hibernations] == ["Waiting."] * 3
+    assert timedelta(seconds=90) <= first.until - began_at < timedelta(seconds=100)
+    assert second == Hibernate("Waiting.", until)
+    assert third.until == until.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"x" * (control.MAX_REQUEST_BYTES + 1), "too large"),
+        (b"[]", "request"),
+        (b'{"forSeconds": 90}', "message"),
+        (json.dumps(HIBERNATE | {"message": " \0 "}).encode(), "--message is empty: say what you wait for"),
+        (json.dumps(HIBERNATE | {"message": "x" * 20_001}).encode(), "at most 20000"),
+        (b'{"message": "\\ud800", "forSeconds": 90}', "JSON"),
+        (json.dumps(HIBERNATE | {"surprise": 1}).encode(), "surprise"),
+        (json.dumps({"message": "x"}).encode(), "Either --for or --until"),
+        (json.dumps(HIBERNATE | {"until": "2099-01-01T00:00:00Z"}).encode(), "Either --for or --until"),
+        (json.dumps(HIBERNATE | {"forSeconds": "90"}).encode(), "forSeconds"),
+        (json.dumps(HIBERNATE | {"forSeconds": True}).encode(), "forSeconds"),
+        (json.dumps(HIBERNATE | {"forSeconds": 1.5}).encode(), "forSeconds"),
+        (json.dumps(HIBERNATE | {"forSeconds": 0}).encode(), "at least 1 second ahead"),
+        (json.dumps(HIBERNATE | {"forSeconds": -5}).encode(), "at least 1 second ahead"),
+        (json.dumps(HIBERNATE | {"forSeconds": 30 * 86_400 + 1}).encode(), "at most 30 days ahead"),
+        (json.dumps(HIBERNATE | {"forSeconds": 10**30}).encode(), "at most 30 days ahead"),
+        (json.dumps({"message": "x", "until": "2020-01-01T00:00:00Z"}).encode(), "at least 1 second ahead"),
+        (json.dumps({"message": "x", "until": "9999-12-31T23:59:59Z"}).encode(), "at most 30 days ahead"),
+        (json.dumps({"message": "x", "until": "9999-12-31T23:59:59-10:00"}).encode(), "with its zone"),
+        (json.dumps({"message": "x", "until": "2099-01-01T00:00:00"}).encode(), "with its zone"),
+        (json.dumps({"message": "x", "until": "tomorrow"}).encode(), "with its zone"),
+        (json.dumps({"message": "x", "until": 4_000_000_000}).encode(), "until"),
+    ],
+)
+async def test_a_bad_hibernation_is_refused_with_a_reason(bed: Bed, body: bytes, hint: str) -> None:
+    status, message = await bed.post(body, "hibernate")
+    assert status == 422
+    assert hint in message
+    assert bed.hibernations == []
+
+
+async def test_a_workspace_that_cannot_be_saved_leaves_the_task_running(bed: Bed) -> None:
+    status, message = await bed.hibernate(message="unlucky", forSeconds=90)
+    assert (status, message) == (
+        422,
+        "The workspace could not be saved: the disk is full. The task goes on; try again or finish.",
+    )
+    assert (await bed.hibernate(forSeconds=90))[0] == 200
+
+
+async def test_a_hibernation_that_comes_too_late_is_said_to(bed: Bed) -> None:
+    bed.has_ended = True
+    assert await bed.hibernate(forSeconds=90) == (422, "The task has already ended.")
+
+
+async def test_of_several_at_once_one_hibernates_and_finish_waits(bed: Bed) -> None:
+    answers = await asyncio.gather(*(bed.hibernate(forSeconds=90) for _ in range(5)))
+    assert sorted(status for status, _ in answers) == [200, 422, 422, 422, 422]
+    assert len(bed.hibernations) == 1
+    hibernating = asyncio.create_task(bed.hibernate(forSeconds=90))
+    await asyncio.sleep(0.01)
+    status, message = await bed.post(json.dumps(FINISH).encode())
+    assert (status, "wait for its answer, then run finish again" in message) == (422, True)
+    assert (await hibernating)[0] == 200
+
+
+async def test_a_conversation_neither_hibernates_nor_has_wake_links(bed: Bed) -> None:
+    bed.is_conversation = True
+    reason = (
+        "Conversations cannot hibernate: end your turn instead; "
+        "the user's next message finds everything as it is."
+    )
+    assert await bed.hibernate(forSeconds=90) == (422, reason)
+    assert await bed.post(b"{}", "wake-link") == (422, reason)
+    assert (bed.hibernations, bed.refusals) == ([], [])
+
+
+async def test_a_wake_link_is_a_url_of_the_platform(bed: Bed) -> None:
+    assert await bed.post(b"{}", "wake-link") == (200, f"{PUBLIC_URL}/wake/wkl_1.signature")
+    assert (await bed.post(b'{"taskId": "tsk_1"}', "wake-link"))[0] == 422
+    bed.is_full = True
+    assert await bed.post(b"{}", "wake-link") == (
+        422,
+        "There is no wake link: the task has too many, or has ended.",
+    )
+
+
+async def test_a_runner_that_does_not_know_the_platforms_address_gives_the_path(bed: Bed) -> None:
+    await bed.control.close()
+    bed.control = bed.serve(public_url="")
+    await bed.control.start(bed.socket)
+    _, message = await bed.post(b"{}", "wake-link")
+    link, hint = message.splitlines()
+    assert link == "/wake/wkl_1.signature"
+    assert "address" in hint
+
+
 async def test_there_are_no_other_commands(bed: Bed) -> None:
-    assert (await bed.post(b"{}", "hibernate"))[0] == 404
+    assert (await bed.post(b"{}", "wake"))[0] == 404

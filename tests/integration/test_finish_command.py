@@ -1,4 +1,4 @@
-"""The commands `finish` and `share` as an agent runs them: in a real sandbox, over its control socket."""
+"""The commands `finish`, `share` and `hibernate` as an agent runs them: in a real sandbox, over its control socket."""
 
 import asyncio
 import json
@@ -27,12 +27,14 @@ class Platform:
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     status: int = 200
+    answers: dict[str, str] = field(default_factory=dict)  # to a path, instead of `body`
     body: str = json.dumps({"accepted": True, "message": "Accepted. The task is finished."})
 
     async def answer(self, request: web.Request) -> web.Response:
         self.paths.append(request.path)
         self.asked.append(await request.json())
-        return web.Response(status=self.status, text=self.body, content_type="application/json")
+        text = self.answers.get(request.path, self.body)
+        return web.Response(status=self.status, text=text, content_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -232,3 +234,112 @@ async def test_share_says_when_the_platform_is_out_of_reach(box: Box) -> None:
     (box.root / "sockets/control.sock").unlink()
     ran = await box.run("share", "report.md")
     assert ran == Ran(3, "", "share: the platform could not be reached (ENOENT); run share again.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "deadline"),
+    [
+        (["--for", "90m"], {"forSeconds": 5400}),
+        (["--for=45s"], {"forSeconds": 45}),
+        (["--for", "36h"], {"forSeconds": 129_600}),
+        (["--for", "2d"], {"forSeconds": 172_800}),
+        (["--for", "1h30m"], {"forSeconds": 5400}),
+        (["--for", "1d1h1m1s"], {"forSeconds": 90_061}),
+        (["--until", "2026-04-14T15:00:00Z"], {"until": "2026-04-14T15:00:00Z"}),
+        (["--until=2026-04-14T17:00+02:00"], {"until": "2026-04-14T17:00+02:00"}),
+    ],
+)
+async def test_a_hibernation_is_sent_as_the_agent_said_it(
+    box: Box, arguments: list[str], deadline: dict[str, Any]
+) -> None:
+    box.platform.body = json.dumps({"accepted": True, "message": "Accepted. The task hibernates."})
+    ran = await box.run("hibernate", "--message", "Waiting for Häuser.", *arguments)
+    assert ran == Ran(0, "Accepted. The task hibernates.\n", "")
+    assert box.platform.asked == [{"message": "Waiting for Häuser.", **deadline}]
+    assert box.platform.paths == ["/hibernate"]
+
+
+async def test_a_wake_link_alone_does_not_hibernate(box: Box) -> None:
+    box.platform.body = json.dumps({"accepted": True, "message": "https://agents.example/wake/x"})
+    ran = await box.run("hibernate", "--wake-link")
+    assert ran == Ran(0, "https://agents.example/wake/x\n", "")
+    assert (box.platform.asked, box.platform.paths) == ([{}], ["/wake-link"])
+
+
+async def test_a_wake_link_is_printed_before_the_task_hibernates(box: Box) -> None:
+    box.platform.answers["/wake-link"] = json.dumps({"accepted": True, "message": "https://x/wake/y"})
+    ran = await box.run("hibernate", "--for", "1h", "--wake-link", "--message", "Waiting.")
+    assert ran == Ran(0, "https://x/wake/y\nAccepted. The task is finished.\n", "")
+    assert box.platform.paths == ["/wake-link", "/hibernate"]
+    assert box.platform.asked == [{}, {"message": "Waiting.", "forSeconds": 3600}]
+
+
+@pytest.mark.parametrize("code", [1, 3])
+async def test_without_the_wake_link_that_was_asked_for_nothing_hibernates(box: Box, code: int) -> None:
+    refusal = json.dumps({"accepted": False, "message": "There is no wake link."})
+    box.platform.answers["/wake-link"] = refusal if code == 1 else "<html>"
+    ran = await box.run("hibernate", "--wake-link", "--message", "Waiting.", "--for", "1h")
+    assert (ran.code, ran.stdout) == (code, "")
+    assert box.platform.paths == ["/wake-link"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], '--message "…" is missing'),
+        (["--for", "1h"], '--message "…" is missing'),
+        (["--message", " ", "--for", "1h"], '--message "…" is missing'),
+        (["--message", "x"], "either --for 90m or --until"),
+        (["--message", "x", "--wake-link"], "either --for 90m or --until"),
+        (["--wake-link", "--for", "1h"], '--message "…" is missing'),
+        (["--message", "x", "--for", "1h", "--until", "2026-04-14T15:00:00Z"], "either --for 90m or --until"),
+        (["--message", "x", "--for", "1h", "--for", "2h"], "give --for once"),
+        (["--message", "x", "--for"], "--for needs a value"),
+        (["--message", "--for", "1h"], "--message needs a value"),
+        (["--message", "x", "--for", "soon"], '"soon" is no duration'),
+        (["--message", "x", "--for", ""], '"" is no duration'),
+        (["--message", "x", "--for", "90"], '"90" is no duration'),
+        (["--message", "x", "--for", "-5m"], '"-5m" is no duration'),
+        (["--message", "x", "--for", "1.5h"], '"1.5h" is no duration'),
+        (["--message", "x", "--for", "30m1h"], '"30m1h" is no duration'),
+        (["--message", "x", "--until", "tomorrow"], "is no time with a zone"),
+        (["--message", "x", "--until", "2026-04-14T15:00:00"], "is no time with a zone"),
+        (["--message", "x", "--until", "2026-13-14T15:00:00Z"], "is no time with a zone"),
+        (["--wake-link=yes"], "is none of its options"),
+        (["Waiting", "--for", "1h"], '"Waiting" is none of its options'),
+        (["--message", "x", "--for", "1h", "-x"], '"-x" is none of its options'),
+    ],
+)
+async def test_wrong_usage_of_hibernate_is_explained_and_sends_nothing(
+    box: Box, arguments: list[str], complaint: str
+) -> None:
+    ran = await box.run("hibernate", *arguments)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert complaint in ran.stderr
+    assert "hibernate --help" in ran.stderr
+    assert box.platform.asked == []
+
+
+async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(box: Box) -> None:
+    ran = await box.run("hibernate", "--wake-link", "--help")
+    assert ran.code == 0
+    said = " ".join(ran.stdout.split())
+    for words in (
+        "--message TEXT",
+        "--for DURATION",
+        "--until TIME",
+        "--wake-link",
+        "a message to it, a wake link, another system or the deadline wakes it",
+        "files below /workspace and this conversation are saved",
+        "Background processes do not survive",
+        "Conversations cannot hibernate",
+    ):
+        assert words in said
+    assert box.platform.asked == []
+
+
+async def test_a_refused_hibernation_is_printed_and_fails(box: Box) -> None:
+    box.platform.status = 422
+    box.platform.body = json.dumps({"accepted": False, "message": "The task goes on."})
+    ran = await box.run("hibernate", "--message", "x", "--for", "1h")
+    assert ran == Ran(1, "", "The task goes on.\n")

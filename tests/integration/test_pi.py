@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import pytest
 from aiohttp import web
 
+from agentcontainer.domain.tasks.model import OutputPolicy
+from agentcontainer.gateway import scripted
 from agentcontainer.runner import pi_launch
 from agentcontainer.runner.pi import Pi, PiEndedError, PiRefusedError
 from agentcontainer.runner.pi_frames import (
@@ -26,7 +29,7 @@ from agentcontainer.runner.pi_frames import (
     ToolStarted,
     TurnStarted,
 )
-from agentcontainer.runtime.harness import SYSTEM_PROMPT
+from agentcontainer.runtime.harness import SYSTEM_PROMPT, prompt, woken_prompt
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec
@@ -71,8 +74,11 @@ def run(command: str) -> Say:
 
 @dataclass
 class Model:
-    """Speaks Anthropic's streaming protocol; answers from a list, then with "Nothing more."."""
+    """Speaks Anthropic's streaming protocol; answers from a list, then as the scripted model at `scripted_url` does,
+    or with "Nothing more.".
+    """
 
+    scripted_url: str | None = None
     answers: list[Say | Fail] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -80,6 +86,8 @@ class Model:
     async def messages(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
         self.keys.append(request.headers.get("x-api-key"))
+        if self.scripted_url is not None and not self.answers:
+            return await self._pass_on(request, f"{self.scripted_url}/v1/messages")
         answer = self.answers.pop(0) if self.answers else Say("Nothing more.")
         if isinstance(answer, Fail):
             error = {"type": "error", "error": {"type": "api_error", "message": answer.message}}
@@ -89,6 +97,16 @@ class Model:
         for event in _stream(answer):
             await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         return response
+
+    async def _pass_on(self, request: web.Request, url: str) -> web.Response:
+        headers = {"x-api-key": "sk-test"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(url, json=self.asked[-1], headers=headers) as answer,
+        ):
+            return web.Response(
+                status=answer.status, body=await answer.read(), content_type=answer.content_type
+            )
 
     def heard(self, number: int) -> str:
         return json.dumps(self.asked[number]["messages"])
@@ -435,6 +453,43 @@ async def test_a_pi_killed_in_a_tool_call_resumes_with_all_that_was_said(place: 
     assert of(ToolStarted, events) == []  # the call is not made again
     for words in ("Remember.", "juniper", "Noted.", "Sleep.", "touch begun", "No result provided", "Go on."):
         assert words in place.model.heard(3)
+
+
+@pytest.mark.parametrize("kind", ["deadline", "message"])
+async def test_a_script_that_hibernates_goes_on_with_its_next_step_when_it_was_woken(
+    place: Place, kind: str
+) -> None:
+    steps = [
+        {
+            "bash": "touch begun; sleep 60",
+            "say": "I hibernate.",
+        },  # what a `hibernate` looks like: it never returns
+        {"bash": "echo two >> log.txt"},
+        {"bash": "touch again; sleep 60"},
+        {"bash": "echo four >> log.txt"},
+        {"say": "Five."},
+    ]
+    task = prompt(f"Do it.\n\n```script\n{json.dumps(steps)}\n```", OutputPolicy())
+    messages = ["Here is the review."] if kind == "message" else []
+    async with scripted.ScriptedModel() as model:
+        await model.start("127.0.0.1", 0)
+        place.model.scripted_url = model.url
+        prompts = [task, woken_prompt(kind, "Waiting.", messages), woken_prompt("link", "More.", [])]
+        for text, until in zip(prompts, ("begun", "again", None), strict=True):
+            async with place.pi() as (pi, _):
+                await pi.prompt(text)
+                if until is None:
+                    events = await settle(pi)
+                    continue
+                async with asyncio.timeout(20):
+                    while not (place.task / until).exists():
+                        await asyncio.sleep(0.02)
+    assert (place.task / "log.txt").read_text() == "two\nfour\n"
+    assert of(MessageCompleted, events)[-1].text == "Five."
+    heard = place.model.heard(-1)
+    assert heard.count("No result provided") == 2
+    for words in ("I hibernate.", "You called hibernate", "You were woken by", *messages):
+        assert words in heard
 
 
 async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: Place) -> None:

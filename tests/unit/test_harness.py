@@ -1,10 +1,13 @@
 """What the agent reads about its task names what holds, and only commands that exist."""
 
+from typing import get_args
+
 import pytest
 
+from agentcontainer.domain.hibernation.service import WakeKind
 from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.runtime import harness
-from agentcontainer.runtime.install import FILES
+from agentcontainer.runtime.install import COMMANDS, FILES
 
 NAMED = OutputPolicy.of(
     {
@@ -102,6 +105,59 @@ def test_a_conversation_is_told_of_turns_and_share_and_of_finish_for_later() -> 
     assert len(headings) == len(set(headings))
 
 
+def test_a_task_may_hibernate_and_a_conversation_only_once_it_is_handed_over() -> None:
+    only_later = "only once the work is handed over to you: a conversation cannot hibernate"
+    for is_conversation in (False, True):
+        text = harness.harness(OutputPolicy(), False, 3600, is_conversation=is_conversation)
+        assert 'hibernate --message "' in text
+        assert "hibernate --wake-link" in text
+        assert "Background processes do not survive" in text
+        assert (only_later in text) is is_conversation
+        assert "$" not in text
+    assert "hibernate" in harness.SYSTEM_PROMPT
+    assert "hibernate" not in harness.CONVERSATION_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("kind", "by"),
+    [
+        ("message", "a message from the person who gave the task"),
+        ("external_wake", "an external system"),
+        ("deadline", "the deadline that you set"),
+        ("link", "somebody who used the wake link"),
+    ],
+)
+def test_a_woken_agent_is_told_why_and_by_what_and_every_message_word_for_word(kind: str, by: str) -> None:
+    reason = "/wait for\n\n$x {y}"
+    text = harness.woken_prompt(kind, reason, ["/skill:x\n\n---\n$a", "Second."])
+    assert not text.startswith("/")
+    assert f"because:\n\n{reason}\n\nYou were woken by {by}" in text
+    assert (
+        text.index("/skill:x\n\n---\n$a\n")
+        < text.index("\nSecond.\n")
+        < text.index("background processes are gone")
+    )
+    assert "`date`" in text
+    assert "`finish`" in text
+    assert "message for you" not in harness.woken_prompt(kind, reason, [])
+
+
+def test_every_kind_of_wake_is_told() -> None:
+    for kind in get_args(WakeKind):
+        assert "You were woken by " in harness.woken_prompt(kind, "Waiting.", [])
+
+
+def test_an_interrupted_agent_is_told_in_one_sentence() -> None:
+    assert harness.RESUMED.count(".") == 1
+    for words in (
+        "was lost",
+        "at the last checkpoint",
+        "background processes are gone",
+        "go on with the task",
+    ):
+        assert words in harness.RESUMED
+
+
 def test_a_task_is_not_told_of_turns_and_share() -> None:
     text = harness.harness(OutputPolicy(), False, 3600) + harness.SYSTEM_PROMPT + harness.wrap_up(60)
     assert "share" not in text
@@ -155,7 +211,6 @@ def test_only_commands_that_exist_are_named() -> None:
     said = harness.harness(NAMED, True, 60, 30, is_conversation=True) + harness.harness(NAMED, True, 60, 30)
     said += harness.prompt("", NAMED) + harness.handoff_prompt(None, NAMED) + harness.CONVERSATION_PROMPT
     said += harness.SYSTEM_PROMPT + harness.NUDGE + harness.wrap_up(60) + harness.LAST_CHANCE
-    for command in ("finish", "share"):
-        assert f"{command} " in said
+    for command in COMMANDS:
+        assert f"{command} --" in said or f"{command} report" in said
         assert (FILES / "bin" / command).exists()
-    assert "hibernate" not in said

@@ -15,6 +15,7 @@ from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.errors import ValidationError
 
 router = authenticated()
@@ -75,16 +76,16 @@ NamedProvider = Annotated[str, Depends(_named_provider)]
 async def get_account(account_id: AccountId, services: Provided) -> Account:
     """The account of the API key, its balance and its use of storage."""
     account = await service.get(services.pool, account_id)
-    quota = services.settings.file_quota_bytes
-    files = Storage(used_bytes=account.used_bytes, quota_bytes=quota, is_enforced=quota > 0)
+    settings = services.settings
+    saved_bytes = await checkpoints.used_bytes(services.pool, account_id)
     return Account(
         id=account.id,
         name=account.name,
         email=account.email,
         credit_balance=usd(account.balance_micro_usd),
         billing_mode="unlimited_grant" if account.billing_mode == "unlimited_grant" else "standard",
-        file_storage=files,
-        checkpoint_storage=Storage(used_bytes=0, quota_bytes=0, is_enforced=False),
+        file_storage=_storage(account.used_bytes, settings.file_quota_bytes),
+        checkpoint_storage=_storage(saved_bytes, settings.checkpoint_quota_bytes),
         created_at=account.created_at,
     )
 
@@ -120,6 +121,10 @@ async def put_provider_key(
 async def delete_provider_key(provider: NamedProvider, account_id: AccountId, services: Provided) -> None:
     """Forget the account's key for a provider."""
     await service.delete_provider_key(services.pool, account_id, provider)
+
+
+def _storage(used_bytes: int, quota_bytes: int) -> Storage:
+    return Storage(used_bytes=used_bytes, quota_bytes=quota_bytes, is_enforced=quota_bytes > 0)
 
 
 def _wire(key: service.ProviderKey) -> ProviderKey:

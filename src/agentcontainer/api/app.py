@@ -27,6 +27,7 @@ from agentcontainer.api import (
     outputs,
     tasks,
     uploads,
+    wake,
 )
 from agentcontainer.api.errors import response_to
 from agentcontainer.api.hub import Hub
@@ -56,6 +57,8 @@ ROUTERS: Sequence[APIRouter] = (
     conversations.router,
     messages.router,
     activities.router,
+    wake.router,
+    wake.link_router,
 )
 ROUTES = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 # The framework's own tracing would write whole URLs, and with them the signatures of upload URLs.

@@ -89,7 +89,7 @@ def response_to(error: Exception, request_id: str) -> JSONResponse:
     if isinstance(error, HTTPException):
         message = _http_message(error)
         return _response(error.status_code, _http_code(error.status_code), message, request_id, error.headers)
-    known = _known(error, request_id)
+    known = known_as(error, request_id)
     headers: dict[str, str] = {}
     if isinstance(known, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -101,7 +101,8 @@ def response_to(error: Exception, request_id: str) -> JSONResponse:
     return _response(known.status, known.code, str(known), request_id, headers, details)
 
 
-def _known(error: Exception, request_id: str) -> AgentContainerError:
+def known_as(error: Exception, request_id: str) -> AgentContainerError:
+    """What a client may know of it; the rest is logged."""
     if isinstance(error, AgentContainerError) and error.code != AgentContainerError.code:
         return error
     if isinstance(error, RequestValidationError):

@@ -17,13 +17,14 @@ from agentcontainer.api.body import JsonBody
 from agentcontainer.api.errors import CODES, Error
 from agentcontainer.api.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
 from agentcontainer.api.query import Query
-from agentcontainer.api.routing import V1, unauthenticated
+from agentcontainer.api.routing import SEGMENT, V1, unauthenticated
 from agentcontainer.api.wire import Id, Provider
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 PATH_PARAMETERS: dict[str, Json] = {
     "provider": {"type": "string", "enum": list(get_args(Provider))},
+    "token": {"type": "string", "pattern": SEGMENT},
 }
 ID_SCHEMA: Json = TypeAdapter(Id).json_schema()
 DESCRIPTION = """Run AI agents in sandboxed containers.
@@ -162,7 +163,14 @@ def _responses(route: APIRoute) -> Json:
     errors |= {409} if is_idempotent(route) else set[int]()
     errors |= {413, 415} if _body(route) else set[int]()
     errors |= {404} if route.param_convertors else set[int]()
-    return responses | {str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(errors)}
+    return responses | {str(code): _error(code, declared.get(str(code), {})) for code in sorted(errors)}
+
+
+def _error(status: int, declared: Json) -> Json:
+    if "content" not in declared:
+        return {"$ref": f"#/components/responses/{status}"}
+    described = _error_response(status)
+    return described | {"content": described["content"] | declared["content"]}
 
 
 def _error_response(status: int) -> Json:

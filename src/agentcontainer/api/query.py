@@ -58,10 +58,19 @@ def pairs(request: Request) -> dict[str, Any]:
     query_string: bytes = request.scope["query_string"]
     if len(query_string) > MAX_QUERY_BYTES:
         raise ValidationError.at("query", f"must have at most {MAX_QUERY_BYTES} bytes")
+    return fields(query_string, "query")
+
+
+def fields(encoded: bytes, place: str) -> dict[str, Any]:
+    """What was sent as `name=value&…`, by name.
+
+    Raises:
+        ValidationError: it cannot be read, or a name is given twice.
+    """
     try:
-        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+        pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise ValidationError.at("query", "must be percent-encoded UTF-8") from None
+        raise ValidationError.at(place, "must be percent-encoded UTF-8") from None
     given: dict[str, Any] = {}
     for name, value in pairs:
         if fault := text_fault(name) or text_fault(value):

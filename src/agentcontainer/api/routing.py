@@ -12,13 +12,13 @@ from agentcontainer.errors import NotFound
 
 V1 = "/api/v1"
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SEGMENT = "^[A-Za-z0-9_-]{1,128}$"
 _no_query = Query(NoQuery)
 
 
 async def guard(request: Request) -> None:
     """No path parameter of ours looks like this: 404. A query where the route takes none: 400."""
-    if not all(_SEGMENT.fullmatch(value) for value in request.path_params.values()):
+    if not all(re.fullmatch(SEGMENT, value) for value in request.path_params.values()):
         raise NotFound("There is no such resource.")
     route: APIRoute = request.scope["route"]
     if not any(isinstance(dependency.call, Query) for dependency in route.dependant.dependencies):
@@ -32,6 +32,6 @@ def authenticated() -> APIRouter:
     )
 
 
-def unauthenticated() -> APIRouter:
+def unauthenticated(route_class: type[APIRoute] = APIRoute) -> APIRouter:
     """A router for what needs no key: health, the OpenAPI document, signed URLs."""
-    return APIRouter(dependencies=[Depends(guard)])
+    return APIRouter(dependencies=[Depends(guard)], route_class=route_class)

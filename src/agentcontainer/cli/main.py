@@ -2,7 +2,7 @@
 
 import typer
 
-from agentcontainer.cli import admin, demo, processes, up
+from agentcontainer.cli import admin, demo, doctor, processes, up
 from agentcontainer.cli.sentences import Sentences
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app.command("demo")(demo.demo)
 app.command("api")(processes.api)
 app.command("runner")(processes.runner)
 app.command("migrate")(processes.migrate)
+app.command("doctor")(doctor.doctor)
 app.add_typer(admin.app, name="admin")
 
 if __name__ == "__main__":

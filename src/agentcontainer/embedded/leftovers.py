@@ -35,6 +35,11 @@ async def clear(data: Path, socket: Path) -> None:
         stale.unlink(missing_ok=True)
 
 
+def found(data: Path) -> list[int]:
+    """The server processes that work in `data`."""
+    return _working_in(data) if data.is_dir() else []
+
+
 async def _end_processes(data: Path) -> None:
     pids: list[int] = []
     for number, seconds in STEPS:

@@ -12,39 +12,44 @@ import contextlib
 import logging
 import unicodedata
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
+from agentcontainer.domain.hibernation import links
 from agentcontainer.domain.tasks import service, store
-from agentcontainer.domain.tasks.model import Claim, Output, Task
+from agentcontainer.domain.tasks.model import Claim, Hibernation, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.scrub import spellings
 from agentcontainer.runner import pi_launch, workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt
+from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
 from agentcontainer.runner.collect import collect
-from agentcontainer.runner.control import Control, Finish, unfit
+from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
 from agentcontainer.runner.dialogue import Dialogue
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
 from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
+from agentcontainer.runner.remains import Remains
+from agentcontainer.runner.saver import Saver
 from agentcontainer.runner.session import Ending, Session
 from agentcontainer.runner.steering import Steering
 from agentcontainer.runner.tools import Tools
-from agentcontainer.runtime.harness import CONVERSATION_PROMPT, SYSTEM_PROMPT, prompt
+from agentcontainer.runtime.harness import CONVERSATION_PROMPT, RESUMED, SYSTEM_PROMPT, prompt, woken_prompt
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Spec
 
 logger = logging.getLogger(__name__)
 
 MAX_EVENT_CHARACTERS = 8000
+DRAIN_SAVE_SECONDS = 20.0
 T = TypeVar("T")
 
 
@@ -61,6 +66,7 @@ class Attempt:
         self._log = EventLog(tools.pool, claim)
         self._steering = Steering(tools.pool, claim)
         self._dialogue: Dialogue | None = None  # with a user; None before the container is up
+        self._saver: Saver | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
         self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -132,38 +138,60 @@ class Attempt:
         subject = task.instructions or (turn.content if turn is not None else "")
         gateway = await models.open(stack, sockets / "gateway.sock", subject)
         await self._open_control(stack, task, sockets)
+        stack.push_async_callback(Remains(tools, claim, self._root).keep)
         sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task), lease)
         stack.push_async_callback(sandbox.destroy)
         if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
             raise ClaimLost
+        crash.reach("started")
         session = Session(task, sandbox, gateway, self._log, self._steering.delivered)
         stack.push_async_callback(session.close)
+        self._saver = Saver(tools, claim, preparation, sandbox)
         if turn is None:
             used = task.container_micro_seconds / 1_000_000
-            first_prompt = prompt(task.instructions, task.execution.output_policy)
-            return await self._work(session, task, first_prompt, used)
+            return await self._work(session, task, await self._first_prompt(task), used)
         return await self._converse(session, sandbox, task, preparation, turn)
+
+    async def _first_prompt(self, task: Task) -> str:
+        """What the agent of an autonomous task is told first: the task, or why it goes on."""
+        await self._steering.start_over()
+        if task.wake_kind is not None:
+            return woken_prompt(
+                task.wake_kind, task.hibernation_message or "", await self._steering.take_all()
+            )
+        if task.is_mid_turn:
+            return RESUMED
+        return prompt(task.instructions, task.execution.output_policy)
 
     async def _work(self, session: Session, task: Task, first_prompt: str, used: float) -> Ending:
         """The agent works alone, until something ends the attempt."""
-        await self._steering.start_over()
-        return await self._until(
-            session.work(first_prompt), self._limit(session, task, used), self._steering.run(session.steer)
-        )
+        assert self._saver is not None
+        ending = await self._until(
+            session.work(first_prompt), self._limit(session, task, used), self._steering.run(session.steer),
+            self._saver.keep_now_and_then(),
+        )  # fmt: skip
+        if ending.reason is EndReason.DRAINED:  # goes on elsewhere from here, if it can be saved in time
+            with contextlib.suppress(CheckpointFailed, TimeoutError):
+                await asyncio.wait_for(self._saver.keep(), DRAIN_SAVE_SECONDS)
+        return ending
 
     async def _converse(
         self, session: Session, sandbox: Sandbox, task: Task, preparation: Preparation, turn: Turn
     ) -> Ending | None:
         """Turn after turn, for as long as the container is kept."""
+        assert self._saver is not None
         self._dialogue = dialogue = Dialogue(
-            self._tools, self._claim, task, session, sandbox, preparation, self._log, self._place
+            self._tools, self._claim, task, session, sandbox, preparation, self._saver, self._log, self._place
         )
         while True:
             first_prompt = await self._unless_unavailable(dialogue.open(turn))
             if isinstance(first_prompt, Ending):
                 return first_prompt
             if turn.is_handoff:
-                return await self._work(session, task, first_prompt, used=0)
+                if task.is_mid_turn:
+                    first_prompt = await self._first_prompt(task)
+                used = (task.container_micro_seconds - task.turn_base_micro_seconds) / 1_000_000
+                return await self._work(session, task, first_prompt, max(0.0, used))
             outcome = await self._until(session.answer(first_prompt), self._limit(session, task, used=0))
             if isinstance(outcome, Ending):
                 return outcome
@@ -240,6 +268,8 @@ class Attempt:
 
         async def commit() -> bool:
             async with db.transaction(self._tools.pool) as connection:
+                if ending.hibernation is not None:
+                    return await service.hibernate(connection, self._claim, ending.hibernation)
                 return await service.end(
                     connection, self._tools.settings, self._claim.task_id, ending.reason,
                     attempt=self._claim.attempt, message=message, outputs=ending.outputs,
@@ -253,6 +283,7 @@ class Attempt:
             raise ClaimLost
         if not committing.result():
             raise ClaimLost
+        crash.reach("settled")
         if not self._is_in_time.done():
             self._is_in_time.set_result(ending is self._ending.result())
 
@@ -276,10 +307,13 @@ class Attempt:
         settings, policy = self._tools.settings, task.execution.output_policy
 
         async def take(cwd: str, declared: list[Declared]) -> list[Output]:
+            crash.reach("finish_check")
             folder = self._root / "workspace"
-            return await collect(
+            outputs = await collect(
                 folder, cwd, declared, policy, self._tools.blobs, task.id, settings.max_output_bytes
             )
+            crash.reach("outputs_stored")
+            return outputs
 
         async def share(cwd: str, declared: list[Declared]) -> list[Output]:
             assert self._dialogue is not None
@@ -288,13 +322,35 @@ class Attempt:
             await self._dialogue.share(outputs)
             return outputs
 
+        async def hibernate(asked: Hibernate) -> bool:
+            assert self._saver is not None
+            saved = await self._saver.save(is_limited=True)
+            crash.reach("hibernate")
+            message = self._log.scrub(_plain(asked.message))
+            hibernation = Hibernation(message, asked.until, saved.checkpoint.id)
+            if not self._settle(Ending(EndReason.HIBERNATED, hibernation=hibernation)):
+                return False
+            return await self._is_in_time
+
+        async def wake_link() -> str | None:
+            return await links.create(self._tools.pool, self._tools.vault, self._claim)
+
         def refused(message: str) -> None:
             self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]})
 
         control = Control(
-            policy, settings.max_output_files, take, self._finish, refused, share,
-            lambda command: unfit(command, self._is_dialogue()),
-        )  # fmt: skip
+            policy=policy,
+            max_files=settings.max_output_files,
+            max_hibernation=timedelta(days=settings.max_hibernation_days),
+            public_url=settings.public_url or "",
+            collect=take,
+            on_finish=self._finish,
+            on_refusal=refused,
+            share=share,
+            refusal=lambda command: unfit(command, self._is_dialogue()),
+            hibernate=hibernate,
+            wake_link=wake_link,
+        )
         await control.start(sockets / "control.sock")
         stack.push_async_callback(control.close)
 

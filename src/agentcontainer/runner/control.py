@@ -1,4 +1,4 @@
-"""What the agent may ask of the platform, over its sandbox's control socket: `finish` and `share`.
+"""What the agent may ask of the platform, over its sandbox's control socket: `finish`, `share` and `hibernate`.
 
 The agent is hostile: a request is bounded, read strictly, and judged out here; the answer is text for the agent.
 """
@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -17,28 +18,38 @@ from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, refusals
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.gateway.socket import SandboxSocket
+from agentcontainer.runner.checkpoint import CheckpointFailed
 from agentcontainer.runner.collect import Refused
 
 MAX_REQUEST_BYTES = 1024**2
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 10.0
 MAX_MESSAGE_CHARACTERS = 20_000
+MIN_HIBERNATION = timedelta(seconds=1)
 
-Command = Literal["finish", "share"]
+Command = Literal["finish", "share", "hibernate"]
 Request = TypeVar("Request", bound=pydantic.BaseModel)
 
 _UNFIT_IN_CONVERSATION = (
     "This is a conversation: your answer is what you say at the end of your turn. Use share FILE… to hand over "
     "files. The user ends the conversation."
 )
+_HIBERNATE_IN_CONVERSATION = (
+    "Conversations cannot hibernate: end your turn instead; "
+    "the user's next message finds everything as it is."
+)
 _UNFIT_ALONE = "share works in conversations; here files are handed over with finish."
 
 
 def unfit(command: Command, is_conversation: bool) -> str | None:
     """Why this kind of task does not take the command; None: it does. A handed over conversation is none."""
-    if command == "finish":
-        return _UNFIT_IN_CONVERSATION if is_conversation else None
-    return None if is_conversation else _UNFIT_ALONE
+    match command:
+        case "finish":
+            return _UNFIT_IN_CONVERSATION if is_conversation else None
+        case "hibernate":
+            return _HIBERNATE_IN_CONVERSATION if is_conversation else None
+        case "share":
+            return None if is_conversation else _UNFIT_ALONE
 
 
 class _NamedPath(pydantic.BaseModel):
@@ -62,6 +73,17 @@ class _ShareRequest(pydantic.BaseModel):
     cwd: str
 
 
+class _HibernateRequest(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    message: str
+    forSeconds: int | None = None  # noqa: N815 - as it is on the wire
+    until: str | None = None
+
+
+class _WakeLinkRequest(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+
 @dataclass(frozen=True)
 class Finish:
     """An accepted `finish`: its outputs are stored, their rows are not yet."""
@@ -71,31 +93,50 @@ class Finish:
     outputs: list[Output]
 
 
+@dataclass(frozen=True)
+class Hibernate:
+    """A `hibernate` that can be: the reason, and when the task wakes at the latest."""
+
+    message: str
+    until: datetime
+
+
 class Control:
     """Serves one sandbox's control socket.
 
     `collect` stores the declared files (raises `Refused`); `on_finish` commits and says whether it was in time;
     `on_refusal` is told every refused `finish`. `share` stores the files, and makes them the user's, as one.
     `refusal` says why the task takes no such command at this moment: a conversation may be handed over meanwhile.
+    `hibernate` saves (raises `CheckpointFailed`), commits, and says whether it was in time; `wake_link` makes a token,
+    None when it cannot. The links lead to `public_url`, which may be empty.
     """
 
     def __init__(
         self,
+        *,
         policy: OutputPolicy,
         max_files: int,
+        max_hibernation: timedelta,
+        public_url: str,
         collect: Callable[[str, list[Declared]], Awaitable[list[Output]]],
         on_finish: Callable[[Finish], Awaitable[bool]],
         on_refusal: Callable[[str], None],
-        share: Callable[[str, list[Declared]], Awaitable[list[Output]]] | None = None,
-        refusal: Callable[[Command], str | None] = lambda command: unfit(command, is_conversation=False),
+        share: Callable[[str, list[Declared]], Awaitable[list[Output]]],
+        refusal: Callable[[Command], str | None],
+        hibernate: Callable[[Hibernate], Awaitable[bool]],
+        wake_link: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._policy = policy
         self._max_files = max_files
+        self._max_hibernation = max_hibernation
+        self._public_url = public_url
         self._collect = collect
         self._on_finish = on_finish
         self._on_refusal = on_refusal
         self._share_files = share
         self._refusal = refusal
+        self._on_hibernate = hibernate
+        self._new_wake_link = wake_link
         self._one_at_a_time = asyncio.Lock()
         http = web.Server(
             self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=1
@@ -116,8 +157,12 @@ class Control:
                 return await self._finish(request)
             case ("POST", "/share"):
                 return await self._share(request)
+            case ("POST", "/hibernate"):
+                return await self._hibernate(request)
+            case ("POST", "/wake-link"):
+                return await self._wake_link(request)
             case _:
-                return _answer(404, "There are only POST /finish and POST /share.")
+                return _answer(404, "There are only POST /finish, /share, /hibernate and /wake-link.")
 
     async def _finish(self, request: web.BaseRequest) -> web.Response:
         try:
@@ -127,9 +172,7 @@ class Control:
         if reason := self._refusal("finish"):
             return self._refuse(reason, reason)
         if self._one_at_a_time.locked():
-            return _answer(
-                422, "Another request is being checked; wait for its answer, then run finish again."
-            )
+            return _busy("finish")
         async with self._one_at_a_time:
             try:
                 finish = await self._judge(body)
@@ -147,7 +190,6 @@ class Control:
             async with self._one_at_a_time:  # a model may call it several times at once
                 if reason := self._refusal("share"):
                     return _answer(422, reason)
-                assert self._share_files is not None
                 asked = _parse(_ShareRequest, body, "share")
                 if not asked.files:
                     raise Refused("files: none is named.")
@@ -160,15 +202,55 @@ class Control:
         names = ", ".join(output.filename for output in shared)
         return _answer(200, f"Shared: {names}. The user can download them now.")
 
+    async def _hibernate(self, request: web.BaseRequest) -> web.Response:
+        try:
+            body = await _read(request)
+            if reason := self._refusal("hibernate"):
+                return _answer(422, reason)
+            if self._one_at_a_time.locked():
+                return _busy("hibernate")
+            async with self._one_at_a_time:
+                if not await self._on_hibernate(self._deadline(_parse(_HibernateRequest, body, "hibernate"))):
+                    return _answer(422, "The task has already ended.")
+                return _answer(200, "Accepted. The task hibernates.")
+        except Refused as refusal:
+            return _answer(422, _mend("hibernate", refusal))
+        except CheckpointFailed as error:
+            return _answer(422, f"{error} The task goes on; try again or finish.")
+
+    async def _wake_link(self, request: web.BaseRequest) -> web.Response:
+        try:
+            body = await _read(request)
+            async with self._one_at_a_time:
+                if reason := self._refusal("hibernate"):
+                    return _answer(422, reason)
+                _parse(_WakeLinkRequest, body, "hibernate")
+                token = await self._new_wake_link()
+        except Refused as refusal:
+            return _answer(422, _mend("hibernate", refusal))
+        if token is None:
+            return _answer(422, "There is no wake link: the task has too many, or has ended.")
+        hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
+        return _answer(200, f"{self._public_url}/wake/{token}{hint}")
+
+    def _deadline(self, asked: _HibernateRequest) -> Hibernate:
+        message = _message(asked.message, 'say what you wait for, e.g. --message "Waiting for the review."')
+        if (asked.forSeconds is None) == (asked.until is None):
+            raise Refused("Either --for or --until is needed.")
+        now = datetime.now(UTC)
+        until = _moment(asked.until) if asked.until is not None else None
+        seconds = (asked.forSeconds or 0) if until is None else (until - now).total_seconds()
+        if seconds < MIN_HIBERNATION.total_seconds():
+            raise Refused("The deadline must be at least 1 second ahead.")
+        if seconds > self._max_hibernation.total_seconds():
+            raise Refused(f"The deadline can be at most {self._max_hibernation.days} days ahead.")
+        return Hibernate(message, until or now + timedelta(seconds=seconds))
+
     async def _judge(self, body: bytes) -> Finish:
         asked = _parse(_FinishRequest, body, "finish")
-        message = asked.message.replace("\0", "").strip()
-        if not message:
-            raise Refused(
-                '--message is empty: say in a few sentences what was done, e.g. --message "Report written."'
-            )
-        if len(message) > MAX_MESSAGE_CHARACTERS:
-            raise Refused(f"--message has {len(message)} characters; at most {MAX_MESSAGE_CHARACTERS}.")
+        message = _message(
+            asked.message, 'say in a few sentences what was done, e.g. --message "Report written."'
+        )
         declared = [Declared(path) for path in asked.files] + [
             Declared(o.path, o.name) for o in asked.outputs
         ]
@@ -202,6 +284,27 @@ def _mend(command: Command, refusal: Refused) -> str:
     return f"{command} was not accepted:\n{refusal}\nMend this and run {command} again."
 
 
+def _message(text: str, hint: str) -> str:
+    """Raises: Refused."""
+    message = text.replace("\0", "").strip()
+    if not message:
+        raise Refused(f"--message is empty: {hint}")
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        raise Refused(f"--message has {len(message)} characters; at most {MAX_MESSAGE_CHARACTERS}.")
+    return message
+
+
+def _moment(text: str) -> datetime:
+    """Raises: Refused."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError(text)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refused("--until must be a time with its zone, such as 2026-04-14T15:00:00Z.") from None
+
+
 async def _read(request: web.BaseRequest) -> bytes:
     """The body, within its bounds. Raises: Refused."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -216,6 +319,10 @@ async def _read(request: web.BaseRequest) -> bytes:
     except (TimeoutError, web.RequestPayloadError, ConnectionError):
         raise Refused("The request did not arrive whole.") from None
     return bytes(body)
+
+
+def _busy(command: Command) -> web.Response:
+    return _answer(422, f"Another request is being checked; wait for its answer, then run {command} again.")
 
 
 def _answer(status: int, message: str) -> web.Response:

@@ -12,7 +12,6 @@ from agentcontainer import db
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner import workspace
@@ -21,6 +20,7 @@ from agentcontainer.runner.collect import Refused
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
+from agentcontainer.runner.saver import Saver
 from agentcontainer.runner.session import Reply, Session
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime.harness import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
@@ -38,6 +38,7 @@ class Dialogue:
         session: Session,
         sandbox: Sandbox,
         preparation: Preparation,
+        saver: Saver,
         log: EventLog,
         place: Place,
     ) -> None:
@@ -48,6 +49,7 @@ class Dialogue:
         self._session = session
         self._sandbox = sandbox
         self._preparation = preparation
+        self._saver = saver
         self._log = log
         self._place = place
         self._turn: Turn | None = None
@@ -82,9 +84,10 @@ class Dialogue:
         """
         tools, pool = self._tools, self._tools.pool
         await self._log.flush()
-        checkpoint, failure = None, reply.failure
+        checkpoint: Checkpoint | None = None
+        failure = reply.failure
         try:
-            checkpoint = await self._save()
+            checkpoint = (await self._saver.save()).checkpoint
         except CheckpointFailed as error:
             failure = (EndReason.CHECKPOINT_FAILED.value, str(error))
         is_fit = (
@@ -103,16 +106,8 @@ class Dialogue:
             raise ClaimLost
         if checkpoint is None:
             return await self._leave(turn.number + 1)
-        await checkpoints.drop_others(pool, tools.blobs, self._task.id)
+        await self._saver.drop_others()
         return following
-
-    async def _save(self) -> Checkpoint:
-        pool, where = self._tools.pool, self._preparation
-        checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._task.id))
-        saved = await self._tools.keeper.save(self._sandbox, where.root, where.name, key)
-        checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
-        await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
-        return checkpoint
 
     async def _leave(self, number: int) -> turns.Next:
         """This container is no good any more: the next turn, if it has come already, begins in another."""

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
@@ -134,11 +134,13 @@ class EventLog:
                 if is_retry and await events.has(connection, self._claim.task_id, ids[0]):
                     return 0
                 is_retry = True
+                crash.reach("event_append")
                 return await events.append(connection, self._claim.task_id, batch, self._claim, ids)
 
         last = await db.patiently(write)
         if last is None:
             raise ClaimLost
+        crash.reach("events_appended")
         self._last = max(self._last, last)
 
     async def _show(self, delta: _Delta) -> None:

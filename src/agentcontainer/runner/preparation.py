@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.tasks import checkpoints
@@ -40,6 +40,7 @@ class Preparation:
             return
         (self.root / "sockets").mkdir(parents=True)
         await tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        crash.reach("restore")
         uid = None if lease is None else lease.uid
         beneath.make_folder(self.root / "workspace", workspace.TASK_FOLDER, uid)  # Pi starts in it
         for path, text in self._pi_settings().items():  # the agent may have put a link there

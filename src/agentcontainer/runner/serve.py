@@ -15,7 +15,7 @@ from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
 from agentcontainer.migrations.migrate import is_current
 from agentcontainer.runner.supervisor import Supervisor
-from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners
+from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners, sweep_forever
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
@@ -56,7 +56,12 @@ async def serve(settings: Settings) -> None:
         region = settings.region or "any"
         supervisor = Supervisor(tools, runner_id, region, settings.capacity)
         logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
-        await _until_drained(supervisor)
+        sweeping = asyncio.create_task(sweep_forever(pool, settings.data_dir))
+        try:
+            await _until_drained(supervisor)
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
 
 
 async def _until_drained(supervisor: Supervisor) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agentcontainer.domain.tasks.model import Output, Task
+from agentcontainer import crash
+from agentcontainer.domain.tasks.model import Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
 from agentcontainer.ids import new_id
@@ -41,6 +42,7 @@ class Ending:
     reason: EndReason
     message: str | None = None
     outputs: tuple[Output, ...] = ()
+    hibernation: Hibernation | None = None  # instead of an end
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Session:
             PiError: it never does.
         """
         await self._pi.prompt(prompt)
+        crash.reach("prompted")
         async with contextlib.aclosing(self._pi.events()) as happenings:
             async for event in happenings:
                 await self._record(event)

@@ -32,6 +32,14 @@ class Steering:
         await db.patiently(lambda: turns.requeue_steering(self._pool, self._claim))
         self.look()
 
+    async def take_all(self) -> list[str]:
+        """The contents of all messages that wait; they count as delivered."""
+        waiting = await db.patiently(lambda: turns.queued_steering(self._pool, self._claim.task_id))
+        for message_id, _ in waiting:
+            self._given.add(message_id)
+            await self.delivered(message_id)
+        return [content for _, content in waiting]
+
     async def run(self, give: Callable[[str, str], Awaitable[None]]) -> NoReturn:
         """Give each message (id, content) to the agent, in order, until cancelled."""
         while True:

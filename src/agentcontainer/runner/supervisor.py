@@ -17,7 +17,7 @@ from pgqueuer.models import Job
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.tasks import queue, runners, service, store
 from agentcontainer.domain.tasks.model import Claim
@@ -25,6 +25,7 @@ from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner.attempt import Attempt
 from agentcontainer.runner.place import Place
+from agentcontainer.runner.remains import keep_forgotten_forever
 from agentcontainer.runner.tools import Tools
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Supervisor:
                 self._keep_alive(),
                 self._listen(),
                 reconcile_forever(self._pool, self._settings),
+                keep_forgotten_forever(self._tools),
             )
         ]
         try:
@@ -147,6 +149,7 @@ class Supervisor:
             async with db.transaction(self._pool) as connection:
                 claim = await store.claim(connection, task_id, self._id)
             is_taken = claim is not None
+            crash.reach("claimed")
         finally:
             if not is_taken:
                 self._slots.release()

@@ -13,7 +13,8 @@ SYSTEM_PROMPT = (
     "You work on one task, alone, in a sandbox. ~/TASK.md holds its instructions, ~/HARNESS.md the "
     "conventions. Nobody answers questions. The task ends only when the shell command `finish` is accepted: "
     '`finish --complete-task --message "…" [FILE…]`, or `finish --incomplete-task --message "…" [FILE…]` '
-    "when it cannot be done fully. Never end your turn without it."
+    "when it cannot be done fully. Never end your turn without it. To wait for hours or days, use the shell command "
+    "`hibernate`."
 )
 
 # The same for a conversation, handed over or not: Pi keeps the one it was started with.
@@ -48,8 +49,21 @@ INTERRUPTED = (
     "conversation as they were before it.)"
 )
 
+# To an agent that works alone, in its new container.
+RESUMED = (
+    "The container you worked in was lost, and this is another one: your files and this conversation are as they were "
+    "at the last checkpoint, a few minutes ago, and background processes are gone; go on with the task from there."
+)
+
 # To a settled agent for which a message has come.
 GO_ON = "There is a new message for you. Read it, and go on."
+
+_WOKEN_BY = {
+    "message": "a message from the person who gave the task",
+    "external_wake": "an external system, which says no more",
+    "link": "somebody who used the wake link",
+    "deadline": "the deadline that you set; nothing else happened meanwhile",
+}
 
 HANDOFF = "The user hands the work over to you: go on alone from here until it is done."
 STEERED = "The person who gave the task adds:"
@@ -69,6 +83,11 @@ ends the conversation.
 
 """
 
+_HIBERNATE_LATER = """\
+This too holds only once the work is handed over to you: a conversation cannot hibernate.
+
+"""
+
 
 def harness(
     policy: OutputPolicy,
@@ -83,6 +102,7 @@ def harness(
         opening=(_file("CONVERSATION.md") if is_conversation else _ALONE).rstrip(),
         instructions=f"{given}.",
         condition=_HANDED_OVER if is_conversation else "",
+        waiting=_HIBERNATE_LATER if is_conversation else "",
         outputs="\n".join(f"- {line}" for line in _outputs(policy)),
         time=_time(max_runtime_seconds, soft_finish_after_seconds),
         network=_network(internet_access),
@@ -135,6 +155,24 @@ def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
             "say so in the message at the end.",
             *(("The user adds:", "", message, "", "---") if message else ()),
             *_ending(policy),
+        )
+    )
+
+
+def woken_prompt(kind: str, hibernation_message: str, messages: Sequence[str]) -> str:
+    """What an agent is told that hibernated: why, what woke it, and every message that came meanwhile word for word."""
+    return "\n".join(
+        (
+            "You called hibernate, because:",
+            "",
+            hibernation_message,
+            "",
+            f"You were woken by {_WOKEN_BY[kind]}.",
+            *(line for message in messages for line in ("", "A message for you:", "", message)),
+            "",
+            "---",
+            "Go on with the task. Your files and this conversation are as they were; background processes are gone,",
+            "and time has passed: `date` tells how much. Hibernate again, or end the task with `finish`, as before.",
         )
     )
 

@@ -1,6 +1,7 @@
 """CONTRACT §5, a test a sentence: dispatch, the task, its lists, cancel, its files and events."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -213,6 +214,49 @@ class TestCancel:
         await alice.finish(task["id"])
         answer = await alice.post(f"{V1}/tasks/{task['id']}/cancel")
         assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict")
+
+
+class TestWake:
+    async def test_with_a_message_it_answers_the_task(self, alice: Account) -> None:
+        task_id = await alice.hibernating()
+        answer = await alice.post(f"{V1}/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."})
+        assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+        assert set(answer.json()) == TASK_KEYS
+
+    async def test_by_an_external_wake(self, alice: Account) -> None:
+        answer = await alice.post(f"{V1}/tasks/{await alice.hibernating()}/wake", {"kind": "external_wake"})
+        assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+
+    async def test_with_overrides(self, alice: Account) -> None:
+        body = {"kind": "external_wake", "overrides": {"model": "claude-opus-4-5"}}
+        task = (await alice.post(f"{V1}/tasks/{await alice.hibernating()}/wake", body)).json()
+        assert task["execution"]["model"] == "claude-opus-4-5"
+
+    async def test_409_unless_hibernating(self, alice: Account) -> None:
+        task = await alice.dispatch()
+        answer = await alice.post(f"{V1}/tasks/{task['id']}/wake", {"kind": "external_wake"})
+        assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict")
+
+    async def test_exactly_one_of_two_racing_wakes_wins(self, alice: Account) -> None:
+        path = f"{V1}/tasks/{await alice.hibernating()}/wake"
+        answers = await asyncio.gather(
+            alice.post(path, {"kind": "message", "message": "Go on."}),
+            alice.post(path, {"kind": "external_wake"}),
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+    async def test_a_hibernating_task_says_until_when_and_is_listed(self, alice: Account) -> None:
+        task_id = await alice.hibernating(until=datetime(2031, 4, 14, 15, tzinfo=UTC))
+        task = (await alice.get(f"{V1}/tasks/{task_id}")).json()
+        assert (task["status"], task["hibernateUntilAt"]) == ("hibernating", "2031-04-14T15:00:00.000Z")
+        assert await listed(alice, status="hibernating") == [task_id]
+
+    async def test_a_wake_link_wakes_once(self, alice: Account) -> None:
+        task = await alice.dispatch()
+        [token] = await alice.hibernate(task["id"], link_count=1)
+        codes = [(await alice.bed.http.post(f"/wake/{token}")).status_code for _ in range(2)]
+        assert codes == [200, 409]
+        assert await listed(alice, status="pending") == [task["id"]]
 
 
 class TestFilesAndEvents:

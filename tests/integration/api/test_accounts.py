@@ -11,7 +11,7 @@ from .conftest import AGENT, Account, Bed, error_of, new_account
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "sk-ant-verysecret-0123456789abcd"
-PUBLIC = {"/healthz", "/readyz", "/api/v1/openapi.yaml", "/uploads/{uploadId}"}
+PUBLIC = {"/healthz", "/readyz", "/api/v1/openapi.yaml", "/uploads/{uploadId}", "/wake/{token}"}
 
 
 async def test_the_account(bed: Bed) -> None:
@@ -24,7 +24,11 @@ async def test_the_account(bed: Bed) -> None:
         "creditBalance": 12.345678,
         "billingMode": "standard",
         "fileStorage": {"usedBytes": 0, "quotaBytes": bed.settings.file_quota_bytes, "isEnforced": True},
-        "checkpointStorage": {"usedBytes": 0, "quotaBytes": 0, "isEnforced": False},
+        "checkpointStorage": {
+            "usedBytes": 0,
+            "quotaBytes": bed.settings.checkpoint_quota_bytes,
+            "isEnforced": True,
+        },
         "createdAt": answer["createdAt"],
     }
     unlimited = await new_account(bed, is_unlimited=True)

@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/{agentId}/conversations": {"message": "x"},
     "POST /api/v1/conversations/{taskId}/messages": {"content": "x"},
     "POST /api/v1/tasks/{taskId}/messages": {"content": "x"},
+    "POST /api/v1/tasks/{taskId}/wake": {"kind": "external_wake"},
 }
 ROUTES_WITH_IDS = [
     (method, route.path)
@@ -181,6 +182,18 @@ async def test_anothers_conversation_is_as_if_it_did_not_exist(bed: Bed, method:
         shapes.append(shape(answer, {"taskId": id_}))
     assert shapes[0] == shapes[1] == shapes[2]
     assert await bed.rows() == before
+
+
+async def test_anothers_hibernating_task_is_as_if_it_did_not_exist(bed: Bed) -> None:
+    alice, bob = await new_account(bed), await new_account(bed)
+    task_id = await alice.hibernating()
+    before = await state_of(bed, alice)
+    for body in ({"kind": "external_wake"}, {"kind": "message", "message": "Give me the files."}):
+        refused = await bob.post(f"/api/v1/tasks/{task_id}/wake", body)
+        nothing = await bob.post(f"/api/v1/tasks/{nobodys(task_id)}/wake", body)
+        assert (refused.status_code, error_of(refused)["code"]) == (404, "not_found")
+        assert shape(refused, {"taskId": task_id}) == shape(nothing, {"taskId": task_id})
+    assert await state_of(bed, alice) == before
 
 
 async def state_of(bed: Bed, account: Account) -> list[str]:

@@ -97,6 +97,7 @@ async def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("/api/v1/conversations/{taskId}/messages", "GET"), ("/api/v1/conversations/{taskId}/activities", "GET"),
         ("/api/v1/conversations/{taskId}/handoff", "POST"), ("/api/v1/conversations/{taskId}/end", "POST"),
         ("/api/v1/tasks/{taskId}/messages", "POST"), ("/api/v1/tasks/{taskId}/messages", "GET"),
+        ("/api/v1/tasks/{taskId}/wake", "POST"), ("/wake/{token}", "GET"), ("/wake/{token}", "POST"),
     } <= described  # fmt: skip
 
 
@@ -217,6 +218,7 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
     check(f"{one}/files", await alice.get(f"{url}/files"))
     check(f"{one}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
     await check_conversations(check, alice)
+    await check_wakes(check, alice)
     check("/uploads/{uploadId}", await bed.http.post(f"/uploads/{prepared['uploadId']}", content=b""))
     files = f"{v1}/files"
     file_id = check(files, await alice.get(files))["data"][0]["id"]
@@ -256,6 +258,38 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
         )
     waiting = base.format(taskId=await alice.awaiting_input())
     check(f"{base}/end", await alice.post(f"{waiting}/end"))
+
+
+async def check_wakes(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+    wake = "/api/v1/tasks/{taskId}/wake"
+    url = wake.format(taskId=await alice.hibernating())
+    for body in ({"kind": "message"}, {"kind": "message", "message": "x"}, {"kind": "external_wake"}):
+        check(wake, await alice.post(url, body))
+    link, task = "/wake/{token}", await alice.dispatch()
+    [token] = await alice.hibernate(task["id"], link_count=1)
+    for body in ({"x": 1}, {"message": "x"}, {}):
+        check(link, await alice.bed.http.post(link.format(token=token), json=body))
+    for gone in (token, "none"):
+        headers = {"Accept": "application/json"}
+        check(link, await alice.bed.http.get(link.format(token=gone), headers=headers))
+
+
+async def test_pages_and_forms_are_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:
+    path, task = "/wake/{token}", await alice.dispatch()
+    [token] = await alice.hibernate(task["id"], link_count=1)
+    url, form = path.format(token=token), {"Content-Type": "application/x-www-form-urlencoded"}
+    body = document["paths"][path]["post"]["requestBody"]
+    assert not body["required"]
+    assert set(body["content"]) == {"application/json", form["Content-Type"]}
+    for answer in (
+        await bed.http.get(url), await bed.http.get(url[:-1]), await bed.http.get(f"{url}?x=1"),
+        await bed.http.post(url, content=b"x=1", headers=form), await bed.http.post(url, content=b"x"),
+        await bed.http.post(url, content=b"x" * 5 * 1024 * 1024, headers=form),
+        await bed.http.post(url, headers=form), await bed.http.post(url, headers=form), await bed.http.get(url),
+    ):  # fmt: skip
+        operation = document["paths"][path][answer.request.method.lower()]
+        response = resolve(document, operation["responses"][str(answer.status_code)])
+        assert answer.headers["content-type"].partition(";")[0] == "text/html" in response["content"]
 
 
 def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:

@@ -195,7 +195,9 @@ async def test_endless_headers_are_cut_off(api: Api) -> None:
         sent += 10_000
         await asyncio.sleep(0)
     assert sent < 10_000_000
-    with contextlib.suppress(ConnectionResetError):  # closed on what was not read, and the answer may go with it
+    with contextlib.suppress(
+        ConnectionResetError
+    ):  # closed on what was not read, and the answer may go with it
         assert (await asyncio.wait_for(answered, 5)).startswith(b"HTTP/1.1 4")
     writer.close()
     with contextlib.suppress(OSError):

@@ -31,6 +31,24 @@ SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR posi
     (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
 ORDER BY position {direction} LIMIT $3
 """
+_FORGOTTEN = """
+WITH unreleased AS (
+    SELECT task_id, account_id, -amount_micro_usd AS held FROM ledger_entries hold
+    WHERE kind = 'hold' AND task_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM ledger_entries WHERE task_id = hold.task_id AND kind = 'release')
+)
+SELECT u.* FROM unreleased u LEFT JOIN tasks t ON t.id = u.task_id
+WHERE t.id IS NULL OR t.status IN ('finished', 'failed', 'cancelled', 'expired')
+UNION ALL SELECT id, account_id, 0 FROM tasks
+WHERE hold_micro_usd > 0 AND status IN ('finished', 'failed', 'cancelled', 'expired')
+    AND id NOT IN (SELECT task_id FROM unreleased)
+"""
+_UNBALANCED = """
+SELECT a.id, a.balance_micro_usd, coalesce(sum(e.amount_micro_usd), 0)::bigint AS total
+FROM accounts a LEFT JOIN ledger_entries e ON e.account_id = a.id
+GROUP BY a.id HAVING a.balance_micro_usd <> coalesce(sum(e.amount_micro_usd), 0)
+ORDER BY a.id LIMIT 1000
+"""
 _COUNTER_ACCOUNT = {
     "credit": "funding",
     "hold": "holds",
@@ -57,6 +75,15 @@ class Entry:
             row["id"], row["kind"], row["amount_micro_usd"], row["task_id"],
             row["balance_after_micro_usd"], row["created_at"],
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Money set aside for a task; 0 where the ledger knows of none."""
+
+    task_id: str
+    account_id: str
+    micro_usd: int
 
 
 async def credit(connection: Connection, account_id: str, micro_usd: int) -> int:
@@ -94,6 +121,24 @@ async def settle(connection: Connection, account_id: str, task_id: str, held: in
         await _move(connection, account_id, "release", held, task_id)
     if cost:
         await _move(connection, account_id, "charge", -cost, task_id)
+
+
+async def forgotten_holds(pool: Pool) -> list[Hold]:
+    """Holds that no live task has: by the ledger, or by the task's own word. Reads the whole ledger."""
+    rows = await pool.fetch(_FORGOTTEN, timeout=600)
+    return [Hold(row["task_id"], row["account_id"], row["held"]) for row in rows]
+
+
+async def release_forgotten(connection: Connection, hold: Hold) -> None:
+    """Give such a hold back, and charge nothing."""
+    if hold.micro_usd:
+        await _move(connection, hold.account_id, "release", hold.micro_usd, hold.task_id)
+
+
+async def unbalanced(pool: Pool) -> list[tuple[str, int, int]]:
+    """(account id, balance, sum of its entries) where these differ. Reads the whole ledger."""
+    rows = await pool.fetch(_UNBALANCED, timeout=600)
+    return [(row["id"], row["balance_micro_usd"], row["total"]) for row in rows]
 
 
 async def list_page(

@@ -41,7 +41,7 @@ async def create(
         ValidationError: the message, a file, a version or an override cannot be; names the field. And as
         `tasks.service.dispatch` does.
     """
-    content = _checked(message.content, "message")
+    content = check_content(message.content, "message")
     titled = replace(dispatch, title=dispatch.title or tasks.title_of(dispatch.instructions or content))
     async with db.transaction(pool) as connection:
         task_id = await tasks.create(
@@ -64,7 +64,7 @@ async def send(
         NotFound: no such task. ValidationError: names the field.
         Conflict: it is no conversation, has ended, was handed off, or has too many messages waiting.
     """
-    content = _checked(message.content, "content")
+    content = check_content(message.content, "content")
     async with db.transaction(pool) as connection:
         row = await _open(connection, account_id, task_id)
         await files.check_inputs(connection, account_id, message.input_file_ids)
@@ -79,7 +79,7 @@ async def send(
 
 async def hand_off(pool: Pool, account_id: str, task_id: str, message: str | None) -> tuple[Task, Message]:
     """The agent goes on alone until `finish`, from the next turn on. Raises as `send` does."""
-    content = HANDOFF_MESSAGE if message is None else _checked(message, "message")
+    content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
         row = await _open(connection, account_id, task_id)
         await store.set_handed_off(connection, task_id)
@@ -110,7 +110,7 @@ async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tupl
         NotFound: no such task. ValidationError: names the field.
         Conflict: it has ended, hibernates, is a conversation, or has too many messages waiting.
     """
-    content = _checked(content, "content")
+    content = check_content(content, "content")
     async with db.transaction(pool) as connection:
         row = await store.lock(connection, task_id, account_id=account_id)
         if row is None:
@@ -122,8 +122,7 @@ async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tupl
                 f"Task {task_id} is a conversation: use POST /api/v1/conversations/{task_id}/messages."
             )
         await _check_queue(connection, task_id)
-        draft = store.new_message(task_id, "user", content, row["turn_number"])
-        made = await store.insert(connection, draft, is_steering=True)
+        made = await add_steering(connection, task_id, content, row["turn_number"])
         await _tell_runner(connection, task_id)
         return await tasks.get(connection, account_id, task_id), made
 
@@ -184,7 +183,18 @@ async def check_is_conversation(pool: Pool, account_id: str, task_id: str) -> Ta
     return task
 
 
-def _checked(content: str, field: str) -> str:
+async def add_steering(connection: Connection, task_id: str, content: str, turn_number: int = 0) -> Message:
+    """A message that an agent which works alone gets as soon as it can."""
+    draft = store.new_message(task_id, "user", content, turn_number)
+    return await store.insert(connection, draft, is_steering=True)
+
+
+def check_content(content: str, field: str) -> str:
+    """The content, as it may be.
+
+    Raises:
+        ValidationError: it is empty, or too long.
+    """
     if not content.strip():
         raise ValidationError.at(field, "must not be empty")
     if len(content.encode()) > MAX_CONTENT_BYTES:

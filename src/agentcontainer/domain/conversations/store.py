@@ -48,7 +48,8 @@ ORDER BY turn_number DESC LIMIT 1
 """
 _SET_TURN = """
 UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
-    last_turn_number = greatest(last_turn_number, $2)
+    last_turn_number = greatest(last_turn_number, $2), turn_base_micro_seconds = CASE
+        WHEN $3 = 'running' AND $4 = 1 THEN container_micro_seconds ELSE turn_base_micro_seconds END
 WHERE id = $1
 """
 _APPLY = """
@@ -58,12 +59,13 @@ UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = CASE
 WHERE id = $1
 """
 _TAKE = """
-UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL WHERE id = $1
+UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL,
+    delivered_at = clock_timestamp() WHERE id = $1
 """
 _REQUEUE_STEERING = """
-UPDATE messages m SET status = 'queued' FROM tasks t
+UPDATE messages m SET status = 'queued' FROM tasks t LEFT JOIN checkpoints c ON c.id = t.checkpoint_id
 WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id AND m.is_steering
-    AND m.status = 'delivered'
+    AND m.status = 'delivered' AND (c.id IS NULL OR m.delivered_at > c.created_at)
 """
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
@@ -164,7 +166,7 @@ async def set_error(connection: Connection, task_id: str, error: str | None, err
 
 async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: str | None) -> None:
     """A turn is over: the state that the next container starts from (None: as before), which gets all its tries."""
-    query = "UPDATE tasks SET checkpoint_id = coalesce($2, checkpoint_id), tries = 0 WHERE id = $1"
+    query = "UPDATE tasks SET checkpoint_id = coalesce($2, checkpoint_id), tries = 0, is_mid_turn = false WHERE id = $1"
     await connection.execute(query, task_id, checkpoint_id)
 
 
@@ -185,7 +187,7 @@ async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
 
 
 async def requeue_steering(pool: Pool, claim: Claim) -> None:
-    """An attempt starts from nothing: it has got no message yet."""
+    """The agent has got what it got before the checkpoint that it starts from, and nothing since."""
     await pool.execute(_REQUEUE_STEERING, claim.task_id, claim.attempt)
 
 

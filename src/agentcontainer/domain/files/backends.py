@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from datetime import timedelta
 from pathlib import Path
 from time import time
@@ -35,6 +35,10 @@ class Backend(Protocol):
 
     async def signed_put(self, key: str, life: timedelta) -> str | None:
         """A URL that takes a PUT of `key` that long; None: the store has no URLs of its own."""
+        ...
+
+    def staged(self, older_than: timedelta) -> list[str]:
+        """Where broken writes left something, where the store does not show or remove that itself. Blocks."""
         ...
 
     def remove_staged(self, older_than: timedelta) -> int:
@@ -79,6 +83,9 @@ class Local:
     async def signed_put(self, key: str, life: timedelta) -> str | None:  # noqa: ARG002
         return None
 
+    def staged(self, older_than: timedelta) -> list[str]:
+        return list(_staged(self._folder, time() - older_than.total_seconds()))
+
     def remove_staged(self, older_than: timedelta) -> int:
         return _remove_old(self._folder, time() - older_than.total_seconds())
 
@@ -120,8 +127,21 @@ class S3:
     async def signed_put(self, key: str, life: timedelta) -> str | None:
         return await obstore.sign_async(self._store, "PUT", key, life)
 
+    def staged(self, older_than: timedelta) -> list[str]:  # noqa: ARG002
+        return []
+
     def remove_staged(self, older_than: timedelta) -> int:  # noqa: ARG002
         return 0  # a lifecycle rule of the bucket aborts incomplete multipart uploads
+
+
+def _staged(folder: Path, before: float) -> Generator[str]:
+    """Staged files below `folder` that nobody wrote to since `before`."""
+    for path in folder.rglob("*#*"):
+        try:
+            if _STAGED.search(path.name) and path.lstat().st_mtime < before:
+                yield str(path)
+        except OSError:
+            continue
 
 
 def _remove_old(folder: Path, before: float) -> int:

@@ -144,6 +144,10 @@ class Blobs:
         with _explained():
             return await self._backend.signed_put(key, life)
 
+    async def staged(self, older_than: timedelta) -> list[str]:
+        """Where writes that broke off that long ago left something."""
+        return await asyncio.to_thread(self._backend.staged, older_than)
+
     async def remove_staged(self, older_than: timedelta) -> int:
         """Remove what writes that broke off that long ago left; returns how many."""
         return await asyncio.to_thread(self._backend.remove_staged, older_than)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.errors import NotFound, Unavailable
@@ -19,6 +19,7 @@ INTERVAL_SECONDS = 900.0
 MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
 PREFIXES = ("uploads", "outputs", "incoming", "checkpoints")
 MARK = "installation"
+LOOK_SECONDS = 600.0  # for a statement that reads a whole table
 _LOCK_ID = 0x61635F7377656570
 
 _ABANDONED = """
@@ -38,6 +39,17 @@ WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
 """
 
 
+_LOST = """
+WITH wanted AS (
+    SELECT id, blob_key AS key FROM files WHERE deleted_at IS NULL
+    UNION ALL SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.checkpoint_id = c.id
+        WHERE t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
+)
+SELECT id, key FROM wanted
+WHERE ($1::text IS NULL OR id = $1) AND NOT EXISTS (SELECT FROM stored_keys WHERE stored_keys.key = wanted.key)
+"""
+
+
 async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
     """Remove uploads that expired uncompleted, blobs without a row, and half-written blobs, each that old at least.
 
@@ -47,15 +59,47 @@ async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
         if not is_alone or not await _is_ours(pool, blobs):
             return 0
         removed = await blobs.remove_staged(min_age)
+        crash.reach("sweep")
         while abandoned := await pool.fetch(_ABANDONED, min_age):
             keys = [row["blob_key"] for row in abandoned if row["blob_key"]]
             removed += await _delete(blobs, keys)
+        async for keys in orphans(pool, blobs, min_age):
+            removed += await _delete(blobs, keys)
+        return removed
+
+
+async def orphans(pool: Pool, blobs: Blobs, min_age: timedelta) -> AsyncGenerator[list[str]]:
+    """Keys of blobs without a row, that old at least, in pages. For a store that is the database's own."""
+    for prefix in PREFIXES:
+        async for page in blobs.pages(prefix):
+            old = [blob.key for blob in page if blob.modified_at < datetime.now(UTC) - min_age]
+            found = await pool.fetch(_ORPHANS, old) if old else []
+            if found:
+                yield [row["key"] for row in found]
+
+
+async def remove_orphan(pool: Pool, blobs: Blobs, key: str) -> None:
+    """Remove one of them, if it is one still."""
+    if await pool.fetch(_ORPHANS, [key]):
+        await blobs.delete(key)
+
+
+async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
+    """(id of a file or checkpoint that somebody may want, key of its blob), for each whose blob is gone."""
+    async with pool.acquire() as connection:
+        await connection.execute("CREATE TEMP TABLE IF NOT EXISTS stored_keys (key text)")
+        await connection.execute("TRUNCATE stored_keys")
         for prefix in PREFIXES:
             async for page in blobs.pages(prefix):
-                old = [blob.key for blob in page if blob.modified_at < datetime.now(UTC) - min_age]
-                orphans = await pool.fetch(_ORPHANS, old) if old else []
-                removed += await _delete(blobs, [row["key"] for row in orphans])
-        return removed
+                await connection.copy_records_to_table("stored_keys", records=[(blob.key,) for blob in page])
+        await connection.execute("ANALYZE stored_keys")
+        for row in await connection.fetch(_LOST, None, timeout=LOOK_SECONDS):
+            try:
+                await blobs.head(row["key"])  # it may have come after the list was made
+            except NotFound:
+                if await connection.fetch(_LOST, row["id"]):
+                    yield row["id"], row["key"]
+        await connection.execute("DROP TABLE stored_keys")
 
 
 async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
@@ -76,15 +120,23 @@ async def _is_ours(pool: Pool, blobs: Blobs) -> bool:
 
     A wrong setting, or a new database on an old store, would make every blob an orphan.
     """
-    ours: str = await pool.fetchval("SELECT id FROM installation")
-    try:
-        found = b"".join([chunk async for chunk in blobs.stream(MARK)])
-    except NotFound:
+    is_ours = await bears_mark(pool, blobs)
+    if is_ours is None:
+        ours: str = await pool.fetchval("SELECT id FROM installation")
         await blobs.put(MARK, _chunk(ours.encode()), len(ours))
         return True
-    if found != ours.encode():
+    if not is_ours:
         logger.error("not sweeping: the object store belongs to another database; see its blob `%s`", MARK)
-    return found == ours.encode()
+    return is_ours
+
+
+async def bears_mark(pool: Pool, blobs: Blobs) -> bool | None:
+    """Whether the store bears this database's mark; None: it bears none."""
+    ours: str = await pool.fetchval("SELECT id FROM installation")
+    try:
+        return b"".join([chunk async for chunk in blobs.stream(MARK)]) == ours.encode()
+    except NotFound:
+        return None
 
 
 async def _chunk(content: bytes) -> AsyncIterator[bytes]:

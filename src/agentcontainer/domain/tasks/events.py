@@ -23,6 +23,9 @@ EVENT_TYPES = {
     "task.started": "A container is up; `attempt` counts them.",
     "task.titled": "A model gave the task its `title`.",
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",
+    "task.checkpointed": "The state of a long run was saved; `pausedMs` is how long the container stood still for it.",
+    "task.hibernated": "The agent put the task to sleep until `hibernateUntilAt`; `message` says why.",
+    "task.woken": "Something woke the task (`kind`: message, external_wake, deadline, link); it waits for a container.",
     "task.awaiting_input": "A conversation waits for the user's next message, until `expiresAt`.",
     "task.finished": "The agent's `finish` was accepted, or the user ended the conversation.",
     "task.failed": "The task ended uncontrolled; `errorCode` and `error` say why.",
@@ -55,6 +58,14 @@ FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) AS draft (number,
 # Without a claim nothing is shown: an attempt that lost it must not speak.
 _NOTIFY_DELTA = """
 SELECT pg_notify($3, $4) FROM tasks WHERE id = $1 AND attempt = $2 AND status = 'running'
+"""
+_GAPS = """
+SELECT t.id FROM tasks t LEFT JOIN (
+    SELECT task_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last FROM events GROUP BY task_id
+) AS log ON log.task_id = t.id
+WHERE t.last_event_sequence <> coalesce(log.events, 0)
+    OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events)
+ORDER BY t.id LIMIT 1000
 """
 _READ = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
 
@@ -117,6 +128,11 @@ async def notify_delta(
     delta = {"taskId": claim.task_id, "after": after, "data": {"content": content} | data}
     payload = json.dumps(delta, ensure_ascii=False)
     await connection.execute(_NOTIFY_DELTA, claim.task_id, claim.attempt, DELTA_CHANNEL, payload)
+
+
+async def gaps(pool: Pool) -> list[str]:
+    """Ids of tasks whose log has not exactly the events 1, 2, 3 … that it should. Reads the whole table."""
+    return [row["id"] for row in await pool.fetch(_GAPS, timeout=600)]
 
 
 async def has(connection: Connection, task_id: str, event_id: str) -> bool:

@@ -133,6 +133,11 @@ class Task:
     last_turn_number: int
     turn_attempt: int
     handed_off_at: datetime | None
+    hibernation_number: int
+    hibernation_message: str | None
+    wake_kind: str | None
+    is_mid_turn: bool
+    turn_base_micro_seconds: int
     checkpoint_id: str | None
     created_at: datetime
     started_at: datetime | None
@@ -171,6 +176,15 @@ class Claim:
 
     task_id: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class Hibernation:
+    """What an agent asked for, and the checkpoint that its task will go on from."""
+
+    message: str
+    until: datetime
+    checkpoint_id: str
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import asyncpg
 
 from agentcontainer import db
 from agentcontainer.db import Pool
+from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import queue, service, store
 from agentcontainer.settings import Settings
 
@@ -26,12 +27,23 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
     for claim in await store.lost(pool, silence):
         found += await service.lose(pool, settings, claim, "The runner of this task was lost.")
+    found += await hibernation.wake_due(pool)
     for task_id in await store.expired(pool):
         found += await service.expire(pool, settings, task_id)
     for task_id, attempt, region in await store.waiting(pool, silence):
         async with db.transaction(pool) as connection:
             found += await queue.enqueue(connection, task_id, attempt, region)
     return found
+
+
+async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
+    """Task id → what `reconcile` would find of it: the first hundreds of each kind."""
+    silence = timedelta(seconds=settings.runner_lost_after_seconds)
+    found = {claim.task_id: "a task whose runner is gone" for claim in await store.lost(pool, silence)}
+    found |= dict.fromkeys(await hibernation.due(pool), "a task that slept past its deadline")
+    found |= dict.fromkeys(await store.expired(pool), "a conversation that waited too long")
+    waiting = [task_id for task_id, _, _ in await store.waiting(pool, silence)]
+    return found | dict.fromkeys(waiting, "a pending task without a queue entry")
 
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:

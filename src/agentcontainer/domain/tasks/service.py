@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
@@ -13,7 +13,7 @@ from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import events, queue, repositories, store
 from agentcontainer.domain.tasks.execution import merge, session_ttl_seconds
-from agentcontainer.domain.tasks.model import Claim, Dispatch, Output, Task
+from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.ids import new_id
@@ -39,7 +39,9 @@ async def dispatch(
         task_id = await create(connection, settings, vault, account_id, agent_id, request, "autonomous")
         task = await _existing(connection, task_id)
         await hold(connection, settings, account_id, task_id)
-        return task
+        crash.reach("dispatch")
+    crash.reach("dispatched")
+    return task
 
 
 async def create(
@@ -131,9 +133,73 @@ async def requeue(connection: Connection, task_id: str) -> None:
     await stop_container(connection, task_id)
 
 
+async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
+    """The attempt's container is given up until something wakes the task; False when the claim is lost."""
+    row = await store.move(
+        connection, claim.task_id, Status.HIBERNATING, attempt=claim.attempt, only_from=Status.RUNNING
+    )
+    if row is None:
+        return False
+    await store.sleep(
+        connection, claim.task_id, hibernation.until, hibernation.message, hibernation.checkpoint_id
+    )
+    data = {
+        "status": "hibernating", "message": hibernation.message,
+        "hibernateUntilAt": events.iso(hibernation.until),
+    }  # fmt: skip
+    await events.append(connection, claim.task_id, [("task.hibernated", data)])
+    return True
+
+
+async def save(connection: Connection, claim: Claim, checkpoint: Checkpoint, paused_seconds: float) -> bool:
+    """From now on a lost container costs no more than what comes after this checkpoint; False: the claim is lost."""
+    if not await store.adopt(connection, claim, checkpoint.id):
+        return False
+    await store.count_time(connection, claim)
+    data = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
+    await events.append(connection, claim.task_id, [("task.checkpointed", data)], claim)
+    return True
+
+
+async def change_execution(
+    connection: Connection,
+    settings: Settings,
+    vault: Vault,
+    task: Task,
+    overrides: dict[str, Any],
+    key: str | None,
+) -> None:
+    """Further overrides, on top of those the task has; the caller holds its row.
+
+    Raises:
+        ValidationError: the combination cannot run; names the field.
+    """
+    version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
+    merged = task.overrides | overrides
+    execution = merge(version.defaults, merged, settings)
+    sealed = vault.seal(key, task.id) if key else None
+    await store.set_execution(connection, task.id, merged, execution, sealed)
+
+
 async def resume(connection: Connection, task_id: str) -> bool:
     """A conversation goes on in the container that is still up; False when there is none."""
     return await store.resume(connection, task_id)
+
+
+async def add_remains(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
+    """Partial outputs of a task that ended without handing them over; False when it did not, or has got them."""
+    async with db.transaction(pool) as connection:
+        account_id = await store.take_remains(connection, claim.task_id, claim.attempt)
+        if account_id is not None:
+            await store.insert_outputs(connection, account_id, claim.task_id, outputs, is_partial=True)
+        return account_id is not None
+
+
+async def wants_remains(pool: Pool, claim: Claim) -> bool:
+    """Whether the task ended in this attempt without handing its files over."""
+    task = await store.get(pool, claim.task_id)
+    endings = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+    return task is not None and task.status in endings and task.attempt == claim.attempt
 
 
 async def rest(connection: Connection, claim: Claim) -> None:
@@ -230,6 +296,7 @@ async def end(
         await _requeue_or_fail(connection, settings, task_id, row, meaning, message)
         return True
     await store.insert_outputs(connection, row["account_id"], task_id, outputs)
+    crash.reach("settle")
     await store.forget_keys(connection, task_id)
     await _settle(connection, settings, task_id, row, is_charged=not meaning.is_platforms_fault)
     data: dict[str, Any] = {"status": meaning.status.value}

@@ -58,6 +58,7 @@ class EndReason(StrEnum):
     CHECKPOINT_CORRUPT = "checkpoint_corrupt"
     MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
     BUDGET_EXCEEDED = "budget_exceeded"
+    HIBERNATED = "hibernated"
     DRAINED = "drained"
     RUNNER_LOST = "runner_lost"
     PLATFORM_FAULT = "platform_fault"
@@ -94,6 +95,7 @@ MEANING: dict[EndReason, Meaning] = {
     R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False, is_platforms_fault=True),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
     R.BUDGET_EXCEEDED: Meaning(S.FAILED, "budget_exceeded"),
+    R.HIBERNATED: Meaning(S.HIBERNATING),
     R.DRAINED: Meaning(S.PENDING, is_charged=False),
     R.RUNNER_LOST: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
     R.PLATFORM_FAULT: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),

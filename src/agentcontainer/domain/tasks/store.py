@@ -28,7 +28,7 @@ SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS input (id, po
 # is at fault ($5 false).
 _MOVE = """
 UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, container_started_at = NULL,
-    expires_at = NULL,
+    expires_at = NULL, hibernate_until_at = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $5 AND container_started_at IS NOT NULL
         THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END,
     tries = tries + $6,
@@ -48,10 +48,25 @@ UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = a
 WHERE id = $1 AND status = 'pending' RETURNING attempt
 """
 # A conversation between turns, its container still up: the time until now is counted, whatever becomes of it.
+_SLEEP = """
+UPDATE tasks SET hibernate_until_at = $2, hibernation_message = $3, hibernation_number = hibernation_number + 1,
+    checkpoint_id = $4, wake_kind = NULL, tries = 0, is_mid_turn = true
+WHERE id = $1
+"""
+_ADOPT = """
+UPDATE tasks SET checkpoint_id = $3, wake_kind = NULL, is_mid_turn = true
+WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
+"""
 _REST = """
 UPDATE tasks SET status = 'awaiting_input', updated_at = clock_timestamp(), tries = 0,
     expires_at = clock_timestamp() + make_interval(secs => session_ttl_seconds)
 WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING expires_at
+"""
+_SET_EXECUTION = """
+UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = CASE
+    WHEN $4::bytea IS NOT NULL THEN $4  -- else the task's own key is for its provider only
+    WHEN execution->>'provider' = $3::jsonb->>'provider' THEN provider_key_ciphertext END
+WHERE id = $1
 """
 _RESUME = """
 UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), expires_at = NULL
@@ -81,8 +96,19 @@ _FORGET_KEYS = """
 UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provider_key_ciphertext IS NOT NULL
 """
 _INSERT_OUTPUT = """
-INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING
+INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name,
+                   is_partial)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING
+"""
+_TAKE_REMAINS = """
+UPDATE tasks SET remains_at = now() WHERE id = $1 AND attempt = $2 AND remains_at IS NULL
+    AND status IN ('failed', 'cancelled', 'expired')
+RETURNING account_id
+"""
+_FORGOTTEN_REMAINS = """
+SELECT id, attempt FROM tasks WHERE remains_at IS NULL AND checkpoint_id IS NOT NULL
+    AND status IN ('failed', 'cancelled', 'expired') AND completed_at < now() - $1::interval
+ORDER BY completed_at LIMIT 1
 """
 _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 _LOST = """
@@ -95,7 +121,9 @@ SELECT id FROM tasks WHERE status = 'awaiting_input' AND expires_at < now() ORDE
 """
 _WAITING = """
 SELECT id, attempt, execution->>'runtimeRegion' AS region FROM tasks
-WHERE status = 'pending' AND updated_at < now() - $1::interval ORDER BY id LIMIT 500
+WHERE status = 'pending' AND updated_at < now() - $1::interval AND NOT EXISTS (
+    SELECT FROM pgqueuer WHERE dedupe_key = tasks.id || ':' || attempt AND status IN ('queued', 'picked'))
+ORDER BY id LIMIT 500
 """
 
 
@@ -114,6 +142,12 @@ async def get(connection: Connection | Pool, task_id: str, account_id: str | Non
         _SELECT + "WHERE t.id = $1 AND ($2::text IS NULL OR t.account_id = $2)", task_id, account_id
     )
     return Task.of(row) if row else None
+
+
+async def lock(connection: Connection, task_id: str, account_id: str | None = None) -> Task | None:
+    """`get`, and nobody else changes the row before this transaction ends."""
+    await connection.execute("SELECT FROM tasks WHERE id = $1 FOR UPDATE", task_id)
+    return await get(connection, task_id, account_id)
 
 
 async def list_page(
@@ -185,6 +219,34 @@ async def rest(connection: Connection, claim: Claim) -> datetime | None:
     return await connection.fetchval(_REST, claim.task_id, claim.attempt)
 
 
+async def sleep(
+    connection: Connection, task_id: str, until: datetime, message: str, checkpoint_id: str
+) -> None:
+    """What is known of a hibernation that begins."""
+    await connection.execute(_SLEEP, task_id, until, message, checkpoint_id)
+
+
+async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None:
+    """What ended the hibernation."""
+    await connection.execute("UPDATE tasks SET wake_kind = $2 WHERE id = $1", task_id, kind)
+
+
+async def adopt(connection: Connection, claim: Claim, checkpoint_id: str) -> bool:
+    """The next container starts from this checkpoint; False when the claim is lost."""
+    return bool(await connection.fetchval(_ADOPT, claim.task_id, claim.attempt, checkpoint_id))
+
+
+async def set_execution(
+    connection: Connection,
+    task_id: str,
+    overrides: dict[str, Any],
+    execution: dict[str, Any],
+    key: bytes | None,
+) -> None:
+    """What the task runs with from now on; `key` None: with the key it has."""
+    await connection.execute(_SET_EXECUTION, task_id, overrides, execution, key)
+
+
 async def resume(connection: Connection, task_id: str) -> bool:
     """`awaiting_input` → `running` in the container that is still up; False when there is none."""
     return bool(await connection.fetchval(_RESUME, task_id))
@@ -246,7 +308,12 @@ async def set_title(connection: Connection, claim: Claim, title: str) -> bool:
 
 
 async def insert_outputs(
-    connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
+    connection: Connection,
+    account_id: str,
+    task_id: str,
+    outputs: Sequence[Output],
+    *,
+    is_partial: bool = False,
 ) -> None:
     """The rows of output files whose blobs are stored."""
     await connection.executemany(
@@ -262,10 +329,21 @@ async def insert_outputs(
                 o.blob_key,
                 task_id,
                 o.output_name,
+                is_partial,
             )
             for o in outputs
         ],
     )
+
+
+async def take_remains(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
+    """The account of a task that ended without handing anything over, whose remains are the caller's to keep, once."""
+    return await connection.fetchval(_TAKE_REMAINS, task_id, attempt)
+
+
+async def forgotten_remains(pool: Pool, older_than: timedelta) -> list[Claim]:
+    """Tasks that ended that long ago, with a checkpoint, whose remains nobody has kept: the last attempt of each."""
+    return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_FORGOTTEN_REMAINS, older_than)]
 
 
 async def provider_key_ciphertext(pool: Pool, task_id: str) -> bytes | None:
@@ -289,5 +367,5 @@ async def expired(pool: Pool) -> list[str]:
 
 
 async def waiting(pool: Pool, longer_than: timedelta) -> list[tuple[str, int, str]]:
-    """(id, attempt, region) of tasks pending that long."""
+    """(id, attempt, region) of tasks pending that long without a job in the queue."""
     return [(row["id"], row["attempt"], row["region"]) for row in await pool.fetch(_WAITING, longer_than)]

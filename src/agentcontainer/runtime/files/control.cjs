@@ -1,5 +1,5 @@
-// What our commands have in common: each sends one request to the platform, outside the sandbox, which judges it,
-// and prints the answer. Exit codes: 0 accepted, 1 refused, 2 wrong usage, 3 platform not reached.
+// What our commands have in common: each sends requests to the platform, outside the sandbox, which judges them,
+// and prints the answers. Exit codes: 0 accepted, 1 refused, 2 wrong usage, 3 platform not reached.
 "use strict";
 
 const SOCKET = "/run/agentcontainer/control.sock";
@@ -12,14 +12,15 @@ function unknownFlag(flag) {
   return new UsageError(`unknown flag ${flag} (a FILE that begins with a dash goes after --)`);
 }
 
-/** Runs the command `name`: `parse` makes its words the request, or null where they ask for help. */
+/** Runs the command `name`: `parse` makes its words requests, [path, body] each, which are sent one after the other
+ * until one is not accepted; or null where they ask for help. */
 function run(name, usage, parse) {
   try {
-    const request = parse(process.argv.slice(2));
-    if (request === null) {
+    const requests = parse(process.argv.slice(2));
+    if (requests === null) {
       process.stdout.write(usage);
     } else {
-      ask(name, JSON.stringify({ ...request, cwd: workingDirectory() }));
+      ask(name, requests);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -36,12 +37,12 @@ function workingDirectory() {
   }
 }
 
-function ask(name, body) {
+function ask(name, [[path, body], ...others]) {
   let isAnswered = false;
-  send(`/${name}`, body, (text, detail) => {
+  send(path, JSON.stringify(body), (text, detail) => {
     if (isAnswered) return;
     isAnswered = true;
-    report(name, text, detail);
+    if (report(name, text, detail) && others.length > 0) ask(name, others);
   });
 }
 
@@ -70,6 +71,7 @@ function send(path, body, answered) {
   request.end(body);
 }
 
+/** Prints the answer; true when it is that the request was accepted. */
 function report(name, text, detail) {
   let answer = null;
   try {
@@ -80,12 +82,11 @@ function report(name, text, detail) {
   if (typeof answer?.accepted !== "boolean") {
     process.stderr.write(`${name}: the platform could not be reached (${detail}); run ${name} again.\n`);
     process.exitCode = 3;
-  } else if (answer.accepted) {
-    process.stdout.write(`${answer.message}\n`);
-  } else {
-    process.stderr.write(`${answer.message}\n`);
-    process.exitCode = 1;
+    return false;
   }
+  (answer.accepted ? process.stdout : process.stderr).write(`${answer.message}\n`);
+  process.exitCode = answer.accepted ? 0 : 1;
+  return answer.accepted;
 }
 
-module.exports = { UsageError, run, unknownFlag };
+module.exports = { UsageError, run, unknownFlag, workingDirectory };

@@ -1,0 +1,178 @@
+"""What does a hibernation cost? Checkpoint, wake-up to the first model request, and the pause of a periodic checkpoint.
+
+    .venv/bin/python benchmarks/hibernate.py [--runs 5] [--gigabyte]
+
+For workspaces of 0, 50 MB in 5,000 files, and (--gigabyte) 1 GB in 1,000. Beside it `tar | zstd -1` of the same tree on
+this host and its way back, without any platform. Prints a table with medians.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from first_request import MODEL, PROVIDER, first_request_after
+from rich.console import Console
+from rich.table import Table
+
+from agentcontainer import settings
+from agentcontainer.cli import data_dir as data_folder
+from agentcontainer.cli.installation import running
+from agentcontainer.gateway.scripted import ScriptedModel, serve
+
+FILL = (
+    "import os\nfor i in range({files}):\n    os.makedirs(f'data/{{i % 100}}', exist_ok=True)\n"
+    "    open(f'data/{{i % 100}}/{{i}}', 'wb').write(os.urandom({bytes} // 2) + bytes({bytes} - {bytes} // 2))\n"
+)
+WAIT_SECONDS = 300
+
+
+@dataclass
+class Measured:
+    """Seconds, one a run."""
+
+    sleeping: list[float] = field(default_factory=list[float])  # from the command to the container's end
+    waking: list[float] = field(default_factory=list[float])  # from POST /wake to the model's next request
+    pausing: list[float] = field(
+        default_factory=list[float]
+    )  # how long a periodic checkpoint held the agent still
+    packing: list[float] = field(default_factory=list[float])
+    unpacking: list[float] = field(default_factory=list[float])
+
+
+def script(steps: Iterable[dict[str, Any]]) -> str:
+    return f"Work.\n```script\n{json.dumps(list(steps))}\n```"
+
+
+async def measure(runs: int, files: int, size: int) -> Measured:
+    measured = Measured()
+    fill = FILL.format(files=files, bytes=size)
+    with tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as name:
+        async with await serve() as model:
+            await _platform(model, runs, fill, Path(name) / "d", measured)
+        for _ in range(runs):
+            _alone(fill, Path(name) / "alone", measured)
+    return measured
+
+
+async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, measured: Measured) -> None:
+    chosen = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url, checkpoint_seconds=2)
+    data_folder.prepare(chosen.data_dir)
+    data_folder.ensure_secret_key(chosen.data_dir)
+    async with running(chosen, os.environ, print) as started:
+        headers = {"Authorization": f"Bearer {started.api_key}"}
+        base_url = f"{started.base_url}/api/v1"
+        async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=60) as api:
+            await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
+            nap = {"bash": "hibernate --message nap --for 1h"}
+            steps = [{"bash": f'python3 -c "{fill}" && sleep 3'}, *([nap] * (runs + 1))]
+            body = {"instructions": script(steps), "overrides": {"provider": PROVIDER, "model": MODEL}}
+            task = (
+                (await api.post("/agents/agt_standard_coding/tasks", json=body))
+                .raise_for_status()
+                .json()["id"]
+            )
+
+            async def wake() -> None:
+                (await api.post(f"/tasks/{task}/wake", json={"kind": "external_wake"})).raise_for_status()
+
+            for _ in range(runs):
+                await _until(api, task, "hibernating")
+                measured.waking.append(await first_request_after(model, wake))
+            await _until(api, task, "hibernating")
+            events = await _events(api, task)
+            await api.post(f"/tasks/{task}/cancel")
+    began = [
+        event for event in events if event["type"] == "tool.started" and "hibernate" in str(event["data"])
+    ]
+    slept = [event for event in events if event["type"] == "task.hibernated"]
+    pairs = zip(began, slept, strict=True)
+    measured.sleeping += [_at(end) - _at(start) for start, end in pairs]
+    measured.pausing += [e["data"]["pausedMs"] / 1000 for e in events if e["type"] == "task.checkpointed"]
+
+
+async def _until(api: httpx.AsyncClient, task: str, status: str) -> None:
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while (found := (await api.get(f"/tasks/{task}")).json())["status"] != status:
+        if time.monotonic() > give_up_at or found["status"] in ("failed", "finished"):
+            raise SystemExit(f"The task is {found['status']}: {found['error']}")
+        await asyncio.sleep(0.05)
+
+
+async def _events(api: httpx.AsyncClient, task: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while page := (await api.get(f"/tasks/{task}/events?limit=100&after={len(found)}")).json()["data"]:
+        found += page
+    return found
+
+
+def _at(event: dict[str, Any]) -> float:
+    return datetime.fromisoformat(event["createdAt"]).timestamp()
+
+
+def _alone(fill: str, folder: Path, measured: Measured) -> None:
+    for name in ("tree", "back"):
+        (folder / name).mkdir(parents=True)
+    subprocess.run(["python3", "-c", fill], cwd=folder / "tree", check=True)
+    for command, times in (
+        ("tar -C tree -cf - . | zstd -1 -q -o packed", measured.packing),
+        ("zstd -dcq packed | tar -C back -xf -", measured.unpacking),
+    ):
+        began_at = time.monotonic()
+        subprocess.run(["/bin/sh", "-c", command], cwd=folder, check=True)
+        times.append(time.monotonic() - began_at)
+    shutil.rmtree(folder)
+
+
+def _ms(times: list[float]) -> str:
+    return f"{statistics.median(times) * 1000:.0f}" if times else "–"
+
+
+def show(rows: dict[str, Measured], runs: int) -> None:
+    table = Table(title=f"Hibernation, medians of {runs} in ms, {os.cpu_count()} CPUs")
+    for column in (
+        "workspace",
+        "checkpoint",
+        "tar|zstd",
+        "ratio",
+        "wake to model",
+        "untar",
+        "ratio",
+        "pause",
+    ):
+        table.add_column(column, justify="left" if column == "workspace" else "right")
+    for what, found in rows.items():
+        down = statistics.median(found.sleeping) / statistics.median(found.packing)
+        up = statistics.median(found.waking) / statistics.median(found.unpacking)
+        table.add_row(
+            what, _ms(found.sleeping), _ms(found.packing), f"{down:.1f}", _ms(found.waking), _ms(found.unpacking),
+            f"{up:.1f}", _ms(found.pausing),
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--gigabyte", action="store_true")
+    asked = parser.parse_args()
+    logging.disable(logging.INFO)
+    sizes = {"empty": (0, 0), "5,000 files, 50 MB": (5000, 10_000)}
+    if asked.gigabyte:
+        sizes["1,000 files, 1 GB"] = (1000, 1_000_000)
+    show(
+        {what: asyncio.run(measure(asked.runs, files, size)) for what, (files, size) in sizes.items()},
+        asked.runs,
+    )

@@ -1,0 +1,75 @@
+"""The pages of a wake link. No script, nothing from elsewhere: what an agent wrote stands in them."""
+
+import base64
+import hashlib
+from html import escape
+
+from agentcontainer.domain.hibernation.links import WakeLink
+from agentcontainer.domain.tasks import events
+
+_STYLE = """
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { max-width: 36rem; margin: 0 auto; padding: 2rem 1.25rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.4rem; line-height: 1.3; }
+blockquote { margin: 0; padding: .25rem 1rem; border-left: .25rem solid GrayText; white-space: pre-wrap; }
+label, textarea, button { display: block; box-sizing: border-box; font: inherit; }
+textarea { width: 100%; margin: .25rem 0 1rem; padding: .5rem; }
+button { padding: .6rem 1.4rem; cursor: pointer; }
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+
+def question(link: WakeLink) -> str:
+    """What would be woken, and the form that does it: sent to the page's own address, so that it need not name it."""
+    until = ""
+    if link.hibernate_until_at is not None:
+        at = link.hibernate_until_at
+        until = f'<p>It wakes by itself on <time datetime="{events.iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
+    reason = f'<p>Its agent wrote:</p><blockquote dir="auto">{escape(link.message or "")}</blockquote>'
+    return _page(
+        "Wake this task?",
+        f"""<p>The task <strong><bdi>{escape(link.title or "without a title")}</bdi></strong> is asleep.</p>
+{reason}
+{until}
+<form method="post">
+<label for="message">A message for the agent (optional)</label>
+<textarea id="message" name="message" rows="5" autocomplete="off"></textarea>
+<button>Wake the task</button>
+</form>
+<p>The link works once.</p>""",
+    )
+
+
+def thanks() -> str:
+    """It is awake."""
+    return _page("The task is awake", "<p>It goes on where it stopped. You can close this page.</p>")
+
+
+def refusal(message: str) -> str:
+    """Why not."""
+    return _page("The task was not woken", f'<p role="alert">{escape(message)}</p>')
+
+
+def _page(heading: str, content: str) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{heading}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{heading}</h1>
+{content}
+</main>
+</body>
+</html>
+"""

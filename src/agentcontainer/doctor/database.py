@@ -1,0 +1,96 @@
+"""What the database says that cannot be: tasks that nobody moves on, money that nobody holds, logs with gaps."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.doctor.finding import Check, Finding
+from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.billing.ledger import Hold
+from agentcontainer.domain.billing.prices import dollars
+from agentcontainer.domain.tasks import events, reconcile, store
+from agentcontainer.domain.tasks.state import TERMINAL
+from agentcontainer.errors import AgentContainerError
+from agentcontainer.settings import Settings
+
+PATIENCE_SECONDS = 5.0  # a living API or runner looks every 2 s
+
+
+@dataclass(frozen=True)
+class Database:
+    """What the checks of the database look at."""
+
+    pool: Pool
+    settings: Settings
+
+
+async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
+    """Tasks that wait for something that will not come, which no living API or runner has noticed."""
+    pool, settings = database.pool, database.settings
+    seen = set[str]()
+    while (
+        suspects := (await reconcile.stuck(pool, settings)).keys() - seen
+    ):  # it tells of some hundreds at a time
+        await asyncio.sleep(PATIENCE_SECONDS)
+        for task_id, what in (await reconcile.stuck(pool, settings)).items():
+            if task_id in suspects:
+                how = "start an API or a runner: they look every 2 s"
+                yield Finding(what, task_id, how, partial(_reconcile, database, task_id))
+        seen |= suspects
+
+
+async def holds(database: Database) -> AsyncGenerator[Finding]:
+    """Money held for tasks that have ended, or never were."""
+    for hold in await ledger.forgotten_holds(database.pool):
+        what = (
+            f"hold of {dollars(hold.micro_usd)} without a live task"
+            if hold.micro_usd
+            else "hold without money"
+        )
+        how = "give it back (entry `release`)" if hold.micro_usd else "set hold_micro_usd of the task to 0"
+        yield Finding(what, f"{hold.task_id} of {hold.account_id}", how, partial(_release, database, hold))
+
+
+async def balances(database: Database) -> AsyncGenerator[Finding]:
+    """Accounts whose balance is not the sum of their ledger's entries."""
+    for account_id, balance, total in await ledger.unbalanced(database.pool):
+        what = f"balance of {dollars(balance)}, while the ledger's entries make {dollars(total)}"
+        how = (
+            "the entries are append-only and right: find out who wrote to the account, then set its "
+            f"balance_micro_usd to {total}"
+        )
+        yield Finding(what, account_id, how)
+
+
+async def event_logs(database: Database) -> AsyncGenerator[Finding]:
+    """Logs that are not numbered 1, 2, 3 … up to what the task says."""
+    for task_id in await events.gaps(database.pool):
+        how = "events are never removed by us: find out who did, and restore them from a backup"
+        yield Finding("event log with a gap", task_id, how)
+
+
+DATABASE_CHECKS: tuple[Check[Database], ...] = (
+    Check("stuck tasks", stuck_tasks),
+    Check("holds", holds),
+    Check("balances", balances),
+    Check("event logs", event_logs),
+)
+
+
+async def _reconcile(database: Database, task_id: str) -> None:
+    pool, settings = database.pool, database.settings
+    if task_id in await reconcile.stuck(pool, settings):
+        await reconcile.reconcile(pool, settings)
+    if task_id in await reconcile.stuck(pool, settings):
+        raise AgentContainerError("It is so still; the log of the API says why it cannot be helped.")
+
+
+async def _release(database: Database, hold: Hold) -> None:
+    async with db.transaction(database.pool) as connection:
+        task = await store.lock(connection, hold.task_id)
+        if task is None or task.status in TERMINAL:
+            await ledger.release_forgotten(connection, hold)
+            await store.set_hold(connection, hold.task_id, 0)

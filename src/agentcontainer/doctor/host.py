@@ -1,0 +1,188 @@
+"""What dead runners and servers of this data folder, and abandoned sandboxes, left on this host.
+
+Nothing that a living runner may own is looked at: its sandboxes each have a folder in its own, which it holds locked.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from agentcontainer.doctor.finding import Check, Finding
+from agentcontainer.embedded import leftovers
+from agentcontainer.errors import SandboxError
+from agentcontainer.runner.sweep import attempts, dead_runners, living_sandboxes, sweep_dead_runner
+from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox.limits import Hierarchy
+from agentcontainer.sandbox.sweep import ABANDONED_SECONDS, abandoned, pids, sweep
+
+OLD_SECONDS = 3600.0
+LOOP_DEVICES = Path("/sys/block")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the checks of this host look at, and the ids of dead runners whose folders they removed."""
+
+    data_dir: Path
+    hierarchy: Hierarchy
+    swept: list[str] = field(default_factory=list[str])
+    abandoned_seconds: float = ABANDONED_SECONDS
+
+    def dead_sandboxes(self) -> list[str]:
+        """Those of dead runners, and those that nobody has."""
+        dead = {path.name for runner in dead_runners(self.data_dir) for path in attempts(runner)}
+        dead |= set(abandoned(self.hierarchy, self.abandoned_seconds))
+        return sorted(dead - living_sandboxes(self.data_dir))
+
+    def is_living(self, path: Path) -> bool:
+        """Whether the path lies in the folder of a living runner."""
+        runners = self.data_dir / "runners"
+        inside = path.relative_to(runners).parts if path.is_relative_to(runners) else ()
+        return (
+            bool(inside)
+            and (runners / inside[0]).exists()
+            and runners / inside[0] not in dead_runners(self.data_dir)
+        )
+
+    async def end(self, sandbox_id: str) -> None:
+        """Sweep a sandbox, if it is a dead one still."""
+        if sandbox_id in await asyncio.to_thread(self.dead_sandboxes):
+            await sweep([sandbox_id], self.hierarchy)
+
+
+async def processes(host: Host) -> AsyncGenerator[Finding]:
+    """Processes of sandboxes that outlived their runner."""
+    for sandbox_id in await asyncio.to_thread(host.dead_sandboxes):
+        if found := pids(sandbox_id, host.hierarchy):
+            what = f"{len(found)} processes of a dead runner's sandbox"
+            where = f"{procfs.marker(sandbox_id)} (pid {_listed(found)})"
+            yield Finding(what, where, "kill them", partial(host.end, sandbox_id))
+
+
+async def control_groups(host: Host) -> AsyncGenerator[Finding]:
+    """Control groups of sandboxes that outlived their runner, and those that only probed what the host gives us."""
+    for sandbox_id in await asyncio.to_thread(host.dead_sandboxes):
+        folders = [file.parent for file in host.hierarchy.group(sandbox_id).join_files if file.exists()]
+        if folders:
+            where = ", ".join(str(folder) for folder in folders)
+            yield Finding("control group of a dead sandbox", where, "rmdir it", partial(host.end, sandbox_id))
+
+
+async def mounts(host: Host) -> AsyncGenerator[Finding]:
+    """We mount nothing on the host: what is mounted where only we make folders, is in the way of their removal."""
+    ours = host.data_dir / "runners"
+    points = {Path(partition.mountpoint) for partition in psutil.disk_partitions(all=True)}
+    for point in sorted((one for one in points if ours in one.parents), reverse=True):  # the deepest first
+        if not host.is_living(point):
+            how = f"umount {point}"
+            yield Finding(
+                "mount in a dead runner's folder", str(point), how, partial(_run, "umount", "--", point)
+            )
+
+
+async def loop_devices(host: Host) -> AsyncGenerator[Finding]:
+    """Loop devices behind which is a file of a dead runner, or one that is gone from our data folder."""
+    for device in sorted(LOOP_DEVICES.glob("loop*/loop/backing_file")):
+        try:
+            backing = Path(device.read_text().strip().removesuffix(" (deleted)"))
+        except OSError:
+            continue
+        if host.data_dir in backing.parents and not host.is_living(backing):
+            path = Path("/dev", device.parts[-3])
+            where, how = f"{path} (of {backing})", f"losetup -d {path}"
+            yield Finding(
+                "loop device of a file in the data folder", where, how, partial(_run, "losetup", "-d", path)
+            )
+
+
+async def attempt_folders(host: Host) -> AsyncGenerator[Finding]:
+    """Folders of dead runners, with those of their attempts."""
+
+    async def remove(runner: Path) -> None:
+        if await sweep_dead_runner(runner):
+            host.swept.append(runner.name)
+
+    for runner in dead_runners(host.data_dir):
+        what = f"folder of a dead runner, with those of {len(attempts(runner))} attempts"
+        yield Finding(what, str(runner), "remove it", partial(remove, runner))
+
+
+async def database_server(host: Host) -> AsyncGenerator[Finding]:
+    """Processes of an embedded PostgreSQL whose `up` is dead."""
+    folder = host.data_dir / "postgres"
+
+    async def clear() -> None:
+        with _unowned(folder) as is_unowned:
+            if is_unowned:
+                await leftovers.clear(folder / "data", folder / "socket")
+
+    with _unowned(folder) as is_unowned:
+        found = leftovers.found(folder / "data") if is_unowned else []
+    if found:
+        where = f"{folder / 'data'} (pid {_listed(found)})"
+        yield Finding("PostgreSQL without an `up`", where, "stop it: SIGQUIT", clear)
+
+
+async def temporary_files(host: Host) -> AsyncGenerator[Finding]:
+    """What starts of `up` that were cut short left in the data folder."""
+
+    async def unlink(path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    for path in sorted(host.data_dir.glob("secret_key.*")):
+        if path.stat().st_mtime < time.time() - OLD_SECONDS:
+            yield Finding("half-made secret key", str(path), "remove it", partial(unlink, path))
+
+
+HOST_CHECKS: tuple[Check[Host], ...] = (
+    Check("processes", processes),
+    Check("control groups", control_groups),
+    Check("mounts", mounts),
+    Check("loop devices", loop_devices),
+    Check("attempt folders", attempt_folders),
+    Check("database server", database_server),
+    Check("temporary files", temporary_files),
+)
+
+
+def _listed(numbers: set[int] | list[int]) -> str:
+    return ", ".join(str(number) for number in sorted(numbers))
+
+
+@contextmanager
+def _unowned(folder: Path) -> Generator[bool]:
+    """Whether no process has the PostgreSQL server of this folder; none takes it before this is left."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_unowned = True
+    except BlockingIOError:
+        is_unowned = False
+    try:
+        yield is_unowned
+    finally:
+        os.close(descriptor)
+
+
+async def _run(*command: str | Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    if process.returncode != 0:
+        raise SandboxError(stderr.decode(errors="replace").strip() or f"{command[0]} failed.")

@@ -1,0 +1,69 @@
+"""Where the object store and the database do not agree."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from agentcontainer.db import Pool
+from agentcontainer.doctor.finding import Check, Finding
+from agentcontainer.domain.files import sweep
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks import checkpoints
+
+# What is younger may still be in use, or the next of the API's own sweeps takes it.
+MIN_AGE = sweep.MIN_AGE + 2 * timedelta(seconds=sweep.INTERVAL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Store:
+    """What the checks of the object store look at; it bears the database's mark."""
+
+    pool: Pool
+    blobs: Blobs
+    min_age: timedelta = MIN_AGE
+
+
+async def orphans(store: Store) -> AsyncGenerator[Finding]:
+    """Blobs without a row."""
+    async for keys in sweep.orphans(store.pool, store.blobs, store.min_age):
+        for key in keys:
+            mend = partial(sweep.remove_orphan, store.pool, store.blobs, key)
+            yield Finding("blob that no row names", key, "delete it from the object store", mend)
+
+
+async def staged(store: Store) -> AsyncGenerator[Finding]:
+    """Writes that broke off."""
+
+    async def remove() -> None:
+        await store.blobs.remove_staged(store.min_age)
+
+    for path in await store.blobs.staged(store.min_age):
+        yield Finding("half-written blob", path, "remove it", remove)
+
+
+async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
+    """Checkpoints that no task will start from."""
+    min_age = max(store.min_age, checkpoints.MIN_AGE)
+
+    async def drop() -> None:
+        await checkpoints.sweep(store.pool, store.blobs, min_age)
+
+    for checkpoint_id, key in await checkpoints.left_over(store.pool, min_age):
+        where = f"{checkpoint_id} ({key})"
+        yield Finding("checkpoint that no task starts from", where, "delete its blob, then its row", drop)
+
+
+async def lost(store: Store) -> AsyncGenerator[Finding]:
+    """Files and checkpoints whose bytes are gone."""
+    async for row_id, key in sweep.lost(store.pool, store.blobs):
+        how = f"restore {key} from a backup; a file that nobody needs can be deleted over the API"
+        yield Finding("row whose blob is gone", row_id, how)
+
+
+STORE_CHECKS: tuple[Check[Store], ...] = (
+    Check("blobs without rows", orphans),
+    Check("half-written blobs", staged),
+    Check("checkpoints", left_over_checkpoints),
+    Check("rows without blobs", lost),
+)

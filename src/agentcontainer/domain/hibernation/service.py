@@ -1,0 +1,83 @@
+"""What wakes a task: its client, a link, its deadline. Of several at once exactly one wins: the row is locked."""
+
+from typing import Any, Literal
+
+from agentcontainer import crash, db
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.conversations import service as conversations
+from agentcontainer.domain.tasks import events, store
+from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.state import Status
+from agentcontainer.errors import Conflict, NotFound
+from agentcontainer.settings import Settings
+
+WakeKind = Literal["message", "external_wake", "deadline", "link"]
+
+_DUE = """
+SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
+"""
+
+
+async def wake(
+    pool: Pool,
+    settings: Settings,
+    vault: Vault,
+    account_id: str,
+    task_id: str,
+    message: str | None,
+    overrides: dict[str, Any],
+    provider_api_key: str | None,
+) -> Task:
+    """Wake a hibernating task, with a `message` or (None) by an external wake. `overrides` hold from now on.
+
+    Raises:
+        NotFound: no such task. Conflict: it does not hibernate, or somebody else was first.
+        ValidationError: names the field.
+    """
+    if message is not None:
+        conversations.check_content(message, "message")
+    async with db.transaction(pool) as connection:
+        task = await store.lock(connection, task_id, account_id)
+        if task is None:
+            raise NotFound(f"Task {task_id} does not exist.")
+        if task.status is not Status.HIBERNATING:
+            raise Conflict(f"Task {task_id} is {task.status} and cannot be woken: it does not hibernate.")
+        if overrides or provider_api_key is not None:
+            await tasks.change_execution(connection, settings, vault, task, overrides, provider_api_key)
+        kind: WakeKind = "external_wake" if message is None else "message"
+        await wake_locked(connection, task_id, kind, message)
+        woken = await tasks.get(connection, account_id, task_id)
+    crash.reach("woken")
+    return woken
+
+
+async def wake_locked(
+    connection: Connection, task_id: str, kind: WakeKind, message: str | None = None
+) -> None:
+    """Wake a task that is known to hibernate, in the caller's transaction, which holds its row."""
+    drafts = [("task.woken", {"status": "pending", "kind": kind})]
+    if message is not None:
+        await conversations.add_steering(connection, task_id, message)
+    await store.set_wake_kind(connection, task_id, kind)
+    await events.append(connection, task_id, drafts)
+    await tasks.requeue(connection, task_id)
+    crash.reach("wake")
+
+
+async def due(pool: Pool) -> list[str]:
+    """Ids of tasks that have slept until their deadline."""
+    return [row["id"] for row in await pool.fetch(_DUE)]
+
+
+async def wake_due(pool: Pool) -> int:
+    """Wake what has slept until its deadline; returns how many. Any number of processes may run it."""
+    woken = 0
+    for task_id in await due(pool):
+        async with db.transaction(pool) as connection:
+            task = await store.lock(connection, task_id)
+            if task is not None and task.status is Status.HIBERNATING:
+                await wake_locked(connection, task.id, "deadline")
+                woken += 1
+    return woken

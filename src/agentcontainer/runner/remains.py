@@ -1,0 +1,127 @@
+"""What a task that failed, was cancelled or expired had written by then: kept as partial output, within bounds."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.domain.files.service import filename_fault
+from agentcontainer.domain.tasks import checkpoints, service, store
+from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.errors import AgentContainerError
+from agentcontainer.runner import workspace
+from agentcontainer.runner.checkpoint import CheckpointCorrupt
+from agentcontainer.runner.collect import Refused, collect
+from agentcontainer.runner.tools import Tools
+from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
+
+INTERVAL_SECONDS = 5.0
+AFTER = timedelta(seconds=20)  # a runner that has the container keeps what is in it first
+
+logger = logging.getLogger(__name__)
+
+HOME = f"{INSIDE_WORKSPACE}/{workspace.TASK_FOLDER}"
+NOT_ITS_OWN = frozenset({"task_files", "reference_files", "TASK.md", "HARNESS.md"})
+MAX_DEPTH = 50
+MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to see
+
+
+async def keep_forgotten(tools: Tools) -> bool:
+    """Keep the remains of a task whose container was gone when it ended, from its checkpoint; False: there is none."""
+    for claim in await store.forgotten_remains(tools.pool, AFTER):
+        root = tools.folder / f"{claim.task_id}-remains"
+        try:
+            checkpoint = await checkpoints.current(tools.pool, claim.task_id)
+            assert checkpoint is not None
+            await tools.keeper.restore(root, root.name, checkpoint)
+            await Remains(tools, claim, root).keep()
+        except (CheckpointCorrupt, AgentContainerError) as error:
+            logger.warning("%s: no partial outputs: %s", claim.task_id, error)
+            await service.add_remains(tools.pool, claim, [])
+        finally:
+            await workspace.remove(root)
+        return True
+    return False
+
+
+async def keep_forgotten_forever(tools: Tools) -> None:
+    """Look for such tasks every few seconds, until cancelled."""
+    while True:
+        try:
+            while await keep_forgotten(tools):
+                pass
+        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
+            logger.warning("looking for remains failed: %s", type(error).__name__)
+        except Exception:
+            logger.exception("looking for remains failed")
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+class Remains:
+    """The workspace of an attempt whose sandbox is gone."""
+
+    def __init__(self, tools: Tools, claim: Claim, root: Path) -> None:
+        self._tools = tools
+        self._claim = claim
+        self._root = root
+
+    async def keep(self) -> None:
+        """Store the agent's files if the task ended without having handed them over. Never raises: the task has
+        ended, and no file is worth another end."""
+        try:
+            if await db.patiently(lambda: service.wants_remains(self._tools.pool, self._claim)):
+                outputs = await self._collect()
+                await db.patiently(lambda: service.add_remains(self._tools.pool, self._claim, outputs))
+        except Exception:
+            logger.exception("%s: no partial outputs", self._claim.task_id)
+
+    async def _collect(self) -> list[Output]:
+        settings = self._tools.settings
+        outputs: list[Output] = []
+        left = settings.max_partial_bytes
+        for path in _own_files(self._root / "workspace" / workspace.TASK_FOLDER):
+            if len(outputs) >= settings.max_partial_files:
+                break
+            try:
+                outputs += await collect(
+                    self._root / "workspace", HOME, [Declared(path)], OutputPolicy(), self._tools.blobs,
+                    self._claim.task_id, min(left, settings.max_output_bytes),
+                )  # fmt: skip
+            except Refused:
+                continue
+            except AgentContainerError as error:
+                logger.warning("%s: %s", self._claim.task_id, error)
+                break
+            left -= outputs[-1].size_bytes
+        return outputs
+
+
+def _own_files(home: Path) -> Generator[str]:
+    """Paths below `home` of what an agent wrote, newest first where they are few; nothing hidden."""
+    found: list[tuple[float, str]] = []
+    looked_at = 0
+    for folder, folders, names in os.walk(home, followlinks=False):
+        here = Path(folder).relative_to(home)
+        is_top = here == Path()
+        if len(here.parts) > MAX_DEPTH:
+            folders.clear()
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not (is_top and n in NOT_ITS_OWN))
+        for name in names:
+            looked_at += 1
+            if name.startswith(".") or (is_top and name in NOT_ITS_OWN) or filename_fault(name):
+                continue
+            try:
+                status = Path(folder, name).lstat()
+            except OSError:
+                continue
+            found.append((-status.st_mtime, str(here / name)))
+        if looked_at > MAX_LOOKED_AT:
+            break
+    for _, path in sorted(found):
+        yield path

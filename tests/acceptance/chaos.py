@@ -1,0 +1,226 @@
+"""Chaos with a seed: tasks of every kind on two runners, while parts die or pause, and tasks are cancelled and woken.
+
+    make chaos SEED=7 MINUTES=5
+
+What must hold afterwards: no task is stuck, no file is lost, no sandbox is left, the ledger adds up to the
+micro-dollar, and every event log is free of gaps.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.acceptance.conftest import COMMAND, TERMINAL, Platform, finish, script
+
+GRACE_SECONDS = 120
+LOST_AFTER = 5.0
+
+
+@dataclass
+class Chaos:
+    """One run on a started platform; `run` raises AssertionError where something does not hold."""
+
+    platform: Platform
+    seed: int
+    tasks: int
+    seconds: float
+    done: Counter[str] = field(default_factory=Counter[str])
+
+    def run(self) -> None:
+        self.random = random.Random(self.seed)
+        self.client = self.platform.account("10000")
+        self.started: dict[str, str] = {}  # task id → kind
+        self.stopped: dict[int, float] = {}  # pid → when it goes on
+        self.extra = self._runner()
+        try:
+            self._stir()
+            self._calm()
+        finally:
+            self.extra.kill()
+            self.extra.wait()
+        self._check()
+
+    def _runner(self) -> subprocess.Popen[bytes]:
+        with self.platform.log_path.open("ab") as log:
+            return subprocess.Popen([*COMMAND, "runner", "--capacity", "3"], env=self.platform.environment,
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # fmt: skip
+
+    def _stir(self) -> None:
+        """Dispatch all tasks over the first half of the time, and disturb all along."""
+        began_at = time.monotonic()
+        every = self.seconds / 2 / self.tasks
+        next_disturbance = began_at + 1
+        while (now := time.monotonic()) < began_at + self.seconds:
+            if len(self.started) < self.tasks and now >= began_at + every * len(self.started):
+                with contextlib.suppress(httpx.HTTPError, AssertionError):
+                    self._dispatch()
+            if now >= next_disturbance:
+                next_disturbance = now + self.random.uniform(0.3, 2.5)
+                self._disturb()
+            self._go_on(now)
+            self._talk()
+            time.sleep(0.05)
+
+    def _dispatch(self) -> None:
+        number = len(self.started)
+        chance = random.Random(f"{self.seed}-{number}")  # the same when it is tried again
+        kind = chance.choice(["quick", "long", "nap", "talk"])
+        write = {"bash": f"echo {number} > out.txt"}
+        pause = {"bash": f"sleep {chance.uniform(1, 6):.1f}"}
+        nap = {"bash": f'hibernate --message "Nap {number}." --for {chance.randint(1, 8)}s'}
+        steps = {
+            "quick": [write, finish("out.txt")],
+            "long": [write, pause, finish("out.txt")],
+            "nap": [write, nap, pause, nap, finish("out.txt")],
+            "talk": [{"bash": f"echo {number} > out.txt; share out.txt"}, {"say": "Shared."}],
+        }[kind]
+        headers = {"Idempotency-Key": f"chaos-{self.seed}-{number}"}
+        text = script(*steps, task=f"Task {number}.")
+        path, name = ("conversations", "message") if kind == "talk" else ("tasks", "instructions")
+        answer = self.client.http.post(
+            f"/agents/agt_standard_data/{path}", json={name: text}, headers=headers
+        )
+        if answer.status_code >= 500:
+            return
+        assert answer.status_code == 201, answer.text
+        task = answer.json()["task"] if kind == "talk" else answer.json()
+        self.started[task["id"]] = kind
+        self.client.task_ids.add(task["id"])
+
+    def _disturb(self) -> None:
+        what = self.random.choices(
+            ["kill runner", "kill extra", "pause", "kill api", "kill postgres", "cancel", "wake", "send"],
+            [3, 3, 2, 2, 1, 2, 3, 4],
+        )[0]
+        self.done[what] += 1
+        match what:
+            case "kill extra":
+                self.extra.kill()
+                self.extra.wait()
+                self.stopped.pop(self.extra.pid, None)
+                self.extra = self._runner()
+            case "pause":
+                self._pause()
+            case "cancel" | "wake" | "send":
+                self._ask(what)
+            case _:
+                with contextlib.suppress(AssertionError, ProcessLookupError):
+                    self.platform.kill(what.removeprefix("kill "))
+
+    def _pause(self) -> None:
+        with contextlib.suppress(AssertionError, ProcessLookupError):
+            pid = self.random.choice([self.extra.pid, self.platform.pid("runner")])
+            os.kill(pid, signal.SIGSTOP)
+            self.stopped[pid] = time.monotonic() + self.random.uniform(0.5, 3 * LOST_AFTER)
+
+    def _go_on(self, now: float) -> None:
+        for pid, until in list(self.stopped.items()):
+            if now >= until:
+                del self.stopped[pid]
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _ask(self, what: str) -> None:
+        if not self.started:
+            return
+        task_id = self.random.choice(list(self.started))
+        path, body = {
+            "cancel": (f"/tasks/{task_id}/cancel", None),
+            "wake": (f"/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."}),
+            "send": (f"/conversations/{task_id}/messages", {"content": "And now?"}),
+        }[what]
+        with contextlib.suppress(httpx.HTTPError):
+            status = self.client.http.post(path, json=body).status_code
+            assert status in (200, 201, 409, 500, 503), (what, status)
+
+    def _talk(self) -> None:
+        """Close conversations that have been answered."""
+        for task_id, kind in self.started.items():
+            if kind == "talk" and self.random.random() < 0.01:
+                with contextlib.suppress(httpx.HTTPError):
+                    if self.client.http.get(f"/tasks/{task_id}").json().get("status") == "awaiting_input":
+                        self.client.http.post(f"/conversations/{task_id}/end")
+
+    def _calm(self) -> None:
+        """No more disturbances: everything comes to its end."""
+        self._go_on(float("inf"))
+        self.platform.wait_ready()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while waiting := [task for task in map(self._task, self.started) if task["status"] not in TERMINAL]:
+            assert time.monotonic() < deadline, f"stuck: {[(t['id'], t['status']) for t in waiting]}"
+            for task in waiting:
+                if task["status"] == "awaiting_input":
+                    self.client.http.post(f"/conversations/{task['id']}/end")
+            time.sleep(0.2)
+
+    def _task(self, task_id: str) -> dict[str, Any]:
+        return self.client.task(task_id)
+
+    def _check(self) -> None:
+        assert len(self.started) == self.tasks, "all were dispatched"
+        ends = Counter[str]()
+        for number, (task_id, kind) in enumerate(self.started.items()):
+            task = self._task(task_id)
+            ends[task["errorCode"] or task["status"]] += 1
+            assert (
+                task["status"] in ("finished", "cancelled") or task["errorCode"] == "infrastructure_error"
+            ), task
+            if task["status"] == "finished" and kind != "talk":
+                assert self.client.outputs(task_id)["out.txt"] == f"{number}\n".encode(), (task, kind)
+            events = self.client.events(task_id)  # checks that there is no gap
+            assert events[-1]["type"] == f"task.{task['status']}", events[-3:]
+            assert [
+                e["type"] in ("task.finished", "task.failed", "task.cancelled", "task.expired")
+                for e in events
+            ].count(True) == 1
+        cost = sum(self._task(task_id)["costUsd"] for task_id in self.started)
+        assert abs(self.client.ledger_sum() - (10000 - cost)) < 1e-6
+        deadline = time.monotonic() + 20
+        while self.platform.sandboxes() or self._folders():
+            assert time.monotonic() < deadline, (self.platform.sandboxes(), self._folders())
+            time.sleep(0.2)
+        print(f"seed {self.seed}: {len(self.started)} tasks, {dict(ends)}; {dict(self.done)}")
+
+    def _folders(self) -> list[str]:
+        """Attempts' folders that no living runner owns or needs."""
+        return [str(path) for path in (self.platform.data_dir / "runners").glob("*/tsk_*")]
+
+
+def main() -> None:
+    """A long run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--tasks", type=int, default=100)
+    asked = parser.parse_args()
+    command = [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as model:
+        assert model.stdout is not None
+        url = next(word for word in model.stdout.readline().decode().split() if word.startswith("http"))
+        platform = Platform(url, capacity="3", runner_lost_after_seconds=str(LOST_AFTER), warm_seconds="3",
+                            checkpoint_seconds="2", rate_limit_per_minute="0")  # fmt: skip
+        try:
+            platform.start()
+            Chaos(platform, asked.seed, asked.tasks, asked.minutes * 60).run()
+        finally:
+            platform.close()
+            model.terminate()
+    left = [
+        process for process in psutil.process_iter(["cmdline"]) if "agentcontainer:tsk" in str(process.info)
+    ]
+    assert not left, left
+
+
+if __name__ == "__main__":
+    main()

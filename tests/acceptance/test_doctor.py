@@ -1,0 +1,337 @@
+"""`agentcontainer doctor`: nothing to find while all is well; each kind of leftover found, mended, and then gone."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import pytest
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service
+from agentcontainer.embedded.location import url_of
+from agentcontainer.sandbox import procfs
+from tests.ordinary_user import as_ordinary_user, home_in
+
+from .conftest import Client, Platform, finish, script
+
+COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "doctor"]
+SLOW = script({"bash": "sleep 6; echo done > out.txt"}, finish("out.txt"))
+NAP = script({"bash": 'hibernate --message "Waiting." --for 1h'}, finish())
+
+
+def run(environment: dict[str, str], *options: str, wrap: list[str] | None = None) -> tuple[int, Any]:
+    """Exit code and answer; of findings only those that are not another test's at work on this host."""
+    argv = [*(wrap or []), *COMMAND, "--json", *options]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def examined(platform: Platform, *options: str) -> list[dict[str, Any]]:
+    """The findings that concern this platform; what could be examined, was."""
+    code, answer = run(platform.environment, *options)
+    assert answer["notExamined"] == []
+    assert code == (0 if all(one["isMended"] for one in answer["findings"]) else 1)
+    mine = {str(platform.data_dir), *(task_id for client in platform.clients for task_id in client.task_ids)}
+    by_host = ("processes", "control groups")
+    return [
+        one for one in answer["findings"]
+        if one["check"] not in by_host or any(name in one["where"] for name in mine)
+    ]  # fmt: skip
+
+
+def checks(findings: list[dict[str, Any]]) -> set[str]:
+    return {one["check"] for one in findings}
+
+
+def sql(platform: Platform, query: str, *arguments: Any) -> Any:
+    async def ask() -> Any:
+        connection = await asyncpg.connect(url_of(platform.data_dir))
+        try:
+            return await connection.fetchval(query, *arguments)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def working(client: Client) -> str:
+    task_id = client.dispatch(SLOW)
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    return task_id
+
+
+def test_a_healthy_host_has_nothing_to_find_and_nothing_to_mend(platform: Platform) -> None:
+    client = platform.account()
+    asleep = client.dispatch(NAP)
+    client.wait(asleep, "hibernating")
+    done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
+    running, waiting = working(client), [client.dispatch(SLOW) for _ in range(2)]
+    assert examined(platform) == []
+    assert examined(platform, "--fix") == []
+    for task_id in (running, *waiting):
+        task = client.wait(task_id)
+        assert task["status"] == "finished", task
+        kinds = [event["type"] for event in client.events(task_id)]
+        assert (kinds.count("task.started"), kinds.count("task.requeued")) == (1, 0)
+    assert client.task(asleep)["status"] == "hibernating"
+    assert client.outputs(done["id"]) == {"a.txt": b"a\n"}
+    assert platform.stop() == 0
+    assert examined(platform) == []  # and the database is started for it
+
+
+def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) -> None:
+    client = platform.account()
+    task_id = working(client)
+    kill_all(platform)
+    found = examined(platform)
+    assert {"attempt folders", "control groups"} <= checks(found), found
+    [folder] = [one for one in found if one["check"] == "attempt folders"]
+    assert folder["where"].startswith(f"{platform.data_dir}/runners/rnr_")
+    mended = examined(platform, "--fix")
+    assert checks(mended) == {"attempt folders", "control groups", "stuck tasks"}
+    assert all(one["isMended"] for one in mended)
+    assert list((platform.data_dir / "runners").glob("rnr_*")) == []
+    assert examined(platform) == []
+    platform.start()
+    assert client.wait(task_id, seconds=40)["status"] == "finished"
+    kinds = [event["type"] for event in client.events(task_id)]
+    assert kinds.count("task.requeued") == 1
+    assert client.ledger_sum() == pytest.approx(100 - client.task(task_id)["costUsd"], abs=1e-6)
+
+
+def kill_all(platform: Platform) -> None:
+    """SIGKILL to `up` and all below it, at once: the children first stand still, so that none can clean up."""
+    assert platform.process is not None
+    family = [psutil.Process(platform.process.pid)]
+    family += family[0].children(recursive=True)
+    for process in family:
+        process.send_signal(signal.SIGSTOP)
+    for process in family:
+        process.kill()
+    platform.process.wait()
+    psutil.wait_procs(family[1:], timeout=10)
+
+
+def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> None:
+    client = platform.account()
+    done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
+    living = working(client)
+    blobs = platform.data_dir / "blobs"
+    wait_for(blobs / "installation")
+    for path in (
+        "outputs/tsk_none/file_1",
+        "uploads/upl_none/a",
+        "checkpoints/tsk_none/ckp_1",
+        "outputs/x#1",
+    ):
+        (blobs / path).parent.mkdir(parents=True, exist_ok=True)
+        (blobs / path).write_bytes(b"x")
+        os.utime(blobs / path, (1, 1))
+    (blobs / "outputs/tsk_none/young").write_bytes(b"x")
+    dead = platform.data_dir / "runners/rnr_dead/tsk_dead-1"
+    (dead / "workspace").mkdir(parents=True)
+    secret = platform.data_dir / "secret_key.abcd"
+    secret.touch()
+    os.utime(secret, (1, 1))
+    sql(
+        platform,
+        "INSERT INTO checkpoints (id, task_id, blob_key, created_at) VALUES ('ckp_x', $1, 'checkpoints/x', 'epoch')",
+        done["id"],
+    )
+    sql(platform, "UPDATE tasks SET hold_micro_usd = 500000 WHERE id = $1", done["id"])
+    held = """
+    WITH account AS (UPDATE accounts SET balance_micro_usd = balance_micro_usd - 700000 WHERE id = $1 RETURNING *)
+    INSERT INTO ledger_entries
+        (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
+    SELECT 'led_x', id, 'hold', 'holds', -700000, balance_micro_usd, 'tsk_never' FROM account
+    """
+    sql(platform, held, client.account_id)
+
+    found = examined(platform)
+    wanted = {
+        "blobs without rows": 3, "half-written blobs": 1, "checkpoints": 1, "holds": 2, "attempt folders": 1,
+        "temporary files": 1,
+    }  # fmt: skip
+    assert {name: len([one for one in found if one["check"] == name]) for name in checks(found)} == wanted
+    assert all(one["what"] and one["where"] and one["how"] and one["isMendable"] for one in found)
+    lines = subprocess.run(COMMAND, env=platform.environment, capture_output=True, text=True, check=False)
+    assert lines.returncode == 1
+    assert "found: blob that no row names: outputs/tsk_none/file_1. To mend: delete it" in lines.stdout
+    assert dead.exists(), "only --fix mends"
+
+    mended = examined(platform, "--fix")
+    assert all(one["isMended"] for one in mended)
+    assert checks(mended) == set(wanted)
+    assert examined(platform, "--fix") == []
+    assert not dead.exists()
+    assert not secret.exists()
+    assert [path.name for path in (blobs / "outputs/tsk_none").iterdir()] == ["young"]
+    assert client.wait(living)["status"] == "finished"
+    assert client.outputs(done["id"]) == {"a.txt": b"a\n"}
+    costs = client.task(done["id"])["costUsd"] + client.task(living)["costUsd"]
+    assert client.ledger_sum() == pytest.approx(100 - costs, abs=1e-6)
+
+
+def test_what_only_a_person_can_judge_is_told_and_left(platform: Platform) -> None:
+    client = platform.account()
+    done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
+    wait_for(platform.data_dir / "blobs/installation")
+    [blob] = [path for path in (platform.data_dir / "blobs/outputs").rglob("*") if path.is_file()]
+    blob.unlink()
+    sql(platform, "DELETE FROM events WHERE task_id = $1 AND sequence = 2", done["id"])
+    sql(
+        platform,
+        "UPDATE accounts SET balance_micro_usd = balance_micro_usd + 1 WHERE id = $1",
+        client.account_id,
+    )
+    for options in ([], ["--fix"]):
+        found = examined(platform, *options)
+        assert checks(found) == {"rows without blobs", "event logs", "balances"}, found
+        assert not any(one["isMended"] or one["isMendable"] for one in found)
+    where = {one["check"]: one["where"] for one in found}
+    assert where["event logs"] == done["id"]
+    assert where["balances"] == client.account_id
+
+
+@pytest.fixture
+def data_dir(short_dir: Path) -> Path:
+    folder = short_dir / "data"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def environment(**settings: object) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+
+
+def of(data_dir: Path, answer: Any) -> list[dict[str, Any]]:
+    return [one for one in answer["findings"] if str(data_dir) in one["where"]]
+
+
+def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
+    sandbox_id = f"tsk_{secrets.token_hex(6)}-1"
+    (data_dir / "runners/rnr_dead" / sandbox_id).mkdir(parents=True)
+    marked = ["sh", "-c", "sleep 100; :", procfs.marker(sandbox_id)]
+    subprocess.run(["sh", "-c", '"$@" & ', "sh", *marked], check=True)
+    settings = environment(DATA_DIR=data_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+    code, answer = run(settings)
+    assert code == 1
+    found = [one for one in answer["findings"] if sandbox_id in one["where"] or str(data_dir) in one["where"]]
+    assert [one["check"] for one in found] == ["processes", "attempt folders"]
+    [sentence] = answer["notExamined"]
+    assert sentence.startswith("The database could not be asked: ")
+    assert procfs.with_marker(sandbox_id)
+    code, answer = run(settings, "--fix")
+    assert [one["isMended"] for one in of(data_dir, answer)] == [True]
+    assert code == 1, "what could not be asked is not known to be well"
+    assert not (data_dir / "runners/rnr_dead").exists()
+    assert not procfs.with_marker(sandbox_id)
+
+
+async def test_with_only_the_urls_of_a_database_and_a_store(
+    database_url: str, pool: Pool, data_dir: Path, tmp_path: Path
+) -> None:
+    await service.create_account(pool, name="a", credit_micro_usd=5)
+    mark = await pool.fetchval("SELECT id FROM installation")
+    orphan = tmp_path / "outputs/tsk_none/file_1"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"x")
+    settings = environment(
+        DATA_DIR=data_dir / "none", DATABASE_URL=database_url, STORAGE_URL=tmp_path.as_uri()
+    )
+    _, answer = run(settings, "--fix", "--all")
+    assert answer["notExamined"][0].startswith("The object store could not be compared")
+    assert orphan.exists(), "of a store that is not known to be its own nothing is removed"
+    (tmp_path / "installation").write_text(str(mark))
+    _, answer = run(settings, "--fix")
+    assert orphan.exists(), "it is young"
+    _, answer = run(settings, "--fix", "--all")
+    assert answer["notExamined"] == []
+    assert [one["where"] for one in answer["findings"] if one["check"] == "blobs without rows"] == [
+        "outputs/tsk_none/file_1"
+    ]
+    assert not orphan.exists()
+    assert not (data_dir / "none").exists()
+
+
+def test_an_ordinary_user(short_dir: Path) -> None:
+    data_dir = home_in(short_dir) / "data"
+    dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"
+    dead.mkdir(parents=True)
+    for path in (data_dir, *data_dir.rglob("*")):
+        os.chown(path, 65534, 65534)
+    settings = environment(DATA_DIR=data_dir) | {"HOME": str(data_dir.parent)}
+    wrap = as_ordinary_user([])
+    code, answer = run(settings, wrap=wrap)
+    assert (code, checks(answer["findings"])) == (1, {"attempt folders"})
+    assert run(settings, "--fix", wrap=wrap)[0] == 0
+    code, answer = run(settings, wrap=wrap)
+    assert (code, answer["isWell"], answer["findings"], answer["notExamined"]) == (0, True, [], [])
+    assert answer["notes"] == ["Only this host was examined: no database is set, and none is here."]
+    refused = subprocess.run(COMMAND, env=settings, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "belongs to another user" in refused.stderr
+
+
+def test_mounts_in_the_way_are_unmounted(data_dir: Path) -> None:
+    """In a mount namespace of the test's own."""
+    dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"
+    dead.mkdir(parents=True)
+    steps = 'mount -t tmpfs none "$0" && mkdir "$0/deep er" && mount -t tmpfs none "$0/deep er" && exec "$@"'
+    wrap = ["unshare", "--mount", "sh", "-c", steps, str(dead)]
+    settings = environment(DATA_DIR=data_dir)
+    _, answer = run(settings, wrap=wrap)
+    assert [one["where"] for one in of(data_dir, answer) if one["check"] == "mounts"] == [
+        f"{dead}/deep er", str(dead)
+    ]  # fmt: skip
+    _, answer = run(settings, "--fix", wrap=wrap)
+    assert all(one["isMended"] for one in of(data_dir, answer)), answer
+    assert not (data_dir / "runners/rnr_dead").exists()
+
+
+def test_loop_devices_of_dead_runners_are_let_go(data_dir: Path) -> None:
+    image = data_dir / "runners/rnr_dead/tsk_dead-1/image"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(bytes(1024**2))
+    made = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True)
+    device = made.stdout.strip()
+    try:
+        settings = environment(DATA_DIR=data_dir)
+        _, answer = run(settings)
+        assert [one["check"] for one in of(data_dir, answer)] == ["loop devices", "attempt folders"]
+        _, answer = run(settings, "--fix")
+        assert all(one["isMended"] for one in of(data_dir, answer)), answer
+        assert subprocess.run(["losetup", "-j", image], capture_output=True, check=True).stdout == b""
+    finally:
+        subprocess.run(["losetup", "-d", device], stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_a_running_platform_sweeps_by_itself_within_a_minute(platform: Platform) -> None:
+    dead = platform.data_dir / "runners/rnr_dead"
+    (dead / "tsk_dead-1/workspace").mkdir(parents=True)
+    task_id = working(platform.account())
+    deadline = time.monotonic() + 70
+    while dead.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert platform.clients[0].wait(task_id)["status"] == "finished"
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,326 @@
+"""Tasks that sleep and come back whole: woken in every way, cancelled, limited, interrupted; what a failure leaves."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import Client, Platform, finish, script
+
+NAP = {"bash": 'hibernate --message "Waiting for the review." --for 30m'}
+LOOK = "stat -c '%A %y %s %N' empty link sum.txt; sha256sum sum.txt"
+MAKE = "mkdir empty; ln -s log.txt link; echo $RANDOM > sum.txt; chmod 750 empty; touch -d 2001-02-03 sum.txt"
+WORK = {"bash": f"{MAKE}; echo one >> log.txt; sleep 300 > /dev/null 2>&1 & {LOOK}"}
+# Pi's record of the conversation: what the agent was told, among it.
+HEARD = {"bash": "find /workspace/.pi -name '*.jsonl' -exec cat {} + | grep '\"role\":\"user\"'"}
+AFTER = {"bash": f"echo two >> log.txt; {LOOK}; pgrep sleep || true"}
+SLEEPER = script(WORK, NAP, AFTER, finish("log.txt", "sum.txt"))
+
+
+@pytest.fixture
+def saving_platform(scripted_url: str) -> Iterator[Platform]:
+    """A platform of this test's own that saves running tasks every second."""
+    platform = Platform(scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5")
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> str:
+    """The id of a task that hibernates."""
+    task_id = client.dispatch(instructions, **fields)
+    task = client.wait(task_id, "hibernating", "failed", "finished")
+    assert task["status"] == "hibernating", (task, client.events(task_id)[-5:])
+    return task_id
+
+
+def wake(client: Client, task_id: str, message: str | None = None, **fields: Any) -> httpx.Response:
+    kind = {"kind": "external_wake"} if message is None else {"kind": "message", "message": message}
+    return client.http.post(f"/tasks/{task_id}/wake", json={**kind, **fields})
+
+
+def of(client: Client, task_id: str, kind: str) -> list[dict[str, Any]]:
+    return [event["data"] for event in client.events(task_id) if event["type"] == kind]
+
+
+def outputs_of_tools(client: Client, task_id: str) -> list[str]:
+    return [data["output"] for data in of(client, task_id, "tool.completed")]
+
+
+def count(client: Client, task_id: str, kind: str, seconds: float = 30, at_least: int = 1) -> None:
+    """Wait for so many events of a kind."""
+    deadline = time.monotonic() + seconds
+    while len(of(client, task_id, kind)) < at_least:
+        assert time.monotonic() < deadline, client.events(task_id)[-5:]
+        time.sleep(0.1)
+
+
+def test_a_message_wakes_a_task_with_its_files_and_its_conversation(client: Client) -> None:
+    task_id = hibernating(client)
+    task = client.task(task_id)
+    until = datetime.fromisoformat(task["hibernateUntilAt"])
+    assert timedelta(minutes=25) < until - datetime.now(UTC) < timedelta(minutes=31)
+    assert task["costUsd"] > 0
+    [slept] = of(client, task_id, "task.hibernated")
+    assert slept == {
+        "status": "hibernating",
+        "message": "Waiting for the review.",
+        "hibernateUntilAt": task["hibernateUntilAt"],
+    }
+    time.sleep(3)
+    assert client.task(task_id) == task, "it costs nothing meanwhile"
+
+    answer = wake(client, task_id, "The review says:\n\n/change nothing.")
+    assert (answer.status_code, answer.json()["status"]) == (200, "pending"), answer.text
+    assert answer.json()["hibernateUntilAt"] is None
+    assert wake(client, task_id).status_code == 409
+    task = client.wait(task_id)
+    assert (task["status"], task["completion"]) == ("finished", "complete"), task
+    assert client.outputs(task_id)["log.txt"] == b"one\ntwo\n"
+    before, after = outputs_of_tools(client, task_id)[:2]
+    assert "drwxr-x---" in before
+    assert "link' -> 'log.txt'" in before or "link -> log.txt" in before
+    assert after == before, "the same files, and no process"
+    assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
+    assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
+    assert len(of(client, task_id, "message.delivered")) == 1
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    assert wake(client, task_id).status_code == 409
+
+
+@pytest.mark.parametrize(("message", "told"), [("Häuser: 3.", "Häuser: 3."), (None, "an external system")])
+def test_the_woken_agent_hears_why_by_what_and_what_it_was_told(
+    client: Client, message: str | None, told: str
+) -> None:
+    task_id = hibernating(client, script(NAP, HEARD, NAP, HEARD, finish()))
+    assert wake(client, task_id, message).status_code == 200
+    count(client, task_id, "task.hibernated", at_least=2)
+    assert wake(client, task_id, "Second message.").status_code == 200
+    task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    first, second = outputs_of_tools(client, task_id)[:2]
+    assert len(first.splitlines()) == 2, "the task, and why it goes on"
+    assert first.count("You called hibernate, because:\\n\\nWaiting for the review.") == 1
+    assert told in first.splitlines()[1]
+    assert second.startswith(first.strip())
+    assert "Second message." in second.splitlines()[2]
+    assert told not in second.splitlines()[2], "it is told once"
+
+
+def test_the_deadline_wakes_a_task(client: Client) -> None:
+    nap = {"bash": 'hibernate --message "A short nap." --for 2s'}
+    began_at = time.monotonic()
+    task = client.run(script(nap, nap, finish()))
+    assert task["status"] == "finished", task
+    assert time.monotonic() - began_at > 4
+    assert of(client, task["id"], "task.woken") == [{"status": "pending", "kind": "deadline"}] * 2
+    assert len(of(client, task["id"], "task.hibernated")) == 2
+
+
+def test_a_wake_link_wakes_once(client: Client) -> None:
+    link = {"bash": "hibernate --wake-link | tee link.txt"}
+    task_id = hibernating(client, script(link, NAP, {"bash": "date"}, NAP, finish("link.txt")))
+    [url] = re.findall(r"http://\S+/wake/\S+", outputs_of_tools(client, task_id)[0])
+    page = httpx.get(url, trust_env=False)
+    assert (page.status_code, "Waiting for the review." in page.text) == (200, True)
+    assert client.task(task_id)["status"] == "hibernating", "looking wakes nothing"
+    answer = httpx.post(url, json={"message": "Go on."}, trust_env=False)
+    assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
+    count(client, task_id, "task.hibernated", at_least=2)
+    assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
+    assert httpx.post(url, json={}, trust_env=False).status_code == 409
+    assert client.task(task_id)["status"] == "hibernating"
+    assert wake(client, task_id).status_code == 200
+    assert client.wait(task_id)["status"] == "finished"
+    assert client.outputs(task_id)["link.txt"].decode().strip() == url
+
+
+def test_a_conversation_is_refused(client: Client) -> None:
+    commands = {"bash": f"{NAP['bash']}; echo $?; hibernate --wake-link; echo $?"}
+    body = {"message": script(commands, {"say": "Refused."})}
+    answer = client.http.post("/agents/agt_standard_data/conversations", json=body)
+    task_id = answer.json()["task"]["id"]
+    client.task_ids.add(task_id)
+    client.wait(task_id, "awaiting_input", "hibernating", "failed")
+    [output] = outputs_of_tools(client, task_id)
+    assert output.count("Conversations cannot hibernate: end your turn instead") == 2
+    assert re.findall(r"^\d$", output, re.MULTILINE) == ["1", "1"]
+    assert client.task(task_id)["status"] == "awaiting_input"
+    assert client.http.post(f"/conversations/{task_id}/end").status_code == 200
+
+
+def test_a_conversation_that_was_handed_over_hibernates(client: Client) -> None:
+    answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello."})
+    task_id = answer.json()["task"]["id"]
+    client.task_ids.add(task_id)
+    client.wait(task_id, "awaiting_input")
+    two = {"bash": f"echo two >> log.txt; {HEARD['bash']}"}
+    steps = script({"bash": "echo one >> log.txt"}, NAP, two, finish("log.txt"))
+    answer = client.http.post(f"/conversations/{task_id}/handoff", json={"message": steps})
+    assert answer.status_code < 300, answer.text
+    client.wait(task_id, "hibernating", "failed")
+    assert wake(client, task_id, "Go on now.").status_code == 200
+    task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}
+    heard = outputs_of_tools(client, task_id)[1]
+    assert "You called hibernate, because:" in heard
+    assert heard.count("Go on now.") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ('--message "x" --for 4000d', "at most 366 days ahead"),
+        ('--message "x" --until 2020-01-01T00:00:00Z', "at least 1 second ahead"),
+        ('--message "x"', "either --for 90m or --until"),
+    ],
+)
+def test_a_refused_hibernation_leaves_the_task_at_work(client: Client, arguments: str, hint: str) -> None:
+    task = client.run(script({"bash": f"hibernate {arguments}"}, finish()))
+    assert task["status"] == "finished", task
+    assert hint in outputs_of_tools(client, task["id"])[0]
+
+
+def test_cancel_while_it_hibernates_ends_it_and_keeps_what_it_wrote(client: Client) -> None:
+    task_id = hibernating(client)
+    before = client.task(task_id)
+    answer = client.http.post(f"/tasks/{task_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    task = client.task(task_id)
+    assert (task["costUsd"], task["hibernateUntilAt"]) == (before["costUsd"], None)
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    assert wake(client, task_id).status_code == 409
+    deadline = time.monotonic() + 60
+    while not client.outputs(task_id):
+        assert time.monotonic() < deadline, "no partial outputs from the checkpoint"
+        time.sleep(0.5)
+    files = client.get(f"/tasks/{task_id}/files")["data"]
+    assert {(file["filename"], file["partial"]) for file in files} == {("log.txt", True), ("sum.txt", True)}
+
+
+def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
+    nap = {"bash": 'hibernate --message "A nap." --for 3s'}
+    steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 5"}, finish())
+    task = client.run(steps, overrides={"maxRuntimeSeconds": 8})
+    assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
+    assert len(of(client, task["id"], "task.woken")) == 1
+    assert 8 / 60 <= task["containerMinutes"] < 11 / 60, "and hibernation is none of it"
+
+
+def test_a_failed_task_keeps_what_its_agent_wrote(client: Client) -> None:
+    write = (
+        "echo draft > report.md; mkdir -p a/b; echo deep > a/b/c.txt; echo no > .hidden; ln -s /etc/passwd p"
+    )
+    task = client.run(script({"bash": f"{write}; sleep 60"}), overrides={"maxRuntimeSeconds": 4})
+    assert task["errorCode"] == "max_runtime_exceeded", task
+    files = partial_files(client, task["id"])
+    assert {file["filename"]: file["partial"] for file in files} == {"report.md": True, "c.txt": True}
+    assert client.outputs(task["id"]) == {"report.md": b"draft\n", "c.txt": b"deep\n"}
+
+
+def test_partial_outputs_are_bounded_in_count_and_size(scripted_url: str) -> None:
+    platform = Platform(scripted_url, max_partial_files="3", max_partial_bytes="2500")
+    try:
+        platform.start()
+        client = platform.account()
+        make = "for n in 1 2 3 4 5 6; do head -c 1000 /dev/zero > f$n.bin; done; kill -9 $PPID"
+        many = "for n in 1 2 3 4 5 6; do head -c 10 /dev/zero > g$n.bin; done; kill -9 $PPID"
+        for command, expected in ((make, 2), (many, 3)):
+            task = client.run(script({"bash": command}))
+            assert task["errorCode"] == "agent_crashed", task
+            files = partial_files(client, task["id"])
+            assert len(files) == expected, files
+            assert all(file["partial"] for file in files)
+    finally:
+        platform.close()
+
+
+def test_a_cancelled_task_keeps_what_its_agent_wrote(client: Client) -> None:
+    task_id = client.dispatch(script({"bash": "echo draft > report.md; sleep 300"}))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    time.sleep(1)
+    assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    [file] = partial_files(client, task_id)
+    assert (file["filename"], file["partial"]) == ("report.md", True)
+    assert client.outputs(task_id) == {"report.md": b"draft\n"}
+
+
+def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
+    saving_platform: Platform,
+) -> None:
+    platform = saving_platform
+    client = platform.account()
+    slow = {"bash": "echo two >> log.txt; sleep 8"}
+    task_id = client.dispatch(script({"bash": "echo one >> log.txt"}, slow, HEARD, finish("log.txt")))
+    count(client, task_id, "tool.started", at_least=2)
+    before = len(of(client, task_id, "task.checkpointed"))
+    count(client, task_id, "task.checkpointed", at_least=before + 2)
+    platform.kill("runner")
+    task = client.wait(task_id, seconds=60)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}, "no step was repeated"
+    saved = of(client, task_id, "task.checkpointed")
+    assert all(data["sizeBytes"] > 0 and 0 <= data["pausedMs"] < 5000 for data in saved)
+    assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
+    assert "The container you worked in was lost" in outputs_of_tools(client, task_id)[1]
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    platform.wait_ready()
+    assert platform.stop() == 0
+
+
+def test_a_runner_lost_before_the_first_answer_loses_not_the_task(saving_platform: Platform) -> None:
+    client = saving_platform.account()
+    task_id = client.dispatch(script({"hang": 5}, {"bash": "echo one >> log.txt"}, finish("log.txt")))
+    count(client, task_id, "task.checkpointed")
+    saving_platform.kill("runner")
+    task = client.wait(task_id, seconds=60)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"log.txt": b"one\n"}
+
+
+def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
+    client = platform.account()
+    steps = script(
+        {"bash": "echo one >> log.txt"}, {"bash": "echo two >> log.txt; sleep 60"}, finish("log.txt")
+    )
+    task_id = client.dispatch(steps)
+    count(client, task_id, "tool.started", at_least=2)
+    time.sleep(1)
+    stopped_at = time.monotonic()
+    assert platform.stop() == 0
+    assert time.monotonic() - stopped_at < 30
+    platform.start()
+    task = client.wait(task_id, seconds=40)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}, "no step was repeated"
+    assert "task.requeued" in [event["type"] for event in client.events(task_id)]
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+
+
+def test_a_sleeping_task_survives_a_restart_of_everything(platform: Platform) -> None:
+    client = platform.account()
+    task_id = hibernating(
+        client, script(WORK, {"bash": 'hibernate --message "x" --for 5s'}, finish("log.txt"))
+    )
+    assert platform.stop() == 0
+    time.sleep(3)
+    platform.start()
+    task = client.wait(task_id, seconds=40)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id) == {"log.txt": b"one\n"}
+
+
+def partial_files(client: Client, task_id: str, seconds: float = 20) -> list[dict[str, Any]]:
+    """The partial outputs, once they are there: they come after the end."""
+    deadline = time.monotonic() + seconds
+    while not (files := client.get(f"/tasks/{task_id}/files")["data"]):
+        assert time.monotonic() < deadline, "no partial outputs"
+        time.sleep(0.2)
+    return files

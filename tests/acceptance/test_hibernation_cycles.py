@@ -1,0 +1,92 @@
+"""Many nights of one task, and a bit that flips in the store meanwhile."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Client, Platform, finish, script
+
+TREE = "find . -mindepth 1 ! -name sums -printf '%P %y %m %s %T@ %n %l\n' | sort"
+CHANGE = """set -e
+[ ! -e sums ] || sha256sum --quiet -c sums
+mkdir -p d{n}/empty
+head -c 30000 /dev/urandom > d{n}/random
+ln -s ../d{n}/random d{n}/link
+ln d{n}/random d{n}/hard
+truncate -s 1M d{n}/sparse
+chmod 0500 d{n}/empty
+chmod 4755 d{n}/random
+touch -d 2001-02-03T04:05:06.789 d{n}/sparse
+rm -rf d{old}
+find . -type f ! -name sums -exec sha256sum {{}} + > sums
+{tree} > ../tree
+echo changed {n}"""
+COMPARE = "{tree} | diff - ../tree && echo same {n}"
+NAP = {"bash": 'hibernate --message "Night." --for 1h'}
+
+
+def wake(client: Client, task_id: str) -> None:
+    client.wait(task_id, "hibernating", seconds=30)
+    answer = client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("nights", [4, pytest.param(50, marks=pytest.mark.long)])
+def test_the_workspace_is_the_same_after_each_night(client: Client, nights: int) -> None:
+    steps: list[dict[str, str]] = []
+    for n in range(nights):
+        steps += [
+            {"bash": CHANGE.format(n=n, old=n - 3, tree=TREE)},
+            NAP,
+            {"bash": COMPARE.format(n=n, tree=TREE)},
+        ]
+    task_id = client.dispatch(script(*steps, finish()))
+    for _ in range(nights):
+        wake(client, task_id)
+    assert client.wait(task_id)["status"] == "finished"
+    said = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    for night in range(nights):
+        assert f"changed {night}\n" in said, said
+        assert f"same {night}\n" in said, said
+
+
+def test_a_flipped_bit_in_the_store_is_told_loudly(platform: Platform) -> None:
+    client = platform.account()
+    task_id = client.dispatch(script({"bash": "echo kept > a.txt"}, NAP, finish("a.txt")))
+    client.wait(task_id, "hibernating", seconds=30)
+    [blob] = [
+        path for path in (platform.data_dir / "blobs").rglob(f"checkpoints/{task_id}/*") if path.is_file()
+    ]
+    flip(blob)
+    wake(client, task_id)
+    task = client.wait(task_id)
+    assert (task["status"], task["errorCode"]) == ("failed", "checkpoint_corrupt"), task
+    assert task["costUsd"] == 0
+    deadline = time.monotonic() + 5
+    while client.ledger_sum() != 100:
+        assert time.monotonic() < deadline
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_workspace_too_large_for_the_quota_stays_awake(scripted_url: str) -> None:
+    platform = Platform(scripted_url, capacity="1", checkpoint_quota_bytes="1000")
+    try:
+        platform.start()
+        client = platform.account()
+        task_id = client.dispatch(script({"bash": "head -c 100000 /dev/urandom > big"}, NAP, finish("big")))
+        task = client.wait(task_id)
+        assert (task["status"], task["completion"]) == ("finished", "complete")
+        refusals = [
+            e["data"]["output"] for e in client.events(task_id)
+            if e["type"] == "tool.completed" and "could not be saved" in e["data"]["output"]
+        ]  # fmt: skip
+        assert "checkpointStorage.quotaBytes" in refusals[0]
+    finally:
+        platform.close()

@@ -1,0 +1,92 @@
+"""What the doctor finds of tasks and money where no API and no runner is at work, and what it makes of it."""
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.doctor.database import DATABASE_CHECKS, Database
+from agentcontainer.doctor.examine import Examination
+from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.tasks import queue, runners, service, store
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.settings import Settings
+
+from .conftest import MakeTask
+
+OLD = "UPDATE tasks SET updated_at = now() - interval '1 hour' WHERE id = ANY($1::text[])"
+
+
+async def examined(pool: Pool, database_url: str, *, is_mending: bool = True) -> Examination:
+    examination = Examination(is_mending, lambda _: None)
+    await examination.make(DATABASE_CHECKS, Database(pool, Settings(database_url=database_url)))
+    assert examination.unasked == []
+    return examination
+
+
+def found(examination: Examination) -> dict[str, str]:
+    """Where → what."""
+    return {one.finding.where: one.finding.what for one in examination.found}
+
+
+async def test_tasks_that_nobody_moves_on(pool: Pool, database_url: str, make_task: MakeTask) -> None:
+    await runners.register(pool, "rnr_living", "any", "here", 1)
+    living = await make_task("running", runner_id="rnr_living")
+    lost = await make_task("running", runner_id="rnr_gone")
+    asleep, overslept = await make_task("hibernating"), await make_task("hibernating")
+    await pool.execute("UPDATE tasks SET hibernate_until_at = now() + interval '1 h' WHERE id = $1", asleep)
+    await pool.execute(
+        "UPDATE tasks SET hibernate_until_at = now() - interval '1 h' WHERE id = $1", overslept
+    )
+    queued, unqueued, young = [await make_task("pending") for _ in range(3)]
+    await pool.execute(OLD, [queued, unqueued])
+    async with db.transaction(pool) as connection:
+        await queue.enqueue(connection, queued, 1, "any")
+    await pool.execute(
+        "UPDATE runners SET heartbeat_at = now() + interval '1 h'"
+    )  # for as long as this test runs
+    await pool.execute("UPDATE tasks SET updated_at = now() + interval '1 h' WHERE id = $1", young)
+
+    wanted = {
+        lost: "a task whose runner is gone",
+        overslept: "a task that slept past its deadline",
+        unqueued: "a pending task without a queue entry",
+    }
+    assert found(await examined(pool, database_url, is_mending=False)) == wanted
+    examination = await examined(pool, database_url)
+    assert (found(examination), examination.is_well) == (wanted, True)
+    assert found(await examined(pool, database_url)) == {}
+    jobs = await pool.fetch("SELECT convert_from(payload, 'utf8') AS id FROM pgqueuer")
+    assert {job["id"] for job in jobs} == {queued, unqueued, lost, overslept}
+    assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", living) == "running"
+    assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", young) == "pending"
+
+
+async def test_more_of_them_than_one_look_tells(pool: Pool, database_url: str, make_task: MakeTask) -> None:
+    tasks = [await make_task("pending") for _ in range(510)]
+    await pool.execute(OLD, tasks)
+    examination = await examined(pool, database_url)
+    assert examination.is_well
+    assert set(found(examination)) <= set(tasks)
+    assert await pool.fetchval("SELECT count(*) FROM pgqueuer") == 510
+
+
+async def test_holds_of_tasks_that_ended(
+    pool: Pool, database_url: str, account_id: str, make_task: MakeTask
+) -> None:
+    settled, live, forgotten = [await make_task("running", runner_id="rnr_1") for _ in range(3)]
+    await runners.register(pool, "rnr_1", "any", "here", 3)
+    await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 h'")
+    for task_id in (settled, live, forgotten):
+        async with db.transaction(pool) as connection:
+            await ledger.hold(connection, account_id, 500_000, task_id)
+            await store.set_hold(connection, task_id, 500_000)
+    async with db.transaction(pool) as connection:
+        await service.end(connection, Settings(database_url=database_url), settled, EndReason.CANCELLED)
+    await pool.execute(
+        "UPDATE tasks SET status = 'failed' WHERE id = $1", forgotten
+    )  # as no code of ours does
+    before = await pool.fetchval("SELECT balance_micro_usd FROM accounts")
+    examination = await examined(pool, database_url)
+    assert found(examination) == {f"{forgotten} of {account_id}": "hold of $0.50 without a live task"}
+    assert examination.is_well
+    assert await pool.fetchval("SELECT balance_micro_usd FROM accounts") == before + 500_000
+    assert await pool.fetchval("SELECT hold_micro_usd FROM tasks WHERE id = $1", live) == 500_000
+    assert found(await examined(pool, database_url)) == {}
