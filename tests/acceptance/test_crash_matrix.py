@@ -15,18 +15,15 @@ from .conftest import Client, Platform, finish, script
 PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 40
 IN_API = ("dispatch", "dispatched", "wake", "woken")
-ALSO_SHORT = {
-    ("claimed", "postgres"), ("event_append", "postgres"), ("settle", "postgres"), ("checkpoint_stored", "api"),
-    ("hibernate", "postgres"), ("wake", "postgres"), ("outputs_stored", "api"),
-}  # fmt: skip
 
 
 def cells() -> Iterator[Any]:
-    """Every point with every part; the short run has each point with the process that gets there, and some more."""
+    """Every point with every part; the short run has each point with the process that gets there."""
     for point in get_args(crash.Point):
         for part in PARTS:
             is_own = part == ("api" if point in IN_API else "runner")
-            marks = () if is_own or (point, part) in ALSO_SHORT else (pytest.mark.long,)
+            is_short = is_own or point in ("settle", "hibernate") and part == "postgres"
+            marks = () if is_short else (pytest.mark.long,)
             if point != "sweep":
                 yield pytest.param(point, part, marks=marks, id=f"{point}-{part}")
 

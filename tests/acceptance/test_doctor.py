@@ -1,6 +1,7 @@
 """`agentcontainer doctor`: nothing to find while all is well; each kind of leftover found, mended, and then gone."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -114,10 +115,12 @@ def kill_all(platform: Platform) -> None:
     assert platform.process is not None
     family = [psutil.Process(platform.process.pid)]
     family += family[0].children(recursive=True)
+    for process in family:  # one may have ended since, or ends with its parent
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGSTOP)
     for process in family:
-        process.send_signal(signal.SIGSTOP)
-    for process in family:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     platform.process.wait()
     psutil.wait_procs(family[1:], timeout=10)
 

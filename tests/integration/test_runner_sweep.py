@@ -21,9 +21,10 @@ from agentcontainer.runner.sweep import (
     sweep_forever,
 )
 from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox.abandoned import abandoned
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.detect import detect
-from agentcontainer.sandbox.sweep import abandoned, sweep
+from agentcontainer.sandbox.sweep import sweep
 
 # Comes and goes as a runner does, all the time.
 CHURN = """

@@ -20,8 +20,9 @@ from agentcontainer.embedded import leftovers
 from agentcontainer.errors import SandboxError
 from agentcontainer.runner.sweep import attempts, dead_runners, living_sandboxes, sweep_dead_runner
 from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox.abandoned import ABANDONED_SECONDS, abandoned, pids
 from agentcontainer.sandbox.limits import Hierarchy
-from agentcontainer.sandbox.sweep import ABANDONED_SECONDS, abandoned, pids, sweep
+from agentcontainer.sandbox.sweep import sweep
 
 OLD_SECONDS = 3600.0
 LOOP_DEVICES = Path("/sys/block")

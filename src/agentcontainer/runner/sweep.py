@@ -19,8 +19,9 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SandboxError
 from agentcontainer.runner import workspace
+from agentcontainer.sandbox.abandoned import abandoned
 from agentcontainer.sandbox.detect import detect
-from agentcontainer.sandbox.sweep import abandoned, sweep
+from agentcontainer.sandbox.sweep import sweep
 
 LOCK = "lock"
 INTERVAL_SECONDS = 60.0

@@ -14,6 +14,10 @@ _MAX_REMEMBERED = 10_000
 _SLOW_TEXT = "I am working on it, taking my time, and there is nothing to see yet. " * 5
 
 
+LOST = "The container you worked in was lost"  # as the platform tells it
+NO_RESULT = "No result provided"  # what Pi says of a call that never came back
+
+
 class ScriptError(Exception):
     """The script in a message is wrong; the message says how."""
 
@@ -114,13 +118,20 @@ def _to_be_titled(conversation: Conversation) -> str | None:
 
 
 def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None, int]:
-    """The last script in a user message, and how many assistant messages came after it."""
+    """The last script in a user message, and how many assistant messages came after it. What was cut off with its
+    container is not counted, so that it is done again."""
     position = 0
+    is_lost = is_cut_off = False
     for turn in reversed(conversation.turns):
         if turn.role == "assistant":
-            position += 1
-        elif turn.role == "user" and (fences := _FENCE.findall(turn.text)):
+            position += 0 if is_cut_off else 1
+            is_cut_off = False
+        elif turn.role == "tool":
+            is_cut_off = is_lost and NO_RESULT in turn.text
+        elif fences := _FENCE.findall(turn.text):
             return _parse(fences[-1]), position
+        else:
+            is_lost = LOST in turn.text
     return None, position
 
 
