@@ -22,7 +22,7 @@ def cells() -> Iterator[Any]:
     for point in get_args(crash.Point):
         for part in PARTS:
             is_own = part == ("api" if point in IN_API else "runner")
-            is_short = is_own or point in ("settle", "hibernate") and part == "postgres"
+            is_short = is_own or (point in ("settle", "hibernate") and part == "postgres")
             marks = () if is_short else (pytest.mark.long,)
             if point != "sweep":
                 yield pytest.param(point, part, marks=marks, id=f"{point}-{part}")
