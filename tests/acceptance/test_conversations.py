@@ -11,9 +11,9 @@ from .conftest import Client, Platform, finish, script
 WARM_SECONDS = 2
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def brief_platform(scripted_url: str) -> Iterator[Platform]:
-    """A platform of this test's own that keeps a container warm for a moment only."""
+    """A platform that keeps a container warm for a moment only."""
     platform = Platform(scripted_url, capacity="2", warm_seconds=str(WARM_SECONDS))
     try:
         platform.start()
@@ -77,7 +77,7 @@ def test_five_turns_warm_cold_and_through_two_deaths(brief_platform: Platform) -
         == "running"
     )
     answered(client, task_id, 2)
-    assert len(platform.sandboxes()) == 1, "the same container"
+    assert len([mark for mark in platform.sandboxes() if task_id in mark]) == 1, "the same container"
 
     until_cold(platform)
     slow = script({"bash": f"{note.format(3)}; sleep 4"}, {"say": "Third."})
@@ -117,7 +117,6 @@ def test_five_turns_warm_cold_and_through_two_deaths(brief_platform: Platform) -
     task = client.task(task_id)
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
     until_cold(platform)
-    assert platform.stop() == 0
 
 
 def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:

@@ -14,11 +14,15 @@ from .conftest import Client, Platform, finish, script
 
 PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 40
+SHORT = (
+    "dispatch", "claimed", "started", "prompted", "event_append", "finish_check", "outputs_stored", "settle",
+    "checkpoint_stored", "wake",
+)  # fmt: skip
 IN_API = ("dispatch", "dispatched", "wake", "woken")
 
 
 def cells() -> Iterator[Any]:
-    """Every point with every part; the short run has each point with the process that gets there."""
+    """Every point with every part; the short run has most points with the process that gets there."""
     for point in get_args(crash.Point):
         for part in PARTS:
             is_own = part == ("api" if point in IN_API else "runner")

@@ -1,5 +1,7 @@
 """What the doctor finds of tasks and money where no API and no runner is at work, and what it makes of it."""
 
+import pytest
+
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.database import DATABASE_CHECKS, Database
@@ -59,6 +61,7 @@ async def test_tasks_that_nobody_moves_on(pool: Pool, database_url: str, make_ta
     assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", young) == "pending"
 
 
+@pytest.mark.long
 async def test_more_of_them_than_one_look_tells(pool: Pool, database_url: str, make_task: MakeTask) -> None:
     tasks = [await make_task("pending") for _ in range(510)]
     await pool.execute(OLD, tasks)
