@@ -265,11 +265,11 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
     platform.kill("runner")
     task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}, "no step was repeated"
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
     saved = of(client, task_id, "task.checkpointed")
     assert all(data["sizeBytes"] > 0 and 0 <= data["pausedMs"] < 5000 for data in saved)
     assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
-    assert "The container you worked in was lost" in outputs_of_tools(client, task_id)[1]
+    assert any("The container you worked in was lost" in text for text in outputs_of_tools(client, task_id))
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
     platform.wait_ready()
     assert platform.stop() == 0
@@ -288,7 +288,9 @@ def test_a_runner_lost_before_the_first_answer_loses_not_the_task(saving_platfor
 def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
     client = platform.account()
     steps = script(
-        {"bash": "echo one >> log.txt"}, {"bash": "echo two >> log.txt; sleep 60"}, finish("log.txt")
+        {"bash": "echo one >> log.txt"},
+        {"bash": "echo two >> log.txt; [ -e again ] || { touch again; sleep 60; }"},
+        finish("log.txt"),
     )
     task_id = client.dispatch(steps)
     count(client, task_id, "tool.started", at_least=2)
@@ -299,7 +301,7 @@ def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
     platform.start()
     task = client.wait(task_id, seconds=40)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}, "no step was repeated"
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
     assert "task.requeued" in [event["type"] for event in client.events(task_id)]
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
 

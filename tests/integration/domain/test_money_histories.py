@@ -44,7 +44,11 @@ REACHED = "SELECT DISTINCT status, error_code FROM tasks"
 WAIT = "UPDATE tasks SET container_started_at = container_started_at - $2 * interval '1 second' WHERE id = $1"
 
 
-REASONS = st.sampled_from([EndReason.COMPLETE] * 3 + list(EndReason))
+# Not how an attempt ends: it hibernates by `service.hibernate`, and only what waits for input expires.
+NO_ENDS = {EndReason.HIBERNATED, EndReason.EXPIRED}
+REASONS = st.sampled_from(
+    [EndReason.COMPLETE] * 3 + [reason for reason in EndReason if reason not in NO_ENDS]
+)
 
 
 class Histories(RuleBasedStateMachine):
@@ -252,7 +256,7 @@ def test_random_histories_keep_the_books(postgres_url: str, migrated_template: s
             run_state_machine_as_test(
                 machine,
                 settings=hypothesis.settings(
-                    max_examples=45, stateful_step_count=25, deadline=None, database=None,
+                    max_examples=45, stateful_step_count=25, deadline=None, database=None, derandomize=True,
                     phases=[Phase.generate],  # shrinking against a database outlasts any patience
                     suppress_health_check=list(HealthCheck),
                 ),
