@@ -52,12 +52,6 @@ UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
         WHEN $3 = 'running' AND $4 = 1 THEN container_micro_seconds ELSE turn_base_micro_seconds END
 WHERE id = $1
 """
-_APPLY = """
-UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = CASE
-    WHEN $4::bytea IS NOT NULL THEN $4  -- else the task's own key is for its provider only
-    WHEN execution->>'provider' = $3::jsonb->>'provider' THEN provider_key_ciphertext END
-WHERE id = $1
-"""
 _TAKE = """
 UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL,
     delivered_at = clock_timestamp() WHERE id = $1
@@ -168,12 +162,6 @@ async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: st
     """A turn is over: the state that the next container starts from (None: as before), which gets all its tries."""
     query = "UPDATE tasks SET checkpoint_id = coalesce($2, checkpoint_id), tries = 0, is_mid_turn = false WHERE id = $1"
     await connection.execute(query, task_id, checkpoint_id)
-
-
-async def apply(connection: Connection, task_id: str, message: Any) -> None:
-    """The message's overrides hold from now on."""
-    values = (message["overrides"], message["execution"], message["provider_key_ciphertext"])
-    await connection.execute(_APPLY, task_id, *values)
 
 
 async def take(connection: Connection, message_id: str, attempt_number: int) -> None:

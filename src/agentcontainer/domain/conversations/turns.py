@@ -32,7 +32,10 @@ async def begin(pool: Pool, claim: Claim) -> Turn | None:
         message = await store.of_turn(connection, claim.task_id, number)
         assert message is not None, "a conversation runs only with a message to work on"
         if message["execution"] is not None and message["status"] == "queued":
-            await store.apply(connection, claim.task_id, message)
+            await tasks.set_execution(
+                connection, claim.task_id, message["overrides"], message["execution"],
+                message["provider_key_ciphertext"],
+            )  # fmt: skip
         await store.take(connection, message["id"], attempt_number)
         await store.set_turn(connection, claim.task_id, number, "running", attempt_number)
         await store.set_error(connection, claim.task_id, None, None)

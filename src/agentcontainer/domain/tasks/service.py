@@ -178,7 +178,18 @@ async def change_execution(
     merged = task.overrides | overrides
     execution = merge(version.defaults, merged, settings)
     sealed = vault.seal(key, task.id) if key else None
-    await store.set_execution(connection, task.id, merged, execution, sealed)
+    await set_execution(connection, task.id, merged, execution, sealed)
+
+
+async def set_execution(
+    connection: Connection,
+    task_id: str,
+    overrides: dict[str, Any],
+    execution: dict[str, Any],
+    key: bytes | None,
+) -> None:
+    """What a task runs with from now on; `key` None: with the key it has, if that is for the same provider."""
+    await store.set_execution(connection, task_id, overrides, execution, key)
 
 
 async def resume(connection: Connection, task_id: str) -> bool:
