@@ -172,13 +172,14 @@ class Chaos:
         ends = Counter[str]()
         for number, (task_id, kind) in enumerate(self.started.items()):
             task = self._task(task_id)
+            events = self.client.events(task_id)  # checks that there is no gap
             ends[task["errorCode"] or task["status"]] += 1
             assert (
                 task["status"] in ("finished", "cancelled") or task["errorCode"] == "infrastructure_error"
             ), task
             if task["status"] == "finished" and kind != "talk":
-                assert self.client.outputs(task_id)["out.txt"] == f"{number}\n".encode(), (task, kind)
-            events = self.client.events(task_id)  # checks that there is no gap
+                wrong = f"task {number}, {kind}: {[(e['sequence'], e['type'], e['data']) for e in events]}"
+                assert self.client.outputs(task_id).get("out.txt") == f"{number}\n".encode(), wrong
             assert events[-1]["type"] == f"task.{task['status']}", events[-3:]
             assert [
                 e["type"] in ("task.finished", "task.failed", "task.cancelled", "task.expired")

@@ -277,12 +277,17 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
 
 def test_a_runner_lost_before_the_first_answer_loses_not_the_task(saving_platform: Platform) -> None:
     client = saving_platform.account()
-    task_id = client.dispatch(script({"hang": 5}, {"bash": "echo one >> log.txt"}, finish("log.txt")))
-    count(client, task_id, "task.checkpointed")
+    task_id = client.dispatch(script({"bash": "echo one >> log.txt"}, finish("log.txt")))
+    deadline = time.monotonic() + 30
+    while not (agents := saving_platform.agents()):
+        assert time.monotonic() < deadline, "no agent"
+        time.sleep(0.01)
+    agents[0].suspend()  # it has not read its first prompt
+    time.sleep(3)
     saving_platform.kill("runner")
     task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\n"}
+    assert client.outputs(task_id) == {"log.txt": b"one\n"}, "it was told its task"
 
 
 def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:

@@ -168,9 +168,10 @@ class Attempt:
         assert self._saver is not None
         ending = await self._until(
             session.work(first_prompt), self._limit(session, task, used), self._steering.run(session.steer),
-            self._saver.keep_now_and_then(),
+            self._saver.keep_now_and_then(session.is_begun),
         )  # fmt: skip
-        if ending.reason is EndReason.DRAINED:  # goes on elsewhere from here, if it can be saved in time
+        if ending.reason is EndReason.DRAINED and session.is_begun.is_set():
+            # It goes on elsewhere from here, if it can be saved in time.
             with contextlib.suppress(CheckpointFailed, TimeoutError):
                 await asyncio.wait_for(self._saver.keep(), DRAIN_SAVE_SECONDS)
         return ending

@@ -71,14 +71,16 @@ class Saver:
             raise ClaimLost
         await self.drop_others()
 
-    async def keep_now_and_then(self) -> NoReturn:
+    async def keep_now_and_then(self, is_begun: asyncio.Event) -> NoReturn:
         """Save a long run every few minutes, until cancelled. What cannot be saved is tried again the next time.
+        Before `is_begun` there is nothing to save: who started from there would not know the task.
 
         Raises:
             ClaimLost: the fence moved.
         """
         while True:
             await asyncio.sleep(self._tools.settings.checkpoint_seconds)
+            await is_begun.wait()
             try:
                 await self.keep()
             except CheckpointFailed as error:

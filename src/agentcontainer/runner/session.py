@@ -65,6 +65,7 @@ class Session:
         on_heard: Callable[[str], Awaitable[None]],
     ) -> None:
         self.labels: dict[str, Any] = {}
+        self.is_begun = asyncio.Event()  # what `work` was told, and a first answer, are in Pi's session file
         self._task = task
         self._sandbox = sandbox
         self._gateway = gateway
@@ -87,9 +88,11 @@ class Session:
     async def work(self, prompt: str) -> Ending:
         """Prompt, follow, remind; returns when Pi gives up, breaks, or was reminded often enough."""
         reminders = urged = 0
+        self.is_begun.clear()
         try:
             while True:
                 await self._run(prompt)
+                self.is_begun.set()
                 if self._steered and urged < MAX_REMINDERS:  # they reach the model with the next prompt only
                     urged += 1
                     self._log.add("agent.reminded", {"reason": "message", "count": urged} | self.labels)
@@ -196,6 +199,7 @@ class Session:
                     data = {"role": "assistant", "content": event.text}
                     self._log.add("message.completed", data | self.labels)
             case ToolStarted():
+                self.is_begun.set()  # Pi writes an answer down before it runs its tools
                 self._tool_began[event.call_id] = time.monotonic()
                 data = {
                     "activityId": new_id("act"), "callId": event.call_id, "tool": event.tool,
