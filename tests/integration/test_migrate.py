@@ -4,10 +4,13 @@ import asyncio
 
 import asyncpg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ProgrammingError
 
 from agentcontainer.db import Pool
-from agentcontainer.migrations.migrate import is_current, migrate
+from agentcontainer.migrations.migrate import migrate
+from agentcontainer.migrations.schema import HEAD, is_current
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
@@ -53,3 +56,10 @@ async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) 
     tables = {row[0] for row in await connection.fetch(TABLES)}
     await connection.close()
     assert tables <= {"tasks", "alembic_version"}
+
+
+def test_the_head_is_the_one_alembic_knows() -> None:
+    config = Config()
+    config.set_main_option("script_location", "agentcontainer:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]

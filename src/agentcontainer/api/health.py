@@ -9,7 +9,7 @@ from agentcontainer.api.routing import unauthenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.wire import Outgoing
 from agentcontainer.errors import Unavailable
-from agentcontainer.migrations.migrate import is_current
+from agentcontainer.migrations.schema import is_current
 
 READY_TIMEOUT_SECONDS = 3
 

@@ -22,7 +22,7 @@ from agentcontainer.domain.files.sweep import sweep_forever
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
-from agentcontainer.migrations.migrate import is_current
+from agentcontainer.migrations.schema import is_current
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)

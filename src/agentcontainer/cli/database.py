@@ -12,7 +12,7 @@ from agentcontainer.cli.resolve import reaching
 from agentcontainer.embedded.location import service_uid, url_of
 from agentcontainer.embedded.postgres import running
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.migrations.migrate import is_current, is_empty, migrate
+from agentcontainer.migrations.schema import is_current, is_empty
 from agentcontainer.settings import Settings
 
 WAIT_SECONDS = 30  # an `up` that has just been started needs a moment
@@ -36,7 +36,7 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
     else:
         data_dir.prepare(settings.data_dir)
         async with running(settings.data_dir, service_uid=service_uid(settings)) as url:
-            await migrate(url)
+            await _migrate(url)
             yield url
 
 
@@ -47,13 +47,20 @@ async def migrated(url: str) -> None:
         Unavailable: it cannot be reached.
     """
     async with reaching():
+        await _migrate(url)
+
+
+async def _migrate(url: str) -> None:
+    if not await is_current(url):
+        from agentcontainer.migrations.migrate import migrate
+
         await migrate(url)
 
 
 async def _see_that_it_is_current(url: str) -> None:
     async with reaching():
         if await is_empty(url):
-            await migrate(url)
+            await _migrate(url)
         elif not await is_current(url):
             raise SettingsError("The database has another version's schema; run `agentcontainer migrate`.")
 

@@ -112,7 +112,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
     from agentcontainer.embedded.location import locate_url, service_uid
     from agentcontainer.embedded.postgres import running
     from agentcontainer.errors import Unavailable
-    from agentcontainer.migrations.migrate import is_current
+    from agentcontainer.migrations.schema import is_current
 
     async def check(url: str) -> None:
         async with reaching():

@@ -13,7 +13,7 @@ from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
-from agentcontainer.migrations.migrate import is_current
+from agentcontainer.migrations.schema import is_current
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners, sweep_forever
 from agentcontainer.runner.tools import Tools
