@@ -1,5 +1,6 @@
 """The whole platform in real processes: `agentcontainer up` in a folder of its own, and the scripted model."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from agentcontainer import db
+from agentcontainer.domain.accounts import service
+from agentcontainer.embedded.location import url_of
 
 PROVIDERS = {
     "anthropic": "claude-sonnet-4-6",
@@ -188,13 +193,18 @@ class Platform:
         return json.loads(done.stdout)
 
     def account(self, credit: str = "100", *, provider_keys: bool = True) -> Client:
-        made = self.admin("create-account", "--name", "Test", "--credit", credit)
-        client = Client(self.base_url, made["apiKey"], made["accountId"])
+        account_id, api_key = asyncio.run(self._make_account(round(float(credit) * 1_000_000)))
+        client = Client(self.base_url, api_key, account_id)
         self.clients.append(client)
         for provider in PROVIDERS if provider_keys else ():
             answer = client.http.put(f"/provider-keys/{provider}", json={"apiKey": PROVIDER_KEY})
             assert answer.status_code == 200, answer.text
         return client
+
+    async def _make_account(self, credit_micro_usd: int) -> tuple[str, str]:
+        """As `admin create-account` does; starting that costs half a second for each test."""
+        async with db.pool(url_of(self.data_dir), max_size=1) as pool:
+            return await service.create_account(pool, name="Test", credit_micro_usd=credit_micro_usd)
 
     def pid(self, what: str) -> int:
         """The process of a part: `api`, `runner`, or `postgres`."""

@@ -12,6 +12,8 @@ from agentcontainer.gateway.scripted import ScriptedModel, serve
 
 from .conftest import Client, Platform, finish, script
 
+pytestmark = pytest.mark.xdist_group("agents")  # one platform for all of them
+
 MAX_BASE_PROMPT_BYTES = 100_000
 
 

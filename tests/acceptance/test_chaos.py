@@ -23,7 +23,7 @@ def two_runners(scripted_url: str) -> Iterator[Platform]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("seed", "tasks", "seconds"), [(5, 15, 20), pytest.param(7, 100, 240, marks=pytest.mark.long)]
+    ("seed", "tasks", "seconds"), [(5, 10, 12), pytest.param(7, 100, 240, marks=pytest.mark.long)]
 )
 def test_whatever_happens_every_task_tells_the_truth(
     two_runners: Platform, seed: int, tasks: int, seconds: float

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import Client, Platform, finish, script
 
+ON_ONE_PLATFORM = pytest.mark.xdist_group("brief")
+
 WARM_SECONDS = 2
 
 
@@ -65,6 +67,7 @@ def until_tool(client: Client, task_id: str, turn: int) -> None:
     )
 
 
+@ON_ONE_PLATFORM
 def test_five_turns_warm_cold_and_through_two_deaths(brief_platform: Platform) -> None:
     platform = brief_platform
     client = platform.account()
@@ -233,6 +236,7 @@ def test_a_warm_container_goes_with_its_conversation(shared_platform: Platform, 
     assert client.http.post(f"/conversations/{task_id}/messages", json={"content": "?"}).status_code == 409
 
 
+@ON_ONE_PLATFORM
 def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> None:
     """Capacity is 2: two conversations wait warm, and a task gets a place at once all the same."""
     client = brief_platform.account()
@@ -247,6 +251,7 @@ def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> N
         assert "Messages so far from you: 2" in transcript(client, task_id)[-1]["content"]
 
 
+@ON_ONE_PLATFORM
 def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platform: Platform) -> None:
     client = brief_platform.account()
     closed = "cd ../.pi/agent && ln -sf /etc/passwd models.json && chmod 000 /workspace/task"
@@ -263,6 +268,7 @@ def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platfor
     assert output == "regular file:agent\n"
 
 
+@ON_ONE_PLATFORM
 def test_what_the_agent_noted_in_its_task_is_there_warm_and_cold(brief_platform: Platform) -> None:
     client = brief_platform.account()
     task_id = begin(client, script({"bash": "echo noted >> TASK.md"}), instructions="Be brief.")

@@ -12,24 +12,25 @@ from agentcontainer import crash
 
 from .conftest import Client, Platform, finish, script
 
+pytestmark = pytest.mark.xdist_group("crash")  # one platform for all of them
+
 PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 40
 SHORT = (
-    "dispatch", "claimed", "started", "prompted", "event_append", "finish_check", "outputs_stored", "settle",
-    "checkpoint_stored", "wake",
+    "dispatch", "claimed", "event_append", "finish_check", "outputs_stored", "settle", "checkpoint_stored", "wake",
+    "restore", "sweep",
 )  # fmt: skip
-IN_API = ("dispatch", "dispatched", "wake", "woken")
+IN_API = ("dispatch", "dispatched", "wake", "woken", "sweep")
 
 
 def cells() -> Iterator[Any]:
-    """Every point with every part; the short run has most points with the process that gets there."""
+    """Every point with every part; the short run has some points with the process that gets there."""
     for point in get_args(crash.Point):
         for part in PARTS:
             is_own = part == ("api" if point in IN_API else "runner")
-            is_short = is_own or (point in ("settle", "hibernate") and part == "postgres")
+            is_short = (is_own and point in SHORT) or (point == "hibernate" and part == "postgres")
             marks = () if is_short else (pytest.mark.long,)
-            if point != "sweep":
-                yield pytest.param(point, part, marks=marks, id=f"{point}-{part}")
+            yield pytest.param(point, part, marks=marks, id=f"{point}-{part}")
 
 
 SLEEPS = ("hibernate", "wake", "woken", "checkpoint_stored", "restore")
@@ -58,7 +59,11 @@ def test_whatever_dies_wherever(
     platform.wait_ready()
     client = platform.account()
     armed = folder / point
-    armed.write_text(str(platform.pid(part)))
+    victim = platform.pid(part)
+    if point == "sweep":  # an API sweeps when it starts
+        platform.kill("api")
+        victim = "" if part == "api" else victim
+    armed.write_text(str(victim))
     steps = [WORK, NAP, finish("out.txt")] if point in SLEEPS else [WORK, finish("out.txt")]
     began_at = time.monotonic()
     task_id = dispatched(client, script(*steps), key=f"{point}-{part}")

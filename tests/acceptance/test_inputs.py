@@ -17,6 +17,8 @@ from tests.git_server import TOKEN, GitServer
 
 from .conftest import Client, Platform, finish, script
 
+pytestmark = pytest.mark.xdist_group("inputs")  # one platform for all of them
+
 SKILL = (
     b"---\nname: greet-in-latin\ndescription: Greets people in Latin when asked to greet.\n---\nSay salve.\n"
 )
