@@ -7,7 +7,7 @@ import pytest
 from .conftest import PROVIDERS, Client, finish, script
 
 # After this the next request, with another one kept free beside it, would pass the limits below; one alone does not.
-FILL_THE_CONTEXT = {"bash": "head -c 40000 /dev/zero | tr '\\0' x"}
+FILL_THE_CONTEXT = {"bash": "head -c 40000 /dev/zero | tr '\\0' x; sleep 0.3"}
 MAX_TOKENS = 40_000
 MAX_COST_USD = 0.16
 
@@ -41,7 +41,8 @@ def test_an_agent_that_lets_its_last_chance_pass_fails(client: Client, budget: d
     assert "overrides.budget" in task["error"]
     assert reminders(client, task) == ["budget"]
     tools = [event for event in client.events(task["id"]) if event["type"] == "tool.completed"]
-    assert len(tools) == 2  # the one before the limit, and the one of the last chance
+    seen = [(event["data"]["output"][:20], len(event["data"]["output"])) for event in tools]
+    assert len(tools) == 2, seen  # the one before the limit, and the one of the last chance
 
 
 def test_an_agent_whose_money_is_used_up_can_still_finish(client: Client) -> None:
