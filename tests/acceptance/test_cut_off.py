@@ -80,7 +80,7 @@ class Relay:
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        while self._writers:  # noqa: ASYNC110
+        while self._writers:
             await asyncio.sleep(0.01)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
