@@ -46,7 +46,11 @@ missing_packages() {
     if ! has_seccomp; then echo libseccomp2; fi
     # For the tests in a real browser. Ubuntu has it as a snap only: there, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
-    for command in setpriv unshare prlimit; do
+    # Internet access for agents.
+    if ! command -v slirp4netns >/dev/null; then echo slirp4netns; fi
+    if ! PATH=$PATH:/usr/sbin command -v nft >/dev/null; then echo nftables; fi
+    if ! PATH=$PATH:/usr/sbin command -v ip >/dev/null; then echo iproute2; fi
+    for command in setpriv unshare nsenter prlimit; do
         if ! command -v $command >/dev/null; then
             echo util-linux
             break

@@ -126,6 +126,10 @@ class Settings(BaseSettings):
         description="Whether input repositories may be cloned from private, loopback and link-local addresses, "
         "and tokens sent over http://.",
     )
+    internet_access: bool = Field(
+        True,
+        description="Whether agents may be given access to the public internet; if not, asking for it is refused.",
+    )
     file_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3, description="Stored bytes per account, uploads refused above it; 0: not limited."
     )

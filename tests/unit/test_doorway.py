@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agentcontainer.runner.doorway import Doorway, is_public
+from agentcontainer.runner.doorway import Doorway
+from agentcontainer.sandbox.addresses import is_public
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -23,7 +24,8 @@ def test_public_addresses(address: str) -> None:
     "address",
     [
         "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-        "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.0.8", "198.18.0.1", "203.0.113.1", "::1", "::", "fe80::1",
+        "168.63.129.16", "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.0.8", "198.18.0.1", "203.0.113.1",
+        "::1", "::", "fe80::1",
         "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
         "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1", "100::1",
     ],

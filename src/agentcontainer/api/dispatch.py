@@ -20,6 +20,7 @@ from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
+from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
 from agentcontainer.errors import ValidationError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # JSON may spell one character of the instructions in six bytes
@@ -94,12 +95,36 @@ class Budget(Incoming):
         return self
 
 
+def _check_rule(value: str) -> str:
+    Rule.of(value)
+    return value
+
+
+EgressRule = Annotated[
+    str,
+    Field(
+        max_length=MAX_NAME_CHARACTERS + len("*.:65535"), json_schema_extra={"pattern": RULE_PATTERN},
+        description="`host`, `host:port`, `*.name` (all below a name) or an IPv4 address.",
+    ),
+    AfterValidator(_check_rule),
+]  # fmt: skip
+
+
+class Egress(Incoming):
+    """The only hosts the task may connect to, by TCP. Without a port every port is meant."""
+
+    allow: Annotated[list[EgressRule], Field(min_length=1, max_length=MAX_RULES)]
+
+
 class Overrides(ExecutionInput):
     """What this task runs with instead of its agent's defaults."""
 
     provider_api_key: Annotated[ProviderApiKey | None, Field(repr=False)] = None
     runtime: Literal["pi"] | None = None
     budget: Budget | None = None
+    egress: Annotated[Egress | None, Field(description="Needs `internetAccess: true`, and narrows it.")] = (
+        None
+    )
 
 
 class InputFile(Incoming):

@@ -39,12 +39,12 @@ from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.remains import Remains
 from agentcontainer.runner.saver import Saver
-from agentcontainer.runner.session import Ending, Session
+from agentcontainer.runner.session import OUT_OF_MEMORY, Ending, Session
 from agentcontainer.runner.steering import Steering
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime.harness import CONVERSATION_PROMPT, RESUMED, SYSTEM_PROMPT, prompt, woken_prompt
 from agentcontainer.sandbox.bubblewrap import Sandbox
-from agentcontainer.sandbox.contract import Spec
+from agentcontainer.sandbox.contract import Internet, Spec
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Attempt:
         self._steering = Steering(tools.pool, claim)
         self._dialogue: Dialogue | None = None  # with a user; None before the container is up
         self._saver: Saver | None = None
+        self._sandbox: Sandbox | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
         self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -141,6 +142,7 @@ class Attempt:
         stack.push_async_callback(Remains(tools, claim, self._root).keep)
         sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task), lease)
         stack.push_async_callback(sandbox.destroy)
+        self._sandbox = sandbox
         if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
             raise ClaimLost
         crash.reach("started")
@@ -220,7 +222,8 @@ class Attempt:
     ) -> T | Ending:
         """What `work` comes to, or what ended the attempt before."""
         working = asyncio.create_task(work)
-        others = [asyncio.create_task(source) for source in (*beside, self._log.run())]
+        always = (self._log.run(), self._offline())
+        others = [asyncio.create_task(source) for source in (*beside, *always)]
         try:
             waiting = [self._claim_lost, self._ending, working, *others]
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -256,6 +259,14 @@ class Attempt:
             EndReason.MAX_RUNTIME_EXCEEDED,
             f"The {what} reached its limit of {hard} seconds of container time.",
         )
+
+    async def _offline(self) -> Ending:
+        """A sandbox that has lost the internet access it was to have is no place to go on in."""
+        if self._sandbox is None:
+            await asyncio.Event().wait()
+        elif await self._sandbox.network_ended():
+            return Ending(EndReason.OUT_OF_MEMORY, OUT_OF_MEMORY)
+        return Ending(EndReason.PLATFORM_FAULT, "The container's internet access broke.")
 
     async def _commit(self, ending: Ending) -> None:
         """Give the end its meaning in the database, after every event before it.
@@ -381,8 +392,15 @@ class Attempt:
         )
 
     def _spec(self, task: Task) -> Spec:
-        env = pi_launch.env(weak_model_of(task))
-        return Spec(self._name, self._root, self._tools.runtime, self._tools.limits, env, pi_launch.HOME)
+        tools, env = self._tools, pi_launch.env(weak_model_of(task))
+        return Spec(
+            self._name, self._root, tools.runtime, tools.limits, env, pi_launch.HOME, internet=self._internet(task)
+        )  # fmt: skip
+
+    def _internet(self, task: Task) -> Internet | None:
+        if not task.execution.internet_access:
+            return None
+        return Internet(task.execution.egress, lambda refused: self._log.add("egress.refused", refused))
 
     def _argv(self, task: Task) -> list[str]:
         model, weak = models_of(task)[0], weak_model_of(task)

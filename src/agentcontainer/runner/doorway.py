@@ -6,35 +6,16 @@ two gains nothing; and whatever took over git in there still reaches nothing els
 
 import asyncio
 import ipaddress
-import socket
 import struct
 from pathlib import Path
 
-CONNECT_SECONDS = 15.0
+from agentcontainer.sandbox.addresses import Address, is_public
+from agentcontainer.sandbox.outward import CHUNK_BYTES, Streams, connect, resolve
+
 HANDSHAKE_SECONDS = 10.0
 MAX_CONNECTIONS = 16
-CHUNK_BYTES = 64 * 1024
 _VERSION, _CONNECT, _NO_PASSWORD = 5, 1, 0
 _GRANTED, _FAILED, _NOT_ALLOWED = 0, 1, 2
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_PROTOCOLS = ipaddress.ip_network(
-    "192.0.0.0/24"
-)  # not global, but the standard library knows only parts of it
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, and stays so where IPv6 carries an IPv4 address."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and address not in _PROTOCOLS
-    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    carried = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), nat64)
-    if not all(is_public(inner) for inner in carried if inner is not None):
-        return False
-    is_special = address.is_multicast or address.is_site_local or (address.is_reserved and nat64 is None)
-    return address.is_global and not is_special
 
 
 class Doorway:
@@ -107,19 +88,12 @@ class Doorway:
 
     async def _connect(self) -> Streams | None:
         if self._addresses is None:
-            found = await _resolve(self._host, self._port)
+            found = await resolve(self._host, self._port)
             self._addresses = [a for a in found if self._is_private_allowed or is_public(a)]
         if not self._addresses:
             self.refusal = "its host is not on the public internet"
             return None
-        failure = OSError()
-        for address in self._addresses:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    return await asyncio.open_connection(str(address), self._port)
-            except OSError as error:  # a timeout is one too
-                failure = error
-        raise failure
+        return await connect(self._addresses, self._port)
 
     async def _pump(self, near: Streams, far: Streams) -> None:
         """Until either side ends; git half-closes nothing."""
@@ -175,10 +149,3 @@ def _canonical(host: str) -> str:
 
 def _answer(code: int) -> bytes:
     return bytes((_VERSION, code, 0, 1, 0, 0, 0, 0, 0, 0))
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
-    return [ipaddress.ip_address(text) for text in texts]

@@ -79,6 +79,7 @@ class Preparation:
                 execution.max_runtime_seconds,
                 execution.soft_finish_after_seconds,
                 is_conversation=task.mode == "conversation",
+                egress=execution.egress,
             ),
             **self._pi_settings(),
         }

@@ -29,6 +29,7 @@ from agentcontainer.sandbox.bubblewrap import Sandbox
 
 MAX_REMINDERS = 3
 BUDGET_EXCEEDED = "The task used up its budget (overrides.budget) before the agent was done."
+OUT_OF_MEMORY = "The agent used more memory than its container may."
 KILLED = 128 + 9
 SHOWN = 1000  # characters by which a message is known again
 STDERR_TAIL_BYTES = 4000
@@ -231,7 +232,7 @@ class Session:
 
     def _crash(self, code: int, is_out_of_memory: bool) -> Ending:
         if is_out_of_memory and code == KILLED:  # a command of the agent's that ran out does not end Pi
-            return Ending(EndReason.OUT_OF_MEMORY, "The agent used more memory than its container may.")
+            return Ending(EndReason.OUT_OF_MEMORY, OUT_OF_MEMORY)
         tail = self._stderr_tail.decode(errors="replace").strip()
         return Ending(EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {code}. {tail}".strip())
 

@@ -95,6 +95,7 @@ def harness(
     max_runtime_seconds: int,
     soft_finish_after_seconds: int | None = None,
     is_conversation: bool = False,
+    egress: Sequence[str] | None = None,
 ) -> str:
     """The text of HARNESS.md for one task."""
     given = "your standing instructions, if there are any" if is_conversation else "your instructions"
@@ -105,7 +106,7 @@ def harness(
         waiting=_HIBERNATE_LATER if is_conversation else "",
         outputs="\n".join(f"- {line}" for line in _outputs(policy)),
         time=_time(max_runtime_seconds, soft_finish_after_seconds),
-        network=_network(internet_access),
+        network=_network(internet_access, egress),
     )
 
 
@@ -266,7 +267,10 @@ def _time(max_runtime_seconds: int, soft_finish_after_seconds: int | None) -> st
     )
 
 
-def _network(internet_access: bool) -> str:
+def _network(internet_access: bool, egress: Sequence[str] | None) -> str:
+    if egress is not None:
+        hosts = ", ".join(f"`{entry}`" for entry in egress)
+        return f"only these hosts can be reached, by TCP: {hosts}. Everything else is refused."
     if internet_access:
         return "the public internet can be reached; private networks and the host cannot."
     return "there is none. Nothing can be downloaded or installed: work with what is here."

@@ -20,6 +20,7 @@ from agentcontainer.sandbox.contract import Exit, Spec
 from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.failure import explain
 from agentcontainer.sandbox.limits import Group, Hierarchy
+from agentcontainer.sandbox.network import Network
 from agentcontainer.sandbox.process import Process
 from agentcontainer.sandbox.uids import Lease, UidPool
 
@@ -82,9 +83,16 @@ class Bubblewrap:
                 undo.callback(lease.release)
             group.create(spec.limits)
             undo.push_async_callback(group.remove)
-            process = await self._launch(spec, argv, lease, group)
+            network = None
+            if spec.internet is not None:
+                uid = None if lease is None else lease.uid
+                network = await Network.start(
+                    spec.internet, spec.id, uid, group.join_files, launch.ENVIRONMENT
+                )
+                undo.push_async_callback(network.close)
+            process = await self._launch(spec, argv, lease, group, network)
             undo.pop_all()
-        sandbox = Sandbox(spec.id, process, group, lease, is_alone=given is None)
+        sandbox = Sandbox(spec.id, process, group, lease, network, is_alone=given is None)
         try:
             await _await_ready(process)
         except BaseException:
@@ -92,7 +100,9 @@ class Bubblewrap:
             raise
         return sandbox
 
-    async def _launch(self, spec: Spec, argv: Sequence[str], lease: Lease | None, group: Group) -> Process:
+    async def _launch(
+        self, spec: Spec, argv: Sequence[str], lease: Lease | None, group: Group, network: Network | None
+    ) -> Process:
         assert self._filter is not None
         uid = None if lease is None else lease.uid
         sources = launch.Sources(spec.workspace, spec.sockets, spec.runtime) if uid is None else launch.STAGED
@@ -112,6 +122,7 @@ class Bubblewrap:
                 open_files=_open_files(spec.limits.open_files),
                 join_files=group.join_files,
                 arguments=arguments,
+                network=network,
                 payload=launch.payload_command(spec, argv, counts_processes=self._hierarchy.has("pids")),
             )
             passed = [arguments, filter_fd, *files.values()]
@@ -125,7 +136,14 @@ class Sandbox:
     """A running sandbox and the streams of its payload: `stdin`, `stdout`, `stderr`."""
 
     def __init__(
-        self, sandbox_id: str, process: Process, group: Group, lease: Lease | None, *, is_alone: bool
+        self,
+        sandbox_id: str,
+        process: Process,
+        group: Group,
+        lease: Lease | None,
+        network: Network | None,
+        *,
+        is_alone: bool,
     ) -> None:
         self.id = sandbox_id
         self.lease = lease
@@ -135,6 +153,7 @@ class Sandbox:
         self.stderr = process.stderr
         self._process = process
         self._group = group
+        self._network = network
         self._is_alone = is_alone  # with its uid
         self._exit = asyncio.ensure_future(self._watch())
         self._destroying: asyncio.Future[None] | None = None
@@ -163,6 +182,15 @@ class Sandbox:
             self._destroying = asyncio.ensure_future(self._destroy())
         await asyncio.shield(self._destroying)
 
+    async def network_ended(self) -> bool:
+        """Returns when the sandbox, which was to have internet access, has it no longer: whether what is inside
+        used up the memory that this is counted in too."""
+        if self._network is None:
+            await asyncio.Event().wait()
+        else:
+            await self._network.ended()
+        return self._group.oom_kills() > 0
+
     async def _watch(self) -> Exit:
         code = await self._process.wait()
         return Exit(code, is_out_of_memory=self._group.oom_kills() > 0)
@@ -170,6 +198,8 @@ class Sandbox:
     async def _destroy(self) -> None:
         self._process.kill()
         self._group.kill()
+        if self._network is not None:
+            await self._network.close()
         await asyncio.wait([self._exit], timeout=KILL_SECONDS)
         is_clear = await asyncio.to_thread(procfs.kill_all, self._survivors, KILL_SECONDS)
         if not is_clear or not self._exit.done():

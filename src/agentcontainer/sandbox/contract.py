@@ -6,9 +6,10 @@ and nothing else. It dies with everything in it when destroyed, and when the pro
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 INSIDE_WORKSPACE = "/workspace"
 INSIDE_RUNTIME = "/opt/agentcontainer"
@@ -28,6 +29,20 @@ class Limits:
     open_files: int = 4096
 
 
+def _unheard(_refused: dict[str, Any]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Internet:
+    """A way to the public internet, never to the host, private or link-local addresses. `allow`: entries as in
+    egress.py, and nothing else is reached; None: all that is public. `on_refused` hears, once for each, of
+    `{host, port, rule}`: what was asked for (port None: its address), and the entry that would allow it."""
+
+    allow: tuple[str, ...] | None = None
+    on_refused: Callable[[dict[str, Any]], None] = field(default=_unheard, repr=False, compare=False)
+
+
 @dataclass(frozen=True)
 class Spec:
     """One sandbox to start. `id` matches ID_PATTERN and is new on this host. `root` is its folder on the host,
@@ -37,7 +52,9 @@ class Spec:
     be readable by everyone.
 
     A keeper sees its workspace only, neither sockets nor runtime, and is root to its own files there: it reads,
-    with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power."""
+    with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power.
+
+    `internet` None: there is no network but its own loopback."""
 
     id: str
     root: Path
@@ -47,6 +64,7 @@ class Spec:
     cwd: str = INSIDE_WORKSPACE
     is_keeper: bool = False
     is_read_only: bool = False
+    internet: Internet | None = None
 
     @property
     def workspace(self) -> Path:

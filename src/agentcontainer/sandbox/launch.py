@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_SOCKETS, INSIDE_WORKSPACE, Spec
+from agentcontainer.sandbox.network import Network
 from agentcontainer.sandbox.procfs import marker
 
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,24 +21,24 @@ READY = "ready"
 FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 5; what bwrap is to read comes above
 
 # Arguments: uid ("" without root), open files, workspace, whether it is to be handed over ("" if not), sockets and
-# runtime ("" for a keeper), files to join, --, command.
+# runtime ("" for a keeper), network and user namespace to enter ("" if none), files to join, --, command.
 # The sources are held open because /mnt may hide them: the data folder can lie below it. The mounts are in a
 # namespace of their own (unshare); there the sandbox's uid reaches what stands below a private folder.
 LAUNCHER = """
-uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6
-shift 6
+uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 net=$7 user=$8
+shift 8
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
 shift
 ulimit -c 0
 ulimit -n "$open_files"
-[ -n "$uid" ] || exec "$@"
+[ -n "$uid" ] || exec ${net:+nsenter --preserve-credentials --user=$user --net=$net --} "$@"
 [ -z "$is_handed$sockets" ] || chown -R -h -P -- "$uid:$uid" ${is_handed:+"$workspace"} ${sockets:+"$sockets"}
 exec 3< "$workspace" 4< "${sockets:-/dev/null}" 5< "${runtime:-/dev/null}"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,nodev,noexec agentcontainer /mnt
 mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
 [ -z "$sockets" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
 [ -z "$runtime" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
-exec setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
+exec ${net:+nsenter --net=$net --} setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
     --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&-
 """
 # The first line on stdout tells the runner that the sandbox stands; everything after it is the payload's. It also
@@ -68,7 +69,8 @@ def etc_files(spec: Spec) -> dict[str, str]:
         ),
         "/etc/group": f"root:x:0:\nagent:x:{INSIDE_UID}:\nnogroup:x:65534:\n",
         "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
-        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+        "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {'files dns' if spec.internet else 'files'}\n",
+        **({"/etc/resolv.conf": "nameserver 127.0.0.1\n"} if spec.internet else {}),
     }
 
 
@@ -80,6 +82,7 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     options += ["--uid", inside, "--gid", inside, "--cap-drop", "ALL"]
     for capability in KEEPER_CAPABILITIES if spec.is_keeper else ():
         options += ["--cap-add", capability]
+    options += ["--share-net"] if spec.internet else []  # the launcher has entered its own
     options += ["--die-with-parent", "--new-session", "--clearenv"]
     options += ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -117,6 +120,7 @@ def launch_command(
     open_files: int,
     join_files: Sequence[Path],
     arguments: int,
+    network: Network | None,
     payload: Sequence[str],
 ) -> list[str]:
     """What the runner starts; `uid` None means as ourselves, without root. `is_handed_over`: the workspace becomes
@@ -129,6 +133,7 @@ def launch_command(
         str(open_files),
         *(str(spec.workspace), "yes" if is_handed_over else ""),
         *(("", "") if spec.is_keeper else (str(spec.sockets), str(spec.runtime))),
+        *(("", "") if network is None else (str(network.path("net")), str(network.path("user")))),
         *(str(path) for path in join_files),
         *("--", "bwrap", "--args", str(arguments), "--", *payload),
     ]

@@ -62,6 +62,11 @@ class Process:
         stderr, err = await _reader(ours[2])
         return cls(child, stdin, stdout, stderr, (out, err))
 
+    @property
+    def pid(self) -> int:
+        """Its process id; nobody else's for as long as it lives."""
+        return self._child.pid
+
     async def wait(self) -> int:
         """The exit code, 128 + N if signal N ended it."""
         return await asyncio.shield(self._ended)

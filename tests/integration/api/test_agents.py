@@ -227,7 +227,6 @@ async def test_defaults_are_merged_field_by_field(
         ({"model": "claude-sonnet-4-6"}, "defaults.model"),
         ({"weakModel": "claude-haiku-4-5"}, "defaults.weakModel"),
         ({"softFinishAfterSeconds": 600}, "defaults.softFinishAfterSeconds"),
-        ({"internetAccess": True}, "defaults.internetAccess"),
         (
             {"outputPolicy": {"mode": "named", "files": [{"name": "a", "jsonSchema": {"type": "x"}}]}},
             "defaults.outputPolicy.files.0.jsonSchema",

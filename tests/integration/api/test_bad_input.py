@@ -53,7 +53,8 @@ BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
                 "runtime": "pi",
                 "model": "gpt-5",
                 "weakModel": "gpt-5-mini",
-                "internetAccess": False,
+                "internetAccess": True,
+                "egress": {"allow": ["pypi.org:443"]},
                 "maxRuntimeSeconds": 600,
                 "softFinishAfterSeconds": 500,
                 "runtimeRegion": "eu",
@@ -161,6 +162,13 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "inputRepositories.0.ref": [*NOT_STRINGS, *UNSTORABLE, "", "-x", "a..b", "a b", "x" * 300],
         "inputRepositories.0.path": [*NOT_STRINGS, *UNSTORABLE, "", "..", "a/b"],
         "inputRepositories.0.token": [*NOT_STRINGS, *UNSTORABLE, "", "a b"],
+        "overrides.egress": NOT_OBJECTS,
+        "overrides.egress.allow": [MISSING, None, *NOT_ARRAYS, [], ["a.b"] * 101],
+        "overrides.egress.allow.0": [
+            None, *NOT_STRINGS, "", "*", "*.", "a.*.b", "a b", "a/b", "http://a.b", "a.b:", "a.b:0", "a.b:65536",
+            "a.b:x", "a..b", ".a.b", "-a.b", "1.2.3", "1.2.3.4.5", "*.1.2.3.4", "[::1]", "a@b", "bücher.de",
+            "x" * 64 + ".com", "a." * 127 + "ab",
+        ],
         "overrides.budget": [*NOT_OBJECTS, {}],
         "overrides.budget.maxCostUsd": ["1", True, [], {}, 0, -1, 10_001, 0.0000001],
         "overrides.budget.maxTokens": [*NOT_INTEGERS, 0, -1],
@@ -300,6 +308,7 @@ def cases() -> list[Case]:
         for model, path in sorted(objects)
         if path.rpartition(".")[2]
         not in (
+            "allow",
             "inputFileIds",
             "inputFiles",
             "inputRepositories",

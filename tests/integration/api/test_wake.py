@@ -71,7 +71,7 @@ class TestWake:
             ({"kind": "external_wake", "inputFileIds": []}, "inputFileIds"),
             ({"kind": "external_wake", "overrides": {"model": "gpt-5"}}, "overrides.model"),
             ({"kind": "external_wake", "overrides": {"provider": "openai"}}, "overrides.model"),
-            ({"kind": "external_wake", "overrides": {"internetAccess": True}}, "overrides.internetAccess"),
+            ({"kind": "external_wake", "overrides": {"egress": {"allow": ["pypi.org"]}}}, "overrides.egress"),
             ({"kind": "external_wake", "overrides": {"softFinishAfterSeconds": 3600}},
              "overrides.softFinishAfterSeconds"),
             ({"kind": "external_wake", "overrides": {"providerApiKey": "x"}}, "overrides.providerApiKey"),

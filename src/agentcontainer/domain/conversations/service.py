@@ -12,7 +12,7 @@ from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import Activity, Draft, Message
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
-from agentcontainer.domain.tasks.execution import merge
+from agentcontainer.domain.tasks.execution import laid_over, merge
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
 from agentcontainer.errors import Conflict, NotFound, ValidationError
@@ -260,7 +260,7 @@ async def _execution(
     version = await agents.get_version(
         connection, row["account_id"], row["agent_id"], row["agent_version_id"]
     )
-    overrides = before["overrides"] | message.overrides
+    overrides = laid_over(before["overrides"], message.overrides)
     execution = merge(version.defaults, overrides, settings)
     if execution == before["execution"] and message.provider_api_key is None:
         return None, None

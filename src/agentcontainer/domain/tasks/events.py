@@ -41,6 +41,8 @@ EVENT_TYPES = {
     "tool.started": "The agent called a tool.",
     "tool.completed": "The tool answered.",
     "finish.rejected": "A `finish` did not meet the output policy; the agent goes on.",
+    "egress.refused": "The task asked for a `host` that its allow-list does not name, at `port` (null: its address); "
+    "`rule` is the entry of `overrides.egress.allow` that would allow it. Told once for each, and at most 200 times.",
     "agent.reminded": "The agent stopped without `finish` and was asked to go on, or told that time or budget ends.",
     "model.retried": "A request to the provider failed and is tried again.",
 }

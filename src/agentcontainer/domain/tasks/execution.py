@@ -15,6 +15,7 @@ _MERGED = (
     "provider", "model", "weakModel", "internetAccess", "maxRuntimeSeconds", "softFinishAfterSeconds",
     "outputPolicy", "runtimeRegion",
 )  # fmt: skip
+NO_INTERNET = "true is not offered by this installation; use false"
 _PLATFORM_DEFAULTS: dict[str, Any] = {
     "provider": "anthropic",
     "model": "claude-sonnet-4-6",
@@ -37,12 +38,24 @@ def merge(defaults: dict[str, Any], overrides: dict[str, Any], settings: Setting
     lower = {name: value for name, value in (_platform(settings) | own).items() if name in _MERGED}
     given = {name: value for name, value in overrides.items() if name in _MERGED and value is not None}
     merged = _layer(lower, given, "overrides")
-    budget = overrides.get("budget")  # a task's only, never an agent's
-    if budget is None:
-        return merged
-    if "maxCostUsd" in budget:
+    if merged["internetAccess"] and not settings.internet_access:
+        raise ValidationError.at("overrides.internetAccess", NO_INTERNET)
+    of_task = {name: overrides[name] for name in ("budget", "egress") if overrides.get(name) is not None}
+    if "maxCostUsd" in of_task.get("budget", {}):
         _check_prices(merged, settings)
-    return merged | {"budget": budget}
+    if "egress" in of_task and not merged["internetAccess"]:
+        raise ValidationError.at(
+            "overrides.egress", "narrows internet access: it goes with internetAccess true only"
+        )
+    return merged | of_task
+
+
+def laid_over(before: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """A task's overrides with later ones over them. An allow-list ends with the internet access that it narrows."""
+    merged = before | later
+    if later.get("internetAccess") is False and "egress" not in later:
+        merged.pop("egress", None)
+    return merged
 
 
 def session_ttl_seconds(defaults: dict[str, Any], settings: Settings) -> int:
@@ -59,7 +72,10 @@ def agent_defaults(given: dict[str, Any], settings: Settings, before: dict[str, 
     """
     platform = _platform(settings)
     filled = {name: platform[name] if value is None else value for name, value in given.items()}
-    return _layer(platform | before, filled, "defaults")
+    merged = _layer(platform | before, filled, "defaults")
+    if given.get("internetAccess") and not settings.internet_access:
+        raise ValidationError.at("defaults.internetAccess", NO_INTERNET)
+    return merged
 
 
 def _platform(settings: Settings) -> dict[str, Any]:
@@ -97,10 +113,6 @@ def _check_limits(merged: dict[str, Any], given: dict[str, Any], path: str) -> N
                 f"{path}.softFinishAfterSeconds", f"must be below maxRuntimeSeconds ({hard})"
             )
         merged["softFinishAfterSeconds"] = None
-    if merged["internetAccess"]:
-        raise ValidationError.at(
-            f"{path}.internetAccess", "true is not offered by this installation; use false"
-        )
 
 
 def _check_prices(merged: dict[str, Any], settings: Settings) -> None:

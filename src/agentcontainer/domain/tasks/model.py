@@ -76,6 +76,8 @@ class Execution:
     output_policy: OutputPolicy
     runtime_region: str
     budget: Budget | None = None
+    egress: tuple[str, ...] | None = None
+    """The only hosts it may reach, as entries of egress.py; None: with internet access, all public ones."""
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> "Execution":
@@ -89,6 +91,7 @@ class Execution:
             output_policy=OutputPolicy.of(data["outputPolicy"]),
             runtime_region=data["runtimeRegion"],
             budget=Budget.of(data["budget"]) if data.get("budget") else None,
+            egress=tuple(data["egress"]["allow"]) if data.get("egress") else None,
         )
 
 

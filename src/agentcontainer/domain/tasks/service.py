@@ -12,7 +12,7 @@ from agentcontainer.domain.billing import ledger
 from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import events, queue, repositories, store
-from agentcontainer.domain.tasks.execution import merge, session_ttl_seconds
+from agentcontainer.domain.tasks.execution import laid_over, merge, session_ttl_seconds
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
@@ -175,7 +175,7 @@ async def change_execution(
         ValidationError: the combination cannot run; names the field.
     """
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
-    merged = task.overrides | overrides
+    merged = laid_over(task.overrides, overrides)
     execution = merge(version.defaults, merged, settings)
     sealed = vault.seal(key, task.id) if key else None
     await set_execution(connection, task.id, merged, execution, sealed)

@@ -1,0 +1,83 @@
+"""Which hosts a task may reach: the entries of `overrides.egress.allow`, read and matched. Pure, and imports nothing.
+
+An entry is a host and, after a colon, a port; without one every port is meant. A host is a DNS name, `*.` and a name
+(everything below that name, not the name itself), or an IPv4 address.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_RULES = 100
+MAX_NAME_CHARACTERS = 253
+RULE_PATTERN = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One entry. `host` is in lower case, without the `*.`; `port` None: every port."""
+
+    host: str
+    port: int | None = None
+    is_wildcard: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> "Rule":
+        """Raises ValueError: the text is no entry; the message ends a sentence that begins with its name."""
+        if not text.isascii():
+            raise ValueError("must be ASCII: write an international name in its xn-- form")
+        host, colon, port = text.lower().partition(":")
+        if colon and not (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+            raise ValueError("must have a port from 1 to 65535 after the colon")
+        is_wildcard = host.startswith("*.")
+        host = canonical(host.removeprefix("*."))
+        if "*" in host:
+            raise ValueError("may have a * only as its first label: *.example.com")
+        if _is_address(host):
+            if is_wildcard:
+                raise ValueError("cannot have a * before an address")
+        elif not _is_name(host):
+            raise ValueError(
+                "must be a host name, *.name or an IPv4 address, and :port if only one is meant, as in pypi.org:443"
+            )
+        return cls(host, int(port) if colon else None, is_wildcard)
+
+    def matches_name(self, host: str) -> bool:
+        """Whether this host is meant, at whatever port."""
+        return host.endswith("." + self.host) if self.is_wildcard else host == self.host
+
+    def matches(self, host: str, port: int) -> bool:
+        """Whether this host and port are meant."""
+        return self.port in (None, port) and self.matches_name(host)
+
+
+def parse(entries: Sequence[str]) -> list[Rule]:
+    """The rules of an allow-list. Raises ValueError as `Rule.of` does."""
+    return [Rule.of(entry) for entry in entries]
+
+
+def canonical(host: str) -> str:
+    """One spelling for one host: lower case, no dot at the end."""
+    return host.lower().removesuffix(".")
+
+
+def rule_for(host: str, port: int | None) -> str:
+    """The entry that would allow this."""
+    return host if port is None else f"{host}:{port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_name(host: str) -> bool:
+    labels = host.split(".")
+    is_number_like = labels[-1].isdigit()  # 1.2.3 or 0x7f.1: some programs take it for an address
+    is_sound = all(_LABEL.fullmatch(label) for label in labels)
+    return len(host) <= MAX_NAME_CHARACTERS and is_sound and not is_number_like

@@ -1,0 +1,118 @@
+"""Making the namespaces of a sandbox's network, with our sockets and rules in it, before anything else may use them.
+
+A child enters new user and network namespaces, prepares them, hands out what is to be kept, and ends. The namespaces
+live on by the descriptors; the sandbox later joins the network without any power over it.
+"""
+
+import ctypes
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcontainer.sandbox.egress.firewall import DNS_PORT
+
+PREPARE_SECONDS = 20.0
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_DUMPABLE = 4
+_LISTED_SETUP = (
+    ("ip", "link", "set", "lo", "up"),
+    ("ip", "-4", "route", "add", "local", "default", "dev", "lo"),
+)
+_OPEN_SETUP = (("ip", "link", "set", "lo", "up"),)
+_MOST_DESCRIPTORS = 8
+
+
+class NamespaceError(Exception):
+    """Why there is no network, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """Descriptors of the namespaces, and of sockets that listen in them."""
+
+    user: int
+    net: int
+    dns_udp: socket.socket
+    dns_tcp: socket.socket
+    relay: socket.socket | None
+
+
+def make(rules: Callable[[int], str], *, has_relay: bool) -> Namespace:
+    """New namespaces under the rules that `rules` gives for the relay's port (0 without a relay).
+
+    Call it before any thread or event loop is started: it forks.
+
+    Raises:
+        NamespaceError: the host refuses one of them, or a tool is missing.
+    """
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            ours.close()
+            _prepare(theirs, rules, has_relay)
+            code = 0
+        except BaseException as error:
+            theirs.send(b"!" + str(error).encode(errors="replace")[:4000])
+        finally:
+            os._exit(code)
+    theirs.close()
+    try:
+        ours.settimeout(PREPARE_SECONDS)
+        said, descriptors, _, _ = socket.recv_fds(ours, 4096, _MOST_DESCRIPTORS)
+    except OSError as error:
+        raise NamespaceError("The sandbox's network did not stand in time.") from error
+    finally:
+        ours.close()
+        os.waitpid(child, 0)
+    if not descriptors:
+        raise NamespaceError(said.removeprefix(b"!").decode(errors="replace") or "The network's maker died.")
+    user, net, *sockets = descriptors
+    udp, tcp, *relay = (socket.socket(fileno=descriptor) for descriptor in sockets)
+    return Namespace(user, net, udp, tcp, relay[0] if relay else None)
+
+
+def _prepare(out: socket.socket, rules: Callable[[int], str], has_relay: bool) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # who gave up root may not write its own maps otherwise
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise NamespaceError(f"User namespaces are refused to ordinary users on this host: {reason}.")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    for command in _LISTED_SETUP if has_relay else _OPEN_SETUP:
+        _run(command)
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", DNS_PORT))
+    sockets = [udp, _listener(DNS_PORT)]
+    if has_relay:
+        sockets.append(_listener(0))
+    _run(("nft", "-f", "-"), rules(sockets[-1].getsockname()[1] if has_relay else 0))
+    spaces = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in ("user", "net")]
+    socket.send_fds(out, [b"+"], [*spaces, *(one.fileno() for one in sockets)])
+
+
+def _listener(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.bind(("127.0.0.1", port))
+    listening.listen(128)
+    return listening
+
+
+def _run(command: tuple[str, ...], given: str = "") -> None:
+    try:
+        subprocess.run(
+            command, input=given.encode(), capture_output=True, check=True, timeout=PREPARE_SECONDS
+        )
+    except FileNotFoundError:
+        package = {"ip": "iproute2", "nft": "nftables"}[command[0]]
+        raise NamespaceError(f"{command[0]} is missing. Install it: apt install {package}") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        raise NamespaceError(f"{command[0]} failed: {said[0] if said else error.returncode}") from None

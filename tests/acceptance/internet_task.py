@@ -1,0 +1,90 @@
+"""Tasks with internet access on a platform of their own, run in the world of tests/internet.py: `python -m
+tests.acceptance.internet_task`. Prints JSON: what came of each, and which processes a killed runner left."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psutil
+
+from tests.acceptance.conftest import Client, Platform, finish, script
+
+FETCH = "node -e 'fetch(process.argv[1]).then(r => r.text(), e => e.cause.code || e.cause.name).then(console.log)' "
+TRY = "for url in {}; do echo $url $(" + FETCH + "$url); done > out.txt 2>&1"
+
+
+def main() -> dict[str, Any]:
+    """Each in turn."""
+    model = subprocess.Popen(
+        [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"], stdout=subprocess.PIPE
+    )
+    assert model.stdout is not None
+    url = next(word for word in model.stdout.readline().decode().split() if word.startswith("http://"))
+    platform = Platform(url, capacity="2")
+    try:
+        platform.start()
+        client = platform.account()
+        return {
+            "open": run(client, {"internetAccess": True}),
+            "listed": run(client, {"internetAccess": True, "egress": {"allow": ["public.test:8080"]}}),
+            "none": run(client, {}),
+            "left": killed(platform, client),
+        }
+    finally:
+        platform.close()
+        model.kill()
+        model.wait()
+
+
+def run(client: Client, overrides: dict[str, Any]) -> dict[str, Any]:
+    """A task that tries three hosts."""
+    urls = "http://public.test:8080 http://other.test:8080 http://private.test:8080"
+    steps = script(
+        {"bash": TRY.format(urls)}, {"bash": "cat HARNESS.md > harness.txt"}, finish("out.txt", "harness.txt")
+    )
+    task = client.run(steps, overrides=overrides)
+    events = [event["data"] for event in client.events(task["id"]) if event["type"] == "egress.refused"]
+    outputs = {name: content.decode() for name, content in client.outputs(task["id"]).items()}
+    return {"task": task, "refused": events, **outputs}
+
+
+def killed(platform: Platform, client: Client) -> list[str]:
+    """What of a task's network is left a moment after its runner was killed."""
+    for overrides in (
+        {"internetAccess": True},
+        {"internetAccess": True, "egress": {"allow": ["public.test"]}},
+    ):
+        task_id = client.dispatch(script({"bash": "sleep 60"}), overrides=overrides)
+        client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    before = networks()
+    assert len(before) == 3, before  # each has a process, and one slirp4netns
+    platform.kill("runner")
+    deadline = time.monotonic() + 10
+    while (left := set(networks()) & set(before)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [before[pid] for pid in left]
+
+
+def networks() -> dict[int, str]:
+    """The processes of all sandboxes' networks that were started in this world."""
+    found: dict[int, str] = {}
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+            is_ours = _net(process.pid) == _net("self")
+        except (psutil.Error, OSError):
+            continue
+        if is_ours and ("agentcontainer.sandbox.egress" in line or process.name() == "slirp4netns"):
+            found[process.pid] = line
+    return found
+
+
+def _net(pid: int | str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/net")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

@@ -1,0 +1,58 @@
+"""Tasks with internet access, with named hosts only, and without, in a world of their own."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import internet
+
+pytestmark = pytest.mark.xdist_group("internet")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with internet.world(Path(tmp_path_factory.mktemp("world"))) as world:
+        yield internet.answer(world.inside([sys.executable, "-m", "tests.acceptance.internet_task"]))
+
+
+def answers(told: str) -> dict[str, str]:
+    return {line.split()[0].split("/")[2].split(":")[0]: line.split(" ", 1)[1] for line in told.splitlines()}
+
+
+def test_a_task_with_internet_access_reaches_what_is_public(seen: dict[str, Any]) -> None:
+    outcome = seen["open"]
+    assert outcome["task"]["status"] == "finished", outcome["task"]
+    said = answers(outcome["out.txt"])
+    assert "HTTPParserError" in said["public.test"] and "HTTPParserError" in said["other.test"], (
+        "it spoke no HTTP"
+    )
+    assert said["private.test"] == "ENOTFOUND"
+    assert outcome["refused"] == []
+    assert "public internet can be reached" in outcome["harness.txt"]
+
+
+def test_a_task_with_an_allow_list_reaches_named_hosts_and_says_what_it_lacked(seen: dict[str, Any]) -> None:
+    outcome = seen["listed"]
+    assert outcome["task"]["status"] == "finished", outcome["task"]
+    assert outcome["task"]["overrides"]["egress"] == {"allow": ["public.test:8080"]}
+    said = answers(outcome["out.txt"])
+    assert "HTTPParserError" in said["public.test"]
+    assert (said["other.test"], said["private.test"]) == ("ENOTFOUND", "ENOTFOUND")
+    assert outcome["refused"] == [
+        {"host": "other.test", "port": None, "rule": "other.test"},
+        {"host": "private.test", "port": None, "rule": "private.test"},
+    ]
+    assert "only these hosts can be reached, by TCP: `public.test:8080`" in outcome["harness.txt"]
+
+
+def test_a_task_without_internet_access_has_no_network(seen: dict[str, Any]) -> None:
+    said = answers(seen["none"]["out.txt"])
+    assert set(said.values()) <= {"ENOTFOUND", "EAI_AGAIN"}, said
+    assert seen["none"]["refused"] == []
+
+
+def test_nothing_of_a_network_outlives_its_runner(seen: dict[str, Any]) -> None:
+    assert seen["left"] == []

@@ -1,0 +1,112 @@
+"""A small internet of our own: a host and the world outside it, two network namespaces with a wire between them.
+
+The tests' sandboxes run "on the host" (`inside`); nothing sent there ever leaves this machine. Public and private
+addresses answer alike out there, so that what is not reached was refused, not absent.
+"""
+
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PUBLIC = "45.1.0.2"  # the world's; its names are public.test and *.wild.test
+OTHER = "45.1.0.3"
+PRIVATE = "10.7.0.2"
+METADATA = "169.254.169.254"
+SHARED = "100.64.0.2"
+OUTSIDE = (
+    PUBLIC,
+    OTHER,
+    PRIVATE,
+    METADATA,
+    SHARED,
+    "172.16.0.2",
+    "192.168.7.2",
+    "198.51.100.2",
+    "168.63.129.16",
+)
+HOST = "45.1.0.1"
+HOST_PRIVATE = "10.7.0.1"
+PORTS = (80, 443, 8080)
+REPOSITORY = Path(__file__).parents[1]
+
+
+class World:
+    """The namespaces, and how to run something on the host."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.host, self.outside = f"{name}-host", f"{name}-world"
+        self.folder = folder
+        self.resolv_conf = folder / "resolv.conf"
+
+    def inside(self, argv: Sequence[str]) -> list[str]:
+        """The argv that runs `argv` on the host, as root; it finds the world's nameserver and a tun device for all."""
+        script = (
+            f"mount --bind {shlex.quote(str(self.resolv_conf))} /etc/resolv.conf; "
+            "mount -t tmpfs -o mode=755,noexec none /dev/net; mknod -m 666 /dev/net/tun c 10 200; "
+            f'exec nsenter --net=/run/netns/{self.host} -- "$@"'
+        )
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-euc", script, "sh", *argv]
+
+
+@contextmanager
+def world(folder: Path) -> Generator[World]:
+    """A world, until the block is left. Only root can make one."""
+    made = World(f"ac{secrets.token_hex(4)}", folder)
+    made.resolv_conf.write_text(f"nameserver {PUBLIC}\noptions timeout:1 attempts:1\n")
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        _build(made)
+        command = [sys.executable, "-m", "tests.internet_servers"]
+        for namespace, role in ((made.outside, "world"), (made.host, "host")):
+            server = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{namespace}", "--", *command, role],
+                cwd=REPOSITORY,
+                stdout=subprocess.PIPE,
+            )
+            servers.append(server)
+            assert server.stdout is not None and server.stdout.readline() == b"ready\n"
+        yield made
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+            assert server.stdout is not None
+            server.stdout.close()
+        for namespace in (made.host, made.outside):
+            subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+
+
+def _build(made: World) -> None:
+    wire = made.host.removesuffix("-host")
+    lines = [
+        f"netns add {made.host}",
+        f"netns add {made.outside}",
+        f"link add {wire}h netns {made.host} type veth peer name {wire}w netns {made.outside}",
+    ]
+    for command in lines:
+        _ip(command)
+    for namespace, device in ((made.host, f"{wire}h"), (made.outside, f"{wire}w")):
+        _ip(f"-n {namespace} link set lo up")
+        _ip(f"-n {namespace} link set {device} up")
+    for address in (HOST, HOST_PRIVATE):
+        _ip(f"-n {made.host} address add {address}/24 dev {wire}h")
+    for address in OUTSIDE:
+        _ip(f"-n {made.outside} address add {address}/24 dev {wire}w")
+    _ip(f"-n {made.host} route add default via {PUBLIC}")
+
+
+def _ip(arguments: str) -> None:
+    subprocess.run(["ip", *arguments.split()], check=True)
+
+
+def answer(argv: Sequence[str]) -> dict[str, object]:
+    """The JSON that a program of the tests prints."""
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, env=os.environ)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dict(json.loads(done.stdout))

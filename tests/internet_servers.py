@@ -1,0 +1,86 @@
+"""What answers in the world of tests/internet.py: `python -m tests.internet_servers world|host`."""
+
+import asyncio
+import sys
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
+
+from tests import internet
+
+NAMES = {
+    "public.test.": [internet.PUBLIC],
+    "other.test.": [internet.OTHER],
+    "a.wild.test.": [internet.PUBLIC],
+    "private.test.": [internet.PRIVATE],
+    "mixed.test.": [internet.PRIVATE, internet.PUBLIC],
+    "host.test.": [internet.HOST],
+}
+REBINDING = "rebinding.test."  # public when asked first, private from then on
+asked: dict[str, int] = {}
+
+
+class Nameserver(asyncio.DatagramProtocol):
+    """Knows the names above."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = dns.message.from_wire(data)
+        reply = dns.message.make_response(question, recursion_available=True)
+        name, kind = question.question[0].name, question.question[0].rdtype
+        key = f"{name}{kind}"
+        asked[key] = asked.get(key, 0) + 1
+        found = NAMES.get(str(name))
+        if str(name) == REBINDING:
+            found = [internet.PUBLIC if asked[key] == 1 else internet.PRIVATE]
+        if found is None:
+            reply.set_rcode(3)
+        elif kind == dns.rdatatype.A:
+            reply.answer.append(dns.rrset.from_text_list(name, 1, "IN", "A", found))
+        elif kind == dns.rdatatype.TXT:
+            reply.answer.append(dns.rrset.from_text(name, 1, "IN", "TXT", '"hello"'))
+        self.transport.sendto(reply.to_wire(), addr)
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says which address it was reached at, and repeats what it hears until the end."""
+    address = writer.get_extra_info("sockname")[0]
+    try:
+        writer.write(f"at {address}\n".encode())
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+        writer.write_eof()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+class Echo(asyncio.DatagramProtocol):
+    """The same by UDP."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(b"at any\n" + data, addr)
+
+
+async def main(role: str) -> None:
+    """Serve until killed."""
+    loop = asyncio.get_running_loop()
+    for port in internet.PORTS:
+        await asyncio.start_server(serve, "0.0.0.0", port)
+    if role == "world":
+        await loop.create_datagram_endpoint(Nameserver, local_addr=(internet.PUBLIC, 53))
+        await loop.create_datagram_endpoint(Echo, local_addr=("0.0.0.0", 7777))
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
