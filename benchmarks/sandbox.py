@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/sandbox.py [--runs 30]
 
-Run as root. Beside the start of `true` in a sandbox stand a bare process, bare bwrap, and crun, runc, podman and docker
-where they are installed and run, each on this host's /usr, nothing pulled; beside an idle agent in a sandbox the same bare;
-beside a request through the gateway the same to the provider itself. Prints three tables with medians and ratios.
+Run as root. Beside the start of `true` in a sandbox stand a bare process, bare bwrap, and crun, runc, podman and
+docker where they are installed and run, each on this host's /usr, nothing pulled; beside an idle agent in a sandbox the
+same bare; beside a request through the gateway the same to the provider itself. Prints three tables.
 """
 
 import argparse
