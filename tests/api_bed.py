@@ -25,6 +25,7 @@ from agentcontainer.domain.agents import standard
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.hibernation import links
+from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import events, service, store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
@@ -181,7 +182,7 @@ class Account:
         checkpoint_id = await self.checkpoint(task_id, size_bytes)
         asked = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
         async with db.transaction(bed.pool) as connection:
-            assert await service.hibernate(connection, claim, asked)
+            assert await hibernation.begin(connection, claim, asked)
         return [token for token in tokens if token is not None]
 
     async def hibernating(self, **options: Any) -> str:

@@ -113,6 +113,19 @@ def test_the_woken_agent_hears_why_by_what_and_what_it_was_told(
     assert told not in second.splitlines()[2], "it is told once"
 
 
+def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(client: Client) -> None:
+    task_id = client.dispatch(script({"bash": f"sleep 2; {NAP['bash']}"}, HEARD, finish()))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    sent = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
+    assert sent.status_code == 201, sent.text
+    task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
+    assert outputs_of_tools(client, task_id)[0].count("And be quick.") == 1
+    [message] = client.get(f"/tasks/{task_id}/messages")["data"]
+    assert message["status"] == "delivered"
+
+
 def test_the_deadline_wakes_a_task(client: Client) -> None:
     nap = {"bash": 'hibernate --message "A short nap." --for 2s'}
     began_at = time.monotonic()

@@ -21,6 +21,7 @@ from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.hibernation import links
+from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
@@ -281,7 +282,7 @@ class Attempt:
         async def commit() -> bool:
             async with db.transaction(self._tools.pool) as connection:
                 if ending.hibernation is not None:
-                    return await service.hibernate(connection, self._claim, ending.hibernation)
+                    return await hibernation.begin(connection, self._claim, ending.hibernation)
                 return await service.end(
                     connection, self._tools.settings, self._claim.task_id, ending.reason,
                     attempt=self._claim.attempt, message=message, outputs=ending.outputs,
@@ -339,8 +340,8 @@ class Attempt:
             saved = await self._saver.save(is_limited=True)
             crash.reach("hibernate")
             message = self._log.scrub(_plain(asked.message))
-            hibernation = Hibernation(message, asked.until, saved.checkpoint.id)
-            if not self._settle(Ending(EndReason.HIBERNATED, hibernation=hibernation)):
+            asleep = Hibernation(message, asked.until, saved.checkpoint.id)
+            if not self._settle(Ending(EndReason.HIBERNATED, hibernation=asleep)):
                 return False
             return await self._is_in_time
 

@@ -222,6 +222,16 @@ class TestWake:
         kinds = [data["kind"] for data in await events_of(alice, task_id, "task.woken")]
         assert kinds == ["external_wake"] * 3
 
+    async def test_a_message_that_its_agent_has_not_got_wakes_it_at_once(self, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        sent = await alice.post(f"{V1}/tasks/{task_id}/messages", {"content": "And be quick."})
+        assert sent.status_code == 201
+        await alice.hibernate(task_id)
+        assert await status(alice, task_id) == "pending"
+        assert len(await events_of(alice, task_id, "task.hibernated")) == 1
+        assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
+        assert await said(alice, task_id) == ["And be quick."]
+
     async def test_sleep_is_not_billed(self, bed: Bed, alice: Account) -> None:
         task_id = await alice.hibernating()
         before = (await alice.get(f"{V1}/tasks/{task_id}")).json()

@@ -189,6 +189,11 @@ async def add_steering(connection: Connection, task_id: str, content: str, turn_
     return await store.insert(connection, draft, is_steering=True)
 
 
+async def has_queued(connection: Connection, task_id: str) -> bool:
+    """Whether a message waits that the agent has not got."""
+    return await store.count_queued(connection, task_id) > 0
+
+
 def check_content(content: str, field: str) -> str:
     """The content, as it may be.
 

@@ -1,4 +1,5 @@
-"""What wakes a task: its client, a link, its deadline. Of several at once exactly one wins: the row is locked."""
+"""How a task falls asleep, and what wakes it: its client, a link, its deadline, a message that its agent has not got.
+Of several at once exactly one wins: the row is locked."""
 
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.tasks import events, store
 from agentcontainer.domain.tasks import service as tasks
-from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.model import Claim, Hibernation, Task
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
@@ -18,6 +19,16 @@ WakeKind = Literal["message", "external_wake", "deadline", "link"]
 _DUE = """
 SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
 """
+
+
+async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
+    """The attempt's container is given up until something wakes the task: at once, when a message came that its agent
+    has not got. False, and nothing written, when the claim is lost."""
+    if not await tasks.hibernate(connection, claim, hibernation):
+        return False
+    if await conversations.has_queued(connection, claim.task_id):
+        await wake_locked(connection, claim.task_id, "message")
+    return True
 
 
 async def wake(
