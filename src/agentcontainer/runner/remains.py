@@ -14,7 +14,7 @@ from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks import checkpoints, service, store
 from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
-from agentcontainer.errors import AgentContainerError
+from agentcontainer.errors import AgentContainerError, Unavailable
 from agentcontainer.runner import workspace
 from agentcontainer.runner.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.collect import Refused, collect
@@ -33,20 +33,24 @@ MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to
 
 
 async def keep_forgotten(tools: Tools) -> bool:
-    """Keep the remains of a task whose container was gone when it ended, from its checkpoint; False: there is none."""
+    """Keep the remains of a task whose container was gone when it ended, from its checkpoint; False: there is none, or
+    they cannot be had now."""
     for claim in await store.forgotten_remains(tools.pool, AFTER):
         root = tools.folder / f"{claim.task_id}-remains"
         try:
             checkpoint = await checkpoints.current(tools.pool, claim.task_id)
             assert checkpoint is not None
             await tools.keeper.restore(root, root.name, checkpoint)
-            await Remains(tools, claim, root).keep()
+            return await Remains(tools, claim, root).keep()
+        except Unavailable as error:
+            logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
+            return False
         except (CheckpointCorrupt, AgentContainerError) as error:
             logger.warning("%s: no partial outputs: %s", claim.task_id, error)
             await service.add_remains(tools.pool, claim, [])
+            return True
         finally:
             await workspace.remove(root)
-        return True
     return False
 
 
@@ -71,17 +75,23 @@ class Remains:
         self._claim = claim
         self._root = root
 
-    async def keep(self) -> None:
-        """Store the agent's files if the task ended without having handed them over. Never raises: the task has
-        ended, and no file is worth another end."""
+    async def keep(self) -> bool:
+        """Store the agent's files if the task ended without having handed them over. False: what is missing can be had
+        later, from the task's checkpoint. Never raises: the task has ended, and no file is worth another end."""
+        pool, claim = self._tools.pool, self._claim
         try:
-            if await db.patiently(lambda: service.wants_remains(self._tools.pool, self._claim)):
-                outputs = await self._collect()
-                await db.patiently(lambda: service.add_remains(self._tools.pool, self._claim, outputs))
+            if await db.patiently(lambda: service.wants_remains(pool, claim)):
+                outputs, is_whole = await self._collect()
+                if not is_whole and await db.patiently(lambda: checkpoints.current(pool, claim.task_id)):
+                    return False
+                await db.patiently(lambda: service.add_remains(pool, claim, outputs))
+            return True
         except Exception:
-            logger.exception("%s: no partial outputs", self._claim.task_id)
+            logger.exception("%s: no partial outputs", claim.task_id)
+            return False
 
-    async def _collect(self) -> list[Output]:
+    async def _collect(self) -> tuple[list[Output], bool]:
+        """What could be stored, and whether the object store took all of it."""
         settings = self._tools.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
@@ -97,9 +107,9 @@ class Remains:
                 continue
             except AgentContainerError as error:
                 logger.warning("%s: %s", self._claim.task_id, error)
-                break
+                return outputs, False
             left -= outputs[-1].size_bytes
-        return outputs
+        return outputs, True
 
 
 def _own_files(home: Path) -> Generator[str]:

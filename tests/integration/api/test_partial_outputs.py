@@ -1,0 +1,99 @@
+"""What a task had written when it ended is kept from its checkpoint, also when the store is away at first."""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import zstandard
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.runner.remains import Remains, keep_forgotten
+from agentcontainer.runner.tools import Tools
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+
+from .conftest import Account, Bed
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+UID_BASE = 910_000 + os.getpid() % 80 * 1000  # of this test process alone
+WRITTEN = b"draft\n"
+
+
+@pytest.fixture
+async def tools(bed: Bed, short_dir: Path) -> AsyncIterator[Tools]:
+    """A runner's, with a store of this test's own, which breaks where a test puts something in its way."""
+    blobs = Blobs(f"file://{short_dir}/blobs")
+    sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, short_dir / "locks")
+    (short_dir / "runner").mkdir()
+    async with aiohttp.ClientSession() as client:
+        yield Tools(
+            bed.settings, bed.pool, bed.vault, blobs, sandboxes, client, short_dir, short_dir / "runner"
+        )
+
+
+async def cancelled(tools: Tools, account: Account) -> Claim:
+    """A task that was cancelled long ago, when it hibernated with one file."""
+    task_id = await account.hibernating()
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo("./task/report.md")
+        entry.size = len(WRITTEN)
+        archive.addfile(entry, io.BytesIO(WRITTEN))
+    packed = zstandard.compress(tar.getvalue())
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield packed
+
+    key = f"checkpoints/{task_id}/saved"
+    await tools.blobs.put(key, chunks(), len(packed))
+    await tools.pool.execute(
+        "UPDATE checkpoints SET blob_key = $2, size_bytes = $3, sha256 = $4, unpacked_bytes = $5 WHERE task_id = $1",
+        task_id, key, len(packed), hashlib.sha256(packed).hexdigest(), len(tar.getvalue()),
+    )  # fmt: skip
+    assert (await account.post(f"/api/v1/tasks/{task_id}/cancel")).status_code == 200
+    before_others = "UPDATE tasks SET completed_at = '2001-02-03' WHERE id = $1 RETURNING attempt"
+    return Claim(task_id, await tools.pool.fetchval(before_others, task_id))
+
+
+async def partial(account: Account, claim: Claim) -> list[tuple[str, int, bool]]:
+    files = (await account.get(f"/api/v1/tasks/{claim.task_id}/files")).json()["data"]
+    return [(file["filename"], file["sizeBytes"], file["partial"]) for file in files]
+
+
+@pytest.mark.parametrize("away", ["checkpoints", "outputs"])
+async def test_they_are_kept_as_soon_as_the_store_is_there(tools: Tools, alice: Account, away: str) -> None:
+    claim = await cancelled(tools, alice)
+    broken = tools.folder.parent / "blobs" / away
+    if away == "checkpoints":
+        broken.rename(broken.with_name("aside"))
+    broken.symlink_to(broken.name)  # a loop: neither there nor gone
+    await keep_forgotten(tools)
+    assert await partial(alice, claim) == []
+    broken.unlink()
+    if away == "checkpoints":
+        broken.with_name("aside").rename(broken)
+    assert await keep_forgotten(tools)
+    assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
+    assert os.listdir(tools.folder) == []
+
+
+async def test_what_a_container_could_not_hand_on_comes_from_its_checkpoint(
+    tools: Tools, alice: Account
+) -> None:
+    claim = await cancelled(tools, alice)
+    home = tools.folder / "attempt/workspace/task"
+    home.mkdir(parents=True)
+    (home / "late.md").write_text("never saved")
+    in_the_way = tools.folder.parent / "blobs/outputs"
+    in_the_way.write_text("")
+    await Remains(tools, claim, tools.folder / "attempt").keep()
+    in_the_way.unlink()
+    assert await partial(alice, claim) == []
+    assert await keep_forgotten(tools)
+    assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
