@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
@@ -472,6 +473,29 @@ async def test_a_sandbox_destroyed_while_it_is_saved_ends_both(bed: Bed) -> None
     await asyncio.wait([saving])
     assert saving.exception() is None or isinstance(saving.exception(), CheckpointFailed)
     bed.is_clean()
+
+
+async def test_a_large_workspace_stays_out_of_memory(bed: Bed) -> None:
+    megabytes, bound = 256, 80
+    sandbox = await bed.start()
+    with open(bed.workspace + b"/noise", "wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(1024**2))
+    process = psutil.Process()
+    peaks = [process.memory_info().rss]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            peaks.append(process.memory_info().rss)
+
+    watching = asyncio.create_task(watch())
+    saved = await bed.save(sandbox)
+    await sandbox.destroy()
+    await bed.restore(bed.checkpoint(saved))
+    watching.cancel()
+    assert saved.size_bytes > megabytes * 1024**2, "it was not compressible"
+    assert max(peaks) - peaks[0] < bound * 1024**2, f"{(max(peaks) - peaks[0]) // 1024**2} MiB more"
 
 
 async def test_several_at_once(bed: Bed) -> None:
