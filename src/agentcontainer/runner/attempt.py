@@ -250,10 +250,9 @@ class Attempt:
         soft, hard = task.execution.soft_finish_after_seconds, task.execution.max_runtime_seconds
         if soft is not None:
             await asyncio.sleep(max(0.0, soft - used))
-            await session.wrap_up(
-                hard - soft, is_conversation=unfit("finish", self._is_dialogue()) is not None
-            )
             used = max(used, soft)
+            is_conversation = unfit("finish", self._is_dialogue()) is not None
+            await session.wrap_up(round(hard - used), is_conversation=is_conversation)
         await asyncio.sleep(max(0.0, hard - used))
         what = "turn" if self._is_dialogue() else "task"
         return Ending(
