@@ -180,6 +180,8 @@ class Chaos:
             if task["status"] == "finished" and kind != "talk":
                 wrong = f"task {number}, {kind}: {[(e['sequence'], e['type'], e['data']) for e in events]}"
                 assert self.client.outputs(task_id).get("out.txt") == f"{number}\n".encode(), wrong
+            if task["status"] == "finished" and kind == "talk":
+                self._check_reply(task_id, f"{number}\n".encode())
             assert events[-1]["type"] == f"task.{task['status']}", events[-3:]
             assert [
                 e["type"] in ("task.finished", "task.failed", "task.cancelled", "task.expired")
@@ -192,6 +194,16 @@ class Chaos:
             assert time.monotonic() < deadline, (self.platform.sandboxes(), self._folders())
             time.sleep(0.2)
         print(f"seed {self.seed}: {len(self.started)} tasks, {dict(ends)}; {dict(self.done)}")
+
+    def _check_reply(self, task_id: str, shared: bytes) -> None:
+        """What the first reply came with can be downloaded, and no turn was answered twice."""
+        messages = self.client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
+        replies = [message for message in messages if message["role"] == "assistant"]
+        assert [file["filename"] for file in replies[0]["files"]] == ["out.txt"], replies
+        found = self.client.http.get(f"/tasks/{task_id}/files/{replies[0]['files'][0]['id']}").content
+        assert found == shared, (task_id, found)
+        turns = [reply["turnNumber"] for reply in replies]
+        assert turns == sorted(set(turns)), turns
 
     def _folders(self) -> list[str]:
         """Attempts' folders that no living runner owns or needs."""

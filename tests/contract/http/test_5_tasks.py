@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status, sources
+from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
 from tests.api_bed import AGENT, Account, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -294,8 +294,26 @@ class TestStatuses:
             "pending", "running", "awaiting_input", "hibernating", "finished", "failed", "cancelled", "expired",
         }  # fmt: skip
 
-    async def test_cancelled_is_reachable_from_every_status_that_is_not_terminal(self) -> None:
-        assert set(sources(Status.CANCELLED)) == {status.value for status in Status if status not in TERMINAL}
+    @pytest.mark.parametrize("status", sorted(set(Status) - TERMINAL))
+    async def test_cancelled_is_reachable_from_every_status_that_is_not_terminal(
+        self, alice: Account, status: Status
+    ) -> None:
+        match status:
+            case Status.AWAITING_INPUT:
+                task_id = await alice.awaiting_input()
+            case Status.HIBERNATING:
+                task_id = await alice.hibernating()
+            case _:
+                task_id = (await alice.dispatch())["id"]
+                if status is Status.RUNNING:
+                    await alice.claim(task_id)
+        assert (await alice.get(f"{V1}/tasks/{task_id}")).json()["status"] == status
+        answer = await alice.post(f"{V1}/tasks/{task_id}/cancel")
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+        log = (await alice.get(f"{V1}/tasks/{task_id}/events", params={"order": "desc"})).json()["data"]
+        assert log[0]["type"] == "task.cancelled"
+        balance = (await alice.get(f"{V1}/account")).json()["creditBalance"]
+        assert balance == pytest.approx(10 - answer.json()["costUsd"], abs=1e-6), "the hold is back"
 
     @pytest.mark.parametrize("reason", [EndReason.COMPLETE, EndReason.AGENT_CRASHED, EndReason.CANCELLED])
     async def test_terminal_statuses_never_change(self, alice: Account, reason: EndReason) -> None:

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.remains import Remains, keep_forgotten
 from agentcontainer.runner.tools import Tools
@@ -37,9 +38,9 @@ async def tools(bed: Bed, short_dir: Path) -> AsyncIterator[Tools]:
         )
 
 
-async def cancelled(tools: Tools, account: Account) -> Claim:
-    """A task that was cancelled long ago, when it hibernated with one file."""
-    task_id = await account.hibernating()
+async def ended(tools: Tools, account: Account, *, is_expired: bool = False) -> Claim:
+    """A task that was cancelled long ago, when it hibernated with one file; or a conversation that expired with it."""
+    task_id = await (account.awaiting_input() if is_expired else account.hibernating())
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo("./task/report.md")
@@ -56,7 +57,11 @@ async def cancelled(tools: Tools, account: Account) -> Claim:
         "UPDATE checkpoints SET blob_key = $2, size_bytes = $3, sha256 = $4, unpacked_bytes = $5 WHERE task_id = $1",
         task_id, key, len(packed), hashlib.sha256(packed).hexdigest(), len(tar.getvalue()),
     )  # fmt: skip
-    assert (await account.post(f"/api/v1/tasks/{task_id}/cancel")).status_code == 200
+    if is_expired:
+        await tools.pool.execute("UPDATE tasks SET expires_at = '2001-02-03' WHERE id = $1", task_id)
+        assert await service.expire(tools.pool, tools.settings, task_id)
+    else:
+        assert (await account.post(f"/api/v1/tasks/{task_id}/cancel")).status_code == 200
     before_others = "UPDATE tasks SET completed_at = '2001-02-03' WHERE id = $1 RETURNING attempt"
     return Claim(task_id, await tools.pool.fetchval(before_others, task_id))
 
@@ -68,7 +73,7 @@ async def partial(account: Account, claim: Claim) -> list[tuple[str, int, bool]]
 
 @pytest.mark.parametrize("away", ["checkpoints", "outputs"])
 async def test_they_are_kept_as_soon_as_the_store_is_there(tools: Tools, alice: Account, away: str) -> None:
-    claim = await cancelled(tools, alice)
+    claim = await ended(tools, alice)
     broken = tools.folder.parent / "blobs" / away
     if away == "checkpoints":
         broken.rename(broken.with_name("aside"))
@@ -86,7 +91,7 @@ async def test_they_are_kept_as_soon_as_the_store_is_there(tools: Tools, alice: 
 async def test_what_a_container_could_not_hand_on_comes_from_its_checkpoint(
     tools: Tools, alice: Account
 ) -> None:
-    claim = await cancelled(tools, alice)
+    claim = await ended(tools, alice)
     home = tools.folder / "attempt/workspace/task"
     home.mkdir(parents=True)
     (home / "late.md").write_text("never saved")
@@ -95,5 +100,12 @@ async def test_what_a_container_could_not_hand_on_comes_from_its_checkpoint(
     await Remains(tools, claim, tools.folder / "attempt").keep()
     in_the_way.unlink()
     assert await partial(alice, claim) == []
+    assert await keep_forgotten(tools)
+    assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
+
+
+async def test_an_expired_conversation_leaves_them_too(tools: Tools, alice: Account) -> None:
+    claim = await ended(tools, alice, is_expired=True)
+    assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
     assert await keep_forgotten(tools)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
