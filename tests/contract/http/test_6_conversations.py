@@ -244,7 +244,13 @@ class TestEnd:
         answer = await alice.post(of(task_id, "end"))
         assert (answer.status_code, answer.json()["status"]) == (200, "finished"), answer.text
         assert answer.json()["completedAt"]
+        assert answer.json()["turnStatus"] == "completed"
         assert await status_of(alice, task_id) == "finished"
+
+    async def test_a_turn_that_it_cuts_off_is_not_completed(self, alice: Account) -> None:
+        task_id = (await alice.converse())["task"]["id"]
+        task = (await alice.post(of(task_id, "end"))).json()
+        assert (task["status"], task["turnNumber"], task["turnStatus"]) == ("finished", 1, "failed")
 
     async def test_what_it_held_becomes_its_cost(self, alice: Account) -> None:
         task = (await alice.post(of(await alice.awaiting_input(), "end"))).json()

@@ -38,7 +38,7 @@ UPDATE tasks SET status = $2, updated_at = clock_timestamp(), runner_id = NULL, 
         SELECT coalesce(jsonb_agg(entry - 'sealedToken'), '[]') FROM jsonb_array_elements(input_repositories) AS entry
     ) ELSE input_repositories END,
     turn_status = CASE WHEN $7 AND turn_status IN ('queued', 'running')
-        THEN CASE $2 WHEN 'finished' THEN 'completed' ELSE 'failed' END ELSE turn_status END,
+        THEN CASE WHEN $8::text IS NULL THEN 'failed' ELSE 'completed' END ELSE turn_status END,
     completion = $8, result = $9, error = $10, error_code = $11
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4)
 RETURNING account_id, attempt, tries, hold_micro_usd, container_micro_seconds, execution
