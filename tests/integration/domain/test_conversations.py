@@ -229,6 +229,17 @@ async def test_checkpoints_that_nobody_starts_from_are_swept(talk: Talk, tmp_pat
     assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0
 
 
+async def test_a_checkpoint_that_took_long_is_not_swept_before_it_counts(
+    talk: Talk, tmp_path: object
+) -> None:
+    """A save may take longer than leftovers are kept; the newest of a running task may be about to count."""
+    await talk.start()
+    saved, key = await checkpoints.begin(talk.pool, talk.id)
+    await checkpoints.stored(talk.pool, Checkpoint(saved, key, 1, "0" * 64, 1))
+    await talk.pool.execute("UPDATE checkpoints SET created_at = created_at - interval '20 minutes'")
+    assert await checkpoints.sweep(talk.pool, Blobs(f"file://{tmp_path}"), timedelta(minutes=10)) == 0
+
+
 async def test_a_key_goes_to_its_own_provider_only(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.send(overrides={"provider": "anthropic"}, provider_api_key="sk-for-anthropic")

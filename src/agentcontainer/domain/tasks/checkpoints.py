@@ -37,9 +37,13 @@ WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.created_at 
     SELECT created_at FROM checkpoints WHERE id = t.checkpoint_id  -- a later one may be another attempt's
 )
 """
+# The newest of a running task may still be written, or be about to count: large ones take long.
 _LEFT_OVER = """
 SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
-WHERE c.created_at < now() - CASE WHEN c.size_bytes IS NULL AND t.status = 'running' THEN interval '1 day' ELSE $1 END
+    LEFT JOIN checkpoints used ON used.id = t.checkpoint_id
+WHERE c.created_at < now() - CASE
+        WHEN t.status = 'running' AND c.created_at > coalesce(used.created_at, '-infinity') THEN interval '1 day'
+        ELSE $1 END
     AND (c.id IS DISTINCT FROM t.checkpoint_id OR t.status = 'finished'
         OR t.status IN ('failed', 'cancelled', 'expired')
             AND (t.remains_at IS NOT NULL OR t.completed_at < now() - $2::interval))
