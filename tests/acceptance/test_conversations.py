@@ -1,10 +1,15 @@
 """Conversations with real Pi: warm, cold, through the death of a runner and of the API; steering, handover, ends."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import pytest
+
+from agentcontainer.domain.tasks.service import CANCEL_CHANNEL
+from agentcontainer.embedded.location import url_of
 
 from .conftest import Client, Platform, finish, script
 
@@ -176,6 +181,30 @@ def test_overrides_of_a_message_hold_from_its_turn_on(client: Client) -> None:
     assert client.events(task_id)[-1]["type"] == "task.awaiting_input"
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     assert outputs[-1] == "kept\n"
+
+
+def test_a_late_word_of_the_container_before_does_not_stop_the_next(shared_platform: Platform) -> None:
+    client = shared_platform.account()
+    task_id = begin(client, "Hello.")
+    answered(client, task_id, 1)
+    words: list[str] = []
+
+    async def replay() -> None:
+        connection = await asyncpg.connect(url_of(shared_platform.data_dir))
+        try:
+            await connection.add_listener(CANCEL_CHANNEL, lambda *given: words.append(given[-1]))
+            overrides = {"provider": "openai", "model": "gpt-5.2"}  # take a new container
+            await asyncio.to_thread(send, client, task_id, script({"bash": "sleep 4"}), overrides=overrides)
+            await asyncio.to_thread(until_tool, client, task_id, 2)
+            [word] = [word for word in words if task_id in word]
+            await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, word)
+        finally:
+            await connection.close()
+
+    asyncio.run(replay())
+    answered(client, task_id, 2)
+    assert [message["attemptNumber"] for message in transcript(client, task_id)] == [1, 1, 1, 1]
+    assert "task.requeued" not in [event["type"] for event in client.events(task_id)]
 
 
 def test_a_failed_request_fails_the_turn_and_not_the_conversation(client: Client) -> None:

@@ -241,8 +241,10 @@ class Supervisor:
         """Hear of cancels and messages at once; the beat would notice them too."""
         assert self._settings.database_url is not None
 
-        def on_cancel(task_id: str) -> None:
-            self._drop({claim for claim in self._attempts if claim.task_id == task_id}, "cancelled")
+        def on_cancel(word: str) -> None:
+            task_id, _, last = word.partition(" ")
+            ours = {claim for claim in self._attempts if claim.task_id == task_id}
+            self._drop({claim for claim in ours if claim.attempt <= int(last)}, "cancelled")
 
         def on_message(task_id: str) -> None:
             for claim, (attempt, _) in self._attempts.items():

@@ -19,7 +19,7 @@ from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
-CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id
+CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, its last attempt to stop
 MAX_TITLE_CHARACTERS = 80
 RETRY_DELAY = timedelta(seconds=2)  # doubled with each try: a moment's fault must not use them all
 
@@ -121,8 +121,9 @@ async def cancel(pool: Pool, settings: Settings, account_id: str, task_id: str) 
 
 
 async def stop_container(connection: Connection, task_id: str) -> None:
-    """Tell the runner at once that the task's claim is no longer its own; its heartbeat would tell it too."""
-    await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, task_id)
+    """Tell the runner at once that the task's claim is no longer its own; its heartbeat would tell it too. The word may
+    come when the task has its next container already, which it does not mean."""
+    await store.notify_of_end(connection, CANCEL_CHANNEL, task_id)
 
 
 async def requeue(connection: Connection, task_id: str) -> None:

@@ -336,6 +336,12 @@ async def insert_outputs(
     )
 
 
+async def notify_of_end(connection: Connection, channel: str, task_id: str) -> None:
+    """Say which task has left its last attempt behind, and the attempt's number."""
+    query = "SELECT pg_notify($2, id || ' ' || attempt) FROM tasks WHERE id = $1"
+    await connection.execute(query, task_id, channel)
+
+
 async def take_remains(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
     """The account of a task that ended without handing anything over, whose remains are the caller's to keep, once."""
     return await connection.fetchval(_TAKE_REMAINS, task_id, attempt)
