@@ -245,6 +245,7 @@ def test_a_message_steers_a_running_task(client: Client) -> None:
     [message] = client.get(f"/tasks/{task_id}/messages")["data"]
     assert (message["status"], message["content"]) == ("delivered", "And be quick.")
     kinds = [event["type"] for event in client.events(task_id)]
+    assert kinds.index("tool.completed") < kinds.index("message.delivered"), "told when its tool was done"
     assert kinds.index("message.delivered") < kinds.index("tool.started", kinds.index("tool.completed"))
 
 

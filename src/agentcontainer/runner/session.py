@@ -190,6 +190,7 @@ class Session:
                 for given in self._steered:
                     if event.text[:SHOWN] == given[1][:SHOWN]:
                         self._steered.remove(given)
+                        await self._log.flush()  # what happened before is told before
                         await self._on_heard(given[0])
                         break
             case MessageCompleted(role="assistant"):
