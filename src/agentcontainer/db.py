@@ -106,13 +106,22 @@ async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> 
     An action may have been committed although its connection broke: it must be one that can be repeated.
     """
     deadline = time.monotonic() + seconds
+    cancels = _cancels()
     while True:
         try:
             return await action()
         except UNREACHABLE:
+            if _cancels() > cancels:  # asyncpg says that its connection is closed, and we would never end
+                raise asyncio.CancelledError from None
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _cancels() -> int:
+    """How often the current task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
@@ -121,7 +130,8 @@ async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
     One connection of its own, made anew when lost. A notification is only a wake-up: what is sent while the
     connection is down is missed, so every caller also polls. On each (re)connect every handler gets `""`.
     """
-    while True:
+    cancels = _cancels()
+    while _cancels() == cancels:
         with suppress(asyncpg.PostgresError, *UNREACHABLE):
             connection = await asyncpg.connect(url, timeout=10)
             try:
@@ -134,6 +144,7 @@ async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
             finally:
                 connection.terminate()
         await asyncio.sleep(RECONNECT_SECONDS)
+    raise asyncio.CancelledError
 
 
 def _payload_only(handler: Callable[[str], None]) -> Callable[..., None]:

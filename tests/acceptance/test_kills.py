@@ -48,6 +48,17 @@ def test_a_task_survives_the_death_of(platform: Platform, part: str) -> None:
     assert_nothing_is_left(platform)
 
 
+def test_a_runner_that_lost_its_database_takes_work_beside_what_it_has(platform: Platform) -> None:
+    client = platform.account()
+    long = client.dispatch(script({"bash": "sleep 300"}))
+    client.until_event(long, lambda event: event["type"] == "tool.started")
+    platform.kill("postgres")
+    platform.wait_ready()
+    assert client.run(script(finish()))["status"] == "finished"
+    assert client.task(long)["status"] == "running", "and that was not given up for it"
+    assert client.http.post(f"/tasks/{long}/cancel").status_code == 200
+
+
 def test_pi_killed_from_outside_fails_the_task_as_crashed(platform: Platform) -> None:
     client = platform.account()
     task_id = working(client)

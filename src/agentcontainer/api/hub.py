@@ -284,7 +284,8 @@ class Hub:
     async def _poll_forever(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._must_poll.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._must_poll.wait()
             self._must_poll.clear()
             positions = {watch.task_id: watch.end for watch in self._watches.values()}
             if positions:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import unicodedata
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 MAX_EVENT_CHARACTERS = 8000
 DRAIN_SAVE_SECONDS = 20.0
+CANCEL_AGAIN_SECONDS = 10.0  # longer than what is cancelled may take to tidy up
 T = TypeVar("T")
 
 
@@ -176,7 +177,8 @@ class Attempt:
         if ending.reason is EndReason.DRAINED and session.is_begun.is_set():
             # It goes on elsewhere from here, if it can be saved in time.
             with contextlib.suppress(CheckpointFailed, TimeoutError):
-                await asyncio.wait_for(self._saver.keep(), DRAIN_SAVE_SECONDS)
+                async with asyncio.timeout(DRAIN_SAVE_SECONDS):
+                    await self._saver.keep()
         return ending
 
     async def _converse(
@@ -240,9 +242,7 @@ class Attempt:
                 self._settle(outcome)
             return await self._ending
         finally:
-            for source in (working, *others):
-                source.cancel()
-            await asyncio.gather(working, *others, return_exceptions=True)
+            await _ended([working, *others])
 
     async def _limit(self, session: Session, task: Task, used: float) -> Ending:
         """The soft and the hard time limit of container time, of which so many seconds are `used` already. A task's
@@ -407,6 +407,17 @@ class Attempt:
         conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
         system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
         return pi_launch.argv(task.execution.provider, model, task.id, system_prompt, weak)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel them until they have ended: one cancel may be lost where it meets a connection that breaks, and nothing
+    that waits for an attempt would ever go on."""
+    living = set(tasks)
+    while living:
+        for task in living:
+            task.cancel()
+        _, living = await asyncio.wait(living, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _plain(text: str) -> str:

@@ -43,8 +43,10 @@ class Steering:
     async def run(self, give: Callable[[str, str], Awaitable[None]]) -> NoReturn:
         """Give each message (id, content) to the agent, in order, until cancelled."""
         while True:
+            # Not `wait_for`: Python 3.11's forgets that it was cancelled when there is news in the same moment.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
             self._news.clear()
             waiting = await db.patiently(lambda: turns.queued_steering(self._pool, self._claim.task_id))
             for message_id, content in waiting:

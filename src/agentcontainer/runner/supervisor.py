@@ -103,8 +103,10 @@ class Supervisor:
             except db.UNREACHABLE:
                 await asyncio.sleep(db.RECONNECT_SECONDS)
                 continue
+            is_lost = asyncio.Event()
+            connection.add_termination_listener(lambda _, is_lost=is_lost: is_lost.set())
             try:
-                await self._receive(QueueManager(Queries.from_asyncpg_connection(connection)))
+                await self._receive(QueueManager(Queries.from_asyncpg_connection(connection)), is_lost)
             except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
                 logger.warning("delivery interrupted: %s", type(error).__name__)
                 await asyncio.sleep(db.RECONNECT_SECONDS)
@@ -112,9 +114,12 @@ class Supervisor:
                 connection.terminate()
         await asyncio.Event().wait()
 
-    async def _receive(self, manager: QueueManager) -> None:
+    async def _receive(self, manager: QueueManager, is_lost: asyncio.Event) -> None:
+        async def take(job: Job) -> None:
+            await self._take(job, is_lost)
+
         for region in {"any", self._region}:
-            manager.entrypoint(queue.entrypoint(region))(self._take)
+            manager.entrypoint(queue.entrypoint(region))(take)
         receiving = asyncio.create_task(
             manager.run(
                 batch_size=1,
@@ -135,9 +140,9 @@ class Supervisor:
             receiving.cancel()
             await asyncio.gather(receiving, draining, return_exceptions=True)
 
-    async def _take(self, job: Job) -> None:
+    async def _take(self, job: Job, is_lost: asyncio.Event) -> None:
         """One job: a free slot, the claim, the attempt. The job lives until its attempt ends, or waits for a user, so
-        that PgQueuer's own count respects the capacity; an attempt outlives a broken delivery."""
+        that PgQueuer's own count respects the capacity; an attempt outlives a broken delivery, which `is_lost`."""
         task_id = (job.payload or b"").decode()
         await self._take_slot()
         is_taken = False
@@ -154,7 +159,7 @@ class Supervisor:
             if not is_taken:
                 self._slots.release()
         if claim is not None:
-            await self._start(claim)
+            await self._start(claim, is_lost)
 
     async def _take_slot(self) -> None:
         """A slot; where all are taken, that of the conversation that has waited for its user the longest."""
@@ -163,14 +168,16 @@ class Supervisor:
             if self._slots.locked():
                 idle = [place for place in self._places.values() if place.idle_since is not None]
                 any(place.give_up() for place in sorted(idle, key=lambda place: place.idle_since or 0))
-            await asyncio.wait_for(self._slots.acquire(), PLACE_SECONDS)
+            async with asyncio.timeout(PLACE_SECONDS):
+                await self._slots.acquire()
         except TimeoutError:
             raise RetryRequested(NO_PLACE, reason="no free place") from None
         finally:
             self._waiting -= 1
 
-    async def _start(self, claim: Claim) -> None:
-        """Start the attempt; returns when it has ended, or waits for a user."""
+    async def _start(self, claim: Claim, is_lost: asyncio.Event) -> None:
+        """Start the attempt; returns when it has ended, or waits for a user. And when the delivery is lost: PgQueuer
+        waits for all of its jobs before there can be another."""
         place = self._places[claim] = Place(lambda: self._waiting > 0)
         attempt = Attempt(self._tools, claim, place)
         task = asyncio.create_task(attempt.run())
@@ -182,11 +189,12 @@ class Supervisor:
             self._note(attempt.is_platforms_fault)
 
         task.add_done_callback(ended)
-        idle = asyncio.create_task(place.has_rested.wait())
+        others = [asyncio.create_task(event.wait()) for event in (place.has_rested, is_lost)]
         try:
-            await asyncio.wait([task, idle], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            idle.cancel()
+            for other in others:
+                other.cancel()
 
     def _note(self, is_fault: bool) -> None:
         """A host at fault (no descriptors, a full disk) must not use up the tries of every task that waits."""
@@ -206,7 +214,8 @@ class Supervisor:
             while True:
                 began_at = loop.time()
                 try:
-                    await asyncio.wait_for(self._beat(), BEAT_SECONDS)
+                    async with asyncio.timeout(BEAT_SECONDS):
+                        await self._beat()
                     fence.cancel()
                     fence = loop.call_at(began_at + patience, self._fence_off)
                 except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
