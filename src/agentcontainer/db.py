@@ -7,9 +7,10 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import asyncpg
 
@@ -24,7 +25,16 @@ else:
 
 T = TypeVar("T")
 RECONNECT_SECONDS = 0.5
+PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page as text: it stands in memory several times over
 
+# Counted in the database, so that what does not fit is never sent here.
+_PAGE = """
+SELECT * FROM (
+    SELECT *, count(*) OVER () AS rows_found, sum(octet_length(listed::text))
+        OVER (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+    FROM ({query} ORDER BY {order} LIMIT {limit}) AS listed
+) AS page WHERE bytes_before IS NULL OR bytes_before < {most_bytes} ORDER BY {order}
+"""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -92,6 +102,27 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
 
     def acquire(self, *, timeout: float | None = None) -> Any:  # noqa: ARG002
         return nullcontext(self._connection)
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list, and whether the list goes on after it."""
+
+    rows: Sequence[T]
+    has_more: bool
+
+
+async def fetch_page(
+    pool: Pool, query: str, *arguments: Any, order: str, limit: int, of: Callable[[Record], T]
+) -> Page[T]:
+    """The first `limit` rows of `query` in this order, each as `of` makes it: fewer where these have more than
+    `PAGE_BYTES` together, but at least one."""
+    statement = _PAGE.format(
+        query=query, order=order, limit=f"${len(arguments) + 1}", most_bytes=f"${len(arguments) + 2}"
+    )
+    rows = await pool.fetch(statement, *arguments, limit + 1, PAGE_BYTES)
+    kept = rows[:limit]
+    return Page([of(row) for row in kept], bool(rows) and rows[0]["rows_found"] > len(kept))
 
 
 # InternalClientError: what asyncpg sometimes says of a connection that was just killed.

@@ -14,6 +14,7 @@ from agentcontainer.api.query import Query
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
+from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.errors import ValidationError
@@ -101,8 +102,9 @@ async def list_provider_keys(
         rest = [key for key in reversed(keys) if after is None or key.provider < after]
     else:
         rest = [key for key in keys if after is None or key.provider > after]
-    page, info = paging.cut("provider-keys", rest, query.limit, lambda key: key.provider)
-    return ProviderKeyPage(data=[_wire(key) for key in page], page_info=info)
+    page = Page(rest[: query.limit], len(rest) > query.limit)
+    info = paging.page_info("provider-keys", page, lambda key: key.provider)
+    return ProviderKeyPage(data=[_wire(key) for key in page.rows], page_info=info)
 
 
 @router.put("/provider-keys/{provider}")

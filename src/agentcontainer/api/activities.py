@@ -73,18 +73,18 @@ async def list_activities(
     query: Annotated[ActivitiesQuery, Depends(Query(ActivitiesQuery))],
 ) -> ActivityPage:
     """What the agent did, by the moment it began."""
-    rows = await service.list_activities(
+    page = await service.list_activities(
         services.pool,
         account_id,
         task_id,
         from_turn=query.from_turn,
         to_turn=query.to_turn,
         after=paging.sequence("activities", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("activities", rows, query.limit, lambda activity: str(activity.started_sequence))
-    return ActivityPage(data=[_wire(activity) for activity in page], page_info=info)
+    info = paging.page_info("activities", page, lambda activity: str(activity.started_sequence))
+    return ActivityPage(data=[_wire(activity) for activity in page.rows], page_info=info)
 
 
 def _wire(activity: model.Activity) -> Activity:

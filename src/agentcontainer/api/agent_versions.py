@@ -34,16 +34,16 @@ async def list_agent_versions(
     query: Annotated[PageQuery, Depends(Query(PageQuery))],
 ) -> AgentVersionPage:
     """The agent's versions, by number."""
-    rows = await service.list_versions(
+    page = await service.list_versions(
         services.pool,
         account_id,
         agent_id,
         after_number=paging.sequence("versions", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("versions", rows, query.limit, lambda version: str(version.number))
-    return AgentVersionPage(data=[wire_version(version) for version in page], page_info=info)
+    info = paging.page_info("versions", page, lambda version: str(version.number))
+    return AgentVersionPage(data=[wire_version(version) for version in page.rows], page_info=info)
 
 
 @router.get("/agents/{agentId}/versions/{versionId}")

@@ -157,15 +157,15 @@ async def list_agents(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
 ) -> AgentPage:
     """The account's agents, archived ones included, and the standard ones."""
-    rows = await service.list_page(
+    page = await service.list_page(
         services.pool,
         account_id,
         after_id=paging.position("agents", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("agents", rows, query.limit, lambda agent: agent.id)
-    return AgentPage(data=[wire_agent(agent) for agent in page], page_info=info)
+    info = paging.page_info("agents", page, lambda agent: agent.id)
+    return AgentPage(data=[wire_agent(agent) for agent in page.rows], page_info=info)
 
 
 @router.post("/agents", status_code=201, responses={409: {}})

@@ -62,15 +62,15 @@ async def list_api_keys(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
 ) -> ApiKeyPage:
     """The account's API keys, without the revoked ones."""
-    rows = await service.list_keys(
+    page = await service.list_keys(
         services.pool,
         account_id,
         after_id=paging.position("api-keys", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("api-keys", rows, query.limit, lambda key: key.id)
-    return ApiKeyPage(data=[_wire(key) for key in page], page_info=info)
+    info = paging.page_info("api-keys", page, lambda key: key.id)
+    return ApiKeyPage(data=[_wire(key) for key in page.rows], page_info=info)
 
 
 @router.post("/api-keys", status_code=201)

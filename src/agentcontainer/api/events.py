@@ -150,19 +150,17 @@ async def _answer(
 
 async def _page(services: Services, query: EventsQuery, task: Task) -> EventPage:
     name = f"events-{query.order}"
-    position = paging.sequence(name, query)
-    if query.order == "asc":
-        first, wanted = max(query.after, position or 0), query.limit + 1
-    else:
-        # Sequences have no gaps, so the page before `end` is known without looking.
-        end = task.last_event_sequence + 1 if position is None else position
-        first = max(query.after, end - query.limit - 2)
-        wanted = end - first - 1
-    rows = await events.read_after(services.pool, task.id, first, wanted) if wanted > 0 else []
-    if query.order == "desc":
-        rows.reverse()
-    page, info = paging.cut(name, rows, query.limit, lambda event: str(event.sequence))
-    return EventPage(data=[wire_event(event) for event in page], page_info=info)
+    position, is_descending = paging.sequence(name, query), query.order == "desc"
+    page = await events.list_page(
+        services.pool,
+        task.id,
+        after=query.after if is_descending else max(query.after, position or 0),
+        before=position if is_descending else None,
+        limit=query.limit,
+        is_descending=is_descending,
+    )
+    info = paging.page_info(name, page, lambda event: str(event.sequence))
+    return EventPage(data=[wire_event(event) for event in page.rows], page_info=info)
 
 
 async def _wait(request: Request, services: Services, task: Task, position: int, seconds: int) -> None:

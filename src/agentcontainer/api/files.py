@@ -50,16 +50,16 @@ async def list_files(
     account_id: AccountId, services: Provided, query: Annotated[FileQuery, Depends(Query(FileQuery))]
 ) -> FilePage:
     """The account's files: uploaded ones, and the output files of its tasks."""
-    rows = await service.list_page(
+    page = await service.list_page(
         services.pool,
         account_id,
         task_id=query.task_id,
         after_id=paging.position("files", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("files", rows, query.limit, lambda file: file.id)
-    return FilePage(data=[wire(file) for file in page], page_info=info)
+    info = paging.page_info("files", page, lambda file: file.id)
+    return FilePage(data=[wire(file) for file in page.rows], page_info=info)
 
 
 @router.get("/files/{fileId}")

@@ -40,15 +40,15 @@ async def list_ledger_entries(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
 ) -> LedgerPage:
     """The account's entries, in the order in which they changed the balance."""
-    rows = await ledger.list_page(
+    page = await ledger.list_page(
         services.pool,
         account_id,
         after_id=paging.position("ledger", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("ledger", rows, query.limit, lambda entry: entry.id)
-    return LedgerPage(data=[_wire(entry) for entry in page], page_info=info)
+    info = paging.page_info("ledger", page, lambda entry: entry.id)
+    return LedgerPage(data=[_wire(entry) for entry in page.rows], page_info=info)
 
 
 def _wire(entry: ledger.Entry) -> LedgerEntry:

@@ -143,17 +143,17 @@ async def list_task_messages(
 async def _page(
     services: Services, account_id: str, task_id: str, query: TranscriptQuery, *, of_any_mode: bool
 ) -> MessagePage:
-    rows = await service.list_messages(
+    page = await service.list_messages(
         services.pool,
         account_id,
         task_id,
         after=paging.sequence("messages", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
         of_any_mode=of_any_mode,
     )
-    page, info = paging.cut("messages", rows, query.limit, lambda message: str(message.sequence))
-    return MessagePage(data=[_wire(message) for message in page], page_info=info)
+    info = paging.page_info("messages", page, lambda message: str(message.sequence))
+    return MessagePage(data=[_wire(message) for message in page.rows], page_info=info)
 
 
 def task_and_message(made: tuple[tasks.Task, model.Message], services: Services) -> TaskAndMessage:

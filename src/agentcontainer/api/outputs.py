@@ -49,16 +49,16 @@ async def list_output_files(
 ) -> OutputFilePage:
     """The task's output files."""
     await tasks.get(services.pool, account_id, task_id)
-    rows = await files.list_page(
+    page = await files.list_page(
         services.pool,
         account_id,
         task_id=task_id,
         after_id=paging.position("files", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("files", rows, query.limit, lambda file: file.id)
-    return OutputFilePage(data=[_wire(file) for file in page], page_info=info)
+    info = paging.page_info("files", page, lambda file: file.id)
+    return OutputFilePage(data=[_wire(file) for file in page.rows], page_info=info)
 
 
 @router.get(

@@ -3,13 +3,14 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from agentcontainer.api.query import from_digits
 from agentcontainer.api.wire import Incoming, Outgoing
+from agentcontainer.db import Page
 from agentcontainer.errors import ValidationError
 
 MAX_CURSOR_CHARACTERS = 256
@@ -20,7 +21,11 @@ T = TypeVar("T")
 class PageQuery(Incoming):
     """What every list takes."""
 
-    limit: Annotated[int, Field(ge=1, le=100, description="Entries of one page."), from_digits] = 20
+    limit: Annotated[
+        int,
+        Field(ge=1, le=100, description="Entries of one page; it may have fewer when they are large."),
+        from_digits,
+    ] = 20
     cursor: Annotated[str | None, Field(description="`pageInfo.nextCursor` of the page before.")] = None
     order: Annotated[Order, Field(description="By creation: oldest or newest first.")] = "desc"
 
@@ -61,13 +66,12 @@ def sequence(name: str, query: PageQuery) -> int | None:
     raise _not_a_cursor()
 
 
-def cut(name: str, rows: Sequence[T], limit: int, key: Callable[[T], str]) -> tuple[Sequence[T], PageInfo]:
-    """One page of `rows`, which were read with `limit + 1`; `key` is a row's position."""
-    page = rows[:limit]
-    if len(rows) <= limit:
-        return page, PageInfo(has_more=False, next_cursor=None)
-    cursor = base64.urlsafe_b64encode(f"{name}:{key(page[-1])}".encode()).decode().rstrip("=")
-    return page, PageInfo(has_more=True, next_cursor=cursor)
+def page_info(name: str, page: Page[T], key: Callable[[T], str]) -> PageInfo:
+    """Where the list `name` goes on after this page; `key` is a row's position."""
+    if not page.has_more:
+        return PageInfo(has_more=False, next_cursor=None)
+    cursor = base64.urlsafe_b64encode(f"{name}:{key(page.rows[-1])}".encode()).decode().rstrip("=")
+    return PageInfo(has_more=True, next_cursor=cursor)
 
 
 def _not_a_cursor() -> ValidationError:

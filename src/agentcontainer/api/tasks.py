@@ -100,16 +100,16 @@ async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Depends(Query(TasksQuery))]
 ) -> TaskPage:
     """The account's tasks."""
-    rows = await store.list_page(
+    page = await store.list_page(
         services.pool,
         account_id,
         _filters(query),
         after_id=paging.position("tasks", query),
-        limit=query.limit + 1,
+        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    page, info = paging.cut("tasks", rows, query.limit, lambda task: task.id)
-    return TaskPage(data=[wire_task(task, services.settings) for task in page], page_info=info)
+    info = paging.page_info("tasks", page, lambda task: task.id)
+    return TaskPage(data=[wire_task(task, services.settings) for task in page.rows], page_info=info)
 
 
 @router.get("/tasks/{taskId}")

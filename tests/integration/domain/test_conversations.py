@@ -72,7 +72,7 @@ class Talk:
         )
 
     async def kinds(self) -> list[str]:
-        return [event.type for event in await events.read_after(self.pool, self.id, 0, 1000)]
+        return [event.type for event in (await events.list_page(self.pool, self.id, limit=1000)).rows]
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_a_turn_that_lost_its_runner_is_tried_again_with_the_next_number(t
     messages = await service.list_messages(
         talk.pool, talk.account_id, talk.id, after=None, limit=10, is_descending=False
     )
-    assert [(m.role, m.turn_number, m.attempt_number) for m in messages] == [
+    assert [(m.role, m.turn_number, m.attempt_number) for m in messages.rows] == [
         ("user", 1, 2),
         ("assistant", 1, 2),
     ]
@@ -162,9 +162,9 @@ async def test_messages_sent_at_once_get_a_turn_each(talk: Talk) -> None:
     messages = await service.list_messages(
         talk.pool, talk.account_id, talk.id, after=None, limit=200, is_descending=False
     )
-    assert [m.turn_number for m in messages] == list(range(1, 102))
+    assert [m.turn_number for m in messages.rows] == list(range(1, 102))
     claim, turn = await talk.start()
-    for message in messages:
+    for message in messages.rows:
         assert turn.message_id == message.id
         following = await talk.end(claim, turn)
         if following == "turn":
@@ -351,5 +351,6 @@ async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_
     assert spoken.startswith("The key is ")
     assert spoken.endswith(", I think.")
     assert "0123" not in spoken
-    [said] = [e for e in await events.read_after(talk.pool, talk.id, 0, 100) if e.type == "message.completed"]
+    log = await events.list_page(talk.pool, talk.id, limit=100)
+    [said] = [event for event in log.rows if event.type == "message.completed"]
     assert "0123" not in said.data["content"]

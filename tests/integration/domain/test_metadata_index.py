@@ -66,7 +66,7 @@ async def test_the_rows_a_metadata_filter_reads(pool: Pool, account_id: str, mak
             explaining = Explaining(connection)
             listing: Any = explaining
             await store.list_page(
-                listing, account_id, {"metadata": metadata}, after_id=None, limit=21, is_descending=True
+                listing, account_id, {"metadata": metadata}, after_id=None, limit=20, is_descending=True
             )
         assert explaining.plan["Actual Rows"] == expected
         assert rows_read(explaining.plan) <= most_read, explaining.plan

@@ -88,8 +88,8 @@ async def test_a_lost_runner_costs_nothing_and_the_third_loss_fails_the_task(
     assert (task.status, task.error_code, task.cost_micro_usd) == (Status.FAILED, "infrastructure_error", 0)
     assert await balance(pool, account_id) == CREDIT
     assert [row["task_id"] for row in await pool.fetch(JOBS)] == [task_id, task_id]
-    log = await events.read_after(pool, task_id, 0, 10)
-    assert [event.type for event in log] == ["task.requeued", "task.requeued", "task.failed"]
+    log = await events.list_page(pool, task_id, limit=10)
+    assert [event.type for event in log.rows] == ["task.requeued", "task.requeued", "task.failed"]
 
 
 async def test_a_drain_gives_the_task_back_without_using_a_try(

@@ -33,7 +33,7 @@ async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_t
         assert await store.move(connection, task_id, Status.FINISHED, attempt=1) is None
         assert await events.append(connection, task_id, [("tool.started", {})], Claim(task_id, 1)) is None
     assert not await store.container_started(pool, Claim(task_id, 1))
-    assert await events.read_after(pool, task_id, 0, 10) == []
+    assert not (await events.list_page(pool, task_id, limit=10)).rows
 
 
 async def test_of_many_claims_of_a_pending_task_one_wins(pool: Pool, make_task: MakeTask) -> None:
@@ -57,6 +57,6 @@ async def test_events_are_numbered_without_gaps_under_concurrent_writers(
             await events.append(connection, task_id, [("tool.started", {"n": n}) for n in range(size)])
 
     await asyncio.gather(*(write(size) for size in (1, 5, 2, 7, 3, 4, 6, 1)))
-    log = await events.read_after(pool, task_id, 0, 100)
-    assert [event.sequence for event in log] == list(range(1, 30))
-    assert len({event.id for event in log}) == 29
+    log = await events.list_page(pool, task_id, limit=100)
+    assert [event.sequence for event in log.rows] == list(range(1, 30))
+    assert len({event.id for event in log.rows}) == 29

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.billing import ledger
 from agentcontainer.errors import Conflict, NotFound, Unauthorized
@@ -57,6 +57,10 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None
 
+    @classmethod
+    def of(cls, row: Record) -> "ApiKey":
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class ProviderKey:
@@ -101,11 +105,13 @@ async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
 
 async def list_keys(
     pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
-) -> list[ApiKey]:
+) -> Page[ApiKey]:
     """The account's API keys that are not revoked, by id from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2) ORDER BY id {direction} LIMIT $3"
-    return [ApiKey(**dict(row)) for row in await pool.fetch(query, account_id, after_id, limit)]
+    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2)"
+    return await db.fetch_page(
+        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=ApiKey.of
+    )
 
 
 async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -> ApiKey:
@@ -117,7 +123,7 @@ async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -
     row = await connection.fetchrow(f"{_KEYS} AND id = $2", account_id, key_id)
     if row is None:
         raise NotFound(f"API key {key_id} does not exist.")
-    return ApiKey(**dict(row))
+    return ApiKey.of(row)
 
 
 async def revoke_key(pool: Pool, account_id: str, key_id: str) -> None:

@@ -21,6 +21,10 @@ class Version:
     skills: list[str]
     created_at: datetime
 
+    @classmethod
+    def of(cls, row: Record) -> "Version":
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class Agent:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.agents import store
 from agentcontainer.domain.agents.model import Agent, Change, Content, Version
 from agentcontainer.domain.files import service as files
@@ -37,7 +37,7 @@ async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> 
 
 async def list_page(
     pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
-) -> list[Agent]:
+) -> Page[Agent]:
     """The account's agents and the standard ones, by id from `after_id` on."""
     return await store.list_page(
         pool, account_id, after_id=after_id, limit=limit, is_descending=is_descending
@@ -134,7 +134,7 @@ async def get_version(pool: Connection | Pool, account_id: str, agent_id: str, v
 
 async def list_versions(
     pool: Pool, account_id: str, agent_id: str, *, after_number: int | None, limit: int, is_descending: bool
-) -> list[Version]:
+) -> Page[Version]:
     """The agent's versions by number, from `after_number` on.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from agentcontainer.db import Connection, Pool
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.agents.model import Agent, Content, Version
 
 _SELECT = """
@@ -40,11 +41,13 @@ async def lock(connection: Connection, account_id: str, agent_id: str) -> bool:
 
 async def list_page(
     pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
-) -> list[Agent]:
+) -> Page[Agent]:
     """The account's agents and the standard ones, by id from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_SELECT} AND ($2::text IS NULL OR a.id {sign} $2) ORDER BY a.id {direction} LIMIT $3"
-    return [Agent.of(row) for row in await pool.fetch(query, account_id, after_id, limit)]
+    query = f"{_SELECT} AND ($2::text IS NULL OR a.id {sign} $2)"
+    return await db.fetch_page(
+        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=Agent.of
+    )
 
 
 async def insert(
@@ -79,13 +82,15 @@ async def set_archived(connection: Connection, agent_id: str, archived_at: datet
 async def get_version(connection: Connection | Pool, agent_id: str, version_id: str) -> Version | None:
     """A version of the agent; None: it has no such."""
     row = await connection.fetchrow(_VERSION, agent_id, version_id)
-    return Version(**dict(row)) if row else None
+    return Version.of(row) if row else None
 
 
 async def list_versions(
     pool: Pool, agent_id: str, *, after_number: int | None, limit: int, is_descending: bool
-) -> list[Version]:
+) -> Page[Version]:
     """The agent's versions by number, from `after_number` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2) ORDER BY number {direction} LIMIT $3"
-    return [Version(**dict(row)) for row in await pool.fetch(query, agent_id, after_number, limit)]
+    query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2)"
+    return await db.fetch_page(
+        pool, query, agent_id, after_number, order=f"number {direction}", limit=limit, of=Version.of
+    )

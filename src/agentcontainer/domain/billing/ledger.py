@@ -8,7 +8,8 @@ Lock order everywhere: the task's row first, then the account's.
 from dataclasses import dataclass
 from datetime import datetime
 
-from agentcontainer.db import Connection, Pool, Record
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.billing.prices import dollars
 from agentcontainer.errors import InsufficientBalance, NotFound
 from agentcontainer.ids import new_id
@@ -29,7 +30,6 @@ _ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 F
 _PAGE = """
 SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR position {sign}
     (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
-ORDER BY position {direction} LIMIT $3
 """
 _FORGOTTEN = """
 WITH unreleased AS (
@@ -143,11 +143,18 @@ async def unbalanced(pool: Pool) -> list[tuple[str, int, int]]:
 
 async def list_page(
     pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
-) -> list[Entry]:
+) -> Page[Entry]:
     """The account's entries in the order in which they changed the balance, from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = _PAGE.format(sign=sign, direction=direction)
-    return [Entry.of(row) for row in await pool.fetch(query, account_id, after_id, limit)]
+    return await db.fetch_page(
+        pool,
+        _PAGE.format(sign=sign),
+        account_id,
+        after_id,
+        order=f"position {direction}",
+        limit=limit,
+        of=Entry.of,
+    )
 
 
 async def is_unlimited(connection: Connection, account_id: str) -> bool:

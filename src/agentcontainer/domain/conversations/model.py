@@ -42,8 +42,9 @@ class Message:
     files: Sequence[MessageFile] = ()
 
     @classmethod
-    def of(cls, row: Record, files: Sequence[MessageFile] = ()) -> "Message":
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name != "files"}, files=files)
+    def of(cls, row: Record) -> "Message":
+        """As its own row has it, without its files."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name != "files"})
 
     def event(self) -> dict[str, Any]:
         """What the log says of it: as clients see it."""

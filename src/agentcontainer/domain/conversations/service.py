@@ -1,11 +1,10 @@
 """What a client can do to a conversation: one verb, one function, one transaction."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.conversations import store
@@ -136,7 +135,7 @@ async def list_messages(
     limit: int,
     is_descending: bool,
     of_any_mode: bool = False,
-) -> Sequence[Message]:
+) -> Page[Message]:
     """The transcript by sequence, from `after` on.
 
     Raises:
@@ -159,7 +158,7 @@ async def list_activities(
     after: int | None,
     limit: int,
     is_descending: bool,
-) -> Sequence[Activity]:
+) -> Page[Activity]:
     """What the agent did in these turns, by started_sequence, from `after` on.
 
     Raises:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from agentcontainer.db import Connection, Pool, Record
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.conversations.model import Activity, Message, MessageFile
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
@@ -181,15 +182,17 @@ async def requeue_steering(pool: Pool, claim: Claim) -> None:
 
 async def list_page(
     pool: Pool, task_id: str, *, after: int | None, limit: int, is_descending: bool
-) -> list[Message]:
+) -> Page[Message]:
     """Messages by sequence, from `after` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_PAGE} AND ($2::bigint IS NULL OR sequence {sign} $2) ORDER BY sequence {direction} LIMIT $3"
-    rows = await pool.fetch(query, task_id, after, limit)
+    query = f"{_PAGE} AND ($2::bigint IS NULL OR sequence {sign} $2)"
+    page = await db.fetch_page(
+        pool, query, task_id, after, order=f"sequence {direction}", limit=limit, of=Message.of
+    )
     files: dict[str, list[MessageFile]] = {}
-    for row in await pool.fetch(_FILES, [row["id"] for row in rows]):
+    for row in await pool.fetch(_FILES, [message.id for message in page.rows]):
         files.setdefault(row["message_id"], []).append(_file(row))
-    return [Message.of(row, files.get(row["id"], ())) for row in rows]
+    return replace(page, rows=[replace(one, files=files.get(one.id, ())) for one in page.rows])
 
 
 async def list_activities(
@@ -201,14 +204,14 @@ async def list_activities(
     after: int | None,
     limit: int,
     is_descending: bool,
-) -> list[Activity]:
+) -> Page[Activity]:
     """Activities by started_sequence, from `after` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = (
-        f"{_ACTIVITIES} AND ($4::bigint IS NULL OR s.sequence {sign} $4) "
-        f"ORDER BY s.sequence {direction} LIMIT $5"
-    )
-    return [_activity(row) for row in await pool.fetch(query, task_id, from_turn, to_turn, after, limit)]
+    query = f"{_ACTIVITIES} AND ($4::bigint IS NULL OR s.sequence {sign} $4)"
+    return await db.fetch_page(
+        pool, query, task_id, from_turn, to_turn, after,
+        order=f"started_sequence {direction}", limit=limit, of=_activity,
+    )  # fmt: skip
 
 
 def _activity(row: Record) -> Activity:

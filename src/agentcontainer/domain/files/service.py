@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool, Record
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.errors import Conflict, NotFound, Unavailable, ValidationError
 
@@ -104,11 +104,12 @@ async def list_page(
     after_id: str | None,
     limit: int,
     is_descending: bool,
-) -> list[File]:
+) -> Page[File]:
     """The account's files by id, from `after_id` on; with `task_id` that task's outputs only."""
-    query = f"{_PAGE} ORDER BY id {'DESC' if is_descending else 'ASC'} LIMIT $5"
-    rows = await pool.fetch(query, account_id, task_id, after_id, is_descending, limit)
-    return [File.of(row) for row in rows]
+    order = f"id {'DESC' if is_descending else 'ASC'}"
+    return await db.fetch_page(
+        pool, _PAGE, account_id, task_id, after_id, is_descending, order=order, limit=limit, of=File.of
+    )
 
 
 async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> None:

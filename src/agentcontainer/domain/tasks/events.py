@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agentcontainer.db import Connection, Pool, Record
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
@@ -69,7 +70,7 @@ WHERE t.last_event_sequence <> coalesce(log.events, 0)
     OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events)
 ORDER BY t.id LIMIT 1000
 """
-_READ = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+_LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
 
 
 def iso(moment: datetime) -> str:
@@ -143,6 +144,15 @@ async def has(connection: Connection, task_id: str, event_id: str) -> bool:
     return bool(await connection.fetchval(query, task_id, event_id))
 
 
-async def read_after(pool: Pool, task_id: str, after: int, limit: int) -> list[Event]:
-    """Up to `limit` events whose sequence is above `after`, in order."""
-    return [Event.of(row) for row in await pool.fetch(_READ, task_id, after, limit)]
+async def list_page(
+    pool: Pool,
+    task_id: str,
+    *,
+    after: int = 0,
+    before: int | None = None,
+    limit: int,
+    is_descending: bool = False,
+) -> Page[Event]:
+    """The task's events by sequence, of those between `after` and `before`."""
+    order = f"sequence {'DESC' if is_descending else 'ASC'}"
+    return await db.fetch_page(pool, _LOG, task_id, after, before, order=order, limit=limit, of=Event.of)

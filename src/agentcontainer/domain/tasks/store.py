@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentcontainer.db import Connection, Pool
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status, sources
 
@@ -47,7 +48,6 @@ _CLAIM = """
 UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $2
 WHERE id = $1 AND status = 'pending' RETURNING attempt
 """
-# A conversation between turns, its container still up: the time until now is counted, whatever becomes of it.
 _SLEEP = """
 UPDATE tasks SET hibernate_until_at = $2, hibernation_message = $3, hibernation_number = hibernation_number + 1,
     checkpoint_id = $4, wake_kind = NULL, tries = 0, is_mid_turn = true
@@ -72,6 +72,7 @@ _RESUME = """
 UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), expires_at = NULL
 WHERE id = $1 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
 """
+# A conversation between turns, its container still up: the time until now is counted, whatever becomes of it.
 _PUT_AWAY = """
 UPDATE tasks SET runner_id = NULL, container_started_at = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $3 AND container_started_at IS NOT NULL
@@ -158,7 +159,7 @@ async def list_page(
     after_id: str | None,
     limit: int,
     is_descending: bool,
-) -> list[Task]:
+) -> Page[Task]:
     """Tasks by id (that is, by creation), from `after_id` on.
 
     `filters`: any of status, agent_id, mode, created_after, created_before, metadata (a dict of strings).
@@ -179,8 +180,8 @@ async def list_page(
             clauses.append(f"t.{column} {comparisons[name]} {argument(value)}")
     if after_id is not None:
         clauses.append(f"t.id {'<' if is_descending else '>'} {argument(after_id)}")
-    query = f"{_SELECT}WHERE {' AND '.join(clauses)} ORDER BY t.id {'DESC' if is_descending else 'ASC'} LIMIT {limit:d}"
-    return [Task.of(row) for row in await pool.fetch(query, *arguments)]
+    query, order = f"{_SELECT}WHERE {' AND '.join(clauses)}", f"id {'DESC' if is_descending else 'ASC'}"
+    return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=Task.of)
 
 
 async def claim(connection: Connection, task_id: str, runner_id: str) -> Claim | None:
