@@ -15,7 +15,15 @@ from agentcontainer.api.execution import ExecutionInput, json_size
 from agentcontainer.api.routing import authenticated
 from agentcontainer.api.services import Provided
 from agentcontainer.api.tasks import Task, wire_task
-from agentcontainer.api.wire import Id, Incoming, Line, ProviderApiKey, from_whole_number, without_nulls
+from agentcontainer.api.wire import (
+    VISIBLE_PATTERN,
+    Id,
+    Incoming,
+    Line,
+    ProviderApiKey,
+    from_whole_number,
+    without_nulls,
+)
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Dispatch
@@ -58,7 +66,8 @@ Text = Annotated[
 RepositoryToken = Annotated[
     str,
     Field(
-        min_length=1, max_length=4096, pattern=r"^[!-~]*$", json_schema_extra={"writeOnly": True, "format": "password"},
+        min_length=1, max_length=4096, pattern=VISIBLE_PATTERN,
+        json_schema_extra={"writeOnly": True, "format": "password"},
         description="Never returned, and never in the clone. Sent as a password, with the user name of `user:token`.",
     ),
 ]  # fmt: skip

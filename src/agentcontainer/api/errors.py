@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 
 from agentcontainer import db
 from agentcontainer.api.strict_json import shown
-from agentcontainer.api.wire import Outgoing, without_nulls
+from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing, without_nulls
 from agentcontainer.errors import (
     AgentContainerError,
     Conflict,
@@ -186,7 +186,8 @@ def _sentence(fault: ErrorDetails) -> str:
         case "string_too_long":
             return f"must have at most {context['max_length']} characters"
         case "string_pattern_mismatch":
-            return f"must match {context['pattern']}"
+            pattern = context["pattern"]
+            return PATTERN_FAULTS.get(pattern, f"must match {pattern}")
         case "too_long":
             return f"must have at most {context['max_length']} entries"
         case "too_short":

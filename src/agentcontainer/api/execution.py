@@ -6,9 +6,17 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from agentcontainer.api.wire import Incoming, MediaType, Provider, from_whole_number
+from agentcontainer.api.wire import (
+    MODEL_PATTERN,
+    OUTPUT_NAME_PATTERN,
+    Incoming,
+    MediaType,
+    Provider,
+    from_whole_number,
+)
 
 MAX_SCHEMA_BYTES = 64 * 1024
+MAX_SCHEMAS_BYTES = 256 * 1024  # of one policy: it stands in its task twice, and in every version of an agent
 MAX_NAMED_OUTPUTS = 100
 MAX_TASK_SECONDS = 86_400
 
@@ -26,7 +34,7 @@ def _check_schema(value: Any) -> dict[str, Any] | bool:
     return cast("dict[str, Any] | bool", value)
 
 
-Model = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9~@][A-Za-z0-9~@._:/+-]*$")]
+Model = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_PATTERN)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TASK_SECONDS), from_whole_number]
 JsonSchema = Annotated[Any, AfterValidator(_check_schema), WithJsonSchema({"type": ["object", "boolean"]})]
 
@@ -34,7 +42,7 @@ JsonSchema = Annotated[Any, AfterValidator(_check_schema), WithJsonSchema({"type
 class NamedOutput(Incoming):
     """One file that the `named` policy asks for."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    name: Annotated[str, Field(pattern=OUTPUT_NAME_PATTERN)]
     required: Annotated[bool, Field(description="Default: true.")] | None = None
     content_type: MediaType | None = None
     max_bytes: Annotated[int, Field(ge=1), from_whole_number] | None = None
@@ -68,6 +76,9 @@ class OutputPolicy(Incoming):
         names = [output.name for output in files or ()]
         if len(set(names)) < len(names):
             raise ValueError("must not give a name twice")
+        schemas = [output.json_schema for output in files or () if output.json_schema is not None]
+        if sum(json_size(schema) for schema in schemas) > MAX_SCHEMAS_BYTES:
+            raise ValueError(f"must have at most {MAX_SCHEMAS_BYTES} bytes of jsonSchema together")
         return files
 
 

@@ -22,6 +22,17 @@ Provider = Literal["anthropic", "openrouter", "openai"]
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _QUOTED = r'"[ !#-\[\]-~]*"'
 MEDIA_TYPE_PATTERN = rf"^{_NAME}/{_NAME}( ?; ?{_NAME}=({_NAME}|{_QUOTED}))*$"
+ID_PATTERN = r"^[A-Za-z0-9_]{1,64}$"
+VISIBLE_PATTERN = r"^[!-~]*$"
+MODEL_PATTERN = r"^[A-Za-z0-9~@][A-Za-z0-9~@._:/+-]*$"
+OUTPUT_NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+PATTERN_FAULTS = {  # what is said of text that is not so: nobody should have to read the pattern
+    MEDIA_TYPE_PATTERN: "must be a media type such as text/csv",
+    ID_PATTERN: "must be an id: 1 to 64 letters, digits and _",
+    VISIBLE_PATTERN: "must have printable ASCII characters only, and no spaces",
+    MODEL_PATTERN: "must be the id of a model, such as claude-sonnet-4-6",
+    OUTPUT_NAME_PATTERN: "must be 1 to 64 letters, digits, _, . and -",
+}
 
 
 class Incoming(BaseModel):
@@ -76,7 +87,7 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-26T14:00:00.000Z"]}),
 ]
 Usd = Annotated[float, Field(description="US dollars.")]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
 # For the document: `check_line` says it in words.
 LINE_SCHEMA: dict[str, Any] = {
     "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
@@ -88,7 +99,7 @@ MediaType = Annotated[str, Field(max_length=255, pattern=MEDIA_TYPE_PATTERN)]
 ProviderApiKey = Annotated[
     str,
     Field(
-        min_length=8, max_length=512, pattern=r"^[!-~]*$", description="Never returned.",
+        min_length=8, max_length=512, pattern=VISIBLE_PATTERN, description="Never returned.",
         json_schema_extra={"writeOnly": True, "format": "password"},
     ),
 ]  # fmt: skip

@@ -186,6 +186,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "overrides.outputPolicy.mode": [MISSING, None, *NOT_STRINGS, "", "some"],
         "overrides.outputPolicy.files": [
             MISSING, None, *NOT_ARRAYS, [], [{"name": "a"}, {"name": "a"}], [{"name": f"n{n}"} for n in range(101)],
+            [{"name": f"n{n}", "jsonSchema": {"description": "x" * 60_000}} for n in range(5)],
         ],
         "overrides.outputPolicy.files.0": [None, *NOT_OBJECTS],
         "overrides.outputPolicy.files.0.name": [
@@ -329,6 +330,7 @@ async def refused(
     assert answer.status_code == status, answer.text
     error = error_of(answer)
     assert error["code"] == code
+    assert "must match" not in error["message"], "a sentence, not a pattern to be read"
     assert await bed.rows() == before
     return error
 

@@ -12,12 +12,12 @@ from tests.api_bed import Account, Bed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 V1 = "/api/v1"
 LONG = "x" * 60_000
-# Some 1.8 MB, of the kinds of which a client can store most.
+# As much as a client can store in one.
 LARGE_POLICY = {
     "mode": "named",
     "files": [
         {"name": f"file-{number}", "jsonSchema": {"type": "object", "description": LONG}}
-        for number in range(30)
+        for number in range(4)
     ],
 }
 
@@ -40,15 +40,16 @@ async def read_all(account: Account, path: str, order: str) -> tuple[list[dict[s
 
 async def tasks(account: Account) -> tuple[str, list[Any]]:
     return "/tasks", [
-        (await account.dispatch(overrides={"outputPolicy": LARGE_POLICY}))["id"] for _ in range(6)
+        (await account.dispatch(instructions=LONG * 8, overrides={"outputPolicy": LARGE_POLICY}))["id"]
+        for _ in range(6)
     ]
 
 
 async def versions(account: Account) -> tuple[str, list[Any]]:
     made = await account.post(f"{V1}/agents", {"name": "Large", "defaults": {"outputPolicy": LARGE_POLICY}})
     path, ids = f"/agents/{made.json()['id']}", [made.json()["currentVersion"]["id"]]
-    for number in range(5):
-        answer = await account.send("PATCH", V1 + path, json={"basePrompt": f"{number}"})
+    for number in range(15):
+        answer = await account.send("PATCH", V1 + path, json={"basePrompt": f"{number}" + LONG})
         ids.append(answer.json()["currentVersion"]["id"])
     return f"{path}/versions", ids
 
