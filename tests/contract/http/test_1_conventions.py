@@ -1,6 +1,7 @@
 """CONTRACT §1, a test a sentence: paths, ids, keys, errors, lists, idempotency, the document."""
 
 import asyncio
+import logging
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from agentcontainer.api import idempotency
 from agentcontainer.api.app import ROUTES, create_app
 from agentcontainer.api.openapi import is_authenticated
 from tests.api_bed import AGENT, Account, Bed, error_of
@@ -121,6 +123,21 @@ class TestAuth:
 
     async def test_a_key_in_the_query_is_not_accepted_here(self, api_bed: Bed, alice: Account) -> None:
         assert (await api_bed.http.get(f"{V1}/account?apiKey={alice.key}")).status_code == 401
+
+    async def test_event_streams_accept_it_and_it_is_never_written_to_a_log(
+        self, api_bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        task_id = (await alice.dispatch())["id"]
+        await alice.post(f"{V1}/tasks/{task_id}/cancel")
+        with caplog.at_level(logging.DEBUG):
+            for key, status in ((alice.key, 200), ("ac_live_wrong", 401)):
+                url = f"{V1}/tasks/{task_id}/events?stream=true&apiKey={key}"
+                assert (await api_bed.http.get(url)).status_code == status
+        logged = [
+            record.getMessage() for record in caplog.records if record.name.startswith("agentcontainer")
+        ]
+        assert any(task_id in line for line in logged)
+        assert not any(key in line for line in logged for key in (alice.key, "ac_live_wrong"))
 
     @pytest.mark.parametrize("path", [f"{V1}/openapi.yaml", "/healthz", "/readyz"])
     async def test_the_document_and_health_need_no_key(self, api_bed: Bed, path: str) -> None:
@@ -268,6 +285,18 @@ class TestIdempotency:
         ]
         assert (mine.status_code, theirs.status_code) == (201, 201)
         assert mine.json()["id"] != theirs.json()["id"]
+
+    async def test_a_key_is_kept_at_least_24_hours(self, api_bed: Bed, alice: Account) -> None:
+        headers = {"Idempotency-Key": "yesterday"}
+        first = await alice.post(DISPATCH, {"instructions": "x"}, headers=headers)
+        await api_bed.pool.execute(
+            "UPDATE idempotency_keys SET created_at = created_at - interval '23 hours 59 minutes' "
+            "WHERE account_id = $1",
+            alice.id,
+        )
+        await idempotency.sweep(api_bed.pool)
+        again = await alice.post(DISPATCH, {"instructions": "x"}, headers=headers)
+        assert again.json() == first.json()
 
     async def test_concurrent_repeats_create_one_thing(self, alice: Account) -> None:
         send = [

@@ -1,11 +1,13 @@
 """CONTRACT §4, a test a sentence: uploads and files."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from agentcontainer.api.app import create_app
 from tests.api_bed import Account, Bed, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -45,6 +47,24 @@ class TestUpload:
 
     async def test_the_local_store_uses_put(self, alice: Account) -> None:
         assert (await prepare(alice)).json()["method"] == "PUT"
+
+    async def test_a_store_that_asks_for_post_returns_a_storage_id_which_complete_needs(
+        self, api_bed: Bed, alice: Account
+    ) -> None:
+        settings = api_bed.settings.model_copy(update={"upload_method": "post"})
+        app = create_app(settings, api_bed.pool, api_bed.vault, api_bed.blobs)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://testserver"
+        ) as posting:
+            bed = replace(api_bed, settings=settings, http=posting)
+            account = Account(bed, alice.id, alice.key)
+            prepared = (await prepare(account)).json()
+            assert prepared["method"] == "POST"
+            storage_id = (await send(bed, prepared, CONTENT)).json()["storageId"]
+            body = {"uploadId": prepared["uploadId"]}
+            assert (await account.post(f"{V1}/uploads/complete", body)).status_code == 400
+            done = await account.post(f"{V1}/uploads/complete", body | {"storageId": storage_id})
+        assert (done.status_code, done.json()["sizeBytes"]) == (201, len(CONTENT))
 
     async def test_the_url_is_signed(self, api_bed: Bed, alice: Account) -> None:
         prepared = (await prepare(alice)).json()
