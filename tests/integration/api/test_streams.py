@@ -2,15 +2,11 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,91 +16,14 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.domain.tasks import events
-from tests.api_process import api_process
 from tests.event_stream import Frame, Stream
 
-from .conftest import AGENT, Account, Bed, new_account
+from .conftest import AGENT, Account, Bed
+from .stream_bed import Api, all_of, append, delta, digest, serving, tools, within
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Api:
-    """A process, and where its log is."""
-
-    base_url: str
-    pid: int
-    log_path: Path
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    async def follow(self, task_id: str, account: Account, query: str = "", **options: Any) -> Stream:
-        path = f"/api/v1/tasks/{task_id}/events?stream=true{query}"
-        stream = await Stream.open(self.base_url, path, account.key, **options)
-        assert stream.status == 200, await stream.body()
-        return stream
-
-    async def list(self, task_id: str, account: Account, **query: Any) -> list[dict[str, Any]]:
-        """The whole log, by pages."""
-        found: list[dict[str, Any]] = []
-        url, headers = (
-            f"{self.base_url}/api/v1/tasks/{task_id}/events",
-            {"Authorization": f"Bearer {account.key}"},
-        )
-        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=60) as http:
-            while True:
-                answer = await http.get(url, params={"after": len(found), "limit": 100} | query)
-                assert answer.status_code == 200, answer.text
-                page = answer.json()
-                found += page["data"]
-                if not page["pageInfo"]["hasMore"]:
-                    return found
-
-
-@contextmanager
-def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
-    """An API process with these constants of `stream` and `hub`."""
-    folder.mkdir(exist_ok=True)
-    lines = ["from agentcontainer.api import hub, stream"]
-    lines += [f"{name.replace('__', '.')} = {value!r}" for name, value in constants.items()]
-    assert bed.settings.database_url
-    settings = {"secret_key": "k" * 40, "storage_url": bed.settings.storage_url, "log_level": "info"}
-    with api_process(bed.settings.database_url, folder, "\n".join(lines), **settings) as (base_url, pid):
-        yield Api(base_url, pid, folder / "api.log")
-
-
-@pytest.fixture(scope="module")
-def api(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A process for the tests that leave it as it is."""
-    with serving(bed, tmp_path_factory.mktemp("api")) as running:
-        yield running
-
-
-async def append(bed: Bed, task_id: str, *drafts: tuple[str, dict[str, Any]]) -> None:
-    async with db.transaction(bed.pool) as connection:
-        await events.append(connection, task_id, drafts)
-
-
-async def tools(bed: Bed, task_id: str, count: int, size: int = 10) -> None:
-    """So many more events, of this size, in one transaction."""
-    await append(bed, task_id, *(("tool.started", {"callId": "x" * size, "n": n}) for n in range(count)))
-
-
-async def delta(bed: Bed, task_id: str, after: int, content: str) -> None:
-    payload = json.dumps({"taskId": task_id, "after": after, "data": {"content": content}})
-    await bed.pool.execute("SELECT pg_notify($1, $2)", events.DELTA_CHANNEL, payload)
-
-
-async def within(seconds: float, what: Any) -> Any:
-    return await asyncio.wait_for(what, seconds)
-
-
-def digest(log: Sequence[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(list(log), sort_keys=True).encode()).hexdigest()
 
 
 class TestAStream:
@@ -123,7 +42,7 @@ class TestAStream:
             await tools(bed, task_id, 1)
             seen.append(await within(5, anext(frames)))
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-            seen += await within(5, _all(frames))
+            seen += await within(5, all_of(frames))
             assert stream.is_whole
         assert [frame.id for frame in seen] == [1, 2, 3, 4, 5]
         assert seen[-1].event == "task.cancelled"
@@ -369,116 +288,6 @@ class TestDeltas:
         assert 100 < len(said) <= 256
 
 
-class TestWhoMayFollow:
-    async def test_a_key_in_the_query_for_streams_only(
-        self, bed: Bed, alice: Account, bob: Account, api: Api, short_dir: Path
-    ) -> None:
-        task_id = (await alice.dispatch())["id"]
-        await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-        key, wrong = alice.key, "ac_live_wrong0123456789"
-        path, unknown = f"/api/v1/tasks/{task_id}/events", f"/api/v1/tasks/tsk_{'z' * 26}/events"
-        stream, header = "?stream=true&apiKey=", {"Authorization": f"Bearer {key}"}
-        for url, headers, status in (
-            (f"{path}{stream}{key}", {}, 200), (f"{path}?apiKey={key}", {"Accept": "text/event-stream"}, 200),
-            (f"{path}{stream}{key}", header, 200), (f"{path}{stream}{wrong}", {}, 401), (f"{path}{stream}", {}, 401),
-            (f"{path}{stream}{wrong}", header, 400), (f"{path}{stream}{bob.key}", {}, 404),
-            (f"{unknown}{stream}{key}", {}, 404), (f"{path}{stream}{key}&apiKey={key}", {}, 400),
-            (f"{path}{stream}{key}&x={key}", {}, 400), (f"{path}{stream}{key}&after=99", {}, 400),
-            (f"{path}{stream}{key}", {"Authorization": "Basic eA=="}, 401),
-            (f"{path}{stream}{key}", {"Last-Event-ID": key}, 400),
-            (f"{path}?apiKey={key}", {}, 401), (f"{path}?apiKey={key}", header, 400),
-            (f"{path}?stream=false&apiKey={key}", header, 400), (f"/api/v1/tasks?apiKey={key}", {}, 401),
-            (f"/api/v1/tasks/{task_id}?stream=true&apiKey={key}", {}, 401),
-        ):  # fmt: skip
-            async with await Stream.open(api.base_url, url, **headers) as answer:
-                body = (await answer.body()).decode()
-                assert answer.status == status, (url, headers, body)
-                assert key not in body
-                assert wrong not in body
-        await asyncio.sleep(0.1)
-        assert api.log.count(f"GET {path} 200") >= 3
-        assert key not in api.log
-        assert wrong not in api.log
-        assert "stream=true" not in api.log
-
-    async def test_a_page_of_another_site_can_read_a_stream_and_its_refusals_and_nothing_else(
-        self, alice: Account, api: Api
-    ) -> None:
-        path = f"/api/v1/tasks/{(await alice.dispatch())['id']}/events"
-        for query, is_open in (
-            ("?stream=true", True), ("?stream=true&after=9", True), ("?stream=true&apiKey=wrong", True), ("", False),
-        ):  # fmt: skip
-            async with await Stream.open(api.base_url, path + query, alice.key) as answer:
-                assert (answer.headers.get("access-control-allow-origin") == "*") == is_open
-        refused = {"Authorization": "Bearer x"}
-        async with await Stream.open(api.base_url, path + "?stream=true", **refused) as answer:
-            assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, "*")
-
-    async def test_a_stream_ends_with_its_key_and_says_so_that_it_lives(
-        self, bed: Bed, alice: Account, short_dir: Path
-    ) -> None:
-        task_id = (await alice.dispatch())["id"]
-        made = (await alice.post("/api/v1/api-keys", {"name": "spare"})).json()
-        spare = Account(bed, alice.id, made["key"])
-        with serving(bed, short_dir, stream__KEEP_ALIVE_SECONDS=0.3) as api:
-            async with await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other:
-                frames = stream.frames()
-                seen = [await within(5, anext(frames)) for _ in range(4)]
-                assert [frame.comment for frame in seen] == [None, None, "keep-alive", "keep-alive"]
-                assert (await alice.send("DELETE", f"/api/v1/api-keys/{made['id']}")).status_code == 204
-                assert {frame.comment for frame in await within(2, _all(frames))} <= {"keep-alive"}
-                assert stream.is_whole
-                await tools(bed, task_id, 1)
-                assert [frame.id for frame in await within(5, other.some(2))] == [1, 2]
-
-    async def test_so_many_and_no_more(self, bed: Bed, alice: Account, bob: Account, short_dir: Path) -> None:
-        task_id, theirs = (await alice.dispatch())["id"], (await bob.dispatch())["id"]
-        path = f"/api/v1/tasks/{task_id}/events"
-        with serving(bed, short_dir, hub__STREAMS_PER_ACCOUNT=2) as api:
-            async with await api.follow(task_id, alice) as first, await api.follow(task_id, alice) as second:
-                await asyncio.gather(first.some(1), second.some(1))
-                for query in ("?stream=true", "?wait=1&after=1"):
-                    async with await Stream.open(api.base_url, path + query, alice.key) as third:
-                        assert (third.status, third.headers["retry-after"]) == (429, "10")
-                        assert json.loads(await third.body())["error"]["code"] == "rate_limited"
-                async with await api.follow(theirs, bob) as another:
-                    await within(5, another.some(1))
-            deadline = time.monotonic() + 5
-            while True:
-                async with await Stream.open(api.base_url, f"{path}?stream=true", alice.key) as again:
-                    if again.status == 200:
-                        break
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
-
-    @pytest.mark.parametrize(
-        ("query", "header", "name"),
-        [
-            ("stream=true&after=2", None, "after"), ("stream=true&after=99", None, "after"), ("after=2", None, "after"),
-            ("stream=true", "2", "Last-Event-ID"), ("stream=true", "x", "Last-Event-ID"),
-            ("stream=true", "-1", "Last-Event-ID"),
-            ("stream=true", "1.0", "Last-Event-ID"), ("stream=true", "9" * 40, "Last-Event-ID"),
-            ("stream=true&after=x", None, "after"), ("stream=true&limit=5", None, "limit"),
-            ("stream=true&order=asc", None, "order"), ("stream=true&cursor=x", None, "cursor"),
-            ("stream=true&wait=5", None, "wait"),
-            ("stream=1", None, "stream"), ("stream=", None, "stream"), ("stream=True", None, "stream"),
-            ("stream=true&stream=true", None, "stream"), ("stream=true&x=1", None, "x"),
-            ("wait=31", None, "wait"), ("wait=-1", None, "wait"), ("wait=1.5", None, "wait"),
-            ("wait=1&order=desc", None, "wait"),
-        ],
-    )  # fmt: skip
-    async def test_bad_requests_name_the_place(
-        self, alice: Account, query: str, header: str | None, name: str
-    ) -> None:
-        task_id = (await alice.dispatch())["id"]
-        headers = {} if header is None else {"Last-Event-ID": header}
-        answer = await alice.get(f"/api/v1/tasks/{task_id}/events?{query}", headers=headers)
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["error"]["details"][0]["path"] == name
-        if query.endswith("after=2"):
-            assert answer.json()["error"]["message"] == "after: the log of this task ends at 1"
-
-
 class TestLongPoll:
     async def test_waits_for_the_next_event_and_no_longer(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -583,14 +392,6 @@ class TestShutdown:
             assert "timeout graceful shutdown exceeded" not in api.log
 
 
-async def test_a_route_for_each_account_alone(bed: Bed, alice: Account, api: Api) -> None:
-    stranger = await new_account(bed)
-    task_id = (await alice.dispatch())["id"]
-    for path in (f"/api/v1/tasks/{task_id}/events", f"/api/v1/conversations/{task_id}/events"):
-        async with await Stream.open(api.base_url, f"{path}?stream=true", stranger.key) as answer:
-            assert answer.status == 404
-
-
 async def test_streams_of_one_task_share_one_connection_to_listen(bed: Bed, alice: Account, api: Api) -> None:
     tasks = [(await alice.dispatch(title=AGENT))["id"] for _ in range(5)]
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -601,7 +402,3 @@ async def test_streams_of_one_task_share_one_connection_to_listen(bed: Bed, alic
     )
     for stream in streams:
         stream.cut()
-
-
-async def _all(frames: AsyncIterator[Frame]) -> list[Frame]:
-    return [frame async for frame in frames]

@@ -1,0 +1,294 @@
+"""Wake links: the page they show, and that each wakes its own task, once."""
+
+import asyncio
+import html
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agentcontainer.domain.hibernation import links
+from agentcontainer.ids import new_id
+
+from .conftest import Account, Bed, error_of
+from .waking import BROWSER, EXTERNAL, JSON, MIB, V1, events_of, linked, said, status, wake
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class TestPage:
+    async def test_it_says_what_it_would_wake(self, alice: Account) -> None:
+        task_id = (await alice.dispatch(title="Sales, first quarter"))["id"]
+        until = datetime(2031, 4, 14, 15, 0, tzinfo=UTC)
+        [token] = await alice.hibernate(task_id, "Waiting for\nthe review.", until, link_count=1)
+        answer = await alice.bed.http.get(f"/wake/{token}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        for words in (
+            "Sales, first quarter", "Waiting for\nthe review.", "14 April 2031, 15:00 UTC",
+            'datetime="2031-04-14T15:00:00.000Z"', '<html lang="en">', '<label for="message">', '<form method="post">',
+        ):  # fmt: skip
+            assert words in answer.text
+        assert answer.text.count("<button") == 1
+
+    async def test_what_an_agent_wrote_is_only_text(self, alice: Account) -> None:
+        hostile = "</blockquote><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"
+        task_id = (await alice.dispatch(title="<b onclick=x>'\"&"))["id"]
+        [token] = await alice.hibernate(task_id, hostile, link_count=1)
+        page = (await alice.bed.http.get(f"/wake/{token}")).text
+        assert html.escape(hostile) in page
+        assert html.escape("<b onclick=x>'\"&") in page
+        assert set(re.findall(r"<(\w+)", page)) == {
+            "html", "head", "meta", "title", "style", "body", "main", "h1", "p", "strong", "bdi", "blockquote", "time",
+            "form", "label", "textarea", "button",
+        }  # fmt: skip
+
+    async def test_it_loads_nothing_and_runs_nothing(self, alice: Account) -> None:
+        _, path = await linked(alice)
+        for path_, code in ((path, 200), ("/wake/none", 404)):
+            answer = await alice.bed.http.get(path_, headers=BROWSER)
+            assert answer.status_code == code
+            policy = dict(
+                part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; ")
+            )
+            assert policy.pop("style-src").startswith("'sha256-")
+            assert policy == {
+                "default-src": "'none'",
+                "form-action": "'self'",
+                "base-uri": "'none'",
+                "frame-ancestors": "'none'",
+            }
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert "noindex" in answer.headers["x-robots-tag"]
+            assert answer.headers["cache-control"] == "no-store"
+            assert "set-cookie" not in answer.headers
+            for part in (
+                "src=",
+                "href=",
+                "url(",
+                "@import",
+                "<script",
+                "http://",
+                "https://",
+                " on",
+                "style=",
+            ):
+                assert part not in re.sub(r"<p>.*?</p>|<h1>.*?</h1>|<title>.*?</title>", "", answer.text)
+
+    async def test_looking_wakes_nothing(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        rows = await bed.rows()
+        before = (await alice.get(f"{V1}/tasks/{task_id}")).json()
+        for method in ("GET", "GET", "HEAD", "OPTIONS", "PUT"):
+            await bed.http.request(method, path)
+        assert (await alice.get(f"{V1}/tasks/{task_id}")).json() == before
+        assert await bed.rows() == rows
+        assert (await bed.http.post(path)).status_code == 200
+
+
+class TestLink:
+    async def test_the_form_wakes_with_a_message(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        answer = await bed.http.post(
+            path, data={"message": "Ja, größer & <b>fett</b>\r\nzweite"}, headers=BROWSER
+        )
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "awake" in answer.text
+        assert await said(alice, task_id) == ["Ja, größer & <b>fett</b>\nzweite"]
+        assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
+        assert await status(alice, task_id) == "pending"
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"data": {"message": ""}},
+            {"data": {"message": " \r\n"}},
+            {"headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+            {},
+            {"json": {}},
+            {"json": {"message": None}},
+            {"headers": {"Content-Type": "application/json"}},
+        ],
+        ids=str,
+    )
+    async def test_a_message_is_optional(self, bed: Bed, alice: Account, options: dict[str, Any]) -> None:
+        task_id, path = await linked(alice)
+        assert (await bed.http.post(path, **options)).status_code == 200
+        assert (await status(alice, task_id), await said(alice, task_id)) == ("pending", [])
+
+    @pytest.mark.parametrize(
+        "options", [{"json": {"message": "Go."}}, {"data": {"message": "Go."}, "headers": JSON}], ids=str
+    )
+    async def test_programs_get_json(self, bed: Bed, alice: Account, options: dict[str, Any]) -> None:
+        task_id, path = await linked(alice)
+        answer = await bed.http.post(path, **options)
+        assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
+        assert await said(alice, task_id) == ["Go."]
+        again = await bed.http.post(path, **options)
+        assert (again.status_code, error_of(again)["code"]) == (409, "conflict")
+        assert "used already" in error_of(again)["message"]
+
+    async def test_it_works_once_whoever_comes_at_the_same_time(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        answers = await asyncio.gather(*(bed.http.post(path, data={"message": str(n)}) for n in range(10)))
+        assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
+        assert len(await said(alice, task_id)) == 1
+        assert (await bed.http.get(path)).status_code == 409
+
+    async def refused(self, bed: Bed, path: str, code: int, words: str) -> None:
+        """Looking and waking, for people and for programs."""
+        for method in ("GET", "POST"):
+            answer = await bed.http.request(method, path, headers=JSON)
+            assert answer.status_code == code, answer.text
+            assert words in error_of(answer)["message"]
+            page = await bed.http.request(method, path, headers=BROWSER)
+            assert (page.status_code, page.headers["content-type"]) == (code, "text/html; charset=utf-8")
+            assert words in page.text
+            assert "<form" not in page.text
+            for shown in (answer, page):
+                assert path.rpartition("/")[2] not in shown.text + str(shown.headers)
+
+    async def test_it_is_too_old(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        await bed.pool.execute(
+            "UPDATE wake_links SET expires_at = now() - interval '1 second' WHERE task_id = $1", task_id
+        )
+        await self.refused(bed, path, 409, "too old")
+        assert await status(alice, task_id) == "hibernating"
+
+    async def test_it_is_for_one_hibernation(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        assert (await alice.post(wake(task_id), EXTERNAL)).status_code == 200
+        await self.refused(bed, path, 409, "out of date")
+        [token] = await alice.hibernate(task_id, link_count=1)
+        await self.refused(bed, path, 409, "out of date")
+        assert await status(alice, task_id) == "hibernating"
+        assert (await bed.http.post(f"/wake/{token}")).status_code == 200
+
+    async def test_its_task_has_ended(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        await alice.post(f"{V1}/tasks/{task_id}/cancel")
+        await self.refused(bed, path, 409, "out of date")
+        assert await status(alice, task_id) == "cancelled"
+
+    async def test_its_task_does_not_hibernate_yet(self, bed: Bed, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        token = await links.create(bed.pool, bed.vault, await alice.claim(task_id))
+        await self.refused(bed, f"/wake/{token}", 409, "not hibernate yet")
+        assert await status(alice, task_id) == "running"
+
+    async def test_several_of_one_hibernation(self, bed: Bed, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        tokens = await alice.hibernate(task_id, link_count=3)
+        assert len(set(tokens)) == 3
+        assert (await bed.http.post(f"/wake/{tokens[1]}")).status_code == 200
+        for token in (tokens[0], tokens[2]):
+            await self.refused(bed, f"/wake/{token}", 409, "out of date")
+
+    async def test_who_guesses_finds_nothing(self, bed: Bed, alice: Account) -> None:
+        task_id, path = await linked(alice)
+        token = path.rpartition("/")[2]
+        link_id, _, signature = token.partition("-")
+        other = (await linked(alice))[1].rpartition("/")[2]
+        ghost = new_id("wkl")
+        for guess in (
+            link_id, f"{link_id}-", f"{link_id}-{'0' * len(signature)}", f"{link_id}-{signature[:-1]}", token.upper(),
+            f"{other.partition('-')[0]}-{signature}", f"{link_id}-{bed.vault.sign('upload', link_id)}",
+            f"{ghost}-{bed.vault.sign('wake', ghost)}", task_id, f"{task_id}-{bed.vault.sign('wake', task_id)}",
+            "x" * 129, "%00", "a%20b", "é", "a.b", "'%20OR%201=1--",
+        ):  # fmt: skip
+            for method in ("GET", "POST"):
+                answer = await bed.http.request(method, f"/wake/{guess}", headers=JSON)
+                assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found"), guess
+        await self.refused(bed, f"/wake/{link_id}-{'0' * len(signature)}", 404, "no such")
+        assert await status(alice, task_id) == "hibernating"
+
+    @pytest.mark.parametrize(
+        ("options", "path"),
+        [
+            ({"data": {"messsage": "x"}}, "messsage"),
+            ({"data": {"message": "x" * (MIB // 2 + 1)}}, "message"),
+            ({"data": {"message": "a\0b"}}, "message"),
+            ({"data": {"message": ["a", "b"]}}, "message"),
+            ({"data": {"kind": "external_wake"}}, "kind"),
+            ({"content": b"message=%FF", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "body"),
+            ({"content": b"message=\xff", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "body"),
+            ({"content": b"a&" * 100_000, "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "body"),
+            ({"json": {"message": ""}}, "message"),
+            ({"json": {"message": 1}}, "message"),
+            ({"json": {"message": "x", "overrides": {}}}, "overrides"),
+            ({"json": []}, "body"),
+            ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "body"),
+            ({"params": {"message": "x"}}, "message"),
+        ],
+        ids=lambda value: ascii(value)[:60],
+    )  # fmt: skip
+    async def test_bad_bodies(self, bed: Bed, alice: Account, options: dict[str, Any], path: str) -> None:
+        task_id, link = await linked(alice)
+        rows = await bed.rows()
+        headers = options.get("headers", {})
+        answer = await bed.http.post(link, **options | {"headers": headers | JSON})
+        assert answer.status_code == 400, answer.text
+        assert error_of(answer)["details"][0]["path"] == path
+        if "json" not in options and "json" not in str(headers):
+            page = await bed.http.post(link, **options | {"headers": headers | BROWSER})
+            assert page.status_code == 400
+            assert path in page.text
+        assert await bed.rows() == rows
+        assert await status(alice, task_id) == "hibernating"
+
+    async def test_other_bodies(self, bed: Bed, alice: Account) -> None:
+        task_id, link = await linked(alice)
+        for options, code in (
+            ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415),
+            ({"files": {"message": b"x"}}, 415),
+            ({"data": {"message": "x" * 5 * MIB}}, 413),
+            ({"json": {"message": "x" * 5 * MIB}}, 413),
+        ):
+            headers = options.pop("headers", {})
+            answer = await bed.http.post(link, headers=headers | BROWSER, **options)
+            assert answer.status_code == code
+        assert await status(alice, task_id) == "hibernating"
+        largest = "ö" * (MIB // 4)
+        assert (await bed.http.post(link, data={"message": largest})).status_code == 200
+        assert await said(alice, task_id) == [largest]
+
+    async def test_its_token_is_in_no_log(
+        self, bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        _, path = await linked(alice)
+        token = path.rpartition("/")[2]
+        forged = token[:-4] + "0000"
+        for method, path_ in (
+            ("GET", path), ("HEAD", path), ("GET", f"{path}?x=1"), ("GET", f"{path}/"), ("GET", f"{path}/x"),
+            ("GET", f"/wake/{forged}"), ("POST", f"/wake/{forged}"), ("POST", path), ("POST", path), ("PUT", path),
+            ("GET", f"/wake/{token}.x"), ("GET", f"{V1}/tasks/{token}"), ("POST", f"{V1}/tasks/{token}/wake"),
+        ):  # fmt: skip
+            await bed.http.request(method, path_)
+        lines = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+        assert len([line for line in lines if line.name == "agentcontainer.api.access"]) >= 13
+        assert any(" GET /wake/{token} 200 " in line.getMessage() for line in lines)
+        for record in lines:
+            whole = f"{record.getMessage()} {record.exc_text}"
+            for part in (token, token.partition("-")[0], token.partition("-")[2], forged):
+                assert part not in whole
+
+    async def test_a_fault_of_ours_shows_nothing(self, bed: Bed, alice: Account) -> None:
+        _, path = await linked(alice)
+        await bed.pool.execute("ALTER TABLE wake_links RENAME TO hidden")
+        try:
+            answers = [await bed.http.get(path, headers=headers) for headers in (BROWSER, JSON)]
+        finally:
+            await bed.pool.execute("ALTER TABLE hidden RENAME TO wake_links")
+        assert [answer.status_code for answer in answers] == [500, 500]
+        assert not any(
+            word in answer.text for answer in answers for word in ("wake_links", "Trace", "asyncpg")
+        )
+
+    async def test_a_task_has_so_many(self, bed: Bed, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        tokens = await alice.hibernate(task_id, link_count=links.MAX_LINKS + 5)
+        assert len(tokens) == links.MAX_LINKS

@@ -1,0 +1,309 @@
+"""Every field of every body, with values that are wrong there."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.api_bed import AGENT
+
+MISSING = object()
+LONE_SURROGATE = "\ud800"
+HUGE = 2**63
+DISPATCH = f"/api/v1/agents/{AGENT}/tasks"
+AGENT_BODY: dict[str, Any] = {
+    "name": "Analyst",
+    "description": "Counts rows.",
+    "runtime": {"containerImage": None, "agentRuntime": "pi"},
+    "basePrompt": "Be exact.",
+    "defaults": {
+        "provider": "openai",
+        "model": "gpt-5",
+        "weakModel": "gpt-5-mini",
+        "internetAccess": False,
+        "maxRuntimeSeconds": 600,
+        "softFinishAfterSeconds": 500,
+        "sessionTtlSeconds": 60,
+        "runtimeRegion": "eu",
+        "outputPolicy": {"mode": "named", "files": [{"name": "report", "jsonSchema": {"type": "object"}}]},
+    },
+}
+BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "DispatchRequest": (
+        "POST",
+        DISPATCH,
+        {
+            "instructions": "Count the rows.",
+            "title": "Rows",
+            "metadata": {"customer": "x"},
+            "overrides": {
+                "provider": "openai",
+                "providerApiKey": "sk-0123456789",
+                "runtime": "pi",
+                "model": "gpt-5",
+                "weakModel": "gpt-5-mini",
+                "internetAccess": True,
+                "egress": {"allow": ["pypi.org:443"]},
+                "maxRuntimeSeconds": 600,
+                "softFinishAfterSeconds": 500,
+                "runtimeRegion": "eu",
+                "outputPolicy": {
+                    "mode": "named",
+                    "files": [
+                        {
+                            "name": "report",
+                            "required": True,
+                            "contentType": "application/json",
+                            "maxBytes": 100,
+                            "jsonSchema": {"type": "object"},
+                        }
+                    ],
+                },
+            },
+        },
+    ),
+    "UploadRequest": (
+        "POST",
+        "/api/v1/uploads/prepare",
+        {"filename": "data.csv", "contentType": "text/csv", "sizeBytes": 3},
+    ),
+    "CompletionRequest": ("POST", "/api/v1/uploads/complete", {"uploadId": "upl_0"}),
+    "ApiKeyRequest": ("POST", "/api/v1/api-keys", {"name": "ci"}),
+    "ProviderKeyInput": ("PUT", "/api/v1/provider-keys/openai", {"apiKey": "sk-0123456789"}),
+    "NewAgent": ("POST", "/api/v1/agents", AGENT_BODY),
+    "AgentChange": ("PATCH", "/api/v1/agents/{agentId}", AGENT_BODY),
+}
+BODIES |= {
+    "ConversationRequest": (
+        "POST",
+        f"/api/v1/agents/{AGENT}/conversations",
+        BODIES["DispatchRequest"][2] | {"message": "Which region sells best?"},
+    ),
+    "MessageRequest": (
+        "POST",
+        "/api/v1/conversations/{conversation}/messages",
+        {"content": "And the south?", "overrides": BODIES["DispatchRequest"][2]["overrides"]},
+    ),
+    "HandoffRequest": ("POST", "/api/v1/conversations/{conversation}/handoff", {"message": "Go on alone."}),
+    "SteeringRequest": ("POST", "/api/v1/tasks/{task}/messages", {"content": "Hurry."}),
+    "WakeRequest": (
+        "POST",
+        "/api/v1/tasks/{asleep}/wake",
+        {
+            "kind": "message",
+            "message": "The review is done.",
+            "overrides": BODIES["DispatchRequest"][2]["overrides"],
+        },
+    ),
+    "LinkRequest": ("POST", "/wake/{token}", {"message": "The review is done."}),
+}
+ANSWER_200 = {"WakeRequest", "LinkRequest"}
+
+NOT_STRINGS = [1, True, [], {}]
+NOT_INTEGERS = ["1", True, 1.5, [], {}, HUGE, -HUGE - 1, 1e300]
+NOT_BOOLEANS = ["true", 1, 0, [], {}]
+NOT_OBJECTS = ["x", 1, True, []]
+NOT_ARRAYS = ["x", 1, True, {}]
+UNSTORABLE = ["a\0b", LONE_SURROGATE]
+SECONDS = [*NOT_INTEGERS, 0, -1, 86_401]
+ID = [*NOT_STRINGS, *UNSTORABLE, "", "x" * 65, "a/b", "a b", "é"]
+MODEL = [*NOT_STRINGS, *UNSTORABLE, "", "x" * 201, "gpt 5", "gpt-5\n"]
+MEDIA_TYPE = [
+    *NOT_STRINGS,
+    *UNSTORABLE,
+    "",
+    "text",
+    "text/",
+    "/csv",
+    "text/csv\r\nX: y",
+    "text/csv; x",
+    "x/" + "y" * 254,
+]
+KEY = [*NOT_STRINGS, *UNSTORABLE, "", "short", "x" * 513, "with space", "ключ-от-двери", "tab\tinside"]
+
+# body → path → values that are wrong there.
+FIELDS: dict[str, dict[str, list[Any]]] = {
+    "DispatchRequest": {
+        "instructions": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", " \n\t", "x" * (512 * 1024 + 1), "é" * 256 * 1025,
+        ],
+        "versionId": ID,
+        "inputFileIds": [*NOT_ARRAYS, ["file_0"] * 1001],
+        "inputFileIds.0": [None, *ID],
+        "inputFiles": [*NOT_ARRAYS, [{"fileId": "file_0"}] * 1001],
+        "inputFiles.0": [None, *NOT_OBJECTS],
+        "inputFiles.0.fileId": [MISSING, None, *ID],
+        "inputFiles.0.snapshot": [*NOT_STRINGS, "exclude", ""],
+        "title": [*NOT_STRINGS, *UNSTORABLE, "", "  ", "x" * 201, "two\nlines", "\x1b[31mred"],
+        "metadata": [*NOT_OBJECTS, {"x": "y" * 16 * 1024}],
+        "metadata.x": [*UNSTORABLE, float("nan"), float("inf"), -float("inf"), HUGE, -HUGE - 1, 1e19, 10**4000],
+        "metadata.x.0.y": [*UNSTORABLE, float("nan")],
+        "titleSource": [*NOT_STRINGS, "", "Model"],
+        "skills": [*NOT_ARRAYS, ["file_0"] * 101],
+        "skills.0": [None, *ID, "file_0"],
+        "inputRepositories": [*NOT_ARRAYS, [{"url": "https://example.org/a"}] * 11],
+        "inputRepositories.0": [None, *NOT_OBJECTS],
+        "inputRepositories.0.url": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "file:///etc", "ssh://git@example.org/a", "ext::sh -c id",
+            "/srv/git", "https://user:secret@example.org/a", "https://example.org/a?b=c", "https://example.org/a#b",
+            "-upload-pack=x", "https://",
+        ],
+        "inputRepositories.0.ref": [*NOT_STRINGS, *UNSTORABLE, "", "-x", "a..b", "a b", "x" * 300],
+        "inputRepositories.0.path": [*NOT_STRINGS, *UNSTORABLE, "", "..", "a/b"],
+        "inputRepositories.0.token": [*NOT_STRINGS, *UNSTORABLE, "", "a b"],
+        "overrides.egress": NOT_OBJECTS,
+        "overrides.egress.allow": [MISSING, None, *NOT_ARRAYS, [], ["a.b"] * 101],
+        "overrides.egress.allow.0": [
+            None, *NOT_STRINGS, "", "*", "*.", "a.*.b", "a b", "a/b", "http://a.b", "a.b:", "a.b:0", "a.b:65536",
+            "a.b:x", "a..b", ".a.b", "-a.b", "1.2.3", "1.2.3.4.5", "*.1.2.3.4", "[::1]", "a@b", "bücher.de",
+            "x" * 64 + ".com", "a." * 127 + "ab",
+        ],
+        "overrides.budget": [*NOT_OBJECTS, {}],
+        "overrides.budget.maxCostUsd": ["1", True, [], {}, 0, -1, 10_001, 0.0000001],
+        "overrides.budget.maxTokens": [*NOT_INTEGERS, 0, -1],
+        "overrides": NOT_OBJECTS,
+        "overrides.provider": [*NOT_STRINGS, "", "google", "OpenAI"],
+        "overrides.providerApiKey": KEY,
+        "overrides.runtime": [*NOT_STRINGS, "", "Pi", "claude-code"],
+        "overrides.model": MODEL,
+        "overrides.weakModel": MODEL,
+        "overrides.internetAccess": NOT_BOOLEANS,
+        "overrides.maxRuntimeSeconds": SECONDS,
+        "overrides.softFinishAfterSeconds": [*SECONDS, 600, 601],
+        "overrides.runtimeRegion": [*NOT_STRINGS, "", "us"],
+        "overrides.outputPolicy": NOT_OBJECTS,
+        "overrides.outputPolicy.mode": [MISSING, None, *NOT_STRINGS, "", "some"],
+        "overrides.outputPolicy.files": [
+            MISSING, None, *NOT_ARRAYS, [], [{"name": "a"}, {"name": "a"}], [{"name": f"n{n}"} for n in range(101)],
+            [{"name": f"n{n}", "jsonSchema": {"description": "x" * 60_000}} for n in range(5)],
+        ],
+        "overrides.outputPolicy.files.0": [None, *NOT_OBJECTS],
+        "overrides.outputPolicy.files.0.name": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 65, "a/b", "a=b", "a b", "é",
+        ],
+        "overrides.outputPolicy.files.0.required": NOT_BOOLEANS,
+        "overrides.outputPolicy.files.0.contentType": MEDIA_TYPE,
+        "overrides.outputPolicy.files.0.maxBytes": [*NOT_INTEGERS, 0, -1],
+        "overrides.outputPolicy.files.0.jsonSchema": [
+            "x", 1, [], {"type": "no-such-type"}, {"$ref": "http://127.0.0.1/x"}, {"description": "x" * 64 * 1024},
+        ],
+    },
+    "UploadRequest": {
+        "filename": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", ".", "..", "a/b", "/etc/passwd", "..\\b", "a\nb", "a\x7fb",
+            "x" * 256, "é" * 128, "line\u2028break",
+        ],
+        "contentType": [MISSING, None, *MEDIA_TYPE],
+        "sizeBytes": [*NOT_INTEGERS, -1],
+    },
+    "CompletionRequest": {
+        "uploadId": [MISSING, None, *ID],
+        "storageId": [*NOT_STRINGS, *UNSTORABLE, "x" * 257],
+    },
+    "ProviderKeyInput": {"apiKey": [MISSING, None, *KEY]},
+    "ApiKeyRequest": {
+        "name": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 101, "two\nlines", "\x1b[31mred"],
+    },
+}  # fmt: skip
+IN_DEFAULTS = ("provider", "model", "weakModel", "internetAccess", "maxRuntimeSeconds", "softFinishAfterSeconds",
+               "runtimeRegion", "outputPolicy")  # fmt: skip
+IN_AGENT: dict[str, list[Any]] = {
+    "name": [*NOT_STRINGS, *UNSTORABLE, "", "  ", "x" * 201, "two\nlines", "\x1b[31mred"],
+    "description": [*NOT_STRINGS, *UNSTORABLE, "x" * 4001],
+    "runtime": NOT_OBJECTS,
+    "runtime.containerImage": [*NOT_STRINGS, "", "python:3.14"],
+    "runtime.agentRuntime": [*NOT_STRINGS, "", "Pi"],
+    "basePrompt": [*NOT_STRINGS, *UNSTORABLE, "x" * 100_001, "é" * 50_001],
+    "defaults": NOT_OBJECTS,
+    "defaults.sessionTtlSeconds": [*NOT_INTEGERS, 0, -1, 30 * 86_400 + 1],
+    "referenceFileIds": [*NOT_ARRAYS, ["file_0"] * 1001],
+    "referenceFileIds.0": [None, *ID, "file_0"],
+    "skills": [*NOT_ARRAYS, ["file_0"] * 101],
+    "skills.0": [None, *ID, "file_0"],
+    **{
+        path.replace("overrides", "defaults"): values
+        for path, values in FIELDS["DispatchRequest"].items()
+        if path.startswith("overrides.") and path.split(".")[1] in IN_DEFAULTS
+    },
+}
+WORDS = FIELDS["DispatchRequest"]["instructions"]
+OPTIONAL_WORDS = [value for value in WORDS if value is not MISSING and value is not None]
+FIELDS |= {
+    "NewAgent": {**IN_AGENT, "name": [MISSING, None, *IN_AGENT["name"]]},
+    "AgentChange": IN_AGENT,
+    "ConversationRequest": FIELDS["DispatchRequest"] | {"message": WORDS, "instructions": OPTIONAL_WORDS},
+    "MessageRequest": {
+        "content": WORDS,
+        **{
+            path: values
+            for path, values in FIELDS["DispatchRequest"].items()
+            if path.startswith(("inputFile", "overrides"))
+        },
+    },
+    "HandoffRequest": {"message": OPTIONAL_WORDS},
+    "SteeringRequest": {"content": WORDS},
+    "WakeRequest": {
+        "kind": [MISSING, None, *NOT_STRINGS, "", "Message", "deadline", "link"],
+        "message": WORDS,
+        **{
+            path: values for path, values in FIELDS["DispatchRequest"].items() if path.startswith("overrides")
+        },
+    },
+    "LinkRequest": {"message": OPTIONAL_WORDS},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A body with one wrong value at `path`."""
+
+    model: str
+    path: str
+    value: Any = field(repr=False)
+
+    def __str__(self) -> str:
+        value = "missing" if self.value is MISSING else ascii(self.value)
+        return f"{self.model}-{self.path}-{value[:30]}"
+
+    def body(self) -> dict[str, Any]:
+        body = copy.deepcopy(BODIES[self.model][2])
+        *above, last = [int(step) if step.isdecimal() else step for step in self.path.split(".")]
+        place: Any = body
+        for step, following in zip(above, [*above, last][1:], strict=True):
+            at = place.get(step) if isinstance(step, str) else place[step]
+            if not isinstance(at, dict | list):
+                place[step] = [None] if isinstance(following, int) else {}
+            place = place[step]
+        if self.value is MISSING:
+            place.pop(last, None)
+        else:
+            place[last] = self.value
+        if self.path.startswith("inputFiles.0.") and last != "fileId":
+            place["fileId"] = "file_0"
+        if self.path.startswith("inputRepositories.0.") and last != "url":
+            place["url"] = "https://example.org/a"
+        return body
+
+
+def cases() -> list[Case]:
+    wrong = [
+        Case(model, path, value)
+        for model, table in FIELDS.items()
+        for path, values in table.items()
+        for value in values
+    ]
+    objects = {(model, path.rpartition(".")[0]) for model, table in FIELDS.items() for path in table}
+    return wrong + [
+        Case(model, f"{path}.unknownField".lstrip("."), 1)
+        for model, path in sorted(objects)
+        if path.rpartition(".")[2]
+        not in (
+            "allow",
+            "inputFileIds",
+            "inputFiles",
+            "inputRepositories",
+            "files",
+            "referenceFileIds",
+            "skills",
+        )
+        and not path.startswith("metadata")
+    ]
