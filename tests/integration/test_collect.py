@@ -75,7 +75,10 @@ async def test_every_trick_is_refused_and_nothing_is_stored(
         "proc/passwd": "symbolic link", "hard.md": "hard links", "pipe.md": "not a regular file",
         "folder": "is a folder", "socket.md": "not a regular file", "missing.md": "does not exist",
         "real.md/x": "does not exist", "../../secret": "within /workspace", "/etc/passwd": "within /workspace",
-        "a\nb": "control characters",
+        "a\nb": "control characters", "a\x1b[31m": "control characters", "a\u2028b": "control characters",
+        "\x9b31m": "control characters", "a\\b": "not a path", "é" * 128: "at most 255 bytes",
+        "real.md\0": "within /workspace", "x" * 5000 + "/a": "does not exist", "a/" * 3000 + "a": "does not exist",
+        ".": "is a folder", "..": "within /workspace", "": "is a folder",
     }  # fmt: skip
     for path, hint in hints.items():
         with pytest.raises(Refused, match=hint):
@@ -84,6 +87,13 @@ async def test_every_trick_is_refused_and_nothing_is_stored(
         await take(workspace, blobs, "real.md", "./real.md")
     stored = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
     assert [path.read_text() for path in stored] == ["real"]  # of the pair declared twice; no row names it
+
+
+async def test_the_folder_of_the_call_can_hide_nothing(workspace: Path, blobs: Blobs) -> None:
+    (workspace / "task/real.md").write_text("real")
+    for cwd in (f"{CWD}/real.md\0", "/etc", "/workspace/../etc", "\0", "../..", "/workspace/task\0/../../.."):
+        with pytest.raises(Refused, match="within /workspace"):
+            await collect(workspace, cwd, [Declared("real.md")], ANY, blobs, "tsk_test", 10**6)
 
 
 async def test_a_file_above_the_limit_is_refused(workspace: Path, blobs: Blobs, tmp_path: Path) -> None:
@@ -97,10 +107,18 @@ async def test_a_file_above_the_limit_is_refused(workspace: Path, blobs: Blobs, 
     ("content", "hint"),
     [
         ('{"total": 1}', None),
+        ('{"a": [' + "1," * 400_000 + "1]}", None),
         ('{"total": "1"}', "total"),
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
+        ('{"total": NaN}', "not valid JSON"),
+        ('{"a": ' + "9" * 10_000 + "}", "not valid JSON"),
+        ('{"total": ' + "[" * 400 + "]" * 400 + "}", "nests too deep"),
+        ('{"total": "\\ud800"}', "half a surrogate pair"),
+        ('{"\\ud800": 1}', "half a surrogate pair"),
+        ('{"a": [' + "[]," * 1_000_000 + "1]}", "too many values"),
     ],
+    ids=lambda value: str(value)[:24],
 )
 async def test_a_named_output_is_held_against_its_json_schema(
     workspace: Path, blobs: Blobs, content: str, hint: str | None

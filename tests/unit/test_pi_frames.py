@@ -150,10 +150,13 @@ def test_the_summary_of_a_long_run_may_be_longer_than_a_frame() -> None:
         b'{"type":"turn_start","x":NaN}',
         b'{"type":"turn_start","x":1e999}',
         b'{"type":"turn_start","x":' + b"9" * 5000 + b"}",
+        b'{"type":"turn_start","x":[' + b"[]," * 100_000 + b"1]}",
+        b'{"type":"turn_start","x":[' + b"1," * 200_000 + b"1]}",
+        b'{"type":"turn_start","x":[' + b"{}," * 5_000_000 + b"1]}",
     ],
-    ids=lambda line: line[:20].decode(errors="replace"),
+    ids=lambda line: line[:32].decode(errors="replace"),
 )
-def test_what_is_not_a_json_object_is_malformed(line: bytes) -> None:
+def test_what_is_not_a_json_object_of_a_reasonable_number_of_values_is_malformed(line: bytes) -> None:
     with pytest.raises(ValueError):
         parse(line)
 

@@ -15,6 +15,8 @@ from agentcontainer.errors import RangeNotSatisfiable
 
 # Beyond ASCII, controls, and " % \ which readers treat differently.
 _UNSAFE_IN_QUOTES = re.compile(r"[^ !#-$&-\[\]-~]")
+# What turns a name around on the screen, so that gpj.exe reads exe.jpg.
+_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _RANGE = re.compile(r"bytes=[ \t]*(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})[ \t]*", re.IGNORECASE)
 
 _BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -59,6 +61,7 @@ async def respond(request: Request, blobs: Blobs, file: File) -> Response:
 
 def attachment(filename: str) -> str:
     """`Content-Disposition` for any name: a plain form for old readers, the exact one beside it (RFC 6266)."""
+    filename = _TURNING.sub("_", filename)
     plain = _UNSAFE_IN_QUOTES.sub("_", filename)
     exact = quote(filename, safe="!#$&+-.^_`|~", errors="replace")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
@@ -92,7 +95,8 @@ def _download_headers(file: File) -> dict[str, str]:
     return {
         "Content-Type": file.content_type if is_safe else "application/octet-stream",
         "Content-Disposition": attachment(file.filename),
-        "Content-Security-Policy": "sandbox",  # hostile HTML opened in place still gets no origin
+        # Hostile HTML opened in place after all gets no origin, no script, and nothing from elsewhere.
+        "Content-Security-Policy": "sandbox; default-src 'none'",
     }
 
 

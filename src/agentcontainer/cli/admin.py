@@ -9,7 +9,7 @@ import typer
 
 from agentcontainer import settings
 from agentcontainer.cli.money import micro_usd, usd
-from agentcontainer.cli.sentences import Sentences
+from agentcontainer.cli.sentences import Sentences, one_line
 from agentcontainer.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def list_accounts(as_json: Json = False) -> None:
         for row in rows
     ]
     lines = [
-        f"{row['id']}  {row['billing_mode']}  ${row['balance_micro_usd'] / 1e6:.2f}  {row['name']}"
+        f"{row['id']}  {row['billing_mode']}  ${row['balance_micro_usd'] / 1e6:.2f}  {one_line(row['name'])}"
         for row in rows
     ]
     _print(answer, "\n".join(lines) or "There is no account.", as_json)
@@ -125,4 +125,4 @@ def _check(option: str, value: str) -> None:
 
 
 def _print(answer: object, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else text)
+    typer.echo(json.dumps(answer) if as_json else text)

@@ -173,4 +173,4 @@ async def _run_task(console: Console, client: "DemoClient", model: Model) -> Non
         f"{tokens['input_tokens']} tokens in, {tokens['output_tokens']} out. Downloaded:"
     )
     for path in saved:
-        console.print(f"  {path.absolute()}  {path.stat().st_size} bytes", markup=False)
+        console.print(f"  {one_line(str(path.absolute()))}  {path.stat().st_size} bytes", markup=False)

@@ -36,7 +36,7 @@ def doctor(
     examination = Examination(is_mending, (lambda _: None) if as_json else _tell)
     asyncio.run(_examine(chosen, examination, is_any_age))
     if as_json:
-        typer.echo(json.dumps(_answer(examination), ensure_ascii=False))
+        typer.echo(json.dumps(_answer(examination)))  # in ASCII: names of files may steer a terminal
     else:
         _sum_up(examination)
     raise typer.Exit(0 if examination.is_well else 1)

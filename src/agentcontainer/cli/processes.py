@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from agentcontainer import settings
+from agentcontainer.cli.log_lines import LogLines
 from agentcontainer.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
@@ -54,11 +55,9 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) 
     from agentcontainer.cli.resolve import reaching, resolve
 
     os.umask(0o077)  # what is stored is nobody else's, whatever folder was given
-    logging.basicConfig(
-        level=given.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines())
+    logging.basicConfig(level=given.log_level.upper(), handlers=[handler])
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a stack for each bad request
     complete = resolve(given)
     prepare(complete.data_dir)

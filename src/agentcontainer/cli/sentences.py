@@ -28,7 +28,12 @@ class Sentences(TyperGroup):
 
 def one_line(text: str) -> str:
     """The text without line breaks and without what could steer a terminal: it may come from anywhere."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return " ".join(harmless(text).split())
+
+
+def harmless(text: str) -> str:
+    """The text with a blank for each letter that could steer a terminal, turn the text around or end the line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _sentence(error: Exception) -> str:

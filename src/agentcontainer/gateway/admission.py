@@ -169,7 +169,9 @@ def _settle(wire: Wire, request: dict[str, Any], models: frozenset[str]) -> None
     """What the platform decides, whatever was asked: no other models, nothing stored, usage always reported."""
     if wire == "anthropic-messages" and "fallbacks" in request:
         allowed = [
-            entry for entry in _dicts(request.pop("fallbacks"), "fallbacks") if entry.get("model") in models
+            entry
+            for entry in _dicts(request.pop("fallbacks"), "fallbacks")
+            if isinstance(entry.get("model"), str) and entry["model"] in models
         ]
         if allowed:
             request["fallbacks"] = [{"model": entry["model"]} for entry in allowed]
@@ -193,14 +195,22 @@ def _parts(content: object, where: str) -> Iterable[dict[str, Any]]:
     return () if content is None or isinstance(content, str) else _dicts(content, where)
 
 
+def _kind(holder: Mapping[str, Any], otherwise: str | None = None) -> str | None:
+    """Its `type`. A request may put anything there, and only a string can be looked up. Raises: Refused."""
+    kind: object = holder.get("type", otherwise)
+    if kind is None or isinstance(kind, str):
+        return kind
+    raise Refused(400, "A type in the request is not a string.")
+
+
 def _unknown(where: str, kind: object) -> Refused:
     return Refused(400, f"The model gateway does not pass {where} of type {str(kind)[:100]}.")
 
 
 def _check_tools(tools: object, allowed: tuple[str | None, ...]) -> None:
     for tool in () if tools is None else _dicts(tools, "tools"):
-        if tool.get("type") not in allowed:
-            raise _unknown("tools", tool.get("type"))
+        if (kind := _kind(tool)) not in allowed:
+            raise _unknown("tools", kind)
 
 
 def _is_inline(url: object) -> bool:
@@ -223,7 +233,7 @@ def _check_anthropic(request: dict[str, Any], media: Media) -> None:
 
 def _check_anthropic_blocks(content: object, media: Media) -> None:
     for block in _parts(content, "content"):
-        kind = block.get("type")
+        kind = _kind(block)
         if kind in ("image", "document"):
             source = block.get("source")
             if not isinstance(source, dict) or cast(dict[str, Any], source).get("type") not in (
@@ -250,7 +260,7 @@ def _check_anthropic_blocks(content: object, media: Media) -> None:
 def _check_responses(request: dict[str, Any], media: Media) -> None:
     _check_tools(request.get("tools"), ("function", "custom"))
     for item in _parts(request.get("input"), "input"):
-        kind = item.get("type", "message")
+        kind = _kind(item, "message")
         if kind == "message":
             _check_responses_parts(item.get("content"), media)
         elif kind in ("function_call_output", "custom_tool_call_output"):
@@ -263,7 +273,7 @@ def _check_responses(request: dict[str, Any], media: Media) -> None:
 
 def _check_responses_parts(content: object, media: Media) -> None:
     for part in _parts(content, "content"):
-        kind = part.get("type")
+        kind = _kind(part)
         if kind == "input_image":
             if not _is_inline(part.get("image_url")) or part.get("file_id") is not None:
                 raise Refused(
@@ -279,7 +289,7 @@ def _check_completions(request: dict[str, Any], media: Media) -> None:
     for message in _dicts(request.get("messages"), "messages"):
         _check_tools(message.get("tools"), ("function", "custom"))
         for part in _parts(message.get("content"), "content"):
-            kind = part.get("type")
+            kind = _kind(part)
             if kind == "image_url":
                 image = part.get("image_url")
                 if not isinstance(image, dict) or not _is_inline(cast(dict[str, Any], image).get("url")):

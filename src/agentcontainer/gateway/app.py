@@ -37,6 +37,7 @@ from agentcontainer.gateway.upstreams import (
     PROVIDER_NAMES,
     Endpoint,
     Wire,
+    answer_fault,
     error_body,
     inward_headers,
     outward_headers,
@@ -108,10 +109,7 @@ class Gateway:
         self._answering: set[asyncio.Task[Any]] = set()
         self._intake = Intake(self._bounds)
         self._parsing = asyncio.Lock()
-        http = web.Server(
-            self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=2
-        )
-        self._socket = SandboxSocket(http, self._bounds.connections)
+        self._socket = SandboxSocket(self._answer, self._bounds.connections, lingering_seconds=2)
 
     async def start(self) -> None:
         """Listens on the socket."""
@@ -216,13 +214,11 @@ class Gateway:
                 self.budget.release(reservation)
             raise self._failed("did not answer" if is_silence(error) else "cannot be reached") from None
         async with upstream:
-            if 300 <= upstream.status < 400:
+            if not 200 <= upstream.status < 300:
                 self.budget.release(reservation)
-                raise self._failed("answered with a redirect, which is not followed")
-            if upstream.headers.get("Content-Encoding", "identity") != "identity":
-                raise self._failed("answered in an encoding that was not asked for")
+            if fault := answer_fault(upstream.status, upstream.headers):
+                raise self._failed(fault)
             if upstream.status >= 400:
-                self.budget.release(reservation)
                 return await self._relay_error(upstream)
             return await self._relay(request, endpoint, upstream, reservation)
 
@@ -231,8 +227,11 @@ class Gateway:
         return Refused(502, self.last_error.message)
 
     def _headers(self, upstream: aiohttp.ClientResponse) -> dict[str, str]:
+        secrets = [secret.lower() for secret in self._secrets]
         return {
-            name: scrub_text(value, self._secrets) for name, value in inward_headers(upstream.headers).items()
+            name: scrub_text(value, self._secrets)
+            for name, value in inward_headers(upstream.headers).items()
+            if not any(secret in name.lower().encode(errors="replace") for secret in secrets)
         }
 
     async def _relay_error(self, upstream: aiohttp.ClientResponse) -> web.Response:

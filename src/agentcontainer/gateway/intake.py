@@ -47,7 +47,7 @@ class Intake:
 
     async def read(self, request: web.BaseRequest, lease: Lease) -> bytes:
         """The body. Raises: Refused (400, 408, 413, 415, 429)."""
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        if set(map(str.lower, request.headers.getall("Content-Encoding", []))) - {"identity"}:
             raise Refused(415, "The model gateway takes uncompressed requests only.")
         body = bytearray()
         try:

@@ -1,20 +1,38 @@
 """A Unix socket that one sandbox reaches: an HTTP server with a bounded number of connections."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
 from aiohttp import web
 
+MAX_LINE_BYTES = (
+    4096  # also of a header; with their number it bounds what a connection holds before its first request
+)
+MAX_HEADERS = 64
+READ_BYTES = 8192
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 
 class SandboxSocket:
-    """Serves `http` on a socket file from `open` to `close`.
+    """Serves `answer` on a socket file from `open` to `close`; bodies are handed on as they are sent.
 
     Without the limit one sandbox could use up the file descriptors that all tasks of its runner share.
     """
 
-    def __init__(self, http: web.Server, max_connections: int) -> None:
-        self._http = http
+    def __init__(self, answer: Answer, max_connections: int, lingering_seconds: float) -> None:
+        self._http = web.Server(
+            answer,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=lingering_seconds,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+        )
         self._max_connections = max_connections
         self._listener: asyncio.Server | None = None
         self._path: Path | None = None
@@ -41,13 +59,45 @@ class SandboxSocket:
             self._path.unlink(missing_ok=True)
 
     def _connection(self) -> asyncio.BaseProtocol:
-        if len(self._http.connections) >= self._max_connections:
-            return _Rejected()
-        return self._http()
+        return _Connection(self._http, self._max_connections)
 
 
-class _Rejected(asyncio.Protocol):
-    """A connection beyond the limit: closed at once."""
+class _Connection(asyncio.BufferedProtocol):
+    """One connection; beyond the limit it is cut. `http` gets at most `READ_BYTES` at a time, not asyncio's 256 KiB.
+
+    What is not HTTP leaves the bytes that were read last in the traceback of an exception that refers to itself: they
+    stay until the garbage collector comes. A sandbox that connects again and again could fill the memory with them.
+    """
+
+    def __init__(self, http: web.Server, max_connections: int) -> None:
+        self._server = http
+        self._max_connections = max_connections
+        self._http: web.RequestHandler | None = None
+        self._buffer = bytearray(READ_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()
+        # Not earlier: of many that connect at once, none is counted before this.
+        if len(self._server.connections) >= self._max_connections:
+            cast(asyncio.Transport, transport).abort()
+            return
+        self._http = self._server()
+        self._http.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._http is not None:
+            self._http.data_received(bytes(self._buffer[:nbytes]))
+
+    def pause_writing(self) -> None:
+        if self._http is not None:
+            self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._http is not None:
+            self._http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._http is not None:
+            self._http.connection_lost(exc)

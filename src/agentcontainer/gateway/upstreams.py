@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multidict import MultiMapping
+
 from agentcontainer.domain.models.catalogue import Provider
 
 Wire = Literal["anthropic-messages", "openai-responses", "openai-completions"]
@@ -59,12 +61,25 @@ def outward_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: st
 
 
 def inward_headers(answer: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a provider's answer that pass inwards (not yet scrubbed)."""
+    """The headers of a provider's answer that pass inwards (not yet scrubbed), without those that no header can be."""
     return {
         name: value
         for name, value in answer.items()
-        if name.lower() in _INWARD or name.lower().startswith(_INWARD_PREFIXES)
+        if (name.lower() in _INWARD or name.lower().startswith(_INWARD_PREFIXES)) and value.isprintable()
     }
+
+
+def answer_fault(status: int, headers: MultiMapping[str]) -> str | None:
+    """Why an answer cannot be passed on, whatever its body: what the provider did; None: it can."""
+    if 300 <= status < 400:
+        return "answered with a redirect, which is not followed"
+    if not 200 <= status < 600:
+        return "answered with a status that is not one of an answer"
+    encodings = headers.getall("Content-Encoding", ["identity"])
+    codings = headers.getall("Transfer-Encoding", ["chunked"])
+    if [*map(str.lower, encodings)] != ["identity"] or [*map(str.lower, codings)] != ["chunked"]:
+        return "answered in an encoding that was not asked for"  # what is compressed could not be scrubbed
+    return None
 
 
 def url(endpoint: Endpoint, base_url: str, query: str) -> str:

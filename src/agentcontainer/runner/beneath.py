@@ -40,6 +40,8 @@ def open_beneath(folder: int, path: str, flags: int = _READ) -> int:
     Raises:
         OSError: as the kernel says; `ELOOP` for a link, `EXDEV` for a way out.
     """
+    if "\0" in path:  # the kernel would read up to there, and open something else
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     how = struct.pack("QQQ", flags, 0, _RESOLVE)
     descriptor = _libc.syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, len(how))
     if descriptor < 0:

@@ -23,6 +23,7 @@ from agentcontainer.runner.beneath import open_beneath
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
 MAX_JSON_BYTES = 16 * 1024**2
+MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets; it bounds what a document grows to in memory
 _types = mimetypes.MimeTypes()  # its own table: the host's mime.types must not change what a client sees
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _MORE_TYPES = {  # what agents write and the table lacks
@@ -88,7 +89,7 @@ def path_inside(path: str, cwd: str) -> str:
         Refused: it does not lie within the workspace.
     """
     absolute = posixpath.normpath(posixpath.join("/", cwd, path))
-    if not absolute.startswith(INSIDE_WORKSPACE + "/") or "\0" in path:
+    if not absolute.startswith(INSIDE_WORKSPACE + "/") or "\0" in absolute:
         raise Refused(f"{path}: output files must lie within {INSIDE_WORKSPACE}; copy it there first.")
     return absolute[len(INSIDE_WORKSPACE) + 1 :]
 
@@ -121,7 +122,7 @@ async def _store(
         if wanted and (fault := content_fault(wanted, content_type, size)):
             raise Refused(f"{entry.path}: {fault}.")
         if wanted and wanted.json_schema is not None:
-            _check_json(descriptor, entry.path, wanted)
+            await asyncio.to_thread(_check_json, descriptor, entry.path, wanted)
         output_id = new_id("file")
         blob = await blobs.put(f"outputs/{task_id}/{output_id}", _chunks(descriptor), limit)
     except PayloadTooLarge:
@@ -157,13 +158,21 @@ def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
     text = os.pread(descriptor, MAX_JSON_BYTES + 1, 0)
     if len(text) > MAX_JSON_BYTES:
         raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {wanted.name}.")
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_STRUCTURE:
+        raise Refused(
+            f"{shown}: holds too many values to be checked against the JSON Schema of {wanted.name}."
+        )
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.") from None
     assert wanted.json_schema is not None
     if faults := json_faults(wanted.json_schema, document):
         raise Refused(f"{shown}: does not match the JSON Schema of {wanted.name}: {'; '.join(faults)}.")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

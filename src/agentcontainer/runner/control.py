@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import pydantic
 from aiohttp import web
@@ -22,9 +22,13 @@ from agentcontainer.runner.checkpoint import CheckpointFailed
 from agentcontainer.runner.collect import Refused
 
 MAX_REQUEST_BYTES = 1024**2
+MAX_STRUCTURE = (
+    50_000  # commas and brackets of a request: what is wrong with each value would be told one by one
+)
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 10.0
 MAX_MESSAGE_CHARACTERS = 20_000
+MAX_PLACE_CHARACTERS = 200
 MIN_HIBERNATION = timedelta(seconds=1)
 
 Command = Literal["finish", "share", "hibernate"]
@@ -62,14 +66,14 @@ class _FinishRequest(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
     completion: Literal["complete", "incomplete"]
     message: str
-    files: list[str] = []
-    outputs: list[_NamedPath] = []
+    files: Annotated[list[str], pydantic.FailFast()] = []
+    outputs: Annotated[list[_NamedPath], pydantic.FailFast()] = []
     cwd: str
 
 
 class _ShareRequest(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-    files: list[str]
+    files: Annotated[list[str], pydantic.FailFast()]
     cwd: str
 
 
@@ -138,10 +142,7 @@ class Control:
         self._on_hibernate = hibernate
         self._new_wake_link = wake_link
         self._one_at_a_time = asyncio.Lock()
-        http = web.Server(
-            self._answer, handler_cancellation=True, access_log=None, auto_decompress=False, lingering_time=1
-        )
-        self._socket = SandboxSocket(http, MAX_CONNECTIONS)
+        self._socket = SandboxSocket(self._answer, MAX_CONNECTIONS, lingering_seconds=1)
 
     async def start(self, socket: Path) -> None:
         """Listen."""
@@ -272,11 +273,13 @@ class Control:
 
 def _parse(kind: type[Request], body: bytes, command: Command) -> Request:
     """Raises: Refused."""
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_STRUCTURE:
+        raise Refused("The request holds too many values: pack the files into an archive.")
     try:
         return kind.model_validate_json(body)
     except pydantic.ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "request"
+        place = ".".join(str(part) for part in fault["loc"])[:MAX_PLACE_CHARACTERS] or "request"
         raise Refused(f"{place}: {fault['msg']}. See {command} --help.") from None
 
 
@@ -307,7 +310,7 @@ def _moment(text: str) -> datetime:
 
 async def _read(request: web.BaseRequest) -> bytes:
     """The body, within its bounds. Raises: Refused."""
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if set(map(str.lower, request.headers.getall("Content-Encoding", []))) - {"identity"}:
         raise Refused("The request is compressed; send it as it is.")
     body = bytearray()
     try:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from agentcontainer import db
 
 MAX_FRAME_BYTES = 16 * 1024**2  # an image that a tool read travels in one frame
+MAX_FRAME_STRUCTURE = 200_000  # commas and brackets; with nothing else, a frame takes seconds to read
 MAX_TEXT_CHARACTERS = 1024**2
 MAX_OUTPUT_CHARACTERS = 64 * 1024
 MAX_INPUT_BYTES = 64 * 1024
@@ -180,8 +181,10 @@ def parse(frame: bytes) -> PiEvent | Response | None:
     """What a frame says; None when it says nothing we use.
 
     Raises:
-        ValueError: it is not a JSON object.
+        ValueError: it is not a JSON object, or one of too many values.
     """
+    if sum(frame.count(mark) for mark in (b",", b"[", b"{")) > MAX_FRAME_STRUCTURE:
+        raise ValueError("too many values")
     try:
         decoded = json.loads(frame.decode(errors="replace"), parse_constant=_refuse, parse_float=_finite)
     except RecursionError:

@@ -64,7 +64,7 @@ async def test_download_byte_for_byte(alice: Account, size: int) -> None:
     assert answer.headers["content-length"] == str(size)
     assert answer.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["content-security-policy"] == "sandbox"
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
 
 
 @pytest.mark.parametrize("filename", HOSTILE_NAMES)

@@ -79,11 +79,15 @@ def schema_fault(schema: dict[str, Any] | bool) -> str | None:
 def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
     """Where a JSON document breaks its schema, the first few."""
     faults: list[str] = []
-    for error in _validator(schema).iter_errors(document):
-        place = "/".join(str(part) for part in error.instance_path) or "the document"
-        faults.append(f"{place}: {error.message[:300]}")
-        if len(faults) == MAX_SCHEMA_FAULTS:
-            break
+    validator = _validator(schema)
+    try:
+        for error in validator.iter_errors(document):
+            place = "/".join(str(part) for part in error.instance_path) or "the document"
+            faults.append(f"{place[:300]}: {error.message[:300]}")
+            if len(faults) == MAX_SCHEMA_FAULTS:
+                break
+    except ValueError:
+        return ["the document nests too deep, or holds half a surrogate pair"]
     return faults
 
 

@@ -1,0 +1,29 @@
+"""The log: whatever stands in a message, a record is one line that cannot steer a terminal."""
+
+import io
+import logging
+
+from agentcontainer.cli.log_lines import LogLines
+
+HOSTILE = "a\x1b[2Jb\r\n2026-01-01 ERROR forged\u202etxt\x9b31m\u2028c"
+
+
+def logged(message: str, *arguments: object, error: BaseException | None = None) -> list[str]:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LogLines())
+    traceback = error and (type(error), error, None)
+    handler.handle(logging.LogRecord("x", logging.ERROR, "x.py", 1, message, arguments, traceback))
+    return stream.getvalue().removesuffix("\n").split("\n")
+
+
+def test_a_name_in_a_message_stays_on_its_line_and_is_harmless() -> None:
+    [line] = logged("%s: is too large", HOSTILE)
+    assert line.endswith("ERROR x: a [2Jb  2026-01-01 ERROR forged txt 31m c: is too large")
+    assert line.isprintable()
+
+
+def test_a_stack_is_indented_and_harmless() -> None:
+    lines = logged("failed", error=ValueError(HOSTILE))
+    assert len(lines) == 3
+    assert all(line.startswith("  ") and line.isprintable() for line in lines[1:])
