@@ -68,6 +68,16 @@ async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: 
     assert sorted(tuple(entry) for entry in entries) == [("credit", 1), ("credit", 12_500_000)]
 
 
+async def test_a_name_cannot_steer_the_operators_terminal(database_url: str, pool: Pool) -> None:
+    hostile = "Ann\x1b[2J\x9b31m\r\nacc_forged  unlimited_grant\u202eeel"
+    await service.create_account(pool, name=hostile, email=hostile, is_unlimited=False, credit_micro_usd=0)
+    [line, end] = admin("list-accounts", DATABASE_URL=database_url).stdout.split("\n")
+    assert (line.isprintable(), end) == (True, "")
+    listed = admin("list-accounts", "--json", DATABASE_URL=database_url).stdout
+    assert (listed.isascii(), listed.count("\n")) == (True, 1)
+    assert [account["name"] for account in json.loads(listed)] == [hostile]
+
+
 async def test_an_unlimited_account(database_url: str, pool: Pool) -> None:
     made = answer("create-account", "--name", "Ops", "--unlimited", DATABASE_URL=database_url)
     account = await service.get(pool, str(made["accountId"]))

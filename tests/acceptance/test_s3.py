@@ -75,6 +75,12 @@ def test_input_in_output_out_byte_for_byte(s3_client: Client, server: S3Server) 
     )
     assert (task["status"], task["completion"]) == ("finished", "complete"), task
     assert s3_client.outputs(task["id"]) == {"out.bin": content}
+    [output] = s3_client.http.get(f"/tasks/{task['id']}/files").json()["data"]
+    for path in (f"/tasks/{task['id']}/files/{output['id']}", f"/files/{output['id']}/content"):
+        headers = s3_client.http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert headers["content-disposition"].startswith("attachment; ")
     answer = s3_client.http.get(f"/files/{file_id}/content", headers={"Range": "bytes=1000-1999"})
     assert (answer.status_code, answer.content) == (206, content[1000:2000])
     assert all(key.startswith("installation/one/") for key in server.keys(BUCKET))

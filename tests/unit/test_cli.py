@@ -1,6 +1,7 @@
 """The command line's pure parts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,18 +61,29 @@ def test_a_child_reads_the_settings_its_parent_has(monkeypatch: pytest.MonkeyPat
     assert load() == given
 
 
-def test_hostile_text_in_an_event_stays_text() -> None:
-    event = {
-        "type": "message.completed",
-        "createdAt": "2026-03-26T14:00:01.500Z",
-        "data": {"role": "assistant", "content": "[bold]no[/] \x1b[2J" + "x" * 500},
-    }
+HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud800" + "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("type_", "data"),
+    [
+        ("message.completed", {"role": "assistant", "content": HOSTILE}),
+        ("tool.started", {"tool": HOSTILE, "input": {"command": HOSTILE}}),
+        ("tool.completed", {"tool": HOSTILE, "isError": True}),
+        ("finish.rejected", {"message": HOSTILE}),
+        ("task.failed", {"error": HOSTILE}),
+        (HOSTILE, {}),
+    ],
+    ids=["message", "tool", "failed tool", "refused finish", "failed task", "event"],
+)
+def test_hostile_text_in_an_event_stays_text_on_its_line(type_: str, data: dict[str, Any]) -> None:
+    event = {"type": type_, "createdAt": "2026-03-26T14:00:01.500Z", "data": data}
     shown = demo_view.line(event, CREATED)
     assert shown is not None
     assert "1.5 s" in shown
     assert r"\[bold]no\[/]" in shown
-    assert "\x1b" not in shown
-    assert len(shown) < 200
+    assert shown.isprintable()
+    assert len(shown) < 300
 
 
 def test_an_event_of_a_kind_unknown_here_is_named() -> None:

@@ -17,7 +17,7 @@ DISPOSITION = re.compile(
 HOSTILE_NAMES = [
     'a"; filename="b.html', "a\\b.txt", "été 履歴書.pdf", "a%0d%0aSet-Cookie: x=1.txt",
     "semi;colon, comma.txt", "'\"`.txt",
-    "\u202egpj.exe", "🙂" * 50, "utf-8''x.txt",
+    "\u202egpj.exe", "a\u2066\u202e.exe", "-rf", ".htaccess", "con", "a" * 255, "🙂" * 50, "utf-8''x.txt",
 ]  # fmt: skip
 
 
@@ -67,6 +67,30 @@ async def test_download_byte_for_byte(alice: Account, size: int) -> None:
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
 
 
+@pytest.mark.parametrize("is_range", [False, True])
+@pytest.mark.parametrize(
+    ("filename", "content_type"),
+    [
+        ("page.html", "text/html"), ("drawing.svg", "image/svg+xml"), ("page.xhtml", "application/xhtml+xml"),
+        ("claims-to-be.png", "text/html; charset=utf-7"), ("a.pdf", "application/pdf"), ("script", "text/javascript"),
+    ],
+)  # fmt: skip
+async def test_nothing_is_shown_in_place_whatever_it_claims_to_be(
+    alice: Account, filename: str, content_type: str, is_range: bool
+) -> None:
+    task_id = (await alice.dispatch())["id"]
+    [file_id] = await alice.finish(
+        task_id, {filename: b"<script>alert(1)</script>"}, content_type=content_type
+    )
+    asked = {"Range": "bytes=0-7"} if is_range else {}
+    for path in (f"/api/v1/tasks/{task_id}/files/{file_id}", f"/api/v1/files/{file_id}/content"):
+        answer = await alice.get(path, headers=asked)
+        assert answer.status_code == (206 if is_range else 200)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert answer.headers["content-disposition"].startswith("attachment; ")
+
+
 @pytest.mark.parametrize("filename", HOSTILE_NAMES)
 async def test_the_name_cannot_leave_its_header(alice: Account, filename: str) -> None:
     task_id = (await alice.dispatch())["id"]
@@ -75,7 +99,7 @@ async def test_the_name_cannot_leave_its_header(alice: Account, filename: str) -
     header = answer.headers["content-disposition"]
     found = DISPOSITION.fullmatch(header)
     assert found, header
-    assert unquote(found["exact"], errors="strict") == filename
+    assert unquote(found["exact"], errors="strict") == filename.replace("\u202e", "_").replace("\u2066", "_")
     assert "set-cookie" not in answer.headers
 
 
