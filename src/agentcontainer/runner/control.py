@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Literal
 
-import pydantic
 from aiohttp import web
 
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
@@ -20,19 +19,21 @@ from agentcontainer.errors import AgentContainerError
 from agentcontainer.gateway.socket import SandboxSocket
 from agentcontainer.runner.checkpoint import CheckpointFailed
 from agentcontainer.runner.collect import Refused
+from agentcontainer.runner.control_requests import (
+    Command,
+    FinishRequest,
+    HibernateRequest,
+    ShareRequest,
+    WakeLinkRequest,
+    message_of,
+    moment_of,
+    parse,
+)
 
 MAX_REQUEST_BYTES = 1024**2
-MAX_STRUCTURE = (
-    50_000  # commas and brackets of a request: what is wrong with each value would be told one by one
-)
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 10.0
-MAX_MESSAGE_CHARACTERS = 20_000
-MAX_PLACE_CHARACTERS = 200
 MIN_HIBERNATION = timedelta(seconds=1)
-
-Command = Literal["finish", "share", "hibernate"]
-Request = TypeVar("Request", bound=pydantic.BaseModel)
 
 _UNFIT_IN_CONVERSATION = (
     "This is a conversation: your answer is what you say at the end of your turn. Use share FILE… to hand over "
@@ -54,38 +55,6 @@ def unfit(command: Command, is_conversation: bool) -> str | None:
             return _HIBERNATE_IN_CONVERSATION if is_conversation else None
         case "share":
             return None if is_conversation else _UNFIT_ALONE
-
-
-class _NamedPath(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-    name: str
-    path: str
-
-
-class _FinishRequest(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-    completion: Literal["complete", "incomplete"]
-    message: str
-    files: Annotated[list[str], pydantic.FailFast()] = []
-    outputs: Annotated[list[_NamedPath], pydantic.FailFast()] = []
-    cwd: str
-
-
-class _ShareRequest(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-    files: Annotated[list[str], pydantic.FailFast()]
-    cwd: str
-
-
-class _HibernateRequest(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-    message: str
-    forSeconds: int | None = None  # noqa: N815 - as it is on the wire
-    until: str | None = None
-
-
-class _WakeLinkRequest(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True)
@@ -191,7 +160,7 @@ class Control:
             async with self._one_at_a_time:  # a model may call it several times at once
                 if reason := self._refusal("share"):
                     return _answer(422, reason)
-                asked = _parse(_ShareRequest, body, "share")
+                asked = parse(ShareRequest, body, "share")
                 if not asked.files:
                     raise Refused("files: none is named.")
                 self._check_count(len(asked.files))
@@ -211,7 +180,7 @@ class Control:
             if self._one_at_a_time.locked():
                 return _busy("hibernate")
             async with self._one_at_a_time:
-                if not await self._on_hibernate(self._deadline(_parse(_HibernateRequest, body, "hibernate"))):
+                if not await self._on_hibernate(self._deadline(parse(HibernateRequest, body, "hibernate"))):
                     return _answer(422, "The task has already ended.")
                 return _answer(200, "Accepted. The task hibernates.")
         except Refused as refusal:
@@ -225,7 +194,7 @@ class Control:
             async with self._one_at_a_time:
                 if reason := self._refusal("hibernate"):
                     return _answer(422, reason)
-                _parse(_WakeLinkRequest, body, "hibernate")
+                parse(WakeLinkRequest, body, "hibernate")
                 token = await self._new_wake_link()
         except Refused as refusal:
             return _answer(422, _mend("hibernate", refusal))
@@ -234,12 +203,12 @@ class Control:
         hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
         return _answer(200, f"{self._public_url}/wake/{token}{hint}")
 
-    def _deadline(self, asked: _HibernateRequest) -> Hibernate:
-        message = _message(asked.message, 'say what you wait for, e.g. --message "Waiting for the review."')
+    def _deadline(self, asked: HibernateRequest) -> Hibernate:
+        message = message_of(asked.message, 'say what you wait for, e.g. --message "Waiting for the review."')
         if (asked.forSeconds is None) == (asked.until is None):
             raise Refused("Either --for or --until is needed.")
         now = datetime.now(UTC)
-        until = _moment(asked.until) if asked.until is not None else None
+        until = moment_of(asked.until) if asked.until is not None else None
         seconds = (asked.forSeconds or 0) if until is None else (until - now).total_seconds()
         if seconds < MIN_HIBERNATION.total_seconds():
             raise Refused("The deadline must be at least 1 second ahead.")
@@ -248,8 +217,8 @@ class Control:
         return Hibernate(message, until or now + timedelta(seconds=seconds))
 
     async def _judge(self, body: bytes) -> Finish:
-        asked = _parse(_FinishRequest, body, "finish")
-        message = _message(
+        asked = parse(FinishRequest, body, "finish")
+        message = message_of(
             asked.message, 'say in a few sentences what was done, e.g. --message "Report written."'
         )
         declared = [Declared(path) for path in asked.files] + [
@@ -271,41 +240,8 @@ class Control:
         return _answer(422, message)
 
 
-def _parse(kind: type[Request], body: bytes, command: Command) -> Request:
-    """Raises: Refused."""
-    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_STRUCTURE:
-        raise Refused("The request holds too many values: pack the files into an archive.")
-    try:
-        return kind.model_validate_json(body)
-    except pydantic.ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])[:MAX_PLACE_CHARACTERS] or "request"
-        raise Refused(f"{place}: {fault['msg']}. See {command} --help.") from None
-
-
 def _mend(command: Command, refusal: Refused) -> str:
     return f"{command} was not accepted:\n{refusal}\nMend this and run {command} again."
-
-
-def _message(text: str, hint: str) -> str:
-    """Raises: Refused."""
-    message = text.replace("\0", "").strip()
-    if not message:
-        raise Refused(f"--message is empty: {hint}")
-    if len(message) > MAX_MESSAGE_CHARACTERS:
-        raise Refused(f"--message has {len(message)} characters; at most {MAX_MESSAGE_CHARACTERS}.")
-    return message
-
-
-def _moment(text: str) -> datetime:
-    """Raises: Refused."""
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError(text)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Refused("--until must be a time with its zone, such as 2026-04-14T15:00:00Z.") from None
 
 
 async def _read(request: web.BaseRequest) -> bytes:
