@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-long chaos check docs lock clean
+.PHONY: help setup setup-dev demo test test-long chaos fuzz check docs lock clean
 
 # Most tests wait for processes, so more than there are cores.
 WORKERS ?= 3
@@ -25,6 +25,11 @@ test-long: setup-dev ## run the long versions of the tests
 
 chaos: setup-dev ## 100 tasks through kills, pauses, cancels and wakes: SEED=1 MINUTES=5
 	.venv/bin/python -m tests.acceptance.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5)
+
+fuzz: setup-dev ## fuzz every parser of hostile bytes: SECONDS=300 TARGETS="pi-frames cursors"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		--requirement tests/fuzz/requirements.txt || true
+	.venv/bin/python -m tests.fuzz $(or $(SECONDS),300) $(TARGETS)
 
 check: setup-dev ## lint, format, types, import rules and unit tests, in under a minute
 	.venv/bin/ruff check

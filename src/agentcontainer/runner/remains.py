@@ -1,8 +1,10 @@
 """What a task that failed, was cancelled or expired had written by then: kept as partial output, within bounds."""
 
 import asyncio
+import itertools
 import logging
 import os
+import stat
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
@@ -95,7 +97,7 @@ class Remains:
         settings = self._tools.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
-        for path in _own_files(self._root / "workspace" / workspace.TASK_FOLDER):
+        for path in await asyncio.to_thread(own_files, self._root / "workspace" / workspace.TASK_FOLDER):
             if len(outputs) >= settings.max_partial_files:
                 break
             try:
@@ -112,26 +114,40 @@ class Remains:
         return outputs, True
 
 
-def _own_files(home: Path) -> Generator[str]:
-    """Paths below `home` of what an agent wrote, newest first where they are few; nothing hidden."""
+def own_files(home: Path, most: int = MAX_LOOKED_AT) -> list[str]:
+    """Paths below `home` of what an agent wrote, newest first; nothing hidden, and no link is followed.
+
+    It looks at `most` entries, in whatever order they come. Blocks.
+    """
     found: list[tuple[float, str]] = []
+    waiting = [Path()]
     looked_at = 0
-    for folder, folders, names in os.walk(home, followlinks=False):
-        here = Path(folder).relative_to(home)
-        is_top = here == Path()
-        if len(here.parts) > MAX_DEPTH:
-            folders.clear()
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and not (is_top and n in NOT_ITS_OWN))
-        for name in names:
+    while waiting and looked_at < most:
+        here = waiting.pop()
+        for entry in _entries(home / here, most - looked_at):
             looked_at += 1
-            if name.startswith(".") or (is_top and name in NOT_ITS_OWN) or filename_fault(name):
+            if entry.name.startswith(".") or (here == Path() and entry.name in NOT_ITS_OWN):
                 continue
             try:
-                status = Path(folder, name).lstat()
+                status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            found.append((-status.st_mtime, str(here / name)))
-        if looked_at > MAX_LOOKED_AT:
-            break
-    for _, path in sorted(found):
-        yield path
+            if stat.S_ISDIR(status.st_mode):
+                if len(here.parts) < MAX_DEPTH:
+                    waiting.append(here / entry.name)
+            elif not filename_fault(entry.name):
+                found.append((-status.st_mtime, str(here / entry.name)))
+    return [path for _, path in sorted(found)]
+
+
+def _entries(folder: Path, most: int) -> Generator["os.DirEntry[str]"]:
+    """So many of a folder's entries at most, read as they are wanted: a folder can hold millions. None of a link's."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            yield from itertools.islice(entries, most)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""Every parser of hostile bytes, fuzzed for a moment, with the same inputs each time. `make fuzz` goes on for longer.
+
+An input that once broke a promise stands in `REGRESSIONS`.
+"""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz import of_clients, of_gateway, of_runner
+from tests.fuzz.mutation import inputs
+from tests.fuzz.target import Target
+
+TARGETS = {target.name: target for target in (*of_runner.TARGETS, *of_gateway.TARGETS, *of_clients.TARGETS)}
+EXAMPLES = 150
+REGRESSIONS: list[tuple[str, bytes]] = [
+    ("model-requests", b'{"model":"m","messages":[{"content":[{"type":[]}]}]}'),
+    ("model-requests", b'{"model":"m","messages":[],"fallbacks":[{"model":{}}]}'),
+    ("model-requests", b'{"model":"m","input":[{"type":{}}]}'),
+    ("json-outputs", b'{"total":"\\ud800"}'),
+    ("json-outputs", b'{"total":' + b"[" * 300 + b"]" * 300 + b"}"),
+    ("opened-paths", b"task/file\0/../../secret"),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_no_bytes_break_a_promise(target: Target) -> None:
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )  # fmt: skip
+    @given(st.just(b"") | inputs(target))
+    def hold(data: bytes) -> None:
+        target.run(data)
+
+    for seed in target.seeds:
+        target.run(seed)
+    hold()
+
+
+@pytest.mark.parametrize(("name", "data"), REGRESSIONS, ids=range(len(REGRESSIONS)))
+def test_what_once_broke_one_does_no_more(name: str, data: bytes) -> None:
+    TARGETS[name].run(data)
