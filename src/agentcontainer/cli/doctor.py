@@ -1,4 +1,5 @@
-"""`agentcontainer doctor`: what a crash left, found, and with --fix mended."""
+"""`agentcontainer doctor`: what the host lacks and what a crash left; with --fix the latter mended, with --prove the
+sandbox tried."""
 
 import asyncio
 import json
@@ -27,9 +28,22 @@ def doctor(
     is_any_age: Annotated[
         bool, typer.Option("--all", help="Blobs and checkpoints of any age; only while nothing runs.")
     ] = False,
+    is_proving: Annotated[
+        bool,
+        typer.Option("--prove", help="Try to get out of a sandbox as it is installed here, and no more."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """List what a crash left on this host, in the database and in the store. Exit code 1: something is left."""
+    """List what this host lacks, and what a crash left on it, in the database and in the store.
+
+    Exit code 1: something is lacking or left; with --prove, something got through (2: or could not be shown).
+    """
+    if is_proving:
+        from agentcontainer.cli.proof import prove
+
+        if is_mending or is_any_age:
+            raise SettingsError("--prove goes alone: it mends nothing.")
+        raise typer.Exit(asyncio.run(prove(settings.load(data_dir=data_dir), as_json)))
     from agentcontainer.doctor.examine import Examination
 
     chosen = settings.load(data_dir=data_dir)
@@ -47,6 +61,8 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
     from agentcontainer.doctor.database import DATABASE_CHECKS, Database
     from agentcontainer.doctor.examine import FAULTS
     from agentcontainer.doctor.host import HOST_CHECKS, Host
+    from agentcontainer.doctor.machine import MACHINE_CHECKS, Machine
+    from agentcontainer.doctor.reach import PROVIDER_CHECKS, SERVER_CHECKS, Server
     from agentcontainer.domain.tasks import runners
     from agentcontainer.sandbox.detect import detect
 
@@ -54,7 +70,10 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
         raise SettingsError(
             f"AGENTCONTAINER_DATA_DIR {chosen.data_dir} belongs to another user; run as that one."
         )
-    host = Host(chosen.data_dir.resolve(), detect())
+    hierarchy = detect()
+    await examination.make(MACHINE_CHECKS, Machine(chosen.data_dir, hierarchy, os.geteuid() == 0))
+    await examination.make(PROVIDER_CHECKS, chosen)
+    host = Host(chosen.data_dir.resolve(), hierarchy)
     await examination.make(HOST_CHECKS, host)
     try:
         async with _database(chosen) as url:
@@ -64,6 +83,7 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
             async with db.pool(url, max_size=4) as pool:
                 if host.swept:
                     await runners.stop(pool, host.swept)
+                await examination.make(SERVER_CHECKS, Server(pool))
                 await examination.make(DATABASE_CHECKS, Database(pool, chosen))
                 await _examine_store(chosen, pool, examination, is_any_age)
     except FAULTS as error:
@@ -73,6 +93,7 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
 async def _examine_store(
     chosen: Settings, pool: "Pool", examination: "Examination", is_any_age: bool
 ) -> None:
+    from agentcontainer.doctor.reach import STORAGE_CHECKS
     from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
     from agentcontainer.domain.files.blobs import Blobs
     from agentcontainer.domain.files.sweep import MARK, bears_mark
@@ -96,6 +117,7 @@ async def _examine_store(
         examination.unasked.append(f"The object store could not be asked: {error}")
         return
     store = Store(pool, blobs, timedelta(0) if is_any_age else MIN_AGE)
+    await examination.make(STORAGE_CHECKS, store)
     await examination.make(STORE_CHECKS, store)
 
 
@@ -141,6 +163,8 @@ def _tell(found: "Found") -> None:
     finding = found.finding
     if found.is_mended:
         line = f"mended: {finding.what}: {finding.where}"
+    elif finding.is_notice:
+        line = f"notice: {finding.what}: {finding.where}. To mend: {finding.how}"
     elif found.fault is not None:
         line = f"left:   {finding.what}: {finding.where}. It could not be mended: {found.fault}"
     else:
@@ -179,5 +203,9 @@ def _answer(examination: "Examination") -> dict[str, Any]:
         "isWell": examination.is_well,
         "findings": findings,
         "notExamined": examination.unasked,
+        "notices": [
+            {"check": one.check, "what": one.finding.what, "where": one.finding.where, "how": one.finding.how}
+            for one in examination.notices
+        ],
         "notes": examination.notes,
     }

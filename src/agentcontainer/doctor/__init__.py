@@ -1,1 +1,1 @@
-"""What a crash left, found and mended: named checks of this host, of the database and of the object store."""
+"""What this host lacks and what a crash left, found and mended: named checks of host, database and object store."""

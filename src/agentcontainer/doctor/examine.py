@@ -35,6 +35,9 @@ class Examination:
     unasked: list[str] = field(default_factory=list[str])
     """Sentences: what could not be examined, and why."""
 
+    notices: list[Found] = field(default_factory=list[Found])
+    """What only some tasks need."""
+
     notes: list[str] = field(default_factory=list[str])
     """Sentences: what there was not to examine."""
 
@@ -53,7 +56,7 @@ class Examination:
                 self.unasked.append(f"{check.name}: {_sentence(error)}")
 
     def _add(self, found: Found) -> None:
-        self.found.append(found)
+        (self.notices if found.finding.is_notice else self.found).append(found)
         self.tell(found)
 
     async def _mended(self, name: str, finding: Finding) -> Found:

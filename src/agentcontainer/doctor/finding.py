@@ -17,6 +17,8 @@ class Finding:
     """How to mend it, for whoever does: `mend` does the same."""
     mend: Callable[[], Awaitable[None]] | None = None
     """None: only a person can judge what is right."""
+    is_notice: bool = False
+    """Worth knowing; the host is well nevertheless."""
 
 
 @dataclass(frozen=True)

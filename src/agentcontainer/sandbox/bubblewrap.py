@@ -44,6 +44,10 @@ class Bubblewrap:
         """Why sandboxes are not fully capped here, in a sentence for the operator, or None."""
         return self._hierarchy.weak_limits_reason
 
+    def has(self, controller: str) -> bool:
+        """Whether sandboxes are capped by a control group of that name here."""
+        return self._hierarchy.has(controller)
+
     async def lease(self) -> Lease | None:
         """A uid for several sandboxes that use the same workspace, one after another; the caller releases it. None
         without root: they all run as ourselves."""
@@ -112,7 +116,7 @@ class Bubblewrap:
                 path: stack.enter_context(_memory_file(text.encode()))
                 for path, text in launch.etc_files(spec).items()
             }
-            options = launch.bwrap_options(spec, sources, filter_fd, files)
+            options = self._options(spec, sources, filter_fd, files)
             separated = b"".join(os.fsencode(option) + b"\0" for option in options)
             arguments = stack.enter_context(_memory_file(separated))
             command = launch.launch_command(
@@ -130,6 +134,10 @@ class Bubblewrap:
                 return await Process.start(command, env=launch.ENVIRONMENT, pass_fds=passed, owner=uid)
             except OSError as error:
                 raise SandboxError(f"The sandbox's first process was refused: {error.strerror}.") from error
+
+    def _options(self, spec: Spec, sources: launch.Sources, seccomp: int, files: dict[str, int]) -> list[str]:
+        """What bwrap is told. The escape suite's controls tell it less, to show what each part is for."""
+        return launch.bwrap_options(spec, sources, seccomp, files)
 
 
 class Sandbox:

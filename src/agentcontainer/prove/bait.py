@@ -1,0 +1,163 @@
+"""What stands outside a sandbox for a payload to reach: files, processes, servers of the scene's own."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from agentcontainer.prove.attempt import Bait
+from agentcontainer.prove.scene import Scene
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def given(scene: Scene) -> Sequence[str]:
+    """Nothing: the payload is told the nonce, and says it when it has succeeded."""
+    return [scene.nonce]
+
+
+async def nothing(scene: Scene) -> Sequence[str]:  # noqa: ARG001 - every bait is given its scene
+    """Nothing at all."""
+    return []
+
+
+async def secret_file(scene: Scene) -> Sequence[str]:
+    """A file of the host that everybody may read, and holds the nonce. The payload is told its path."""
+    path = scene.outside / "secret"
+    path.write_text(scene.nonce)
+    return [str(path)]
+
+
+def reachable(inside: str, bare: str) -> Bait:
+    """The nonce, and a path: where it is in the sandbox, or below the scene's folder for a bare control."""
+
+    async def bait(scene: Scene) -> Sequence[str]:
+        return [scene.nonce, scene.path(inside, scene.root / bare)]
+
+    return bait
+
+
+async def process(scene: Scene) -> Sequence[str]:
+    """A process of the host that bears the nonce in its command line and environment. The payload is told its pid."""
+    child = await asyncio.create_subprocess_exec(
+        *("setpriv", "--pdeathsig", "KILL", "--", "perl", "-e", '$| = 1; print "\n"; sleep 60', scene.nonce),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", "SECRET": scene.nonce},
+        start_new_session=True,
+    )
+
+    async def end() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.communicate()
+
+    scene.stack.push_async_callback(end)
+    assert child.stdout is not None
+    await child.stdout.readline()
+    scene.notes["pid"] = child.pid
+    return [str(child.pid)]
+
+
+def is_dead(scene: Scene, got: str) -> bool:  # noqa: ARG001 - every judge is given both
+    """Whether the process that was the bait has ended."""
+    try:
+        return _state_of(scene.notes["pid"]) in "ZX"
+    except OSError:
+        return True
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def named_process(scene: Scene) -> Sequence[str]:
+    """As `process`, but of a payload that is told nothing of it."""
+    await process(scene)
+    return []
+
+
+def tcp(address: Callable[[], str]) -> Bait:
+    """A server of the host that tells everybody the nonce. The payload is told its address and port."""
+
+    async def bait(scene: Scene) -> Sequence[str]:
+        host = address()
+        server = await asyncio.start_server(_teller(scene), host, 0)
+        scene.stack.callback(server.close)
+        return [host, str(server.sockets[0].getsockname()[1])]
+
+    return bait
+
+
+async def udp(scene: Scene) -> Sequence[str]:
+    """A server of the host that answers every datagram with the nonce. The payload is told its address and port."""
+
+    class Answer(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = cast(asyncio.DatagramTransport, transport)
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002
+            self._transport.sendto(scene.nonce.encode(), addr)
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Answer, local_addr=("127.0.0.1", 0))
+    scene.stack.callback(transport.close)
+    return ["127.0.0.1", str(transport.get_extra_info("sockname")[1])]
+
+
+async def abstract_socket(scene: Scene) -> Sequence[str]:
+    """A server on a Unix socket without a file, as desktops and daemons have them; the payload is told its name."""
+    name = f"agentcontainer-prove-{secrets.token_hex(8)}"
+    server = await asyncio.start_unix_server(_teller(scene), f"\0{name}")
+    scene.stack.callback(server.close)
+    return [name]
+
+
+async def socket_file(scene: Scene) -> Sequence[str]:
+    """A server on a Unix socket that everybody may use, as another task's gateway or a container engine's is."""
+    path = scene.outside / "gateway.sock"
+    await listen(scene, path, _teller(scene))
+    return [str(path)]
+
+
+async def listen(scene: Scene, path: Path, serve: Serve) -> None:
+    """Serves on a socket file until the scene ends. Its path may be longer than a socket's may."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    scene.stack.callback(os.close, folder)
+    server = await asyncio.start_unix_server(serve, f"/proc/self/fd/{folder}/{path.name}")
+    scene.stack.callback(server.close)
+    path.chmod(0o666)
+
+
+def _teller(scene: Scene) -> Serve:
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(scene.nonce.encode())
+            await writer.drain()
+        writer.close()
+
+    return tell
+
+
+def loopback() -> str:
+    """The host's own loopback address."""
+    return "127.0.0.1"
+
+
+def loopback_6() -> str:
+    """The same of IPv6."""
+    return "::1"
+
+
+def own_address() -> str:
+    """An address of this host by which others reach it; its loopback if it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return "127.0.0.2"
+        return str(probe.getsockname()[0])

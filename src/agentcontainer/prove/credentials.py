@@ -1,0 +1,145 @@
+"""The provider's key and the installation's own: what a task can find of them. In controls they lie where a careless
+platform would put them."""
+
+import os
+from collections.abc import Sequence
+
+from agentcontainer.domain.models import catalogue
+from agentcontainer.prove.attempt import Attempt, Group
+from agentcontainer.prove.bait import nothing
+from agentcontainer.prove.gateway import ANTHROPIC, MODEL, open_gateway
+from agentcontainer.prove.payload import Payload, perl
+from agentcontainer.prove.places import bare, inheriting, sandboxed
+from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.servers import Provider, pipe
+from agentcontainer.runner import pi_launch
+
+_ASK = f"""
+my $said = unix($gateway, post("{ANTHROPIC}", qq({{"model":"{MODEL}","messages":[],"max_tokens":5}})));
+my ($head, $body) = split /\\r\\n\\r\\n/, $said, 2;
+"""
+_MEMORY = r"""
+for my $process (1, $$) {
+    open(my $memory, "<", "/proc/$process/mem") or next; binmode $memory;
+    for (split /\n/, slurp("/proc/$process/maps")) {
+        /^([0-9a-f]+)-([0-9a-f]+) rw/ or next; my ($low, $size) = (hex $1, hex($2) - hex $1);
+        next if $size > 16777216; sysseek($memory, $low, 0); sysread($memory, my $text, $size) or next;
+        print "$1\n" while $text =~ /KEY=([0-9a-f]{32})/g;
+    }
+}
+"""
+
+
+async def _as_for_a_task(scene: Scene) -> Sequence[str]:
+    """What a task's sandbox is given: Pi's environment and settings. A control's have the key in them."""
+    models = catalogue.pi_models_json("anthropic", ["claude-sonnet-4-6"])
+    scene.env.update(pi_launch.env())
+    if scene.is_control:
+        scene.env["ANTHROPIC_API_KEY"] = scene.nonce
+        models["providers"]["anthropic"]["apiKey"] = scene.nonce
+    for path, text in pi_launch.settings_files(models).items():
+        target = scene.workspace / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return []
+
+
+async def _secret_key(scene: Scene) -> Sequence[str]:
+    (scene.outside / "secret_key").write_text(scene.nonce)
+    return []
+
+
+async def _open_file(scene: Scene) -> Sequence[str]:
+    """A file that we hold open, as a runner holds its sockets and locks."""
+    path = scene.outside / "held"
+    path.write_text(scene.nonce)
+    held = os.open(path, os.O_RDONLY)
+    scene.stack.callback(os.close, held)
+    os.set_inheritable(held, True)
+    scene.notes["descriptor"] = held
+    return []
+
+
+async def _gateway(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """A provider that tells the key it is asked with, behind the gateway."""
+    provider = Provider(is_indiscreet=True)
+    await provider.start(scene)
+    await open_gateway(scene, provider, key=scene.nonce)
+    return await sandboxed(scene, payload, arguments)
+
+
+async def _pipe(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    provider = Provider(is_indiscreet=True)
+    await provider.start(scene)
+    await pipe(scene, scene.root / "sockets/gateway.sock", provider.port, key=scene.nonce)
+    return await sandboxed(scene, payload, arguments)
+
+
+CREDENTIALS = Group(
+    "credentials",
+    (
+        Attempt(
+            "environment",
+            "Reads the environments of all it sees.",
+            perl("print map { slurp $_ } glob '/proc/[0-9]*/environ';"),
+            _as_for_a_task,
+            sandboxed,
+            sandboxed,
+        ),
+        Attempt(
+            "settings",
+            "Reads the settings of the program that asks the model.",
+            perl("print map { slurp $_ } glob '/workspace/.pi/agent/*';"),
+            _as_for_a_task,
+            sandboxed,
+            sandboxed,
+        ),
+        Attempt(
+            "memory",
+            "Searches the memory of all it sees.",
+            perl(_MEMORY),
+            _as_for_a_task,
+            sandboxed,
+            sandboxed,
+        ),
+        Attempt(
+            "told-in-a-header",
+            "Asks a provider that tells the key in a header.",
+            perl(_ASK + "print $head;"),
+            nothing,
+            _gateway,
+            _pipe,
+        ),
+        Attempt(
+            "told-in-pieces",
+            "Asks a provider that tells the key in its answer, in two pieces.",
+            perl(_ASK + "print $body;"),
+            nothing,
+            _gateway,
+            _pipe,
+        ),
+        Attempt(
+            "secret-key",
+            "Looks for the installation's secret key, in the folders whose names show in its mounts.",
+            perl(
+                "my @known = map { (split)[3] } split /\\n/, slurp('/proc/self/mountinfo');"
+                "for (@known, '/proc/self/cwd') { my $folder = $_; for (1 .. 12) {"
+                "print slurp(\"$folder/outside/secret_key\"); $folder .= '/..' } }"
+            ),
+            _secret_key,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "open-files",
+            "Reads what its starter holds open.",
+            perl(
+                "for (3 .. 1023) { open(my $f, '<&=', $_) or next; sysseek($f, 0, 0);"
+                "my $text; sysread($f, $text, 99) and print $text }"
+            ),
+            _open_file,
+            sandboxed,
+            inheriting,
+        ),
+    ),
+)

@@ -1,0 +1,96 @@
+"""The network of a task without internet access: nothing but its own loopback."""
+
+import socket
+from pathlib import Path
+
+from agentcontainer.prove.attempt import Attempt, Group
+from agentcontainer.prove.bait import given, loopback, loopback_6, own_address, tcp, udp
+from agentcontainer.prove.payload import perl
+from agentcontainer.prove.places import bare, namespaced, sandboxed
+
+_CONNECT = perl('print tcp(@ARGV[0, 1], "");')
+_IPV6 = (
+    Attempt(
+        "loopback-6",
+        "Connects to a service on the host's loopback by IPv6.",
+        perl(
+            "socket(my $s, AF_INET6, SOCK_STREAM, 0) or exit;"
+            "connect($s, pack_sockaddr_in6($ARGV[1], Socket::inet_pton(AF_INET6, $ARGV[0]))) or exit;"
+            "print talk($s, '');"
+        ),
+        tcp(loopback_6),
+        sandboxed,
+        bare,
+    ),
+)
+
+
+def _change(name: str, tries: str, script: str) -> Attempt:
+    start = "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
+    return Attempt(name, tries, perl(start + script), given, sandboxed, namespaced("net"))
+
+
+NETWORK = Group(
+    "network",
+    (
+        Attempt(
+            "loopback",
+            "Connects to a service on the host's loopback.",
+            _CONNECT,
+            tcp(loopback),
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "host",
+            "Connects to a service on an address of the host.",
+            _CONNECT,
+            tcp(own_address),
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "all-addresses",
+            "Connects to a service of the host's by every name of oneself.",
+            perl(
+                'print map { tcp($_, $ARGV[1], "") } qw(127.0.0.1 127.0.0.2 0.0.0.0 127.255.255.254 localhost);'
+            ),
+            tcp(loopback),
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "datagrams",
+            "Sends a datagram to a service of the host's.",
+            perl(
+                "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
+                "connect($s, sockaddr_in($ARGV[1], inet_aton($ARGV[0])));"
+                'syswrite($s, "?"); vec(my $ready, fileno $s, 1) = 1; select($ready, undef, undef, 3) or exit;'
+                "my $got; sysread($s, $got, 999); print $got;"
+            ),
+            udp,
+            sandboxed,
+            bare,
+        ),
+        *(_IPV6 if socket.has_ipv6 and Path("/proc/net/if_inet6").exists() else ()),
+        Attempt(
+            "devices",
+            "Finds a network device that leads out.",
+            perl("print $ARGV[0] if slurp('/proc/net/dev') =~ /^\\s*(?!lo:)\\S+:/m;"),
+            given,
+            sandboxed,
+            bare,
+        ),
+        _change(
+            "link",
+            "Switches its network device.",
+            "my $ask = pack 'a16 s x22', 'lo', 0x49; ioctl($s, 0x8914, $ask) and print $ARGV[0];",
+        ),
+        _change(
+            "address",
+            "Gives itself another address.",
+            "my $ask = pack 'a16 S n a4 x8', 'lo', AF_INET, 0, inet_aton('10.99.99.99');"
+            "ioctl($s, 0x8916, $ask) and print $ARGV[0];",
+        ),
+    ),
+)

@@ -1,0 +1,174 @@
+"""What is collected from a workspace: files that an agent made, or made to look like files. Controls open them
+plainly, as the paths say."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.model import OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.prove.attempt import Attempt, Bait, Group, Place
+from agentcontainer.prove.bait import given, secret_file
+from agentcontainer.prove.payload import Payload, perl
+from agentcontainer.prove.places import sandboxed
+from agentcontainer.prove.scene import Scene
+from agentcontainer.runner.collect import Refused, collect
+from agentcontainer.runner.pi_launch import HOME
+
+MAX_BYTES = 4 * 1024**2
+SECONDS = 3.0
+Take = Callable[[Scene, str], Awaitable[str]]
+
+
+async def _collected(scene: Scene, path: str) -> str:
+    """As every task's: what the user would be given, name and content."""
+    blobs = Blobs((scene.root / "blobs").as_uri())
+    try:
+        [output] = await collect(
+            scene.workspace, HOME, [Declared(path)], OutputPolicy("any"), blobs, "tsk_prove", MAX_BYTES
+        )
+    except Refused:
+        return ""
+    content = b"".join([chunk async for chunk in blobs.stream(output.blob_key)])
+    return f"{output.filename}\n{content.decode(errors='replace')}"
+
+
+async def _opened(scene: Scene, path: str) -> str:
+    """As somebody would who trusts a path."""
+    target = scene.workspace / "task" / path
+    return f"{target.name}\n{target.read_text(errors='replace')}"
+
+
+def _after(take: Take, paths: Sequence[str]) -> Place:
+    """The payload runs to its end, then these are taken."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        await sandboxed(scene, payload, arguments)
+        return "".join([await take(scene, path.replace("SECRET", arguments[0])) for path in paths])
+
+    return place
+
+
+def _during(take: Take, path: str) -> Place:
+    """It is taken again and again while the payload runs."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        running = asyncio.create_task(sandboxed(scene, payload, arguments))
+        got = ""
+        while not running.done():
+            await asyncio.sleep(0)
+            with contextlib.suppress(OSError):
+                got += await take(scene, path)
+        await running
+        return got
+
+    return place
+
+
+def _stuck(take: Take) -> Place:
+    """Whether whoever takes it is held up."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        await sandboxed(scene, payload, arguments)
+        try:
+            async with asyncio.timeout(SECONDS):
+                await take(scene, "pipe")
+        except TimeoutError:
+            return scene.nonce
+        return ""
+
+    return place
+
+
+async def _read_by_cat(scene: Scene, path: str) -> str:
+    reading = await asyncio.create_subprocess_exec(
+        *("setpriv", "--pdeathsig", "KILL", "--", "cat", "--", scene.workspace / "task" / path),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        return (await reading.communicate())[0].decode(errors="replace")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            reading.kill()
+
+
+async def _hard_link(scene: Scene) -> Sequence[str]:
+    """A file of the host that shows in the workspace under a second name."""
+    [secret] = await secret_file(scene)
+    (scene.workspace / "task/hard").hardlink_to(secret)
+    return [secret]
+
+
+def _trick(name: str, tries: str, script: str, *paths: str, bait: Bait = secret_file) -> Attempt:
+    """The script runs in the home folder; `$s` is the path of a secret of the host."""
+    payload = perl(f"chdir '{HOME}'; my ($s) = @ARGV; {script}")
+    return Attempt(name, tries, payload, bait, _after(_collected, paths), _after(_opened, paths))
+
+
+def _race(name: str, tries: str, script: str, path: str) -> Attempt:
+    loop = "my $end = (POSIX::times())[0] + 60; while ((POSIX::times())[0] < $end) {"
+    payload = perl(f"chdir '{HOME}'; my ($s) = @ARGV; {loop} {script} }}")
+    return Attempt(name, tries, payload, secret_file, _during(_collected, path), _during(_opened, path))
+
+
+OUTPUTS = Group(
+    "output collection",
+    (
+        _trick("link", "Hands over a link to a file of the host.", "symlink $s, 'link';", "link"),
+        _trick(
+            "link-to-link", "Hands over a link to a link to it.", "symlink $s, 'a'; symlink 'a', 'b';", "b"
+        ),
+        _trick(
+            "folder-link",
+            "Hands over a file in a folder that is a link.",
+            "symlink $s =~ s|/[^/]*$||r, 'd';",
+            "d/secret",
+        ),
+        _trick(
+            "magic-link",
+            "Hands over a link by way of /proc, which leads where no path does.",
+            "symlink \"/proc/self/root$s\", 'magic';",
+            "magic",
+        ),
+        _trick("dots", "Hands over a path that climbs out of the workspace.", "", "../../outside/secret"),
+        _trick("absolute", "Hands over a path of the host.", "", "SECRET"),
+        _trick("hard-link", "Hands over a second name of a file of the host.", "", "hard", bait=_hard_link),
+        _trick(
+            "name",
+            "Hands over a file whose name steers a terminal.",
+            "open(my $f, '>', \"\\e]0;$s\\a.txt\");",
+            "\x1b]0;SECRET\x07.txt",
+            bait=given,
+        ),
+        _trick(
+            "size",
+            "Hands over a file that is larger than allowed, and takes no room.",
+            f"open(my $f, '>', 'large'); seek($f, {2 * MAX_BYTES}, 0); print $f $s;",
+            "large",
+            bait=given,
+        ),
+        _race(
+            "swapped-file",
+            "Changes a file into a link while it is collected.",
+            "open(my $f, '>', 'a'); close $f; rename 'a', 'file'; symlink $s, 'b'; rename 'b', 'file';",
+            "file",
+        ),
+        _race(
+            "swapped-folder",
+            "Changes a folder into a link while it is collected from.",
+            "mkdir 'd'; open(my $f, '>', 'd/secret'); close $f; rename 'd', 'old'; symlink $s =~ s|/[^/]*$||r, 'd';"
+            "nap 0.001; unlink 'd', 'old/secret'; rmdir 'old';",
+            "d/secret",
+        ),
+        Attempt(
+            "pipe",
+            "Hands over a pipe, at which a reader waits for ever.",
+            perl(f"POSIX::mkfifo('{HOME}/pipe', 0644);"),
+            given,
+            _stuck(_collected),
+            _stuck(_read_by_cat),
+        ),
+    ),
+)

@@ -1,0 +1,131 @@
+"""Where payloads run: in a sandbox as installed, in one of which something was taken away, or bare on the host.
+
+A bare payload is harmless by itself: it touches its scene, its own processes and its own namespaces only.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.prove.attempt import Place, Untried
+from agentcontainer.prove.loosened import Edit
+from agentcontainer.prove.payload import BEGUN, Payload
+from agentcontainer.prove.scene import LIMITS, Scene
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Limits
+
+SECONDS = 30.0
+OUTPUT_BYTES = 1024**2
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+async def sandboxed(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """In a sandbox as every task's."""
+    return await _run_in(scene.ground.sandboxes, scene, payload, arguments)
+
+
+def limited(**limits: float) -> Place:
+    """In a sandbox as every task's, with these limits."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        chosen = replace(LIMITS, **limits)  # pyright: ignore[reportArgumentType] (numbers either way)
+        return await _run_in(scene.ground.sandboxes, scene, payload, arguments, chosen)
+
+    return place
+
+
+def loosened(edit: Edit) -> Place:
+    """In a sandbox whose options were edited."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        return await _run_in(scene.ground.loosened(edit), scene, payload, arguments)
+
+    return place
+
+
+async def bare(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """On the host, as ourselves."""
+    return await _run([*payload.argv, *arguments], scene)
+
+
+async def inheriting(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """Bare, with the descriptor that the bait noted handed on."""
+    return await _run([*payload.argv, *arguments], scene, (scene.notes["descriptor"],))
+
+
+def namespaced(*kinds: str) -> Place:
+    """As root of new namespaces that end with it: what it changes there is nobody else's."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        flags = ["--user", "--map-root-user", *(f"--{kind}" for kind in kinds)]
+        if "pid" in kinds:
+            flags += ["--fork", "--kill-child"]
+        return await _run(["unshare", *flags, "--", *payload.argv, *arguments], scene)
+
+    return place
+
+
+async def _run_in(
+    driver: Bubblewrap, scene: Scene, payload: Payload, arguments: Sequence[str], limits: Limits = LIMITS
+) -> str:
+    try:
+        sandbox = await driver.start(scene.spec(limits), [*payload.argv, *arguments])
+    except SandboxError as error:
+        raise Untried(f"The sandbox could not be started: {error}") from None
+    try:
+        sandbox.stdin.close()
+        reading = asyncio.gather(_head(sandbox.stdout), _head(sandbox.stderr))
+        try:
+            async with asyncio.timeout(SECONDS):
+                out, err = await reading
+        except TimeoutError:
+            raise Untried(f"It had not ended after {SECONDS:.0f} s.") from None
+    finally:
+        await sandbox.destroy()
+    return _begun(out, err)
+
+
+async def _head(stream: asyncio.StreamReader) -> bytes:
+    """What comes until the end, of which no more than anybody wants to see is kept."""
+    kept = bytearray()
+    while chunk := await stream.read(65536):
+        kept += chunk[: OUTPUT_BYTES - len(kept)]
+    return bytes(kept)
+
+
+async def _run(argv: Sequence[str], scene: Scene, pass_fds: Sequence[int] = ()) -> str:
+    out, err = scene.root / "out", scene.root / "err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:  # files: children it leaves hold no pipe open
+        process = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL", "--", *argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=ENVIRONMENT,
+            cwd=scene.workspace,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    try:
+        async with asyncio.timeout(SECONDS):
+            await process.wait()
+    except TimeoutError:
+        raise Untried(f"It had not ended after {SECONDS:.0f} s.") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    with out.open("rb") as stdout, err.open("rb") as stderr:
+        return _begun(stdout.read(OUTPUT_BYTES), stderr.read(OUTPUT_BYTES))
+
+
+def _begun(out: bytes, err: bytes) -> str:
+    text = out.decode(errors="replace")
+    if BEGUN not in text:
+        complaint = " ".join(err.decode(errors="replace").split())[-200:]
+        raise Untried(f"The payload did not begin: {complaint or 'it said nothing'}")
+    return text

@@ -1,0 +1,100 @@
+"""What one sandbox may take of the host's memory, processors and tables."""
+
+from agentcontainer.prove.attempt import Attempt, Group, Place
+from agentcontainer.prove.bait import given, reachable
+from agentcontainer.prove.payload import Payload, perl, shell
+from agentcontainer.prove.places import bare, limited, sandboxed
+
+_MIB = 1024**2
+_SMALL = limited(memory_bytes=64 * _MIB, tmp_bytes=512 * _MIB)
+_BEYOND = 144 * _MIB
+_SLOW = limited(cpus=0.02)
+
+
+def _fill(size: int) -> Payload:
+    """Writes so many bytes to a file, and says so when there was room."""
+    return perl(
+        f"open(my $f, '>', $ARGV[1]) or exit; my $chunk = 'x' x {_MIB}; my $left = {size // _MIB};"
+        f"while ($left--) {{ (syswrite($f, $chunk) // 0) == {_MIB} or exit }} close $f and print $ARGV[0];"
+    )
+
+
+def _folder(
+    name: str, tries: str, size: int, path: str, attack: Place, controller: str | None = None
+) -> Attempt:
+    bait = reachable(path, "outside/fill")
+    return Attempt(name, tries, _fill(size), bait, attack, bare, controller=controller)
+
+
+RESOURCES = Group(
+    "resources",
+    (
+        Attempt(
+            "fork-bomb",
+            "Starts processes without end.",
+            perl(
+                "my @pids; for (1 .. 128) { my $pid = fork // last; unless ($pid) { nap 20; exit } push @pids, $pid }"
+                "kill 'KILL', @pids; print $ARGV[0] if @pids == 128;"
+            ),
+            given,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "memory",
+            "Takes memory without end.",
+            perl(f"my $size = $ARGV[1] // {_BEYOND}; my $memory = 'x' x $size; print $ARGV[0];"),
+            given,
+            _SMALL,
+            bare,
+            controller="memory",
+        ),
+        Attempt(
+            "memory-file",
+            "Takes memory by a file that lies in none.",
+            perl(
+                f"my $name = 'm'; my $f = syscall($call{{memfd_create}}, $name, 0); open(my $to, '>&=', $f) or exit;"
+                f"my $chunk = 'x' x {_MIB}; for (1 .. {_BEYOND // _MIB}) {{ syswrite($to, $chunk) == {_MIB} or exit }}"
+                "print $ARGV[0];"
+            ),
+            given,
+            _SMALL,
+            bare,
+            controller="memory",
+        ),
+        _folder("memory-tmp", "Takes memory by files in /tmp.", _BEYOND, "/tmp/fill", _SMALL, "memory"),  # noqa: S108
+        _folder("tmp", "Fills /tmp beyond its size.", 16 * _MIB, "/tmp/fill", sandboxed),  # noqa: S108
+        _folder("shm", "Fills /dev/shm beyond its size.", 16 * _MIB, "/dev/shm/fill", sandboxed),  # noqa: S108
+        Attempt(
+            "open-files",
+            "Opens files without end.",
+            perl(
+                "my @f; for (1 .. 400) { open(my $f, '<', '/dev/null') or last; push @f, $f }"
+                "print $ARGV[0] if @f == 400;"
+            ),
+            given,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "core-dumps",
+            "Lets the host write what is in its memory to disk.",
+            shell('ulimit -c 1 && [ "$(ulimit -c)" = 1 ] && echo "$1"'),
+            given,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "processors",
+            "Takes the processors from everybody.",
+            perl(
+                "my $end = (POSIX::times())[0] + 500; while ((POSIX::times())[0] < $end) {"
+                "my ($user, $system) = times; if ($user + $system > 0.3) { print $ARGV[0]; last } }"
+            ),
+            given,
+            _SLOW,
+            bare,
+            controller="cpu",
+        ),
+    ),
+)

@@ -1,0 +1,75 @@
+"""The ground of one run of a payload: folders, a nonce, and what must be ended with it."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentcontainer.prove.loosened import Loosen
+from agentcontainer.runner import workspace
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Limits, Spec
+
+LIMITS = Limits(
+    memory_bytes=192 * 1024**2,
+    pids=64,
+    cpus=1.0,
+    tmp_bytes=8 * 1024**2,
+    shm_bytes=4 * 1024**2,
+    open_files=256,
+)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all runs share: sandboxes as they are installed here, and ones of which something was taken away."""
+
+    sandboxes: Bubblewrap
+    loosened: Loosen
+    runtime: Path
+    folder: Path
+    """Holds the runs' folders, each named as its sandbox: what a crash leaves is swept like a runner's."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One run, of the attack or of its control. `stack` is unwound at its end."""
+
+    ground: Ground
+    is_control: bool
+    root: Path
+    nonce: str
+    stack: contextlib.AsyncExitStack
+    env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
+    notes: dict[str, int] = field(default_factory=dict[str, int])
+    """What a bait noted for whoever judges."""
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "workspace"
+
+    @property
+    def outside(self) -> Path:
+        """Stands for the host's files."""
+        return self.root / "outside"
+
+    def spec(self, limits: Limits = LIMITS) -> Spec:
+        return Spec(self.root.name, self.root, self.ground.runtime, limits, self.env)
+
+    def path(self, inside: str, bare: Path) -> str:
+        """What the payload calls a path: a control that runs bare finds it elsewhere."""
+        return str(bare) if self.is_control else inside
+
+
+@contextlib.asynccontextmanager
+async def scene(ground: Ground, is_control: bool) -> AsyncGenerator[Scene]:
+    """A new scene, of which nothing is left afterwards."""
+    root = ground.folder / f"prove-{secrets.token_hex(8)}"
+    for part in ("workspace/task", "sockets", "outside"):
+        (root / part).mkdir(parents=True)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            yield Scene(ground, is_control, root, secrets.token_hex(16), stack)
+    finally:
+        await workspace.remove(root)

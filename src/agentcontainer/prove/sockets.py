@@ -1,0 +1,85 @@
+"""Sockets: the host's, another task's, and families of which the kernel's code is rarely used."""
+
+from collections.abc import Sequence
+
+from agentcontainer.prove.attempt import Attempt, Group, Place
+from agentcontainer.prove.bait import abstract_socket, given, socket_file
+from agentcontainer.prove.loosened import without_filter
+from agentcontainer.prove.payload import perl
+from agentcontainer.prove.places import bare, loosened, namespaced, sandboxed
+from agentcontainer.prove.scene import Scene
+
+_FAMILIES = {
+    "netlink-events": ("Hears what devices the host gets.", 16, 3, 15),
+    "netlink-audit": ("Speaks to the kernel's audit.", 16, 3, 9),
+    "netlink-generic": ("Speaks to what drivers offer by netlink.", 16, 3, 16),
+    "netlink-filter": ("Speaks to the host's packet filter.", 16, 3, 12),
+}
+_OPEN = "socket(my $s, %d, %d, %d) and print $ARGV[0];"
+
+
+def _socket(name: str, tries: str, family: tuple[int, int, int], control: Place) -> Attempt:
+    return Attempt(name, tries, perl(_OPEN % family), given, sandboxed, control)
+
+
+async def _nonce_and_name(scene: Scene) -> Sequence[str]:
+    return [scene.nonce, *await abstract_socket(scene)]
+
+
+async def _own_gateway(scene: Scene) -> Sequence[str]:
+    (scene.root / "sockets/gateway.sock").touch()
+    return [scene.nonce, scene.path("/run/agentcontainer/gateway.sock", scene.root / "sockets/gateway.sock")]
+
+
+SOCKETS = Group(
+    "sockets",
+    (
+        Attempt(
+            "abstract",
+            "Connects to a socket of the host's that has no file.",
+            perl('print unix("\\0$ARGV[0]");'),
+            abstract_socket,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "another-tasks",
+            "Connects to another task's gateway, whose path it has guessed.",
+            perl("print unix($ARGV[0]);"),
+            socket_file,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "linked",
+            "Connects to it by a link in its workspace.",
+            perl('symlink $ARGV[0], "s"; print unix("s");'),
+            socket_file,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "names",
+            "Reads which sockets the host has open.",
+            perl("print $ARGV[0] if slurp('/proc/net/unix') =~ /\\Q$ARGV[1]\\E/;"),
+            _nonce_and_name,
+            sandboxed,
+            bare,
+        ),
+        Attempt(
+            "take-the-place",
+            "Puts a socket of its own in the place of its gateway's.",
+            perl('rename $ARGV[1], "$ARGV[1].old" and print $ARGV[0];'),
+            _own_gateway,
+            sandboxed,
+            bare,
+        ),
+        *(
+            _socket(name, tries, (family, kind, protocol), loosened(without_filter))
+            for name, (tries, family, kind, protocol) in _FAMILIES.items()
+        ),
+        _socket("packets", "Reads and makes raw packets.", (17, 3, 768), namespaced("net")),
+        _socket("raw", "Makes raw IP packets.", (2, 3, 1), namespaced("net")),
+        _socket("hypervisor", "Speaks to the hypervisor of the host.", (40, 1, 0), loosened(without_filter)),
+    ),
+)

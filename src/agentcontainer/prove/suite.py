@@ -1,0 +1,38 @@
+"""The suite on this host: a folder that a crash's sweep knows, sandboxes as a runner starts them."""
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from agentcontainer.ids import new_id
+from agentcontainer.prove.attempt import Group, Outcome
+from agentcontainer.prove.groups import GROUPS
+from agentcontainer.prove.loosened import Edit, Loosened
+from agentcontainer.prove.run import run
+from agentcontainer.prove.scene import Ground
+from agentcontainer.runner.sweep import runner_folder
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.detect import detect
+
+
+async def prove(
+    data_dir: Path,
+    uid_base: int,
+    lock_dir: Path,
+    runtime: Path,
+    sandboxes: Bubblewrap | None = None,
+    groups: Sequence[Group] = GROUPS,
+) -> AsyncGenerator[Outcome]:
+    """The outcomes of these attempts, in order. `sandboxes`: what is to be proven, if not what a runner would use.
+
+    It is safe beside a running `up`: it has a folder among the runners', and uids from the same locks.
+    """
+    hierarchy = detect()
+
+    def loosened(edit: Edit) -> Bubblewrap:
+        return Loosened(uid_base, lock_dir, edit, hierarchy)
+
+    with runner_folder(data_dir, new_id("rnr")) as folder:
+        used = sandboxes or Bubblewrap(uid_base, lock_dir, hierarchy)
+        async for outcome in run(Ground(used, loosened, runtime, folder), groups, os.geteuid() == 0):
+            yield outcome
