@@ -19,6 +19,7 @@ MEANINGS = {
     "got through": "got through",
     "inconclusive": "could not be shown",
     "unprotected": "not protected here",
+    "not offered": "not offered here",
 }
 
 
@@ -38,7 +39,13 @@ async def prove(chosen: Settings, as_json: bool) -> int:
     data_folder.prepare(chosen.data_dir)
     logging.getLogger().addHandler(logging.NullHandler())  # what the attempts upset is no news
     outcomes: list[Outcome] = []
-    running = attempts(chosen.data_dir, chosen.sandbox_uid_base, LOCKS, install.runtime_dir())
+    running = attempts(
+        chosen.data_dir,
+        chosen.sandbox_uid_base,
+        LOCKS,
+        install.runtime_dir(),
+        is_online=chosen.internet_access,
+    )
     async with aclosing(running):
         async for outcome in running:
             outcomes.append(outcome)

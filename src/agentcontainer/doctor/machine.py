@@ -52,6 +52,8 @@ PROGRAMS = (
     Program("prlimit", "util-linux", "limits without control groups"),
     Program("tar", "tar", "checkpoints"),
     Program("git", "git", "input repositories", is_optional=True),
+    Program("ip", "iproute2", "tasks with internet access", is_optional=True),
+    Program("nsenter", "util-linux", "tasks with internet access", is_optional=True),
     Program("slirp4netns", "slirp4netns", "tasks with internet access", is_optional=True),
     Program("nft", "nftables", "tasks with internet access", is_optional=True),
     Program("skopeo", "skopeo", "agents with a container image", is_optional=True),

@@ -50,12 +50,13 @@ class Group:
     attempts: tuple[Attempt, ...]
 
 
-Verdict = Literal["blocked", "got through", "inconclusive", "unprotected"]
+Verdict = Literal["blocked", "got through", "inconclusive", "unprotected", "not offered"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an attempt: `unprotected` is what weak limits name, `inconclusive` shows nothing either way."""
+    """What became of an attempt. `unprotected` is what weak limits name; `inconclusive` shows nothing either way; what
+    this host cannot give to any sandbox is `not offered`."""
 
     group: str
     attempt: Attempt

@@ -86,11 +86,16 @@ def tcp(address: Callable[[], str]) -> Bait:
 
     async def bait(scene: Scene) -> Sequence[str]:
         host = address()
-        server = await asyncio.start_server(_teller(scene), host, 0)
-        scene.stack.callback(server.close)
-        return [host, str(server.sockets[0].getsockname()[1])]
+        return [host, str(await tell_all(scene, host))]
 
     return bait
+
+
+async def tell_all(scene: Scene, host: str) -> int:
+    """The port at `host` at which everybody is told the nonce until the scene ends."""
+    server = await asyncio.start_server(_teller(scene), host, 0)
+    scene.stack.callback(server.close)
+    return int(server.sockets[0].getsockname()[1])
 
 
 async def udp(scene: Scene) -> Sequence[str]:

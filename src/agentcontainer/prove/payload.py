@@ -48,7 +48,8 @@ sub talk {{
 sub tcp {{
     my ($host, $port, $text) = @_;
     socket(my $socket, AF_INET, SOCK_STREAM, 0) or return "";
-    connect($socket, sockaddr_in($port, inet_aton($host))) or return "";
+    my $address = inet_aton($host) or return "";
+    connect($socket, sockaddr_in($port, $address)) or return "";
     return talk($socket, $text);
 }}
 sub unix {{
@@ -65,7 +66,7 @@ sub post {{
     return "$head\\r\\n$body";
 }}
 my ($gateway, $control) = map {{ "/run/agentcontainer/$_.sock" }} "gateway", "control";
-print "{BEGUN}\\n";
+sub begin {{ print "{BEGUN}\\n" }}
 """
 
 
@@ -76,11 +77,12 @@ class Payload:
     argv: tuple[str, ...]
 
 
-def perl(script: str) -> Payload:
-    """Perl: `%call` holds numbers of system calls, `slurp`, `tcp`, `unix`, `post` and `nap` are there."""
+def perl(script: str, begins: bool = True) -> Payload:
+    """Perl: `%call` holds numbers of system calls, `slurp`, `tcp`, `unix`, `post` and `nap` are there. One that does
+    not begin by itself calls `begin`, once it knows that there is something to try."""
     calls = json.dumps(_COMMON | _CALLS.get(platform.machine(), {})).replace(":", " =>")
     calls = "(" + calls.strip("{}") + ")"
-    return Payload(("/usr/bin/perl", "-e", _BEGIN.replace("@CALLS@", calls) + script))
+    return Payload(("/usr/bin/perl", "-e", _BEGIN.replace("@CALLS@", calls) + "begin;\n" * begins + script))
 
 
 def shell(script: str) -> Payload:

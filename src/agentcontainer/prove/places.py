@@ -16,7 +16,7 @@ from agentcontainer.prove.loosened import Edit
 from agentcontainer.prove.payload import BEGUN, Payload
 from agentcontainer.prove.scene import LIMITS, Scene
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
-from agentcontainer.sandbox.contract import Limits
+from agentcontainer.sandbox.contract import Internet, Spec
 
 SECONDS = 30.0
 OUTPUT_BYTES = 1024**2
@@ -25,7 +25,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 async def sandboxed(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
     """In a sandbox as every task's."""
-    return await _run_in(scene.ground.sandboxes, scene, payload, arguments)
+    return await _run_in(scene.ground.sandboxes, scene.spec(), payload, arguments)
 
 
 def limited(**limits: float) -> Place:
@@ -33,7 +33,17 @@ def limited(**limits: float) -> Place:
 
     async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
         chosen = replace(LIMITS, **limits)  # pyright: ignore[reportArgumentType] (numbers either way)
-        return await _run_in(scene.ground.sandboxes, scene, payload, arguments, chosen)
+        return await _run_in(scene.ground.sandboxes, scene.spec(chosen), payload, arguments)
+
+    return place
+
+
+def online(*allow: str) -> Place:
+    """In a sandbox with access to the public internet, or to these hosts only."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        spec = replace(scene.spec(), internet=Internet(allow or None))
+        return await _run_in(scene.ground.sandboxes, spec, payload, arguments)
 
     return place
 
@@ -42,7 +52,7 @@ def loosened(edit: Edit) -> Place:
     """In a sandbox whose options were edited."""
 
     async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        return await _run_in(scene.ground.loosened(edit), scene, payload, arguments)
+        return await _run_in(scene.ground.loosened(edit), scene.spec(), payload, arguments)
 
     return place
 
@@ -69,11 +79,9 @@ def namespaced(*kinds: str) -> Place:
     return place
 
 
-async def _run_in(
-    driver: Bubblewrap, scene: Scene, payload: Payload, arguments: Sequence[str], limits: Limits = LIMITS
-) -> str:
+async def _run_in(driver: Bubblewrap, spec: Spec, payload: Payload, arguments: Sequence[str]) -> str:
     try:
-        sandbox = await driver.start(scene.spec(limits), [*payload.argv, *arguments])
+        sandbox = await driver.start(spec, [*payload.argv, *arguments])
     except SandboxError as error:
         raise Untried(f"The sandbox could not be started: {error}") from None
     try:

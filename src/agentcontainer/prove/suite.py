@@ -10,6 +10,7 @@ from agentcontainer.prove.groups import GROUPS
 from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
 from agentcontainer.prove.scene import Ground
+from agentcontainer.prove.world import World, run_online
 from agentcontainer.runner.sweep import runner_folder
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.detect import detect
@@ -22,8 +23,10 @@ async def prove(
     runtime: Path,
     sandboxes: Bubblewrap | None = None,
     groups: Sequence[Group] = GROUPS,
+    is_online: bool = False,
 ) -> AsyncGenerator[Outcome]:
-    """The outcomes of these attempts, in order. `sandboxes`: what is to be proven, if not what a runner would use.
+    """The outcomes of these attempts, in order; with `is_online` also of those at internet access. `sandboxes`: what is
+    to be proven, if not what a runner would use.
 
     It is safe beside a running `up`: it has a folder among the runners', and uids from the same locks.
     """
@@ -36,3 +39,6 @@ async def prove(
         used = sandboxes or Bubblewrap(uid_base, lock_dir, hierarchy)
         async for outcome in run(Ground(used, loosened, runtime, folder), groups, os.geteuid() == 0):
             yield outcome
+        if is_online:
+            async for outcome in run_online(World(folder, uid_base, lock_dir, runtime)):
+                yield outcome

@@ -1,0 +1,98 @@
+"""The process in a world of its own (world.py): makes the attempts at internet access, and tells each outcome."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.prove.attempt import Outcome
+from agentcontainer.prove.internet import LISTED, NAMED, ONLINE
+from agentcontainer.prove.loosened import Edit, Loosened
+from agentcontainer.prove.run import run
+from agentcontainer.prove.scene import Ground, scene
+from agentcontainer.prove.world import NEIGHBOUR, OTHER, PUBLIC
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import Internet
+from agentcontainer.sandbox.detect import detect
+
+NAMES = {"public.test.": PUBLIC, "other.test.": OTHER, "private.test.": NEIGHBOUR}
+REBINDING = "rebinding.test."  # public when asked first, private from then on
+
+
+class Nameserver(asyncio.DatagramProtocol):
+    """Knows the names above, and repeats any other question."""
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = dns.message.from_wire(data)
+        reply = dns.message.make_response(question, recursion_available=True)
+        name, kind = str(question.question[0].name), question.question[0].rdtype
+        if kind == dns.rdatatype.TXT:
+            reply.answer.append(dns.rrset.from_text(name, 1, "IN", "TXT", f'"{name}"'))
+        elif kind == dns.rdatatype.A and (address := self._address(name)) is not None:
+            reply.answer.append(dns.rrset.from_text(name, 1, "IN", "A", address))
+        self._transport.sendto(reply.to_wire(), addr)
+
+    def _address(self, name: str) -> str | None:
+        if name != REBINDING:
+            return NAMES.get(name)
+        is_first = name not in self._asked
+        self._asked.add(name)
+        return PUBLIC if is_first else NEIGHBOUR
+
+
+async def main() -> None:
+    """Make them all; end when standard input does."""
+    told = json.loads(await asyncio.to_thread(sys.stdin.readline))
+    uid_base, lock_dir, hierarchy = int(told["uid_base"]), Path(told["lock_dir"]), detect()
+    loop = asyncio.get_running_loop()
+    working = asyncio.current_task()
+    assert working is not None
+    loop.add_reader(sys.stdin.fileno(), working.cancel)
+    await loop.create_datagram_endpoint(Nameserver, local_addr=(PUBLIC, 53))
+
+    def loosened(edit: Edit) -> Bubblewrap:
+        return Loosened(uid_base, lock_dir, edit, hierarchy)
+
+    sandboxes = Bubblewrap(uid_base, lock_dir, hierarchy)
+    ground = Ground(sandboxes, loosened, Path(told["runtime"]), Path(told["folder"]))
+    for group, allow in ((ONLINE, None), (LISTED, (NAMED,))):
+        reason = await _refusal(ground, Internet(allow))
+        if reason is not None:
+            for attempt in group.attempts:
+                _tell(Outcome(group.name, attempt, "not offered", reason))
+            continue
+        async for outcome in run(ground, (group,), os.geteuid() == 0):
+            _tell(outcome)
+
+
+async def _refusal(ground: Ground, internet: Internet) -> str | None:
+    """Why this host gives no sandbox such access; None: it does."""
+    async with scene(ground, is_control=False) as one:
+        try:
+            sandbox = await ground.sandboxes.start(replace(one.spec(), internet=internet), ["/bin/true"])
+        except SandboxError as error:
+            return str(error)
+        await sandbox.destroy()
+        return None
+
+
+def _tell(outcome: Outcome) -> None:
+    answer = {"name": outcome.attempt.name, "verdict": outcome.verdict, "detail": outcome.detail}
+    print(json.dumps(answer), flush=True)
+
+
+asyncio.run(main())

