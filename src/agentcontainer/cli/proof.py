@@ -13,6 +13,7 @@ from agentcontainer.settings import Settings
 
 if TYPE_CHECKING:
     from agentcontainer.prove.attempt import Outcome
+    from agentcontainer.sandbox.bubblewrap import Bubblewrap
 
 MEANINGS = {
     "blocked": "blocked",
@@ -23,8 +24,9 @@ MEANINGS = {
 }
 
 
-async def prove(chosen: Settings, as_json: bool) -> int:
-    """Make every attempt, print its outcome; the exit code.
+async def prove(chosen: Settings, as_json: bool, sandboxes: "Bubblewrap | None" = None) -> int:
+    """Make every attempt, print its outcome; the exit code. `sandboxes`: what is to be proven, if not what a runner
+    would use here.
 
     Raises:
         SettingsError: the data folder cannot be used, or the runtime is not installed.
@@ -44,6 +46,7 @@ async def prove(chosen: Settings, as_json: bool) -> int:
         chosen.sandbox_uid_base,
         LOCKS,
         install.runtime_dir(),
+        sandboxes,
         is_online=chosen.internet_access,
     )
     async with aclosing(running):

@@ -45,7 +45,9 @@ SOCKETS = Group(
         Attempt(
             "another-tasks",
             "Connects to another task's gateway, whose path it has guessed.",
-            perl("print unix($ARGV[0]);"),
+            perl(
+                "print unix($ARGV[0]); my ($folder) = $ARGV[0] =~ m|(.*)/|; chdir $folder; print unix('gateway.sock');"
+            ),
             socket_file,
             sandboxed,
             bare,

@@ -1,0 +1,199 @@
+"""The escape suite, as `agentcontainer doctor --prove` runs it: everything is blocked, every control succeeds, and what
+is not blocked is noticed."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentcontainer.prove.attempt import Attempt, Group, Outcome, Verdict, exit_code
+from agentcontainer.prove.bait import given, secret_file
+from agentcontainer.prove.files import FILES
+from agentcontainer.prove.gateway import GATEWAY
+from agentcontainer.prove.groups import GROUPS
+from agentcontainer.prove.kernel import KERNEL
+from agentcontainer.prove.loosened import Edit, Loosened, adding, without, without_filter
+from agentcontainer.prove.network import NETWORK
+from agentcontainer.prove.payload import perl, shell
+from agentcontainer.prove.places import bare, sandboxed
+from agentcontainer.prove.suite import prove
+from agentcontainer.runtime.install import runtime_dir
+from tests.contract.sandbox_bed import UID_BASE
+from tests.ordinary_user import as_ordinary_user, home_in
+
+DOCTOR = [sys.executable, "-m", "agentcontainer.cli.main", "doctor", "--json"]
+NAMES = {
+    "files", "processes", "kernel", "namespaces", "network", "sockets", "resources", "credentials",
+    "output collection", "gateway",
+}  # fmt: skip
+# What an ordinary user may not open here is made for it, in a mount namespace of its own.
+TUN = 'mount -t tmpfs -o mode=755,noexec none /dev/net; mknod -m 666 /dev/net/tun c 10 200; exec "$@"'
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary user"])
+def proof(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Exit code and answer of a run of the whole."""
+    folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
+    home, argv = folder, [*DOCTOR, "--prove"]
+    if request.param == "ordinary user":
+        home = home_in(folder)
+        argv = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-euc",
+            TUN,
+            "sh",
+            *as_ordinary_user(argv),
+        ]
+    try:
+        done = subprocess.run(
+            argv, env=environment(home), capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.stderr == ""
+        assert list((home / "data/runners").iterdir()) == [home / "data/runners/lock"]
+        yield done.returncode, json.loads(done.stdout)
+    finally:
+        shutil.rmtree(folder)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return kept | {"HOME": str(home), "AGENTCONTAINER_DATA_DIR": str(home / "data")}
+
+
+@pytest.mark.timeout(300)
+def test_every_attempt_is_blocked_and_every_control_succeeds(proof: tuple[int, dict[str, Any]]) -> None:
+    code, answer = proof
+    attempts = answer["attempts"]
+    left = {f"{one['group']}/{one['name']}": one for one in attempts if one["verdict"] != "blocked"}
+    if answer["weakLimits"] is not None:  # told to whoever runs it, and nothing else may be left
+        weak = {f"{group.name}/{one.name}" for group in GROUPS for one in group.attempts if one.controller}
+        left = {
+            name: one for name, one in left.items() if name not in weak or one["verdict"] != "unprotected"
+        }
+    assert left == {}
+    assert (code, answer["isProven"]) == (0, True)
+    assert len(attempts) >= 140
+    assert {one["group"] for one in attempts} == NAMES
+    assert len({(one["group"], one["name"]) for one in attempts}) == len(attempts)
+    assert min(sum(one["group"] == name for one in attempts) for name in NAMES) >= 7
+
+
+def test_the_suite_has_a_sentence_for_everything() -> None:
+    attempts = [one for group in GROUPS for one in group.attempts]
+    assert all(one.tries.endswith(".") and one.tries[0].isupper() for one in attempts)
+    assert {group.name for group in GROUPS} == NAMES
+
+
+async def outcomes(folder: Path, groups: Sequence[Group], edit: Edit | None = None) -> list[Outcome]:
+    """Of these attempts, against a sandbox of which `edit` took something away."""
+    locks = folder / "locks"
+    driver = None if edit is None else Loosened(UID_BASE, locks, edit)
+    return [one async for one in prove(folder, UID_BASE, locks, runtime_dir(), driver, groups)]
+
+
+def part(group: Group, *names: str) -> Group:
+    return Group(group.name, tuple(one for one in group.attempts if one.name in names))
+
+
+def with_the_hosts_network(options: Sequence[str]) -> list[str]:
+    kept = ("user", "pid", "ipc", "uts", "cgroup-try")
+    return [
+        word for option in options
+        for word in ([f"--unshare-{kind}" for kind in kept] if option == "--unshare-all" else [option])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edit", "group", "names"),
+    [
+        (without_filter, KERNEL, ("keyrings", "io-uring", "steer-clock")),
+        (without("--remount-ro", "/"), FILES, ("root", "accounts-inside")),
+        (with_the_hosts_network, NETWORK, ("loopback", "devices", "datagrams")),
+        (adding("--ro-bind", "/var", "/var"), FILES, ("state",)),
+    ],
+)  # fmt: skip
+async def test_a_protection_that_is_missing_is_noticed(
+    short_dir: Path, edit: Edit, group: Group, names: tuple[str, ...]
+) -> None:
+    found = await outcomes(short_dir, (part(group, *names, "path", "dots"),), edit)
+    got = {one.attempt.name for one in found if one.verdict == "got through"}
+    assert got == set(names)
+    assert {one.verdict for one in found if one.attempt.name not in names} <= {"blocked"}
+    assert exit_code(found) == 1
+
+
+async def test_an_attempt_that_is_merely_broken_shows_nothing(short_dir: Path) -> None:
+    idle = Attempt("idle", "Does nothing.", perl(""), given, sandboxed, bare)
+    stillborn = Attempt("stillborn", "Does not begin.", perl("}"), given, sandboxed, bare)
+    sound = Attempt("sound", "Reads.", perl("print slurp($ARGV[0]);"), secret_file, sandboxed, bare)
+    found = await outcomes(short_dir, (Group("files", (idle, stillborn, sound)),))
+    assert [one.verdict for one in found] == ["inconclusive", "inconclusive", "blocked"]
+    assert "its control did not succeed" in found[0].detail
+    assert "did not begin" in found[1].detail
+    assert exit_code(found) == 2
+
+
+async def test_a_sandbox_that_cannot_be_started_proves_nothing(short_dir: Path) -> None:
+    found = await outcomes(
+        short_dir, (part(FILES, "path"), part(GATEWAY, "header")), adding("--no-such-option")
+    )
+    assert {one.verdict for one in found} == {"inconclusive"}
+    assert exit_code(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([], 2),
+        (["blocked"], 0),
+        (["blocked", "unprotected", "not offered"], 0),
+        (["blocked", "inconclusive"], 2),
+        (["inconclusive", "got through", "blocked"], 1),
+    ],
+)
+def test_exit_codes(verdicts: list[Verdict], code: int) -> None:
+    attempt = Attempt("a", "Tries.", shell(""), given, sandboxed, bare)
+    assert exit_code([Outcome("files", attempt, verdict) for verdict in verdicts]) == code
+
+
+def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) -> None:
+    settings = environment(short_dir)
+    running = subprocess.Popen([*DOCTOR, "--prove"], env=settings, stdout=subprocess.DEVNULL)
+    runners = short_dir / "data/runners"
+    deadline = time.monotonic() + 60
+    while not list(runners.glob("rnr_*/prove-*/out")):  # one runs bare, others in sandboxes
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    beside = subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)
+    assert of(short_dir, beside) == [], "a suite that runs is no finding"
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    found = of(short_dir, subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False))
+    assert "attempt folders" in [one["check"] for one in found]
+    subprocess.run([*DOCTOR, "--fix"], env=settings, stdout=subprocess.DEVNULL, check=False)
+    assert (
+        of(short_dir, subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)) == []
+    )
+    assert list(runners.glob("rnr_*")) == []
+
+
+def of(folder: Path, done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The findings that are this folder's, of a doctor that was not to find anybody else's."""
+    return [
+        one for one in json.loads(done.stdout)["findings"]
+        if shlex.quote(str(folder)) in one["where"] or "prove-" in one["where"]
+    ]  # fmt: skip
