@@ -1,0 +1,139 @@
+"""`agentcontainer doctor` on hosts that lack something: programs, rights, room, a store that keeps its word, providers.
+
+What a host lacks is really taken away, in a mount namespace of the command alone.
+"""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentcontainer.db import Pool
+from agentcontainer.doctor.reach import SERVER_CHECKS, STORAGE_CHECKS, Server
+from agentcontainer.doctor.store import Store
+from agentcontainer.domain.files.blobs import Blobs
+
+from .test_doctor import COMMAND, checks, environment, run
+
+
+def where(answer: dict[str, Any], kind: str, check: str) -> list[str]:
+    return [one["where"] for one in answer[kind] if one["check"] == check]
+
+
+def changed(*steps: str) -> list[str]:
+    """Runs a command after these steps, which nobody else notices."""
+    script = "; ".join([*steps, 'exec "$@"'])
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-euc", script, "sh"]
+
+
+def hiding(*programs: str) -> list[str]:
+    paths = [found for name in programs for found in _found(name)]
+    return changed(*(f"mount --bind /dev/null {shlex.quote(path)}" for path in paths))
+
+
+def _found(name: str) -> list[str]:
+    folders = ("/usr/local/bin", "/usr/sbin", "/usr/bin")
+    found = [f"{folder}/{name}" for folder in folders if os.path.exists(f"{folder}/{name}")]
+    assert found, f"{name} is not installed"
+    return [os.path.realpath(path) for path in found]
+
+
+@pytest.fixture
+def settings(short_dir: Path) -> dict[str, str]:
+    (short_dir / "data").mkdir(mode=0o700)
+    return environment(DATA_DIR=short_dir / "data")
+
+
+def test_a_healthy_host_lacks_nothing(settings: dict[str, str]) -> None:
+    code, answer = run(settings)
+    assert (code, answer["notExamined"]) == (0, [])
+    assert checks(answer["notices"]) <= {"providers", "limits"}
+    assert all(one["what"] and one["where"] and one["how"] for one in answer["notices"])
+
+
+def test_a_program_that_every_task_needs_is_a_finding(settings: dict[str, str]) -> None:
+    code, answer = run(settings, wrap=hiding("bwrap"))
+    assert code == 1
+    [finding] = [one for one in answer["findings"] if one["check"] == "programs"]
+    assert (finding["where"], finding["how"]) == ("bwrap, for every sandbox", "apt install bubblewrap")
+
+
+def test_a_program_that_some_tasks_need_is_a_notice(settings: dict[str, str]) -> None:
+    code, answer = run(settings, wrap=hiding("git", "nft"))
+    assert (code, answer["isWell"]) == (0, True)
+    assert where(answer, "notices", "programs") == [
+        "git, for input repositories", "nft, for tasks with internet access"
+    ]  # fmt: skip
+    lines = subprocess.run(
+        [*hiding("git"), *COMMAND], env=settings, capture_output=True, text=True, check=False
+    )
+    assert (
+        "notice: program that is missing: git, for input repositories. To mend: apt install git"
+        in lines.stdout
+    )
+
+
+def test_root_that_may_not_become_another_user_is_a_finding(settings: dict[str, str]) -> None:
+    code, answer = run(settings, wrap=["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-all"])
+    assert code == 1
+    [finding] = [one for one in answer["findings"] if one["check"] == "user namespaces"]
+    assert "root needs CAP_SETUID" in finding["how"]
+
+
+def test_a_disk_that_is_nearly_full_is_a_finding(settings: dict[str, str]) -> None:
+    folder = settings["AGENTCONTAINER_DATA_DIR"]
+    code, answer = run(settings, wrap=changed(f"mount -t tmpfs -o size=64m,mode=700 none {folder}"))
+    assert code == 1
+    assert where(answer, "findings", "disk") == [f"{folder}: 64 MiB are free"]
+
+
+def test_devices_for_some_tasks_are_notices(settings: dict[str, str]) -> None:
+    code, answer = run(settings, wrap=changed("mount -t tmpfs none /dev/net"))
+    assert code == 0
+    assert where(answer, "notices", "kernel") == ["/dev/net/tun, for tasks with internet access"]
+
+
+def test_providers_that_do_not_answer_are_notices(settings: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        living = f"http://127.0.0.1:{server.getsockname()[1]}"
+        urls = {"ANTHROPIC": living, "OPENAI": "http://127.0.0.1:9/v1", "OPENROUTER": "http://no.invalid"}
+        given = {f"AGENTCONTAINER_{name}_BASE_URL": url for name, url in urls.items()}
+        code, answer = run(settings | given)
+    assert code == 0
+    found = where(answer, "notices", "providers")
+    assert found[0] == "OpenAI at 127.0.0.1:9: Connection refused"
+    assert found[1].startswith("OpenRouter at no.invalid: ")
+    assert len(found) == 2
+
+
+async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
+    [check] = SERVER_CHECKS
+    assert [one async for one in check.find(Server(pool))] == []
+    await pool.execute(
+        """
+        CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 minute' $$
+        """
+    )
+    async with pool.acquire() as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')
+    await pool.expire_connections()
+    [finding] = [one async for one in check.find(Server(pool))]
+    assert re.fullmatch(r"this host's and the database's differ by (59|60) s", finding.where)
+
+
+async def test_a_store_is_written_read_and_left_as_it_was(pool: Pool, tmp_path: Path) -> None:
+    [check] = STORAGE_CHECKS
+    assert [one async for one in check.find(Store(pool, Blobs(tmp_path.as_uri())))] == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    (other := tmp_path / "other").mkdir()
+    (other / "uploads").write_text("in the way of the folder")
+    [finding] = [one async for one in check.find(Store(pool, Blobs(other.as_uri())))]
+    assert finding.what == "object store that cannot be used"
+    assert str(tmp_path) not in finding.where
