@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 MAX_RULES = 100
 MAX_NAME_CHARACTERS = 253
-RULE_PATTERN = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL_PATTERN = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+RULE_PATTERN = rf"^(\*\.)?{_LABEL_PATTERN}(\.{_LABEL_PATTERN})*\.?(:[0-9]{{1,5}})?$"
+_LABEL = re.compile(_LABEL_PATTERN)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ UNSAYABLE = re.compile(
             "must not hold control characters", "must be a file name", "must be a time such as", "is not a cursor",
             "must not hold NUL", "must be a number within 64 bits", "must not nest deeper", "more than [0-9]+ values",
             "must not be below fromTurn", "the log of this task ends at", "must not have more than [0-9]+ fields",
+            "must be a host name", "must have a port from 1 to", "cannot have a . before an address",
+            "narrows internet access",
         )
     )
 )  # fmt: skip
