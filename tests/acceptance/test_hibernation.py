@@ -220,15 +220,21 @@ def test_cancel_while_it_hibernates_ends_it_and_keeps_what_it_wrote(client: Clie
 
 def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
     nap = {"bash": 'hibernate --message "A nap." --for 3s'}
-    steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 1"}, HEARD, {"bash": "sleep 5"}, finish())
-    task = client.run(steps, overrides={"maxRuntimeSeconds": 8, "softFinishAfterSeconds": 2})
+    steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 5"}, finish())
+    task = client.run(steps, overrides={"maxRuntimeSeconds": 8})
     assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
     assert len(of(client, task["id"], "task.woken")) == 1
     assert 8 / 60 <= task["containerMinutes"] < 11 / 60, "and hibernation is none of it"
+
+
+def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
+    nap = {"bash": 'hibernate --message "A nap." --for 1s'}
+    steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 1"}, HEARD, finish())
+    task = client.run(steps, overrides={"maxRuntimeSeconds": 602, "softFinishAfterSeconds": 2})
     heard = outputs_of_tools(client, task["id"])[-1]
-    first, again = map(int, re.findall(r"stopped, as failed, in (\d+) s", heard))
-    assert first == 6
-    assert again <= 4, "what is left, not what was left when it was told first"
+    first, again = re.findall(r"stopped, as failed, in (\d+) min(?: (\d+) s)?", heard)
+    assert first == ("10", "")
+    assert again[0] == "9", "what is left, not what was left when it was told first"
 
 
 def test_a_failed_task_keeps_what_its_agent_wrote(client: Client) -> None:
