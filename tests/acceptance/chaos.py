@@ -23,7 +23,7 @@ import psutil
 
 from tests.acceptance.conftest import COMMAND, TERMINAL, Platform, finish, script
 
-GRACE_SECONDS = 120
+GRACE_SECONDS = 120  # without a step of any task
 LOST_AFTER = 5.0
 
 
@@ -156,13 +156,20 @@ class Chaos:
         """No more disturbances: everything comes to its end."""
         self._go_on(float("inf"))
         self.platform.wait_ready()
-        deadline = time.monotonic() + GRACE_SECONDS
+        news, deadline = list[str](), 0.0
         while waiting := [task for task in map(self._task, self.started) if task["status"] not in TERMINAL]:
+            if (seen := [self._last_step(task["id"]) for task in waiting]) != news:
+                news, deadline = seen, time.monotonic() + GRACE_SECONDS
             assert time.monotonic() < deadline, f"stuck: {[(t['id'], t['status']) for t in waiting]}"
             for task in waiting:
                 if task["status"] == "awaiting_input":
                     self.client.http.post(f"/conversations/{task['id']}/end")
             time.sleep(0.2)
+
+    def _last_step(self, task_id: str) -> str:
+        """The last event that its agent or its end had a part in."""
+        log = self.client.get(f"/tasks/{task_id}/events", order="desc", limit=50)["data"]
+        return next((event["id"] for event in log if event["type"] != "task.checkpointed"), "")
 
     def _task(self, task_id: str) -> dict[str, Any]:
         return self.client.task(task_id)
