@@ -27,7 +27,7 @@ DISPOSITION = re.compile(
 
 
 def file_name(data: bytes) -> None:
-    name = data.decode(errors="surrogatepass" if data[:1] == b"\xed" else "replace")
+    name = data.decode(errors="surrogateescape")
     if filename_fault(name) is not None:
         return
     with tempfile.TemporaryDirectory(prefix="ac-fuzz-", dir="/tmp") as folder:
