@@ -46,7 +46,7 @@ def cursor(data: bytes) -> None:
         except ValidationError:
             continue
         assert re.fullmatch("[0-9A-Za-z_]+", str(found))
-        _, info = paging.cut("files", [found, found], 1, str)
+        info = paging.page_info("files", db.Page([found], has_more=True), str)
         assert info.next_cursor is not None
         assert paging.position("files", paging.PageQuery.model_construct(cursor=info.next_cursor)) == str(
             found
