@@ -46,6 +46,7 @@ missing_packages() {
     if ! has_seccomp; then echo libseccomp2; fi
     # For the tests in a real browser. Ubuntu has it as a snap only: there, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
+    if ! command -v perl >/dev/null; then echo perl-base; fi # doctor --prove
     # Internet access for agents.
     if ! command -v slirp4netns >/dev/null; then echo slirp4netns; fi
     if ! PATH=$PATH:/usr/sbin command -v nft >/dev/null; then echo nftables; fi

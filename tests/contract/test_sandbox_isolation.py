@@ -1,4 +1,5 @@
-"""What a hostile payload cannot do. Probes run inside and say what they got; the host is looked at afterwards."""
+"""What a hostile payload finds, to the letter. Probes run inside and say what they got. What it cannot do is tried in
+test_escapes.py."""
 
 import asyncio
 import json
@@ -85,16 +86,6 @@ async def test_it_has_no_capability_and_can_get_none(bed: Bed) -> None:
     }
 
 
-async def test_kernel_settings_and_system_folders_cannot_be_written(bed: Bed) -> None:
-    script = """
-for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches", "/usr/x", "/x",
-             "/etc/passwd", "/etc/x", "/dev/x", "/run/x", "/var/x", "/proc/1/oom_score_adj", "/opt/x"):
-    try: open(path, "a").write("1"); print("wrote", path)
-    except OSError: pass
-"""
-    assert (await bed.python(script)).out == "wrote /proc/1/oom_score_adj\n"  # raising one's own is harmless
-
-
 async def test_refused_calls(bed: Bed) -> None:
     script = """
 import ctypes, errno, fcntl, json, os, socket, sys
@@ -138,18 +129,6 @@ print(json.dumps(seen))
     }
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="only this machine has a second system call table")
-async def test_calls_by_the_32_bit_table_kill(bed: Bed) -> None:
-    script = """
-import ctypes, mmap
-code = mmap.mmap(-1, 4096, prot=7)
-code.write(b"\\xb8\\x14\\x00\\x00\\x00\\xcd\\x80\\xc3")  # getpid by int 0x80
-print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))())
-"""
-    outcome = await bed.python(script)
-    assert (outcome.code, outcome.out) == (128 + 31, "")
-
-
 async def test_there_is_no_network_but_its_own_loopback(bed: Bed) -> None:
     abstract = f"\0agentcontainer-{secrets.token_hex(4)}"
     script = """
@@ -187,20 +166,6 @@ async def test_two_sandboxes_do_not_see_each_other(bed: Bed) -> None:
     if os.geteuid() == 0:
         assert owners[0] == one.host_uid
         assert owners[0] != owners[1]
-
-
-@pytest.mark.parametrize(("folder", "room"), [("/tmp", 8), ("/dev/shm", 4), ("/dev", 0), ("/", 0)])
-async def test_memory_filesystems_are_bounded(bed: Bed, folder: str, room: int) -> None:
-    script = """
-import sys
-written = 0
-try:
-    with open(sys.argv[1] + "/fill", "wb", buffering=0) as file:
-        while written < 64: written += file.write(bytes(2**20)) / 2**20
-except OSError as e: pass
-print(round(written))
-"""
-    assert int((await bed.python(script, folder)).out) == room
 
 
 async def test_core_dumps_are_off_and_files_are_counted(bed: Bed) -> None:

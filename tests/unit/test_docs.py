@@ -10,6 +10,9 @@ from agentcontainer.api.dispatch import DispatchRequest, Overrides
 from agentcontainer.api.errors import CODES
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
+from agentcontainer.prove.groups import GROUPS
+from agentcontainer.prove.internet import LISTED, ONLINE
+from agentcontainer.prove.network import NETWORK
 from scripts.render_settings import END, PAGE, START, table
 
 ROOT = Path(__file__).parents[2]
@@ -82,12 +85,27 @@ def headings(paper: Path) -> set[str]:
 
 
 def test_every_test_that_shows_a_claim_exists() -> None:
-    named = re.findall(r"`([\w/]+\.py)::(?:(\w+)::)?(\w+)`", (ROOT / "docs/sandbox.md").read_text())
-    assert len(named) > 20
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("sandbox.md", "security.md"))
+    named = re.findall(r"`([\w/]+\.py)::(?:(\w+)::)?(\w+)`", text)
+    assert len(named) > 40
     for file, group, name in named:
         text = (ROOT / "tests" / file).read_text()
         assert re.search(rf"^\s*(async )?def {name}\(", text, re.MULTILINE), f"{file}::{name}"
         assert not group or f"class {group}:" in text, f"{file}::{group}"
+
+
+def test_every_claim_of_security_is_shown_by_tests_or_attempts_that_exist() -> None:
+    text = (ROOT / "docs/security.md").read_text()
+    found = [cells for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 3]
+    claims = [cells for cells in found if cells[2] not in ("shown by", "---")]
+    assert len(claims) > 40
+    groups = {group.name: {attempt.name for attempt in group.attempts} for group in (*GROUPS, ONLINE, LISTED)}
+    groups["network"] = {one.name for group in (NETWORK, ONLINE, LISTED) for one in group.attempts}
+    known = {f"{group}/{name}" for group, names in groups.items() for name in names} | groups.keys()
+    for protected, _, shown in claims:
+        named = re.findall(r"`([^`]+)`", shown)
+        assert named, protected
+        assert {name for name in named if "::" not in name} <= known, protected
 
 
 @pytest.mark.parametrize(("pattern", "most"), [("README.md", 149), ("docs/decisions/*.md", 60)])

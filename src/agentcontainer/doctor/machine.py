@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentcontainer.doctor.finding import Check, Finding
-from agentcontainer.errors import SandboxError
+from agentcontainer.errors import SandboxError, SettingsError
 from agentcontainer.runner.beneath import open_beneath
+from agentcontainer.runtime import install
 from agentcontainer.sandbox import failure, launch, seccomp
 from agentcontainer.sandbox.limits import Hierarchy
 
@@ -123,6 +124,14 @@ async def kernel(machine: Machine) -> AsyncGenerator[Finding]:
         yield _notice("device that is missing", where, "modprobe loop; into a container, pass the device")
 
 
+async def runtime(_: Machine) -> AsyncGenerator[Finding]:
+    """What is mounted into every sandbox."""
+    try:
+        install.check()
+    except SettingsError as error:
+        yield Finding("agent runtime that is not installed", str(install.share_dir()), str(error))
+
+
 async def packet_filter(_: Machine) -> AsyncGenerator[Finding]:
     """Whether rules can be made in a network namespace of one's own."""
     if shutil.which("nft", path=launch.PATH) is None:
@@ -166,6 +175,7 @@ MACHINE_CHECKS: tuple[Check[Machine], ...] = (
     Check("programs", programs),
     Check("user namespaces", user_namespaces),
     Check("kernel", kernel),
+    Check("runtime", runtime),
     Check("packet filter", packet_filter),
     Check("limits", limits),
     Check("disk", disk),
