@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from agentcontainer.domain.models import catalogue
 from agentcontainer.prove.attempt import Attempt, Group
 from agentcontainer.prove.bait import nothing
-from agentcontainer.prove.gateway import ANTHROPIC, MODEL, open_gateway
-from agentcontainer.prove.payload import Payload, perl
+from agentcontainer.prove.gateway import ANTHROPIC
+from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, inheriting, sandboxed
 from agentcontainer.prove.scene import Scene
-from agentcontainer.prove.servers import Provider, pipe
+from agentcontainer.prove.served import MODEL, by_gateway, by_pipe
 from agentcontainer.runner import pi_launch
 
 _ASK = f"""
@@ -60,21 +60,6 @@ async def _open_file(scene: Scene) -> Sequence[str]:
     return []
 
 
-async def _gateway(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    """A provider that tells the key it is asked with, behind the gateway."""
-    provider = Provider(is_indiscreet=True)
-    await provider.start(scene)
-    await open_gateway(scene, provider, key=scene.nonce)
-    return await sandboxed(scene, payload, arguments)
-
-
-async def _pipe(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    provider = Provider(is_indiscreet=True)
-    await provider.start(scene)
-    await pipe(scene, scene.root / "sockets/gateway.sock", provider.port, key=scene.nonce)
-    return await sandboxed(scene, payload, arguments)
-
-
 CREDENTIALS = Group(
     "credentials",
     (
@@ -107,16 +92,16 @@ CREDENTIALS = Group(
             "Asks a provider that tells the key in a header.",
             perl(_ASK + "print $head;"),
             nothing,
-            _gateway,
-            _pipe,
+            by_gateway(is_heard=False, tells_key=True),
+            by_pipe(is_heard=False, tells_key=True),
         ),
         Attempt(
             "told-in-pieces",
             "Asks a provider that tells the key in its answer, in two pieces.",
             perl(_ASK + "print $body;"),
             nothing,
-            _gateway,
-            _pipe,
+            by_gateway(is_heard=False, tells_key=True),
+            by_pipe(is_heard=False, tells_key=True),
         ),
         Attempt(
             "secret-key",

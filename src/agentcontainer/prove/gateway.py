@@ -1,92 +1,22 @@
 """The model gateway and the control socket, which face a hostile client: what reaches the other side of them?
 
-Controls send the same through a plain pipe. What got through is what the provider, or the runner, has heard.
+Controls send the same through a plain pipe. What got through is what the provider, or the runner, has heard. A payload
+begins when a request without the trick was answered, so that it is the trick that is refused.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
-
 from agentcontainer.domain.models.catalogue import Provider as Name
-from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
-from agentcontainer.gateway.app import Gateway, Route, provider_client
-from agentcontainer.prove.attempt import Attempt, Group, Place
+from agentcontainer.prove.attempt import Attempt, Group
 from agentcontainer.prove.bait import given
-from agentcontainer.prove.payload import Payload, perl
-from agentcontainer.prove.places import sandboxed
-from agentcontainer.prove.scene import Scene
-from agentcontainer.prove.servers import Provider, pipe
-from agentcontainer.runner import workspace
-from agentcontainer.runner.control import Control, Finish
+from agentcontainer.prove.payload import perl
+from agentcontainer.prove.served import MODEL, by_control, by_gateway, by_pipe
 
-MODEL = "the-model"
 ANTHROPIC, OPENAI = "/anthropic/v1/messages", "/openai/v1/responses"
-_ASK = "sub ask { my ($n) = @ARGV; %s } print unix($gateway, ask());"
 _MESSAGES = '"messages":[{"role":"user","content":"Hello."}],"max_tokens":5'
-
-
-async def open_gateway(
-    scene: Scene, provider: Provider, name: Name = "anthropic", key: str = "sk-of-the-task"
-) -> None:
-    """The gateway of a task."""
-    sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
-    client = await scene.stack.enter_async_context(provider_client())
-    route = Route(name, provider.url, frozenset({MODEL}), key)
-    gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
-    await gateway.start()
-    scene.stack.push_async_callback(gateway.close)
-
-
-def _through_gateway(name: Name) -> Place:
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = Provider()
-        await provider.start(scene)
-        await open_gateway(scene, provider, name)
-        await sandboxed(scene, payload, arguments)
-        return provider.heard.decode(errors="replace")
-
-    return place
-
-
-async def _through_pipe(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    provider = Provider()
-    await provider.start(scene)
-    await pipe(scene, scene.root / "sockets/gateway.sock", provider.port)
-    await pipe(scene, scene.root / "sockets/control.sock", provider.port)
-    await sandboxed(scene, payload, arguments)
-    return provider.heard.decode(errors="replace")
-
-
-async def _through_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    """What a runner would take for the agent's word."""
-    taken: list[str] = []
-
-    async def collect(cwd: str, declared: list[Declared]) -> list[Output]:
-        taken.append(f"{cwd} {declared}")
-        return []
-
-    async def finish(asked: Finish) -> bool:
-        taken.append(asked.message)
-        return True
-
-    async def no(*_: object) -> bool:
-        return False
-
-    async def no_link() -> None:
-        return None
-
-    control = Control(
-        policy=OutputPolicy("any"), max_files=10, max_hibernation=timedelta(days=1), public_url="", collect=collect,
-        on_finish=finish, on_refusal=lambda _: None, share=collect, refusal=lambda _: None, hibernate=no,
-        wake_link=no_link,
-    )  # fmt: skip
-    sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
-    await control.start(sockets / "control.sock")
-    scene.stack.push_async_callback(control.close)
-    await sandboxed(scene, payload, arguments)
-    return "".join(taken)
-
-
+_PLAIN = {
+    ANTHROPIC: f'post("{ANTHROPIC}", qq({{"model":"{MODEL}",{_MESSAGES}}}))',
+    OPENAI: f'post("{OPENAI}", qq({{"model":"{MODEL}","input":"x"}}))',
+}
+_PLAIN_FINISH = 'post("/finish", qq({"completion":"complete","message":"Done.","cwd":"/"}))'
 _CONNECTIONS = 200
 _FLOOD = f"""
 my @open; for (1 .. {_CONNECTIONS}) {{
@@ -97,35 +27,30 @@ print $ARGV[0] if $left == {_CONNECTIONS};
 """
 
 
-async def _gateway_of_one(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    provider = Provider()
-    await provider.start(scene)
-    await open_gateway(scene, provider)
-    return await sandboxed(scene, payload, arguments)
+def _sends(socket: str, plain: str, script: str) -> str:
+    """Perl that sends what `script` returns (`$n` is the nonce) once the plain request was answered."""
+    return (
+        f"sub ask {{ my ($n) = @ARGV; {script} }} unix({socket}, {plain}) =~ m|^HTTP/1.1 200| or die 'not served';"
+        f"begin; unix({socket}, ask());"
+    )
 
 
-async def _pipe_of_one(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-    provider = Provider()
-    await provider.start(scene)
-    await pipe(scene, scene.root / "sockets/gateway.sock", provider.port)
-    return await sandboxed(scene, payload, arguments)
-
-
-def _asks(name: str, tries: str, script: str, provider: Name = "anthropic") -> Attempt:
-    """The script returns the bytes to be sent; `$n` is the nonce."""
-    attack = _through_gateway(provider)
-    return Attempt(name, tries, perl(_ASK % script), given, attack, _through_pipe)
+def _asks(name: str, tries: str, script: str, path: str = ANTHROPIC) -> Attempt:
+    """A request to the gateway of a task whose provider has that path."""
+    provider: Name = "openai" if path == OPENAI else "anthropic"
+    payload = perl(_sends("$gateway", _PLAIN[path], script), begins=False)
+    return Attempt(name, tries, payload, given, by_gateway(provider), by_pipe())
 
 
 def _body(name: str, tries: str, fields: str, path: str = ANTHROPIC) -> Attempt:
     """A model request with these fields beside a good beginning."""
-    provider: Name = "openai" if path == OPENAI else "anthropic"
-    return _asks(name, tries, f'post(\'{path}\', qq({{"model":"{MODEL}",{fields}}}))', provider)
+    return _asks(name, tries, f'post("{path}", qq({{"model":"{MODEL}",{fields}}}))', path)
 
 
 def _finish(name: str, tries: str, script: str) -> Attempt:
-    text = f"sub ask {{ my ($n) = @ARGV; {script} }} print unix($control, ask());"
-    return Attempt(name, tries, perl(text), given, _through_control, _through_pipe)
+    """A request to the control socket."""
+    payload = perl(_sends("$control", _PLAIN_FINISH, script), begins=False)
+    return Attempt(name, tries, payload, given, by_control, by_pipe())
 
 
 GATEWAY = Group(
@@ -223,8 +148,8 @@ GATEWAY = Group(
             "Holds so many connections open that others get none.",
             perl(_FLOOD),
             given,
-            _gateway_of_one,
-            _pipe_of_one,
+            by_gateway(is_heard=False),
+            by_pipe(is_heard=False),
         ),
         _finish(
             "endless-finish",

@@ -1,0 +1,87 @@
+"""Sandboxes whose sockets are served: by a task's own gateway and control socket, or, for controls, by plain pipes."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from agentcontainer.domain.models.catalogue import Provider as Name
+from agentcontainer.domain.tasks.model import Output, OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.prove.attempt import Place
+from agentcontainer.prove.payload import Payload
+from agentcontainer.prove.places import sandboxed
+from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.servers import Provider, pipe
+from agentcontainer.runner import workspace
+from agentcontainer.runner.control import Control, Finish
+
+MODEL = "the-model"
+KEY = "sk-of-the-task"
+
+
+def by_gateway(name: Name = "anthropic", *, is_heard: bool = True, tells_key: bool = False) -> Place:
+    """Served by the gateway of a task with the model MODEL. It gets what the provider hears, or, unless `is_heard`,
+    what the payload says; with `tells_key` the key is the nonce, and the provider tells it."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        provider = await _provider(scene, tells_key)
+        sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
+        client = await scene.stack.enter_async_context(provider_client())
+        route = Route(name, provider.url, frozenset({MODEL}), scene.nonce if tells_key else KEY)
+        gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
+        await gateway.start()
+        scene.stack.push_async_callback(gateway.close)
+        said = await sandboxed(scene, payload, arguments)
+        return provider.heard.decode(errors="replace") if is_heard else said
+
+    return place
+
+
+def by_pipe(*, is_heard: bool = True, tells_key: bool = False) -> Place:
+    """The same, but both sockets lead straight to the provider; the key is added on the way."""
+
+    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+        provider = await _provider(scene, tells_key)
+        for name in ("gateway", "control"):
+            key = scene.nonce if tells_key else ""
+            await pipe(scene, scene.root / f"sockets/{name}.sock", provider.port, key)
+        said = await sandboxed(scene, payload, arguments)
+        return provider.heard.decode(errors="replace") if is_heard else said
+
+    return place
+
+
+async def by_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """Served by the control socket of a task. It gets what a runner would take for the agent's word."""
+    taken: list[str] = []
+
+    async def collect(cwd: str, declared: list[Declared]) -> list[Output]:
+        taken.append(f"{cwd} {declared}")
+        return []
+
+    async def finish(asked: Finish) -> bool:
+        taken.append(asked.message)
+        return True
+
+    async def no(*_: object) -> bool:
+        return False
+
+    async def no_link() -> None:
+        return None
+
+    control = Control(
+        policy=OutputPolicy("any"), max_files=10, max_hibernation=timedelta(days=1), public_url="", collect=collect,
+        on_finish=finish, on_refusal=lambda _: None, share=collect, refusal=lambda _: None, hibernate=no,
+        wake_link=no_link,
+    )  # fmt: skip
+    sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
+    await control.start(sockets / "control.sock")
+    scene.stack.push_async_callback(control.close)
+    await sandboxed(scene, payload, arguments)
+    return "".join(taken)
+
+
+async def _provider(scene: Scene, is_indiscreet: bool) -> Provider:
+    provider = Provider(is_indiscreet)
+    await provider.start(scene)
+    return provider
