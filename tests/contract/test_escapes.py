@@ -191,6 +191,24 @@ def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) ->
     assert list(runners.glob("rnr_*")) == []
 
 
+def test_an_interrupt_leaves_nothing(short_dir: Path) -> None:
+    running = subprocess.Popen(
+        [*DOCTOR, "--prove"],
+        env=environment(short_dir),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not list((short_dir / "data/runners").glob("rnr_*/prove-*/out")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    assert running.communicate()[1] == b""
+    assert running.returncode == 130
+    assert os.listdir(short_dir / "data/runners") == ["lock"]
+
+
 def of(folder: Path, done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     """The findings that are this folder's, of a doctor that was not to find anybody else's."""
     return [

@@ -1,7 +1,9 @@
 """The suite on this host: a folder that a crash's sweep knows, sandboxes as a runner starts them."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 from agentcontainer.ids import new_id
@@ -35,10 +37,19 @@ async def prove(
     def loosened(edit: Edit) -> Bubblewrap:
         return Loosened(uid_base, lock_dir, edit, hierarchy)
 
+    interrupted: BaseException | None = None
     with runner_folder(data_dir, new_id("rnr")) as folder:
         used = sandboxes or Bubblewrap(uid_base, lock_dir, hierarchy)
-        async for outcome in run(Ground(used, loosened, runtime, folder), groups, os.geteuid() == 0):
-            yield outcome
-        if is_online:
-            async for outcome in run_online(World(folder, uid_base, lock_dir, runtime)):
-                yield outcome
+        ground = Ground(used, loosened, runtime, folder)
+        try:
+            async with aclosing(run(ground, groups, os.geteuid() == 0)) as outcomes:
+                async for outcome in outcomes:
+                    yield outcome
+            if is_online:
+                async with aclosing(run_online(World(folder, uid_base, lock_dir, runtime))) as outcomes:
+                    async for outcome in outcomes:
+                        yield outcome
+        except (GeneratorExit, asyncio.CancelledError) as error:  # every scene is gone: so may the folder be
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
