@@ -51,6 +51,10 @@ missing_packages() {
     if ! command -v slirp4netns >/dev/null; then echo slirp4netns; fi
     if ! PATH=$PATH:/usr/sbin command -v nft >/dev/null; then echo nftables; fi
     if ! PATH=$PATH:/usr/sbin command -v ip >/dev/null; then echo iproute2; fi
+    if [ "$(id -u)" = 0 ]; then # volumes for workspaces
+        if ! command -v mke2fs >/dev/null && [ ! -x /sbin/mke2fs ]; then echo e2fsprogs; fi
+        if ! command -v mount >/dev/null; then echo mount; fi
+    fi
     for command in setpriv unshare nsenter prlimit; do
         if ! command -v $command >/dev/null; then
             echo util-linux

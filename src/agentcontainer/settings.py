@@ -118,6 +118,12 @@ class Settings(BaseSettings):
     max_partial_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         256 * 1024**2, description="Bytes of partial outputs kept of one task."
     )
+    max_task_events: Annotated[int, Field(ge=100, le=1_000_000_000)] = Field(
+        100_000, description="Events of one task; it fails with `event_log_full` above it."
+    )
+    max_task_event_bytes: Annotated[int, Field(ge=1024**2, le=MAX_BYTES)] = Field(
+        128 * 1024**2, description="Bytes of one task's events; it fails with `event_log_full` above it."
+    )
     max_repository_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         1024**3, description="Largest input repository, as cloned."
     )
@@ -168,6 +174,12 @@ class Settings(BaseSettings):
     )
     sandbox_cpus: Annotated[float, Field(ge=0.01, le=1024, allow_inf_nan=False)] = Field(
         2.0, description="CPUs of one sandbox."
+    )
+    sandbox_disk_bytes: Annotated[int, Field(ge=64 * 1024**2, le=16 * 1024**4)] = Field(
+        10 * 1024**3, description="Bytes that one sandbox's workspace may hold."
+    )
+    sandbox_inodes: Annotated[int, Field(ge=1000, le=100_000_000)] = Field(
+        1_000_000, description="Files, folders and links that one sandbox's workspace may hold."
     )
     sandbox_uid_base: Annotated[int, Field(ge=10_000, le=2_000_000_000)] = Field(
         700_000, description="First host uid for sandboxes when run as root; 1000 uids from here are ours."

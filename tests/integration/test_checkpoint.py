@@ -29,6 +29,7 @@ from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.limits import Hierarchy
 from agentcontainer.sandbox.sweep import leftovers
 from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.volume import Room, Volumes
 from tests import trees
 from tests.ordinary_user import as_ordinary_user, home_in
 from tests.trees import Node, lay, odd, snapshot
@@ -53,7 +54,9 @@ class Bed:
         self.sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, folder / "locks", hierarchy)
         self.blobs = Blobs(f"file://{folder}/blobs")
         sizes = {"max_bytes": 10**9, "max_unpacked_bytes": 10**10, **limits}
-        self.keeper = Keeper(self.sandboxes, self.blobs, self.runner, LIMITS, **sizes)
+        self.keeper = Keeper(
+            self.sandboxes, self.blobs, self.runner, LIMITS, **sizes, volumes=Volumes(Room(10**9, 10**6))
+        )  # fmt: skip
         self.stack = contextlib.AsyncExitStack()
         for part in ("workspace", "sockets"):
             (self.root / part).mkdir(parents=True)
@@ -173,11 +176,12 @@ from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.runner.checkpoint import Keeper
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
+from agentcontainer.sandbox.volume import Room, Volumes
 
 async def main(home):
     sandboxes, limits = Bubblewrap(0, home / "locks"), Limits(2**28, 64, 2)
     for path in ("first/workspace", "first/sockets", "second/sockets", "runtime"): (home / path).mkdir(parents=True)
-    keeper = Keeper(sandboxes, Blobs(f"file://{home}/blobs"), home, limits, 10**9, 10**10)
+    keeper = Keeper(sandboxes, Blobs(f"file://{home}/blobs"), home, limits, 10**9, 10**10, Volumes(Room(10**9, 10**5)))
     spec = Spec(f"ordinary-{os.getpid()}", home / "first", home / "runtime", limits, {"PATH": "/usr/bin:/bin"}, "/")
     sandbox = await sandboxes.start(spec, ["cat"])
     lay(os.fsencode(home / "first/workspace"), odd(), os.getuid())

@@ -1,6 +1,7 @@
 """Reading which control groups a host has, and what is written into them: texts of real hosts, no I/O."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -101,6 +102,26 @@ def test_a_host_without_a_freezer_has_full_limits_and_one_with_nothing_else_has_
     assert "memory, pids, cpu" in (
         Hierarchy((Controller("freezer", 1, Path("/x")),)).weak_limits_reason or ""
     )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_group_tells_of_limits_that_were_hit(tmp_path: Path, version: Literal[1, 2]) -> None:
+    folder = tmp_path / "tsk_1-1"
+    group = Hierarchy(tuple(Controller(name, version, tmp_path) for name in ("memory", "pids"))).group(
+        folder.name
+    )
+    assert (group.oom_kills(), group.refused_processes(), group.is_out_of_processes) == (0, 0, False)
+    folder.mkdir()
+    memory = {1: "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", 2: "low 0\nmax 9\noom 4\noom_kill 3\n"}
+    (folder / ("memory.oom_control" if version == 1 else "memory.events")).write_text(memory[version])
+    (folder / "pids.events").write_text("max 17\n")
+    (folder / "pids.max").write_text("100\n")
+    (folder / "pids.current").write_text("96\n")
+    assert (group.oom_kills(), group.refused_processes(), group.is_out_of_processes) == (3, 17, False)
+    (folder / "pids.current").write_text("97\n")
+    assert group.is_out_of_processes
+    (folder / "pids.max").write_text("max\n")
+    assert not group.is_out_of_processes
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", ".hidden", "a\n", "a" * 129])

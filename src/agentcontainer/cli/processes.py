@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,9 +38,13 @@ def runner(
     capacity: Annotated[int | None, typer.Option(help="Sandboxes at a time.")] = None,
 ) -> None:
     """Take tasks and run them in sandboxes on this machine."""
+    from agentcontainer.sandbox import namespace
+
+    has_own_mounts = namespace.enter()  # before anything may start a thread
     from agentcontainer.runner.serve import serve
 
-    asyncio.run(_serve(serve, settings.load(data_dir=data_dir, region=region, capacity=capacity)))
+    given = settings.load(data_dir=data_dir, region=region, capacity=capacity)
+    asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), given))
 
 
 def migrate(data_dir: DataDir = None) -> None:

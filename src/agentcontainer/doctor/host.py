@@ -78,7 +78,7 @@ async def control_groups(host: Host) -> AsyncGenerator[Finding]:
 
 
 async def mounts(host: Host) -> AsyncGenerator[Finding]:
-    """We mount nothing on the host: what is mounted where only we make folders, is in the way of their removal."""
+    """What we mount no other process sees: what shows where only we make folders, is in the way of their removal."""
     ours = host.data_dir / "runners"
     points = {Path(partition.mountpoint) for partition in psutil.disk_partitions(all=True)}
     for point in sorted((one for one in points if ours in one.parents), reverse=True):  # the deepest first

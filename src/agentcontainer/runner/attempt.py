@@ -22,17 +22,19 @@ from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.hibernation import links
 from agentcontainer.domain.hibernation import service as hibernation
-from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks import events, service, store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.scrub import spellings
 from agentcontainer.runner import pi_launch, workspace
+from agentcontainer.runner.breach import OUT_OF_MEMORY, Breaches
 from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
 from agentcontainer.runner.collect import collect
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
 from agentcontainer.runner.dialogue import Dialogue
+from agentcontainer.runner.disk_watch import DiskWatch
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
@@ -40,12 +42,14 @@ from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.remains import Remains
 from agentcontainer.runner.saver import Saver
-from agentcontainer.runner.session import OUT_OF_MEMORY, Ending, Session
+from agentcontainer.runner.session import Ending, Session
 from agentcontainer.runner.steering import Steering
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime.harness import CONVERSATION_PROMPT, RESUMED, SYSTEM_PROMPT, prompt, woken_prompt
+from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Internet, Spec
+from agentcontainer.sandbox.volume import DiskFull
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +69,12 @@ class Attempt:
         self._claim = claim
         self._name = f"{claim.task_id}-{claim.attempt}"
         self._root = tools.folder / self._name
-        self._log = EventLog(tools.pool, claim)
+        self._log = EventLog(tools.pool, claim, tools.most_events)
         self._steering = Steering(tools.pool, claim)
         self._dialogue: Dialogue | None = None  # with a user; None before the container is up
         self._saver: Saver | None = None
         self._sandbox: Sandbox | None = None
+        self._disk_watch: DiskWatch | None = None  # where nothing else bounds the workspace
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_in_time: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # for a `finish`
         self._claim_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -129,7 +134,7 @@ class Attempt:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
-        self._log.begin(task.last_event_sequence, spellings(key))
+        self._log.begin(await db.patiently(lambda: events.volume(tools.pool, task.id)), spellings(key))
         stack.push_async_callback(workspace.remove, self._root)
         preparation = Preparation(tools, task, self._name)
         if (lease := await tools.sandboxes.lease()) is not None:
@@ -148,7 +153,12 @@ class Attempt:
         if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
             raise ClaimLost
         crash.reach("started")
-        session = Session(task, sandbox, gateway, self._log, self._steering.delivered)
+        breaches = Breaches(sandbox, self._root / "workspace", tools.limits, tools.volumes.room)
+        if not volume.is_capped(breaches.workspace):
+            self._disk_watch = DiskWatch(
+                tools.sandboxes, tools.limits, tools.volumes.room, tools.folder, self._root, lease
+            )
+        session = Session(task, sandbox, gateway, self._log, self._steering.delivered, breaches)
         stack.push_async_callback(session.close)
         self._saver = Saver(tools, claim, preparation, sandbox)
         if turn is None:
@@ -225,7 +235,9 @@ class Attempt:
     ) -> T | Ending:
         """What `work` comes to, or what ended the attempt before."""
         working = asyncio.create_task(work)
-        always = (self._log.run(), self._offline())
+        always = [self._write_log(), self._offline()]
+        if self._disk_watch is not None:
+            always.append(self._watch_disk(self._disk_watch))
         others = [asyncio.create_task(source) for source in (*beside, *always)]
         try:
             waiting = [self._claim_lost, self._ending, working, *others]
@@ -243,6 +255,17 @@ class Attempt:
             return await self._ending
         finally:
             await _ended([working, *others])
+
+    async def _write_log(self) -> Ending:
+        await self._log.run()
+        most = self._tools.most_events
+        return Ending(
+            EndReason.EVENT_LOG_FULL,
+            f"The task has more than {most.count} events, or more than {most.bytes} bytes of them.",
+        )
+
+    async def _watch_disk(self, watch: DiskWatch) -> Ending:
+        return Ending(EndReason.DISK_FULL, await watch.run())
 
     async def _limit(self, session: Session, task: Task, used: float) -> Ending:
         """The soft and the hard time limit of container time, of which so many seconds are `used` already. A task's
@@ -312,6 +335,8 @@ class Attempt:
             return await self._until(preparing)
         except InputUnavailable as fault:
             return Ending(EndReason.INPUT_UNAVAILABLE, str(fault))
+        except DiskFull as fault:
+            return Ending(EndReason.DISK_FULL, str(fault))
         except CheckpointCorrupt as fault:
             return Ending(EndReason.CHECKPOINT_CORRUPT, str(fault))
 

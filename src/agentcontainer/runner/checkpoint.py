@@ -21,9 +21,11 @@ from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
 from agentcontainer.runner import workspace
+from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE, Exit, Limits, Spec
 from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.volume import DiskFull, Volumes
 
 LEVEL = 1
 QUEUED_CHUNKS = 2
@@ -79,6 +81,7 @@ class Keeper:
     limits: Limits
     max_bytes: int
     max_unpacked_bytes: int
+    volumes: Volumes
 
     async def save(self, sandbox: Sandbox, root: Path, name: str, blob_key: str) -> Saved:
         """Store the workspace of `root`, in which `sandbox` may be at work: it is held still meanwhile if the host
@@ -105,6 +108,7 @@ class Keeper:
 
         Raises:
             CheckpointCorrupt: the blob is gone or is another, or tar cannot read it.
+            DiskFull: it is more than a workspace may hold.
             Unavailable: the store cannot be reached. SandboxError: this host cannot do it now.
         """
         try:
@@ -132,7 +136,7 @@ class Keeper:
         async with _scratch(self.folder / helper_id) as scratch:
             await self._fetch(checkpoint, scratch / "archive")
             target = root / "workspace"
-            target.mkdir(parents=True)
+            await self.volumes.make(target, is_restored=True)
             try:
                 await self._unpack(root, helper_id, scratch / "archive", checkpoint, lease)
             except BaseException:
@@ -173,6 +177,8 @@ class Keeper:
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
+        if ending.code != 0 and volume.is_full(root / "workspace"):
+            raise DiskFull(f"The saved workspace cannot be restored: {self.volumes.room.fault}.")
         if ending.is_out_of_memory or any(fault in said.text for fault in DISK_FAULTS):
             raise SandboxError("A checkpoint could not be restored: this host has too little memory or disk.")
         if ending.code != 0:

@@ -6,7 +6,7 @@ What the agent is saying goes the same way, to live streams only, so that it sta
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from agentcontainer import crash, db
 from agentcontainer.db import Pool
@@ -17,6 +17,7 @@ from agentcontainer.ids import new_id
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
+OVERHEAD_BYTES = 100  # of an event, beside what it says
 MAX_WAITING_BYTES = 4 * 1024**2  # held in memory; above it the writer of events waits
 
 
@@ -33,23 +34,27 @@ class _Delta:
 class EventLog:
     """`add` is immediate; `run` writes until cancelled; `flush` returns when all that was added is in.
 
-    Secrets are taken out of every text, also where they come in pieces.
+    Secrets are taken out of every text, also where they come in pieces. Of what is more than `most` nothing is kept.
     """
 
-    def __init__(self, pool: Pool, claim: Claim) -> None:
+    def __init__(self, pool: Pool, claim: Claim, most: events.Volume) -> None:
         self._secrets: tuple[bytes, ...] = ()
         self._speech = Scrubber(())
         self._pool = pool
         self._claim = claim
         self._waiting: list[events.Draft | _Delta] = []
         self._waiting_bytes = 0
+        self._most = most
+        self._held = events.Volume(0, 0)
+        self._is_over = False
         self._last = 0  # number of the last event before what comes
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
-    def begin(self, last: int, secrets: tuple[bytes, ...]) -> None:
-        """The log has so many events, and these are never to be in it."""
-        self._last = max(self._last, last)
+    def begin(self, held: events.Volume, secrets: tuple[bytes, ...]) -> None:
+        """The log holds so much, and these are never to be in it."""
+        self._last = max(self._last, held.count)
+        self._held = held
         self._secrets = secrets
         self._speech = Scrubber(secrets)
 
@@ -58,11 +63,19 @@ class EventLog:
         return scrub_text(text, self._secrets)
 
     def add(self, type_: str, data: dict[str, Any]) -> None:
-        """Queue one event."""
+        """Queue one event; nothing, once the log is full."""
+        if self._is_over:
+            return
         if type_ == "message.completed":
             self._speech = Scrubber(self._secrets)  # what it held back is told now
         data = cast("dict[str, Any]", self._scrubbed(db.storable(data)))
-        self._put((type_, data), len(json.dumps(data)))
+        size = len(json.dumps(data)) + OVERHEAD_BYTES
+        self._held = events.Volume(self._held.count + 1, self._held.bytes + size)
+        self._is_over = self._held.count > self._most.count or self._held.bytes > self._most.bytes
+        if self._is_over:
+            self._added.set()
+        else:
+            self._put((type_, data), size)
 
     def add_delta(self, content: str, data: dict[str, Any]) -> None:
         """Queue more of what the agent is saying, for live streams."""
@@ -79,13 +92,13 @@ class EventLog:
         """Whether whoever produces events should wait for `flush` first."""
         return self._waiting_bytes >= MAX_WAITING_BYTES
 
-    async def run(self) -> NoReturn:
-        """Write batches as events come, until cancelled.
+    async def run(self) -> None:
+        """Write batches as events come, until cancelled; returns when the log is full, and written.
 
         Raises:
             ClaimLost: the fence moved.
         """
-        while True:
+        while not self._is_over:
             await self._added.wait()
             await asyncio.sleep(BATCH_SECONDS)
             await self.flush()

@@ -1,19 +1,23 @@
 """Laying out an attempt's workspace before its sandbox starts: from the task's inputs, or from its checkpoint."""
 
-from collections.abc import Sequence
+import contextlib
+import errno
+from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.tasks import checkpoints
-from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.model import Checkpoint, Task
 from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.runner import beneath, pi_launch, repositories, skills, workspace
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.models import models_of
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime.harness import harness
+from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.volume import DiskFull
 
 TASK_FILES = f"{workspace.TASK_FOLDER}/task_files"
 
@@ -32,14 +36,16 @@ class Preparation:
 
         Raises:
             InputUnavailable: an input cannot be had. CheckpointCorrupt: the checkpoint cannot be used.
+            DiskFull: it is more than the workspace may hold.
         """
         tools, task = self._tools, self._task
         checkpoint = await db.patiently(lambda: checkpoints.current(tools.pool, task.id))
-        if checkpoint is None:
-            await self._start_anew()
-            return
         (self.root / "sockets").mkdir(parents=True)
-        await tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        with self._told_when_full("What the task brings along"):
+            await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))
+
+    async def _restore(self, checkpoint: Checkpoint, lease: Lease | None) -> None:
+        await self._tools.keeper.restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
         beneath.make_folder(self.root / "workspace", workspace.TASK_FOLDER, uid)  # Pi starts in it
@@ -50,14 +56,15 @@ class Preparation:
         """Place a message's files in `task_files/` of a workspace that an agent is in; their names there.
 
         Raises:
-            InputUnavailable: the agent does not let them be placed.
+            InputUnavailable: the agent does not let them be placed. DiskFull: there is no room for them.
         """
         folder, stream = self.root / "workspace", self._tools.blobs.stream
         try:
-            return [
-                await beneath.place_new(folder, TASK_FILES, file.filename, stream(file.blob_key), uid)
-                for file in message_files
-            ]
+            with self._told_when_full("What came with the message"):
+                return [
+                    await beneath.place_new(folder, TASK_FILES, file.filename, stream(file.blob_key), uid)
+                    for file in message_files
+                ]
         except beneath.Blocked:
             raise InputUnavailable("The agent kept the message's files from being placed.") from None
 
@@ -65,9 +72,27 @@ class Preparation:
         tools, task = self._tools, self._task
         inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
         references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
+        self._check_room([*inputs, *references])
+        await tools.volumes.make(self.root / "workspace")
         await workspace.prepare(self.root, self._texts(), inputs, references, tools.blobs)
         await self._bring_skills()
         await self._bring_repositories()
+
+    def _check_room(self, brought: Sequence[files.File]) -> None:
+        """Before any of it is fetched, and where no file system would say so."""
+        room = self._tools.volumes.room
+        if sum(file.size_bytes for file in brought) > room.bytes or len(brought) > room.inodes:
+            raise DiskFull(f"The task's files do not fit: {room.fault}.")
+
+    @contextlib.contextmanager
+    def _told_when_full(self, what: str) -> Generator[None]:
+        """A capped workspace without room is no fault of this host's."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and volume.is_capped(self.root / "workspace"):
+                raise DiskFull(f"{what} does not fit: {self._tools.volumes.room.fault}.") from None
+            raise
 
     def _texts(self) -> dict[str, str]:
         task, execution = self._task, self._task.execution
@@ -95,7 +120,7 @@ class Preparation:
             if len(archives) < len(task.skills):
                 raise InputUnavailable("A skill's file was deleted.")
             target = self.root / "workspace" / pi_launch.SKILLS_FOLDER
-            await skills.place(archives, tools.blobs, self.root, target)
+            await skills.place(archives, tools.blobs, self.root / "workspace", target)
 
     async def _bring_repositories(self) -> None:
         tools, settings = self._tools, self._tools.settings

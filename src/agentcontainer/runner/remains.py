@@ -22,6 +22,7 @@ from agentcontainer.runner.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.collect import Refused, collect
 from agentcontainer.runner.tools import Tools
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
+from agentcontainer.sandbox.volume import DiskFull
 
 INTERVAL_SECONDS = 5.0
 AFTER = timedelta(seconds=20)  # a runner that has the container keeps what is in it first
@@ -47,7 +48,7 @@ async def keep_forgotten(tools: Tools) -> bool:
         except Unavailable as error:
             logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
             return False
-        except (CheckpointCorrupt, AgentContainerError) as error:
+        except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
             logger.warning("%s: no partial outputs: %s", claim.task_id, error)
             await service.add_remains(tools.pool, claim, [])
             return True

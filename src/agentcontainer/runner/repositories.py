@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from agentcontainer.runner.doorway import Doorway
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
+from agentcontainer.sandbox.volume import DiskFull
 
 CLONE_SECONDS = 300.0
 WATCH_SECONDS = 0.5
@@ -27,6 +29,7 @@ ENTRY_BYTES = 1024  # what a file costs beside its content: a million empty ones
 MAX_REASON_CHARACTERS = 500
 STDERR_BYTES = 16 * 1024
 NOT_FOUND = 127
+NO_SPACE = "No space left on device"
 
 # Only what is global here: nothing of it stays in the clone's own .git/config.
 GIT_CONFIG = """
@@ -93,7 +96,8 @@ async def place(cloning: Cloning, repositories: Sequence[Repository], target: Pa
     """Clone into new folders of `target`, beside what is there.
 
     Raises:
-        InputUnavailable: one cannot be cloned. SandboxError: the platform could not try.
+        InputUnavailable: one cannot be cloned. DiskFull: there is no room for it.
+        SandboxError: the platform could not try.
     """
     taken = sorted(entry.name for entry in target.iterdir())
     names = workspace.distinct_names([*taken, *(repository.name for repository in repositories)])
@@ -112,20 +116,23 @@ class _CloneFailed(Exception):
 
 async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, target: Path) -> None:
     root = cloning.folder / sandbox_id
+    made = target.with_name(f".clone-{secrets.token_hex(8)}")  # beside it: a rename stays on one file system
     try:
-        await _clone_in(root, cloning, sandbox_id, repository)
-        clone = root / "workspace/clone"
+        (root / "sockets").mkdir(parents=True)
+        made.mkdir()
+        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT, elsewhere=made)
+        await _clone_by(spec, cloning, repository)
+        clone = made / "clone"
         if clone.is_symlink() or not clone.is_dir():
             raise _CloneFailed("git left no folder")
         clone.rename(target)
     finally:
+        await workspace.remove(made)
         await workspace.remove(root)
 
 
-async def _clone_in(root: Path, cloning: Cloning, sandbox_id: str, repository: Repository) -> None:
-    for name in ("workspace", "sockets"):
-        (root / name).mkdir(parents=True)
-    _write_config(root / "workspace/gitconfig", repository)
+async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> None:
+    _write_config(spec.workspace / "gitconfig", repository)
     doorway = Doorway(
         repository.host,
         repository.port,
@@ -133,18 +140,26 @@ async def _clone_in(root: Path, cloning: Cloning, sandbox_id: str, repository: R
         is_private_allowed=cloning.is_private_allowed,
     )
     async with contextlib.AsyncExitStack() as stack:
-        sockets = stack.enter_context(workspace.socket_folder(root))
+        sockets = stack.enter_context(workspace.socket_folder(spec.root))
         await doorway.start(sockets / "gateway.sock")
         stack.push_async_callback(doorway.close)
-        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT)
         sandbox = await cloning.sandboxes.start(spec, _argv(repository))
         stack.push_async_callback(sandbox.destroy)
-        code, stderr = await _watched(sandbox, root / "workspace", cloning.max_bytes)
+        code, stderr = await _watched(sandbox, spec.workspace, cloning.max_bytes)
     if doorway.is_over:
         raise _too_large(cloning.max_bytes)
+    if code != 0 and NO_SPACE in stderr and _is_on_volume(spec):
+        raise DiskFull(
+            f"The repository {repository.name} of {repository.host} is more than the workspace may hold."
+        )
     if code != 0:
         raise _CloneFailed(doorway.refusal or _reason(code, stderr, repository))
-    await _check_size(root / "workspace", cloning.max_bytes)
+    await _check_size(spec.workspace, cloning.max_bytes)
+
+
+def _is_on_volume(spec: Spec) -> bool:
+    """Whether it is the workspace that is full, and not the host."""
+    return spec.workspace.stat().st_dev != spec.root.stat().st_dev
 
 
 def _write_config(path: Path, repository: Repository) -> None:

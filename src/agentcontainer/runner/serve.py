@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners, sweep
 from agentcontainer.runner.tools import Tools
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,8 +29,9 @@ LOCKS = Path("/run/lock/agentcontainer")  # of this host: all runners on it shar
 DRAIN_SECONDS = 30.0
 
 
-async def serve(settings: Settings) -> None:
-    """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once.
+async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
+    """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once. `has_own_mounts`:
+    what this process mounts is its own and goes with it (sandbox/namespace.py).
 
     Raises:
         SettingsError: the runtime is not installed, or the schema is another.
@@ -48,10 +51,11 @@ async def serve(settings: Settings) -> None:
             logger.info("swept what %d dead runners left", len(swept))
             await db.patiently(lambda: runners.stop(pool, swept))
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
+        volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
         client = await stack.enter_async_context(provider_client())
         tools = Tools(
             settings, pool, Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url),
-            sandboxes, client, install.runtime_dir(), folder,
+            sandboxes, client, install.runtime_dir(), folder, volumes,
         )  # fmt: skip
         region = settings.region or "any"
         supervisor = Supervisor(tools, runner_id, region, settings.capacity)
@@ -62,6 +66,25 @@ async def serve(settings: Settings) -> None:
         finally:
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) -> Volumes:
+    room = Room(settings.sandbox_disk_bytes, settings.sandbox_inodes)
+    volumes = await Volumes.try_out(room, folder, has_namespace=has_own_mounts)
+    if volumes.weak_reason is None:
+        logger.info("each workspace is a volume of %d bytes and %d files", room.bytes, room.inodes)
+    else:
+        logger.warning(
+            "WEAK DISK LIMITS: %s, so workspaces are watched: an agent can go beyond its limit for moments.",
+            volumes.weak_reason.rstrip("."),
+        )
+    free, needed = shutil.disk_usage(folder).free, settings.capacity * room.bytes
+    if free < needed:
+        logger.warning(
+            "%d bytes are free for workspaces that may hold %d together. If they fill the disk, all suffer: lower "
+            "AGENTCONTAINER_SANDBOX_DISK_BYTES or AGENTCONTAINER_CAPACITY, or make room.", free, needed,
+        )  # fmt: skip
+    return volumes
 
 
 async def _until_drained(supervisor: Supervisor) -> None:

@@ -12,6 +12,7 @@ from agentcontainer.domain.tasks.model import Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
 from agentcontainer.ids import new_id
+from agentcontainer.runner.breach import Breaches, Cause
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.pi import Pi, PiEndedError
 from agentcontainer.runner.pi_frames import (
@@ -26,12 +27,12 @@ from agentcontainer.runner.pi_frames import (
 )
 from agentcontainer.runtime.harness import GO_ON, LAST_ANSWER, LAST_CHANCE, NUDGE, steer_prompt, wrap_up
 from agentcontainer.sandbox.bubblewrap import Sandbox
+from agentcontainer.sandbox.contract import Exit
 
 MAX_REMINDERS = 3
 BUDGET_EXCEEDED = "The task used up its budget (overrides.budget) before the agent was done."
-OUT_OF_MEMORY = "The agent used more memory than its container may."
-KILLED = 128 + 9
 SHOWN = 1000  # characters by which a message is known again
+MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn's end
 STDERR_TAIL_BYTES = 4000
 STDERR_CHUNK_BYTES = 65536
 
@@ -64,6 +65,7 @@ class Session:
         gateway: Gateway,
         log: EventLog,
         on_heard: Callable[[str], Awaitable[None]],
+        breaches: Breaches,
     ) -> None:
         self.labels: dict[str, Any] = {}
         self.is_begun = asyncio.Event()  # what `work` was told, and a first answer, are in Pi's session file
@@ -72,8 +74,10 @@ class Session:
         self._gateway = gateway
         self._log = log
         self._on_heard = on_heard
+        self._breaches = breaches
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
-        self._said: list[str] = []  # in this turn
+        self._said: list[str] = []  # in this turn, for its reply
+        self._sayable = MAX_REPLY_CHARACTERS
         self._steered: list[tuple[str, str]] = []  # (message id, text) that Pi has and the model has not
         self._tool_began: dict[str, float] = {}
         self._provider_error: str | None = None  # of the last assistant message
@@ -112,7 +116,7 @@ class Session:
 
     async def answer(self, prompt: str) -> Reply | Ending:
         """One turn of a conversation: prompt, and follow until the agent has answered."""
-        self._said = []
+        self._said, self._sayable = [], MAX_REPLY_CHARACTERS
         try:
             await self._run(prompt)
             if self._gateway.budget.is_exceeded and not self._had_last_chance:
@@ -123,7 +127,8 @@ class Session:
         if self._gateway.budget.is_exceeded and not text:
             return Ending(EndReason.BUDGET_EXCEEDED, BUDGET_EXCEEDED)
         if self._provider_error is not None and not self._gateway.budget.is_exceeded:
-            return Reply(text, (EndReason.PROVIDER_ERROR.value, self._provider_message()))
+            reason, message = self._failure()
+            return Reply(text, (reason.value, message))
         return Reply(text)
 
     async def steer(self, message_id: str, content: str) -> None:
@@ -160,10 +165,12 @@ class Session:
 
     async def _broken(self, error: PiError) -> Ending:
         if not isinstance(error, PiEndedError):
+            if (cause := self._breaches.behind_standstill()) is not None:
+                return Ending(*cause)
             return Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
         exit_ = await self._sandbox.wait()
         await asyncio.wait([self._stderr], timeout=1)
-        return self._crash(exit_.code, exit_.is_out_of_memory)
+        return self._crash(exit_)
 
     def _last_chance(self, prompt: str) -> str:
         self._had_last_chance = True
@@ -175,9 +182,11 @@ class Session:
         if self._gateway.budget.is_exceeded:
             return Ending(EndReason.BUDGET_EXCEEDED, BUDGET_EXCEEDED) if self._had_last_chance else None
         if self._provider_error is not None:
-            return Ending(EndReason.PROVIDER_ERROR, self._provider_message())
+            return Ending(*self._failure())
         if reminders < MAX_REMINDERS:
             return None
+        if (cause := self._breaches.behind_standstill()) is not None:
+            return Ending(*cause)
         message = f"The agent stopped without calling finish, and was reminded {MAX_REMINDERS} times."
         return Ending(EndReason.AGENT_STOPPED, message)
 
@@ -197,7 +206,7 @@ class Session:
                 is_error = event.stop_reason == "error"  # what was said before it is said again
                 self._provider_error = event.error_message if is_error else None
                 if event.text and not is_error:
-                    self._said.append(event.text)
+                    self._keep_said(event.text)
                     data = {"role": "assistant", "content": event.text}
                     self._log.add("message.completed", data | self.labels)
             case ToolStarted():
@@ -223,6 +232,16 @@ class Session:
         if self._log.is_full:
             await self._log.flush()
 
+    def _keep_said(self, text: str) -> None:
+        if kept := text[: self._sayable]:
+            self._said.append(kept)
+            self._sayable -= len(kept)
+
+    def _failure(self) -> Cause:
+        """Why no model request succeeds any more. A Pi that cannot write its session reports that as a failed one."""
+        cause = self._breaches.behind_standstill() if self._gateway.last_error is None else None
+        return cause or (EndReason.PROVIDER_ERROR, self._provider_message())
+
     def _provider_message(self) -> str:
         """The provider's own words where the gateway saw them; it scrubbed the key out of them."""
         provider = self._task.execution.provider
@@ -231,11 +250,13 @@ class Session:
             return f"Pi reported a failed request to {provider}: {self._provider_error or 'without a reason'}"
         return f"{provider} answered {seen.status}: {seen.message}"
 
-    def _crash(self, code: int, is_out_of_memory: bool) -> Ending:
-        if is_out_of_memory and code == KILLED:  # a command of the agent's that ran out does not end Pi
-            return Ending(EndReason.OUT_OF_MEMORY, OUT_OF_MEMORY)
+    def _crash(self, end: Exit) -> Ending:
+        if (cause := self._breaches.behind_crash(end)) is not None:
+            return Ending(*cause)
         tail = self._stderr_tail.decode(errors="replace").strip()
-        return Ending(EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {code}. {tail}".strip())
+        return Ending(
+            EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {end.code}. {tail}".strip()
+        )
 
     async def _keep_stderr(self) -> None:
         while chunk := await self._sandbox.stderr.read(STDERR_CHUNK_BYTES):

@@ -52,7 +52,7 @@ class _Entry:
 
 
 async def place(files: Sequence[File], blobs: Blobs, scratch: Path, target: Path) -> None:
-    """Unpack skills into `target`, each in a folder of its own; `scratch` is a folder outside the workspace.
+    """Unpack skills into `target`, each in a folder of its own; `scratch` is on the same file system.
 
     Raises:
         InputUnavailable: one is not a skill's archive.

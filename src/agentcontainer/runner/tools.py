@@ -8,9 +8,11 @@ import aiohttp
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.tasks.events import Volume
 from agentcontainer.runner.checkpoint import Keeper
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
+from agentcontainer.sandbox.volume import Volumes
 from agentcontainer.settings import Settings
 
 
@@ -26,6 +28,7 @@ class Tools:
     client: aiohttp.ClientSession
     runtime: Path
     folder: Path
+    volumes: Volumes
 
     @property
     def limits(self) -> Limits:
@@ -33,9 +36,13 @@ class Tools:
         return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
 
     @property
+    def most_events(self) -> Volume:
+        return Volume(self.settings.max_task_events, self.settings.max_task_event_bytes)
+
+    @property
     def keeper(self) -> Keeper:
         settings = self.settings
         return Keeper(
             self.sandboxes, self.blobs, self.folder, self.limits,
-            settings.max_checkpoint_bytes, settings.max_workspace_bytes,
+            settings.max_checkpoint_bytes, settings.max_workspace_bytes, self.volumes,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.service import File
+from agentcontainer.sandbox import volume
 
 TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
 
@@ -15,13 +16,14 @@ TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
 async def prepare(
     root: Path, texts: Mapping[str, str], inputs: list[File], references: list[File], blobs: Blobs
 ) -> None:
-    """Lay out `workspace/` and `sockets/` below the new folder `root`.
+    """Lay out `workspace/`, which may be there already, and `sockets/` below `root`.
 
     `texts`: path below the workspace → content. Inputs and references get their original names.
     """
     workspace = root / "workspace"
     task = workspace / TASK_FOLDER
-    for folder in (root / "sockets", task / "task_files", task / "reference_files"):
+    (root / "sockets").mkdir(parents=True, exist_ok=True)
+    for folder in (task / "task_files", task / "reference_files"):
         folder.mkdir(parents=True)
     for path, text in texts.items():
         target = workspace / path
@@ -64,14 +66,14 @@ async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:
 
 
 async def remove(root: Path) -> None:
-    """Remove an attempt's folder, whatever the agent made of it.
+    """Remove an attempt's folder, or a workspace, whatever the agent made of it.
 
-    By `find` and `rm`: they neither follow links nor recurse, so no depth or name can stop or mislead them.
+    By `chmod` and `rm`: they neither follow links nor recurse, so no depth or name can stop or mislead them.
     """
-    if os.geteuid() != 0:  # a folder the agent closed to itself must be opened before it can be emptied
-        await _run(
-            "find", str(root), "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", "+"
-        )
+    for folder in (root / "workspace", root):
+        await volume.unmount(folder)
+    if os.geteuid() != 0:  # what the agent closed to itself must be opened first, from the top down
+        await _run("chmod", "-R", "u+rwx", "--", str(root))
     await _run("rm", "-rf", "--one-file-system", "--", str(root))
 
 

@@ -166,6 +166,11 @@ class Sandbox:
         self._exit = asyncio.ensure_future(self._watch())
         self._destroying: asyncio.Future[None] | None = None
 
+    @property
+    def is_out_of_processes(self) -> bool:
+        """Whether nothing more can be started inside, as far as this host counts."""
+        return self._group.is_out_of_processes
+
     async def wait(self) -> Exit:
         """How the payload ended. Processes it left behind end with it."""
         return await asyncio.shield(self._exit)
@@ -201,7 +206,8 @@ class Sandbox:
 
     async def _watch(self) -> Exit:
         code = await self._process.wait()
-        return Exit(code, is_out_of_memory=self._group.oom_kills() > 0)
+        group = self._group
+        return Exit(code, group.oom_kills() > 0, group.refused_processes() > 0)
 
     async def _destroy(self) -> None:
         self._process.kill()

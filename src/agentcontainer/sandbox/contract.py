@@ -46,10 +46,10 @@ class Internet:
 @dataclass(frozen=True)
 class Spec:
     """One sandbox to start. `id` matches ID_PATTERN and is new on this host. `root` is its folder on the host,
-    made by the caller, holding `workspace/` (becomes /workspace, writable) and `sockets/` (becomes
-    /run/agentcontainer, read-only; sockets made in it before the start can be connected to). As root both are
-    handed to the sandbox's uid at the start, a workspace that is its own already stays as it is; `runtime` must
-    be readable by everyone.
+    made by the caller, holding `workspace/` (becomes /workspace, writable), unless `elsewhere` is a folder
+    that does, and `sockets/` (becomes /run/agentcontainer, read-only; sockets made in it before the start can be
+    connected to). As root both are handed to the sandbox's uid at the start, a workspace that is its own already
+    stays as it is; `runtime` must be readable by everyone.
 
     A keeper sees its workspace only, neither sockets nor runtime, and is root to its own files there: it reads,
     with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power.
@@ -65,10 +65,11 @@ class Spec:
     is_keeper: bool = False
     is_read_only: bool = False
     internet: Internet | None = None
+    elsewhere: Path | None = None
 
     @property
     def workspace(self) -> Path:
-        return self.root / "workspace"
+        return self.elsewhere or self.root / "workspace"
 
     @property
     def sockets(self) -> Path:
@@ -77,7 +78,8 @@ class Spec:
 
 @dataclass(frozen=True)
 class Exit:
-    """How the payload ended: its exit code (128 + N for signal N), and whether the memory limit was hit."""
+    """How the payload ended: its exit code (128 + N for signal N), and which limits were hit before."""
 
     code: int
     is_out_of_memory: bool = False
+    is_out_of_processes: bool = False

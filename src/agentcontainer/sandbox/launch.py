@@ -125,7 +125,7 @@ def launch_command(
 ) -> list[str]:
     """What the runner starts; `uid` None means as ourselves, without root. `is_handed_over`: the workspace becomes
     the uid's, with all that is in it."""
-    namespace = [] if uid is None else ["unshare", "--mount", "--propagation", "private", "--"]
+    namespace = [] if uid is None else ["unshare", "--mount", "--propagation", "slave", "--"]
     return [
         *namespace,
         *("/bin/sh", "-euc", LAUNCHER, "agentcontainer"),

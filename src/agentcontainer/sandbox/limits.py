@@ -22,6 +22,7 @@ PROBE_PREFIX = "probe-"  # groups that detect.py makes for a moment
 MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
 REMOVE_SECONDS = 5.0
 FREEZE_SECONDS = 2.0
+FEW_PROCESSES = 4  # too few for a shell and what it starts
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,25 @@ class Group:
         for controller, folder in self._controllers:
             if controller.name == "memory":
                 file = "memory.oom_control" if controller.version == 1 else "memory.events"
-                report = _read(folder / file)
-                return sum(int(count) for count in re.findall(r"^oom_kill (\d+)$", report, re.MULTILINE))
+                return _count(folder / file, "oom_kill")
         return 0
+
+    def refused_processes(self) -> int:
+        """How often a process or thread was refused for their number. Read it before `remove`."""
+        folder = self._folder_of("pids")
+        return 0 if folder is None else _count(folder / "pids.events", "max")
+
+    @property
+    def is_out_of_processes(self) -> bool:
+        """Whether there are, at this moment, as many processes and threads as there may be, or almost."""
+        folder = self._folder_of("pids")
+        if folder is None:
+            return False
+        current, most = (_read(folder / name).strip() for name in ("pids.current", "pids.max"))
+        return current.isdigit() and most.isdigit() and int(current) > int(most) - FEW_PROCESSES
+
+    def _folder_of(self, name: str) -> Path | None:
+        return next((folder for controller, folder in self._controllers if controller.name == name), None)
 
     async def freeze(self) -> bool:
         """Holds all in the group still until `thaw`; False, and nothing is held, where the host cannot."""
@@ -224,6 +241,10 @@ def _is_removed(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _count(file: Path, event: str) -> int:
+    return sum(int(count) for count in re.findall(rf"^{event} (\d+)$", _read(file), re.MULTILINE))
 
 
 def _read(path: Path) -> str:

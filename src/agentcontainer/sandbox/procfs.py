@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 
@@ -32,6 +33,19 @@ def sandbox_ids() -> set[str]:
     return {name for _, mark in _markers() if ID_PATTERN.fullmatch(name := mark.removeprefix(MARKER))}
 
 
+def deleted_bytes(sandbox_id: str) -> int:
+    """What files hold that a sandbox's processes have open and no folder names any more."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in _descendants(with_marker(sandbox_id)):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+                    if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+                        found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
+
+
 def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
     """SIGKILLs what `find` finds until it finds nothing; False if something outlives the time. Blocks."""
     deadline = time.monotonic() + within_seconds
@@ -58,6 +72,20 @@ def _kill_once(find: Callable[[], set[int]]) -> bool:
     finally:
         for descriptor in held.values():
             os.close(descriptor)
+
+
+def _descendants(ancestors: set[int]) -> set[int]:
+    """These processes and all below them: what loses its parent in a sandbox gets its PID 1."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids() if ancestors else ():
+        if found := re.search(rb"^PPid:\s+(\d+)", _read(f"/proc/{pid}/status"), re.M):
+            children.setdefault(int(found[1]), []).append(pid)
+    family, waiting = set(ancestors), list(ancestors)
+    while waiting:
+        below = [pid for pid in children.get(waiting.pop(), ()) if pid not in family]
+        family.update(below)
+        waiting += below
+    return family
 
 
 def _pids() -> list[int]:

@@ -337,8 +337,8 @@ async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_
     listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: heard.append}))
     while not heard:  # "" once it listens
         await asyncio.sleep(0.01)
-    log = EventLog(talk.pool, claim)
-    log.begin(0, spellings("sk-test-0123456789"))
+    log = EventLog(talk.pool, claim, events.Volume(100, 10**6))
+    log.begin(await events.volume(talk.pool, talk.id), spellings("sk-test-0123456789"))
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
         log.add_delta(piece, {})
         await log.flush()

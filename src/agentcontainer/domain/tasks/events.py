@@ -70,12 +70,21 @@ WHERE t.last_event_sequence <> coalesce(log.events, 0)
     OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events)
 ORDER BY t.id LIMIT 1000
 """
+_VOLUME = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
 _LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
 
 
 def iso(moment: datetime) -> str:
     """A time as clients see it: `2026-11-24T01:02:03.456Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """How much a task's log holds, or may hold."""
+
+    count: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,13 @@ async def notify_delta(
 async def gaps(pool: Pool) -> list[str]:
     """Ids of tasks whose log has not exactly the events 1, 2, 3 … that it should. Reads the whole table."""
     return [row["id"] for row in await pool.fetch(_GAPS, timeout=600)]
+
+
+async def volume(pool: Pool, task_id: str) -> Volume:
+    """How much the task's log holds."""
+    row = await pool.fetchrow(_VOLUME, task_id)
+    assert row is not None
+    return Volume(row[0], row[1])
 
 
 async def has(connection: Connection, task_id: str, event_id: str) -> bool:

@@ -51,6 +51,9 @@ class EndReason(StrEnum):
     AGENT_STOPPED = "agent_stopped"
     AGENT_CRASHED = "agent_crashed"
     OUT_OF_MEMORY = "out_of_memory"
+    TOO_MANY_PROCESSES = "too_many_processes"
+    DISK_FULL = "disk_full"
+    EVENT_LOG_FULL = "event_log_full"
     PROVIDER_ERROR = "provider_error"
     PROVIDER_KEY_MISSING = "provider_key_missing"
     INPUT_UNAVAILABLE = "input_unavailable"
@@ -88,6 +91,9 @@ MEANING: dict[EndReason, Meaning] = {
     R.AGENT_STOPPED: Meaning(S.FAILED, "agent_stopped"),
     R.AGENT_CRASHED: Meaning(S.FAILED, "agent_crashed"),
     R.OUT_OF_MEMORY: Meaning(S.FAILED, "out_of_memory"),
+    R.TOO_MANY_PROCESSES: Meaning(S.FAILED, "too_many_processes"),
+    R.DISK_FULL: Meaning(S.FAILED, "disk_full"),
+    R.EVENT_LOG_FULL: Meaning(S.FAILED, "event_log_full"),
     R.PROVIDER_ERROR: Meaning(S.FAILED, "provider_error"),
     R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
     R.INPUT_UNAVAILABLE: Meaning(S.FAILED, "input_unavailable", is_charged=False),

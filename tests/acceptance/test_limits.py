@@ -1,0 +1,253 @@
+"""What happens to a task that uses more than it may, and to its neighbours: nothing."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.git_server import GitServer
+from tests.ordinary_user import UID, as_ordinary_user
+
+from .conftest import COMMAND, Client, Platform, finish, script
+
+pytestmark = pytest.mark.xdist_group("limits")  # one platform for all of them
+
+DISK_BYTES = 64 * 1024**2
+PIDS = 96
+SETTINGS = {
+    "capacity": "8",
+    "sandbox_disk_bytes": str(DISK_BYTES),
+    "sandbox_inodes": "5000",
+    "sandbox_pids": str(PIDS),
+    "sandbox_memory_bytes": str(256 * 1024**2),
+    "sandbox_cpus": "0.25",
+    "max_task_events": "200",
+    "allow_private_repositories": "true",
+    "checkpoint_seconds": "2",
+    "container_usd_per_minute": "0",
+}
+FILL = "dd if=/dev/zero of=big bs=1M; for i in $(seq 300); do echo $i > f$i || break; done"
+TO_PROCESSES = """
+import os, time
+children = 0
+try:
+    while children < 1000:
+        if os.fork() == 0:
+            os.closerange(0, 3)
+            time.sleep(1000)
+        children += 1
+except OSError as error: print(children, error.strerror)
+"""
+FRAMES = (
+    r"""yes '{"type":"tool_execution_start","toolCallId":"x","toolName":"y","args":{}}' > /proc/$PPID/fd/1"""
+)
+
+
+@pytest.fixture(scope="module")
+def limited(scripted_url: str) -> Iterator[Platform]:
+    """A platform whose sandboxes may hold little."""
+    platform = Platform(scripted_url, **SETTINGS)
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.close()
+
+
+@pytest.fixture
+def client(limited: Platform) -> Client:
+    return limited.account()
+
+
+def outputs_of_tools(client: Client, task: dict[str, Any]) -> list[str]:
+    events = client.events(task["id"])
+    return [event["data"]["output"] for event in events if event["type"] == "tool.completed"]
+
+
+def test_a_full_disk_is_the_agents_to_mend(client: Client) -> None:
+    report = {"bash": "rm big f*; echo fine > report.txt"}
+    task = client.run(script({"bash": FILL}, report, finish("report.txt")))
+    assert task["status"] == "finished", task
+    assert "No space left on device" in outputs_of_tools(client, task)[0]
+    assert client.outputs(task["id"]) == {"report.txt": b"fine\n"}
+
+
+def test_an_agent_that_a_full_disk_stops_is_disk_full_and_its_state_was_saved(client: Client) -> None:
+    task = client.run(script({"bash": FILL}, {"bash": "sleep 4"}))
+    assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
+    assert (
+        task["error"]
+        == f"The agent's disk is full: its workspace may hold {DISK_BYTES} bytes and 5000 files."
+    )
+    assert "task.checkpointed" in [event["type"] for event in client.events(task["id"])]
+
+
+def test_a_full_workspace_sleeps_and_wakes(client: Client) -> None:
+    sleep = {"bash": 'hibernate --message "Waiting." --for 1h'}
+    task_id = client.dispatch(script({"bash": FILL}, sleep, {"bash": "ls -l big"}, finish()))
+    client.wait(task_id, "hibernating")
+    assert client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}).status_code == 200
+    task = client.wait(task_id)
+    assert task["status"] == "finished", (task, client.events(task_id)[-4:])
+
+
+def test_inputs_that_do_not_fit_fail_the_task_at_once(client: Client) -> None:
+    file_id = client.upload("large.bin", bytes(DISK_BYTES + 1))
+    task = client.run(script(finish()), inputFileIds=[file_id])
+    assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "disk_full", 0), task
+    assert "do not fit" in task["error"]
+    assert [event["type"] for event in client.events(task["id"])] == ["task.created", "task.failed"]
+
+
+def test_a_repository_for_which_no_room_is_left_fails_the_task_at_once(
+    client: Client, tmp_path: Path
+) -> None:
+    file_id = client.upload("large.bin", bytes(DISK_BYTES * 3 // 4))
+    with GitServer(tmp_path).running() as server:
+        server.make("app", {"random": os.urandom(DISK_BYTES // 2)})
+        task = client.run(
+            script(finish()),
+            inputFileIds=[file_id],
+            inputRepositories=[{"url": server.url("git", "app")}],
+        )
+    assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
+    assert task["error"] == "The repository app of 127.0.0.1 is more than the workspace may hold."
+
+
+def test_an_agent_without_processes_left_is_too_many_processes(client: Client) -> None:
+    task = client.run(script({"bash": f"python3 -c '{TO_PROCESSES}'"}))
+    assert (task["status"], task["errorCode"]) == ("failed", "too_many_processes"), task
+    assert f"{PIDS} processes" in task["error"]
+    assert "Resource temporarily unavailable" in outputs_of_tools(client, task)[0]
+
+
+def test_an_agent_that_got_over_it_and_crashes_for_another_reason_is_agent_crashed(client: Client) -> None:
+    bomb = f"python3 -c '{TO_PROCESSES}'; pkill -f time.sleep"
+    task = client.run(script({"bash": bomb}, {"bash": "kill -9 $PPID"}))
+    assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
+
+
+def test_a_flood_of_events_ends_its_task_and_does_not_grow_the_runner(
+    client: Client, limited: Platform
+) -> None:
+    runner = psutil.Process(limited.pid("runner"))
+    before = runner.memory_info().rss
+    task_id = client.dispatch(script({"bash": FRAMES}))
+    most = before
+    while (task := client.task(task_id))["status"] in ("pending", "running"):
+        most = max(most, runner.memory_info().rss)
+        time.sleep(0.05)
+    assert (task["status"], task["errorCode"]) == ("failed", "event_log_full"), task
+    assert "200 events" in task["error"]
+    assert 200 < len(client.events(task_id)) < 210, "the last of them says why"
+    assert most - before < 300 * 1024**2
+
+
+def test_neighbours_of_those_who_do_their_worst_finish(client: Client) -> None:
+    with _noise(client):
+        _three(client, seconds=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_neighbours_of_those_who_do_their_worst_take_less_than_twice_their_time(client: Client) -> None:
+    """Long enough for a machine on which others work too."""
+    alone = _three(client, seconds=20)
+    with _noise(client):
+        beside = _three(client, seconds=20)
+    alone += _three(client, seconds=20)
+    assert max(beside) < 2 * max(alone), (alone, beside)
+
+
+NOISE = {
+    "fork bomb": "bomb() { bomb | bomb & }; bomb; while :; do bomb; sleep 0.1; done",
+    "memory hog": "while :; do python3 -c 'd = []\nwhile True: d.append(bytearray(2**22))'; done",
+    "disk filler": "while :; do dd if=/dev/zero of=x bs=1M; for i in $(seq 4000); do : > f$i; done; rm -f x f*; done",
+    "spinner": "for i in 1 2 3 4; do while :; do :; done & done; wait",
+    "socket flooder": """python3 -c '
+import socket
+while True:
+    held = []
+    try:
+        while True:
+            for name in ("gateway", "control"):
+                one = socket.socket(socket.AF_UNIX)
+                one.settimeout(0.1)
+                one.connect(f"/run/agentcontainer/{name}.sock")
+                one.send(b"POST /finish HTTP/1.1\\r\\nContent-Length: 100000\\r\\n\\r\\n" + bytes(1000))
+                held.append(one)
+    except OSError: pass
+'""",
+}
+# An agent mostly waits, for its model; then it computes as much as it did alone, and writes to its disk.
+WORK = """sleep SECONDS; python3 -c '
+import time
+while time.process_time() < 0.25: pass
+'; for i in $(seq 20); do echo $i > f$i; sync f$i; done; cat f* | wc -l > sum; rm f*"""
+
+
+@contextlib.contextmanager
+def _noise(client: Client) -> Iterator[None]:
+    """Five at their worst, from before the block to its end."""
+    noise = {name: client.dispatch(script({"bash": command})) for name, command in NOISE.items()}
+    for task_id in noise.values():
+        client.until_event(task_id, lambda event: event["type"] == "tool.started", seconds=60)
+    yield
+    states = {name: client.task(task_id)["status"] for name, task_id in noise.items()}
+    for task_id in noise.values():
+        client.http.post(f"/tasks/{task_id}/cancel")
+    assert states["disk filler"] == states["spinner"] == states["socket flooder"] == "running", states
+
+
+def _three(client: Client, seconds: float) -> list[float]:
+    """Seconds from dispatch to end of three ordinary tasks at once, each of which waits for so long."""
+    work = {"bash": WORK.replace("SECONDS", str(seconds))}
+    task_ids = [client.dispatch(script(work, finish("sum"))) for _ in range(3)]
+    ended = [client.wait(task_id, seconds=200) for task_id in task_ids]
+    assert {task["status"] for task in ended} == {"finished"}, ended
+    assert [client.outputs(task_id) for task_id in task_ids] == [{"sum": b"20\n"}] * 3
+    return [(_moment(task["completedAt"]) - _moment(task["createdAt"])).total_seconds() for task in ended]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+class OrdinaryPlatform(Platform):
+    """The same as an ordinary user."""
+
+    def start(self) -> None:
+        argv = [*COMMAND, "up", "--port", str(self.port)]
+        if os.geteuid() == 0:
+            os.chown(self.data_dir, UID, UID)
+            argv = as_ordinary_user(argv)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
+        self.wait_ready()
+
+
+def test_without_root_a_watch_ends_what_holds_too_much(scripted_url: str) -> None:
+    platform = OrdinaryPlatform(scripted_url, **SETTINGS)
+    try:
+        platform.start()
+        client = platform.account()
+        task_id = client.dispatch(script({"bash": "dd if=/dev/zero of=x bs=1M count=80; sleep 60"}))
+        fine = client.run(script({"bash": "dd if=/dev/zero of=x bs=1M count=20; sleep 2"}, finish()))
+        assert fine["status"] == "finished", fine
+        task = client.wait(task_id)
+        assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
+        assert "WEAK DISK LIMITS" in platform.log()
+        assert not list(Path(platform.data_dir, "runners").glob("*/tsk_*"))
+    finally:
+        platform.close()
+        shutil.rmtree(platform.data_dir, ignore_errors=True)

@@ -1,0 +1,35 @@
+"""How much of a task's events is kept, whatever an agent says and however often it is started again."""
+
+import asyncio
+import secrets
+
+import pytest
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.events import Volume
+from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.runner.log import EventLog
+
+from .conftest import MakeTask
+
+
+@pytest.mark.parametrize(("most", "kept"), [(Volume(25, 10**9), 25), (Volume(10**9, 25 * 2000), 24)])
+async def test_a_log_takes_so_much_and_no_more(
+    pool: Pool, make_task: MakeTask, most: Volume, kept: int
+) -> None:
+    task_id = await make_task("running", attempt=1)
+    for _ in range(3):  # attempts
+        log = EventLog(pool, Claim(task_id, 1), most)
+        log.begin(await events.volume(pool, task_id), ())
+        writing = asyncio.create_task(log.run())
+        for _ in range(20):
+            log.add("message.completed", {"content": secrets.token_urlsafe(1500)})
+        await log.flush()
+        held = await events.volume(pool, task_id)
+        if held.count == 20:
+            writing.cancel()  # the first attempt has room left
+            await asyncio.gather(writing, return_exceptions=True)
+        else:
+            await asyncio.wait_for(writing, 10)  # it says so by its end
+    assert kept - 1 <= (await events.volume(pool, task_id)).count <= kept
