@@ -17,6 +17,7 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.remains import Remains, keep_forgotten
 from agentcontainer.runner.tools import Tools
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.volume import Room, Volumes
 
 from .conftest import Account, Bed
 
@@ -34,8 +35,9 @@ async def tools(bed: Bed, short_dir: Path) -> AsyncIterator[Tools]:
     (short_dir / "runner").mkdir()
     async with aiohttp.ClientSession() as client:
         yield Tools(
-            bed.settings, bed.pool, bed.vault, blobs, sandboxes, client, short_dir, short_dir / "runner"
-        )
+            bed.settings, bed.pool, bed.vault, blobs, sandboxes, client, short_dir, short_dir / "runner",
+            Volumes(Room(10**9, 10**5)),
+        )  # fmt: skip
 
 
 async def ended(tools: Tools, account: Account, *, is_expired: bool = False) -> Claim:
