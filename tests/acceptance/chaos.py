@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import psutil
 
 from tests.acceptance.conftest import COMMAND, TERMINAL, Platform, finish, script
 
@@ -236,10 +235,7 @@ def main() -> None:
         finally:
             platform.close()
             model.terminate()
-    left = [
-        process for process in psutil.process_iter(["cmdline"]) if "agentcontainer:tsk" in str(process.info)
-    ]
-    assert not left, left
+    assert not platform.sandboxes(), "nothing of it runs any more"
 
 
 if __name__ == "__main__":
