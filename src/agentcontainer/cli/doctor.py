@@ -40,10 +40,13 @@ def doctor(
     """
     if is_proving:
         from agentcontainer.cli.proof import prove
+        from agentcontainer.sandbox import namespace
 
         if is_mending or is_any_age:
             raise SettingsError("--prove goes alone: it mends nothing.")
-        raise typer.Exit(asyncio.run(prove(settings.load(data_dir=data_dir), as_json)))
+        has_own_mounts = namespace.enter()  # before anything may start a thread
+        chosen = settings.load(data_dir=data_dir)
+        raise typer.Exit(asyncio.run(prove(chosen, as_json, has_own_mounts=has_own_mounts)))
     from agentcontainer.doctor.examine import Examination
 
     chosen = settings.load(data_dir=data_dir)

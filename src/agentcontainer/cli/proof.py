@@ -24,9 +24,11 @@ MEANINGS = {
 }
 
 
-async def prove(chosen: Settings, as_json: bool, sandboxes: "Bubblewrap | None" = None) -> int:
+async def prove(
+    chosen: Settings, as_json: bool, sandboxes: "Bubblewrap | None" = None, has_own_mounts: bool = False
+) -> int:
     """Make every attempt, print its outcome; the exit code. `sandboxes`: what is to be proven, if not what a runner
-    would use here.
+    would use here; `has_own_mounts`: this process has entered a mount namespace, as a runner does.
 
     Raises:
         SettingsError: the data folder cannot be used, or the runtime is not installed.
@@ -48,6 +50,7 @@ async def prove(chosen: Settings, as_json: bool, sandboxes: "Bubblewrap | None" 
         install.runtime_dir(),
         sandboxes,
         is_online=chosen.internet_access,
+        has_own_mounts=has_own_mounts,
     )
     async with aclosing(running):
         async for outcome in running:

@@ -17,11 +17,12 @@ from agentcontainer.prove.attempt import Outcome
 from agentcontainer.prove.internet import LISTED, NAMED, ONLINE
 from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
-from agentcontainer.prove.scene import Ground, scene
+from agentcontainer.prove.scene import ROOM, Ground, scene
 from agentcontainer.prove.world import NEIGHBOUR, OTHER, PUBLIC
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet
 from agentcontainer.sandbox.detect import detect
+from agentcontainer.sandbox.volume import Volumes
 
 NAMES = {"public.test.": PUBLIC, "other.test.": OTHER, "private.test.": NEIGHBOUR}
 REBINDING = "rebinding.test."  # public when asked first, private from then on
@@ -68,7 +69,7 @@ async def main() -> None:
         return Loosened(uid_base, lock_dir, edit, hierarchy)
 
     sandboxes = Bubblewrap(uid_base, lock_dir, hierarchy)
-    ground = Ground(sandboxes, loosened, Path(told["runtime"]), Path(told["folder"]))
+    ground = Ground(sandboxes, loosened, Path(told["runtime"]), Volumes(ROOM), Path(told["folder"]))
     for group, allow in ((ONLINE, None), (LISTED, (NAMED,))):
         reason = await _refusal(ground, Internet(allow))
         if reason is not None:

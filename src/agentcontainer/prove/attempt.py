@@ -39,7 +39,8 @@ class Attempt:
     is_for_root: bool = False
     """An ordinary user of the host may not do it either, so that there is no control without root."""
     controller: str | None = None
-    """The control group it is stopped by, which not every host gives us."""
+    """The control group it is stopped by, or "disk": a workspace with a file system of its own. Not every host gives
+    us one."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A bare payload is harmless by itself: it touches its scene, its own processes an
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from agentcontainer.prove.attempt import Place, Untried
 from agentcontainer.prove.loosened import Edit
 from agentcontainer.prove.payload import BEGUN, Payload
 from agentcontainer.prove.scene import LIMITS, Scene
+from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet, Spec
 
@@ -46,6 +48,14 @@ def online(*allow: str) -> Place:
         return await _run_in(scene.ground.sandboxes, spec, payload, arguments)
 
     return place
+
+
+async def on_a_disk_of_its_own(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    """In a sandbox whose workspace was made as every task's, with little room."""
+    shutil.rmtree(scene.workspace)
+    await scene.ground.volumes.make(scene.workspace)
+    scene.stack.push_async_callback(volume.unmount, scene.workspace)
+    return await sandboxed(scene, payload, arguments)
 
 
 def loosened(edit: Edit) -> Place:

@@ -3,7 +3,7 @@
 from agentcontainer.prove.attempt import Attempt, Group, Place
 from agentcontainer.prove.bait import given, reachable
 from agentcontainer.prove.payload import Payload, perl, shell
-from agentcontainer.prove.places import bare, limited, sandboxed
+from agentcontainer.prove.places import bare, limited, on_a_disk_of_its_own, sandboxed
 
 _MIB = 1024**2
 _SMALL = limited(memory_bytes=64 * _MIB, tmp_bytes=512 * _MIB)
@@ -65,6 +65,24 @@ RESOURCES = Group(
         _folder("memory-tmp", "Takes memory by files in /tmp.", _BEYOND, "/tmp/fill", _SMALL, "memory"),  # noqa: S108
         _folder("tmp", "Fills /tmp beyond its size.", 16 * _MIB, "/tmp/fill", sandboxed),  # noqa: S108
         _folder("shm", "Fills /dev/shm beyond its size.", 16 * _MIB, "/dev/shm/fill", sandboxed),  # noqa: S108
+        Attempt(
+            "disk",
+            "Fills the host's disk by files in its workspace.",
+            _fill(32 * _MIB),
+            reachable("/workspace/fill", "outside/fill"),
+            on_a_disk_of_its_own,
+            bare,
+            controller="disk",
+        ),
+        Attempt(
+            "inodes",
+            "Uses up the host's files by empty ones in its workspace.",
+            perl("for (1 .. 1000) { open(my $f, '>', \"$ARGV[1]-$_\") or exit } print $ARGV[0];"),
+            reachable("/workspace/many", "outside/many"),
+            on_a_disk_of_its_own,
+            bare,
+            controller="disk",
+        ),
         Attempt(
             "open-files",
             "Opens files without end.",

@@ -37,10 +37,8 @@ async def judge(ground: Ground, group: str, attempt: Attempt) -> Outcome:
     """One attack and its control. Of what got through no control is needed."""
     try:
         if await _gets_through(ground, attempt, is_control=False):
-            if attempt.controller is not None and not ground.sandboxes.has(attempt.controller):
-                detail = f"this host gives us no control group for {attempt.controller}"
-                return Outcome(group, attempt, "unprotected", detail)
-            return Outcome(group, attempt, "got through")
+            lacking = _lacking(ground, attempt)
+            return Outcome(group, attempt, "unprotected" if lacking else "got through", lacking)
     except (Untried, AgentContainerError, OSError) as error:
         return Outcome(group, attempt, "inconclusive", f"it could not be tried: {error}")
     try:
@@ -51,6 +49,18 @@ async def judge(ground: Ground, group: str, attempt: Attempt) -> Outcome:
     return Outcome(
         group, attempt, "inconclusive", "its control did not succeed either: something else stops it here"
     )
+
+
+def _lacking(ground: Ground, attempt: Attempt) -> str:
+    """What would stop the attempt and this host does not give us."""
+    if attempt.controller is None:
+        return ""
+    if attempt.controller == "disk":
+        reason = ground.volumes.weak_reason
+        return f"a workspace is watched here, not capped: {reason}" if reason else ""
+    if ground.sandboxes.has(attempt.controller):
+        return ""
+    return f"this host gives us no control group for {attempt.controller}"
 
 
 async def _gets_through(ground: Ground, attempt: Attempt, is_control: bool) -> bool:

@@ -10,6 +10,7 @@ from agentcontainer.prove.loosened import Loosen
 from agentcontainer.runner import workspace
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
+from agentcontainer.sandbox.volume import Room, Volumes
 
 LIMITS = Limits(
     memory_bytes=192 * 1024**2,
@@ -19,6 +20,7 @@ LIMITS = Limits(
     shm_bytes=4 * 1024**2,
     open_files=256,
 )
+ROOM = Room(bytes=16 * 1024**2, inodes=256)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Ground:
     sandboxes: Bubblewrap
     loosened: Loosen
     runtime: Path
+    volumes: Volumes
     folder: Path
     """Holds the runs' folders, each named as its sandbox: what a crash leaves is swept like a runner's."""
 

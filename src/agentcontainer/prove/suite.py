@@ -11,11 +11,12 @@ from agentcontainer.prove.attempt import Group, Outcome
 from agentcontainer.prove.groups import GROUPS
 from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
-from agentcontainer.prove.scene import Ground
+from agentcontainer.prove.scene import ROOM, Ground
 from agentcontainer.prove.world import World, run_online
 from agentcontainer.runner.sweep import runner_folder
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.detect import detect
+from agentcontainer.sandbox.volume import Volumes
 
 
 async def prove(
@@ -26,9 +27,10 @@ async def prove(
     sandboxes: Bubblewrap | None = None,
     groups: Sequence[Group] = GROUPS,
     is_online: bool = False,
+    has_own_mounts: bool = False,
 ) -> AsyncGenerator[Outcome]:
     """The outcomes of these attempts, in order; with `is_online` also of those at internet access. `sandboxes`: what is
-    to be proven, if not what a runner would use.
+    to be proven, if not what a runner would use; `has_own_mounts`: this process has entered a mount namespace, as one does.
 
     It is safe beside a running `up`: it has a folder among the runners', and uids from the same locks.
     """
@@ -40,7 +42,8 @@ async def prove(
     interrupted: BaseException | None = None
     with runner_folder(data_dir, new_id("rnr")) as folder:
         used = sandboxes or Bubblewrap(uid_base, lock_dir, hierarchy)
-        ground = Ground(used, loosened, runtime, folder)
+        volumes = await Volumes.try_out(ROOM, folder, has_namespace=has_own_mounts)
+        ground = Ground(used, loosened, runtime, volumes, folder)
         try:
             async with aclosing(run(ground, groups, os.geteuid() == 0)) as outcomes:
                 async for outcome in outcomes:
