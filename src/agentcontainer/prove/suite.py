@@ -30,7 +30,7 @@ async def prove(
     has_own_mounts: bool = False,
 ) -> AsyncGenerator[Outcome]:
     """The outcomes of these attempts, in order; with `is_online` also of those at internet access. `sandboxes`: what is
-    to be proven, if not what a runner would use; `has_own_mounts`: this process has entered a mount namespace, as one does.
+    to be proven, if not what a runner would use; `has_own_mounts`: this process has entered its own mount namespace.
 
     It is safe beside a running `up`: it has a folder among the runners', and uids from the same locks.
     """
