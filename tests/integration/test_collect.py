@@ -1,5 +1,6 @@
 """Collecting declared files from a hostile workspace: only what lies in it, read once, byte for byte."""
 
+import asyncio
 import hashlib
 import os
 import socket
@@ -133,3 +134,25 @@ async def test_a_named_output_is_held_against_its_json_schema(
     else:
         with pytest.raises(Refused, match=hint):
             await collect(workspace, CWD, declared, policy, blobs, "tsk_test", 10**6)
+
+
+async def test_a_schema_that_takes_for_ever_ends_and_holds_nobody_up(workspace: Path, blobs: Blobs) -> None:
+    (workspace / "task/out.json").write_text("1")
+    twice = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
+    schema = {"$ref": "#/$defs/a0", "$defs": twice | {"a60": {"type": "string"}}}
+    policy = OutputPolicy("named", (NamedOutput("out", json_schema=schema),))
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.01)
+            beats += 1
+
+    beating = asyncio.create_task(beat())
+    with pytest.raises(
+        Refused, match=r"out.json: takes too long to be checked against the JSON Schema of out\."
+    ):
+        await collect(workspace, CWD, [Declared("out.json", "out")], policy, blobs, "tsk_test", 10**6)
+    beating.cancel()
+    assert beats > 20

@@ -66,3 +66,14 @@ def test_a_schema_that_is_none_or_reaches_out_is_named(schema: dict[str, object]
 @pytest.mark.timeout(10)
 def test_a_hostile_pattern_cannot_stall_the_runner() -> None:
     assert json_faults({"type": "string", "pattern": "^(a+)+$"}, "a" * 50_000 + "!")
+
+
+@pytest.mark.parametrize("keyword", ["unevaluatedProperties", "unevaluatedItems"])
+def test_a_schema_whose_references_branch_without_end_is_refused_before_it_is_followed(keyword: str) -> None:
+    twice = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
+    schema = {keyword: False, "$ref": "#/$defs/a0", "$defs": twice | {"a60": {"properties": {"a": {}}}}}
+    assert schema_fault(schema) == (
+        "uses unevaluatedProperties or unevaluatedItems with 121 references; at most 20 go together"
+    )
+    few = {"a0": {"$ref": "#/$defs/a1"}, "a1": {"properties": {"a": {}}}}
+    assert schema_fault(schema | {"$defs": few}) is None

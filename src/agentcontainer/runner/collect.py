@@ -5,7 +5,6 @@ beneath.py opens the paths, so that there is no moment between a check and its u
 
 import asyncio
 import errno
-import json
 import mimetypes
 import os
 import posixpath
@@ -16,9 +15,10 @@ from pathlib import Path
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared, content_fault, json_faults
+from agentcontainer.domain.tasks.outputs import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge
 from agentcontainer.ids import new_id
+from agentcontainer.runner import json_check
 from agentcontainer.runner.beneath import open_beneath
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
@@ -122,7 +122,7 @@ async def _store(
         if wanted and (fault := content_fault(wanted, content_type, size)):
             raise Refused(f"{entry.path}: {fault}.")
         if wanted and wanted.json_schema is not None:
-            await asyncio.to_thread(_check_json, descriptor, entry.path, wanted)
+            await _check_json(descriptor, entry.path, wanted)
         output_id = new_id("file")
         blob = await blobs.put(f"outputs/{task_id}/{output_id}", _chunks(descriptor), limit)
     except PayloadTooLarge:
@@ -154,8 +154,9 @@ def _open_regular(workspace: Path, inside: str, shown: str) -> int:
     return descriptor
 
 
-def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
-    text = os.pread(descriptor, MAX_JSON_BYTES + 1, 0)
+async def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
+    assert wanted.json_schema is not None
+    text = await asyncio.to_thread(os.pread, descriptor, MAX_JSON_BYTES + 1, 0)
     if len(text) > MAX_JSON_BYTES:
         raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {wanted.name}.")
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_STRUCTURE:
@@ -163,16 +164,15 @@ def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
             f"{shown}: holds too many values to be checked against the JSON Schema of {wanted.name}."
         )
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.") from None
-    assert wanted.json_schema is not None
-    if faults := json_faults(wanted.json_schema, document):
+        faults = await json_check.faults(wanted.json_schema, text)
+    except json_check.TooCostly:
+        raise Refused(
+            f"{shown}: takes too long to be checked against the JSON Schema of {wanted.name}."
+        ) from None
+    if faults is None:
+        raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.")
+    if faults:
         raise Refused(f"{shown}: does not match the JSON Schema of {wanted.name}: {'; '.join(faults)}.")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

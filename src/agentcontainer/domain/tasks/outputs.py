@@ -1,14 +1,19 @@
 """Output policies [S]: what a `finish` must, or must not, declare. Pure; the runner reads the files themselves."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jsonschema_rs
 
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
 
 MAX_SCHEMA_FAULTS = 5
+# For these the validator follows every path through the references beforehand; 60 of them can make it 2**30 paths.
+_UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+MAX_REFERENCES_UNEVALUATED = 20
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,28 @@ def content_fault(wanted: NamedOutput, content_type: str, size_bytes: int) -> st
 
 def schema_fault(schema: dict[str, Any] | bool) -> str | None:
     """What is wrong with a JSON Schema itself; None: nothing."""
+    keywords = Counter(_keywords(schema))
+    references = sum(keywords[name] for name in _REFERENCES)
+    if references > MAX_REFERENCES_UNEVALUATED and any(keywords[name] for name in _UNEVALUATED):
+        return (
+            f"uses {' or '.join(_UNEVALUATED)} with {references} references; "
+            f"at most {MAX_REFERENCES_UNEVALUATED} go together"
+        )
     try:
         _validator(schema)
     except ValueError as error:
         return f"is not a JSON Schema: {str(error).splitlines()[0][:300]}"
     return None
+
+
+def _keywords(schema: object) -> Generator[str]:
+    if isinstance(schema, dict):
+        for name, value in cast("dict[str, object]", schema).items():
+            yield name
+            yield from _keywords(value)
+    elif isinstance(schema, list):
+        for value in cast("list[object]", schema):
+            yield from _keywords(value)
 
 
 def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
