@@ -42,8 +42,11 @@ missing_packages() {
         "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
     fi
     if ! command -v bwrap >/dev/null; then echo bubblewrap; fi
-    if ! command -v git >/dev/null; then echo git; fi
+    for command in git skopeo umoci; do
+        if ! command -v $command >/dev/null; then echo $command; fi
+    done
     if ! has_seccomp; then echo libseccomp2; fi
+    if [ "$kind" = dev ] && ! command -v docker-registry >/dev/null; then echo docker-registry; fi
     # For the tests in a real browser. Ubuntu has it as a snap only: there, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
     if ! command -v perl >/dev/null; then echo perl-base; fi # doctor --prove

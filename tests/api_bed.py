@@ -219,7 +219,8 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
         async with db.pool(url) as pool:
             configured = settings.load(
                 data_dir=folder, database_url=url, storage_url=f"file://{folder}/blobs",
-                public_url="http://testserver", secret_key=secrets.token_hex(32), max_upload_bytes=1024 * 1024,
+                public_url="http://testserver", secret_key=secrets.token_hex(32), image_registries="",
+                max_upload_bytes=1024 * 1024,
             )  # fmt: skip
             vault, blobs = Vault(configured.secret_key.get_secret_value()), Blobs(configured.storage_url)
             await standard.install(pool)

@@ -195,6 +195,33 @@ class Settings(BaseSettings):
         description="JSON with token prices that win over Pi's: `{provider: {model: {input, output, cacheRead?, "
         "cacheWrite?}}}`, USD per million tokens.",
     )
+    image_registries: Annotated[tuple[str, ...], NoDecode] = Field(
+        (
+            "docker.io",
+            "ghcr.io",
+            "quay.io",
+            "gcr.io",
+            "public.ecr.aws",
+            "mcr.microsoft.com",
+            "registry.gitlab.com",
+        ),
+        description="Registries from which agents may name images, with commas between. `host` is reached at public "
+        "addresses only; `https://host:port`, and without TLS `http://host:port`, may be inside. Empty: none.",
+    )
+    image_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of API and runner, with commas between, below which agents may name `oci:` and "
+        "`docker-archive:` paths; all in them must be readable by everybody. Empty: none.",
+    )  # fmt: skip
+    max_image_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
+        20 * 1024**3, description="Largest image, unpacked."
+    )
+    image_cache_days: Annotated[float, Field(ge=0, le=3650, allow_inf_nan=False)] = Field(
+        14, description="An image that no sandbox used for so long is removed from the runner's host."
+    )
+    image_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
+        50 * 1024**3,
+        description="Above this, unpacked images that are not in use are removed, the longest unused first.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @field_validator("data_dir")
@@ -219,6 +246,30 @@ class Settings(BaseSettings):
                 "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
             )
         return value.rstrip("/")
+
+    @field_validator("image_registries", "image_folders", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("image_registries")
+    @classmethod
+    def _registry_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not re.fullmatch(r"(http://|https://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", entry):
+                raise ValueError("must list hosts in lower case, such as ghcr.io,http://127.0.0.1:5000")
+        return value
+
+    @field_validator("image_folders")
+    @classmethod
+    def _absolute_folders(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not all(folder.is_absolute() for folder in value):
+            raise ValueError("must list absolute paths")
+        return value
 
     @field_validator("database_url")
     @classmethod

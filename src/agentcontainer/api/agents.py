@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from agentcontainer.api import paging
 from agentcontainer.api.auth import AccountId
@@ -12,7 +12,7 @@ from agentcontainer.api.execution import ExecutionInput
 from agentcontainer.api.paging import PageInfo, PageQuery
 from agentcontainer.api.query import Query
 from agentcontainer.api.routing import authenticated
-from agentcontainer.api.services import Provided
+from agentcontainer.api.services import Provided, Services
 from agentcontainer.api.wire import (
     Id,
     Incoming,
@@ -25,6 +25,7 @@ from agentcontainer.api.wire import (
 )
 from agentcontainer.domain.agents import model, service
 from agentcontainer.errors import ValidationError
+from agentcontainer.images.reference import MAX_CHARACTERS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BASE_PROMPT_BYTES = 100_000  # one argument of Pi's command line holds it: the kernel allows 128 KiB
@@ -97,15 +98,18 @@ def _check_base_prompt(value: str) -> str:
     return value
 
 
-def _refuse_image(value: Any) -> None:
-    if value is not None:
-        raise ValueError("must be null: this installation runs agents in its own container only")
-
-
 class RuntimeInput(Incoming):
-    """There is one container, the platform's, and one runtime, Pi."""
+    """What an agent runs in, and on: one runtime, Pi."""
 
-    container_image: Annotated[None, BeforeValidator(_refuse_image), WithJsonSchema({"type": "null"})] = None
+    container_image: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=MAX_CHARACTERS,
+            description="An OCI image: `python:3.12-slim`, `ghcr.io/owner/name@sha256:…`, `oci:/folder:tag`, "
+            "`docker-archive:/file`. Pinned to the digest it has now. Null: the host's own system folders.",
+            json_schema_extra={"pattern": "^[!-~]*$"},
+        ),
+    ] = None  # fmt: skip
     agent_runtime: Literal["pi"] | None = None
 
 
@@ -175,7 +179,7 @@ async def create_agent(
     body: Annotated[NewAgent, Depends(JsonBody(NewAgent, max_bytes=MAX_BODY_BYTES))],
 ) -> Agent:
     """Create an agent with its version 1. Its name is the account's only one among those not archived."""
-    change = _change_of(body)
+    change = await _change_of(body, services, None)
     agent = await service.create(services.pool, services.settings, account_id, body.name, change)
     return wire_agent(agent)
 
@@ -195,9 +199,12 @@ async def change_agent(
 ) -> Agent:
     """Change an agent. Name and description are edited in place; any other change makes a new version, which
     becomes current. Tasks keep the version they were dispatched with."""
-    if not without_nulls(body):
+    if not without_nulls(body) and not _names_image(body):
         raise ValidationError.at("body", "must say what to change")
-    change = _change_of(body)
+    current = None
+    if _names_image(body):
+        current = (await service.get(services.pool, account_id, agent_id)).current_version.container_image
+    change = await _change_of(body, services, current)
     return wire_agent(await service.change(services.pool, services.settings, account_id, agent_id, change))
 
 
@@ -215,10 +222,33 @@ async def unarchive_agent(
     return wire_agent(await service.unarchive(services.pool, account_id, agent_id))
 
 
-def _change_of(body: NewAgent | AgentChange) -> model.Change:
+def _names_image(body: AgentContent) -> bool:
+    """Whether it says something of the image; null does: the platform's own."""
+    return body.runtime is not None and "container_image" in body.runtime.model_fields_set
+
+
+async def _image(body: AgentContent, services: Services, current: str | None) -> tuple[str | None] | None:
+    """The image pinned, if the body names one; the current one, named by its whole name, is taken as it is."""
+    if body.runtime is None or not _names_image(body):
+        return None
+    named = body.runtime.container_image
+    if named is None or named == current:
+        return (named,)
+    return (await services.images.pin(named, "runtime.containerImage"),)
+
+
+async def _change_of(
+    body: NewAgent | AgentChange, services: Services, current_image: str | None
+) -> model.Change:
+    """What the domain is asked for.
+
+    Raises:
+        ValidationError: the image cannot be used. Unavailable: that cannot be told now.
+    """
     return model.Change(
         name=body.name,
         description=body.description,
+        container_image=await _image(body, services, current_image),
         base_prompt=body.base_prompt,
         defaults=_given(body.defaults) if body.defaults else {},
         reference_file_ids=body.reference_file_ids,

@@ -37,6 +37,7 @@ from agentcontainer.api.services import Services
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.images.lookup import Lookup
 from agentcontainer.settings import Settings
 
 ROUTERS: Sequence[APIRouter] = (
@@ -78,7 +79,9 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: 
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
     rate_limit = RateLimit(settings.rate_limit_per_minute)
-    app.state.services = Services(settings, pool, vault, blobs, rate_limit, hub or Hub(pool))
+    app.state.services = Services(
+        settings, pool, vault, blobs, rate_limit, hub or Hub(pool), Lookup(settings)
+    )
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
     for router in ROUTERS:
         app.include_router(router)

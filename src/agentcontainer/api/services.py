@@ -10,12 +10,13 @@ from agentcontainer.api.rate_limit import RateLimit
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.images.lookup import Lookup
 from agentcontainer.settings import Settings
 
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the three stores, who may ask how often, and who follows which task."""
+    """The settings, the three stores, who may ask how often, who follows which task, and what images are."""
 
     settings: Settings
     pool: Pool
@@ -23,6 +24,7 @@ class Services:
     blobs: Blobs
     rate_limit: RateLimit
     hub: Hub
+    images: Lookup
 
 
 async def provided(request: Request) -> Services:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import asyncpg
 import httpx
@@ -145,12 +146,16 @@ async def running(
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a child reads the same settings."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    ours = {
-        ENV_PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in given.items()
-        if value is not None
-    }
+    ours = {ENV_PREFIX + name.upper(): _spelt(value) for name, value in given.items() if value is not None}
     return {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)} | ours
+
+
+def _spelt(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(str(one) for one in cast("tuple[object, ...]", value))
+    return str(value)
 
 
 def free_port(host: str, port: int) -> int:

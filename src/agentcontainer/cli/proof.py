@@ -35,9 +35,9 @@ async def prove(
     """
     from agentcontainer.prove.attempt import exit_code
     from agentcontainer.prove.suite import prove as attempts
-    from agentcontainer.runner.serve import LOCKS
     from agentcontainer.runtime import install
     from agentcontainer.sandbox.detect import weak_limits_reason
+    from agentcontainer.sandbox.uids import LOCKS
 
     install.check()
     data_folder.prepare(chosen.data_dir)

@@ -28,6 +28,9 @@ from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.scrub import spellings
+from agentcontainer.images import starting as images
+from agentcontainer.images.faults import ImageFault
+from agentcontainer.images.starting import Image
 from agentcontainer.runner import pi_launch, workspace
 from agentcontainer.runner.breach import OUT_OF_MEMORY, Breaches
 from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
@@ -136,6 +139,9 @@ class Attempt:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
         self._log.begin(await db.patiently(lambda: events.volume(tools.pool, task.id)), spellings(key))
         stack.push_async_callback(workspace.remove, self._root)
+        image = await self._unless_unavailable(self._image(stack, task))
+        if isinstance(image, Ending):
+            return image
         preparation = Preparation(tools, task, self._name)
         if (lease := await tools.sandboxes.lease()) is not None:
             stack.callback(lease.release)
@@ -147,7 +153,10 @@ class Attempt:
         gateway = await models.open(stack, sockets / "gateway.sock", subject)
         await self._open_control(stack, task, sockets)
         stack.push_async_callback(Remains(tools, claim, self._root).keep)
-        sandbox = await tools.sandboxes.start(self._spec(task), self._argv(task), lease)
+        try:
+            sandbox = await images.start(tools.sandboxes, self._spec(task, image), self._argv(task), lease)
+        except ImageFault as fault:
+            return _without_image(fault)
         stack.push_async_callback(sandbox.destroy)
         self._sandbox = sandbox
         if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
@@ -337,6 +346,8 @@ class Attempt:
             return Ending(EndReason.INPUT_UNAVAILABLE, str(fault))
         except DiskFull as fault:
             return Ending(EndReason.DISK_FULL, str(fault))
+        except ImageFault as fault:
+            return _without_image(fault)
         except CheckpointCorrupt as fault:
             return Ending(EndReason.CHECKPOINT_CORRUPT, str(fault))
 
@@ -416,10 +427,19 @@ class Attempt:
             tools.pool, tools.vault, task.account_id, task.execution.provider
         )
 
-    def _spec(self, task: Task) -> Spec:
-        tools, env = self._tools, pi_launch.env(weak_model_of(task))
+    async def _image(self, stack: contextlib.AsyncExitStack, task: Task) -> Image | None:
+        """The image that the agent names, for as long as the attempt lasts; None: it names none."""
+        if task.container_image is None:
+            return None
+        return await stack.enter_async_context(self._tools.images.use(task.container_image))
+
+    def _spec(self, task: Task, image: Image | None) -> Spec:
+        tools, env, root = self._tools, pi_launch.env(weak_model_of(task)), None
+        if image is not None:
+            env, root = image.env(env), image.root
         return Spec(
-            self._name, self._root, tools.runtime, tools.limits, env, pi_launch.HOME, internet=self._internet(task)
+            self._name, self._root, tools.runtime, tools.limits, env, pi_launch.HOME,
+            internet=self._internet(task), image=root,
         )  # fmt: skip
 
     def _internet(self, task: Task) -> Internet | None:
@@ -450,6 +470,10 @@ def _plain(text: str) -> str:
     return "".join(
         " " if unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" else one for one in text
     )
+
+
+def _without_image(fault: ImageFault) -> Ending:
+    return Ending(EndReason.IMAGE_UNAVAILABLE, f"The agent's image {fault}.")
 
 
 def _key_missing(provider: str) -> str:

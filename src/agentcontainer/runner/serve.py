@@ -14,18 +14,19 @@ from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
+from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners, sweep_forever
-from agentcontainer.runner.tools import Tools
+from agentcontainer.runner.tools import IMAGES_FOLDER, Tools
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.uids import LOCKS
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LOCKS = Path("/run/lock/agentcontainer")  # of this host: all runners on it share its uids
 DRAIN_SECONDS = 30.0
 
 
@@ -60,12 +61,17 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         region = settings.region or "any"
         supervisor = Supervisor(tools, runner_id, region, settings.capacity)
         logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
-        sweeping = asyncio.create_task(sweep_forever(pool, settings.data_dir))
+        limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
+        beside = [
+            asyncio.create_task(sweep_forever(pool, settings.data_dir)),
+            asyncio.create_task(clean_forever(settings.data_dir / IMAGES_FOLDER, limits)),
+        ]
         try:
             await _until_drained(supervisor)
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for loop in beside:
+                loop.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) -> Volumes:

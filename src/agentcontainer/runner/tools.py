@@ -9,11 +9,16 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.events import Volume
+from agentcontainer.images.access import Access
+from agentcontainer.images.keeping import Images
+from agentcontainer.runner import pi_launch
 from agentcontainer.runner.checkpoint import Keeper
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
 from agentcontainer.settings import Settings
+
+IMAGES_FOLDER = "images"  # in the data folder
 
 
 @dataclass(frozen=True)
@@ -45,4 +50,12 @@ class Tools:
         return Keeper(
             self.sandboxes, self.blobs, self.folder, self.limits,
             settings.max_checkpoint_bytes, settings.max_workspace_bytes, self.volumes,
+        )  # fmt: skip
+
+    @property
+    def images(self) -> Images:
+        settings = self.settings
+        return Images(
+            self.sandboxes, Access.of(settings), settings.data_dir / IMAGES_FOLDER, self.folder, self.runtime,
+            self.limits, pi_launch.env(), settings.max_image_bytes,
         )  # fmt: skip

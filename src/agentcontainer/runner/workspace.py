@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.service import File
-from agentcontainer.sandbox import volume
+from agentcontainer.sandbox.removal import remove as remove
 
 TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
 
@@ -63,22 +63,3 @@ async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:
         with (folder / name).open("xb") as target:
             async for chunk in blobs.stream(file.blob_key):
                 await asyncio.to_thread(target.write, chunk)
-
-
-async def remove(root: Path) -> None:
-    """Remove an attempt's folder, or a workspace, whatever the agent made of it.
-
-    By `chmod` and `rm`: they neither follow links nor recurse, so no depth or name can stop or mislead them.
-    """
-    for folder in (root / "workspace", root):
-        await volume.unmount(folder)
-    if os.geteuid() != 0:  # what the agent closed to itself must be opened first, from the top down
-        await _run("chmod", "-R", "u+rwx", "--", str(root))
-    await _run("rm", "-rf", "--one-file-system", "--", str(root))
-
-
-async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    await process.wait()

@@ -109,7 +109,7 @@ class Bubblewrap:
     ) -> Process:
         assert self._filter is not None
         uid = None if lease is None else lease.uid
-        sources = launch.Sources(spec.workspace, spec.sockets, spec.runtime) if uid is None else launch.STAGED
+        sources = launch.Sources.of(spec) if uid is None else launch.STAGED
         with contextlib.ExitStack() as stack:
             filter_fd = stack.enter_context(_memory_file(self._filter))
             files = {
@@ -256,6 +256,8 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
     folders = [("workspace", spec.workspace)]
     if not spec.is_keeper:
         folders += [("sockets", spec.sockets), ("runtime", spec.runtime)]
+    if spec.image is not None:
+        folders += [("image", spec.image)]
     for name, path in folders:
         if path.is_symlink() or not path.is_dir():
             raise SandboxError(f"The sandbox's {name} folder does not exist.")

@@ -14,6 +14,20 @@ from typing import Any
 INSIDE_WORKSPACE = "/workspace"
 INSIDE_RUNTIME = "/opt/agentcontainer"
 INSIDE_SOCKETS = "/run/agentcontainer"
+INSIDE_GIVEN = "/given"
+# Where something of ours is mounted over an image, parents first.
+IMAGE_FOLDERS = (
+    "dev",
+    "etc",
+    "opt",
+    "opt/agentcontainer",
+    "proc",
+    "run",
+    "run/agentcontainer",
+    "tmp",
+    "workspace",
+)
+IMAGE_FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -54,7 +68,11 @@ class Spec:
     A keeper sees its workspace only, neither sockets nor runtime, and is root to its own files there: it reads,
     with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power.
 
-    `internet` None: there is no network but its own loopback."""
+    `internet` None: there is no network but its own loopback.
+
+    `image` is a root folder to see instead of the host's /usr and /etc: read-only, readable by everyone, not open to
+    change by anybody inside, with `IMAGE_FOLDERS` and `IMAGE_FILES` in it as real ones. `given` is a folder or file
+    of the host's to see at /given, read-only; `is_on_host_network`: it reaches whatever the host reaches."""
 
     id: str
     root: Path
@@ -66,6 +84,9 @@ class Spec:
     is_read_only: bool = False
     internet: Internet | None = None
     elsewhere: Path | None = None
+    image: Path | None = None
+    given: Path | None = None
+    is_on_host_network: bool = False
 
     @property
     def workspace(self) -> Path:

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_SOCKETS, INSIDE_WORKSPACE, Spec
+from agentcontainer.sandbox.contract import (
+    INSIDE_GIVEN,
+    INSIDE_RUNTIME,
+    INSIDE_SOCKETS,
+    INSIDE_WORKSPACE,
+    Spec,
+)
 from agentcontainer.sandbox.network import Network
 from agentcontainer.sandbox.procfs import marker
 
@@ -17,16 +23,20 @@ PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; shows inside, in /proc/1/environ
 INSIDE_UID = 1000
 KEEPER_CAPABILITIES = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")  # over files of its own host uid alone
+HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 READY = "ready"
-FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 5; what bwrap is to read comes above
+FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; what bwrap is to read comes above
 
 # Arguments: uid ("" without root), open files, workspace, whether it is to be handed over ("" if not), sockets and
-# runtime ("" for a keeper), network and user namespace to enter ("" if none), files to join, --, command.
+# runtime ("" for a keeper), image and what is given ("" without), network and user namespace to enter ("" if none),
+# files to join, --, command.
 # The sources are held open because /mnt may hide them: the data folder can lie below it. The mounts are in a
 # namespace of their own (unshare); there the sandbox's uid reaches what stands below a private folder.
 LAUNCHER = """
-uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 net=$7 user=$8
+uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 image=$7 given=$8
 shift 8
+net=$1 user=$2
+shift 2
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
 shift
 ulimit -c 0
@@ -34,33 +44,47 @@ ulimit -n "$open_files"
 [ -n "$uid" ] || exec ${net:+nsenter --preserve-credentials --user=$user --net=$net --} "$@"
 [ -z "$is_handed$sockets" ] || chown -R -h -P -- "$uid:$uid" ${is_handed:+"$workspace"} ${sockets:+"$sockets"}
 exec 3< "$workspace" 4< "${sockets:-/dev/null}" 5< "${runtime:-/dev/null}"
+exec 6< "${image:-/dev/null}" 7< "${given:-/dev/null}"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,nodev,noexec agentcontainer /mnt
 mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
 [ -z "$sockets" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
 [ -z "$runtime" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
+[ -z "$image" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/6 /mnt/image
+[ -z "$given" ] || [ -d /proc/self/fd/7 ] || : > /mnt/given
+[ -z "$given" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/7 /mnt/given
 exec ${net:+nsenter --net=$net --} setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
-    --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&-
+    --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&- 6<&- 7<&-
 """
 # The first line on stdout tells the runner that the sandbox stands; everything after it is the payload's. It also
 # asks whether the runner still lives: one killed before bwrap bound its life to it has no reader here, and -e ends it.
 FIRST = f'echo {READY}; exec "$@"'
+COUNTED = "ulimit -u {0} 2>/dev/null || ulimit -p {0}"  # the flag of bash, that of dash and BusyBox
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where bwrap finds the folders it binds."""
+    """Where bwrap finds what it binds."""
 
     workspace: Path
     sockets: Path
     runtime: Path
+    image: Path
+    given: Path
+
+    @classmethod
+    def of(cls, spec: Spec) -> "Sources":
+        return cls(
+            spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path()
+        )  # what is not there is not bound
 
 
-STAGED = Sources(Path("/mnt/workspace"), Path("/mnt/sockets"), Path("/mnt/runtime"))
+STAGED = Sources(*(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given")))
 
 
 def etc_files(spec: Spec) -> dict[str, str]:
     """Files in /etc we write ourselves, so that the host's accounts and names stay its own."""
     home = spec.env.get("HOME", INSIDE_WORKSPACE)
+    is_online = spec.internet is not None or spec.is_on_host_network
     return {
         "/etc/passwd": (
             "root:x:0:0:root:/root:/usr/sbin/nologin\n"
@@ -68,8 +92,8 @@ def etc_files(spec: Spec) -> dict[str, str]:
             "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
         ),
         "/etc/group": f"root:x:0:\nagent:x:{INSIDE_UID}:\nnogroup:x:65534:\n",
-        "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
-        "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {'files dns' if spec.internet else 'files'}\n",
+        "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {'files dns' if is_online else 'files'}\n",
+        **({} if spec.is_on_host_network else {"/etc/hosts": HOSTS}),
         **({"/etc/resolv.conf": "nameserver 127.0.0.1\n"} if spec.internet else {}),
     }
 
@@ -82,20 +106,18 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     options += ["--uid", inside, "--gid", inside, "--cap-drop", "ALL"]
     for capability in KEEPER_CAPABILITIES if spec.is_keeper else ():
         options += ["--cap-add", capability]
-    options += ["--share-net"] if spec.internet else []  # the launcher has entered its own
+    if spec.internet or spec.is_on_host_network:  # the launcher has entered its own, or the host's is meant
+        options += ["--share-net"]
     options += ["--die-with-parent", "--new-session", "--clearenv"]
-    options += ["--ro-bind", "/usr", "/usr"]
-    for name in ("bin", "sbin", "lib", "lib64"):
-        options += ["--symlink", f"usr/{name}", f"/{name}"]
-    for path in ("/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache"):
-        options += ["--ro-bind-try", path, path]
-    for path, descriptor in files.items():
-        options += ["--perms", "0644", "--file", str(descriptor), path]
+    options += _system(spec, sources, files)
     options += ["--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
     options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without bound
     options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-    options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    if spec.image is None:  # an image has it already
+        options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    if spec.given is not None:
+        options += ["--ro-bind", str(sources.given), INSIDE_GIVEN]
     options += ["--ro-bind" if spec.is_read_only else "--bind", str(sources.workspace), INSIDE_WORKSPACE]
     if not spec.is_keeper:
         options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
@@ -106,9 +128,32 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     return options
 
 
+def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
+    """The system's folders: the image's, or what a program needs of the host's; and our own files in /etc."""
+    options: list[str] = []
+    if spec.image is not None:
+        options += ["--ro-bind", str(sources.image), "/"]
+        for path, descriptor in files.items():
+            options += ["--perms", "0644", "--ro-bind-data", str(descriptor), path]
+        return options
+    options += ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib64"):
+        options += ["--symlink", f"usr/{name}", f"/{name}"]
+    paths = ["/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache"]
+    for path in paths + (["/etc/resolv.conf", "/etc/hosts"] if spec.is_on_host_network else []):
+        options += ["--ro-bind-try", path, path]
+    for path, descriptor in files.items():
+        options += ["--perms", "0644", "--file", str(descriptor), path]
+    return options
+
+
 def payload_command(spec: Spec, argv: Sequence[str], *, counts_processes: bool) -> list[str]:
     """What bwrap starts. Without a group to count processes the kernel counts them by user namespace."""
-    counted = [] if counts_processes else ["/usr/bin/prlimit", f"--nproc={spec.limits.pids}", "--"]
+    if counts_processes:
+        return ["/bin/sh", "-ec", FIRST, marker(spec.id), *argv]
+    if spec.image is not None:  # which need not have prlimit
+        return ["/bin/sh", "-ec", f"{COUNTED.format(spec.limits.pids)}; {FIRST}", marker(spec.id), *argv]
+    counted = ["/usr/bin/prlimit", f"--nproc={spec.limits.pids}", "--"]
     return ["/bin/sh", "-ec", FIRST, marker(spec.id), *counted, *argv]
 
 
@@ -133,6 +178,7 @@ def launch_command(
         str(open_files),
         *(str(spec.workspace), "yes" if is_handed_over else ""),
         *(("", "") if spec.is_keeper else (str(spec.sockets), str(spec.runtime))),
+        *("" if path is None else str(path) for path in (spec.image, spec.given)),
         *(("", "") if network is None else (str(network.path("net")), str(network.path("user")))),
         *(str(path) for path in join_files),
         *("--", "bwrap", "--args", str(arguments), "--", *payload),

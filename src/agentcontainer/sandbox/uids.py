@@ -14,6 +14,7 @@ from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import procfs
 
 UID_COUNT = 1000
+LOCKS = Path("/run/lock/agentcontainer")  # of this host: all that run on it share its uids
 KILL_SECONDS = 2.0
 
 

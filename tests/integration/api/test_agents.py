@@ -253,7 +253,7 @@ async def test_an_image_is_refused_with_a_sentence(alice: Account) -> None:
     body = {"name": "x", "runtime": {"containerImage": "python:3.14"}}
     error = await refused(alice, "POST", AGENTS, 400, "validation_error", json=body)
     assert error["details"][0]["path"] == "runtime.containerImage"
-    assert "own container only" in error["message"]
+    assert "registry docker.io, which is not allowed here" in error["message"]
 
 
 async def test_ten_changes_at_once_give_ten_versions(alice: Account) -> None:

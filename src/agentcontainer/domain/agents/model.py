@@ -47,10 +47,12 @@ class Agent:
 
 @dataclass(frozen=True)
 class Change:
-    """What a client wants of an agent, new or not. None: not said. In `defaults` a None resets that default."""
+    """What a client wants of an agent, new or not. None: not said. In `defaults` a None resets that default.
+    `container_image`: (None,) for the platform's own."""
 
     name: str | None = None
     description: str | None = None
+    container_image: tuple[str | None] | None = None
     base_prompt: str | None = None
     defaults: dict[str, Any] = field(default_factory=dict[str, Any])
     reference_file_ids: list[str] | None = None
@@ -59,8 +61,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Content:
-    """What a version is made of."""
+    """What a version is made of. `container_image`: its pinned name; None: the platform's own."""
 
+    container_image: str | None
     base_prompt: str
     defaults: dict[str, Any]
     reference_file_ids: list[str]

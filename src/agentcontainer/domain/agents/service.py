@@ -52,7 +52,7 @@ async def create(pool: Pool, settings: Settings, account_id: str, name: str, cha
         ValidationError: a default or a file cannot be; names the field.
     """
     agent_id, version_id = new_id("agt"), new_id("agv")
-    content = _content(Content("", agent_defaults({}, settings, {}), [], []), change, settings)
+    content = _content(Content(None, "", agent_defaults({}, settings, {}), [], []), change, settings)
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
             await _check_files(connection, account_id, change)
@@ -72,8 +72,9 @@ async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str,
         async with db.transaction(pool) as connection:
             version = (await _lock(connection, account_id, agent_id)).current_version
             before = Content(
-                version.base_prompt, version.defaults, version.reference_file_ids, version.skills
-            )
+                version.container_image, version.base_prompt, version.defaults,
+                version.reference_file_ids, version.skills,
+            )  # fmt: skip
             content = _content(before, change, settings)
             if content != before:
                 await _check_files(connection, account_id, change)
@@ -183,6 +184,9 @@ async def _version(connection: Connection | Pool, agent_id: str, version_id: str
 def _content(before: Content, change: Change, settings: Settings) -> Content:
     """What is said over what was there."""
     return Content(
+        container_image=before.container_image
+        if change.container_image is None
+        else change.container_image[0],
         base_prompt=before.base_prompt if change.base_prompt is None else change.base_prompt,
         defaults=agent_defaults(change.defaults, settings, before.defaults)
         if change.defaults

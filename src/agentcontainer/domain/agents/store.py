@@ -18,8 +18,8 @@ _INSERT = """
 INSERT INTO agents (id, account_id, name, description, current_version_id) VALUES ($1, $2, $3, $4, $5)
 """
 _INSERT_VERSION = """
-INSERT INTO agent_versions (id, agent_id, number, base_prompt, defaults, reference_file_ids, skills)
-SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6 FROM agent_versions WHERE agent_id = $2
+INSERT INTO agent_versions (id, agent_id, number, container_image, base_prompt, defaults, reference_file_ids, skills)
+SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7 FROM agent_versions WHERE agent_id = $2
 """
 _DESCRIBE = """
 UPDATE agents SET name = coalesce($2, name), description = coalesce($3, description) WHERE id = $1
@@ -60,7 +60,7 @@ async def insert(
 async def insert_version(connection: Connection, version_id: str, agent_id: str, content: Content) -> None:
     """The agent's next version, not yet current."""
     await connection.execute(
-        _INSERT_VERSION, version_id, agent_id, content.base_prompt, content.defaults,
+        _INSERT_VERSION, version_id, agent_id, content.container_image, content.base_prompt, content.defaults,
         content.reference_file_ids, content.skills,
     )  # fmt: skip
 

@@ -57,6 +57,7 @@ class EndReason(StrEnum):
     PROVIDER_ERROR = "provider_error"
     PROVIDER_KEY_MISSING = "provider_key_missing"
     INPUT_UNAVAILABLE = "input_unavailable"
+    IMAGE_UNAVAILABLE = "image_unavailable"
     CHECKPOINT_FAILED = "checkpoint_failed"
     CHECKPOINT_CORRUPT = "checkpoint_corrupt"
     MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
@@ -97,6 +98,7 @@ MEANING: dict[EndReason, Meaning] = {
     R.PROVIDER_ERROR: Meaning(S.FAILED, "provider_error"),
     R.PROVIDER_KEY_MISSING: Meaning(S.FAILED, "provider_key_missing", is_charged=False),
     R.INPUT_UNAVAILABLE: Meaning(S.FAILED, "input_unavailable", is_charged=False),
+    R.IMAGE_UNAVAILABLE: Meaning(S.FAILED, "image_unavailable", is_charged=False),
     R.CHECKPOINT_FAILED: Meaning(S.FAILED, "checkpoint_failed"),
     R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False, is_platforms_fault=True),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),

@@ -1,0 +1,81 @@
+"""Removes images that nobody used for long, and the least used while they take too much room; never one in use."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcontainer.images.keeping import LOCKS, discard, read_record, used_at
+
+INTERVAL_SECONDS = 300.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """How long images stay unused, and how much they may take together."""
+
+    seconds: float
+    max_bytes: int
+
+
+async def clean_forever(folder: Path, limits: CacheLimits) -> None:
+    """Clean every few minutes, until cancelled."""
+    while True:
+        try:
+            if removed := await clean(folder, limits):
+                logger.info("removed %d images that were not used", len(removed))
+        except OSError as error:
+            logger.warning("cleaning images failed: %s", error.strerror)
+        except Exception:
+            logger.exception("cleaning images failed")
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def clean(folder: Path, limits: CacheLimits) -> list[str]:
+    """Remove what is too old or too much, and what a killed process left half removed; returns the digests."""
+    removed: list[str] = []
+    kept = 0
+    for last_at, key, size in sorted(_found(folder), reverse=True):
+        kept += size
+        is_wanted = last_at >= time.time() - limits.seconds and kept <= limits.max_bytes
+        if not is_wanted and await _remove(folder, key, last_at):
+            removed.append(key)
+            kept -= size
+    return removed
+
+
+def _found(folder: Path) -> Generator[tuple[float, str, int]]:
+    """Time of the last use, digest, size; of what is not whole: 0."""
+    for place in folder.iterdir() if folder.is_dir() else ():
+        if place.name != LOCKS:
+            record = read_record(place)
+            yield used_at(place), place.name, 0 if record is None else record.size_bytes
+
+
+async def _remove(folder: Path, key: str, last_at: float) -> bool:
+    """Remove the image unless it is in use, or was meanwhile."""
+    with _alone(folder / LOCKS / key) as is_alone:
+        if not is_alone or used_at(folder / key) != last_at:
+            return False
+        await discard(folder / key)
+        return True
+
+
+@contextmanager
+def _alone(lock: Path) -> Generator[bool]:
+    """Whether the lock is held, by us alone, meanwhile."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)

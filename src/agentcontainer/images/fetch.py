@@ -1,0 +1,288 @@
+"""Brings an image onto this host: pulled by skopeo, verified here, unpacked by umoci, made ready to be mounted.
+
+Both programs read hostile bytes, so both run in keepers' sandboxes beneath a uid of their own (umoci without a
+network); between them we check every byte against the digest in the image's pinned name. What is unpacked belongs to
+root afterwards, where there is root, without setuid bits, and readable by all.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.images import manifest, program
+from agentcontainer.images.access import Access
+from agentcontainer.images.faults import ImageRefused, ImageUnreachable, too_large
+from agentcontainer.images.manifest import Blob, Index, Manifest
+from agentcontainer.images.program import Bounds
+from agentcontainer.images.reference import Reference
+from agentcontainer.images.skopeo import Skopeo
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import IMAGE_FILES, IMAGE_FOLDERS, INSIDE_WORKSPACE, Spec
+from agentcontainer.sandbox.uids import Lease
+
+PULL_SECONDS = 900.0
+UNPACK_SECONDS = 900.0
+CHUNK_BYTES = 1024**2
+ENTRY_BYTES = 1024  # what a file costs beside its content
+# Each program has a workspace of its own: what we write for the second, the first has never been able to touch.
+PULLED, UNPACKED = "pulled", "unpacked"
+LAYOUT = "layout"
+ROOT = "root"
+TAG = "image"
+TOO_LARGE = 90
+KINDS = {b"\x1f\x8b": "application/vnd.oci.image.layer.v1.tar+gzip"}
+PLAIN_KIND = "application/vnd.oci.image.layer.v1.tar"
+CONFIG_KIND = "application/vnd.oci.image.config.v1+json"
+MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
+
+# Measured in here, where nothing that an image closes is closed to us. Then what we mount over is made a real folder
+# or file, never a link, parents first; and everybody may read what its owner may.
+UNPACK = f"""
+most=$1 folders=$2 files=$3
+cd {INSIDE_WORKSPACE}
+umoci raw unpack --rootless --image {LAYOUT}:{TAG} {ROOT} >&2 &
+unpacking=$!
+measure() {{
+    bytes=$(du --summarize --bytes {ROOT} 2>/dev/null | cut -f1)
+    entries=$(du --summarize --inodes {ROOT} 2>/dev/null | cut -f1)
+    size=$((${{bytes:-0}} + {ENTRY_BYTES} * ${{entries:-0}}))
+    [ "$size" -le "$most" ] || exit {TOO_LARGE}
+}}
+while kill -0 "$unpacking" 2>/dev/null; do sleep 0.2; measure; done
+wait "$unpacking"
+measure
+cd {ROOT}
+for folder in $folders; do
+    if [ -L "$folder" ] || [ ! -d "$folder" ]; then rm -rf -- "$folder"; mkdir -- "$folder"; fi
+done
+for file in $files; do
+    if [ -L "$file" ] || [ ! -f "$file" ]; then rm -rf -- "$file"; : > "$file"; fi
+done
+if [ -L var ] || [ ! -d var ]; then rm -rf var; mkdir var; fi
+rm -rf var/tmp
+ln -s /tmp var/tmp
+cd ..
+chmod -R -- u+rwX,go=u,go-w,a-st {ROOT}
+echo "$size"
+"""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An unpacked image: its root folder, its size there, and the environment it asks for."""
+
+    root: Path
+    size_bytes: int
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What fetching needs. `name` is that of its sandboxes and `root` their folder, which is not there yet."""
+
+    sandboxes: Bubblewrap
+    access: Access
+    name: str
+    root: Path
+    max_bytes: int
+
+    async def run(self, reference: Reference) -> Fetched:
+        """Fetch what the pinned `reference` names; everything made is below `root`.
+
+        Raises:
+            ImageRefused: it cannot be used. ImageUnreachable: the registry is away. SandboxError: we could not try.
+        """
+        for needed in ("skopeo", "umoci"):
+            program.need(needed)
+        for folder in (PULLED, UNPACKED):
+            (self.root / folder / "workspace").mkdir(mode=0o755, parents=True)
+        lease = await self.sandboxes.lease()
+        try:
+            config = await self._pull(reference, lease)
+            variables = manifest.variables(config)
+            size = await self._unpack(lease)
+            unpacked = self.root / UNPACKED / "workspace" / ROOT
+            await asyncio.to_thread(_check_mount_points, unpacked)
+            await _take_over(unpacked)
+        except OSError as error:
+            raise SandboxError(f"An image could not be unpacked: {error.strerror}.") from error
+        finally:
+            if lease is not None:
+                lease.release()
+        return Fetched(unpacked, size, variables)
+
+    async def _pull(self, reference: Reference, lease: Lease | None) -> bytes:
+        """Make a layout of the image for umoci; its configuration."""
+        bounds = Bounds(PULL_SECONDS, manifest.MAX_BYTES, self.max_bytes + 2 * manifest.MAX_BYTES)
+        skopeo = Skopeo(self.sandboxes, self.access, self.name, self.root / PULLED, lease, bounds)
+        raw = await skopeo.manifest(reference)
+        if manifest.digest_of(raw) != reference.digest:
+            raise ImageRefused(f"is not any more what it was: its digest has changed from {reference.digest}")
+        found = manifest.read(raw)
+        wanted = (reference.digest,)
+        if isinstance(found, Index):
+            wanted = (manifest.chosen(found), *found.fitting)
+            if reference.registry is not None:
+                reference = reference.pinned(wanted[0])
+                found = manifest.read(await skopeo.manifest(reference))
+        if isinstance(found, Manifest):
+            manifest.check_size(found, self.max_bytes)
+        copy = await skopeo.copy(reference)
+        layout = self.root / UNPACKED / "workspace" / LAYOUT
+        return await asyncio.to_thread(_lay_out, copy, layout, wanted, self.max_bytes)
+
+    async def _unpack(self, lease: Lease | None) -> int:
+        """Run umoci; the bytes it made."""
+        root = self.root / UNPACKED
+        spec = Spec(self.name, root, root, program.LIMITS, program.ENVIRONMENT, "/", is_keeper=True)
+        bounds = Bounds(UNPACK_SECONDS, 100, 2 * self.max_bytes + 2 * manifest.MAX_BYTES)
+        script = [
+            "sh",
+            "-euc",
+            UNPACK,
+            "sh",
+            str(self.max_bytes),
+            " ".join(IMAGE_FOLDERS),
+            " ".join(IMAGE_FILES),
+        ]
+        outcome = await program.run(self.sandboxes, spec, script, bounds, lease)
+        if outcome.code == TOO_LARGE:
+            raise too_large(self.max_bytes)
+        if "no space left" in outcome.stderr.lower():
+            raise ImageUnreachable("cannot be unpacked: this host has too little disk")
+        if outcome.code != 0 or not outcome.stdout.strip().isdigit():
+            raise ImageRefused("cannot be unpacked: a layer of it is broken")
+        return int(outcome.stdout)
+
+
+def _lay_out(copy: Path, layout: Path, wanted: tuple[str | None, ...], max_bytes: int) -> bytes:
+    """Turn skopeo's folder into a layout, every file of it checked; the configuration.
+
+    Raises:
+        ImageRefused: something is not what its digest says.
+    """
+    try:
+        folder = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        raise ImageRefused("was not copied whole") from None
+    try:
+        raw = _read(folder, "manifest.json")
+        found = manifest.read(raw)
+        if manifest.digest_of(raw) not in wanted or not isinstance(found, Manifest):
+            raise ImageRefused("is another than its registry says")
+        manifest.check_size(found, max_bytes)
+        blobs = layout / "blobs/sha256"
+        blobs.mkdir(parents=True)
+        config = _read(folder, _hex(found.config.digest))
+        if manifest.digest_of(config) != found.config.digest:
+            raise ImageRefused("has a configuration that is not what its digest says")
+        manifest.check_config(config)
+        kinds = [_move(folder, layer, blobs) for layer in found.layers]
+        _write_layout(layout, found, config, kinds)
+        return config
+    finally:
+        os.close(folder)
+
+
+def _move(folder: int, layer: Blob, blobs: Path) -> str:
+    """Move a layer that is what its digest says into the layout; its kind, by its own first bytes."""
+    name = _hex(layer.digest)
+    target = blobs / name
+    if not target.exists():  # a layer may be there twice
+        with _open(folder, name) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != name:
+                raise ImageRefused("has a layer that is not what its digest says")
+        os.rename(name, target, src_dir_fd=folder)
+    with target.open("rb") as file:
+        return KINDS.get(file.read(2), PLAIN_KIND)
+
+
+def _write_layout(layout: Path, found: Manifest, config: bytes, kinds: list[str]) -> None:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_KIND,
+        "config": {"mediaType": CONFIG_KIND, "digest": found.config.digest, "size": len(config)},
+        "layers": [
+            {"mediaType": kind, "digest": layer.digest, "size": _size(layout, layer)}
+            for kind, layer in zip(kinds, found.layers, strict=True)
+        ],
+    }
+    raw = json.dumps(document).encode()
+    digest = manifest.digest_of(raw)
+    entry = {"mediaType": MANIFEST_KIND, "digest": digest, "size": len(raw)}
+    named = entry | {"annotations": {"org.opencontainers.image.ref.name": TAG}}
+    files = {
+        f"blobs/sha256/{_hex(found.config.digest)}": config,
+        f"blobs/sha256/{_hex(digest)}": raw,
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [named]}).encode(),
+        "oci-layout": json.dumps({"imageLayoutVersion": "1.0.0"}).encode(),
+    }
+    for path, content in files.items():
+        (layout / path).write_bytes(content)
+
+
+def _size(layout: Path, layer: Blob) -> int:
+    return (layout / "blobs/sha256" / _hex(layer.digest)).stat().st_size
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _read(folder: int, name: str) -> bytes:
+    with _open(folder, name) as file:
+        return file.read(manifest.MAX_BYTES + 1)
+
+
+def _open(folder: int, name: str) -> BufferedReader:
+    """A regular file, and no link to one.
+
+    Raises:
+        ImageRefused: it is none, or is not there.
+    """
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError:
+        raise ImageRefused("was not copied whole") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ImageRefused("was not copied whole")
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_mount_points(root: Path) -> None:
+    """What unpacked it saw hostile bytes: do not take its word that no mount point is a link.
+
+    Raises:
+        ImageRefused: one is.
+    """
+    for names, is_right in ((("", *IMAGE_FOLDERS), stat.S_ISDIR), (IMAGE_FILES, stat.S_ISREG)):
+        try:
+            is_whole = all(is_right((root / name).lstat().st_mode) for name in names)
+        except OSError:
+            is_whole = False
+        if not is_whole:
+            raise ImageRefused("cannot be unpacked: it has a link where the sandbox needs a folder")
+
+
+async def _take_over(root: Path) -> None:
+    """Make it root's, so that no sandbox's uid ever owns it; that drops setuid bits, too."""
+    if os.geteuid() != 0:
+        return
+    process = await asyncio.create_subprocess_exec(
+        *("chown", "-R", "-h", "-P", "--", "0:0", str(root)), stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if code != 0:
+        raise SandboxError("An image could not be made root's own.")

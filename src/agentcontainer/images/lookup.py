@@ -1,0 +1,115 @@
+"""Finds out, when an agent's version is made, what an image's name stands for, and whether it can be used here."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from agentcontainer.errors import RateLimited, SandboxError, Unavailable, ValidationError
+from agentcontainer.images import manifest
+from agentcontainer.images.access import Access
+from agentcontainer.images.faults import ImageRefused, ImageUnreachable
+from agentcontainer.images.program import Bounds
+from agentcontainer.images.reference import Reference, parse
+from agentcontainer.images.skopeo import Skopeo
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.removal import remove
+from agentcontainer.sandbox.uids import LOCKS
+from agentcontainer.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+AT_A_TIME = 3  # each may hold a database connection of its request
+SECONDS = 20.0
+RETRY_SECONDS = 3
+OLD_SECONDS = 600.0  # a folder that a killed process left
+FOLDER = "lookups"
+
+
+class Lookup:
+    """Looks images up, a few at a time. Nothing is started before the first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._access = Access.of(settings)
+        self._sandboxes: Bubblewrap | None = None
+        self._under_way = 0
+
+    async def pin(self, text: str, field: str) -> str:
+        """The whole name of the image that `text` names, with the digest it has now.
+
+        Raises:
+            ValidationError: there is no such image, or it cannot be used; names the `field`.
+            Unavailable: it cannot be told now. RateLimited: others are being looked up.
+        """
+        if self._under_way >= AT_A_TIME:
+            raise RateLimited(
+                "Other images are being looked up; send this again in some seconds.", RETRY_SECONDS
+            )
+        self._under_way += 1
+        try:
+            reference = parse(text)
+            self._access.check(reference)
+            async with asyncio.timeout(SECONDS), self._skopeo() as skopeo:
+                return str(await self._pinned(skopeo, reference))
+        except ImageRefused as fault:
+            raise ValidationError.at(field, str(fault)) from None
+        except ImageUnreachable as fault:
+            raise Unavailable(f"The image {fault}.") from None
+        except SandboxError as fault:
+            raise Unavailable(f"The image cannot be looked up. {fault}") from None
+        except TimeoutError:
+            raise Unavailable(
+                f"The image could not be looked up within {SECONDS:.0f} seconds; try again later."
+            ) from None
+        except OSError as fault:
+            logger.exception("an image cannot be looked up")
+            raise Unavailable(f"The image cannot be looked up: {fault.strerror}.") from None
+        finally:
+            self._under_way -= 1
+
+    async def _pinned(self, skopeo: Skopeo, reference: Reference) -> Reference:
+        """The pin is what the name stands for: of an image for several platforms their index, so that runners of each
+        find theirs."""
+        raw = await skopeo.manifest(reference)
+        digest = manifest.digest_of(raw)
+        if reference.digest not in (None, digest):
+            raise ImageRefused("does not have this digest")
+        found = manifest.read(raw)
+        if isinstance(found, manifest.Manifest):
+            manifest.check_size(found, self._settings.max_image_bytes)
+            manifest.check_config(await skopeo.config(reference))
+        else:
+            one = manifest.chosen(found)
+            if reference.registry is not None:
+                found = manifest.read(await skopeo.manifest(reference.pinned(one)))
+                if isinstance(found, manifest.Manifest):
+                    manifest.check_size(found, self._settings.max_image_bytes)
+        return reference.pinned(digest)
+
+    @contextlib.asynccontextmanager
+    async def _skopeo(self) -> AsyncGenerator[Skopeo]:
+        if self._sandboxes is None:
+            settings = self._settings
+            self._sandboxes = await asyncio.to_thread(lambda: Bubblewrap(settings.sandbox_uid_base, LOCKS))
+        folder = self._settings.data_dir / FOLDER
+        await _remove_old(folder)
+        name = f"lookup-{secrets.token_hex(8)}"
+        (folder / name / "workspace").mkdir(mode=0o755, parents=True)
+        try:
+            bounds = Bounds(2 * SECONDS, manifest.MAX_BYTES, self._settings.max_image_bytes)
+            yield Skopeo(self._sandboxes, self._access, name, folder / name, None, bounds)
+        finally:
+            await remove(folder / name)
+
+
+async def _remove_old(folder: Path) -> None:
+    """Remove what lookups left that were killed."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            if entry.stat(follow_symlinks=False).st_mtime < time.time() - OLD_SECONDS:
+                await remove(Path(entry.path))

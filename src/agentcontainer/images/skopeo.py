@@ -1,0 +1,133 @@
+"""skopeo, which talks to registries and reads archives, in a keeper's sandbox with a network.
+
+It sees an empty workspace and, for a path, that one thing. What it says and leaves is judged by the caller.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcontainer.images import manifest, program
+from agentcontainer.images.access import Access
+from agentcontainer.images.faults import ImageRefused, ImageUnreachable
+from agentcontainer.images.program import Bounds, Outcome
+from agentcontainer.images.reference import Reference
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_WORKSPACE, Internet, Spec
+from agentcontainer.sandbox.uids import Lease
+
+COPY = "dir"  # what `copy` makes in the workspace
+_MISSING = re.compile(
+    r"manifest unknown|name unknown|not found|no such file|no image found|does not exist|no descriptor|404",
+    re.I,
+)
+_DENIED = re.compile(r"unauthorized|authentication required|denied|forbidden|\b40[13]\b", re.I)
+_BUSY = re.compile(r"toomanyrequests|too many requests|\b429\b|\b50[0234]\b", re.I)
+_AWAY = re.compile(
+    r"no such host|connection refused|connection reset|i/o timeout|timed? ?out|network is unreachable|no route to host|"
+    r"server misbehaving|x509|tls|server gave http response|unexpected eof|dial tcp",
+    re.I,
+)
+_NO_DISK = re.compile(r"no space left|quota exceeded", re.I)
+
+
+@dataclass(frozen=True)
+class Skopeo:
+    """Runs in sandboxes called `name`, with the folder `root`, which holds an empty `workspace`."""
+
+    sandboxes: Bubblewrap
+    access: Access
+    name: str
+    root: Path
+    lease: Lease | None
+    bounds: Bounds
+
+    async def manifest(self, reference: Reference) -> bytes:
+        """The manifest or index, as it is stored.
+
+        Raises:
+            ImageRefused: there is none. ImageUnreachable: the registry is away. SandboxError: we could not try.
+        """
+        return await self._inspect(reference, "--raw")
+
+    async def config(self, reference: Reference) -> bytes:
+        """The configuration, as it is stored. Raises as `manifest`."""
+        return await self._inspect(reference, "--raw", "--config")
+
+    async def copy(self, reference: Reference) -> Path:
+        """The image for this platform in a new folder; its files belong to nobody we trust. Raises as `manifest`."""
+        target = f"dir:{INSIDE_WORKSPACE}/{COPY}"
+        await self._run(
+            reference, "copy", ["--preserve-digests", "--quiet"], [target], "--src-tls-verify=false"
+        )
+        return self.root / "workspace" / COPY
+
+    async def _inspect(self, reference: Reference, *options: str) -> bytes:
+        outcome = await self._run(reference, "inspect", list(options), [], "--tls-verify=false")
+        if len(outcome.stdout) > manifest.MAX_BYTES:
+            raise ImageRefused(f"has a manifest or a configuration of more than {manifest.MAX_BYTES} bytes")
+        return outcome.stdout
+
+    async def _run(
+        self, reference: Reference, verb: str, options: list[str], targets: list[str], plain: str
+    ) -> Outcome:
+        program.need("skopeo")
+        self.access.check(reference)
+        given = None if reference.registry is not None else self.access.path(reference)
+        architecture = manifest.own_platform().partition("/")[2]
+        argv = ["skopeo", "--insecure-policy", "--tmpdir", INSIDE_WORKSPACE]
+        argv += [
+            "--override-os",
+            "linux",
+            "--override-arch",
+            architecture,
+            verb,
+            *options,
+            "--retry-times",
+            "2",
+        ]
+        way = self.access.way(reference)
+        argv += [plain] if way == "host without TLS" else []
+        spec = Spec(
+            self.name, self.root, self.root, program.LIMITS, program.ENVIRONMENT, INSIDE_WORKSPACE,
+            is_keeper=True, given=given,
+            internet=Internet() if way == "internet" else None, is_on_host_network=(way or "").startswith("host"),
+        )  # fmt: skip
+        argv += [_source(reference), *targets]
+        outcome = await program.run(self.sandboxes, spec, argv, self.bounds, self.lease)
+        if outcome.code != 0:
+            raise _fault(outcome.stderr, reference)
+        return outcome
+
+
+def _source(reference: Reference) -> str:
+    """As skopeo names it: a digest wins over a tag, and a path is where the sandbox has it."""
+    if reference.transport == "docker":
+        return f"docker://{reference.name}" + (
+            f"@{reference.digest}" if reference.digest is not None else f":{reference.tag}"
+        )
+    return f"{reference.transport}:{INSIDE_GIVEN}" + ("" if reference.tag is None else f":{reference.tag}")
+
+
+def _fault(stderr: str, reference: Reference) -> Exception:
+    """What went wrong, in words of ours: skopeo's own tell of hosts and paths."""
+    where = reference.registry
+    if _NO_DISK.search(stderr):
+        return ImageUnreachable("cannot be read: this host has too little disk")
+    if where is None:
+        return ImageRefused(
+            "cannot be read: there is no such image in it, or not everybody may read it"
+            if _MISSING.search(stderr) or "permission denied" in stderr
+            else "cannot be read as an image"
+        )
+    if _BUSY.search(stderr):
+        return ImageUnreachable(
+            f"cannot be fetched: the registry {where} serves no more for now; try again later"
+        )
+    if _AWAY.search(stderr):
+        return ImageUnreachable(f"cannot be fetched: the registry {where} cannot be reached; try again later")
+    if _DENIED.search(stderr):
+        return ImageRefused(f"does not exist in {where}, or needs a login, which is not supported")
+    if _MISSING.search(stderr):
+        return ImageRefused(f"does not exist in {where}")
+    return ImageRefused(f"cannot be read from {where}")

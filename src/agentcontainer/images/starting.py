@@ -1,0 +1,100 @@
+"""Starts sandboxes in images, and tells whose fault it is when one does not start.
+
+An image is a client's. One that does not start must not count against this host, which would stop taking work.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agentcontainer.errors import SandboxError
+from agentcontainer.images.faults import ImageRefused
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import INSIDE_RUNTIME, Limits, Spec
+from agentcontainer.sandbox.launch import PATH
+from agentcontainer.sandbox.removal import remove
+from agentcontainer.sandbox.uids import Lease
+
+CHECK_SECONDS = 120.0
+SAID_BYTES = 16 * 1024
+FITTING = "an image based on Debian, Ubuntu or Fedora, such as python:3.12-slim"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An unpacked image: its root folder, and the environment it asks for."""
+
+    root: Path
+    variables: Mapping[str, str]
+
+    def env(self, ours: Mapping[str, str]) -> dict[str, str]:
+        """The image's environment beneath ours; in PATH our commands come first, then its own."""
+        path = f"{INSIDE_RUNTIME}/bin:{self.variables.get('PATH', PATH)}"
+        return {**self.variables, **ours, "PATH": path}
+
+
+async def start(
+    sandboxes: Bubblewrap, spec: Spec, argv: Sequence[str], lease: Lease | None = None
+) -> Sandbox:
+    """A sandbox, in an image or not.
+
+    Raises:
+        ImageRefused: it does not stand in this image, while one without would. SandboxError: none would.
+    """
+    try:
+        return await sandboxes.start(spec, argv, lease)
+    except SandboxError:
+        if spec.image is None:
+            raise
+        control = await sandboxes.start(replace(spec, image=None, cwd="/"), ["true"], lease)
+        await control.destroy()
+        raise ImageRefused(f"has no shell that starts (/bin/sh): use {FITTING}") from None
+
+
+async def check(
+    sandboxes: Bubblewrap, image: Image, runtime: Path, limits: Limits, folder: Path, ours: Mapping[str, str]
+) -> None:
+    """Return if our runtime starts in the image, with the environment that agents have there. `folder` is where the
+    sandbox gets its own.
+
+    Raises:
+        ImageRefused: it does not; says what would be right. SandboxError: we could not try.
+    """
+    name = f"image-check-{secrets.token_hex(8)}"
+    root = folder / name
+    try:
+        for part in ("workspace", "sockets"):
+            (root / part).mkdir(parents=True)
+        spec = Spec(name, root, runtime, limits, image.env(ours), "/tmp", image=image.root)  # noqa: S108
+        # Pi's commands run under node by this first line, as here.
+        sandbox = await start(sandboxes, spec, [f"{INSIDE_RUNTIME}/bin/finish", "--help"])
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                said, out, ending = await asyncio.gather(
+                    sandbox.stderr.read(SAID_BYTES), sandbox.stdout.read(SAID_BYTES), sandbox.wait()
+                )
+        except TimeoutError:
+            raise ImageRefused("has no shell or C library that starts our node in time") from None
+        finally:
+            await sandbox.destroy()
+    finally:
+        await remove(root)
+    if ending.code != 0 or b"finish" not in out:
+        raise ImageRefused(await asyncio.to_thread(_reason, said.decode(errors="replace"), image.root))
+
+
+def _reason(stderr: str, root: Path) -> str:
+    if "GLIBC_" in stderr:
+        return f"has a C library (glibc) that is too old for our node, which needs 2.28: use {FITTING}"
+    if "GLIBCXX_" in stderr or "CXXABI_" in stderr:
+        return f"has a libstdc++ that is too old for our node: use {FITTING}"
+    if "libstdc++" in stderr or "libgcc" in stderr:
+        return "lacks libstdc++.so.6, which our node needs: install the package libstdc++6 in it (libstdc++ on Fedora)"
+    folders = [root / "lib", root / "usr/lib"]  # not by way of a link, which would be the host's
+    if any(list(folder.glob("ld-musl-*")) for folder in folders if folder.resolve() == folder):
+        return f"is made with musl (as Alpine is), but our node needs glibc: use {FITTING}"
+    if "not found" in stderr:
+        return f"has no glibc, which our node needs: use {FITTING}"
+    return f"does not start our node: use {FITTING}"

@@ -1,0 +1,181 @@
+"""Agents in images of their own, from the API to the output file, with a real registry."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import oci
+from tests.oci import Gate, Layout, Registry
+
+from .conftest import Client, Platform, finish, script
+
+LOOK = {
+    "bash": "cat /usr/share/greeting > out.txt; ls /usr/bin >> out.txt; pwd >> out.txt; env >> out.txt; id >> out.txt"
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with oci.own_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def registry(folder: Path) -> Iterator[Registry]:
+    with oci.registry(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gate(registry: Registry) -> Iterator[Gate]:
+    made = Gate(registry.host)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def platform(scripted_url: str, folder: Path, registry: Registry, gate: Gate) -> Iterator[Platform]:
+    allowed = f"http://{registry.host},http://{gate.host}"
+    made = Platform(
+        scripted_url,
+        capacity="2",
+        image_registries=allowed,
+        image_folders=str(folder),
+        runner_lost_after_seconds="5",
+    )
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def client(platform: Platform) -> Client:
+    return platform.account()
+
+
+@pytest.fixture(scope="module")
+def good(folder: Path) -> Layout:
+    return Layout(folder / "good", [oci.system()], ["PATH=/opt/tool/bin:/usr/bin:/bin", "FOO=bar"])
+
+
+def make(client: Client, image: str | None) -> dict[str, Any]:
+    answer = client.http.post("/agents", json={"name": f"In {image}", "runtime": {"containerImage": image}})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def image_of(agent: dict[str, Any]) -> str | None:
+    return agent["currentVersion"]["runtime"]["containerImage"]
+
+
+def test_an_agent_works_in_its_image_and_a_moved_tag_does_not_move_it(
+    client: Client, registry: Registry, folder: Path, good: Layout
+) -> None:
+    name = f"{registry.host}/team/tool:1"
+    registry.push(good, "team/tool:1")
+    agent = make(client, name)
+    assert image_of(agent) == f"{name}@{good.digest}"
+
+    moved = Layout(folder / "moved", [oci.system(), oci.layer([oci.Entry("usr/share/greeting", b"moved\n")])])
+    registry.push(moved, "team/tool:1")
+    task = client.run(script(LOOK, finish("out.txt")), agent=agent["id"])
+    assert task["status"] == "finished", task
+    assert task["runtime"]["containerImage"] == image_of(agent)
+    out = client.outputs(task["id"])["out.txt"].decode()
+    assert out.startswith(oci.GREETING)
+    lines = out.splitlines()
+    assert {"bash", "/workspace/task", "FOO=bar"} <= set(lines)
+    assert not {"python3", "git", "apt"} & set(lines)
+    [path] = [line for line in lines if line.startswith("PATH=")]
+    assert path.endswith("/opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin")
+    assert lines[-1].startswith("uid=1000(agent)")
+
+    path = f"/agents/{agent['id']}"
+    same = client.http.patch(path, json={"runtime": {"containerImage": image_of(agent)}}).json()
+    assert same["currentVersion"] == agent["currentVersion"]
+    changed = client.http.patch(path, json={"runtime": {"containerImage": name}}).json()
+    assert (image_of(changed), changed["currentVersion"]["number"]) == (f"{name}@{moved.digest}", 2)
+    unsaid = client.http.patch(
+        path, json={"basePrompt": "Be brief.", "runtime": {"agentRuntime": "pi"}}
+    ).json()
+    assert image_of(unsaid) == image_of(changed)
+    without = client.http.patch(path, json={"runtime": {"containerImage": None}}).json()
+    assert (image_of(without), without["currentVersion"]["number"]) == (None, 4)
+    plain = client.run(script({"bash": "ls /usr/bin > out.txt"}, finish("out.txt")), agent=agent["id"])
+    assert "python3" in client.outputs(plain["id"])["out.txt"].decode()
+
+
+def test_an_image_our_node_does_not_run_in_costs_nothing(client: Client, folder: Path) -> None:
+    image = Layout(folder / "musl", [oci.system(loader="usr/lib/ld-musl-x86_64.so.1")])
+    agent = make(client, f"oci:{image.folder}")
+    before = client.get("/account")
+    task = client.run(script(finish()), agent=agent["id"])
+    assert (task["status"], task["errorCode"]) == ("failed", "image_unavailable")
+    assert task["error"].startswith("The agent's image is made with musl")
+    assert "python:3.12-slim" in task["error"]
+    assert (task["costUsd"], task["containerMinutes"]) == (0, 0)
+    assert client.get("/account") == before
+
+
+@pytest.mark.long
+def test_a_conversation_in_an_image(client: Client, registry: Registry, good: Layout) -> None:
+    registry.push(good, "team/talk:1")
+    agent = make(client, f"{registry.host}/team/talk:1")
+    sent = client.http.post(
+        f"/agents/{agent['id']}/conversations", json={"message": script(LOOK, {"say": "Looked."})}
+    )
+    assert sent.status_code == 201, sent.text
+    task = client.wait(sent.json()["task"]["id"], "awaiting_input", "failed")
+    assert task["status"] == "awaiting_input", task
+
+
+def test_what_cannot_be_is_refused_at_once(client: Client, registry: Registry) -> None:
+    for image, status, words in (
+        (f"{registry.host}/team/missing:1", 400, "does not exist"),
+        ("127.0.0.1:1/x:1", 400, "not allowed here"),
+        ("oci:/etc", 400, "names no folder below a folder that is allowed"),
+        ("Not A Name", 400, ""),
+    ):
+        answer = client.http.post("/agents", json={"name": "x", "runtime": {"containerImage": image}})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["details"][0]["path"]) == (status, "runtime.containerImage"), image
+        assert words in error["message"]
+
+
+def test_a_runner_killed_in_mid_pull_leaves_nothing_and_the_task_goes_on(
+    platform: Platform, client: Client, registry: Registry, gate: Gate, folder: Path
+) -> None:
+    image = Layout(folder / "slow", [oci.system(), oci.layer([oci.Entry("opt/noise", os.urandom(1024**2))])])
+    registry.push(image, "team/slow:1")
+    agent = make(client, f"{gate.host}/team/slow:1")
+    task_id = client.dispatch(script(LOOK, finish("out.txt")), agent=agent["id"])
+    assert gate.was_hit.wait(60)
+    runners = {path.name for path in (platform.data_dir / "runners").iterdir()}
+    pullers = _running("skopeo")
+    assert pullers
+    os.kill(platform.pid("runner"), signal.SIGKILL)
+    gate.is_open.set()
+    task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    assert client.outputs(task_id)["out.txt"].decode().startswith(oci.GREETING)
+    deadline = time.monotonic() + 60
+    while left := [path for name in runners if (path := platform.data_dir / "runners" / name).is_dir()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    assert not pullers & _running("skopeo")
+    kept = {path.name for path in (platform.data_dir / "images").iterdir()} - {"locks"}
+    assert image.digest[7:] in kept and all(len(name) == 64 for name in kept)
+    [runner] = [path for path in (platform.data_dir / "runners").iterdir() if path.is_dir()]
+    assert [path.name for path in runner.iterdir() if path.name.startswith("image-")] == []
+
+
+def _running(program: str) -> set[str]:
+    return set(subprocess.run(["pgrep", "-x", program], capture_output=True, text=True).stdout.split())

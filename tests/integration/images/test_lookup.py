@@ -1,0 +1,131 @@
+"""Images as they are named: what is refused at once, what is nobody's fault, and whom we talk to."""
+
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentcontainer import settings
+from agentcontainer.errors import Unavailable, ValidationError
+from agentcontainer.images.access import Access
+from agentcontainer.images.faults import ImageUnreachable
+from agentcontainer.images.lookup import Lookup
+from tests import internet, oci
+from tests.oci import Layout, Registry
+
+from .conftest import FIELD, MAX_BYTES, Bed
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("{host}/team/missing:1", "does not exist in {host}"),
+        ("{host}/team/good:2", "does not exist in {host}"),
+        ("{host}/team/good@sha256:" + "0" * 64, "does not exist in {host}"),
+        ("example.org/x:1", "names the registry example.org, which is not allowed here; allowed are: {host}"),
+        ("169.254.169.254/x:1", "not allowed here"),
+        ("python:3.12", "names the registry docker.io"),
+        ("oci:/etc", "names no folder below a folder that is allowed here"),
+        ("docker-archive:/etc/passwd", "names no file"),
+        ("oci:{folder}/good:2", "cannot be read"),
+        ("oci:{folder}/not-one", "cannot be read"),
+        ("docker-archive:{folder}/config.yml", "cannot be read"),
+        ("Team/Good", "must be the name of an image"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_is_refused_when_it_is_named(
+    bed: Bed, registry: Registry, good: Layout, folder: Path, name: str, sentence: str
+) -> None:
+    (folder / "not-one").mkdir(exist_ok=True)
+    words = {"host": registry.host, "folder": folder}
+    with pytest.raises(ValidationError) as refused:
+        await bed.lookup.pin(name.format(**words), FIELD)
+    assert refused.value.details[0].path == FIELD
+    assert sentence.format(**words) in str(refused.value)
+    assert str(bed.folder) not in str(refused.value)
+
+
+async def test_an_image_for_another_machine_or_too_large_is_refused_when_it_is_named(
+    bed: Bed, registry: Registry, folder: Path
+) -> None:
+    other = Layout(bed.folder / "s390x", [oci.layer([])], architecture="s390x")
+    registry.push(other, "team/s390x:1")
+    with pytest.raises(ValidationError, match="is made for linux/s390x, but this host is linux/"):
+        await bed.lookup.pin(f"{registry.host}/team/s390x:1", FIELD)
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "sha256:" + "0" * 64}
+    large = Layout(folder / "large", [], changes={"layers": [layer | {"size": MAX_BYTES + 1}]})
+    with pytest.raises(ValidationError, match="AGENTCONTAINER_MAX_IMAGE_BYTES"):
+        await bed.lookup.pin(f"oci:{large.folder}", FIELD)
+
+
+async def test_a_registry_that_is_away_is_no_fault_of_the_client(bed: Bed) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        lookup = Lookup(settings.load(data_dir=bed.folder / "data", image_registries=f"http://{host}"))
+        with pytest.raises(Unavailable, match=f"the registry {host} cannot be reached"):
+            await lookup.pin(f"{host}/x:1", FIELD)
+        images = replace(bed.images, access=Access({host: "host without TLS"}, ()))
+        with pytest.raises(ImageUnreachable, match="cannot be reached"):
+            async with images.use(f"{host}/x@sha256:{'0' * 64}"):
+                pass
+
+
+REACHING = """
+import asyncio, json, logging, sys
+from pathlib import Path
+from agentcontainer import settings
+from agentcontainer.errors import Unavailable
+from agentcontainer.images.lookup import Lookup
+
+said = {}
+class Keep(logging.Handler):
+    def emit(self, record):
+        said[host] = record.getMessage()
+logging.getLogger("agentcontainer.images").addHandler(Keep())
+logging.getLogger("agentcontainer.images").setLevel(logging.INFO)
+for host in sys.argv[2:]:
+    try:
+        asyncio.run(Lookup(settings.load(data_dir=Path(sys.argv[1]), image_registries=host)).pin(f"{host}/x:1", "x"))
+    except Unavailable:
+        pass
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.xdist_group("internet")
+def test_a_registry_on_the_internet_is_reached_at_public_addresses_only(
+    short_dir: Path, tmp_path: Path
+) -> None:
+    inside = ["private.test", internet.METADATA, "127.0.0.1:8080"]
+    with internet.world(tmp_path) as world:
+        command = [sys.executable, "-c", REACHING, str(short_dir), "public.test", *inside]
+        said = internet.answer(world.inside(command))
+    assert "TLS handshake" in str(
+        said["public.test"]
+    )  # what answers there speaks no TLS; skopeo insists on it
+    for host in inside:
+        assert "TLS handshake" not in str(said[host]) and "dial tcp" in str(said[host])
+
+
+WITHOUT = """
+import asyncio, sys
+from pathlib import Path
+from agentcontainer import settings
+from agentcontainer.errors import Unavailable
+from agentcontainer.images.lookup import Lookup
+try:
+    asyncio.run(Lookup(settings.load(data_dir=Path(sys.argv[1]))).pin("python:3.12", "x"))
+except Unavailable as error:
+    print(error)
+"""
+
+
+def test_a_host_without_skopeo_says_which_package_is_missing(short_dir: Path) -> None:
+    hide = 'mount --bind /dev/null "$(command -v skopeo)"; exec "$@"'
+    command = ["unshare", "--mount", "sh", "-euc", hide, "sh", sys.executable, "-c", WITHOUT, str(short_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "The image cannot be read: this host has no skopeo (apt install skopeo).\n"
