@@ -105,7 +105,12 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
         (tgz_with_link("/etc/passwd"), "link"),
         (b"hello", "neither a zip nor a tar"),
     ],
-    ids=["none", "outside", "link", "other"],  # an archive tells when it was made, each test process another time
+    ids=[
+        "none",
+        "outside",
+        "link",
+        "other",
+    ],  # an archive tells when it was made, each test process another time
 )
 def test_what_is_no_skill_fails_the_task_uncharged(account: Client, content: bytes, why: str) -> None:
     before = account.ledger_sum()
