@@ -7,11 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import of_clients, of_gateway, of_runner
+from tests.fuzz import of_clients, of_gateway, of_images, of_runner
 from tests.fuzz.mutation import inputs
 from tests.fuzz.target import Target
 
-TARGETS = {target.name: target for target in (*of_runner.TARGETS, *of_gateway.TARGETS, *of_clients.TARGETS)}
+TARGETS = {
+    target.name: target
+    for group in (of_runner, of_gateway, of_clients, of_images)
+    for target in group.TARGETS
+}
 EXAMPLES = 150
 REGRESSIONS: list[tuple[str, bytes]] = [
     ("model-requests", b'{"model":"m","messages":[{"content":[{"type":[]}]}]}'),
