@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentcontainer import crash, db
-from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.hibernation import links
@@ -31,7 +30,7 @@ from agentcontainer.gateway.scrub import spellings
 from agentcontainer.images import starting as images
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.images.starting import Image
-from agentcontainer.runner import pi_launch, workspace
+from agentcontainer.runner import container, workspace
 from agentcontainer.runner.breach import OUT_OF_MEMORY, Breaches
 from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
 from agentcontainer.runner.collect import collect
@@ -40,7 +39,7 @@ from agentcontainer.runner.dialogue import Dialogue
 from agentcontainer.runner.disk_watch import DiskWatch
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.models import ModelAccess, models_of, weak_model_of
+from agentcontainer.runner.models import ModelAccess, provider_key
 from agentcontainer.runner.place import Place
 from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.remains import Remains
@@ -48,10 +47,9 @@ from agentcontainer.runner.saver import Saver
 from agentcontainer.runner.session import Ending, Session
 from agentcontainer.runner.steering import Steering
 from agentcontainer.runner.tools import Tools
-from agentcontainer.runtime.harness import CONVERSATION_PROMPT, RESUMED, SYSTEM_PROMPT, prompt, woken_prompt
+from agentcontainer.runtime.harness import RESUMED, prompt, woken_prompt
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
-from agentcontainer.sandbox.contract import Internet, Spec
 from agentcontainer.sandbox.volume import DiskFull
 
 logger = logging.getLogger(__name__)
@@ -132,7 +130,7 @@ class Attempt:
             turn = await self._begin_turn()
             task = await self._task()  # the turn's message may have changed what it runs with
         try:
-            key = await db.patiently(lambda: self._provider_key(task))
+            key = await db.patiently(lambda: provider_key(tools, task))
         except SettingsError as error:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
@@ -154,7 +152,8 @@ class Attempt:
         await self._open_control(stack, task, sockets)
         stack.push_async_callback(Remains(tools, claim, self._root).keep)
         try:
-            sandbox = await images.start(tools.sandboxes, self._spec(task, image), self._argv(task), lease)
+            spec = container.spec(tools, self._root, task, image, self._log_refused)
+            sandbox = await images.start(tools.sandboxes, spec, container.argv(task), lease)
         except ImageFault as fault:
             return _without_image(fault)
         stack.push_async_callback(sandbox.destroy)
@@ -418,40 +417,14 @@ class Attempt:
             raise ClaimLost
         return task
 
-    async def _provider_key(self, task: Task) -> str | None:
-        tools = self._tools
-        sealed = await store.provider_key_ciphertext(tools.pool, task.id)
-        if sealed is not None:
-            return tools.vault.open(sealed, task.id)
-        return await accounts.open_provider_key(
-            tools.pool, tools.vault, task.account_id, task.execution.provider
-        )
+    def _log_refused(self, refused: dict[str, Any]) -> None:
+        self._log.add("egress.refused", refused)
 
     async def _image(self, stack: contextlib.AsyncExitStack, task: Task) -> Image | None:
         """The image that the agent names, for as long as the attempt lasts; None: it names none."""
         if task.container_image is None:
             return None
         return await stack.enter_async_context(self._tools.images.use(task.container_image))
-
-    def _spec(self, task: Task, image: Image | None) -> Spec:
-        tools, env, root = self._tools, pi_launch.env(weak_model_of(task)), None
-        if image is not None:
-            env, root = image.env(env), image.root
-        return Spec(
-            self._name, self._root, tools.runtime, tools.limits, env, pi_launch.HOME,
-            internet=self._internet(task), image=root,
-        )  # fmt: skip
-
-    def _internet(self, task: Task) -> Internet | None:
-        if not task.execution.internet_access:
-            return None
-        return Internet(task.execution.egress, lambda refused: self._log.add("egress.refused", refused))
-
-    def _argv(self, task: Task) -> list[str]:
-        model, weak = models_of(task)[0], weak_model_of(task)
-        conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
-        system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
-        return pi_launch.argv(task.execution.provider, model, task.id, system_prompt, weak)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -9,6 +9,7 @@ import aiohttp
 
 from agentcontainer import db
 from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Task
@@ -16,6 +17,7 @@ from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.budget import Budget
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
+from agentcontainer.runner.tools import Tools
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,18 @@ def models_of(task: Task) -> list[str]:
 
 def weak_model_of(task: Task) -> str | None:
     return models_of(task)[-1] if task.execution.weak_model is not None else None
+
+
+async def provider_key(tools: Tools, task: Task) -> str | None:
+    """The task's own key of its provider, or its account's; None where there is neither.
+
+    Raises:
+        SettingsError: it cannot be opened with this installation's secret key.
+    """
+    sealed = await store.provider_key_ciphertext(tools.pool, task.id)
+    if sealed is not None:
+        return tools.vault.open(sealed, task.id)
+    return await accounts.open_provider_key(tools.pool, tools.vault, task.account_id, task.execution.provider)
 
 
 class ModelAccess:
