@@ -37,11 +37,10 @@ mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work roo
 for folder in proc sys dev; do mount --move /$folder /root/$folder; done
 mount -t cgroup2 cgroup /root/sys/fs/cgroup
 mkdir -p /root/dev/pts /root/dev/shm
-mount -t tmpfs none /root/tmp
 mount -t tmpfs none /root/dev/shm
-cp /command /root/tmp/command
+cp /command /root/command
 ip link set lo up
-exec switch_root /root /bin/sh -c 'echo {STARTED}; /bin/sh /tmp/command; echo {ENDED}; /bin/busybox poweroff -f'
+exec switch_root /root /bin/sh -c 'echo {STARTED}; /bin/sh /command; echo {ENDED}; /bin/busybox poweroff -f'
 """
 
 
