@@ -2,7 +2,7 @@
 .PHONY: help setup setup-dev demo test test-long chaos fuzz check docs lock clean
 
 # Most tests wait for processes, so more than there are cores.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
 
 help: ## list the targets

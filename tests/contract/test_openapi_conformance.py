@@ -280,7 +280,7 @@ def answered(case: Case, world: World) -> None:
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 def test_each_route_answers_as_it_is_described(case: Case, world: World) -> None:
     answered(case, world)

@@ -16,7 +16,7 @@ TARGETS = {
     for group in (of_runner, of_gateway, of_clients, of_images)
     for target in group.TARGETS
 }
-EXAMPLES = 150
+EXAMPLES = 100
 REGRESSIONS: list[tuple[str, bytes]] = [
     ("model-requests", b'{"model":"m","messages":[{"content":[{"type":[]}]}]}'),
     ("model-requests", b'{"model":"m","messages":[],"fallbacks":[{"model":{}}]}'),

@@ -256,7 +256,7 @@ def test_random_histories_keep_the_books(postgres_url: str, migrated_template: s
             run_state_machine_as_test(
                 machine,
                 settings=hypothesis.settings(
-                    max_examples=45, stateful_step_count=25, deadline=None, database=None, derandomize=True,
+                    max_examples=30, stateful_step_count=25, deadline=None, database=None, derandomize=True,
                     phases=[Phase.generate],  # shrinking against a database outlasts any patience
                     suppress_health_check=list(HealthCheck),
                 ),
