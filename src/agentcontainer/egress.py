@@ -29,6 +29,8 @@ class Rule:
         """Raises ValueError: the text is no entry; the message ends a sentence that begins with its name."""
         if not text.isascii():
             raise ValueError("must be ASCII: write an international name in its xn-- form")
+        if "/" in text:
+            raise ValueError("must be a host, not a URL: pypi.org:443, not https://pypi.org/")
         host, colon, port = text.lower().partition(":")
         if colon and not (port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
             raise ValueError("must have a port from 1 to 65535 after the colon")

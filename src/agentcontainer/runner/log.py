@@ -49,6 +49,8 @@ class EventLog:
         self._is_over = False
         self._last = 0  # number of the last event before what comes
         self._added = asyncio.Event()
+        self._in_doubt: list[str] = []
+        """Ids of the first events that wait, if they may be in the log: a write of them broke off, or was cut off."""
         self._writing = asyncio.Lock()
 
     def begin(self, held: events.Volume, secrets: tuple[bytes, ...]) -> None:
@@ -114,8 +116,11 @@ class EventLog:
                 taken = self._waiting[:MAX_BATCH]
                 drafts = _leading_drafts(taken)
                 if drafts:
+                    if self._in_doubt:
+                        drafts = drafts[: len(self._in_doubt)]
                     await self._write(drafts)
                     del self._waiting[: len(drafts)]
+                    self._in_doubt = []
                 elif isinstance(delta := self._waiting.pop(0), _Delta):
                     await self._show(delta)
             self._waiting_bytes = 0
@@ -137,18 +142,18 @@ class EventLog:
         return value
 
     async def _write(self, batch: list[events.Draft]) -> None:
-        ids = [new_id("evt") for _ in batch]
-        is_retry = False
+        task_id = self._claim.task_id
 
         async def write() -> int | None:
-            nonlocal is_retry
             async with db.transaction(self._pool) as connection:
-                # A batch whose connection broke at the commit may be in after all.
-                if is_retry and await events.has(connection, self._claim.task_id, ids[0]):
-                    return 0
-                is_retry = True
+                if self._in_doubt:
+                    last = await events.last_if_written(connection, task_id, self._in_doubt[0])
+                    if last is not None:
+                        return last
+                else:
+                    self._in_doubt = [new_id("evt") for _ in batch]
                 crash.reach("event_append")
-                return await events.append(connection, self._claim.task_id, batch, self._claim, ids)
+                return await events.append(connection, task_id, batch, self._claim, self._in_doubt)
 
         last = await db.patiently(write)
         if last is None:

@@ -1,6 +1,7 @@
 """How much of a task's events is kept, whatever an agent says and however often it is started again."""
 
 import asyncio
+import random
 import secrets
 
 import pytest
@@ -33,3 +34,25 @@ async def test_a_log_takes_so_much_and_no_more(
         else:
             await asyncio.wait_for(writing, 10)  # it says so by its end
     assert kept - 1 <= (await events.volume(pool, task_id)).count <= kept
+
+
+async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeated(
+    pool: Pool, make_task: MakeTask
+) -> None:
+    task_id = await make_task("running", attempt=1)
+    log = EventLog(pool, Claim(task_id, 1), Volume(10**6, 10**9))
+    log.begin(Volume(0, 0), ())
+    moments = random.Random(1)
+    for number in range(150):
+        log.add("message.completed", {"content": str(number)})
+        writing = asyncio.create_task(log.flush())
+        await asyncio.sleep(moments.random() * 0.006)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        if number % 3 == 0:
+            log.add("message.completed", {"content": f"{number} and more"})
+    await log.flush()
+    written = [event.data["content"] for event in (await events.list_page(pool, task_id, limit=1000)).rows]
+    wanted = [text for n in range(150) for text in ((str(n), f"{n} and more") if n % 3 == 0 else (str(n),))]
+    assert written == wanted
+    assert await events.gaps(pool) == []

@@ -58,6 +58,7 @@ INSERT INTO events (task_id, sequence, id, type, data)
 SELECT $1, number, id, type, data
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) AS draft (number, id, type, data)
 """
+_LOCK_NUMBERS = "SELECT last_event_sequence FROM tasks WHERE id = $1 FOR UPDATE"
 # Without a claim nothing is shown: an attempt that lost it must not speak.
 _NOTIFY_DELTA = """
 SELECT pg_notify($3, $4) FROM tasks WHERE id = $1 AND attempt = $2 AND status = 'running'
@@ -154,10 +155,12 @@ async def volume(pool: Pool, task_id: str) -> Volume:
     return Volume(row[0], row[1])
 
 
-async def has(connection: Connection, task_id: str, event_id: str) -> bool:
-    """Whether the event is in the task's log."""
+async def last_if_written(connection: Connection, task_id: str, event_id: str) -> int | None:
+    """The number of the log's last event if this one is in it, else None. Waits for whoever writes to the log: theirs
+    may be the write that nobody knows the outcome of."""
+    last = await connection.fetchval(_LOCK_NUMBERS, task_id)
     query = "SELECT true FROM events WHERE task_id = $1 AND id = $2"
-    return bool(await connection.fetchval(query, task_id, event_id))
+    return int(last) if await connection.fetchval(query, task_id, event_id) else None
 
 
 async def list_page(
