@@ -5,7 +5,6 @@ import contextlib
 import inspect
 import io
 import os
-import secrets
 import subprocess
 import sys
 import tarfile
@@ -16,111 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.runner import workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed, Keeper, Saved
-from agentcontainer.sandbox import procfs
-from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
-from agentcontainer.sandbox.contract import Limits, Spec
-from agentcontainer.sandbox.limits import Hierarchy
-from agentcontainer.sandbox.sweep import leftovers
-from agentcontainer.sandbox.uids import Lease
-from agentcontainer.sandbox.volume import Room, Volumes
+from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
+from agentcontainer.sandbox.bubblewrap import Sandbox
 from tests import trees
+from tests.integration.checkpoint_bed import KEY, Bed, made
 from tests.ordinary_user import as_ordinary_user, home_in
 from tests.trees import Node, lay, odd, snapshot
 
-UID_BASE = 910_000 + os.getpid() % 80 * 1000  # of this test process alone
-LIMITS = Limits(256 * 1024**2, 64, 2)
-ENV = {"PATH": "/usr/bin:/bin"}
-KEY = "checkpoints/ckp_test"
 Entry = tuple[tarfile.TarInfo, bytes]
-
-
-class Bed:
-    """A runner's folder and store, with one sandbox at a time at work on one workspace."""
-
-    def __init__(self, folder: Path, *, is_weak: bool = False, **limits: int) -> None:
-        self.name = f"ckp-test-{secrets.token_hex(6)}"
-        self.folder = folder
-        self.runner = folder / "runner"
-        self.root = self.runner / self.name
-        (folder / "runtime").mkdir()
-        hierarchy = Hierarchy() if is_weak else None
-        self.sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, folder / "locks", hierarchy)
-        self.blobs = Blobs(f"file://{folder}/blobs")
-        sizes = {"max_bytes": 10**9, "max_unpacked_bytes": 10**10, **limits}
-        self.keeper = Keeper(
-            self.sandboxes, self.blobs, self.runner, LIMITS, **sizes, volumes=Volumes(Room(10**9, 10**6))
-        )  # fmt: skip
-        self.stack = contextlib.AsyncExitStack()
-        for part in ("workspace", "sockets"):
-            (self.root / part).mkdir(parents=True)
-
-    @property
-    def workspace(self) -> bytes:
-        return os.fsencode(self.root / "workspace")
-
-    async def start(self, *argv: str, lease: Lease | None = None) -> Sandbox:
-        spec = Spec(self.name, self.root, self.folder / "runtime", LIMITS, ENV, "/")
-        sandbox = await self.sandboxes.start(spec, argv or ["cat"], lease)
-        self.stack.push_async_callback(sandbox.destroy)
-        return sandbox
-
-    async def save(self, sandbox: Sandbox) -> Saved:
-        return await self.keeper.save(sandbox, self.root, self.name, KEY)
-
-    def checkpoint(self, saved: Saved) -> Checkpoint:
-        return Checkpoint("ckp_test", KEY, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
-
-    async def restore(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
-        """Into the same place, as another container of the task would."""
-        await workspace.remove(self.root / "workspace")
-        await self.keeper.restore(self.root, self.name, checkpoint, lease)
-
-    async def store(self, content: bytes) -> Checkpoint:
-        """These bytes as if they had been saved."""
-
-        async def chunks() -> AsyncIterator[bytes]:
-            yield content
-
-        blob = await self.blobs.put(KEY, chunks(), 10**9)
-        return Checkpoint("ckp_test", KEY, blob.size_bytes, blob.sha256, 10 * 1024**2)
-
-    async def refused(self, checkpoint: Checkpoint) -> str:
-        """Why it was not restored; nothing of it is there."""
-        with pytest.raises(CheckpointCorrupt) as caught:
-            await self.restore(checkpoint)
-        assert not (self.root / "workspace").exists()
-        self.is_clean()
-        return str(caught.value)
-
-    def is_clean(self) -> None:
-        assert os.listdir(self.runner) == [self.name]
-        assert not [name for name in leftovers() if name.startswith(f"{self.name}-")]
-        assert not procfs.with_marker(f"{self.name}-save") | procfs.with_marker(f"{self.name}-restore")
-
-    def stored(self) -> list[Path]:
-        return [path for path in (self.folder / "blobs").rglob("*") if path.is_file()]
-
-    async def close(self) -> None:
-        await self.stack.aclose()
-        left = [name for name in leftovers() if name.startswith(self.name)]
-        await workspace.remove(self.folder)
-        assert not left
-
-
-@contextlib.asynccontextmanager
-async def made(**options: int | bool) -> AsyncIterator[Bed]:
-    bed = Bed(Path(tempfile.mkdtemp(prefix="ac-ckp-", dir="/tmp")), **options)  # type: ignore[arg-type]
-    try:
-        yield bed
-    finally:
-        await bed.close()
 
 
 @pytest.fixture
@@ -521,82 +426,3 @@ async def test_several_at_once(bed: Bed) -> None:
 async def _lives(sandbox: Sandbox) -> None:
     sandbox.stdin.write(b"still there\n")
     assert await asyncio.wait_for(sandbox.stdout.readline(), 5) == b"still there\n"
-
-
-NAMES = st.binary(min_size=1, max_size=40).filter(
-    lambda name: name not in (b".", b"..") and not {0, ord("/")} & set(name)
-)
-FACTS = {
-    "mode": st.integers(0, 0o7777),
-    "mtime_ns": st.integers(-(2**31) * 10**9, 15 * 10**18 // 1000 * 1000 - 1).map(lambda ns: min(ns, 2**62)),
-}
-FILES = st.builds(Node, kind=st.just("file"), content=st.binary(max_size=3000), **FACTS)
-HOLES = st.builds(
-    Node, kind=st.just("sparse"), content=st.binary(max_size=10), hole=st.integers(0, 2**22), **FACTS
-)
-LINKS = st.builds(
-    Node, kind=st.just("link"), target=st.binary(min_size=1, max_size=300).filter(lambda t: 0 not in t)
-)
-FIFOS = st.builds(Node, kind=st.just("fifo"), **FACTS)
-
-
-def _with_hard_links(children: dict[bytes, Node]) -> dict[bytes, Node]:
-    """Every third file has another name."""
-    files = [
-        name for name, node in children.items() if node.kind not in ("folder", "fifo")
-    ]  # tar makes two FIFOs of one
-    more = {name[:30] + b" too": Node("hard", target=name) for name in files[::3]}
-    return children | {name: node for name, node in more.items() if name not in children}
-
-
-FOLDERS = st.recursive(
-    st.dictionaries(NAMES, FILES | HOLES | LINKS | FIFOS, max_size=5).map(_with_hard_links),
-    lambda below: st.dictionaries(
-        NAMES, FILES | LINKS | st.builds(Node, kind=st.just("folder"), children=below, **FACTS), max_size=4
-    ),
-    max_leaves=6,
-)
-
-
-async def _round_trip(children: dict[bytes, Node]) -> None:
-    async with made() as bed:
-        sandbox = await bed.start()
-        lay(bed.workspace, children, sandbox.host_uid)
-        before = snapshot(bed.workspace)
-        saved = await bed.save(sandbox)
-        assert saved.entries == len(before)
-        await sandbox.destroy()
-        await bed.restore(bed.checkpoint(saved))
-        assert snapshot(bed.workspace) == before
-
-
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(FOLDERS)
-def test_any_tree_comes_back(children: dict[bytes, Node]) -> None:
-    asyncio.run(_round_trip(children))
-
-
-@pytest.mark.long
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(FOLDERS)
-def test_any_of_many_trees_comes_back(children: dict[bytes, Node]) -> None:
-    asyncio.run(_round_trip(children))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-async def test_a_hundred_thousand_files_come_back(bed: Bed) -> None:
-    sandbox = await bed.start()
-    tree = {
-        b"d%d" % folder: Node(
-            "folder", mode=0o755, children={b"f%d" % n: Node("file", b"%d" % n) for n in range(500)}
-        )
-        for folder in range(200)
-    }
-    lay(bed.workspace, tree, sandbox.host_uid)
-    before = snapshot(bed.workspace)
-    saved = await bed.save(sandbox)
-    assert saved.entries == 100_201
-    await sandbox.destroy()
-    await bed.restore(bed.checkpoint(saved))
-    assert snapshot(bed.workspace) == before
