@@ -144,6 +144,17 @@ class Platform:
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Client] = []
 
+    def __enter__(self) -> "Platform":
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def start(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -272,23 +283,15 @@ def scripted_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_platform(scripted_url: str) -> Iterator[Platform]:
     """One platform for all tests that leave it as they found it."""
-    platform = Platform(scripted_url, capacity="4")
-    try:
-        platform.start()
+    with Platform(scripted_url, capacity="4") as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 @pytest.fixture
 def platform(scripted_url: str) -> Iterator[Platform]:
     """A platform of this test's own, to be killed and restarted."""
-    platform = Platform(scripted_url, capacity="2")
-    try:
-        platform.start()
+    with Platform(scripted_url, capacity="2") as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 @pytest.fixture

@@ -35,12 +35,8 @@ def model() -> Iterator[ScriptedModel]:
 
 @pytest.fixture(scope="module")
 def client(model: ScriptedModel) -> Iterator[Client]:
-    platform = Platform(model.url, capacity="2")
-    try:
-        platform.start()
+    with Platform(model.url, capacity="2") as platform:
         yield platform.account()
-    finally:
-        platform.close()
 
 
 def send(client: Client, method: str, path: str, **body: Any) -> dict[str, Any]:

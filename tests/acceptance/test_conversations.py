@@ -21,12 +21,8 @@ WARM_SECONDS = 2
 @pytest.fixture(scope="module")
 def brief_platform(scripted_url: str) -> Iterator[Platform]:
     """A platform that keeps a container warm for a moment only."""
-    platform = Platform(scripted_url, capacity="2", warm_seconds=str(WARM_SECONDS))
-    try:
-        platform.start()
+    with Platform(scripted_url, capacity="2", warm_seconds=str(WARM_SECONDS)) as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 def begin(client: Client, message: str, **fields: Any) -> str:

@@ -209,12 +209,8 @@ def test_from_room_on_its_disk(small_disks: tuple[Platform, dict[str, Path]]) ->
 @pytest.fixture
 def abandoning(scripted_url: str) -> Iterator[Platform]:
     """A platform, not of the EU, that gives a runner up soon."""
-    platform = Platform(scripted_url, capacity="1", runner_lost_after_seconds="5", region="any")
-    try:
-        platform.start()
+    with Platform(scripted_url, capacity="1", runner_lost_after_seconds="5", region="any") as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 def test_from_the_database(abandoning: Platform, short_dir: Path) -> None:

@@ -24,12 +24,10 @@ SLEEPER = script(WORK, NAP, AFTER, finish("log.txt", "sum.txt"))
 @pytest.fixture
 def saving_platform(scripted_url: str) -> Iterator[Platform]:
     """A platform of this test's own that saves running tasks every second."""
-    platform = Platform(scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5")
-    try:
-        platform.start()
+    with Platform(
+        scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5"
+    ) as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> str:

@@ -47,12 +47,10 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 @pytest.fixture(scope="module")
 def own_platform(model: ScriptedModel) -> Iterator[Platform]:
-    platform = Platform(model.url, allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2))
-    try:
-        platform.start()
+    with Platform(
+        model.url, allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2)
+    ) as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 @pytest.fixture

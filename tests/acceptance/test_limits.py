@@ -54,12 +54,8 @@ FRAMES = (
 @pytest.fixture(scope="module")
 def limited(scripted_url: str) -> Iterator[Platform]:
     """A platform whose sandboxes may hold little."""
-    platform = Platform(scripted_url, **SETTINGS)
-    try:
-        platform.start()
+    with Platform(scripted_url, **SETTINGS) as platform:
         yield platform
-    finally:
-        platform.close()
 
 
 @pytest.fixture
