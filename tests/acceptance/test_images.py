@@ -49,11 +49,8 @@ def platform(scripted_url: str, folder: Path, registry: Registry, gate: Gate) ->
         image_folders=str(folder),
         runner_lost_after_seconds="5",
     )
-    try:
-        made.start()
+    with made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

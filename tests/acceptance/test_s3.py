@@ -29,11 +29,8 @@ def s3_platform(scripted_url: str, server: S3Server) -> Iterator[Platform]:
         scripted_url, capacity="2", storage_url=server.storage_url(BUCKET), file_quota_bytes="1000000"
     )
     platform.environment |= CREDENTIALS
-    try:
-        platform.start()
+    with platform:
         yield platform
-    finally:
-        platform.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from agentcontainer.images.faults import ImageRefused, too_large
+from agentcontainer.images.reference import DIGEST
 
 MAX_BYTES = 4 * 1024**2
 MAX_LAYERS = 500
@@ -25,7 +26,6 @@ LAYERS = (
     "application/vnd.docker.image.rootfs.diff.tar",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # They would change what our own runtime does; what an image needs for its own programs may stay.
 _NOT_TAKEN = re.compile(r"(NODE_|PI_|AGENTCONTAINER_).*")
@@ -162,7 +162,7 @@ def _layer(entry: Mapping[str, Any]) -> Blob:
 
 def _blob(entry: Mapping[str, Any]) -> Blob:
     digest, size = entry.get("digest"), entry.get("size")
-    if entry.get("urls") or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+    if entry.get("urls") or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise _broken()
     if not isinstance(size, int) or size < 0:
         raise _broken()

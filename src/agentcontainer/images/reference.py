@@ -17,7 +17,7 @@ DEFAULT_TAG = "latest"
 ALIASES = {"index.docker.io": DEFAULT_REGISTRY, "registry-1.docker.io": DEFAULT_REGISTRY}
 Transport = Literal["docker", "oci", "docker-archive"]
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REGISTRY = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -63,7 +63,7 @@ def parse(text: str) -> Reference:
     name, at, digest = text.rpartition("@")
     if not at:
         name, digest = text, ""
-    elif not _DIGEST.fullmatch(digest):
+    elif not DIGEST.fullmatch(digest):
         raise ImageRefused("must have sha256: and 64 hexadecimal digits, in lower case, behind the @")
     for transport in ("oci", "docker-archive"):
         if name.startswith(f"{transport}:"):

@@ -18,7 +18,7 @@ from pathlib import Path
 import dns.asyncbackend
 import dns.rdata
 
-from agentcontainer.egress import parse
+from agentcontainer.egress import Rule, parse
 from agentcontainer.sandbox.addresses import Address
 from agentcontainer.sandbox.egress import firewall, namespace
 from agentcontainer.sandbox.egress.namespace import Namespace, NamespaceError
@@ -28,7 +28,6 @@ from agentcontainer.sandbox.egress.resolver import Forwarded, Listed, Resolver, 
 
 OPEN_FILES = 1024
 IMPORTED_LATE = ("concurrent.futures.thread", "encodings.idna")  # by getaddrinfo, at its first call
-SLIRP_SECONDS = 15.0
 SLIRP = (
     "slirp4netns",
     "--configure",
@@ -60,17 +59,19 @@ def main() -> None:
     except NamespaceError as error:
         _tell({"error": str(error)})
         sys.exit(1)
-    asyncio.run(_serve(made, config["allow"], slirp))
+    asyncio.run(_serve(made, rules, slirp))
     del lifeline
 
 
-async def _serve(made: Namespace, allow: Sequence[str] | None, slirp: subprocess.Popen[bytes] | None) -> None:
+async def _serve(
+    made: Namespace, rules: Sequence[Rule] | None, slirp: subprocess.Popen[bytes] | None
+) -> None:
     refusals = Refusals(_tell)
-    if allow is None:
+    if rules is None:
         answer = Forwarded().answer
     else:
         assert made.relay is not None
-        rules, standins = parse(allow), Standins()
+        standins = Standins()
         answer = Listed(rules, standins, refusals).answer
         await Relay(rules, standins, refusals, own_addresses).start(made.relay)
     await Resolver(answer).start(made.dns_udp, made.dns_tcp)

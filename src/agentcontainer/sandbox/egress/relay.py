@@ -71,7 +71,8 @@ class Relay:
             found = await resolve(host, port)
         except UnicodeError:
             return None
-        own = self._own_addresses()
+        # In a thread: it runs a program, and the other connections must not wait for that.
+        own = await asyncio.to_thread(self._own_addresses)
         return await connect([one for one in found if is_public(one) and one not in own], port)
 
 
