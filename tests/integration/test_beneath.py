@@ -128,11 +128,13 @@ async def test_a_folder_where_a_file_must_be_is_moved_aside_whole(workspace: Pat
     assert sorted(os.listdir(workspace)) == ["TASK (2).md", "TASK (3).md", "TASK.md"]
 
 
-async def test_the_longest_names_can_be_made_distinct(workspace: Path) -> None:
-    name = "ü" * 125 + ".txt"
+@pytest.mark.parametrize(
+    ("name", "ending"), [("ü" * 125 + ".txt", " (2).txt"), ("a." + "b" * 253, " (2)")], ids=["name", "suffix"]
+)
+async def test_the_longest_names_can_be_made_distinct(workspace: Path, name: str, ending: str) -> None:
     assert await place_new(workspace, "", name, b"1") == name
     second = await place_new(workspace, "", name, b"2")
-    assert second.endswith(" (2).txt") and len(second.encode()) <= 255
+    assert second.endswith(ending) and len(second.encode()) <= 255
     assert (workspace / second).read_bytes() == b"2"
 
 

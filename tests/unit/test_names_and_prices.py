@@ -53,6 +53,14 @@ def test_equal_input_names_are_told_apart() -> None:
     assert distinct_names(["a.csv", "a.csv", "a (2).csv"]) == ["a.csv", "a (3).csv", "a (2).csv"]
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".csv", "é" * 127, "a." + "b" * 253], ids=["x.csv", "é", "a.b"])
+def test_the_longest_input_names_are_told_apart_and_stay_names(name: str) -> None:
+    names = distinct_names([name] * 12)
+    assert names[0] == name
+    assert len(set(names)) == 12
+    assert [filename_fault(one) for one in names] == [None] * 12
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "a\\b", "a\0", "a\nb", "\x1b[2J", "x" * 256, "é" * 128, "\ud800"]
 )

@@ -27,6 +27,7 @@ _NOT_A_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 _TRIES = 100  # against an agent that undoes each step
 _MAX_NAMES = 10_000
 _MAX_NAME_BYTES = 255
+_MAX_SUFFIX_BYTES = 64  # a longer one is no file type, and leaves no room for a number
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -203,7 +204,7 @@ def _replace(folder: int, made: str, name: str) -> None:
 
 
 def _move_aside(folder: int, name: str) -> None:
-    for other in itertools.islice(_names_like(name), 1, _TRIES):
+    for other in itertools.islice(names_like(name), 1, _TRIES):
         try:
             os.mkdir(other, 0o700, dir_fd=folder)
         except FileExistsError:
@@ -218,7 +219,7 @@ def _move_aside(folder: int, name: str) -> None:
 
 
 def _add(folder: int, made: str, filename: str) -> str:
-    for name in itertools.islice(_names_like(filename), _MAX_NAMES):
+    for name in itertools.islice(names_like(filename), _MAX_NAMES):
         try:
             os.link(made, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
@@ -227,14 +228,16 @@ def _add(folder: int, made: str, filename: str) -> str:
     raise _blocked()
 
 
-def _names_like(name: str) -> Iterator[str]:
+def names_like(name: str) -> Iterator[str]:
     """`a.csv`, `a (2).csv`, `a (3).csv`, …, none longer than a name may be."""
     yield name
     stem, suffix = Path(name).stem, Path(name).suffix
+    if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
+        stem, suffix = name, ""
     for number in itertools.count(2):
         ending = f" ({number}){suffix}"
         room = _MAX_NAME_BYTES - len(os.fsencode(ending))
-        yield os.fsencode(stem)[: max(room, 1)].decode(errors="ignore") + ending
+        yield os.fsencode(stem)[:room].decode(errors="ignore") + ending
 
 
 def _blocked() -> Blocked:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.service import File
+from agentcontainer.runner.beneath import names_like
 from agentcontainer.sandbox.removal import remove as remove
 
 TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
@@ -45,17 +46,12 @@ def socket_folder(root: Path) -> Generator[Path]:
 
 def distinct_names(names: list[str]) -> list[str]:
     """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
-    taken: set[str] = set()
-    result: list[str] = []
+    given = set(names)
+    taken: dict[str, None] = {}
     for name in names:
-        stem, suffix = Path(name).stem, Path(name).suffix
-        candidate, count = name, 1
-        while candidate in taken or (count > 1 and candidate in names):
-            count += 1
-            candidate = f"{stem} ({count}){suffix}"
-        taken.add(candidate)
-        result.append(candidate)
-    return result
+        free = (one for one in names_like(name) if one not in taken and (one == name or one not in given))
+        taken[next(free)] = None
+    return list(taken)
 
 
 async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:
