@@ -51,8 +51,17 @@ def test_where_a_client_on_this_machine_goes(host: str, expected: str) -> None:
     assert base_url(host, 8080) == expected
 
 
-def test_a_child_reads_the_settings_its_parent_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AGENTCONTAINER_HOLD_USD", "0.75")
+def test_a_child_reads_the_settings_its_parent_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"anthropic": {"model": {"input": 1.5, "output": 2}}}')
+    for name, value in {
+        "HOLD_USD": "0.75",
+        "IMAGE_FOLDERS": "/srv/a,/srv/b",
+        "INTERNET_ACCESS": "false",
+        "MODEL_PRICES_FILE": str(prices),
+        "WARM_SECONDS": "1.5",
+    }.items():
+        monkeypatch.setenv(f"AGENTCONTAINER_{name}", value)
     given = load(data_dir=Path("/tmp/x"), port=0, secret_key="s" * 32).model_copy(update={"port": 4711})
     environment = environment_of(given, {"PATH": "/bin", "AGENTCONTAINER_PORT": "1"})
     assert environment["PATH"] == "/bin"

@@ -22,6 +22,7 @@ from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.price_file import PriceFile
 from agentcontainer.runtime import install as runtime
 from agentcontainer.settings import ENV_PREFIX, Settings
 
@@ -153,6 +154,8 @@ def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[s
 def _spelt(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, PriceFile):
+        return value.path
     if isinstance(value, tuple):
         return ",".join(str(one) for one in cast("tuple[object, ...]", value))
     return str(value)
