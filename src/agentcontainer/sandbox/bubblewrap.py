@@ -26,6 +26,7 @@ from agentcontainer.sandbox.uids import Lease, UidPool
 
 START_SECONDS = 30.0
 KILL_SECONDS = 5.0
+SAID_BYTES = 4096
 
 logger = logging.getLogger(__name__)
 
@@ -237,15 +238,25 @@ async def _await_ready(process: Process) -> None:
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
     except TimeoutError as error:
         raise SandboxError(f"The sandbox did not stand after {START_SECONDS:.0f} seconds.") from error
+    except ValueError:  # a line without an end: an image's shell may say anything
+        line = b""
     if line.decode(errors="replace").strip() == launch.READY:
         return
     process.kill()
     await process.wait()
+    said = ""
     with contextlib.suppress(TimeoutError):
-        text = await asyncio.wait_for(process.stderr.read(), 2)
-        logger.error("a sandbox could not be started: %s", text.decode(errors="replace").strip())
-        raise SandboxError(explain(text.decode(errors="replace")))
-    raise SandboxError(explain(""))
+        said = (await asyncio.wait_for(_beginning(process.stderr), 2)).decode(errors="replace")
+        logger.error("a sandbox could not be started: %s", said.strip())
+    raise SandboxError(explain(said))
+
+
+async def _beginning(stream: asyncio.StreamReader) -> bytes:
+    """Of more than `SAID_BYTES`, so many: an image's shell may have said any amount."""
+    said = bytearray()
+    while len(said) < SAID_BYTES and (chunk := await stream.read(SAID_BYTES - len(said))):
+        said += chunk
+    return bytes(said)
 
 
 def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:

@@ -187,6 +187,7 @@ async def test_a_bomb_is_refused(bed: Bed, registry: Registry) -> None:
 
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(57)
 BLAMING = b"#!/bin/bash\necho mount: refused >&2\n"
+ENDLESS = b"#!/bin/bash\nprintf %040000000d 0\n"  # one line, longer than any reader holds
 SHORT = ("musl", "no libstdc++", "no shell")
 UNFIT = {
     "musl": (lambda: [oci.system(loader="usr/lib/ld-musl-x86_64.so.1")], "is made with musl"),
@@ -194,6 +195,7 @@ UNFIT = {
     "old glibc": (lambda: [oci.system(forget=b"GLIBC_2.28")], "glibc.* too old"),
     "no shell": (lambda: [oci.layer([Entry("hello", b"x")])], "no shell"),
     "a shell for another machine": (lambda: [oci.layer([Entry("bin/sh", FOREIGN)])], "no shell"),
+    "a shell whose line has no end": (lambda: [oci.system(), oci.layer([Entry("usr/bin/sh", ENDLESS)])], "no shell"),
     "a shell that blames us": (lambda: [oci.system(), oci.layer([Entry("usr/bin/sh", BLAMING)])], "no shell"),
 }  # fmt: skip
 
