@@ -127,8 +127,8 @@ async def fetch_page(
 
 # InternalClientError: what asyncpg sometimes says of a connection that was just killed.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
-               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
-               asyncpg.CrashShutdownError)  # fmt: skip
+               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
+               asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
 
 
 async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:

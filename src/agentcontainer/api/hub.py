@@ -36,8 +36,7 @@ MAX_DELTA_BYTES = 64 * 1024
 TASKS_AT_ONCE = 100  # of one query
 PAGES_AT_ONCE = 4  # connections of the pool that those who are behind may use
 
-# The last is what asyncpg says, now and then, of a connection that has just gone.
-FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE, asyncpg.InternalClientError)
+FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
 _LAST = frozenset(f"task.{status}" for status in TERMINAL)
 
 

@@ -1,0 +1,23 @@
+"""A database that cannot be had for a moment is waited for, whatever it says of itself."""
+
+import asyncio
+import secrets
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+
+
+async def test_one_that_takes_no_more_connections_is_waited_for(pool: Pool, database_url: str) -> None:
+    role = f"one_{secrets.token_hex(6)}"
+    await pool.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    try:
+        url = database_url.replace("//agentcontainer@", f"//{role}@")
+        only = await asyncpg.connect(url)
+        waiting = asyncio.create_task(db.patiently(lambda: asyncpg.connect(url)))
+        await asyncio.sleep(0.2)
+        await only.close()
+        await (await waiting).close()
+    finally:
+        await pool.execute(f"DROP ROLE {role}")
