@@ -4,6 +4,7 @@ beneath.py opens the paths, so that there is no moment between a check and its u
 """
 
 import asyncio
+import contextlib
 import errno
 import mimetypes
 import os
@@ -16,7 +17,7 @@ from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, content_fault
-from agentcontainer.errors import PayloadTooLarge
+from agentcontainer.errors import PayloadTooLarge, Unavailable
 from agentcontainer.ids import new_id
 from agentcontainer.runner import json_check
 from agentcontainer.runner.beneath import open_beneath
@@ -70,15 +71,22 @@ async def collect(
     wanted = {output.name: output for output in policy.files}
     outputs: list[Output] = []
     seen: set[str] = set()
-    for entry in declared:
-        inside = path_inside(entry.path, cwd)
-        if inside in seen:
-            raise Refused(f"{entry.path}: declared twice.")
-        seen.add(inside)
-        output = await _store(
-            workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes
-        )
-        outputs.append(output)
+    try:
+        for entry in declared:
+            inside = path_inside(entry.path, cwd)
+            if inside in seen:
+                raise Refused(f"{entry.path}: declared twice.")
+            seen.add(inside)
+            output = await _store(
+                workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes
+            )
+            outputs.append(output)
+    except Refused:
+        # An agent may try again without end, and the sweep leaves the blobs of a live task alone.
+        with contextlib.suppress(Unavailable):
+            for output in outputs:
+                await blobs.delete(output.blob_key)
+        raise
     return outputs
 
 
@@ -115,18 +123,19 @@ async def _store(
     if fault := filename_fault(filename):
         raise Refused(f"{entry.path}: the file name {fault}; rename it.")
     content_type = content_type_of(filename)
+    limit = min(max_bytes, wanted.max_bytes) if wanted and wanted.max_bytes is not None else max_bytes
     descriptor = _open_regular(workspace, inside, entry.path)
     try:
         size = os.fstat(descriptor).st_size
-        limit = min(max_bytes, wanted.max_bytes) if wanted and wanted.max_bytes is not None else max_bytes
         if wanted and (fault := content_fault(wanted, content_type, size)):
             raise Refused(f"{entry.path}: {fault}.")
+        chunks = _chunks(descriptor)
         if wanted and wanted.json_schema is not None:
-            await _check_json(descriptor, entry.path, wanted)
+            chunks = _once(await _checked_json(descriptor, entry.path, wanted))
         output_id = new_id("file")
-        blob = await blobs.put(f"outputs/{task_id}/{output_id}", _chunks(descriptor), limit)
+        blob = await blobs.put(f"outputs/{task_id}/{output_id}", chunks, limit)
     except PayloadTooLarge:
-        raise Refused(f"{entry.path}: is larger than {max_bytes} bytes.") from None
+        raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:
         os.close(descriptor)
     return Output(output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name)
@@ -154,7 +163,8 @@ def _open_regular(workspace: Path, inside: str, shown: str) -> int:
     return descriptor
 
 
-async def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
+async def _checked_json(descriptor: int, shown: str, wanted: NamedOutput) -> bytes:
+    """What the file holds, once it is known to fit: the agent may write something else there meanwhile."""
     assert wanted.json_schema is not None
     text = await asyncio.to_thread(os.pread, descriptor, MAX_JSON_BYTES + 1, 0)
     if len(text) > MAX_JSON_BYTES:
@@ -173,6 +183,11 @@ async def _check_json(descriptor: int, shown: str, wanted: NamedOutput) -> None:
         raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.")
     if faults:
         raise Refused(f"{shown}: does not match the JSON Schema of {wanted.name}: {'; '.join(faults)}.")
+    return text
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
