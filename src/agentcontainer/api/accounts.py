@@ -16,6 +16,7 @@ from agentcontainer.api.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
 from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.files import quota
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.errors import ValidationError
 
@@ -78,6 +79,7 @@ async def get_account(account_id: AccountId, services: Provided) -> Account:
     """The account of the API key, its balance and its use of storage."""
     account = await service.get(services.pool, account_id)
     settings = services.settings
+    stored_bytes = await quota.used_bytes(services.pool, account_id)
     saved_bytes = await checkpoints.used_bytes(services.pool, account_id)
     return Account(
         id=account.id,
@@ -85,7 +87,7 @@ async def get_account(account_id: AccountId, services: Provided) -> Account:
         email=account.email,
         credit_balance=usd(account.balance_micro_usd),
         billing_mode="unlimited_grant" if account.billing_mode == "unlimited_grant" else "standard",
-        file_storage=_storage(account.used_bytes, settings.file_quota_bytes),
+        file_storage=_storage(stored_bytes, settings.file_quota_bytes),
         checkpoint_storage=_storage(saved_bytes, settings.checkpoint_quota_bytes),
         created_at=account.created_at,
     )

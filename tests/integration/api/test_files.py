@@ -293,6 +293,7 @@ async def test_the_quota_at_each_step(bed: Bed) -> None:
         assert [path for path in folder.rglob("*") if path.is_file()] == []
         assert (await send(account, prepared, chunks(400))).status_code == 200
         assert (await send(account, prepared, chunks(399))).status_code == 200  # in place of the 400
+        assert (await account.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 999
         assert_names_quota(await prepare(account, sizeBytes=2), 1)
         assert (await complete(account, prepared)).status_code == 201
         assert (await account.send("DELETE", f"/api/v1/files/{kept}")).status_code == 204

@@ -19,10 +19,6 @@ SELECT id, account_id, (last_used_at < now() - interval '1 minute') IS NOT FALSE
 FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL
 """
 _RECORD_USE = "UPDATE api_keys SET last_used_at = now() WHERE id = $1"
-_ACCOUNT = """
-SELECT a.*, coalesce(sum(f.size_bytes), 0)::bigint AS used_bytes
-FROM accounts a LEFT JOIN files f ON f.account_id = a.id AND f.deleted_at IS NULL WHERE a.id = $1 GROUP BY a.id
-"""
 _KEYS = """
 SELECT id, name, created_at, last_used_at FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
 """
@@ -37,14 +33,13 @@ RETURNING provider, last4, created_at
 
 @dataclass(frozen=True)
 class Account:
-    """Who pays and owns. `used_bytes` counts stored files."""
+    """Who pays and owns."""
 
     id: str
     name: str
     email: str | None
     billing_mode: str
     balance_micro_usd: int
-    used_bytes: int
     created_at: datetime
 
 
@@ -158,8 +153,8 @@ async def authenticate(pool: Pool, key: str) -> tuple[str, str]:
 
 
 async def get(pool: Pool, account_id: str) -> Account:
-    """The account with its balance and use of storage."""
-    row = await pool.fetchrow(_ACCOUNT, account_id)
+    """The account with its balance."""
+    row = await pool.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
     if row is None:
         raise NotFound(f"Account {account_id} does not exist.")
     return Account(**{name: row[name] for name in Account.__dataclass_fields__})

@@ -13,14 +13,18 @@ SELECT (SELECT coalesce(sum(size_bytes), 0) FROM files WHERE account_id = $1 AND
 """
 
 
+async def used_bytes(connection: Connection | Pool, account_id: str, but_upload: str = "") -> int:
+    """What counts against the quota, without what `but_upload` holds."""
+    return await connection.fetchval(_USED, account_id, but_upload)
+
+
 async def room(
     connection: Connection | Pool, settings: Settings, account_id: str, but_upload: str = ""
 ) -> int | None:
     """The bytes the account may still store, not counting what `but_upload` holds; None: no quota is enforced."""
     if not settings.file_quota_bytes:
         return None
-    used = await connection.fetchval(_USED, account_id, but_upload)
-    return max(0, settings.file_quota_bytes - used)
+    return max(0, settings.file_quota_bytes - await used_bytes(connection, account_id, but_upload))
 
 
 async def take(
