@@ -28,6 +28,10 @@ def _default(name: str, field: FieldInfo) -> str:
     value = field.default
     if value is None:
         return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`" if value else "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     unit = next(
         (unit for unit in UNITS if isinstance(value, int) and value >= unit and value % unit == 0), None
     )
