@@ -129,10 +129,9 @@ async def test_a_prompt_leads_to_a_tool_call_an_answer_and_rest(place: Place) ->
         ("assistant", "All \u2028 done."),
     ]
     assert [message.stop_reason for message in messages] == ["", "toolUse", "stop"]
-    assert (messages[2].usage.input, messages[2].usage.output) == (11, 22)
     assert "".join(delta.text for delta in of(TextDelta, events)) == "Running it.All \u2028 done."
     assert len(of(TurnStarted, events)) == 2
-    assert events[-1] == Settled(False)
+    assert events[-1] == Settled()
     assert pi.malformed_frames == 0
 
 
@@ -202,41 +201,6 @@ async def test_deltas_make_up_the_message_they_come_before(place: Place) -> None
     assert said == ["One.\n\nTwo.", "Three."]
 
 
-async def test_what_is_said_reaches_a_running_agent_or_starts_a_run(place: Place) -> None:
-    place.model.answers = [run("sleep 1"), Say("Hurried.")]
-    async with place.pi() as (pi, _):
-        assert await pi.say("Sleep.")
-        async for event in pi.events():
-            if isinstance(event, ToolStarted):
-                break
-        assert not await pi.say("Hurry up.")
-        await settle(pi)
-        assert await pi.say("And now?")
-        await settle(pi)
-    assert "Hurry up." in place.model.heard(1)
-    assert "And now?" in place.model.heard(2)
-    assert len(place.model.asked) == 3
-
-
-async def test_nothing_said_is_lost_whenever_the_agent_settles(place: Place) -> None:
-    async with place.pi() as (pi, _):
-        await pi.prompt("Warm up.")
-        await settle(pi)
-        for number in range(60):
-            await pi.prompt("Go.")
-
-            async def say(text: str, seconds: float) -> bool:
-                await asyncio.sleep(seconds)
-                return await pi.say(text)
-
-            saying = asyncio.create_task(say(f"Word {number}.", number / 60 * 0.012))
-            async with asyncio.timeout(10):
-                events = await settle(pi)
-                if await saying:
-                    events += await settle(pi)
-            assert f"Word {number}." in [message.text for message in of(MessageCompleted, events)]
-
-
 async def test_what_is_steered_too_late_waits_for_the_next_prompt(place: Place) -> None:
     async with place.pi() as (pi, _):
         await pi.prompt("First.")
@@ -247,23 +211,6 @@ async def test_what_is_steered_too_late_waits_for_the_next_prompt(place: Place) 
     said = [message.text for message in of(MessageCompleted, events) if message.role == "user"]
     assert said == ["Second.", "Too late."]
     assert "Too late." in place.model.heard(1)
-
-
-async def test_abort_stops_the_tool_and_settles(place: Place) -> None:
-    place.model.answers = [run("sleep 60; echo never > out.txt")]
-    async with place.pi() as (pi, _):
-        await pi.prompt("Sleep.")
-        async for event in pi.events():
-            if isinstance(event, ToolStarted):
-                break
-        await pi.steer("Never heard.")
-        async with asyncio.timeout(10):
-            await pi.abort()
-            assert (await settle(pi))[-1] == Settled(True)
-        await pi.prompt("Go on.")
-        await settle(pi)
-    assert len(place.model.asked) == 2
-    assert "Never heard." not in place.model.heard(1)
 
 
 async def test_a_failing_provider_is_retried_then_reported(place: Place) -> None:
@@ -295,7 +242,7 @@ async def test_an_agent_that_writes_into_pis_stdout_harms_only_itself(place: Pla
         await pi.prompt("Forge.")
         events = await settle(pi)
     assert of(ToolCompleted, events)[0].output.strip() == "wrote"
-    assert of(RetryStarted, events) == [RetryStarted(0, 0, 0, "")]
+    assert of(RetryStarted, events) == [RetryStarted(0)]
     assert pi.malformed_frames == 1
     assert of(MessageCompleted, events)[-1].text == "Done."
 

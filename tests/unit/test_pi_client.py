@@ -67,7 +67,7 @@ async def test_a_prompt_is_sent_and_its_events_follow(ends: tuple[Pi, Peer]) -> 
     peer.say("hello")
     peer.send(type="agent_settled", aborted=False)
     peer.writer.close()
-    assert [event async for event in pi.events()] == [TurnStarted(), TextDelta("hello"), Settled(False)]
+    assert [event async for event in pi.events()] == [TurnStarted(), TextDelta("hello"), Settled()]
 
 
 async def test_a_refusal_carries_the_reason(ends: tuple[Pi, Peer]) -> None:
@@ -84,18 +84,6 @@ async def test_a_prompt_that_started_no_run_is_refused(ends: tuple[Pi, Peer]) ->
     peer.answer(await peer.command(), data={"disposition": "handled"})
     with pytest.raises(PiRefusedError):
         await prompting
-
-
-@pytest.mark.parametrize(("disposition", "is_begun"), [("started", True), ("queued", False)])
-async def test_what_is_said_starts_a_run_or_joins_one(
-    ends: tuple[Pi, Peer], disposition: str, is_begun: bool
-) -> None:
-    pi, peer = ends
-    saying = asyncio.create_task(pi.say("hello"))
-    command = await peer.command()
-    assert (command["type"], command["streamingBehavior"]) == ("prompt", "steer")
-    peer.answer(command, data={"disposition": disposition})
-    assert await saying is is_begun
 
 
 async def test_the_texts_of_one_message_are_parted_as_in_the_whole_of_it(ends: tuple[Pi, Peer]) -> None:
@@ -159,18 +147,6 @@ async def test_a_command_may_be_sent_from_within_the_loop_over_events(ends: tupl
             texts.append(event.text)
     await answering
     assert texts == [str(number) for number in range(100)]
-
-
-async def test_abort_forgets_what_was_steered_first(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
-    aborting = asyncio.create_task(pi.abort())
-    sent: list[str] = []
-    for _ in range(2):
-        command = await peer.command()
-        sent.append(command["type"])
-        peer.answer(command)
-    await aborting
-    assert sent == ["clear_queue", "abort"]
 
 
 async def test_the_end_of_pi_ends_events_and_fails_commands(ends: tuple[Pi, Peer]) -> None:

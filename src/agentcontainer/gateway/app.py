@@ -6,7 +6,6 @@ the key, streams the answer through unbuffered, scrubs the key's bytes from it a
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,8 +94,6 @@ class Gateway:
     ) -> None:
         self.budget = budget or Budget()
         """What its requests may use; without one, anything."""
-        self.first_request_at: float | None = None
-        """time.time() of the first request for a model."""
         self.last_error: ProviderError | None = None
         """What went wrong with the latest answer; None once one begins well."""
         self._route = route
@@ -147,7 +144,6 @@ class Gateway:
             )
         if len(self._answering) >= self._bounds.requests:
             raise Refused(429, f"At most {self._bounds.requests} model requests at a time.")
-        self.first_request_at = self.first_request_at or time.time()
         task = cast(asyncio.Task[Any], asyncio.current_task())
         self._answering.add(task)
         try:

@@ -98,18 +98,6 @@ def make_folder(workspace: Path, path: str, uid: int | None = None) -> None:
         pass
 
 
-def names_in(workspace: Path, folder: str) -> list[str]:
-    """The names in a folder; none if there is no such folder."""
-    try:
-        with contextlib.ExitStack() as stack:
-            top = stack.enter_context(_opened(os.open(workspace, _FOLDER)))
-            inside = "/".join(_parts(folder)) or "."
-            opened = stack.enter_context(_opened(open_beneath(top, inside, _FOLDER)))
-            return sorted(os.listdir(opened))  # noqa: PTH208 - an open folder
-    except OSError:
-        return []
-
-
 def _parts(path: str) -> list[str]:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in path or path.startswith("/"):

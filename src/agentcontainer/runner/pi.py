@@ -61,18 +61,9 @@ class Pi:
             PiRefusedError: Pi is running, or takes the text as something else than a prompt.
             PiEndedError, PiProtocolError
         """
-        await self._prompt(text)
-
-    async def say(self, text: str) -> bool:
-        """Start a run, or tell the one under way before its next model request. True: a run began.
-
-        Never lost, whether Pi is about to settle or has settled unknown to us: each run that began settles.
-
-        Raises:
-            PiRefusedError: Pi takes the text as something else than a prompt.
-            PiEndedError, PiProtocolError
-        """
-        return (await self._prompt(text, streamingBehavior="steer")).disposition != "queued"
+        answer = await self._command("prompt", message=text)
+        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
+            raise PiRefusedError("Pi did not start a run for this prompt")
 
     async def steer(self, text: str) -> None:
         """Tell a running agent something before its next model request; a settled one hears it after the next prompt.
@@ -81,15 +72,6 @@ class Pi:
             PiRefusedError, PiEndedError, PiProtocolError
         """
         await self._command("steer", message=text)
-
-    async def abort(self) -> None:
-        """Stop the run with its tools, and forget what was steered; returns when Pi is settled.
-
-        Raises:
-            PiRefusedError, PiEndedError, PiProtocolError
-        """
-        await self._command("clear_queue")  # or Pi would go on with what is queued
-        await self._command("abort")
 
     async def events(self) -> AsyncGenerator[PiEvent]:
         """Every event in order, until Pi's stdout ends. One reader at a time.
@@ -107,12 +89,6 @@ class Pi:
             async with self._reading:
                 if not self._pending and not self._is_ended:
                     await self._read()
-
-    async def _prompt(self, text: str, **options: str) -> Response:
-        answer = await self._command("prompt", message=text, **options)
-        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
-            raise PiRefusedError("Pi did not start a run for this prompt")
-        return answer
 
     async def _command(self, command: str, **fields: str) -> Response:
         id_ = f"c{next(self._ids)}"

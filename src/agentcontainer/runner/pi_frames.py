@@ -38,16 +38,6 @@ class PiProtocolError(PiError):
 
 
 @dataclass(frozen=True)
-class TokenUsage:
-    """What one model answer used, as the provider reported it to Pi."""
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-
-
-@dataclass(frozen=True)
 class TurnStarted:
     """One model request and the tools it leads to begin."""
 
@@ -69,7 +59,6 @@ class MessageCompleted:
 
     role: Literal["user", "assistant"]
     text: str
-    usage: TokenUsage
     stop_reason: str
     error_message: str
 
@@ -99,16 +88,11 @@ class RetryStarted:
     """A model request failed in a way that may pass; Pi waits, then asks again."""
 
     attempt: int
-    max_attempts: int
-    delay_ms: int
-    error_message: str
 
 
 @dataclass(frozen=True)
 class Settled:
     """Pi has nothing more to do by itself and waits for a prompt."""
-
-    is_aborted: bool
 
 
 @dataclass(frozen=True)
@@ -209,14 +193,9 @@ def parse(frame: bytes) -> PiEvent | Response | None:
                 output=_content(_object(fields.get("result")).get("content"), MAX_OUTPUT_CHARACTERS),
             )
         case "auto_retry_start":
-            return RetryStarted(
-                attempt=_count(fields.get("attempt")),
-                max_attempts=_count(fields.get("maxAttempts")),
-                delay_ms=_count(fields.get("delayMs")),
-                error_message=_text(fields.get("errorMessage"), MAX_ERROR_CHARACTERS),
-            )
+            return RetryStarted(_count(fields.get("attempt")))
         case "agent_settled":
-            return Settled(fields.get("aborted") is True)
+            return Settled()
         case "response":
             return _response(fields)
         case _:
@@ -234,16 +213,9 @@ def _message(message: dict[str, Any]) -> MessageCompleted | None:
     role = message.get("role")
     if role not in ("user", "assistant"):
         return None
-    usage = _object(message.get("usage"))
     return MessageCompleted(
         role=role,
         text=_content(message.get("content"), MAX_OUTPUT_CHARACTERS),
-        usage=TokenUsage(
-            input=_count(usage.get("input")),
-            output=_count(usage.get("output")),
-            cache_read=_count(usage.get("cacheRead")),
-            cache_write=_count(usage.get("cacheWrite")),
-        ),
         stop_reason=_text(message.get("stopReason"), MAX_NAME_CHARACTERS),
         error_message=_text(message.get("errorMessage"), MAX_ERROR_CHARACTERS),
     )

@@ -133,9 +133,6 @@ class Task:
     error_code: str | None
     cost_micro_usd: int
     last_event_sequence: int
-    last_turn_number: int
-    turn_attempt: int
-    handed_off_at: datetime | None
     hibernation_number: int
     hibernation_message: str | None
     wake_kind: str | None
