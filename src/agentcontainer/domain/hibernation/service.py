@@ -19,6 +19,9 @@ WakeKind = Literal["message", "external_wake", "deadline", "link"]
 _DUE = """
 SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
 """
+_IS_DUE = """
+SELECT true FROM tasks WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPDATE
+"""
 
 
 async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
@@ -82,13 +85,10 @@ async def due(pool: Pool) -> list[str]:
     return [row["id"] for row in await pool.fetch(_DUE)]
 
 
-async def wake_due(pool: Pool) -> int:
-    """Wake what has slept until its deadline; returns how many. Any number of processes may run it."""
-    woken = 0
-    for task_id in await due(pool):
-        async with db.transaction(pool) as connection:
-            task = await store.lock(connection, task_id)
-            if task is not None and task.status is Status.HIBERNATING:
-                await wake_locked(connection, task.id, "deadline")
-                woken += 1
-    return woken
+async def wake_due(pool: Pool, task_id: str) -> bool:
+    """Wake a task that has slept until its deadline; False when it is not so, or no longer."""
+    async with db.transaction(pool) as connection:
+        if not await connection.fetchval(_IS_DUE, task_id):  # it may sleep again since it was found
+            return False
+        await wake_locked(connection, task_id, "deadline")
+        return True

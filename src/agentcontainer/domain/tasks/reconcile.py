@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import asyncpg
 
@@ -10,11 +12,13 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import queue, service, store
+from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 2.0
+T = TypeVar("T")
 
 
 async def reconcile(pool: Pool, settings: Settings) -> int:
@@ -23,17 +27,32 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
 
     Each task is moved under its fence and each job has its key, so a repeat changes nothing.
     """
-    found = 0
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
-    for claim in await store.lost(pool, silence):
-        found += await service.lose(pool, settings, claim, "The runner of this task was lost.")
-    found += await hibernation.wake_due(pool)
-    for task_id in await store.expired(pool):
-        found += await service.expire(pool, settings, task_id)
-    for task_id, attempt, region in await store.waiting(pool, silence):
+
+    async def lose(claim: Claim) -> bool:
+        return await service.lose(pool, settings, claim, "The runner of this task was lost.")
+
+    async def enqueue(waiting: tuple[str, int, str]) -> bool:
         async with db.transaction(pool) as connection:
-            found += await queue.enqueue(connection, task_id, attempt, region)
-    return found
+            return await queue.enqueue(connection, *waiting)
+
+    found = await _each(await store.lost(pool, silence), lose)
+    found += await _each(await hibernation.due(pool), lambda task_id: hibernation.wake_due(pool, task_id))
+    found += await _each(await store.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
+    return found + await _each(await store.waiting(pool, silence), enqueue)
+
+
+async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int:
+    """Move each on; returns how many were. One that cannot be must not keep the others from it."""
+    moved = 0
+    for task in tasks:
+        try:
+            moved += await move(task)
+        except db.UNREACHABLE:
+            raise
+        except Exception:
+            logger.exception("reconcile failed: %s", task)
+    return moved
 
 
 async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
@@ -54,6 +73,6 @@ async def reconcile_forever(pool: Pool, settings: Settings) -> None:
                 logger.info("reconciled %d tasks", found)
         except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
             logger.warning("reconcile failed: %s", type(error).__name__)
-        except Exception:  # one task that cannot be reconciled must not end the search for the others
+        except Exception:
             logger.exception("reconcile failed")
         await asyncio.sleep(INTERVAL_SECONDS)

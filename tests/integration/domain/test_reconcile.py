@@ -1,0 +1,20 @@
+"""No task is stuck, whatever the state of another."""
+
+from agentcontainer import settings
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks.reconcile import reconcile
+
+from .conftest import MakeTask
+
+_DAMAGE = "UPDATE tasks SET execution = execution - 'runtimeRegion' WHERE id = ANY($1::text[])"
+_SLEEP = "UPDATE tasks SET hibernate_until_at = now() WHERE status = 'hibernating'"
+
+
+async def test_a_task_that_cannot_be_moved_on_keeps_no_other_from_it(pool: Pool, make_task: MakeTask) -> None:
+    lost = [await make_task("running", runner_id="rnr_gone") for _ in range(3)]
+    asleep = [await make_task("hibernating") for _ in range(3)]
+    await pool.execute(_SLEEP)
+    await pool.execute(_DAMAGE, [lost[0], lost[2], asleep[0], asleep[2]])  # whichever comes first
+    assert await reconcile(pool, settings.load()) == 2
+    rows = await pool.fetch("SELECT id FROM tasks WHERE status = 'pending'")
+    assert {row["id"] for row in rows} == {lost[1], asleep[1]}
