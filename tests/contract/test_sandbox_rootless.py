@@ -144,4 +144,4 @@ def test_destroy_and_sweep_leave_nothing(seen: dict[str, Any]) -> None:
 
 
 def test_the_operator_is_told_of_weak_limits(seen: dict[str, Any]) -> None:
-    assert seen["reason"] is None or seen["reason"].startswith("Weak limits: ")
+    assert seen["reason"] is None or seen["reason"].startswith("WEAK LIMITS: ")

@@ -148,7 +148,7 @@ async def limits(machine: Machine) -> AsyncGenerator[Finding]:
     """What control groups this host gives us."""
     if (reason := machine.hierarchy.weak_limits_reason) is not None:
         what, _, how = reason.rpartition(". ") if ". " in reason else (reason, "", "")
-        yield _notice("weak limits", what.removeprefix("Weak limits: "), how)
+        yield _notice("weak limits", what.removeprefix("WEAK LIMITS: "), how)
 
 
 async def disk(machine: Machine) -> AsyncGenerator[Finding]:

@@ -47,7 +47,7 @@ class Hierarchy:
         if not missing:
             return None
         return (
-            f"Weak limits: this host gives us no control group for {', '.join(missing)}, so what one sandbox "
+            f"WEAK LIMITS: this host gives us no control group for {', '.join(missing)}, so what one sandbox "
             "uses of it is not capped. Run as root, or in a delegated group (systemd: `Delegate=yes`)."
         )
 
