@@ -25,12 +25,14 @@ class DemoClient:
         content = path.read_bytes()
         wanted = {"filename": path.name, "contentType": content_type, "sizeBytes": len(content)}
         prepared = await self._call("POST", "/uploads/prepare", json=wanted)
-        put = await self._http.request(
+        sent = await self._http.request(
             prepared["method"], prepared["uploadUrl"], headers=prepared["headers"], content=content
         )
-        _succeeded(put)
-        completed = await self._call("POST", "/uploads/complete", json={"uploadId": prepared["uploadId"]})
-        return completed["fileId"]
+        _succeeded(sent)
+        stored = {"uploadId": prepared["uploadId"]}
+        if prepared["method"] == "POST":
+            stored["storageId"] = sent.json()["storageId"]
+        return (await self._call("POST", "/uploads/complete", json=stored))["fileId"]
 
     async def dispatch(self, agent_id: str, body: Json) -> Json:
         """A new task."""

@@ -6,12 +6,14 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from agentcontainer.api.app import create_app
+from agentcontainer.cli.demo_client import DemoClient
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 
@@ -346,6 +348,16 @@ async def test_a_posted_upload_needs_its_storage_id(bed: Bed) -> None:
         assert content.content == b"two"
         again = await complete(account, prepared, storageId=storage_id)
         assert (again.status_code, again.json()) == (201, done.json())
+
+
+async def test_the_demos_client_uploads_either_way(bed: Bed, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(CONTENT)
+    for method in ("put", "post"):
+        async with account_with(bed, upload_method=method) as account:
+            account.bed.http.headers["Authorization"] = f"Bearer {account.key}"
+            file_id = await DemoClient(account.bed.http).upload(file, "text/csv")
+            assert (await account.get(f"/api/v1/files/{file_id}/content")).content == CONTENT
 
 
 async def test_the_method_is_the_one_that_was_prepared(bed: Bed, alice: Account) -> None:
