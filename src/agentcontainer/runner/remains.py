@@ -16,7 +16,7 @@ from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks import checkpoints, service, store
 from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
-from agentcontainer.errors import AgentContainerError, Unavailable
+from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
 from agentcontainer.runner import workspace
 from agentcontainer.runner.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.collect import Refused, collect
@@ -36,25 +36,29 @@ MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to
 
 
 async def keep_forgotten(tools: Tools) -> bool:
-    """Keep the remains of a task whose container was gone when it ended, from its checkpoint; False: there is none, or
-    they cannot be had now."""
-    for claim in await store.forgotten_remains(tools.pool, AFTER):
-        root = tools.folder / f"{claim.task_id}-remains"
-        try:
-            checkpoint = await checkpoints.current(tools.pool, claim.task_id)
-            assert checkpoint is not None
-            await tools.keeper.restore(root, root.name, checkpoint)
-            return await Remains(tools, claim, root).keep()
-        except Unavailable as error:
-            logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
+    """Keep the remains of tasks whose container was gone when they ended, from their checkpoints; False: there are
+    none, or they cannot be had now. One that has to wait keeps no other from it."""
+    claims = await store.forgotten_remains(tools.pool, AFTER)
+    return any([await _keep_saved(tools, claim) for claim in claims])
+
+
+async def _keep_saved(tools: Tools, claim: Claim) -> bool:
+    root = tools.folder / f"{claim.task_id}-remains"
+    try:
+        checkpoint = await checkpoints.current(tools.pool, claim.task_id)
+        if checkpoint is None:  # another runner has kept them
             return False
-        except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
-            logger.warning("%s: no partial outputs: %s", claim.task_id, error)
-            await service.add_remains(tools.pool, claim, [])
-            return True
-        finally:
-            await workspace.remove(root)
-    return False
+        await tools.keeper.restore(root, root.name, checkpoint)
+        return await Remains(tools, claim, root).keep()
+    except (Unavailable, SandboxError) as error:
+        logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
+        return False
+    except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
+        logger.warning("%s: no partial outputs: %s", claim.task_id, error)
+        await service.add_remains(tools.pool, claim, [])
+        return True
+    finally:
+        await workspace.remove(root)
 
 
 async def keep_forgotten_forever(tools: Tools) -> None:

@@ -111,3 +111,18 @@ async def test_an_expired_conversation_leaves_them_too(tools: Tools, alice: Acco
     assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
     assert await keep_forgotten(tools)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
+
+
+async def test_one_that_has_to_wait_keeps_no_other_from_it(tools: Tools, alice: Account) -> None:
+    waiting, other = await ended(tools, alice), await ended(tools, alice)
+    query = "UPDATE tasks SET completed_at = '2001-02-02' WHERE id = $1"  # the first in the line
+    await tools.pool.execute(query, waiting.task_id)
+    blob = tools.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
+    blob.rename(blob.with_name("aside"))
+    blob.symlink_to(blob.name)  # a loop: neither there nor gone
+    assert await keep_forgotten(tools)
+    assert await partial(alice, other) == [("report.md", len(WRITTEN), True)]
+    assert await partial(alice, waiting) == []
+    blob.with_name("aside").rename(blob)
+    assert await keep_forgotten(tools)
+    assert await partial(alice, waiting) == [("report.md", len(WRITTEN), True)]

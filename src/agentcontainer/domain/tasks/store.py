@@ -109,7 +109,7 @@ RETURNING account_id
 _FORGOTTEN_REMAINS = """
 SELECT id, attempt FROM tasks WHERE remains_at IS NULL AND checkpoint_id IS NOT NULL
     AND status IN ('failed', 'cancelled', 'expired') AND completed_at < now() - $1::interval
-ORDER BY completed_at LIMIT 1
+ORDER BY completed_at LIMIT 10
 """
 _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 _LOST = """
@@ -349,7 +349,7 @@ async def take_remains(connection: Connection | Pool, task_id: str, attempt: int
 
 
 async def forgotten_remains(pool: Pool, older_than: timedelta) -> list[Claim]:
-    """Tasks that ended that long ago, with a checkpoint, whose remains nobody has kept: the last attempt of each."""
+    """Some tasks that ended that long ago, with a checkpoint, whose remains nobody has kept: the last attempt of each."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_FORGOTTEN_REMAINS, older_than)]
 
 
