@@ -16,6 +16,17 @@ fail() {
     exit 1
 }
 
+# What needs the network is tried three times: a mirror may fail once, and another apt hold its lock for a while.
+patiently() {
+    local seconds
+    for seconds in 10 30; do
+        if "$@"; then return; fi
+        say "that failed; trying again in $seconds s" >&2
+        sleep $seconds
+    done
+    "$@"
+}
+
 find_python() {
     local name
     for name in python3 python3.13 python3.12 python3.11 python3.14; do
@@ -77,7 +88,7 @@ install_packages() {
         root=(sudo -n)
     fi
     say "installing system packages: $packages"
-    if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "exec >/dev/null && $command"; then
+    if ! patiently "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "exec >/dev/null && $command"; then
         fail "apt could not install them. This is the command: $command"
     fi
 }
@@ -105,7 +116,7 @@ install_python_packages() {
     fi
     rm -f $venv/.installed-*
     say "installing $lock"
-    $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
+    patiently $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
     $pip install --no-deps --no-build-isolation --no-index --editable .
     # lock-overrides.txt says why this one complaint is none.
     local misfits
