@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from tests.ports import free_port
 
 _KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
 
@@ -23,9 +24,7 @@ def api_process(
 
     `first`: Python that it runs before all else, to set a constant.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {
         "secret_key": secrets.token_hex(32),
         "rate_limit_per_minute": 0,
@@ -39,7 +38,7 @@ def api_process(
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     base_url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not _is_ready(base_url):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -47,7 +46,7 @@ def api_process(
         yield base_url, process.pid
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _is_ready(base_url: str) -> bool:

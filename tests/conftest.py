@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from agentcontainer import db
 from agentcontainer.db import Pool
@@ -18,6 +19,8 @@ from agentcontainer.migrations.migrate import migrate
 
 TEMPLATE = "template_migrated"
 SERVICE_UID = 699_999
+settings.register_profile("tests", deadline=None)  # a slow machine is no failure
+settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 
 from agentcontainer.runtime.packages import node_path
+from tests.ports import free_port
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 PROGRAMS = ("bash", "cat", "echo", "env", "id", "ls", "sh", "touch", "true")
@@ -158,9 +159,7 @@ class Registry:
 @contextlib.contextmanager
 def registry(folder: Path) -> Iterator[Registry]:
     """Debian's docker-registry on a free port of loopback, its data in `folder`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1, "log": {"level": "error"}, "http": {"addr": host},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},

@@ -1,7 +1,6 @@
 """A place to start sandboxes from."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,8 @@ from typing import Any
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.limits import Hierarchy
+from tests.uids import UID_BASE
 
-UID_BASE = (
-    800_000 + os.getpid() % 100 * 1000
-)  # another than a runner's on this host, and than another worker's
 LIMITS = Limits(memory_bytes=256 * 1024**2, pids=64, cpus=2.0, tmp_bytes=8 * 1024**2, shm_bytes=4 * 1024**2)
 PATH = "/usr/bin:/bin"
 

@@ -28,8 +28,8 @@ from agentcontainer.prove.payload import perl, shell
 from agentcontainer.prove.places import bare, sandboxed
 from agentcontainer.prove.suite import prove
 from agentcontainer.runtime.install import runtime_dir
-from tests.contract.sandbox_bed import UID_BASE
 from tests.ordinary_user import as_ordinary_user, home_in
+from tests.uids import UID_BASE
 
 DOCTOR = [sys.executable, "-m", "agentcontainer.cli.main", "doctor", "--json"]
 NAMES = {

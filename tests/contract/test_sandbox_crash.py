@@ -16,7 +16,8 @@ from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.sweep import leftovers, sweep
 from agentcontainer.sandbox.uids import UidPool
-from tests.contract.sandbox_bed import UID_BASE, Bed
+from tests.contract.sandbox_bed import Bed
+from tests.uids import UID_BASE
 
 RUNNER = """
 import asyncio, sys
@@ -60,8 +61,8 @@ async def test_everything_dies_with_a_killed_runner_and_the_sweep_finds_the_rest
         assert child.stdout is not None
         word, uid = child.stdout.readline().split()
         assert word == "up"
-        _until(lambda: len(_sleepers(int(uid))) == 20, seconds=2)
-    _until(lambda: not _sleepers(int(uid)) and not procfs.with_marker(sandbox_id), seconds=2)
+        _until(lambda: len(_sleepers(int(uid))) == 20, seconds=30)
+    _until(lambda: not _sleepers(int(uid)) and not procfs.with_marker(sandbox_id), seconds=30)
     if bed.sandboxes.weak_limits_reason is None:
         assert sandbox_id in leftovers()
         assert await sweep([sandbox_id, "never-was"]) == [sandbox_id]
@@ -76,7 +77,7 @@ async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_th
     """In these milliseconds bwrap has not yet bound its life to the runner's."""
     with _runner(bed) as (sandbox_id, _):
         time.sleep(milliseconds / 1000)
-    time.sleep(0.1)  # what was on its way gets there: a launch that goes on after its runner's death
+    _until(lambda: not _launching(sandbox_id), seconds=30)  # what was on its way is there
     await sweep([sandbox_id])
     assert procfs.with_marker(sandbox_id) == set()
     assert sandbox_id not in leftovers()
@@ -138,9 +139,9 @@ class TestUids:
         drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
         with subprocess.Popen([*drop, "sleep", "1000"]) as left, subprocess.Popen(["sleep", "1000"]) as other:
             try:
-                _until(lambda: left.pid in procfs.with_uid(uid), seconds=2)
+                _until(lambda: left.pid in procfs.with_uid(uid), seconds=30)
                 UidPool(uid, tmp_path, count=1).lease().release()
-                assert left.wait(1) == -signal.SIGKILL
+                assert left.wait(30) == -signal.SIGKILL
                 assert other.poll() is None
             finally:
                 left.kill()
@@ -156,6 +157,12 @@ class TestUids:
 def _free_uid() -> int:
     """Far from what sandboxes of these tests get: leasing it kills what runs under it."""
     return 1_200_000 + secrets.randbelow(100_000)
+
+
+def _launching(sandbox_id: str) -> list[int]:
+    """What still has the command line of the runner: a launch goes on after its runner's death."""
+    marked = procfs.with_marker(sandbox_id)
+    return [pid for pid in _pids() if sandbox_id in _command(pid) and pid not in marked]
 
 
 def _sleepers(uid: int) -> list[int]:

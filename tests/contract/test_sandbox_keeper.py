@@ -16,7 +16,9 @@ from agentcontainer.sandbox.contract import Spec
 from agentcontainer.sandbox.detect import PARENT, detect, read_mounts
 from agentcontainer.sandbox.limits import Controller, Hierarchy
 from agentcontainer.sandbox.sweep import leftovers, sweep
-from tests.contract.sandbox_bed import UID_BASE, Bed
+from tests import control_groups
+from tests.contract.sandbox_bed import Bed
+from tests.uids import UID_BASE
 
 COUNT = "n=0; while :; do n=$((n+1)); echo $n > new; mv new count; done"
 PROBE = """
@@ -125,11 +127,16 @@ def freezing(bed: Bed, request: pytest.FixtureRequest) -> Bubblewrap:
 
 
 async def _count(spec: Spec) -> int:
-    for _ in range(100):
-        if (spec.workspace / "count").exists():
-            break
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while not (spec.workspace / "count").exists():
+            await asyncio.sleep(0.02)
     return int((spec.workspace / "count").read_text())
+
+
+async def _counts_on(spec: Spec, count: int) -> None:
+    async with asyncio.timeout(30):
+        while await _count(spec) <= count:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_frozen_sandbox_stands_still_and_then_goes_on(bed: Bed, freezing: Bubblewrap) -> None:
@@ -143,9 +150,8 @@ async def test_a_frozen_sandbox_stands_still_and_then_goes_on(bed: Bed, freezing
             sandbox.stdin.write(b"hello\n")
             await asyncio.sleep(0.1)
             assert await _count(spec) == count
-        assert await asyncio.wait_for(sandbox.stdout.readline(), 2) == b"hello\n"
-        await asyncio.sleep(0.1)
-        assert await _count(spec) > count
+        assert await asyncio.wait_for(sandbox.stdout.readline(), 30) == b"hello\n"
+        await _counts_on(spec, count)
 
 
 async def test_a_block_that_fails_or_is_cancelled_thaws(bed: Bed, freezing: Bubblewrap) -> None:
@@ -164,7 +170,7 @@ async def test_a_block_that_fails_or_is_cancelled_thaws(bed: Bed, freezing: Bubb
         holding.cancel()
         await asyncio.wait([holding])
         sandbox.stdin.write(b"hello\n")
-        assert await asyncio.wait_for(sandbox.stdout.readline(), 2) == b"hello\n"
+        assert await asyncio.wait_for(sandbox.stdout.readline(), 30) == b"hello\n"
 
 
 async def test_a_frozen_sandbox_can_be_destroyed_and_is_not_frozen_after(
@@ -173,11 +179,11 @@ async def test_a_frozen_sandbox_can_be_destroyed_and_is_not_frozen_after(
     spec = bed.spec()
     sandbox = await bed.start(["sh", "-c", "for i in $(seq 20); do sleep 1000 & done; wait"], spec, freezing)
     async with sandbox.frozen():
-        await asyncio.wait_for(sandbox.destroy(), 2)
+        await asyncio.wait_for(sandbox.destroy(), 10)
         async with sandbox.frozen() as is_frozen:
             assert not is_frozen
     assert procfs.with_marker(spec.id) == set()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/{spec.id}"))
+    assert not control_groups.named(spec.id)
 
 
 async def test_where_nothing_can_be_frozen_it_runs_on(bed: Bed) -> None:
@@ -186,8 +192,7 @@ async def test_where_nothing_can_be_frozen_it_runs_on(bed: Bed) -> None:
     async with sandbox.frozen() as is_frozen:
         assert not is_frozen
         count = await _count(spec)
-        await asyncio.sleep(0.2)
-        assert await _count(spec) > count
+        await _counts_on(spec, count)
 
 
 RUNNER = """
@@ -221,6 +226,6 @@ async def test_what_a_runner_froze_before_it_was_killed_is_swept(bed: Bed) -> No
         finally:
             runner.kill()
     await asyncio.sleep(0.1)
-    assert await asyncio.wait_for(sweep([spec.id]), 2) == [spec.id] or not _freezers(bed)
+    assert await asyncio.wait_for(sweep([spec.id]), 30) == [spec.id] or not _freezers(bed)
     assert procfs.with_marker(spec.id) == set()
     assert spec.id not in leftovers()

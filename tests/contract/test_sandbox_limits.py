@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.detect import PARENT, read_mounts, weak_limits_reason
 from agentcontainer.sandbox.limits import Controller, Hierarchy
-from tests.contract.sandbox_bed import LIMITS, UID_BASE, Bed, Outcome
+from tests.contract.sandbox_bed import LIMITS, Bed, Outcome
+from tests.uids import UID_BASE
 
 FORK_BOMB = """
 import os, time
@@ -110,9 +112,7 @@ async def test_limits_hold_for_each_sandbox_alone(bed: Bed) -> None:
 
 
 def _running_as(uid: int) -> list[int]:
-    return [
-        int(path.name) for path in Path("/proc").glob("[0-9]*") if path.exists() and path.stat().st_uid == uid
-    ]
+    return list(procfs.with_uid(uid))
 
 
 def _command(pid: int) -> str:

@@ -20,8 +20,8 @@ from agentcontainer.sandbox.limits import Hierarchy
 from agentcontainer.sandbox.sweep import leftovers
 from agentcontainer.sandbox.uids import Lease
 from agentcontainer.sandbox.volume import Room, Volumes
+from tests.uids import UID_BASE
 
-UID_BASE = 910_000 + os.getpid() % 80 * 1000  # of this test process alone
 LIMITS = Limits(256 * 1024**2, 64, 2)
 ENV = {"PATH": "/usr/bin:/bin"}
 KEY = "checkpoints/ckp_test"

@@ -39,6 +39,8 @@ class Bed:
         self.has_ended = False
         self.is_full = False
         self.at_once = self.most_at_once = 0
+        self.is_hibernating, self.may_hibernate = asyncio.Event(), asyncio.Event()
+        self.may_hibernate.set()
         self.control = self.serve()
 
     def serve(self, public_url: str = PUBLIC_URL) -> Control:
@@ -77,7 +79,9 @@ class Bed:
         return [Output("file_1", Path(path).name, "text/plain", 1, "00", "key") for path in paths]
 
     async def _hibernate(self, asked: Hibernate) -> bool:
+        self.is_hibernating.set()
         await asyncio.sleep(0.02)
+        await self.may_hibernate.wait()
         if asked.message == "unlucky":
             raise CheckpointFailed("The workspace could not be saved: the disk is full.")
         self.hibernations.append(asked)
@@ -284,9 +288,12 @@ async def test_of_several_at_once_one_hibernates_and_finish_waits(bed: Bed) -> N
     answers = await asyncio.gather(*(bed.hibernate(forSeconds=90) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 422, 422, 422, 422]
     assert len(bed.hibernations) == 1
+    bed.is_hibernating.clear()
+    bed.may_hibernate.clear()
     hibernating = asyncio.create_task(bed.hibernate(forSeconds=90))
-    await asyncio.sleep(0.01)
+    await bed.is_hibernating.wait()
     status, message = await bed.post(json.dumps(FINISH).encode())
+    bed.may_hibernate.set()
     assert (status, "wait for its answer, then run finish again" in message) == (422, True)
     assert (await hibernating)[0] == 200
 

@@ -15,9 +15,9 @@ from agentcontainer.runner import pi_launch
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
+from tests.uids import UID_BASE
 
 LIMITS = Limits(memory_bytes=512 * 1024**2, pids=128, cpus=2)
-UID_BASE = 650_000
 
 
 @dataclass

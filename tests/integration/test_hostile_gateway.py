@@ -262,7 +262,7 @@ async def test_answers_that_nobody_reads_wait_at_the_provider(short_dir: Path) -
         before = memory_bytes()
         async with flood(inside.socket, 16, [PLAIN]):
             told = -1
-            while sent != told:  # until all of them are stuck
+            while not sent or sent != told:  # until all of them are stuck
                 told = sent
                 await asyncio.sleep(0.5)
             assert sent

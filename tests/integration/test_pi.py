@@ -32,12 +32,12 @@ from agentcontainer.runtime.harness import SYSTEM_PROMPT, prompt, woken_prompt
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec
+from tests.uids import UID_BASE
 
 from .pi_model import MODEL, Fail, Model, Say, run
 
 T = TypeVar("T")
 LIMITS = Limits(memory_bytes=1024**3, pids=128, cpus=2)
-UID_BASE = 651_000
 MODELS_JSON = {
     "providers": {
         "anthropic": {
@@ -217,7 +217,7 @@ async def test_a_failing_provider_is_retried_then_reported(place: Place) -> None
     place.model.answers = [Fail(500, "we are down")] * 20
     async with place.pi() as (pi, _):
         await pi.prompt("Hello.")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             events = await settle(pi)
     assert [retry.attempt for retry in of(RetryStarted, events)] == [1, 2, 3]
     assert len(place.model.asked) == 4
@@ -275,7 +275,7 @@ async def test_pi_ends_when_its_stdin_does_though_its_connections_are_open(place
         await pi.prompt("Hello.")
         await settle(pi)
         sandbox.stdin.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await sandbox.wait()).code == 0
         assert [event async for event in pi.events()] == []
         with pytest.raises(PiEndedError):
@@ -299,7 +299,7 @@ async def test_a_pi_killed_in_a_tool_call_resumes_with_all_that_was_said(place: 
         await pi.prompt("Remember.")
         await settle(pi)
         await pi.prompt("Sleep.")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (place.task / "begun").exists():
                 await asyncio.sleep(0.02)
     async with place.pi() as (pi, _):
@@ -336,7 +336,7 @@ async def test_a_script_that_hibernates_goes_on_with_its_next_step_when_it_was_w
                 if until is None:
                     events = await settle(pi)
                     continue
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while not (place.task / until).exists():
                         await asyncio.sleep(0.02)
     assert (place.task / "log.txt").read_text() == "two\nfour\n"

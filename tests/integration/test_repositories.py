@@ -19,8 +19,8 @@ from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from tests.git_server import TOKEN, GitServer
+from tests.uids import UID_BASE
 
-UID_BASE = 600_000 + os.getpid() % 50 * 1000  # of this test process alone, as the name is
 NAME = f"tsk_test{os.getpid()}-1"
 
 

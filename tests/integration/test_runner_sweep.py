@@ -47,7 +47,7 @@ async def test_a_living_runner_sweeps_what_a_dead_one_left(pool: Pool, short_dir
         (living / "tsk_2-1").mkdir()
         assert (dead_runners(short_dir), living_sandboxes(short_dir)) == ([dead], {"tsk_2-1"})
         sweeping = asyncio.create_task(sweep_forever(pool, short_dir, every_seconds=0.1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await pool.fetchval("SELECT stopped_at FROM runners"):
                 await asyncio.sleep(0.05)
         sweeping.cancel()
@@ -96,10 +96,10 @@ async def test_an_orphan_is_abandoned_once_it_is_old_and_a_child_never(sandbox_i
     child = start(child_id, is_orphan=False)
     try:
         hierarchy = detect()
-        await asyncio.sleep(0.1)
         assert sandbox_id not in abandoned(hierarchy)
-        now = abandoned(hierarchy, min_age_seconds=0)
-        assert sandbox_id in now
+        async with asyncio.timeout(30):
+            while sandbox_id not in (now := abandoned(hierarchy, min_age_seconds=0)):
+                await asyncio.sleep(0.05)
         assert child_id not in now
         assert await sweep([sandbox_id]) == [sandbox_id]
         assert not procfs.with_marker(sandbox_id)
@@ -112,13 +112,16 @@ async def test_an_orphan_is_abandoned_once_it_is_old_and_a_child_never(sandbox_i
 async def test_a_group_of_which_nothing_else_is_left_is_abandoned_after_a_minute(sandbox_id: str) -> None:
     hierarchy = detect()
     group = hierarchy.group(sandbox_id)
-    try:
-        group.create(Limits(memory_bytes=2**28, pids=64, cpus=1))
-    except SandboxError:
-        pytest.fail("this host gives us no control groups")
-    assert sandbox_id not in abandoned(hierarchy)
-    for file in group.join_files:
-        os.utime(file.parent, (1, 1))
-    assert sandbox_id in abandoned(hierarchy)
-    assert await sweep([sandbox_id]) == [sandbox_id]
+    for _ in range(5):  # any runner on this host may sweep it before us
+        try:
+            group.create(Limits(memory_bytes=2**28, pids=64, cpus=1))
+        except SandboxError:
+            pytest.fail("this host gives us no control groups")
+        assert sandbox_id not in abandoned(hierarchy)
+        for file in group.join_files:
+            os.utime(file.parent, (1, 1))
+        if sandbox_id in abandoned(hierarchy) and await sweep([sandbox_id]) == [sandbox_id]:
+            break
+    else:
+        pytest.fail("it is not found, or not swept")
     assert sandbox_id not in abandoned(hierarchy)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import pytest
 
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
+from tests.ports import free_port
 
 MB = 1024 * 1024
 MAX_GROWTH = 150 * MB
@@ -60,9 +60,7 @@ class Api:
 @pytest.fixture
 async def api(database_url: str, pool: Pool, short_dir: Path) -> AsyncIterator[Api]:
     _, key = await accounts.create_account(pool, name="Test")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
     environment = kept | {
         "AGENTCONTAINER_DATA_DIR": str(short_dir),
@@ -85,7 +83,7 @@ async def api(database_url: str, pool: Pool, short_dir: Path) -> AsyncIterator[A
 
 
 def wait_ready(process: subprocess.Popen[bytes], http: httpx.Client) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -126,11 +126,15 @@ async def test_a_repeat_waits_for_the_first_and_then_gives_up(bed: Bed, alice: A
         await blocked.start()
         await blocker.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", alice.id)
         first = asyncio.create_task(alice.post(TASKS, BODY, headers=headers))
-        await asyncio.sleep(0.3)
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        async with asyncio.timeout(30):
+            while not await blocker.fetchval(waits):
+                await asyncio.sleep(0.01)
         repeats = [asyncio.create_task(alice.post(TASKS, BODY, headers=headers)) for _ in range(20)]
         await asyncio.sleep(0.3)
-        other = await asyncio.wait_for(alice.get("/api/v1/tasks"), 3)
+        other = await alice.get("/api/v1/tasks")
         assert other.status_code == 200
+        assert not any(repeat.done() for repeat in repeats), "it was served meanwhile"
         for answer in await asyncio.gather(*repeats):
             assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict")
             assert answer.headers["retry-after"] == "1"

@@ -18,12 +18,12 @@ from agentcontainer.runner.remains import Remains, keep_forgotten
 from agentcontainer.runner.tools import Tools
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.volume import Room, Volumes
+from tests.uids import UID_BASE
 
 from .conftest import Account, Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-UID_BASE = 910_000 + os.getpid() % 80 * 1000  # of this test process alone
 WRITTEN = b"draft\n"
 
 

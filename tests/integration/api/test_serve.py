@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -17,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+
+from tests.ports import free_port
 
 from .conftest import Bed, new_account
 
@@ -77,9 +78,7 @@ async def launch(url: str, folder: Path, port: int, log: Path) -> asyncio.subpro
 async def running(bed: Bed) -> AsyncGenerator[Api]:
     account = await new_account(bed)
     folder = Path(tempfile.mkdtemp(prefix="ac-api-", dir="/tmp"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assert bed.settings.database_url
     process = await launch(bed.settings.database_url, folder, port, folder / "log")
     base = f"http://127.0.0.1:{port}"
@@ -117,22 +116,24 @@ async def test_it_serves_until_told_to_stop_and_finishes_what_is_under_way(bed: 
         assert len((await api.http.get("/api/v1/agents")).json()["data"]) == 3
         assert "server" not in (await api.http.get("/healthz")).headers
         prepared = await prepare(api)
-        has_begun = asyncio.Event()
+        has_begun, is_told = asyncio.Event(), asyncio.Event()
 
         async def slowly() -> AsyncIterator[bytes]:
             yield b"x" * 100_000
             has_begun.set()
-            await asyncio.sleep(0.7)
+            await is_told.wait()
+            await asyncio.sleep(0.5)
             yield b"y"
 
         sending = asyncio.create_task(
             api.http.put(prepared["uploadUrl"], content=slowly(), headers=prepared["headers"])
         )
         await has_begun.wait()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)  # it reads
         api.process.send_signal(signal.SIGTERM)
+        is_told.set()
         assert (await sending).status_code == 200
-        assert await asyncio.wait_for(api.process.wait(), 15) == 0
+        assert await asyncio.wait_for(api.process.wait(), 60) == 0
         assert "Traceback" not in api.log
 
 
@@ -140,7 +141,7 @@ async def test_an_address_in_use_stops_the_start_with_a_sentence(bed: Bed, api: 
     log = api.folder / "second"
     port = int(api.base.rpartition(":")[2])
     second = await launch(bed.settings.database_url or "", api.folder, port, log)
-    assert await asyncio.wait_for(second.wait(), 30) == 1
+    assert await asyncio.wait_for(second.wait(), 60) == 1
     assert log.read_text().startswith("AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on 127.0.0.1:")
 
 
@@ -179,7 +180,7 @@ async def test_bytes_too_many_are_refused_before_they_are_sent(api: Api) -> None
         f"Content-Type: application/octet-stream\r\nContent-Length: {10**15}\r\n\r\n"
     )
     writer.write(head.encode())
-    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 413 ")
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
 
@@ -198,7 +199,7 @@ async def test_endless_headers_are_cut_off(api: Api) -> None:
     with contextlib.suppress(
         ConnectionResetError
     ):  # closed on what was not read, and the answer may go with it
-        assert (await asyncio.wait_for(answered, 5)).startswith(b"HTTP/1.1 4")
+        assert (await asyncio.wait_for(answered, 30)).startswith(b"HTTP/1.1 4")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()

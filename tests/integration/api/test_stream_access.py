@@ -69,13 +69,13 @@ class TestWhoMayFollow:
         with serving(bed, short_dir, stream__KEEP_ALIVE_SECONDS=0.3) as api:
             async with await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other:
                 frames = stream.frames()
-                seen = [await within(5, anext(frames)) for _ in range(4)]
+                seen = [await within(30, anext(frames)) for _ in range(4)]
                 assert [frame.comment for frame in seen] == [None, None, "keep-alive", "keep-alive"]
                 assert (await alice.send("DELETE", f"/api/v1/api-keys/{made['id']}")).status_code == 204
-                assert {frame.comment for frame in await within(2, all_of(frames))} <= {"keep-alive"}
+                assert {frame.comment for frame in await within(30, all_of(frames))} <= {"keep-alive"}
                 assert stream.is_whole
                 await tools(bed, task_id, 1)
-                assert [frame.id for frame in await within(5, other.some(2))] == [1, 2]
+                assert [frame.id for frame in await within(30, other.some(2))] == [1, 2]
 
     async def test_so_many_and_no_more(self, bed: Bed, alice: Account, bob: Account, short_dir: Path) -> None:
         task_id, theirs = (await alice.dispatch())["id"], (await bob.dispatch())["id"]
@@ -88,8 +88,8 @@ class TestWhoMayFollow:
                         assert (third.status, third.headers["retry-after"]) == (429, "10")
                         assert json.loads(await third.body())["error"]["code"] == "rate_limited"
                 async with await api.follow(theirs, bob) as another:
-                    await within(5, another.some(1))
-            deadline = time.monotonic() + 5
+                    await within(30, another.some(1))
+            deadline = time.monotonic() + 30
             while True:
                 async with await Stream.open(api.base_url, f"{path}?stream=true", alice.key) as again:
                     if again.status == 200:

@@ -19,8 +19,8 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet, Limits, Spec
 from tests import oci
 from tests.oci import Layout, Registry
+from tests.uids import UID_BASE
 
-UID_BASE = 900_000 + os.getpid() % 100 * 1000
 LIMITS = Limits(memory_bytes=512 * 1024**2, pids=64, cpus=2.0)
 MAX_BYTES = 60 * 1024**2
 HUGE = 10**12
