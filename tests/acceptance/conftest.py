@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import url_of
+from tests.ports import free_port
 
 PROVIDERS = {
     "anthropic": "claude-sonnet-4-6",
@@ -44,6 +44,11 @@ def finish(*arguments: str, message: str = "Done as asked.", complete: bool = Tr
     """A step that runs `finish`."""
     flag = "--complete-task" if complete else "--incomplete-task"
     return {"bash": f'finish {flag} --message "{message}" {" ".join(arguments)}'}
+
+
+def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
+    """A step that lasts until `Platform.let_go_on`, and then does something."""
+    return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
 
 
 class Client:
@@ -108,7 +113,7 @@ class Client:
                 assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
                 return found
 
-    def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 30) -> None:
+    def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not any(is_it(event) for event in self.events(task_id)):
             assert time.monotonic() < deadline, self.events(task_id)
@@ -137,9 +142,7 @@ class Platform:
             "AGENTCONTAINER_OPENROUTER_BASE_URL": f"{scripted_url}/api/v1",
             **{f"AGENTCONTAINER_{name.upper()}": value for name, value in settings.items()},
         }
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Client] = []
@@ -247,8 +250,50 @@ class Platform:
 
     def agents(self) -> list[psutil.Process]:
         """The Pi processes in this platform's sandboxes."""
-        processes = {process for group in self.sandboxes().values() for process in group}
-        return [process for process in processes if process.name() == "pi"]
+        return [process for group in self.sandboxes().values() for process in set(group) if _is_pi(process)]
+
+    def folder(self, task_id: str) -> Path:
+        """The folder in which the agent of a task is at work, as this process sees it."""
+        for mark, group in self.sandboxes().items():
+            for process in group if task_id in mark else ():
+                if _is_pi(process):
+                    return Path(f"/proc/{process.pid}/root/workspace/task")
+        raise AssertionError(f"no agent of {task_id} is running")
+
+    def let_go_on(self, task_id: str, sign: str = "go") -> None:
+        """Ends the step `waiting(sign)` of a task."""
+        (self.folder(task_id) / sign).touch()
+
+    def files_with(self, content: bytes) -> list[Path]:
+        """Those in the data folder that hold this. Whatever goes meanwhile is no matter."""
+        found: list[Path] = []
+        for folder, _, names in os.walk(self.data_dir):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(OSError):
+                    if path.is_file() and content in path.read_bytes():
+                        found.append(path)
+        return found
+
+    def attempts(self) -> list[Path]:
+        """The folders of attempts, those of dead runners too, which may go meanwhile."""
+        found: list[Path] = []
+        for runner in (self.data_dir / "runners").iterdir():
+            with contextlib.suppress(OSError):
+                found += [path for path in runner.iterdir() if path.name.startswith("tsk_")]
+        return found
+
+    def until_put_away(self, task_id: str) -> None:
+        """Until the task's container is gone, with all that was counted of it: a moment after a task's status."""
+        deadline = time.monotonic() + 60
+        while any(task_id in path.name for path in self.attempts()):
+            assert time.monotonic() < deadline, self.attempts()
+            time.sleep(0.05)
+
+
+def _is_pi(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.name() == "pi"
+    return False
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

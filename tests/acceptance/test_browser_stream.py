@@ -113,9 +113,8 @@ def test_a_task_from_beginning_to_end(
 
     key = client.api_key.encode()
     assert key not in shared_platform.log_path.read_bytes()
-    files = [file for file in shared_platform.data_dir.rglob("*") if file.is_file()]
-    assert len(files) > 100
-    assert [file for file in files if key in file.read_bytes()] == [], "nor in the database, nor anywhere"
+    assert len(shared_platform.files_with(b"")) > 100
+    assert shared_platform.files_with(key) == [], "nor in the database, nor anywhere"
 
 
 def test_a_wrong_key_is_not_tried_for_ever(

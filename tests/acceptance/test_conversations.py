@@ -11,11 +11,11 @@ import pytest
 from agentcontainer.domain.tasks.service import CANCEL_CHANNEL
 from agentcontainer.embedded.location import url_of
 
-from .conftest import Client, Platform, finish, script
+from .conftest import Client, Platform, finish, script, waiting
 
 ON_ONE_PLATFORM = pytest.mark.xdist_group("brief")
 
-WARM_SECONDS = 2
+WARM_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def send(client: Client, task_id: str, content: str, **fields: Any) -> dict[str,
     return answer.json()
 
 
-def answered(client: Client, task_id: str, turn: int, seconds: float = 40) -> dict[str, Any]:
+def answered(client: Client, task_id: str, turn: int, seconds: float = 60) -> dict[str, Any]:
     """The task once this turn is over and the user is awaited."""
     deadline = time.monotonic() + seconds
     while True:
@@ -56,7 +56,7 @@ def transcript(client: Client, task_id: str) -> list[dict[str, Any]]:
 
 
 def until_cold(platform: Platform) -> None:
-    deadline = time.monotonic() + WARM_SECONDS + 10
+    deadline = time.monotonic() + WARM_SECONDS + 60
     while platform.sandboxes():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -137,11 +137,14 @@ def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:
             assert events[activity["completedSequence"]]["data"]["callId"] == activity["callId"]
 
 
-def test_messages_sent_while_a_turn_runs_are_answered_in_order(client: Client) -> None:
-    task_id = begin(client, script({"bash": "sleep 2"}, {"say": "One."}))
+def test_messages_sent_while_a_turn_runs_are_answered_in_order(
+    client: Client, shared_platform: Platform
+) -> None:
+    task_id = begin(client, script(waiting(), {"say": "One."}))
     until_tool(client, task_id, 1)
     for number in range(2, 6):
         assert send(client, task_id, f"Message {number}.")["message"]["status"] == "queued"
+    shared_platform.let_go_on(task_id)
     answered(client, task_id, 5)
     replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
     assert replies[0] == "One."
@@ -190,10 +193,12 @@ def test_a_late_word_of_the_container_before_does_not_stop_the_next(shared_platf
         try:
             await connection.add_listener(CANCEL_CHANNEL, lambda *given: words.append(given[-1]))
             overrides = {"provider": "openai", "model": "gpt-5.2"}  # take a new container
-            await asyncio.to_thread(send, client, task_id, script({"bash": "sleep 4"}), overrides=overrides)
+            await asyncio.to_thread(send, client, task_id, script(waiting()), overrides=overrides)
             await asyncio.to_thread(until_tool, client, task_id, 2)
             [word] = [word for word in words if task_id in word]
             await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, word)
+            await asyncio.sleep(1)  # long enough for its runner to have heard it
+            await asyncio.to_thread(shared_platform.let_go_on, task_id)
         finally:
             await connection.close()
 
@@ -232,11 +237,12 @@ def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) ->
     assert client.outputs(task_id) == {"a.txt": b"1\n"}
 
 
-def test_a_message_steers_a_running_task(client: Client) -> None:
-    task_id = client.dispatch(script({"bash": "sleep 2"}, {"bash": "true"}, finish()))
+def test_a_message_steers_a_running_task(client: Client, shared_platform: Platform) -> None:
+    task_id = client.dispatch(script(waiting(), {"bash": "true"}, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     sent = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
     assert (sent.status_code, sent.json()["message"]["status"]) == (201, "queued")
+    shared_platform.let_go_on(task_id)
     assert client.wait(task_id)["status"] == "finished"
     [message] = client.get(f"/tasks/{task_id}/messages")["data"]
     assert (message["status"], message["content"]) == ("delivered", "And be quick.")
@@ -255,7 +261,7 @@ def test_a_warm_container_goes_with_its_conversation(shared_platform: Platform, 
     status = {"cancel": "cancelled", "end": "finished"}[verb]
     for _ in range(2):  # twice is fine
         assert client.http.post(path).json()["status"] == status
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while any(task_id in mark for mark in shared_platform.sandboxes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -311,12 +317,17 @@ def test_work_gets_the_place_of_a_conversation_as_soon_as_that_waits(scripted_ur
     try:
         platform.start()
         client = platform.account()
-        first = begin(client, script({"bash": "sleep 2"}))
+        first = begin(client, script(waiting()))
         until_tool(client, first, 1)
         for number in range(4):
             send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
         task_id = client.dispatch(script(finish()))
-        assert client.wait(task_id, seconds=8)["status"] == "finished", "not after all that is queued"
+        time.sleep(1)  # it has come to the runner
+        platform.let_go_on(first)
+        task = client.wait(task_id)
+        assert task["status"] == "finished", task
         answered(client, first, 5)
+        last = [event for event in client.events(first) if event["type"] == "tool.started"][-1]
+        assert task["startedAt"] < last["createdAt"], "not after all that is queued"
     finally:
         platform.close()

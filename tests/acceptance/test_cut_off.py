@@ -16,7 +16,7 @@ import pytest
 from agentcontainer.embedded.location import url_of
 from tests.s3_server import CREDENTIALS, s3_server
 
-from .conftest import COMMAND, Client, Platform, finish, script
+from .conftest import COMMAND, Client, Platform, finish, script, waiting
 
 FINISH = finish("out.txt")
 COULD_NOT_STORE = "The platform could not store the files"
@@ -137,17 +137,19 @@ def test_from_the_object_store(cut_platform: tuple[Platform, Relay]) -> None:
     platform, relay = cut_platform
     client = platform.account()
     given = client.upload("in.txt", b"given\n")
-    copy = {"bash": "cp task_files/in.txt out.txt; sleep 1"}
-    task_id = client.dispatch(script(copy, FINISH, {"bash": "sleep 3"}, FINISH), inputFileIds=[given])
+    copy = waiting(then="cp task_files/in.txt out.txt")
+    task_id = client.dispatch(script(copy, FINISH, waiting("again"), FINISH), inputFileIds=[given])
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     relay.cut()
-    until_refused(client, task_id, 15)
-    waiting = client.dispatch(script({"bash": "cat task_files/in.txt"}, finish()), inputFileIds=[given])
+    platform.let_go_on(task_id)
+    until_refused(client, task_id, 60)
+    other = client.dispatch(script({"bash": "cat task_files/in.txt"}, finish()), inputFileIds=[given])
     relay.mend()
+    platform.let_go_on(task_id, "again")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"out.txt": b"given\n"}, "nothing half-stored, nothing lost"
-    task = client.wait(waiting, seconds=60)
+    task = client.wait(other, seconds=60)
     assert task["status"] == "finished" or (task["errorCode"], task["costUsd"]) == ("infrastructure_error", 0)
     assert refusals(client, task_id)
 
@@ -184,10 +186,10 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def until_removed(runners: Path) -> None:
+def until_removed(platform: Platform) -> None:
     """Until the folders of ended attempts are gone, which give their room back a moment after the task's end."""
-    deadline = time.monotonic() + 15
-    while left := [entry for entry in runners.glob("*/*") if entry.is_dir()]:
+    deadline = time.monotonic() + 60
+    while left := platform.attempts():
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
@@ -195,17 +197,19 @@ def until_removed(runners: Path) -> None:
 def test_from_room_on_its_disk(small_disks: tuple[Platform, dict[str, Path]]) -> None:
     platform, disks = small_disks
     client = platform.account()
-    steps = script({"bash": "echo a > out.txt; sleep 1"}, FINISH, {"bash": "sleep 3"}, FINISH)
+    steps = script(waiting(then="echo a > out.txt"), FINISH, waiting("again"), FINISH)
     task_id = client.dispatch(steps)
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     filler = fill(disks["blobs"])
-    until_refused(client, task_id, 15)
+    platform.let_go_on(task_id)
+    until_refused(client, task_id, 60)
     filler.unlink()
+    platform.let_go_on(task_id, "again")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"out.txt": b"a\n"}
 
-    until_removed(disks["runners"])
+    until_removed(platform)
     filler = fill(disks["runners"])
     task = client.run(script(finish()))
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "infrastructure_error", 0), task
@@ -268,13 +272,14 @@ def test_from_time(abandoning: Platform, seconds: float) -> None:
         with another_runner(platform):
             client.until_event(task_id, lambda event: event["type"] == "task.requeued")
             assert time.monotonic() - stopped_at < 15
-            task = client.wait(task_id)
-            log = client.events(task_id)
-            time.sleep(max(0.0, stopped_at + seconds - time.monotonic()))
+            client.wait(task_id)
+        # The other runner has ended, and has nothing more to say of it.
+        task, log = client.task(task_id), client.events(task_id)
+        time.sleep(max(0.0, stopped_at + seconds - time.monotonic()))
     finally:
         os.kill(runner, signal.SIGCONT)
     assert task["status"] == "finished", task
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while platform.sandboxes():
         assert time.monotonic() < deadline, "the first runner's sandbox is left"
         time.sleep(0.1)

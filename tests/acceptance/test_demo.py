@@ -113,7 +113,7 @@ async def test_ctrl_c_stops_everything(short_dir: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = await asyncio.wait_for(process.communicate(), 40)
     assert process.returncode == 130, stderr
-    assert not psutil.wait_procs(family, timeout=2)[1]
+    assert not psutil.wait_procs(family, timeout=15)[1]
     assert not data_folders(short_dir)
 
 

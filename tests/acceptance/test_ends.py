@@ -75,7 +75,8 @@ def test_at_the_soft_limit_the_agent_is_told_in_the_middle_of_its_work(client: C
 def test_cancel_stops_the_container_within_five_seconds(client: Client, shared_platform: Platform) -> None:
     task_id = client.dispatch(script({"bash": "echo $$ > pid; sleep 300"}))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    before = {process.pid for group in shared_platform.sandboxes().values() for process in group}
+    of_task = [group for mark, group in shared_platform.sandboxes().items() if task_id in mark]
+    before = {process.pid for group in of_task for process in group}
     assert len(before) >= 4
     cancelled_at = time.monotonic()
     answer = client.http.post(f"/tasks/{task_id}/cancel")
@@ -90,8 +91,12 @@ def test_cancel_stops_the_container_within_five_seconds(client: Client, shared_p
     assert client.events(task_id)[-1]["type"] == "task.cancelled"
 
 
-def test_a_pending_task_can_be_cancelled_and_a_finished_one_not(client: Client) -> None:
-    finished = client.run(script(finish()))
+def test_a_pending_task_can_be_cancelled_and_a_finished_one_not(
+    client: Client, shared_platform: Platform
+) -> None:
+    task_id = client.run(script(finish()))["id"]
+    shared_platform.until_put_away(task_id)
+    finished = client.task(task_id)
     answer = client.http.post(f"/tasks/{finished['id']}/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
     assert client.task(finished["id"]) == finished

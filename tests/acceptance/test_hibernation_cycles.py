@@ -28,7 +28,7 @@ NAP = {"bash": 'hibernate --message "Night." --for 1h'}
 
 
 def wake(client: Client, task_id: str) -> None:
-    client.wait(task_id, "hibernating", seconds=30)
+    client.wait(task_id, "hibernating")
     answer = client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"})
     assert answer.status_code == 200, answer.text
 
@@ -57,7 +57,7 @@ def test_the_workspace_is_the_same_after_each_night(client: Client, nights: int)
 def test_a_flipped_bit_in_the_store_is_told_loudly(platform: Platform) -> None:
     client = platform.account()
     task_id = client.dispatch(script({"bash": "echo kept > a.txt"}, NAP, finish("a.txt")))
-    client.wait(task_id, "hibernating", seconds=30)
+    client.wait(task_id, "hibernating")
     [blob] = [
         path for path in (platform.data_dir / "blobs").rglob(f"checkpoints/{task_id}/*") if path.is_file()
     ]
@@ -66,7 +66,7 @@ def test_a_flipped_bit_in_the_store_is_told_loudly(platform: Platform) -> None:
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "checkpoint_corrupt"), task
     assert task["costUsd"] == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while client.ledger_sum() != 100:
         assert time.monotonic() < deadline
 

@@ -244,7 +244,7 @@ def test_without_root_a_watch_ends_what_holds_too_much(scripted_url: str) -> Non
         assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
         assert "WEAK DISK LIMITS" in platform.log()
         deadline = time.monotonic() + 30
-        while list(Path(platform.data_dir, "runners").glob("*/tsk_*")):  # the clean-up comes after the end
+        while platform.attempts():  # the clean-up comes after the end
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.up import COMMAND, environment, wait_until
+from tests.ports import free_port
 
 SECRET_KEY = "k" * 40
 
@@ -25,11 +25,6 @@ def process(*arguments: str, log: Path, **settings: object) -> Iterator[subproce
     finally:
         running.kill()
         running.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def is_ready(port: int) -> bool:
@@ -49,11 +44,11 @@ async def test_they_run_apart_and_stop_cleanly(short_dir: Path, empty_database_u
         process("api", "--port", str(port), log=log, **settings) as api,
         process("runner", "--region", "eu", "--capacity", "2", log=log, **settings) as runner,
     ):
-        assert wait_until(lambda: is_ready(port), 20), log.read_text()
-        assert wait_until(lambda: "region eu, capacity 2" in log.read_text(), 20), log.read_text()
+        assert wait_until(lambda: is_ready(port), 60), log.read_text()
+        assert wait_until(lambda: "region eu, capacity 2" in log.read_text(), 60), log.read_text()
         for started in (api, runner):
             os.kill(started.pid, signal.SIGTERM)
-            assert started.wait(10) == 0
+            assert started.wait(30) == 0
 
 
 @pytest.mark.parametrize("part", ["api", "runner"])
@@ -91,5 +86,5 @@ async def test_the_api_wants_the_current_schema(short_dir: Path, empty_database_
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=30
+        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=60
     )

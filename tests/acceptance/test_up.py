@@ -49,7 +49,7 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
             f"error: AgentContainer is already running (pid {first.process.pid}) on {data_dir}.\n"
         )
         assert first.interrupt(signal.SIGTERM) == 0
-        assert is_gone(family, 1)
+        assert is_gone(family, 15)
 
     with up(data_dir) as again:
         assert again.api_key is None
@@ -66,8 +66,8 @@ def test_each_part_that_is_killed_is_started_again(short_dir: Path) -> None:
             killed = running.pid_of(part)
             assert killed is not None
             os.kill(killed, signal.SIGKILL)
-            assert wait_until(lambda: running.pid_of(part) not in (None, killed), 10), part  # noqa: B023
-            assert wait_until(running.is_ready, 15), part
+            assert wait_until(lambda: running.pid_of(part) not in (None, killed), 60), part  # noqa: B023
+            assert wait_until(running.is_ready, 60), part
         assert account_of(running, running.api_key)
         said = running.stderr.read_text()
         assert "agentcontainer: api ended with signal 9; starting it again in 0.2 s" in said
@@ -81,7 +81,7 @@ def test_kill_9_of_up_leaves_nothing_and_loses_nothing(short_dir: Path) -> None:
         key, family = running.api_key, running.family()
         running.process.kill()
         running.process.wait()
-        assert is_gone(family, 5)
+        assert is_gone(family, 30)
         assert str(data_dir) not in Path("/proc/mounts").read_text()
     with up(data_dir) as again:
         assert account_of(again, key)
@@ -94,7 +94,7 @@ def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
         assert runner is not None
         os.kill(runner, signal.SIGSTOP)  # it does not drain
         assert running.interrupt(signal.SIGINT, signal.SIGINT) == 130
-        assert is_gone(family, 3)
+        assert is_gone(family, 15)
 
 
 def test_a_taken_port_is_said_in_a_sentence(short_dir: Path) -> None:

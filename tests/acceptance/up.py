@@ -66,7 +66,7 @@ class Up:
         for number in signals:
             self.process.send_signal(number)
             time.sleep(pause)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
 
 @contextmanager
