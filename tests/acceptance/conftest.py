@@ -166,7 +166,7 @@ class Platform:
             )  # fmt: skip
         self.wait_ready()
 
-    def wait_ready(self, seconds: float = 60) -> None:
+    def wait_ready(self, seconds: float = 100) -> None:
         deadline = time.monotonic() + seconds
         while True:
             try:

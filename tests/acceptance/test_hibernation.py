@@ -333,7 +333,7 @@ def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
     assert platform.stop() == 0
     assert time.monotonic() - stopped_at < 30
     platform.start()
-    task = client.wait(task_id, seconds=40)
+    task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
     assert "task.requeued" in [event["type"] for event in client.events(task_id)]
@@ -348,7 +348,7 @@ def test_a_sleeping_task_survives_a_restart_of_everything(platform: Platform) ->
     assert platform.stop() == 0
     time.sleep(3)
     platform.start()
-    task = client.wait(task_id, seconds=40)
+    task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\n"}
 
