@@ -349,7 +349,7 @@ async def take_remains(connection: Connection | Pool, task_id: str, attempt: int
 
 
 async def forgotten_remains(pool: Pool, older_than: timedelta) -> list[Claim]:
-    """Some tasks that ended that long ago, with a checkpoint, whose remains nobody has kept: the last attempt of each."""
+    """Ten tasks that ended that long ago, with a checkpoint, whose remains nobody kept: the last attempt of each."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_FORGOTTEN_REMAINS, older_than)]
 
 
