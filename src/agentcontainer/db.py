@@ -113,7 +113,7 @@ class Page(Generic[T]):
 
 
 async def fetch_page(
-    pool: Pool, query: str, *arguments: Any, order: str, limit: int, of: Callable[[Record], T]
+    pool: Connection | Pool, query: str, *arguments: Any, order: str, limit: int, of: Callable[[Record], T]
 ) -> Page[T]:
     """The first `limit` rows of `query` in this order, each as `of` makes it: fewer where these have more than
     `PAGE_BYTES` together, but at least one."""

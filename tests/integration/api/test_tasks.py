@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from agentcontainer import db
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.state import EndReason
 
 from .conftest import AGENT, Account, Bed, error_of
@@ -34,6 +35,19 @@ async def pages(account: Account, path: str, **parameters: Any) -> list[list[dic
         if not info["hasMore"]:
             return found
         parameters["cursor"] = info["nextCursor"]
+
+
+async def test_a_task_that_is_committed_after_a_younger_one_is_not_skipped(bed: Bed, alice: Account) -> None:
+    async with db.transaction(bed.pool) as connection:
+        elder = await service.create(
+            connection, bed.settings, bed.vault, alice.id, AGENT, Dispatch("x"), "autonomous"
+        )
+        younger = (await alice.dispatch())["id"]
+        assert await ids(alice) == [younger]
+        page = asyncio.create_task(ids(alice, "order=asc"))
+        await asyncio.sleep(0.2)
+        assert not page.done()
+    assert await page == [elder, younger]
 
 
 async def test_newest_first_unless_asked_otherwise(alice: Account) -> None:

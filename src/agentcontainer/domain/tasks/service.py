@@ -16,7 +16,6 @@ from agentcontainer.domain.tasks.execution import laid_over, merge, session_ttl_
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
-from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
 CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, its last attempt to stop
@@ -60,7 +59,7 @@ async def create(
     await files.check_inputs(connection, account_id, request.skills, "skills")
     is_private_allowed = settings.allow_private_repositories
     repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
-    task_id = new_id("tsk")
+    task_id = await store.begin(connection, account_id)
     key = request.provider_api_key
     ttl = session_ttl_seconds(version.defaults, settings) if mode == "conversation" else None
     values = (

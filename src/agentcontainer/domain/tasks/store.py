@@ -8,6 +8,7 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.tasks.model import Claim, Output, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status, sources
+from agentcontainer.ids import new_id
 
 _SELECT = """
 SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
@@ -21,6 +22,9 @@ INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, tit
                    input_repositories, session_ttl_seconds)
 VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
+# Concurrent dispatches do not wait for each other here; who pages oldest first waits for them, and they for its query.
+_ON_ITS_WAY = "SELECT pg_advisory_xact_lock_shared(hashtextextended('tasks:' || $1, 0))"
+_NONE_ON_ITS_WAY = "SELECT pg_advisory_xact_lock(hashtextextended('tasks:' || $1, 0))"
 _INSERT_INPUT_FILES = """
 INSERT INTO task_input_files (task_id, file_id, position)
 SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS input (id, position)
@@ -128,6 +132,12 @@ ORDER BY id LIMIT 500
 """
 
 
+async def begin(connection: Connection, account_id: str) -> str:
+    """The id of a task that this transaction inserts. `list_page` knows that it is on its way."""
+    await connection.execute(_ON_ITS_WAY, account_id)
+    return new_id("tsk")
+
+
 async def insert(
     connection: Connection, task_id: str, values: Sequence[Any], input_file_ids: Sequence[str]
 ) -> None:
@@ -181,7 +191,12 @@ async def list_page(
     if after_id is not None:
         clauses.append(f"t.id {'<' if is_descending else '>'} {argument(after_id)}")
     query, order = f"{_SELECT}WHERE {' AND '.join(clauses)}", f"id {'DESC' if is_descending else 'ASC'}"
-    return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=Task.of)
+    if is_descending:
+        return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=Task.of)
+    async with db.transaction(pool) as connection:
+        # Else the cursor passes tasks that are committed after younger ones.
+        await connection.execute(_NONE_ON_ITS_WAY, account_id)
+        return await db.fetch_page(connection, query, *arguments, order=order, limit=limit, of=Task.of)
 
 
 async def claim(connection: Connection, task_id: str, runner_id: str) -> Claim | None:
