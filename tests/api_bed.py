@@ -177,6 +177,9 @@ class Account:
     ) -> list[str]:
         """Let a pending task run and go to sleep, as a runner would; the tokens of the wake links its agent took."""
         bed, claim = self.bed, await self.claim(task_id)
+        task = await store.get(bed.pool, task_id)
+        if task is not None and task.mode == "conversation":
+            assert await turns.begin(bed.pool, claim) is not None
         assert await service.start_container(bed.pool, claim)
         tokens = [await links.create(bed.pool, bed.vault, claim) for _ in range(link_count)]
         checkpoint_id = await self.checkpoint(task_id, size_bytes)

@@ -33,6 +33,7 @@ def test_finished_is_only_reached_through_finish_or_the_end_of_a_conversation() 
         Status.PENDING,
         Status.RUNNING,
         Status.AWAITING_INPUT,
+        Status.HIBERNATING,
     }
     assert {reason for reason, meaning in MEANING.items() if meaning.status is Status.FINISHED} == {
         EndReason.COMPLETE,

@@ -85,6 +85,12 @@ async def handed_off(account: Account) -> str:
     return task_id
 
 
+async def asleep(account: Account) -> str:
+    task_id = await handed_off(account)
+    await account.hibernate(task_id)
+    return task_id
+
+
 Made = Callable[[Account], Coroutine[Any, Any, str]]
 
 
@@ -374,3 +380,22 @@ async def test_what_a_client_wrote_comes_back_as_it_was(alice: Account) -> None:
     log = await everything(alice, f"{V1}/tasks/{task_id}/events")
     assert [event["data"]["content"] for event in log if event["type"] == "message.created"] == [content]
     assert json.dumps(log)
+
+
+async def test_a_conversation_that_was_handed_off_and_sleeps_can_be_ended(alice: Account) -> None:
+    task_id = await asleep(alice)
+    answer = await alice.post(f"{V1}/conversations/{task_id}/end")
+    assert (answer.status_code, answer.json()["status"]) == (200, "finished")
+    assert answer.json()["hibernateUntilAt"] is None
+    kinds = [entry["kind"] for entry in await everything(alice, f"{V1}/account/ledger")]
+    assert kinds.count("hold") == kinds.count("release")
+    again = await alice.post(f"{V1}/conversations/{task_id}/end")
+    assert (again.status_code, again.json()) == (200, answer.json())
+
+
+async def test_what_wakes_a_conversation_belongs_to_the_turn_that_slept(alice: Account) -> None:
+    task_id = await asleep(alice)
+    woken = await alice.post(f"{V1}/tasks/{task_id}/wake", {"kind": "message", "message": "Approved."})
+    assert woken.status_code == 200, woken.text
+    said = (await alice.get(messages(task_id))).json()["data"]
+    assert [(one["content"], one["turnNumber"]) for one in said[-1:]] == [("Approved.", 2)]

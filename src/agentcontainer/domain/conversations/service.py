@@ -182,7 +182,7 @@ async def check_is_conversation(pool: Pool, account_id: str, task_id: str) -> Ta
     return task
 
 
-async def add_steering(connection: Connection, task_id: str, content: str, turn_number: int = 0) -> Message:
+async def add_steering(connection: Connection, task_id: str, content: str, turn_number: int) -> Message:
     """A message that an agent which works alone gets as soon as it can."""
     draft = store.new_message(task_id, "user", content, turn_number)
     return await store.insert(connection, draft, is_steering=True)

@@ -61,19 +61,20 @@ async def wake(
         if overrides or provider_api_key is not None:
             await tasks.change_execution(connection, settings, vault, task, overrides, provider_api_key)
         kind: WakeKind = "external_wake" if message is None else "message"
-        await wake_locked(connection, task_id, kind, message)
+        await wake_locked(connection, task_id, kind, message, task.turn_number)
         woken = await tasks.get(connection, account_id, task_id)
     crash.reach("woken")
     return woken
 
 
 async def wake_locked(
-    connection: Connection, task_id: str, kind: WakeKind, message: str | None = None
+    connection: Connection, task_id: str, kind: WakeKind, message: str | None = None, turn_number: int = 0
 ) -> None:
-    """Wake a task that is known to hibernate, in the caller's transaction, which holds its row."""
+    """Wake a task that is known to hibernate, in the caller's transaction, which holds its row. `turn_number`: the
+    task's, for the message."""
     drafts = [("task.woken", {"status": "pending", "kind": kind})]
     if message is not None:
-        await conversations.add_steering(connection, task_id, message)
+        await conversations.add_steering(connection, task_id, message, turn_number)
     await store.set_wake_kind(connection, task_id, kind)
     await events.append(connection, task_id, drafts)
     await tasks.requeue(connection, task_id)

@@ -133,6 +133,7 @@ class Task:
     error_code: str | None
     cost_micro_usd: int
     last_event_sequence: int
+    last_turn_number: int
     hibernation_number: int
     hibernation_message: str | None
     wake_kind: str | None

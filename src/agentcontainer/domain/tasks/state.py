@@ -13,7 +13,7 @@ class Status(StrEnum):
     PENDING = "pending"  # waits for a container; → running | failed | cancelled | finished (`end`)
     RUNNING = "running"  # an attempt owns it; → any but expired
     AWAITING_INPUT = "awaiting_input"  # a conversation between turns
-    HIBERNATING = "hibernating"  # checkpointed, no container
+    HIBERNATING = "hibernating"  # checkpointed, no container; may be ended where it was a conversation
     FINISHED = "finished"  # through `finish`, complete or incomplete
     FAILED = "failed"  # uncontrolled end
     CANCELLED = "cancelled"  # by the client
@@ -26,7 +26,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     S.PENDING: frozenset({S.RUNNING, S.FINISHED, S.CANCELLED, S.FAILED}),
     S.RUNNING: frozenset({S.AWAITING_INPUT, S.HIBERNATING, S.PENDING, S.FINISHED, S.FAILED, S.CANCELLED}),
     S.AWAITING_INPUT: frozenset({S.RUNNING, S.PENDING, S.FINISHED, S.EXPIRED, S.CANCELLED, S.FAILED}),
-    S.HIBERNATING: frozenset({S.PENDING, S.CANCELLED, S.FAILED}),
+    S.HIBERNATING: frozenset({S.PENDING, S.FINISHED, S.CANCELLED, S.FAILED}),
     S.FINISHED: frozenset(),
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
