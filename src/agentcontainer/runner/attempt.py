@@ -383,7 +383,7 @@ class Attempt:
             return await links.create(self._tools.pool, self._tools.vault, self._claim)
 
         def refused(message: str) -> None:
-            self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]})
+            self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]} | self._labels())
 
         control = Control(
             policy=policy,
@@ -411,6 +411,10 @@ class Attempt:
     def _is_dialogue(self) -> bool:
         return self._dialogue is not None and not self._dialogue.is_handed_off
 
+    def _labels(self) -> dict[str, Any]:
+        """Which turn of a conversation is at work."""
+        return {} if self._dialogue is None else self._dialogue.labels
+
     async def _task(self) -> Task:
         task = await db.patiently(lambda: store.get(self._tools.pool, self._claim.task_id))
         if task is None:
@@ -418,7 +422,7 @@ class Attempt:
         return task
 
     def _log_refused(self, refused: dict[str, Any]) -> None:
-        self._log.add("egress.refused", refused)
+        self._log.add("egress.refused", refused | self._labels())
 
     async def _image(self, stack: contextlib.AsyncExitStack, task: Task) -> Image | None:
         """The image that the agent names, for as long as the attempt lasts; None: it names none."""

@@ -56,6 +56,11 @@ class Dialogue:
         self._shared: list[str] = []  # in this turn
         self._news = asyncio.Event()
 
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Of the events of the turn that is at work; none between turns."""
+        return {} if self._turn is None else self._turn.event
+
     def wake(self) -> None:
         """There may be a message."""
         self._news.set()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.service import MAX_QUEUED
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
@@ -399,3 +400,21 @@ async def test_what_wakes_a_conversation_belongs_to_the_turn_that_slept(alice: A
     assert woken.status_code == 200, woken.text
     said = (await alice.get(messages(task_id))).json()["data"]
     assert [(one["content"], one["turnNumber"]) for one in said[-1:]] == [("Approved.", 2)]
+
+
+async def test_a_message_to_an_agent_that_works_alone_has_the_number_of_its_turn(
+    bed: Bed, alice: Account
+) -> None:
+    task_id = (await alice.converse())["task"]["id"]  # its first turn waits before the one that is handed off
+    assert (await alice.post(f"{V1}/conversations/{task_id}/handoff")).status_code == 201
+    steered = await alice.post(messages(task_id, "tasks"), {"content": "Leave out the south."})
+    assert steered.json()["message"]["turnNumber"] == 2
+    claim = await alice.claim(task_id)
+    assert await turns.begin(bed.pool, claim) is not None
+    assert await turns.deliver_steering(bed.pool, claim, steered.json()["message"]["id"])
+    last = (await everything(alice, f"{V1}/tasks/{task_id}/events"))[-1]
+    assert (last["type"], last["data"]["turnNumber"], last["data"]["attemptNumber"]) == (
+        "message.delivered",
+        1,
+        1,
+    )

@@ -121,7 +121,8 @@ async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tupl
                 f"Task {task_id} is a conversation: use POST /api/v1/conversations/{task_id}/messages."
             )
         await _check_queue(connection, task_id)
-        made = await add_steering(connection, task_id, content, row["turn_number"])
+        # Who works alone does so in the last turn.
+        made = await add_steering(connection, task_id, content, row["last_turn_number"])
         await _tell_runner(connection, task_id)
         return await tasks.get(connection, account_id, task_id), made
 

@@ -159,10 +159,11 @@ async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:
         row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
         if row is None:
             return False
-        await store.take(connection, message_id, 1)
-        await events.append(
-            connection, claim.task_id, [("message.delivered", {"messageId": message_id})], claim
-        )
+        data: dict[str, Any] = {"messageId": message_id}
+        if row["mode"] == "conversation":
+            data = {"turnNumber": row["turn_number"], "attemptNumber": row["turn_attempt"]} | data
+        await store.take(connection, message_id, data.get("attemptNumber", 1))
+        await events.append(connection, claim.task_id, [("message.delivered", data)], claim)
         return True
 
 

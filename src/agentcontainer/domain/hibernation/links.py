@@ -76,7 +76,7 @@ async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None
         row = await connection.fetchrow(_FIND, row["id"])  # as it is now that the task is locked
         _check(row, task.status, task.hibernation_number)
         await connection.execute(_USE, token.partition("-")[0])
-        await wake_locked(connection, task.id, "link", message, task.turn_number)
+        await wake_locked(connection, task.id, "link", message, task.last_turn_number)
 
 
 async def _row(pool: Pool, vault: Vault, token: str) -> Any:

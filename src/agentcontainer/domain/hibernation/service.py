@@ -61,7 +61,7 @@ async def wake(
         if overrides or provider_api_key is not None:
             await tasks.change_execution(connection, settings, vault, task, overrides, provider_api_key)
         kind: WakeKind = "external_wake" if message is None else "message"
-        await wake_locked(connection, task_id, kind, message, task.turn_number)
+        await wake_locked(connection, task_id, kind, message, task.last_turn_number)
         woken = await tasks.get(connection, account_id, task_id)
     crash.reach("woken")
     return woken
