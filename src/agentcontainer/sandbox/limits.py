@@ -6,6 +6,7 @@ controller the host does not give us is left out, and `Hierarchy.weak_limits_rea
 
 import asyncio
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ PROBE_PREFIX = "probe-"  # groups that detect.py makes for a moment
 MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
 REMOVE_SECONDS = 5.0
 FREEZE_SECONDS = 2.0
+THAW_EVERY = 50  # tries
+V1_FREEZER = "freezer.state"
 FEW_PROCESSES = 4  # too few for a shell and what it starts
 
 
@@ -137,27 +140,32 @@ class Group:
         switch = next((switch for switch in self._freezers() if switch.exists()), None)
         if switch is None:
             return False
-        try:
-            switch.write_text("FROZEN" if switch.name == "freezer.state" else "1")
-        except OSError:
-            return False
         deadline = asyncio.get_running_loop().time() + FREEZE_SECONDS
         try:
-            while not _is_frozen(switch):
+            for tried in itertools.count(1):
+                _hold(switch)
+                if _is_frozen(switch):
+                    return True
                 if asyncio.get_running_loop().time() > deadline:
-                    self.thaw()
-                    return False
+                    break
                 await asyncio.sleep(0.001)
+                if switch.name == V1_FREEZER and tried % THAW_EVERY == 0:
+                    # It can stay on its way for ever while new processes keep appearing.
+                    self.thaw()
+                    await asyncio.sleep(0.01)
+        except OSError:
+            pass
         except BaseException:
             self.thaw()
             raise
-        return True
+        self.thaw()
+        return False
 
     def thaw(self) -> None:
         """Lets the group run again; fine when it does, or is gone."""
         for switch in self._freezers():
             with contextlib.suppress(OSError):
-                switch.write_text("THAWED" if switch.name == "freezer.state" else "0")
+                switch.write_text("THAWED" if switch.name == V1_FREEZER else "0")
 
     def kill(self) -> None:
         """Kills all in the group at once where the kernel can (v2 since 5.14); elsewhere only thaws it, since a
@@ -174,7 +182,7 @@ class Group:
             if controller.version == 2:
                 yield folder / "cgroup.freeze"
             elif controller.name == "freezer":
-                yield folder / "freezer.state"
+                yield folder / V1_FREEZER
 
     async def remove(self) -> bool:
         """Removes the folders; a process on its way out gets a moment. True if there were any."""
@@ -223,8 +231,12 @@ def settings(controller: Controller, limits: Limits) -> Iterator[Setting]:
             pass
 
 
+def _hold(switch: Path) -> None:
+    switch.write_text("FROZEN" if switch.name == V1_FREEZER else "1")
+
+
 def _is_frozen(switch: Path) -> bool:
-    if switch.name == "freezer.state":
+    if switch.name == V1_FREEZER:
         return _read(switch).strip() == "FROZEN"
     return "frozen 1" in _read(switch.parent / "cgroup.events").splitlines()
 
