@@ -149,8 +149,7 @@ def test_from_the_object_store(cut_platform: tuple[Platform, Relay]) -> None:
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"out.txt": b"given\n"}, "nothing half-stored, nothing lost"
-    task = client.wait(other, seconds=60)
-    assert task["status"] == "finished" or (task["errorCode"], task["costUsd"]) == ("infrastructure_error", 0)
+    assert client.wait(other)["status"] == "finished", "its files had to wait"
     assert refusals(client, task_id)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agentcontainer.domain.files.sweep import MARK
+from agentcontainer.domain.files.mark import MARK
 from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
 from .conftest import Client, Platform, finish, script

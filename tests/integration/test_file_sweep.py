@@ -17,7 +17,8 @@ from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files import service, uploads
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.sweep import MARK, sweep
+from agentcontainer.domain.files.mark import MARK, bears_mark
+from agentcontainer.domain.files.sweep import sweep
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -230,3 +231,17 @@ async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Pat
     assert kept(folder) == {"uploads/upl_1/a"}
     await pool.execute("UPDATE installation SET id = $1", ours)
     assert await sweep(pool, blobs) == 1
+
+
+async def test_a_store_that_is_not_mounted_gets_no_mark(
+    pool: Pool, configured: Settings, folder: Path, blobs: Blobs, account_id: str
+) -> None:
+    await upload(pool, configured, blobs, account_id, is_completed=True)
+    folder.rename(folder.with_name("unmounted"))
+    folder.mkdir()
+    await sweep(pool, blobs)
+    assert await bears_mark(pool, blobs) is None
+    folder.rmdir()
+    folder.with_name("unmounted").rename(folder)
+    await sweep(pool, blobs)
+    assert await bears_mark(pool, blobs)

@@ -99,7 +99,7 @@ async def _examine_store(
     from agentcontainer.doctor.reach import STORAGE_CHECKS
     from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
     from agentcontainer.domain.files.blobs import Blobs
-    from agentcontainer.domain.files.sweep import MARK, bears_mark
+    from agentcontainer.domain.files.mark import MARK, bears_mark
     from agentcontainer.errors import Unavailable
 
     folder = chosen.data_dir / "blobs"

@@ -1,7 +1,10 @@
 """Laying out an attempt's workspace before its sandbox starts: from the task's inputs, or from its checkpoint."""
 
+import asyncio
 import contextlib
 import errno
+import logging
+import time
 from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
@@ -10,6 +13,7 @@ from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.model import Checkpoint, Task
 from agentcontainer.domain.tasks.repositories import opened
+from agentcontainer.errors import Unavailable
 from agentcontainer.runner import beneath, pi_launch, repositories, skills, workspace
 from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.models import models_of
@@ -20,6 +24,10 @@ from agentcontainer.sandbox.uids import Lease
 from agentcontainer.sandbox.volume import DiskFull
 
 TASK_FILES = f"{workspace.TASK_FOLDER}/task_files"
+STORE_SECONDS = 300.0  # for which an object store may be away before it costs the task a try
+STORE_RETRY_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 class Preparation:
@@ -36,10 +44,23 @@ class Preparation:
 
         Raises:
             InputUnavailable: an input cannot be had. CheckpointCorrupt: the checkpoint cannot be used.
-            DiskFull: it is more than the workspace may hold.
+            DiskFull: it is more than the workspace may hold. Unavailable: the object store is away for minutes.
         """
         tools, task = self._tools, self._task
         checkpoint = await db.patiently(lambda: checkpoints.current(tools.pool, task.id))
+        deadline = time.monotonic() + STORE_SECONDS
+        while True:
+            try:
+                async with tools.right_store():
+                    return await self._lay_out(checkpoint, lease)
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("%s: its files have to wait: %s", self.name, error)
+                await workspace.remove(self.root)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _lay_out(self, checkpoint: Checkpoint | None, lease: Lease | None) -> None:
         (self.root / "sockets").mkdir(parents=True)
         with self._told_when_full("What the task brings along"):
             await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))

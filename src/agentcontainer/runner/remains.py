@@ -48,7 +48,8 @@ async def _keep_saved(tools: Tools, claim: Claim) -> bool:
         checkpoint = await checkpoints.current(tools.pool, claim.task_id)
         if checkpoint is None:  # another runner has kept them
             return False
-        await tools.keeper.restore(root, root.name, checkpoint)
+        async with tools.right_store():
+            await tools.keeper.restore(root, root.name, checkpoint)
         return await Remains(tools, claim, root).keep()
     except (Unavailable, SandboxError) as error:
         logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)

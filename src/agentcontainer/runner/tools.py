@@ -1,18 +1,23 @@
 """What every attempt of a runner works with."""
 
+import contextlib
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
+from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.mark import bears_mark
 from agentcontainer.domain.tasks.events import Volume
+from agentcontainer.errors import NotFound, Unavailable
 from agentcontainer.images.access import Access
 from agentcontainer.images.keeping import Images
 from agentcontainer.runner import pi_launch
-from agentcontainer.runner.checkpoint import Keeper
+from agentcontainer.runner.checkpoint import CheckpointCorrupt, Keeper
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -51,6 +56,17 @@ class Tools:
             self.sandboxes, self.blobs, self.folder, self.limits,
             settings.max_checkpoint_bytes, settings.max_workspace_bytes, self.volumes,
         )  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def right_store(self) -> AsyncGenerator[None]:
+        """What is not found in a store without this database's mark is not lost: the store may be another's, or a
+        folder where nothing is mounted now. Raises `Unavailable` then."""
+        try:
+            yield
+        except (CheckpointCorrupt, NotFound):
+            if not await db.patiently(lambda: bears_mark(self.pool, self.blobs)):
+                raise Unavailable("The object store does not bear the mark of this database.") from None
+            raise
 
     @property
     def images(self) -> Images:

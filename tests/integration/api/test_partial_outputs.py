@@ -1,5 +1,7 @@
-"""What a task had written when it ended is kept from its checkpoint, also when the store is away at first."""
+"""What a task had written is had again from its checkpoint, to go on or as partial output, also when the store is away
+at first."""
 
+import asyncio
 import hashlib
 import io
 import os
@@ -12,8 +14,12 @@ import pytest
 import zstandard
 
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import service
+from agentcontainer.domain.files.mark import MARK
+from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.runner import workspace
+from agentcontainer.runner.checkpoint import CheckpointCorrupt
+from agentcontainer.runner.preparation import Preparation
 from agentcontainer.runner.remains import Remains, keep_forgotten
 from agentcontainer.runner.tools import Tools
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
@@ -40,25 +46,30 @@ async def tools(bed: Bed, short_dir: Path) -> AsyncIterator[Tools]:
         )  # fmt: skip
 
 
-async def ended(tools: Tools, account: Account, *, is_expired: bool = False) -> Claim:
-    """A task that was cancelled long ago, when it hibernated with one file; or a conversation that expired with it."""
-    task_id = await (account.awaiting_input() if is_expired else account.hibernating())
+async def saved(tools: Tools, task_id: str) -> None:
+    """The task's checkpoint is in the store, with one file."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo("./task/report.md")
         entry.size = len(WRITTEN)
         archive.addfile(entry, io.BytesIO(WRITTEN))
     packed = zstandard.compress(tar.getvalue())
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield packed
-
     key = f"checkpoints/{task_id}/saved"
-    await tools.blobs.put(key, chunks(), len(packed))
+    await tools.blobs.put(key, chunks(packed), len(packed))
     await tools.pool.execute(
         "UPDATE checkpoints SET blob_key = $2, size_bytes = $3, sha256 = $4, unpacked_bytes = $5 WHERE task_id = $1",
         task_id, key, len(packed), hashlib.sha256(packed).hexdigest(), len(tar.getvalue()),
     )  # fmt: skip
+
+
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def ended(tools: Tools, account: Account, *, is_expired: bool = False) -> Claim:
+    """A task that was cancelled long ago, when it hibernated with one file; or a conversation that expired with it."""
+    task_id = await (account.awaiting_input() if is_expired else account.hibernating())
+    await saved(tools, task_id)
     if is_expired:
         await tools.pool.execute("UPDATE tasks SET expires_at = '2001-02-03' WHERE id = $1", task_id)
         assert await service.expire(tools.pool, tools.settings, task_id)
@@ -126,3 +137,31 @@ async def test_one_that_has_to_wait_keeps_no_other_from_it(tools: Tools, alice: 
     blob.with_name("aside").rename(blob)
     assert await keep_forgotten(tools)
     assert await partial(alice, waiting) == [("report.md", len(WRITTEN), True)]
+
+
+async def test_a_task_goes_on_when_its_store_is_mounted_again(tools: Tools, alice: Account) -> None:
+    task_id = await alice.hibernating()
+    await saved(tools, task_id)
+    mark: str = await tools.pool.fetchval("SELECT id FROM installation")
+    await tools.blobs.put(MARK, chunks(mark.encode()), 100)
+    task = await store.get(tools.pool, task_id)
+    lease = await tools.sandboxes.lease()
+    assert task is not None
+    preparation = Preparation(tools, task, f"{task_id}-2")
+    mounted = tools.folder.parent / "blobs"
+    mounted.rename(mounted.with_name("aside"))
+    mounted.mkdir()
+    preparing = asyncio.create_task(preparation.run(lease))
+    assert not (await asyncio.wait([preparing], timeout=1))[0], "its files are not lost"
+    mounted.rmdir()
+    mounted.with_name("aside").rename(mounted)
+    await preparing
+    assert (preparation.root / "workspace/task/report.md").read_bytes() == WRITTEN
+    await workspace.remove(preparation.root)
+
+    await tools.blobs.delete(f"checkpoints/{task_id}/saved")
+    with pytest.raises(CheckpointCorrupt, match="gone"):
+        await preparation.run(lease)
+    await workspace.remove(preparation.root)
+    if lease is not None:
+        lease.release()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ import asyncpg
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.mark import is_ours
 from agentcontainer.errors import NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 900.0
 MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
 PREFIXES = ("uploads", "outputs", "incoming", "checkpoints")
-MARK = "installation"
 LOOK_SECONDS = 600.0  # for a statement that reads a whole table
 _LOCK_ID = 0x61635F7377656570
 
@@ -56,7 +56,7 @@ async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
     Returns how many blobs went; 0 at once when another process is sweeping, or the store is another database's.
     """
     async with _alone(pool) as is_alone:
-        if not is_alone or not await _is_ours(pool, blobs):
+        if not is_alone or not await is_ours(pool, blobs):
             return 0
         removed = await blobs.remove_staged(min_age)
         crash.reach("sweep")
@@ -113,34 +113,6 @@ async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
         except Exception:
             logger.exception("sweeping the object store failed")
         await asyncio.sleep(INTERVAL_SECONDS)
-
-
-async def _is_ours(pool: Pool, blobs: Blobs) -> bool:
-    """Whether the store bears this database's mark. One without any gets it.
-
-    A wrong setting, or a new database on an old store, would make every blob an orphan.
-    """
-    is_ours = await bears_mark(pool, blobs)
-    if is_ours is None:
-        ours: str = await pool.fetchval("SELECT id FROM installation")
-        await blobs.put(MARK, _chunk(ours.encode()), len(ours))
-        return True
-    if not is_ours:
-        logger.error("not sweeping: the object store belongs to another database; see its blob `%s`", MARK)
-    return is_ours
-
-
-async def bears_mark(pool: Pool, blobs: Blobs) -> bool | None:
-    """Whether the store bears this database's mark; None: it bears none."""
-    ours: str = await pool.fetchval("SELECT id FROM installation")
-    try:
-        return b"".join([chunk async for chunk in blobs.stream(MARK)]) == ours.encode()
-    except NotFound:
-        return None
-
-
-async def _chunk(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 async def _delete(blobs: Blobs, keys: list[str]) -> int:
