@@ -3,7 +3,7 @@
 import io
 import logging
 
-from agentcontainer.cli.log_lines import LogLines
+from agentcontainer.cli.log_lines import LogLines, without_stack
 
 HOSTILE = "a\x1b[2Jb\r\n2026-01-01 ERROR forged\u202etxt\x9b31m\u2028c"
 
@@ -27,3 +27,11 @@ def test_a_stack_is_indented_and_harmless() -> None:
     lines = logged("failed", error=ValueError(HOSTILE))
     assert len(lines) == 3
     assert all(line.startswith("  ") and line.isprintable() for line in lines[1:])
+
+
+def test_an_error_can_stand_in_the_line_itself() -> None:
+    error = ValueError(HOSTILE)
+    record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "%s failed", ("it",), (ValueError, error, None))
+    assert without_stack(record)
+    line = LogLines().format(record)
+    assert "it failed: ValueError(" in line and line.isprintable()

@@ -19,3 +19,11 @@ class LogLines(logging.Formatter):
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
         return "\n".join(f"  {harmless(line)}" for line in super().formatException(ei).split("\n"))
+
+
+def without_stack(record: logging.LogRecord) -> bool:
+    """A filter: the error stands in the line itself. For what is no news each time that the database is away."""
+    if record.exc_info and record.exc_info[1] is not None:
+        record.msg = f"{record.getMessage()}: {record.exc_info[1]!r}"
+        record.args, record.exc_info = (), None
+    return True

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from agentcontainer import settings
-from agentcontainer.cli.log_lines import LogLines
+from agentcontainer.cli.log_lines import LogLines, without_stack
 from agentcontainer.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
@@ -63,6 +63,7 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())
     logging.basicConfig(level=given.log_level.upper(), handlers=[handler])
+    logging.getLogger("pgqueuer").addFilter(without_stack)  # one for each try while the database is away
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a stack for each bad request
     complete = resolve(given)
     prepare(complete.data_dir)

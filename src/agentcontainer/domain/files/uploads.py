@@ -41,7 +41,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
 _OF_ACCOUNT = "SELECT * FROM uploads WHERE id = $1 AND account_id = $2"
 _NOT_VALID = "The upload URL is not valid. Prepare the upload again."
 _EXPIRED = "The upload URL has expired. Prepare the upload again."
-_NOT_ARRIVED = "The bytes have not arrived: send them to uploadUrl first."
+_NOT_ARRIVED = (
+    "The bytes have not arrived: send them to uploadUrl before expiresAt, or prepare the upload again."
+)
 DIRECT_PREFIX = "incoming/"  # where clients write to the store themselves
 
 
