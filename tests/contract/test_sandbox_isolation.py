@@ -108,7 +108,8 @@ fcntl.ioctl(slave, 0x540E, 0)  # TIOCSCTTY: now it is one's own terminal, which 
 for name, request in (("TIOCSTI", 0x5412), ("TIOCSTI_high", 0x100005412), ("TIOCLINUX", 0x541c)):
     seen[name] = outcome(libc.ioctl(slave, ctypes.c_ulong(request), b"x"))
 for name, arguments in dict(unix=(1, 1), inet=(2, 1), inet6=(10, 1), route=(16, 3, 0), audit=(16, 3, 9),
-                            packet=(17, 3), alg=(38, 5), vsock=(40, 1), raw=(2, 3, 1), bluetooth=(31, 3)).items():
+                            packet=(17, 3), alg=(38, 5), vsock=(40, 1), raw=(2, 3, 1), bluetooth=(31, 3),
+                            tcp=(2, 1, 6), udp=(2, 2, 17), multipath=(2, 1, 262), udplite=(2, 2, 136)).items():
     seen[name] = family(*arguments)
 print(json.dumps(seen))
 """
@@ -124,7 +125,8 @@ print(json.dumps(seen))
         ),
         **dict.fromkeys(("TIOCSTI", "TIOCSTI_high", "TIOCLINUX"), "EPERM"),
         **dict.fromkeys(("clone3", "open_tree_attr"), "ENOSYS"),
-        **dict.fromkeys(("unix", "inet", "route"), "ok"),
+        **dict.fromkeys(("unix", "inet", "route", "tcp", "udp"), "ok"),
+        **dict.fromkeys(("multipath", "udplite"), "EPROTONOSUPPORT"),
         **dict.fromkeys(("audit", "packet", "alg", "vsock", "bluetooth"), "EAFNOSUPPORT"),
     }
 

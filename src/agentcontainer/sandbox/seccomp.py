@@ -33,6 +33,8 @@ TERMINAL_INJECTIONS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type into a termin
 AF_NETLINK = 16
 SOCKET_FAMILIES = (1, 2, 10, AF_NETLINK)  # UNIX, INET, INET6, NETLINK
 NETLINK_ROUTE = 0  # getifaddrs needs it
+INTERNET_FAMILIES = (2, 10)
+PROTOCOLS = (0, 1, 6, 17, 58)  # of them: as the type says, ICMP, TCP, UDP, ICMPv6
 UNKNOWN_CALLS = range(451, 512)  # newer than libseccomp knows: ENOSYS, and programs take the older call
 FCHMODAT2 = 452  # the one of those that does nothing new
 
@@ -73,6 +75,12 @@ def rules() -> Iterator[Rule]:
         yield Rule(call, errno.EAFNOSUPPORT, (Condition(0, "GT", max(SOCKET_FAMILIES)),))
         other_netlink = (Condition(0, "EQ", AF_NETLINK), Condition(2, "NE", NETLINK_ROUTE))
         yield Rule(call, errno.EAFNOSUPPORT, other_netlink)
+    for family in INTERNET_FAMILIES:
+        of_family = Condition(0, "EQ", family)
+        for protocol in range(max(PROTOCOLS)):
+            if protocol not in PROTOCOLS:
+                yield Rule("socket", errno.EPROTONOSUPPORT, (of_family, Condition(2, "EQ", protocol)))
+        yield Rule("socket", errno.EPROTONOSUPPORT, (of_family, Condition(2, "GT", max(PROTOCOLS))))
 
 
 def compile_filter() -> bytes:
