@@ -62,13 +62,14 @@ class Relay:
 
     async def _open(self, connection: socket.socket) -> Streams | None:
         address, port = _destination(connection)
-        host = self._standins.name_of(address) or address
+        name = self._standins.name_of(address)
+        host = name or address
         if not any(rule.matches(host, port) for rule in self._rules):
             if not ipaddress.ip_address(address).is_loopback:
                 self._refusals.add(host, port)
             return None
         try:
-            found = await resolve(host, port)
+            found = await resolve(address if name is None else f"{name}.", port)  # in no search domain
         except UnicodeError:
             return None
         # In a thread: it runs a program, and the other connections must not wait for that.
