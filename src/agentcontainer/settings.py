@@ -107,7 +107,8 @@ class Settings(BaseSettings):
         5 * 1024**3, description="Largest upload."
     )
     max_output_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
-        1024**3, description="Largest output file."
+        1024**3,
+        description="Largest output file. Together they may have the bytes that a workspace may hold.",
     )
     max_output_files: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="Output files of one task."

@@ -56,6 +56,27 @@ async def test_files_arrive_byte_for_byte(workspace: Path, blobs: Blobs) -> None
     assert (empty.size_bytes, empty.content_type) == (0, "text/markdown")
 
 
+async def test_files_with_holes_fill_no_store(
+    workspace: Path, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.bin", "b.bin"):
+        with (workspace / "task" / name).open("wb") as file:
+            file.truncate(600)
+    declared = [Declared("a.bin"), Declared("b.bin")]
+    with pytest.raises(
+        Refused, match=r"b\.bin: with it, the files have more bytes than a workspace may hold"
+    ):
+        await collect(workspace, CWD, declared, ANY, blobs, "tsk_test", 10**6, 1000)
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert len(await collect(workspace, CWD, declared, ANY, blobs, "tsk_test", 10**6, 1200)) == 2
+
+    monkeypatch.setattr(Blobs, "put", None)  # not even begun
+    with (workspace / "task/a.bin").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(Refused, match="larger than 1000000 bytes"):
+        await collect(workspace, CWD, declared, ANY, blobs, "tsk_test", 10**6)
+
+
 async def test_every_trick_is_refused_and_nothing_is_stored(
     workspace: Path, blobs: Blobs, tmp_path: Path
 ) -> None:
@@ -132,7 +153,7 @@ async def test_a_named_output_is_held_against_its_json_schema(
         assert output.output_name == "out"
     else:
         with pytest.raises(Refused, match=hint):
-            await collect(workspace, CWD, declared, policy, blobs, "tsk_test", 10**6)
+            await collect(workspace, CWD, declared, policy, blobs, "tsk_test", 10**7)
 
 
 async def test_what_is_stored_is_what_was_held_against_the_schema(workspace: Path, blobs: Blobs) -> None:

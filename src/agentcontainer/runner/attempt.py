@@ -357,8 +357,9 @@ class Attempt:
             crash.reach("finish_check")
             folder = self._root / "workspace"
             outputs = await collect(
-                folder, cwd, declared, policy, self._tools.blobs, task.id, settings.max_output_bytes
-            )
+                folder, cwd, declared, policy, self._tools.blobs, task.id, settings.max_output_bytes,
+                settings.sandbox_disk_bytes,
+            )  # fmt: skip
             crash.reach("outputs_stored")
             return outputs
 

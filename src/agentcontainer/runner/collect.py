@@ -62,8 +62,10 @@ async def collect(
     blobs: Blobs,
     task_id: str,
     max_bytes: int,
+    max_total_bytes: int | None = None,
 ) -> list[Output]:
-    """Store every declared file as a blob; rows are the caller's.
+    """Store every declared file as a blob, of `max_bytes` each and `max_total_bytes` together at most; rows are the
+    caller's.
 
     Raises:
         Refused: the first file that cannot be taken. Unavailable: the object store did not take it.
@@ -71,6 +73,7 @@ async def collect(
     wanted = {output.name: output for output in policy.files}
     outputs: list[Output] = []
     seen: set[str] = set()
+    left = max_total_bytes
     try:
         for entry in declared:
             inside = path_inside(entry.path, cwd)
@@ -78,10 +81,11 @@ async def collect(
                 raise Refused(f"{entry.path}: declared twice.")
             seen.add(inside)
             output = await _store(
-                workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes
+                workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes, left
             )
             outputs.append(output)
-    except Refused:
+            left = None if left is None else left - output.size_bytes
+    except (Refused, Unavailable):
         # An agent may try again without end, and the sweep leaves the blobs of a live task alone.
         with contextlib.suppress(Unavailable):
             for output in outputs:
@@ -118,6 +122,7 @@ async def _store(
     blobs: Blobs,
     task_id: str,
     max_bytes: int,
+    left: int | None,
 ) -> Output:
     filename = posixpath.basename(inside)
     if fault := filename_fault(filename):
@@ -129,12 +134,18 @@ async def _store(
         size = os.fstat(descriptor).st_size
         if wanted and (fault := content_fault(wanted, content_type, size)):
             raise Refused(f"{entry.path}: {fault}.")
+        if size > limit:
+            raise Refused(f"{entry.path}: is larger than {limit} bytes.")
+        if left is not None and size > left:  # with holes, files can have more bytes than their disk
+            raise Refused(f"{entry.path}: with it, the files have more bytes than a workspace may hold.")
         chunks = _chunks(descriptor)
         if wanted and wanted.json_schema is not None:
             chunks = _once(await _checked_json(descriptor, entry.path, wanted))
         output_id = new_id("file")
-        blob = await blobs.put(f"outputs/{task_id}/{output_id}", chunks, limit)
-    except PayloadTooLarge:
+        blob = await blobs.put(
+            f"outputs/{task_id}/{output_id}", chunks, limit if left is None else min(limit, left)
+        )
+    except PayloadTooLarge:  # it grows
         raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:
         os.close(descriptor)
