@@ -49,7 +49,10 @@ class Rule:
 
     def matches_name(self, host: str) -> bool:
         """Whether this host is meant, at whatever port."""
-        return host.endswith("." + self.host) if self.is_wildcard else host == self.host
+        if not self.is_wildcard:
+            return host == self.host
+        # A dot within a label is written with a backslash: a\.example.com lies below com, not below example.com.
+        return host.endswith("." + self.host) and "\\" not in host
 
     def matches(self, host: str, port: int) -> bool:
         """Whether this host and port are meant."""

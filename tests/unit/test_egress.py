@@ -25,6 +25,8 @@ EGRESS: dict[str, Any] = {"allow": ["pypi.org:443"]}
         ("*.github.com", "a.b.github.com", 22, True),
         ("*.github.com", "github.com", 443, False),
         ("*.github.com", "evilgithub.com", 443, False),
+        ("*.github.com", "a\\.github.com", 443, False),  # one label "a.github", below com
+        ("*.github.com", "a\\010.github.com", 443, False),
         ("*.github.com:443", "api.github.com", 80, False),
         ("140.82.121.3:443", "140.82.121.3", 443, True),
         ("140.82.121.3", "140.82.121.4", 443, False),

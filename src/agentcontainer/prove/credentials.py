@@ -104,6 +104,14 @@ CREDENTIALS = Group(
             by_pipe(is_heard=False, tells_key=True),
         ),
         Attempt(
+            "told-in-an-error",
+            "Asks a provider that refuses it, and tells the key with its reasons.",
+            perl(_ASK + "print $body;"),
+            nothing,
+            by_gateway(is_heard=False, tells_key=True, status=401),
+            by_pipe(is_heard=False, tells_key=True, status=401),
+        ),
+        Attempt(
             "secret-key",
             "Looks for the installation's secret key, in the folders whose names show in its mounts.",
             perl(

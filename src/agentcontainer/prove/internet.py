@@ -15,6 +15,7 @@ from agentcontainer.prove.scene import Scene
 from agentcontainer.prove.world import NEIGHBOUR, OTHER, OWN, PUBLIC
 
 NAMED = "public.test"
+PRIVATE = "private.test"
 _BEGIN = "length tcp(@ARGV[1, 2], '') or die 'the internet is not reached'; begin;"
 _CONNECT = perl(_BEGIN + "print tcp(@ARGV[0, 2], '');", begins=False)
 _CONNECT_AGAIN = perl(
@@ -47,6 +48,10 @@ async def _datagram(scene: Scene) -> Sequence[str]:
     return [*await _at(PUBLIC, NAMED)(scene), scene.nonce]
 
 
+async def _private_name(scene: Scene) -> Sequence[str]:
+    return [*await _at(PRIVATE, PUBLIC)(scene), scene.nonce]
+
+
 _listed = partial(_reach, attack=online(NAMED), known=NAMED)
 
 ONLINE = Group(
@@ -62,12 +67,20 @@ ONLINE = Group(
         _reach("online-metadata", "Asks the cloud for this machine's credentials.", "169.254.169.254"),
         _reach("online-metadata-azure", "Asks Azure for them, at its public address.", "168.63.129.16"),
         _reach("online-test-range", "Connects to a range that no public host has.", "198.51.100.2"),
-        _reach("online-name", "Connects to a name that leads to a private address.", "private.test"),
+        _reach("online-name", "Connects to a name that leads to a private address.", PRIVATE),
         Attempt(
             "online-rebinding",
             "Connects to a name that leads to a private address the second time.",
             _CONNECT_AGAIN,
             _at("rebinding.test", PUBLIC),
+            online(),
+            bare,
+        ),
+        Attempt(
+            "online-answer",
+            "Asks where a private name leads, to learn of the host's network.",
+            perl(_BEGIN + "inet_aton($ARGV[0]) and print $ARGV[3];", begins=False),
+            _private_name,
             online(),
             bare,
         ),
@@ -100,6 +113,13 @@ LISTED = Group(
         _listed("listed-address", "Connects to one by its address.", OTHER),
         _listed("listed-neighbour", "Connects to the host's network, with a list.", NEIGHBOUR),
         _listed("listed-metadata", "Asks for the cloud's credentials, with a list.", "169.254.169.254"),
+        _reach(
+            "listed-name",
+            "Connects to a host on the list whose name leads to a private address.",
+            PRIVATE,
+            online(NAMED, PRIVATE),
+            NAMED,
+        ),
         Attempt(
             "listed-question",
             "Carries data out in the names it asks a nameserver for.",

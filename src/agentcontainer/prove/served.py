@@ -19,12 +19,14 @@ MODEL = "the-model"
 KEY = "sk-of-the-task"
 
 
-def by_gateway(name: Name = "anthropic", *, is_heard: bool = True, tells_key: bool = False) -> Place:
+def by_gateway(
+    name: Name = "anthropic", *, is_heard: bool = True, tells_key: bool = False, status: int = 200
+) -> Place:
     """Served by the gateway of a task with the model MODEL. It gets what the provider hears, or, unless `is_heard`,
-    what the payload says; with `tells_key` the key is the nonce, and the provider tells it."""
+    what the payload says; with `tells_key` the key is the nonce, and the provider tells it in an answer of `status`."""
 
     async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(scene, tells_key)
+        provider = await _provider(scene, tells_key, status)
         sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
         client = await scene.stack.enter_async_context(provider_client())
         route = Route(name, provider.url, frozenset({MODEL}), scene.nonce if tells_key else KEY)
@@ -37,11 +39,11 @@ def by_gateway(name: Name = "anthropic", *, is_heard: bool = True, tells_key: bo
     return place
 
 
-def by_pipe(*, is_heard: bool = True, tells_key: bool = False) -> Place:
+def by_pipe(*, is_heard: bool = True, tells_key: bool = False, status: int = 200) -> Place:
     """The same, but both sockets lead straight to the provider; the key is added on the way."""
 
     async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(scene, tells_key)
+        provider = await _provider(scene, tells_key, status)
         for name in ("gateway", "control"):
             key = scene.nonce if tells_key else ""
             await pipe(scene, scene.root / f"sockets/{name}.sock", provider.port, key)
@@ -81,7 +83,7 @@ async def by_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -
     return "".join(taken)
 
 
-async def _provider(scene: Scene, is_indiscreet: bool) -> Provider:
-    provider = Provider(is_indiscreet)
+async def _provider(scene: Scene, is_indiscreet: bool, status: int) -> Provider:
+    provider = Provider(is_indiscreet, status)
     await provider.start(scene)
     return provider

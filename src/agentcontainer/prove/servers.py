@@ -14,14 +14,15 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Provider:
-    """Answers every request that it can read; `heard` is all that ever reached it. With `is_indiscreet` it tells the
-    key it was asked with, in a header and, in pieces, in its answer."""
+    """Answers every request that it can read, with `status`; `heard` is all that ever reached it. With `is_indiscreet`
+    it tells the key it was asked with, in a header and, in pieces, in its answer."""
 
-    def __init__(self, is_indiscreet: bool = False) -> None:
+    def __init__(self, is_indiscreet: bool = False, status: int = 200) -> None:
         self.heard = bytearray()
         self.url = ""
         self.port = 0
         self._is_indiscreet = is_indiscreet
+        self._status = status
 
     async def start(self, scene: Scene) -> None:
         """Listens until the scene ends."""
@@ -48,7 +49,7 @@ class Provider:
         elif b"chunked" in head.lower():
             await self._note(reader.readuntil(b"0\r\n\r\n"))
         key = re.search(rb"(?i)\r\nx-api-key: *(\S+)", head)
-        for piece in _answer(key[1] if key and self._is_indiscreet else b""):
+        for piece in _answer(self._status, key[1] if key and self._is_indiscreet else b""):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0.02)
@@ -66,10 +67,10 @@ async def _some(reader: asyncio.StreamReader, most: int) -> bytes:
     return got
 
 
-def _answer(key: bytes) -> list[bytes]:
+def _answer(status: int, key: bytes) -> list[bytes]:
     body = b'{"type":"message","told":"' + key + b'"}'
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: " + (key or b"none")
-    head += b"\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
+    head = f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\nx-request-id: ".encode()
+    head += (key or b"none") + b"\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
     middle = len(body) - len(key) // 2 - 2
     return [head, body[:middle], body[middle:]]
 
