@@ -23,6 +23,7 @@ CALLS = {  # numbers of calls that Python has no name for
         "perf_event_open": 298,
         "ptrace": 101,
         "clone": 56,
+        "io_setup": 206,
     },
     "aarch64": {
         "keyctl": 219,
@@ -31,6 +32,7 @@ CALLS = {  # numbers of calls that Python has no name for
         "perf_event_open": 241,
         "ptrace": 117,
         "clone": 220,
+        "io_setup": 0,
     },
 }[platform.machine()] | {"io_uring_setup": 425, "clone3": 435, "fsopen": 430, "open_tree_attr": 467}
 
@@ -124,11 +126,28 @@ print(json.dumps(seen))
             ("clone_newuser", "unshare_fs", "setns", "mount", "chroot", "fsopen", "raw"), "EPERM"
         ),
         **dict.fromkeys(("TIOCSTI", "TIOCSTI_high", "TIOCLINUX"), "EPERM"),
-        **dict.fromkeys(("clone3", "open_tree_attr"), "ENOSYS"),
+        **dict.fromkeys(("clone3", "open_tree_attr", "io_setup"), "ENOSYS"),
         **dict.fromkeys(("unix", "inet", "route", "tcp", "udp"), "ok"),
         **dict.fromkeys(("multipath", "udplite"), "EPROTONOSUPPORT"),
         **dict.fromkeys(("audit", "packet", "alg", "vsock", "bluetooth"), "EAFNOSUPPORT"),
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount terminals of another number")
+async def test_one_takes_not_all_terminals_of_the_host(bed: Bed) -> None:
+    script = """
+import os, pty
+held = []
+try:
+    while len(held) < 200: held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError as e: print(len(held), e.strerror)
+while held: os.close(held.pop())
+master, slave = pty.openpty()
+os.write(slave, b"said")
+print(os.ttyname(slave), os.read(master, 9), os.fstat(slave).st_uid)
+"""
+    outcome = await bed.python(script)
+    assert outcome.out == "128 No space left on device\n/dev/pts/0 b'said' 1000\n"
 
 
 async def test_there_is_no_network_but_its_own_loopback(bed: Bed) -> None:

@@ -63,6 +63,11 @@ KERNEL = Group(
             f'my $buffer = "\\0" x 120; syscall($call{{io_uring_setup}}, 4, $buffer) >= 0 {_SAY}',
         ),
         _unfiltered(
+            "queues",
+            "Takes of the queues for reading and writing that the whole host shares.",
+            f'my $queue = "\\0" x 8; syscall($call{{io_setup}}, 1, $queue) >= 0 {_SAY}',
+        ),
+        _unfiltered(
             "page-faults",
             "Holds the kernel up in the middle of a copy.",
             f"syscall($call{{userfaultfd}}, 1) >= 0 {_SAY}",

@@ -16,14 +16,14 @@ _CALLS = {
         "clone": 56, "unshare": 272, "setns": 308, "mount": 165, "chroot": 161, "process_vm_readv": 310, "kcmp": 312,
         "name_to_handle_at": 303, "fanotify_init": 300, "adjtimex": 159, "settimeofday": 164, "syslog": 103,
         "finit_module": 313, "sethostname": 170, "memfd_create": 319, "modify_ldt": 154,
-        "getpid": 39, "exit": 60,
+        "getpid": 39, "exit": 60, "io_setup": 206,
     },
     "aarch64": {
         "keyctl": 219, "add_key": 217, "bpf": 280, "userfaultfd": 282, "perf_event_open": 241, "ptrace": 117,
         "clone": 220, "unshare": 97, "setns": 268, "mount": 40, "chroot": 51, "process_vm_readv": 270, "kcmp": 272,
         "name_to_handle_at": 264, "fanotify_init": 262, "adjtimex": 171, "settimeofday": 170, "syslog": 116,
         "finit_module": 273, "sethostname": 161, "memfd_create": 279, "getpid": 172,
-        "exit": 93,
+        "exit": 93, "io_setup": 0,
     },
 }  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
 from agentcontainer.prove.bait import given, reachable
+from agentcontainer.prove.loosened import without
 from agentcontainer.prove.payload import Payload, perl, shell
-from agentcontainer.prove.places import bare, limited, on_a_disk_of_its_own, sandboxed
+from agentcontainer.prove.places import bare, limited, loosened, on_a_disk_of_its_own, sandboxed
 
 _MIB = 1024**2
 _SMALL = limited(memory_bytes=64 * _MIB, tmp_bytes=512 * _MIB)
@@ -93,6 +94,18 @@ RESOURCES = Group(
             given,
             sandboxed,
             bare,
+        ),
+        Attempt(
+            "terminals",
+            "Opens more terminals than its share of the host's.",
+            perl(
+                "my @held; for (1 .. 200) { open(my $f, '+<', '/dev/ptmx') or last; push @held, $f }"
+                "print $ARGV[0] if @held == 200;"
+            ),
+            given,
+            sandboxed,
+            loosened(without("--dev-bind", "/mnt/pts", "/dev/pts")),
+            is_for_root=True,
         ),
         Attempt(
             "core-dumps",

@@ -50,6 +50,7 @@ mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
 [ -z "$sockets" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
 [ -z "$runtime" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
 [ -z "$image" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/6 /mnt/image
+mount -n -t devpts -o X-mount.mkdir,newinstance,nosuid,noexec,ptmxmode=666,max=128 agentcontainer /mnt/pts
 [ -z "$given" ] || [ -d /proc/self/fd/7 ] || : > /mnt/given
 [ -z "$given" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/7 /mnt/given
 exec ${net:+nsenter --net=$net --} setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
@@ -70,15 +71,18 @@ class Sources:
     runtime: Path
     image: Path
     given: Path
+    terminals: Path
 
     @classmethod
     def of(cls, spec: Spec) -> "Sources":
         return cls(
-            spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path()
+            spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path(), Path()
         )  # what is not there is not bound
 
 
-STAGED = Sources(*(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given")))
+STAGED = Sources(
+    *(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given", "pts"))
+)
 
 
 def etc_files(spec: Spec) -> dict[str, str]:
@@ -112,6 +116,8 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     options += _system(spec, sources, files)
     options += ["--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
+    if sources.terminals.name:  # the host has 4096 for all; bwrap's own take as many as are left
+        options += ["--dev-bind", str(sources.terminals), "/dev/pts"]
     options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without bound
     options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
     if spec.image is None:  # an image has it already
