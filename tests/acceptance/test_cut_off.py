@@ -185,14 +185,6 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def until_removed(platform: Platform) -> None:
-    """Until the folders of ended attempts are gone, which give their room back a moment after the task's end."""
-    deadline = time.monotonic() + 60
-    while left := platform.attempts():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-
-
 def test_from_room_on_its_disk(small_disks: tuple[Platform, dict[str, Path]]) -> None:
     platform, disks = small_disks
     client = platform.account()
@@ -208,7 +200,7 @@ def test_from_room_on_its_disk(small_disks: tuple[Platform, dict[str, Path]]) ->
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"out.txt": b"a\n"}
 
-    until_removed(platform)
+    platform.until_put_away(task_id)  # it gives its room back
     filler = fill(disks["runners"])
     task = client.run(script(finish()))
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "infrastructure_error", 0), task

@@ -169,10 +169,7 @@ def test_a_task_is_cancelled_while_its_repository_is_cloned(
     account.wait(task_id, "running")
     time.sleep(0.5)
     assert account.http.post(f"/tasks/{task_id}/cancel").status_code == 200
-    deadline = time.monotonic() + 60
-    while any(task_id in path.name for path in own_platform.attempts()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    own_platform.until_put_away(task_id)
     assert account.task(task_id)["status"] == "cancelled"
 
 

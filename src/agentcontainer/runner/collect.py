@@ -10,6 +10,7 @@ import mimetypes
 import os
 import posixpath
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -62,7 +63,7 @@ async def collect(
     blobs: Blobs,
     task_id: str,
     max_bytes: int,
-    max_total_bytes: int | None = None,
+    max_total_bytes: int = sys.maxsize,
 ) -> list[Output]:
     """Store every declared file as a blob, of `max_bytes` each and `max_total_bytes` together at most; rows are the
     caller's.
@@ -84,7 +85,7 @@ async def collect(
                 workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes, left
             )
             outputs.append(output)
-            left = None if left is None else left - output.size_bytes
+            left -= output.size_bytes
     except (Refused, Unavailable):
         # An agent may try again without end, and the sweep leaves the blobs of a live task alone.
         with contextlib.suppress(Unavailable):
@@ -122,7 +123,7 @@ async def _store(
     blobs: Blobs,
     task_id: str,
     max_bytes: int,
-    left: int | None,
+    left: int,
 ) -> Output:
     filename = posixpath.basename(inside)
     if fault := filename_fault(filename):
@@ -136,15 +137,13 @@ async def _store(
             raise Refused(f"{entry.path}: {fault}.")
         if size > limit:
             raise Refused(f"{entry.path}: is larger than {limit} bytes.")
-        if left is not None and size > left:  # with holes, files can have more bytes than their disk
+        if size > left:  # with holes, files can have more bytes than their disk
             raise Refused(f"{entry.path}: with it, the files have more bytes than a workspace may hold.")
         chunks = _chunks(descriptor)
         if wanted and wanted.json_schema is not None:
             chunks = _once(await _checked_json(descriptor, entry.path, wanted))
         output_id = new_id("file")
-        blob = await blobs.put(
-            f"outputs/{task_id}/{output_id}", chunks, limit if left is None else min(limit, left)
-        )
+        blob = await blobs.put(f"outputs/{task_id}/{output_id}", chunks, min(limit, left))
     except PayloadTooLarge:  # it grows
         raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:

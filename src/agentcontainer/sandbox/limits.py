@@ -141,12 +141,12 @@ class Group:
         if switch is None:
             return False
         deadline = asyncio.get_running_loop().time() + FREEZE_SECONDS
+        is_frozen = False
         try:
             for tried in itertools.count(1):
                 _hold(switch)
-                if _is_frozen(switch):
-                    return True
-                if asyncio.get_running_loop().time() > deadline:
+                is_frozen = _is_frozen(switch)
+                if is_frozen or asyncio.get_running_loop().time() > deadline:
                     break
                 await asyncio.sleep(0.001)
                 if switch.name == V1_FREEZER and tried % THAW_EVERY == 0:
@@ -155,11 +155,10 @@ class Group:
                     await asyncio.sleep(0.01)
         except OSError:
             pass
-        except BaseException:
-            self.thaw()
-            raise
-        self.thaw()
-        return False
+        finally:
+            if not is_frozen:
+                self.thaw()
+        return is_frozen
 
     def thaw(self) -> None:
         """Lets the group run again; fine when it does, or is gone."""

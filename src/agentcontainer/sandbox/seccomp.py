@@ -70,18 +70,21 @@ def rules() -> Iterator[Rule]:
     for request in TERMINAL_INJECTIONS:
         yield Rule("ioctl", errno.EPERM, (Condition(1, "MASKED_EQ", 0xFFFFFFFF, request),))
     for call in ("socket", "socketpair"):
-        for family in range(max(SOCKET_FAMILIES)):
-            if family not in SOCKET_FAMILIES:
-                yield Rule(call, errno.EAFNOSUPPORT, (Condition(0, "EQ", family),))
-        yield Rule(call, errno.EAFNOSUPPORT, (Condition(0, "GT", max(SOCKET_FAMILIES)),))
+        for other in _other_than(SOCKET_FAMILIES, argument=0):
+            yield Rule(call, errno.EAFNOSUPPORT, (other,))
         other_netlink = (Condition(0, "EQ", AF_NETLINK), Condition(2, "NE", NETLINK_ROUTE))
         yield Rule(call, errno.EAFNOSUPPORT, other_netlink)
     for family in INTERNET_FAMILIES:
-        of_family = Condition(0, "EQ", family)
-        for protocol in range(max(PROTOCOLS)):
-            if protocol not in PROTOCOLS:
-                yield Rule("socket", errno.EPROTONOSUPPORT, (of_family, Condition(2, "EQ", protocol)))
-        yield Rule("socket", errno.EPROTONOSUPPORT, (of_family, Condition(2, "GT", max(PROTOCOLS))))
+        for other in _other_than(PROTOCOLS, argument=2):
+            yield Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, "EQ", family), other))
+
+
+def _other_than(allowed: tuple[int, ...], argument: int) -> Iterator[Condition]:
+    """Conditions of which one holds for every value that is not allowed."""
+    for value in range(max(allowed)):
+        if value not in allowed:
+            yield Condition(argument, "EQ", value)
+    yield Condition(argument, "GT", max(allowed))
 
 
 def compile_filter() -> bytes:
