@@ -27,7 +27,7 @@ from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.installation import running
 from agentcontainer.domain.models import catalogue
 from agentcontainer.gateway.scripted import ScriptedModel, serve
-from agentcontainer.runner import pi_launch
+from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runtime.install import runtime_dir
 
 GIVE_UP_SECONDS = 60

@@ -20,8 +20,8 @@ from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.installation import running
 from agentcontainer.gateway.scripted import ScriptedModel, serve
-from agentcontainer.runner.pi import Pi
-from agentcontainer.runner.pi_frames import Settled
+from agentcontainer.runner.agent.pi import Pi
+from agentcontainer.runner.agent.pi_frames import Settled
 from agentcontainer.runtime.install import runtime_dir
 
 WARM_SECONDS = 0.5

@@ -29,7 +29,7 @@ from rich.table import Table
 from agentcontainer.domain.models import catalogue
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.gateway.scripted import serve
-from agentcontainer.runner import pi_launch
+from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runtime.install import runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet, Limits, Spec

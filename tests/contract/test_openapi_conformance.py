@@ -29,8 +29,8 @@ from schemathesis.checks import CHECKS
 
 from agentcontainer import db
 from agentcontainer import settings as platform_settings
-from agentcontainer.api import openapi
 from agentcontainer.api.app import ROUTES
+from agentcontainer.api.http import openapi
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files import uploads
 from agentcontainer.domain.files.blobs import Blobs

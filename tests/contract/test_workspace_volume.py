@@ -26,9 +26,9 @@ from agentcontainer.sandbox import namespace, volume
 has_namespace = namespace.enter()
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
-from agentcontainer.runner import beneath, workspace
-from agentcontainer.runner.checkpoint import Keeper
-from agentcontainer.runner.disk_watch import DiskWatch
+from agentcontainer.runner.workspace import safe_open, folders
+from agentcontainer.runner.workspace.checkpoint import Keeper
+from agentcontainer.runner.workspace.disk_usage import DiskWatch
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.volume import DiskFull, Room, Volumes
@@ -49,7 +49,7 @@ async def run(volumes, name, script):
     root, sandbox = await start(volumes, name, "sh", "-c", script)
     out, err = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
     await sandbox.destroy()
-    await workspace.remove(root)
+    await folders.remove(root)
     return out.decode(), err.decode()
 
 def loops():
@@ -72,7 +72,7 @@ async def main():
     _, second = await start(volumes, "e", "cat")
     seen["two"] = loops()
     await first.destroy()
-    await workspace.remove(root)
+    await folders.remove(root)
     seen["one"] = loops()
 
     lease = await driver.lease()
@@ -86,12 +86,12 @@ async def main():
     def keeper(volumes): return Keeper(driver, blobs, home / "runner", limits, 10**9, 10**10, volumes)
     saved = await keeper(volumes).save(full, root, root.name, "key")
     await full.destroy()
-    await workspace.remove(root / "workspace")
+    await folders.remove(root / "workspace")
     checkpoint = Checkpoint("x", "key", saved.size_bytes, saved.sha256, saved.unpacked_bytes)
     await keeper(volumes).restore(root, root.name, checkpoint, lease)
-    await beneath.write_file(root / "workspace", ".pi/settings", b"x" * 10**6, lease.uid)
+    await safe_open.write_file(root / "workspace", ".pi/settings", b"x" * 10**6, lease.uid)
     seen["restored"] = [before, sizes()]
-    await workspace.remove(root / "workspace")
+    await folders.remove(root / "workspace")
     try:
         await keeper(Volumes(Room(8 * 2**20, 1000), None)).restore(root, root.name, checkpoint, lease)
     except DiskFull as error:
@@ -119,7 +119,7 @@ async def watch(volumes, name, script):
         return None
     finally:
         await sandbox.destroy()
-        await workspace.remove(root)
+        await folders.remove(root)
 
 async def main():
     volumes = await Volumes.try_out(Room(64 * 2**20, 1000), home / "runner", has_namespace=has_namespace)

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import dns.message
 
 from agentcontainer import db
-from agentcontainer.api import paging, query, strict_json
-from agentcontainer.api.file_bytes import attachment
+from agentcontainer.api.http import paging, query, strict_json
+from agentcontainer.api.http.file_bytes import attachment
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError

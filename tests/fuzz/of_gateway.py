@@ -5,9 +5,9 @@ import json
 from agentcontainer.gateway.admission import Refused, admit
 from agentcontainer.gateway.answer import error_message
 from agentcontainer.gateway.output import ask_of, with_output
-from agentcontainer.gateway.scrub import REDACTED, Scrubber, scrub, spellings
 from agentcontainer.gateway.upstreams import Wire
 from agentcontainer.gateway.usage import MAX_TOKENS, Meter
+from agentcontainer.redaction import REDACTED, Scrubber, scrub, spellings
 from tests.fuzz.target import Target, pieces
 
 MODELS = frozenset({"claude-sonnet-4-6", "m"})

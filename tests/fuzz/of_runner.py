@@ -15,9 +15,7 @@ from typing import Any
 from agentcontainer import db
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, json_faults, refusals
-from agentcontainer.runner import pi_frames, skills
-from agentcontainer.runner.beneath import open_beneath
-from agentcontainer.runner.collect import Refused, content_type_of, path_inside
+from agentcontainer.runner.agent import pi_frames
 from agentcontainer.runner.control_requests import (
     FinishRequest,
     HibernateRequest,
@@ -27,6 +25,9 @@ from agentcontainer.runner.control_requests import (
     moment_of,
     parse,
 )
+from agentcontainer.runner.workspace import skills
+from agentcontainer.runner.workspace.outputs import Refused, content_type_of, path_inside
+from agentcontainer.runner.workspace.safe_open import open_beneath
 from tests.fuzz.target import Target, pieces
 
 SCHEMA: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
-from agentcontainer.runner import workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt, Keeper, Saved
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, Keeper, Saved
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec
@@ -65,7 +65,7 @@ class Bed:
 
     async def restore(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
         """Into the same place, as another container of the task would."""
-        await workspace.remove(self.root / "workspace")
+        await folders.remove(self.root / "workspace")
         await self.keeper.restore(self.root, self.name, checkpoint, lease)
 
     async def store(self, content: bytes) -> Checkpoint:
@@ -96,7 +96,7 @@ class Bed:
     async def close(self) -> None:
         await self.stack.aclose()
         left = [name for name in leftovers() if name.startswith(self.name)]
-        await workspace.remove(self.folder)
+        await folders.remove(self.folder)
         assert not left
 
 

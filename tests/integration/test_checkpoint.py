@@ -17,8 +17,8 @@ import pytest
 import zstandard
 
 from agentcontainer.domain.tasks.model import Checkpoint
-from agentcontainer.runner import workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointFailed
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from tests import control_groups, trees
 from tests.integration.checkpoint_bed import KEY, Bed, made
@@ -78,7 +78,7 @@ import asyncio, sys
 from pathlib import Path
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
-from agentcontainer.runner.checkpoint import Keeper
+from agentcontainer.runner.workspace.checkpoint import Keeper
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.volume import Room, Volumes
@@ -121,7 +121,7 @@ async def test_the_same_for_an_ordinary_user() -> None:
             assert len(after) > 35
         assert sorted(os.listdir(home)) == ["blobs", "first", "runtime", "second"]
     finally:
-        await workspace.remove(folder)
+        await folders.remove(folder)
 
 
 @pytest.mark.parametrize("is_weak", [False, True])
@@ -360,14 +360,14 @@ async def test_a_cancelled_save_leaves_nothing_and_the_sandbox_works(bed: Bed, m
 @pytest.mark.parametrize("milliseconds", [0, 20, 50, 80, 120])
 async def test_a_cancelled_restore_leaves_nothing(bed: Bed, milliseconds: int) -> None:
     checkpoint = await _one(bed)
-    await workspace.remove(bed.root / "workspace")
+    await folders.remove(bed.root / "workspace")
     for count in range(3):
         restoring = asyncio.ensure_future(bed.restore(checkpoint))
         await asyncio.sleep((milliseconds + count) / 1000)
         restoring.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await restoring
-            await workspace.remove(bed.root / "workspace")
+            await folders.remove(bed.root / "workspace")
         assert not (bed.root / "workspace").exists()
         bed.is_clean()
     await bed.restore(checkpoint)

@@ -16,9 +16,9 @@ from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner import control
-from agentcontainer.runner.checkpoint import CheckpointFailed
-from agentcontainer.runner.collect import Refused
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.outputs import Refused
 
 FINISH = {"completion": "complete", "message": "Done.", "files": [], "outputs": [], "cwd": "/workspace/task"}
 SHARE = {"files": ["a.txt", "out/b.png"], "cwd": "/workspace/task"}

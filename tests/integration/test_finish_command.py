@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentcontainer.runner import pi_launch
+from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec

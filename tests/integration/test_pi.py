@@ -16,9 +16,9 @@ from aiohttp import web
 
 from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.gateway import scripted
-from agentcontainer.runner import pi_launch
-from agentcontainer.runner.pi import Pi, PiEndedError, PiRefusedError
-from agentcontainer.runner.pi_frames import (
+from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.pi import Pi, PiEndedError, PiRefusedError
+from agentcontainer.runner.agent.pi_frames import (
     MessageCompleted,
     PiEvent,
     RetryStarted,
@@ -28,7 +28,7 @@ from agentcontainer.runner.pi_frames import (
     ToolStarted,
     TurnStarted,
 )
-from agentcontainer.runtime.harness import SYSTEM_PROMPT, prompt, woken_prompt
+from agentcontainer.runner.agent.prompts import SYSTEM_PROMPT, prompt, woken_prompt
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from agentcontainer.domain.tasks.repositories import Repository
-from agentcontainer.runner import repositories
-from agentcontainer.runner.inputs import InputUnavailable
-from agentcontainer.runner.repositories import Cloning
+from agentcontainer.runner.workspace import repositories
+from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.runner.workspace.repositories import Cloning
 from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap

@@ -17,7 +17,7 @@ import pytest
 
 from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.gateway import scripted
-from agentcontainer.runtime.harness import (
+from agentcontainer.runner.agent.prompts import (
     CONVERSATION_PROMPT,
     first_turn_prompt,
     handoff_prompt,

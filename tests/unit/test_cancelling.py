@@ -6,7 +6,7 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.runner.steering import Steering
+from agentcontainer.runner.agent.steering import Steering
 
 
 class NoMessages:

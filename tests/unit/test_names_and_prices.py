@@ -8,8 +8,8 @@ from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks.service import title_of
 from agentcontainer.ids import new_id
-from agentcontainer.runner.collect import Refused, path_inside
-from agentcontainer.runner.workspace import distinct_names
+from agentcontainer.runner.workspace.folders import distinct_names
+from agentcontainer.runner.workspace.outputs import Refused, path_inside
 
 
 def test_ids_sort_by_creation() -> None:

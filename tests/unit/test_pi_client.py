@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.runner.pi import Pi, PiEndedError, PiRefusedError
-from agentcontainer.runner.pi_frames import (
+from agentcontainer.runner.agent.pi import Pi, PiEndedError, PiRefusedError
+from agentcontainer.runner.agent.pi_frames import (
     CommandFailed,
     PiEvent,
     PiProtocolError,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcontainer.runner import pi_frames
-from agentcontainer.runner.pi_frames import (
+from agentcontainer.runner.agent import pi_frames
+from agentcontainer.runner.agent.pi_frames import (
     FrameSplitter,
     MessageCompleted,
     PiProtocolError,

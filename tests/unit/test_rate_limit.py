@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentcontainer.api.rate_limit import MAX_BUCKETS, RateLimit
+from agentcontainer.api.http.rate_limit import MAX_BUCKETS, RateLimit
 from agentcontainer.errors import RateLimited
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentcontainer.runner.skills import (
+from agentcontainer.runner.workspace.skills import (
     MAX_ENTRIES,
     MAX_UNPACKED_BYTES,
     BadArchive,

@@ -10,7 +10,13 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from agentcontainer.api import (
+from agentcontainer.api.http import openapi
+from agentcontainer.api.http.errors import response_to
+from agentcontainer.api.http.middleware import Envelope
+from agentcontainer.api.http.rate_limit import RateLimit
+from agentcontainer.api.http.services import Services
+from agentcontainer.api.hub import Hub
+from agentcontainer.api.routes import (
     accounts,
     activities,
     agent_versions,
@@ -23,17 +29,11 @@ from agentcontainer.api import (
     health,
     ledger,
     messages,
-    openapi,
     outputs,
     tasks,
     uploads,
     wake,
 )
-from agentcontainer.api.errors import response_to
-from agentcontainer.api.hub import Hub
-from agentcontainer.api.middleware import Envelope
-from agentcontainer.api.rate_limit import RateLimit
-from agentcontainer.api.services import Services
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs

@@ -17,7 +17,7 @@ from typing import Any, cast
 import asyncpg
 
 from agentcontainer import db
-from agentcontainer.api import frames
+from agentcontainer.api.http import sse_frames
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events, news
 from agentcontainer.domain.tasks.state import TERMINAL
@@ -50,7 +50,7 @@ class _Entry:
 
     @classmethod
     def of(cls, event: events.Event) -> "_Entry":
-        return cls(event.sequence, event.type, frames.event_frame(event))
+        return cls(event.sequence, event.type, sse_frames.event_frame(event))
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class Hub:
             watch = self._watches.get(given["taskId"])
             if watch is None:
                 return
-            delta = _Delta(int(given["after"]), frames.delta_frame(watch.task_id, given["data"]))
+            delta = _Delta(int(given["after"]), sse_frames.delta_frame(watch.task_id, given["data"]))
         except (ValueError, TypeError, KeyError):  # "", of a new connection, too
             return
         for follower in watch.followers:

@@ -12,8 +12,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentcontainer import db
-from agentcontainer.api import idempotency
 from agentcontainer.api.app import create_app
+from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard

@@ -18,7 +18,7 @@ import psutil
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.embedded import leftovers
 from agentcontainer.errors import SandboxError
-from agentcontainer.runner.sweep import attempts, dead_runners, living_sandboxes, sweep_dead_runner
+from agentcontainer.runner.cleanup import attempts, dead_runners, living_sandboxes, sweep_dead_runner
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import ABANDONED_SECONDS, abandoned, pids
 from agentcontainer.sandbox.limits import Hierarchy

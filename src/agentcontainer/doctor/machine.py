@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.errors import SandboxError, SettingsError
-from agentcontainer.runner.beneath import open_beneath
+from agentcontainer.runner.workspace.safe_open import open_beneath
 from agentcontainer.runtime import install
 from agentcontainer.sandbox import failure, launch, seccomp
 from agentcontainer.sandbox.limits import Hierarchy

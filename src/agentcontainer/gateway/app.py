@@ -29,8 +29,6 @@ from agentcontainer.gateway.answer import (
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.intake import Bounds, Intake
 from agentcontainer.gateway.output import ask_of, with_output
-from agentcontainer.gateway.scrub import Scrubber, scrub, scrub_text, spellings
-from agentcontainer.gateway.socket import SandboxSocket
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     PROVIDER_NAMES,
@@ -43,6 +41,8 @@ from agentcontainer.gateway.upstreams import (
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
+from agentcontainer.redaction import Scrubber, scrub, scrub_text, spellings
+from agentcontainer.sandbox.http_socket import SandboxSocket
 
 _LARGE_BODY = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024

@@ -21,9 +21,9 @@ from agentcontainer.gateway.answer import UpstreamCut, beginning, is_silence, se
 from agentcontainer.gateway.app import Route
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.output import ask_of, with_output
-from agentcontainer.gateway.scrub import scrub, spellings
 from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, outward_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
+from agentcontainer.redaction import scrub, spellings
 
 MAX_TITLE_CHARACTERS = 80
 _SECONDS = 60

@@ -12,7 +12,7 @@ from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, inheriting, sandboxed
 from agentcontainer.prove.scene import Scene
 from agentcontainer.prove.served import MODEL, by_gateway, by_pipe
-from agentcontainer.runner import pi_launch
+from agentcontainer.runner.agent import pi_launch
 
 _ASK = f"""
 my $said = unix($gateway, post("{ANTHROPIC}", qq({{"model":"{MODEL}","messages":[],"max_tokens":5}})));

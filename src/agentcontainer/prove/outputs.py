@@ -13,8 +13,8 @@ from agentcontainer.prove.bait import given, secret_file
 from agentcontainer.prove.payload import Payload, perl
 from agentcontainer.prove.places import sandboxed
 from agentcontainer.prove.scene import Scene
-from agentcontainer.runner.collect import Refused, collect
-from agentcontainer.runner.pi_launch import HOME
+from agentcontainer.runner.agent.pi_launch import HOME
+from agentcontainer.runner.workspace.outputs import Refused, collect
 
 MAX_BYTES = 4 * 1024**2
 SECONDS = 3.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentcontainer.prove.loosened import Loosen
-from agentcontainer.runner import workspace
+from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.volume import Room, Volumes
@@ -75,4 +75,4 @@ async def scene(ground: Ground, is_control: bool) -> AsyncGenerator[Scene]:
         async with contextlib.AsyncExitStack() as stack:
             yield Scene(ground, is_control, root, secrets.token_hex(16), stack)
     finally:
-        await workspace.remove(root)
+        await folders.remove(root)

@@ -12,8 +12,8 @@ from agentcontainer.prove.payload import Payload
 from agentcontainer.prove.places import sandboxed
 from agentcontainer.prove.scene import Scene
 from agentcontainer.prove.servers import Provider, pipe
-from agentcontainer.runner import workspace
 from agentcontainer.runner.control import Control, Finish
+from agentcontainer.runner.workspace import folders
 
 MODEL = "the-model"
 KEY = "sk-of-the-task"
@@ -27,7 +27,7 @@ def by_gateway(
 
     async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
         provider = await _provider(scene, tells_key, status)
-        sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
+        sockets = scene.stack.enter_context(folders.socket_folder(scene.root))
         client = await scene.stack.enter_async_context(provider_client())
         route = Route(name, provider.url, frozenset({MODEL}), scene.nonce if tells_key else KEY)
         gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
@@ -76,7 +76,7 @@ async def by_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -
         on_finish=finish, on_refusal=lambda _: None, share=collect, refusal=lambda _: None, hibernate=no,
         wake_link=no_link,
     )  # fmt: skip
-    sockets = scene.stack.enter_context(workspace.socket_folder(scene.root))
+    sockets = scene.stack.enter_context(folders.socket_folder(scene.root))
     await control.start(sockets / "control.sock")
     scene.stack.push_async_callback(control.close)
     await sandboxed(scene, payload, arguments)

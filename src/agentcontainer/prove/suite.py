@@ -13,7 +13,7 @@ from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
 from agentcontainer.prove.scene import ROOM, Ground
 from agentcontainer.prove.world import World, run_online
-from agentcontainer.runner.sweep import runner_folder
+from agentcontainer.runner.cleanup import runner_folder
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.volume import Volumes

@@ -26,28 +26,29 @@ from agentcontainer.domain.tasks.model import Claim, Hibernation, Output, Task
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
-from agentcontainer.gateway.scrub import spellings
 from agentcontainer.images import starting as images
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.images.starting import Image
-from agentcontainer.runner import container, workspace
-from agentcontainer.runner.breach import OUT_OF_MEMORY, Breaches
-from agentcontainer.runner.checkpoint import CheckpointCorrupt, CheckpointFailed
-from agentcontainer.runner.collect import collect
+from agentcontainer.redaction import spellings
+from agentcontainer.runner import container
+from agentcontainer.runner.agent.model_access import ModelAccess, provider_key
+from agentcontainer.runner.agent.prompts import RESUMED, prompt, woken_prompt
+from agentcontainer.runner.agent.session import Ending, Session
+from agentcontainer.runner.agent.steering import Steering
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
 from agentcontainer.runner.dialogue import Dialogue
-from agentcontainer.runner.disk_watch import DiskWatch
-from agentcontainer.runner.inputs import InputUnavailable
 from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.models import ModelAccess, provider_key
-from agentcontainer.runner.place import Place
-from agentcontainer.runner.preparation import Preparation
-from agentcontainer.runner.remains import Remains
-from agentcontainer.runner.saver import Saver
-from agentcontainer.runner.session import Ending, Session
-from agentcontainer.runner.steering import Steering
-from agentcontainer.runner.tools import Tools
-from agentcontainer.runtime.harness import RESUMED, prompt, woken_prompt
+from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, Breaches
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.slot import Place
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointFailed
+from agentcontainer.runner.workspace.checkpointer import Saver
+from agentcontainer.runner.workspace.disk_usage import DiskWatch
+from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.outputs import collect
+from agentcontainer.runner.workspace.partial_outputs import Remains
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.volume import DiskFull
@@ -136,7 +137,7 @@ class Attempt:
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
         self._log.begin(await db.patiently(lambda: events.volume(tools.pool, task.id)), spellings(key))
-        stack.push_async_callback(workspace.remove, self._root)
+        stack.push_async_callback(folders.remove, self._root)
         image = await self._unless_unavailable(self._image(stack, task))
         if isinstance(image, Ending):
             return image
@@ -145,7 +146,7 @@ class Attempt:
             stack.callback(lease.release)
         if (ending := await self._unless_unavailable(preparation.run(lease))) is not None:
             return ending
-        sockets = stack.enter_context(workspace.socket_folder(self._root))
+        sockets = stack.enter_context(folders.socket_folder(self._root))
         models = ModelAccess(tools.settings, tools.pool, tools.client, claim, task, key)
         subject = task.instructions or (turn.content if turn is not None else "")
         gateway = await models.open(stack, sockets / "gateway.sock", subject)

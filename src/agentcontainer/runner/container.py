@@ -6,10 +6,10 @@ from typing import Any
 
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.images.starting import Image
-from agentcontainer.runner import pi_launch
-from agentcontainer.runner.models import models_of, weak_model_of
-from agentcontainer.runner.tools import Tools
-from agentcontainer.runtime.harness import CONVERSATION_PROMPT, SYSTEM_PROMPT
+from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_access import models_of, weak_model_of
+from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT
+from agentcontainer.runner.services import Tools
 from agentcontainer.sandbox.contract import Internet, Spec
 
 

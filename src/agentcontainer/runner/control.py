@@ -16,9 +16,6 @@ from aiohttp import web
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared, refusals
 from agentcontainer.errors import AgentContainerError
-from agentcontainer.gateway.socket import SandboxSocket
-from agentcontainer.runner.checkpoint import CheckpointFailed
-from agentcontainer.runner.collect import Refused
 from agentcontainer.runner.control_requests import (
     Command,
     FinishRequest,
@@ -29,6 +26,9 @@ from agentcontainer.runner.control_requests import (
     moment_of,
     parse,
 )
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.outputs import Refused
+from agentcontainer.sandbox.http_socket import SandboxSocket
 
 MAX_REQUEST_BYTES = 1024**2
 MAX_CONNECTIONS = 16

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeVar
 
 import pydantic
 
-from agentcontainer.runner.collect import Refused
+from agentcontainer.runner.workspace.outputs import Refused
 
 MAX_STRUCTURE = 50_000  # commas and brackets: of each value that is wrong an error would be made
 MAX_MESSAGE_CHARACTERS = 20_000

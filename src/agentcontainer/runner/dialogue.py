@@ -14,16 +14,16 @@ from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.runner import workspace
-from agentcontainer.runner.checkpoint import CheckpointFailed
-from agentcontainer.runner.collect import Refused
+from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
+from agentcontainer.runner.agent.session import Reply, Session
 from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.place import Place
-from agentcontainer.runner.preparation import Preparation
-from agentcontainer.runner.saver import Saver
-from agentcontainer.runner.session import Reply, Session
-from agentcontainer.runner.tools import Tools
-from agentcontainer.runtime.harness import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.slot import Place
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.checkpointer import Saver
+from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.outputs import Refused
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
 
@@ -73,7 +73,7 @@ class Dialogue:
         names: Sequence[str]
         if turn.number == 1:  # they came with the task
             inputs = await db.patiently(lambda: files.list_inputs(self._tools.pool, self._task.id))
-            names = workspace.distinct_names([file.filename for file in inputs])
+            names = folders.distinct_names([file.filename for file in inputs])
         else:
             came = await db.patiently(lambda: files.list_of_message(self._tools.pool, turn.message_id))
             names = await self._preparation.bring(came, self._sandbox.host_uid)

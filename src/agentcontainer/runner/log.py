@@ -12,8 +12,8 @@ from agentcontainer import crash, db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.gateway.scrub import Scrubber, scrub_text
 from agentcontainer.ids import new_id
+from agentcontainer.redaction import Scrubber, scrub_text
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500

@@ -16,9 +16,9 @@ from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
+from agentcontainer.runner.cleanup import runner_folder, sweep_dead_runners, sweep_forever
+from agentcontainer.runner.services import IMAGES_FOLDER, Tools
 from agentcontainer.runner.supervisor import Supervisor
-from agentcontainer.runner.sweep import runner_folder, sweep_dead_runners, sweep_forever
-from agentcontainer.runner.tools import IMAGES_FOLDER, Tools
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.uids import LOCKS

@@ -24,9 +24,9 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner.attempt import Attempt
-from agentcontainer.runner.place import Place
-from agentcontainer.runner.remains import keep_forgotten_forever
-from agentcontainer.runner.tools import Tools
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.slot import Place
+from agentcontainer.runner.workspace.partial_outputs import keep_forgotten_forever
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from agentcontainer.api import idempotency
 from agentcontainer.api.app import ROUTES, create_app
-from agentcontainer.api.openapi import is_authenticated
+from agentcontainer.api.http import idempotency
+from agentcontainer.api.http.openapi import is_authenticated
 from tests.api_bed import AGENT, Account, Bed, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.body import JsonBody
-from agentcontainer.api.openapi import is_authenticated
+from agentcontainer.api.http.body import JsonBody
+from agentcontainer.api.http.openapi import is_authenticated
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 

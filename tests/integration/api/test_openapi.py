@@ -11,7 +11,7 @@ import pytest_asyncio
 import yaml
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.errors import CODES
+from agentcontainer.api.http.errors import CODES
 from agentcontainer.errors import AgentContainerError
 
 from .conftest import AGENT, Account, Bed

@@ -17,11 +17,11 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.mark import MARK
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.runner import workspace
-from agentcontainer.runner.checkpoint import CheckpointCorrupt
-from agentcontainer.runner.preparation import Preparation
-from agentcontainer.runner.remains import Remains, keep_forgotten
-from agentcontainer.runner.tools import Tools
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
+from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.partial_outputs import Remains, keep_forgotten
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.volume import Room, Volumes
 from tests.uids import UID_BASE
@@ -157,11 +157,11 @@ async def test_a_task_goes_on_when_its_store_is_mounted_again(tools: Tools, alic
     mounted.with_name("aside").rename(mounted)
     await preparing
     assert (preparation.root / "workspace/task/report.md").read_bytes() == WRITTEN
-    await workspace.remove(preparation.root)
+    await folders.remove(preparation.root)
 
     await tools.blobs.delete(f"checkpoints/{task_id}/saved")
     with pytest.raises(CheckpointCorrupt, match="gone"):
         await preparation.run(lease)
-    await workspace.remove(preparation.root)
+    await folders.remove(preparation.root)
     if lease is not None:
         lease.release()

@@ -19,7 +19,7 @@ from agentcontainer.domain.tasks import checkpoints, events, reconcile, runners,
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
-from agentcontainer.gateway.scrub import spellings
+from agentcontainer.redaction import spellings
 from agentcontainer.runner.log import EventLog
 from agentcontainer.settings import Settings
 

@@ -65,7 +65,7 @@ END {
       printf "| %s | %.10g | %.4f | %.10g |\n", shown(name[i]), least[i], sum[i] / filled[i], most[i]
 }"""
 
-# Words of runtime/harness.py, which the platform sends.
+# Words of runner/agent/prompts.py, which the platform sends.
 _IN_CONVERSATION = "You talk with a user"
 _FIRST_MESSAGE = "The user's first message:"
 _FILES_THAT_CAME = re.compile(r"^\(Files that came with this message, in ~/task_files: (.+)\)$", re.MULTILINE)

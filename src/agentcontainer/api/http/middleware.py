@@ -1,0 +1,77 @@
+"""The outermost layer of every request: its id, the headers of every response, the access log, the last catch."""
+
+import logging
+import re
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentcontainer.api.http.errors import response_to
+from agentcontainer.ids import new_id
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("agentcontainer.api.access")
+
+CLIENT_WENT_AWAY = 499  # in the log only: nobody is there to read it
+# Only ids of ours are logged from a path: whatever else stands there may be a secret that was put in the wrong place.
+_ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led)_[0-9a-z_]{1,60}")
+
+
+class Envelope:
+    """ASGI middleware, outside of all handlers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id("req")
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), request_id)
+                if scope["state"].get("open_to_pages"):  # event streams, and what is answered instead of one
+                    MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = CLIENT_WENT_AWAY
+        except Exception as error:
+            if status:  # too late for another status: the server cuts the connection, so that nobody takes it for whole
+                logger.error("%s: failed while responding", request_id)
+                raise
+            await response_to(error, request_id)(scope, receive, send_with_headers)
+        finally:
+            _log(scope, request_id, status, time.perf_counter() - started)
+
+
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-Id"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+
+
+def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    account_id = scope["state"].get("account_id", "-")
+    method, path = scope["method"], _loggable_path(scope)
+    access_logger.info("%s %s %s %s %d %.1fms", request_id, account_id, method, path, status, seconds * 1000)
+
+
+def _loggable_path(scope: Scope) -> str:
+    if "route" not in scope:
+        return "-"
+    path: str = scope["route"].path
+    for name, value in scope["path_params"].items():
+        path = path.replace("{" + name + "}", value if _ID.fullmatch(value) else "{" + name + "}")
+    return path

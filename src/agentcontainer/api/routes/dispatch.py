@@ -1,0 +1,275 @@
+"""Dispatch: what a client may ask for when it creates a task, as a conversation does too."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Depends, Path
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.body import JsonBody
+from agentcontainer.api.http.routing import authenticated
+from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.wire import (
+    VISIBLE_PATTERN,
+    Id,
+    Incoming,
+    Line,
+    ProviderApiKey,
+    from_whole_number,
+    without_nulls,
+)
+from agentcontainer.api.routes.execution import ExecutionInput, json_size
+from agentcontainer.api.routes.tasks import Task, wire_task
+from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
+from agentcontainer.domain.tasks import service
+from agentcontainer.domain.tasks.model import Dispatch
+from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
+from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
+from agentcontainer.errors import ValidationError
+
+MAX_BODY_BYTES = 4 * 1024 * 1024  # JSON may spell one character of the instructions in six bytes
+MAX_TEXT_BYTES = 512 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+MAX_INPUT_FILES = 1000
+MAX_REPOSITORIES = 10
+MAX_SKILLS = 100
+MAX_BUDGET_USD = 10_000
+MAX_BUDGET_TOKENS = 10**12
+
+router = authenticated()
+
+
+def _check_text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"must have at most {MAX_TEXT_BYTES} bytes; send more as an input file")
+    return value
+
+
+def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if json_size(value) > MAX_METADATA_BYTES:
+        raise ValueError(f"must have at most {MAX_METADATA_BYTES} bytes as JSON")
+    return value
+
+
+# What an agent is told: not blank, and no longer than what it can be told at once.
+Text = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085]"}),  # of what is not blank
+    AfterValidator(_check_text),
+]
+RepositoryToken = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=4096, pattern=VISIBLE_PATTERN,
+        json_schema_extra={"writeOnly": True, "format": "password"},
+        description="Never returned, and never in the clone. Sent as a password, with the user name of `user:token`.",
+    ),
+]  # fmt: skip
+Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
+
+
+def _check_usd(value: float) -> float:
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -6:
+        raise ValueError("must have at most 6 decimals")
+    return value
+
+
+class Budget(Incoming):
+    """What the task's model requests may use at most: `maxCostUsd` by the models' token prices (container time is
+    not in it), `maxTokens` input and output together. One of them, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={  # what `_at_least_one` checks
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "number"}}}
+                for name in ("maxCostUsd", "maxTokens")
+            ]
+        }
+    )
+
+    max_cost_usd: Annotated[float, Field(gt=0, le=MAX_BUDGET_USD), AfterValidator(_check_usd)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_BUDGET_TOKENS), from_whole_number] | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.max_cost_usd is None and self.max_tokens is None:
+            raise ValueError("must hold maxCostUsd or maxTokens")
+        return self
+
+
+def _check_rule(value: str) -> str:
+    Rule.of(value)
+    return value
+
+
+EgressRule = Annotated[
+    str,
+    Field(
+        max_length=MAX_NAME_CHARACTERS + len("*.:65535"), json_schema_extra={"pattern": RULE_PATTERN},
+        description="`host`, `host:port`, `*.name` (all below a name) or an IPv4 address.",
+    ),
+    AfterValidator(_check_rule),
+]  # fmt: skip
+
+
+class Egress(Incoming):
+    """The only hosts the task may connect to, by TCP. Without a port every port is meant."""
+
+    allow: Annotated[list[EgressRule], Field(min_length=1, max_length=MAX_RULES)]
+
+
+class Overrides(ExecutionInput):
+    """What this task runs with instead of its agent's defaults."""
+
+    provider_api_key: Annotated[ProviderApiKey | None, Field(repr=False)] = None
+    runtime: Literal["pi"] | None = None
+    budget: Budget | None = None
+    egress: Annotated[Egress | None, Field(description="Needs `internetAccess: true`, and narrows it.")] = (
+        None
+    )
+
+
+class InputFile(Incoming):
+    """A file to place in `task_files/`."""
+
+    file_id: Id
+    snapshot: Literal["include"] | None = None
+
+
+class InputRepository(Incoming):
+    """A git repository to clone, one commit deep, into a folder of `task_files/`. `token` is for a private one."""
+
+    url: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=MAX_URL_CHARACTERS, description="https:// or http://, no credentials.",
+            json_schema_extra={"pattern": "^https?://[!-~]+$"},
+        ),
+    ]  # fmt: skip
+    ref: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_REF_CHARACTERS,
+            description="A branch, a tag or a full commit id; null: the default branch.",
+        ),
+    ] = None
+    path: Annotated[
+        str | None,
+        Field(max_length=MAX_FILENAME_BYTES, description="Its folder's name; null: as the URL ends."),
+    ] = None
+    token: Annotated[RepositoryToken | None, Field(repr=False)] = None
+
+
+class InputFiles(Incoming):
+    """Files to place in `task_files/`, in either spelling."""
+
+    input_file_ids: Annotated[list[Id], Field(max_length=MAX_INPUT_FILES)] | None = None
+    input_files: Annotated[list[InputFile], Field(max_length=MAX_INPUT_FILES)] | None = None
+
+    @field_validator("input_files")
+    @classmethod
+    def _only_one_spelling(
+        cls, files: list[InputFile] | None, info: ValidationInfo
+    ) -> list[InputFile] | None:
+        if files is not None and info.data.get("input_file_ids") is not None:
+            raise ValueError("cannot be given together with inputFileIds")
+        return files
+
+    def file_ids(self) -> list[str]:
+        """Their ids."""
+        return self.input_file_ids or [file.file_id for file in self.input_files or ()]
+
+
+class NewTask(InputFiles):
+    """What a task and a conversation can both begin with."""
+
+    version_id: Id | None = None
+    input_repositories: Annotated[list[InputRepository], Field(max_length=MAX_REPOSITORIES)] | None = None
+    skills: (
+        Annotated[
+            list[Id],
+            Field(
+                max_length=MAX_SKILLS,
+                description="Files: zip, tar or tar.gz archives of Pi skills, beside the agent's.",
+            ),
+        ]
+        | None
+    ) = None
+    title: Line | None = None
+    title_source: Annotated[
+        Literal["instructions", "model"] | None,
+        Field(description="What the title is made of when none is given. `model`: the weak model writes it."),
+    ] = None
+    metadata: Metadata | None = None
+    overrides: Overrides | None = None
+
+    @field_validator("title_source")
+    @classmethod
+    def _only_one_title(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source == "model" and info.data.get("title") is not None:
+            raise ValueError("cannot be model when a title is given")
+        return source
+
+
+class _Instructed(Incoming):
+    instructions: Text
+
+
+class DispatchRequest(NewTask, _Instructed):  # in this order the instructions are the first field
+    """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
+
+
+@router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
+async def dispatch_task(
+    agent_id: Annotated[str, Path(alias="agentId")],
+    account_id: AccountId,
+    services: Provided,
+    body: Annotated[DispatchRequest, Depends(JsonBody(DispatchRequest, max_bytes=MAX_BODY_BYTES))],
+) -> Task:
+    """Create a task, which runs as soon as a container is free. Holds money from the balance until it ends."""
+    with as_sent(body):
+        task = await service.dispatch(
+            services.pool, services.settings, services.vault, account_id, agent_id,
+            dispatch_of(body, body.instructions),
+        )  # fmt: skip
+    return wire_task(task, services.settings)
+
+
+def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
+    """What the domain is asked for."""
+    overrides = body.overrides or Overrides()
+    return Dispatch(
+        instructions=instructions,
+        version_id=body.version_id,
+        input_file_ids=body.file_ids(),
+        input_repositories=[
+            Repository(repository.url, repository.ref, repository.path, repository.token)
+            for repository in body.input_repositories or ()
+        ],
+        skills=body.skills or [],
+        title=body.title,
+        title_source=body.title_source or "instructions",
+        metadata=body.metadata or {},
+        overrides=without_nulls(overrides, exclude={"provider_api_key"}),
+        provider_api_key=overrides.provider_api_key,
+    )
+
+
+@contextmanager
+def as_sent(body: InputFiles) -> Generator[None]:
+    """The domain knows input files as `inputFileIds`; a refusal names the field that the client sent."""
+    try:
+        yield
+    except ValidationError as error:
+        detail = error.details[0]
+        name, _, position = detail.path.partition(".")
+        if body.input_files is None or name != "inputFileIds":
+            raise
+        raise ValidationError.at(f"inputFiles.{position}.fileId", detail.message) from None

@@ -1,0 +1,106 @@
+"""How an attempt reaches its models: the gateway on its socket, the budget, what is used, and the task's title."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+import aiohttp
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.models import catalogue, prices
+from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks.model import Claim, Task
+from agentcontainer.gateway.app import Gateway, Route
+from agentcontainer.gateway.budget import Budget
+from agentcontainer.gateway.title import write_title
+from agentcontainer.gateway.usage import Usage
+from agentcontainer.runner.services import Tools
+from agentcontainer.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def models_of(task: Task) -> list[str]:
+    """The task's model and its weak model, if it has one, as the provider spells them."""
+    provider = task.execution.provider
+    named = (task.execution.model, task.execution.weak_model)
+    return [catalogue.wire_id(provider, model) for model in named if model is not None]
+
+
+def weak_model_of(task: Task) -> str | None:
+    return models_of(task)[-1] if task.execution.weak_model is not None else None
+
+
+async def provider_key(tools: Tools, task: Task) -> str | None:
+    """The task's own key of its provider, or its account's; None where there is neither.
+
+    Raises:
+        SettingsError: it cannot be opened with this installation's secret key.
+    """
+    sealed = await store.provider_key_ciphertext(tools.pool, task.id)
+    if sealed is not None:
+        return tools.vault.open(sealed, task.id)
+    return await accounts.open_provider_key(tools.pool, tools.vault, task.account_id, task.execution.provider)
+
+
+class ModelAccess:
+    """One attempt's access to models, with the account's or the task's own key."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        client: aiohttp.ClientSession,
+        claim: Claim,
+        task: Task,
+        key: str,
+    ) -> None:
+        provider = task.execution.provider
+        self._pool = pool
+        self._client = client
+        self._claim = claim
+        self._task = task
+        self._route = Route(provider, settings.base_urls[provider], frozenset(models_of(task)), key)
+        self._budget = Budget(
+            task.execution.budget,
+            lambda model: prices.find(provider, model, settings.model_prices_file),
+            used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
+            used_micro_usd=task.model_cost_micro_usd,
+        )
+
+    async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
+        """The gateway, listening, and a title for `subject` being written where a model shall; `stack` ends both."""
+        gateway = Gateway(self._route, socket, self._count, self._client, budget=self._budget)
+        await gateway.start()
+        stack.push_async_callback(gateway.close)
+        if self._task.title_source == "model" and self._claim.attempt == 1:
+            stack.push_async_callback(_cancelled, asyncio.create_task(self._give_title(subject)))
+        return gateway
+
+    async def _count(self, usage: Usage) -> None:
+        await db.patiently(
+            lambda: store.add_usage(
+                self._pool, self._claim, usage.input_tokens, usage.output_tokens,
+                usage.unreported_tokens, usage.cost_micro_usd,
+            )
+        )  # fmt: skip
+
+    async def _give_title(self, subject: str) -> None:
+        """Beside the work. Whatever goes wrong, the task keeps the title that it has."""
+        try:
+            title = await write_title(
+                self._route, self._client, self._budget, self._count, models_of(self._task)[-1],
+                subject,
+            )  # fmt: skip
+            if title is not None:
+                await service.give_title(self._pool, self._claim, db.storable(title))
+        except Exception:
+            logger.exception("%s: no title", self._claim.task_id)
+
+
+async def _cancelled(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)

@@ -1,0 +1,163 @@
+"""A conversation with Pi over its RPC streams: commands in, typed events out."""
+
+import asyncio
+import itertools
+import json
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from agentcontainer.runner.agent.pi_frames import (
+    CommandFailed,
+    FrameSplitter,
+    MessageCompleted,
+    PiError,
+    PiEvent,
+    PiProtocolError,
+    Response,
+    TextDelta,
+    TurnStarted,
+    parse,
+)
+
+CHUNK_BYTES = 64 * 1024
+MAX_PENDING_BYTES = 64 * 1024**2  # frames read while a command waits for its answer, and nobody takes events
+
+
+class PiRefusedError(PiError):
+    """Pi took the command and said no; the message is Pi's own."""
+
+
+class PiEndedError(PiError):
+    """Pi's streams are closed: it exited, or its sandbox is gone."""
+
+
+class Pi:
+    """A running Pi.
+
+    Reading happens only within `events` and the commands, by whichever waits; no task runs behind. Commands
+    may be sent from within a loop over `events`, or beside it.
+    """
+
+    def __init__(
+        self, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, command_seconds: float = 60
+    ) -> None:
+        self._command_seconds = command_seconds
+        self._stdin = stdin
+        self._stdout = stdout
+        self._splitter = FrameSplitter()
+        self._pending: deque[tuple[PiEvent, int]] = deque()
+        self._pending_bytes = 0
+        self._answers: dict[str, asyncio.Future[Response]] = {}
+        self._ids = itertools.count(1)
+        self._block: int | None = None  # of the message under way, what the last delta belongs to
+        self._reading = asyncio.Lock()
+        self._is_ended = False
+        self.malformed_frames = 0
+
+    async def prompt(self, text: str) -> None:
+        """Start a run. Only when Pi is settled; `Settled` follows when the run is over.
+
+        Raises:
+            PiRefusedError: Pi is running, or takes the text as something else than a prompt.
+            PiEndedError, PiProtocolError
+        """
+        answer = await self._command("prompt", message=text)
+        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
+            raise PiRefusedError("Pi did not start a run for this prompt")
+
+    async def steer(self, text: str) -> None:
+        """Tell a running agent something before its next model request; a settled one hears it after the next prompt.
+
+        Raises:
+            PiRefusedError, PiEndedError, PiProtocolError
+        """
+        await self._command("steer", message=text)
+
+    async def events(self) -> AsyncGenerator[PiEvent]:
+        """Every event in order, until Pi's stdout ends. One reader at a time.
+
+        Raises:
+            PiProtocolError: what comes can no longer be understood as Pi's protocol.
+        """
+        while True:
+            while self._pending:
+                event, size = self._pending.popleft()
+                self._pending_bytes -= size
+                yield event
+            if self._is_ended:
+                return
+            async with self._reading:
+                if not self._pending and not self._is_ended:
+                    await self._read()
+
+    async def _command(self, command: str, **fields: str) -> Response:
+        id_ = f"c{next(self._ids)}"
+        frame = {"id": id_, "type": command} | fields
+        self._answers[id_] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._command_seconds):
+                await self._write(json.dumps(frame).encode() + b"\n")
+                answer = await self._answer(self._answers[id_])
+        except TimeoutError:
+            raise PiProtocolError(
+                f"Pi did not answer `{command}` in {self._command_seconds} seconds"
+            ) from None
+        finally:
+            del self._answers[id_]
+        if not answer.is_success:
+            raise PiRefusedError(answer.error or f"Pi refused `{command}` without a reason")
+        return answer
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            self._stdin.write(data)
+            await self._stdin.drain()
+        except (ConnectionError, RuntimeError):  # RuntimeError: uvloop's word for a closed transport
+            raise PiEndedError("Pi has exited") from None
+
+    async def _answer(self, answer: asyncio.Future[Response]) -> Response:
+        while not answer.done():
+            async with self._reading:
+                if answer.done():
+                    break
+                if self._is_ended:
+                    raise PiEndedError("Pi has exited")
+                await self._read()
+        return answer.result()
+
+    async def _read(self) -> None:
+        """Take in what Pi sends next. The caller holds `_reading`."""
+        data = await self._stdout.read(CHUNK_BYTES)
+        if not data:
+            self._is_ended = True
+        for frame in self._splitter.feed(data):
+            self._take(frame)
+
+    def _take(self, frame: bytes) -> None:
+        try:
+            event = parse(frame)
+        except ValueError:
+            self.malformed_frames += 1
+            return
+        if isinstance(event, Response):
+            waiting = self._answers.get(event.id)
+            if waiting is not None:
+                if not waiting.done():
+                    waiting.set_result(event)
+                return
+            event = None if event.is_success else CommandFailed(event.command, event.error)
+        if event is not None:
+            self._pending.append((self._separated(event), len(frame)))
+            self._pending_bytes += len(frame)
+            if self._pending_bytes > MAX_PENDING_BYTES:
+                raise PiProtocolError(f"Pi sent more than {MAX_PENDING_BYTES} bytes of events unasked")
+
+    def _separated(self, event: PiEvent) -> PiEvent:
+        """The event; the first delta of a message's second text begins with the blank line that parts the two."""
+        if isinstance(event, TextDelta):
+            is_parted = self._block is not None and self._block != event.block
+            self._block = event.block
+            return TextDelta(f"\n\n{event.text}", event.block) if is_parted else event
+        if isinstance(event, TurnStarted | MessageCompleted):
+            self._block = None
+        return event

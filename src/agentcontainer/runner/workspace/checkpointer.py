@@ -1,0 +1,98 @@
+"""Saving an attempt's workspace while its sandbox lives, and what of it is kept when the task has failed."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NoReturn
+
+from agentcontainer import crash, db
+from agentcontainer.domain.tasks import checkpoints, service
+from agentcontainer.domain.tasks.model import Checkpoint, Claim
+from agentcontainer.runner.log import ClaimLost
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.sandbox.bubblewrap import Sandbox
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A stored checkpoint that no task starts from yet, and how long its container stood still for it."""
+
+    checkpoint: Checkpoint
+    paused: timedelta
+
+
+class Saver:
+    """One attempt's checkpoints, one at a time."""
+
+    def __init__(self, tools: Tools, claim: Claim, preparation: Preparation, sandbox: Sandbox) -> None:
+        self._tools = tools
+        self._claim = claim
+        self._preparation = preparation
+        self._sandbox = sandbox
+        self._one_at_a_time = asyncio.Lock()
+
+    async def save(self, *, is_limited: bool = False) -> Saved:
+        """Store the workspace as it is; `is_limited` by the account's quota.
+
+        Raises:
+            CheckpointFailed: it cannot be saved.
+        """
+        pool, where = self._tools.pool, self._preparation
+        async with self._one_at_a_time:
+            checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._claim.task_id))
+            saved = await self._tools.keeper.save(self._sandbox, where.root, where.name, key)
+            if is_limited:
+                await self._check_quota(key, saved.size_bytes)
+            checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+            crash.reach("checkpoint_stored")
+            await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
+            return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
+
+    async def keep(self) -> None:
+        """Save, and let the task's next container start from it.
+
+        Raises:
+            CheckpointFailed: it cannot be saved. ClaimLost: the fence moved.
+        """
+        saved = await self.save(is_limited=True)
+
+        async def adopt() -> bool:
+            async with db.transaction(self._tools.pool) as connection:
+                return await service.save(
+                    connection, self._claim, saved.checkpoint, saved.paused.total_seconds()
+                )
+
+        if not await db.patiently(adopt):
+            raise ClaimLost
+        await self.drop_others()
+
+    async def keep_now_and_then(self, is_begun: asyncio.Event) -> NoReturn:
+        """Save a long run every few minutes, until cancelled. What cannot be saved is tried again the next time.
+        Before `is_begun` there is nothing to save: who started from there would not know the task.
+
+        Raises:
+            ClaimLost: the fence moved.
+        """
+        while True:
+            await asyncio.sleep(self._tools.settings.checkpoint_seconds)
+            await is_begun.wait()
+            try:
+                await self.keep()
+            except CheckpointFailed as error:
+                logger.warning("%s: %s", self._preparation.name, error)
+
+    async def _check_quota(self, key: str, size: int) -> None:
+        pool, settings = self._tools.pool, self._tools.settings
+        fault = await db.patiently(lambda: checkpoints.quota_fault(pool, settings, self._claim.task_id, size))
+        if fault is not None:
+            await self._tools.blobs.delete(key)
+            raise CheckpointFailed(f"The workspace could not be saved: {fault}.")
+
+    async def drop_others(self) -> None:
+        """Drop what the checkpoint in use replaced."""
+        await checkpoints.drop_others(self._tools.pool, self._tools.blobs, self._claim.task_id)

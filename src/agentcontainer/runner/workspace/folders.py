@@ -1,0 +1,61 @@
+"""An attempt's folder on the host: made before its sandbox starts, removed after it is gone."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.service import File
+from agentcontainer.runner.workspace.safe_open import names_like
+from agentcontainer.sandbox.removal import remove as remove
+
+TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
+
+
+async def prepare(
+    root: Path, texts: Mapping[str, str], inputs: list[File], references: list[File], blobs: Blobs
+) -> None:
+    """Lay out `workspace/`, which may be there already, and `sockets/` below `root`.
+
+    `texts`: path below the workspace → content. Inputs and references get their original names.
+    """
+    workspace = root / "workspace"
+    task = workspace / TASK_FOLDER
+    (root / "sockets").mkdir(parents=True, exist_ok=True)
+    for folder in (task / "task_files", task / "reference_files"):
+        folder.mkdir(parents=True)
+    for path, text in texts.items():
+        target = workspace / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", errors="replace")
+    await _place(task / "task_files", inputs, blobs)
+    await _place(task / "reference_files", references, blobs)
+
+
+@contextlib.contextmanager
+def socket_folder(root: Path) -> Generator[Path]:
+    """A path to `root`'s sockets folder that is short enough for a Unix socket, wherever the data folder lies."""
+    descriptor = os.open(root / "sockets", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def distinct_names(names: list[str]) -> list[str]:
+    """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
+    given = set(names)
+    taken: dict[str, None] = {}
+    for name in names:
+        free = (one for one in names_like(name) if one not in taken and (one == name or one not in given))
+        taken[next(free)] = None
+    return list(taken)
+
+
+async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:
+    for name, file in zip(distinct_names([file.filename for file in files]), files, strict=True):
+        with (folder / name).open("xb") as target:
+            async for chunk in blobs.stream(file.blob_key):
+                await asyncio.to_thread(target.write, chunk)

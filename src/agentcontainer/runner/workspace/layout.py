@@ -1,0 +1,155 @@
+"""Laying out an attempt's workspace before its sandbox starts: from the task's inputs, or from its checkpoint."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import time
+from collections.abc import Generator, Sequence
+
+from agentcontainer import crash, db
+from agentcontainer.domain.files import service as files
+from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.tasks import checkpoints
+from agentcontainer.domain.tasks.model import Checkpoint, Task
+from agentcontainer.domain.tasks.repositories import opened
+from agentcontainer.errors import Unavailable
+from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_access import models_of
+from agentcontainer.runner.agent.prompts import harness
+from agentcontainer.runner.services import Tools
+from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
+from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.sandbox import volume
+from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.volume import DiskFull
+
+TASK_FILES = f"{folders.TASK_FOLDER}/task_files"
+STORE_SECONDS = 300.0  # for which an object store may be away before it costs the task a try
+STORE_RETRY_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Preparation:
+    """The workspace of one attempt; `name` is the attempt's."""
+
+    def __init__(self, tools: Tools, task: Task, name: str) -> None:
+        self._tools = tools
+        self._task = task
+        self.name = name
+        self.root = tools.folder / name
+
+    async def run(self, lease: Lease | None) -> None:
+        """Lay it out, for a sandbox with the uid of this lease.
+
+        Raises:
+            InputUnavailable: an input cannot be had. CheckpointCorrupt: the checkpoint cannot be used.
+            DiskFull: it is more than the workspace may hold. Unavailable: the object store is away for minutes.
+        """
+        tools, task = self._tools, self._task
+        checkpoint = await db.patiently(lambda: checkpoints.current(tools.pool, task.id))
+        deadline = time.monotonic() + STORE_SECONDS
+        while True:
+            try:
+                async with tools.right_store():
+                    return await self._lay_out(checkpoint, lease)
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("%s: its files have to wait: %s", self.name, error)
+                await folders.remove(self.root)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _lay_out(self, checkpoint: Checkpoint | None, lease: Lease | None) -> None:
+        (self.root / "sockets").mkdir(parents=True)
+        with self._told_when_full("What the task brings along"):
+            await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))
+
+    async def _restore(self, checkpoint: Checkpoint, lease: Lease | None) -> None:
+        await self._tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        crash.reach("restore")
+        uid = None if lease is None else lease.uid
+        safe_open.make_folder(self.root / "workspace", folders.TASK_FOLDER, uid)  # Pi starts in it
+        for path, text in self._pi_settings().items():  # the agent may have put a link there
+            await safe_open.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
+
+    async def bring(self, message_files: Sequence[files.File], uid: int) -> list[str]:
+        """Place a message's files in `task_files/` of a workspace that an agent is in; their names there.
+
+        Raises:
+            InputUnavailable: the agent does not let them be placed. DiskFull: there is no room for them.
+        """
+        folder, stream = self.root / "workspace", self._tools.blobs.stream
+        try:
+            with self._told_when_full("What came with the message"):
+                return [
+                    await safe_open.place_new(folder, TASK_FILES, file.filename, stream(file.blob_key), uid)
+                    for file in message_files
+                ]
+        except safe_open.Blocked:
+            raise InputUnavailable("The agent kept the message's files from being placed.") from None
+
+    async def _start_anew(self) -> None:
+        tools, task = self._tools, self._task
+        inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
+        references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
+        self._check_room([*inputs, *references])
+        await tools.volumes.make(self.root / "workspace")
+        await folders.prepare(self.root, self._texts(), inputs, references, tools.blobs)
+        await self._bring_skills()
+        await self._bring_repositories()
+
+    def _check_room(self, brought: Sequence[files.File]) -> None:
+        """Before any of it is fetched, and where no file system would say so."""
+        room = self._tools.volumes.room
+        if sum(file.size_bytes for file in brought) > room.bytes or len(brought) > room.inodes:
+            raise DiskFull(f"The task's files do not fit: {room.fault}.")
+
+    @contextlib.contextmanager
+    def _told_when_full(self, what: str) -> Generator[None]:
+        """A capped workspace without room is no fault of this host's."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and volume.is_capped(self.root / "workspace"):
+                raise DiskFull(f"{what} does not fit: {self._tools.volumes.room.fault}.") from None
+            raise
+
+    def _texts(self) -> dict[str, str]:
+        task, execution = self._task, self._task.execution
+        return {
+            f"{folders.TASK_FOLDER}/TASK.md": task.instructions,
+            f"{folders.TASK_FOLDER}/HARNESS.md": harness(
+                execution.output_policy,
+                execution.internet_access,
+                execution.max_runtime_seconds,
+                execution.soft_finish_after_seconds,
+                is_conversation=task.mode == "conversation",
+                egress=execution.egress,
+            ),
+            **self._pi_settings(),
+        }
+
+    def _pi_settings(self) -> dict[str, str]:
+        models = catalogue.pi_models_json(self._task.execution.provider, models_of(self._task))
+        return pi_launch.settings_files(models)
+
+    async def _bring_skills(self) -> None:
+        tools, task = self._tools, self._task
+        if task.skills:
+            archives = await db.patiently(lambda: files.list_skills(tools.pool, task.id))
+            if len(archives) < len(task.skills):
+                raise InputUnavailable("A skill's file was deleted.")
+            target = self.root / "workspace" / pi_launch.SKILLS_FOLDER
+            await skills.place(archives, tools.blobs, self.root / "workspace", target)
+
+    async def _bring_repositories(self) -> None:
+        tools, settings = self._tools, self._tools.settings
+        if self._task.input_repositories:
+            cloning = repositories.Cloning(
+                tools.sandboxes, tools.runtime, tools.limits, tools.folder, self.name,
+                settings.max_repository_bytes, settings.allow_private_repositories,
+            )  # fmt: skip
+            wanted = opened(self._task.input_repositories, tools.vault, self._task.id)
+            await repositories.place(cloning, wanted, self.root / "workspace" / TASK_FILES)

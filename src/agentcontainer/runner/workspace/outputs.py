@@ -1,0 +1,207 @@
+"""Reading the files an agent declared, safely: nothing outside its workspace is ever opened.
+
+beneath.py opens the paths, so that there is no moment between a check and its use.
+"""
+
+import asyncio
+import contextlib
+import errno
+import mimetypes
+import os
+import posixpath
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
+from agentcontainer.domain.files.service import filename_fault
+from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
+from agentcontainer.domain.tasks.outputs import Declared, content_fault
+from agentcontainer.errors import PayloadTooLarge, Unavailable
+from agentcontainer.ids import new_id
+from agentcontainer.runner.workspace import json_check
+from agentcontainer.runner.workspace.safe_open import open_beneath
+from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
+
+MAX_JSON_BYTES = 16 * 1024**2
+MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets; it bounds what a document grows to in memory
+_types = mimetypes.MimeTypes()  # its own table: the host's mime.types must not change what a client sees
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_MORE_TYPES = {  # what agents write and the table lacks
+    ".md": "text/markdown",
+    ".jsonl": "application/jsonl",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".toml": "application/toml",
+    ".parquet": "application/vnd.apache.parquet",
+    ".docx": _OFFICE + "wordprocessingml.document",
+    ".xlsx": _OFFICE + "spreadsheetml.sheet",
+    ".pptx": _OFFICE + "presentationml.presentation",
+}
+
+_OPEN_FAULTS = {
+    errno.ENOENT: "does not exist",
+    errno.ENOTDIR: "does not exist",
+    errno.ELOOP: "is a symbolic link, or lies behind one; declare the file itself",
+    errno.EXDEV: "lies outside the workspace",
+    errno.EACCES: "cannot be read; give it ordinary permissions",
+    errno.ENAMETOOLONG: "does not exist",
+    errno.ENXIO: "is not a regular file",
+}
+
+
+class Refused(Exception):
+    """A declared file cannot be taken; the message names it and says how to mend it."""
+
+
+async def collect(
+    workspace: Path,
+    cwd: str,
+    declared: list[Declared],
+    policy: OutputPolicy,
+    blobs: Blobs,
+    task_id: str,
+    max_bytes: int,
+    max_total_bytes: int = sys.maxsize,
+) -> list[Output]:
+    """Store every declared file as a blob, of `max_bytes` each and `max_total_bytes` together at most; rows are the
+    caller's.
+
+    Raises:
+        Refused: the first file that cannot be taken. Unavailable: the object store did not take it.
+    """
+    wanted = {output.name: output for output in policy.files}
+    outputs: list[Output] = []
+    seen: set[str] = set()
+    left = max_total_bytes
+    try:
+        for entry in declared:
+            inside = path_inside(entry.path, cwd)
+            if inside in seen:
+                raise Refused(f"{entry.path}: declared twice.")
+            seen.add(inside)
+            output = await _store(
+                workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes, left
+            )
+            outputs.append(output)
+            left -= output.size_bytes
+    except (Refused, Unavailable):
+        # An agent may try again without end, and the sweep leaves the blobs of a live task alone.
+        with contextlib.suppress(Unavailable):
+            for output in outputs:
+                await blobs.delete(output.blob_key)
+        raise
+    return outputs
+
+
+def path_inside(path: str, cwd: str) -> str:
+    """The declared path relative to the workspace.
+
+    Raises:
+        Refused: it does not lie within the workspace.
+    """
+    absolute = posixpath.normpath(posixpath.join("/", cwd, path))
+    if not absolute.startswith(INSIDE_WORKSPACE + "/") or "\0" in absolute:
+        raise Refused(f"{path}: output files must lie within {INSIDE_WORKSPACE}; copy it there first.")
+    return absolute[len(INSIDE_WORKSPACE) + 1 :]
+
+
+def content_type_of(filename: str) -> str:
+    """The content type that the name's ending stands for; compressed files are what they are: bytes."""
+    known, encoding = _types.guess_type(filename)
+    if encoding is not None:
+        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
+    return _MORE_TYPES.get(Path(filename).suffix.lower()) or known or "application/octet-stream"
+
+
+async def _store(
+    workspace: Path,
+    inside: str,
+    entry: Declared,
+    wanted: NamedOutput | None,
+    blobs: Blobs,
+    task_id: str,
+    max_bytes: int,
+    left: int,
+) -> Output:
+    filename = posixpath.basename(inside)
+    if fault := filename_fault(filename):
+        raise Refused(f"{entry.path}: the file name {fault}; rename it.")
+    content_type = content_type_of(filename)
+    limit = min(max_bytes, wanted.max_bytes) if wanted and wanted.max_bytes is not None else max_bytes
+    descriptor = _open_regular(workspace, inside, entry.path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if wanted and (fault := content_fault(wanted, content_type, size)):
+            raise Refused(f"{entry.path}: {fault}.")
+        if size > limit:
+            raise Refused(f"{entry.path}: is larger than {limit} bytes.")
+        if size > left:  # with holes, files can have more bytes than their disk
+            raise Refused(f"{entry.path}: with it, the files have more bytes than a workspace may hold.")
+        chunks = _chunks(descriptor)
+        if wanted and wanted.json_schema is not None:
+            chunks = _once(await _checked_json(descriptor, entry.path, wanted))
+        output_id = new_id("file")
+        blob = await blobs.put(f"outputs/{task_id}/{output_id}", chunks, min(limit, left))
+    except PayloadTooLarge:  # it grows
+        raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
+    finally:
+        os.close(descriptor)
+    return Output(output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name)
+
+
+def _open_regular(workspace: Path, inside: str, shown: str) -> int:
+    folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = open_beneath(folder, inside)
+    except OSError as error:
+        raise Refused(f"{shown}: {_OPEN_FAULTS.get(error.errno or 0, 'cannot be opened')}.") from None
+    finally:
+        os.close(folder)
+    status = os.fstat(descriptor)
+    fault = None
+    if stat.S_ISDIR(status.st_mode):
+        fault = "is a folder; declare its files, or pack it into an archive"
+    elif not stat.S_ISREG(status.st_mode):
+        fault = "is not a regular file"
+    elif status.st_nlink != 1:
+        fault = "has hard links; copy it and declare the copy"
+    if fault:
+        os.close(descriptor)
+        raise Refused(f"{shown}: {fault}.")
+    return descriptor
+
+
+async def _checked_json(descriptor: int, shown: str, wanted: NamedOutput) -> bytes:
+    """What the file holds, once it is known to fit: the agent may write something else there meanwhile."""
+    assert wanted.json_schema is not None
+    text = await asyncio.to_thread(os.pread, descriptor, MAX_JSON_BYTES + 1, 0)
+    if len(text) > MAX_JSON_BYTES:
+        raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {wanted.name}.")
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_STRUCTURE:
+        raise Refused(
+            f"{shown}: holds too many values to be checked against the JSON Schema of {wanted.name}."
+        )
+    try:
+        faults = await json_check.faults(wanted.json_schema, text)
+    except json_check.TooCostly:
+        raise Refused(
+            f"{shown}: takes too long to be checked against the JSON Schema of {wanted.name}."
+        ) from None
+    if faults is None:
+        raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.")
+    if faults:
+        raise Refused(f"{shown}: does not match the JSON Schema of {wanted.name}: {'; '.join(faults)}.")
+    return text
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
+    offset = 0
+    while chunk := await asyncio.to_thread(os.pread, descriptor, CHUNK_BYTES, offset):
+        offset += len(chunk)
+        yield chunk

@@ -1,0 +1,262 @@
+"""Clones a task's repositories into its workspace, each by a git in a sandbox of its own.
+
+git is a large program that reads hostile bytes, so it runs like an agent does: unprivileged, capped, seeing neither
+the host nor a network, with a Doorway to the one host of the URL. A token is in a file of that sandbox, which is
+gone with it: never in an argument, an environment variable or the clone.
+"""
+
+import asyncio
+import base64
+import contextlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcontainer.domain.tasks.repositories import Repository
+from agentcontainer.errors import SandboxError
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.clone_proxy import Doorway
+from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
+from agentcontainer.sandbox.volume import DiskFull
+
+CLONE_SECONDS = 300.0
+WATCH_SECONDS = 0.5
+ENTRY_BYTES = 1024  # what a file costs beside its content: a million empty ones are not free
+MAX_REASON_CHARACTERS = 500
+STDERR_BYTES = 16 * 1024
+NOT_FOUND = 127
+NO_SPACE = "No space left on device"
+
+# Only what is global here: nothing of it stays in the clone's own .git/config.
+GIT_CONFIG = """
+[http]
+    proxy = socks5h://127.0.0.1:8090
+    followRedirects = initial
+[protocol]
+    allow = never
+[protocol "http"]
+    allow = always
+[protocol "https"]
+    allow = always
+[core]
+    hooksPath = /dev/null
+    fsmonitor = false
+[submodule]
+    recurse = false
+[fetch]
+    recurseSubmodules = false
+[transfer]
+    bundleURI = false
+[gc]
+    auto = 0
+[maintenance]
+    auto = false
+"""
+ENVIRONMENT = {
+    "PATH": f"{INSIDE_RUNTIME}/bin:/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": f"{INSIDE_WORKSPACE}/gitconfig",
+    "GIT_ALLOW_PROTOCOL": "http:https",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_LFS_SKIP_SMUDGE": "1",
+}
+CLONE = 'exec git clone --quiet --depth 1 --no-recurse-submodules --template= ${ref:+--branch "$ref"} -- "$url" clone'
+FETCH = (
+    "git init --quiet --initial-branch main --template= clone; cd clone; "
+    'git remote add origin "$url"; git fetch --quiet --depth 1 origin "$ref"; git checkout --quiet --detach FETCH_HEAD'
+)
+# The loaded forwarder serves only while this process lives, which is as long as git does.
+START = """
+const { spawn } = require("node:child_process");
+const child = spawn("/bin/sh", process.argv.slice(1), { stdio: ["ignore", "ignore", "inherit"] });
+child.on("exit", (code, signal) => process.exit(signal ? 1 : code));
+"""
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """What clones need. `folder` is where their own folders are made, `name` begins their sandboxes' names."""
+
+    sandboxes: Bubblewrap
+    runtime: Path
+    limits: Limits
+    folder: Path
+    name: str
+    max_bytes: int
+    is_private_allowed: bool
+
+
+async def place(cloning: Cloning, repositories: Sequence[Repository], target: Path) -> None:
+    """Clone into new folders of `target`, beside what is there.
+
+    Raises:
+        InputUnavailable: one cannot be cloned. DiskFull: there is no room for it.
+        SandboxError: the platform could not try.
+    """
+    taken = sorted(entry.name for entry in target.iterdir())
+    names = folders.distinct_names([*taken, *(repository.name for repository in repositories)])
+    for position, (name, repository) in enumerate(zip(names[len(taken) :], repositories, strict=True)):
+        try:
+            await _clone(cloning, f"{cloning.name}-clone-{position}", repository, target / name)
+        except _CloneFailed as error:
+            raise InputUnavailable(
+                f"The repository {repository.name} of {repository.host} could not be cloned: {error}."
+            ) from None
+
+
+class _CloneFailed(Exception):
+    """Why, as the end of a sentence."""
+
+
+async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, target: Path) -> None:
+    root = cloning.folder / sandbox_id
+    made = target.with_name(f".clone-{secrets.token_hex(8)}")  # beside it: a rename stays on one file system
+    try:
+        (root / "sockets").mkdir(parents=True)
+        made.mkdir()
+        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT, elsewhere=made)
+        await _clone_by(spec, cloning, repository)
+        clone = made / "clone"
+        if clone.is_symlink() or not clone.is_dir():
+            raise _CloneFailed("git left no folder")
+        clone.rename(target)
+    finally:
+        await folders.remove(made)
+        await folders.remove(root)
+
+
+async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> None:
+    _write_config(spec.workspace / "gitconfig", repository)
+    doorway = Doorway(
+        repository.host,
+        repository.port,
+        max_bytes=cloning.max_bytes,
+        is_private_allowed=cloning.is_private_allowed,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = stack.enter_context(folders.socket_folder(spec.root))
+        await doorway.start(sockets / "gateway.sock")
+        stack.push_async_callback(doorway.close)
+        sandbox = await cloning.sandboxes.start(spec, _argv(repository))
+        stack.push_async_callback(sandbox.destroy)
+        code, stderr = await _watched(sandbox, spec.workspace, cloning.max_bytes)
+    if doorway.is_over:
+        raise _too_large(cloning.max_bytes)
+    if code != 0 and NO_SPACE in stderr and _is_on_volume(spec):
+        raise DiskFull(
+            f"The repository {repository.name} of {repository.host} is more than the workspace may hold."
+        )
+    if code != 0:
+        raise _CloneFailed(doorway.refusal or _reason(code, stderr, repository))
+    await _check_size(spec.workspace, cloning.max_bytes)
+
+
+def _is_on_volume(spec: Spec) -> bool:
+    """Whether it is the workspace that is full, and not the host."""
+    return spec.workspace.stat().st_dev != spec.root.stat().st_dev
+
+
+def _write_config(path: Path, repository: Repository) -> None:
+    path.touch(mode=0o600)
+    header = ""
+    if repository.token is not None:
+        header = f'[http]\n    extraHeader = "Authorization: Basic {_basic(repository.token)}"\n'
+    path.write_text(GIT_CONFIG + header)
+
+
+def _basic(token: str) -> str:
+    """Most servers take any user name with a token; `user:token` names one."""
+    pair = token if ":" in token else f"x-access-token:{token}"
+    return base64.b64encode(pair.encode()).decode()
+
+
+def _argv(repository: Repository) -> list[str]:
+    script = FETCH if repository.is_commit else CLONE
+    node = [f"{INSIDE_RUNTIME}/bin/node", "--import", f"{INSIDE_RUNTIME}/forward.mjs", "-e", START, "--"]
+    return [*node, "-euc", f"url=$1 ref=$2; {script}", "sh", repository.url, repository.ref or ""]
+
+
+async def _watched(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int, str]:
+    """How git ended, and the end of what it said."""
+    said = bytearray()
+
+    async def listen() -> None:
+        while chunk := await sandbox.stderr.read(STDERR_BYTES):
+            said.extend(chunk)
+            del said[:-STDERR_BYTES]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await _check_size(folder, max_bytes)
+
+    listening, watching = asyncio.create_task(listen()), asyncio.create_task(watch())
+    exiting = asyncio.create_task(sandbox.wait())
+    tasks = (listening, watching, exiting)
+    try:
+        await asyncio.wait((watching, exiting), timeout=CLONE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if exiting.done():
+            await asyncio.wait((listening,), timeout=1)
+            return exiting.result().code, said.decode(errors="replace")
+        if watching.done():
+            watching.result()
+        raise _CloneFailed(f"it took longer than {CLONE_SECONDS:.0f} seconds")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _check_size(folder: Path, max_bytes: int) -> None:
+    size = await _du("--bytes", folder) + ENTRY_BYTES * await _du("--inodes", folder)
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> _CloneFailed:
+    return _CloneFailed(f"it has more than the {max_bytes} bytes that a repository may have")
+
+
+async def _du(what: str, folder: Path) -> int:
+    """By `du`: it neither follows links nor recurses, so no depth or name can stop or mislead it."""
+    command = ("du", "--summarize", "--one-file-system", what, "--", str(folder))
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # files that vanished meanwhile
+    )
+    try:
+        out, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    size = out.partition(b"\t")[0]
+    if not size.isdigit():
+        raise SandboxError("The size of a clone cannot be measured.")
+    return int(size)
+
+
+def _reason(code: int, stderr: str, repository: Repository) -> str:
+    """git's own words, without what is secret or only ours."""
+    if code == NOT_FOUND:
+        return "this runner has no git"
+    text = stderr.replace(repository.url, repository.name)
+    for secret in (repository.token, repository.token and _basic(repository.token)):
+        text = text.replace(secret, "…") if secret else text
+    if "could not read Username" in text or "Authentication failed" in text:
+        return "it does not exist, or needs a token that may read it"
+    lines = [
+        match[1]
+        for line in text.splitlines()
+        if (match := re.match(r"(?:fatal|error|remote): *(.*\S)", line))
+    ]
+    said = "".join(character for character in "; ".join(lines[-3:]) if character.isprintable())
+    return said[:MAX_REASON_CHARACTERS].rstrip(".") or f"git ended with exit code {code}"

@@ -1,0 +1,255 @@
+"""Pi skills from archives: unpacked so that nothing in a hostile zip or tar lands elsewhere or grows without bound.
+
+No links, no devices, no path that is not plainly below the target; what is written is counted as it is written, and
+what a parser may read at once is bounded, since a header can claim any size.
+"""
+
+import asyncio
+import contextlib
+import errno
+import gzip
+import io
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVarTuple, cast
+
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.service import File, filename_fault
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.inputs import InputUnavailable
+
+MAX_ENTRIES = 2000
+MAX_UNPACKED_BYTES = 50 * 1024**2
+MAX_ARCHIVE_BYTES = 50 * 1024**2
+MAX_PATH_PARTS = 32
+MAX_TAR_BYTES = MAX_UNPACKED_BYTES + MAX_ENTRIES * 4096  # with headers and padding
+MAX_TAR_HEADER_BYTES = 4096
+MAX_READ_BYTES = 1024**2  # at once: a zip's whole directory, for one
+CHUNK_BYTES = 64 * 1024
+SKILL = "SKILL.md"
+T = TypeVarTuple("T")
+_IGNORED = ("__MACOSX", ".DS_Store")  # what a Mac adds beside the content
+_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar", ".skill")
+
+
+class BadArchive(Exception):
+    """An archive is not one of a skill. `str(error)` is the end of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file (`content` set) or folder of an archive."""
+
+    path: str
+    content: IO[bytes] | None
+    is_executable: bool = False
+
+
+async def place(files: Sequence[File], blobs: Blobs, scratch: Path, target: Path) -> None:
+    """Unpack skills into `target`, each in a folder of its own; `scratch` is on the same file system.
+
+    Raises:
+        InputUnavailable: one is not a skill's archive.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        try:
+            if file.size_bytes > MAX_ARCHIVE_BYTES:
+                raise BadArchive(f"has more than {MAX_ARCHIVE_BYTES} bytes")
+            archive = scratch / "skill.archive"
+            with archive.open("wb") as stream:
+                async for chunk in blobs.stream(file.blob_key):
+                    await asyncio.to_thread(stream.write, chunk)
+            await _in_thread(install, archive, file.filename, scratch, target)
+            archive.unlink()
+        except BadArchive as error:
+            raise InputUnavailable(f"The skill {file.filename} ({file.id}) {error}.") from None
+
+
+async def _in_thread(work: Callable[[*T], object], *arguments: *T) -> None:
+    """Also when cancelled it returns only after the thread has: the caller removes the folder then."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
+
+
+def install(archive: Path, filename: str, scratch: Path, target: Path) -> Path:
+    """Unpack one skill to a new folder of `target`, and return it. Nothing stays when it fails. Blocks.
+
+    Raises:
+        BadArchive: it is not a skill's archive.
+    """
+    unpacked = scratch / "skill.unpacked"
+    unpacked.mkdir()
+    try:
+        unpack(archive, unpacked)
+        top, name = _top(unpacked, filename)
+        taken = [entry.name for entry in target.iterdir()]
+        folder = target / folders.distinct_names([*taken, name])[-1]
+        top.rename(folder)
+        return folder
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpack a zip, tar or tar.gz into the empty folder `target`. Blocks.
+
+    Raises:
+        BadArchive: it is none of them, is broken, or holds what a skill may not.
+    """
+    try:
+        with archive.open("rb") as stream, contextlib.closing(_entries(stream)) as entries:
+            _write(entries, target)
+    except FileExistsError as error:
+        raise BadArchive(f"holds {Path(str(error.filename)).name} twice") from None
+    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise  # the platform's fault
+        raise BadArchive("is broken, or packed in a way that cannot be read") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, ArithmeticError, AssertionError) as error:
+        raise BadArchive("is broken") from error
+
+
+def _write(entries: Generator[_Entry], target: Path) -> None:
+    left = MAX_UNPACKED_BYTES
+    for number, entry in enumerate(entries):
+        if number >= MAX_ENTRIES:
+            raise BadArchive(f"holds more than {MAX_ENTRIES} files and folders")
+        path = _below(target, entry.path)
+        if path is None:
+            continue
+        if entry.content is None:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            while chunk := entry.content.read(CHUNK_BYTES):
+                left -= len(chunk)
+                if left < 0:
+                    raise BadArchive(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+                file.write(chunk)
+        path.chmod(0o755 if entry.is_executable else 0o644)
+
+
+def _below(target: Path, name: str) -> Path | None:
+    """Where an entry goes; None: nowhere, it is not of the skill."""
+    if name.startswith("/"):
+        raise BadArchive("holds an absolute path")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    for part in parts:
+        if fault := filename_fault(part):
+            raise BadArchive(f"holds a file whose name cannot be: a name {fault}")
+    if len(parts) > MAX_PATH_PARTS:
+        raise BadArchive(f"holds folders deeper than {MAX_PATH_PARTS}")
+    if not parts or parts[0] in _IGNORED or parts[-1] == ".DS_Store":
+        return None
+    return target.joinpath(*parts)
+
+
+def _top(unpacked: Path, filename: str) -> tuple[Path, str]:
+    """The folder that is the skill, and its name."""
+    if (unpacked / SKILL).is_file():
+        suffix = next((end for end in _SUFFIXES if filename.lower().endswith(end)), "")
+        return unpacked, filename[: len(filename) - len(suffix)].lstrip(".") or "skill"  # Pi skips .names
+    entries = list(unpacked.iterdir())
+    if len(entries) == 1 and (entries[0] / SKILL).is_file():
+        return entries[0], entries[0].name.lstrip(".") or "skill"
+    raise BadArchive(f"holds no {SKILL}, neither at its top nor in a single top folder")
+
+
+def _entries(stream: IO[bytes]) -> Generator[_Entry]:
+    head = stream.read(512)
+    stream.seek(0)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_entries(stream)
+    if head.startswith(b"\x1f\x8b"):
+        return _tar_entries(cast(IO[bytes], gzip.GzipFile(fileobj=stream)))
+    if head[257:262] == b"ustar":
+        return _tar_entries(stream)
+    raise BadArchive("is neither a zip nor a tar or tar.gz archive")
+
+
+def _zip_entries(stream: IO[bytes]) -> Generator[_Entry]:
+    with zipfile.ZipFile(_Bounded(stream, None)) as archive:
+        for info in archive.infolist():
+            mode = info.external_attr >> 16
+            kind = stat.S_IFMT(mode) if info.create_system == 3 else 0  # 3: made on Unix
+            if info.is_dir():
+                yield _Entry(info.filename, None)
+                continue
+            if kind not in (0, stat.S_IFREG):
+                raise BadArchive("holds a link or a device")
+            if info.flag_bits & 0x1:
+                raise BadArchive("is encrypted")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BadArchive("is packed otherwise than by deflate")  # LZMA may ask for 4 GiB of memory
+            with archive.open(info) as content:
+                yield _Entry(info.filename, content, bool(mode & 0o100))
+
+
+def _tar_entries(stream: IO[bytes]) -> Generator[_Entry]:
+    with tarfile.open(fileobj=_Bounded(stream, MAX_TAR_BYTES), mode="r|", tarinfo=_Member) as archive:
+        for member in archive:
+            if member.isdir():
+                yield _Entry(member.name, None)
+                continue
+            if not member.isreg() or member.issparse():
+                raise BadArchive("holds a link, a device or a sparse file")
+            content = archive.extractfile(member)
+            assert content is not None
+            yield _Entry(member.name, content, bool(member.mode & 0o100))
+
+
+class _Member(tarfile.TarInfo):
+    """A header of a tar, refused where tarfile would work on it without bound: it searches a long extended header
+    in quadratic time, and runs in circles on a negative size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
+        is_content = member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE
+        if member.size < 0 or (not is_content and member.size > MAX_TAR_HEADER_BYTES):
+            raise BadArchive("is broken: a header of it has a size that cannot be")
+        return member
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that refuses to be read too much at once, or more than `total` bytes in all (None: its length)."""
+
+    def __init__(self, stream: IO[bytes], total: int | None) -> None:
+        self._stream = stream
+        self._left = total
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0 or size > MAX_READ_BYTES:
+            size = MAX_READ_BYTES + 1
+        data = self._stream.read(size)
+        if len(data) > MAX_READ_BYTES:
+            raise BadArchive("is too large, or its list of files is")
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise BadArchive(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+        return data
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()

@@ -1,0 +1,59 @@
+"""Looking for what an ended task had written: its own files, within bounds, whatever it made of its workspace."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.runner.workspace import partial_outputs
+from agentcontainer.runner.workspace.partial_outputs import own_files
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("the host's")
+    (tmp_path / "task").mkdir()
+    return tmp_path / "task"
+
+
+def test_its_own_files_newest_first_and_nothing_hidden_or_given(home: Path) -> None:
+    for age, name in enumerate(
+        ("new.md", "deep/er/old.md", "TASK.md", "task_files/in.csv", "a/TASK.md", ".x/y", ".z")
+    ):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+        os.utime(home / name, (0, 1_000_000 - age))
+    (home / "bad\n").touch()
+    (home / os.fsdecode(b"bad\xff")).touch()
+    assert own_files(home) == ["new.md", "deep/er/old.md", "a/TASK.md"]
+
+
+def test_links_lead_nowhere_also_in_the_place_of_its_home(home: Path) -> None:
+    (home / "up").symlink_to("../outside")
+    assert own_files(home) == ["up"]
+    home.rename(home.parent / "away")
+    home.symlink_to("outside")
+    assert own_files(home) == []
+
+
+def test_of_a_folder_with_very_many_files_some_are_looked_at(home: Path) -> None:
+    (home / "folder").mkdir()
+    for number in range(500):
+        (home / f"folder/{number}").touch()
+    assert len(own_files(home, most=101)) == 100
+    assert len(own_files(home)) == 500
+
+
+def test_folders_in_folders_end_somewhere(home: Path) -> None:
+    folder = os.open(home, os.O_RDONLY)
+    for depth in range(partial_outputs.MAX_DEPTH + 50):
+        os.close(os.open(f"at-{depth}", os.O_CREAT, dir_fd=folder))
+        os.mkdir("x" * 200, dir_fd=folder)
+        inner = os.open("x" * 200, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    found = own_files(home)
+    assert "at-0" in found
+    assert 10 < len(found) <= partial_outputs.MAX_DEPTH + 1

@@ -1,0 +1,127 @@
+"""What dead runners and abandoned sandboxes leave on a host is swept while others live, and nothing of the living."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.db import Pool
+from agentcontainer.domain.tasks import runners
+from agentcontainer.errors import SandboxError
+from agentcontainer.runner.cleanup import (
+    dead_runners,
+    living_sandboxes,
+    runner_folder,
+    sweep_dead_runners,
+    sweep_forever,
+)
+from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox.abandoned import abandoned
+from agentcontainer.sandbox.contract import Limits
+from agentcontainer.sandbox.detect import detect
+from agentcontainer.sandbox.sweep import sweep
+
+# Comes and goes as a runner does, all the time.
+CHURN = """
+import sys
+from pathlib import Path
+from agentcontainer.runner.cleanup import runner_folder
+for number in range(300):
+    with runner_folder(Path(sys.argv[1]), f"rnr_{sys.argv[2]}_{number}") as folder:
+        (folder / "tsk").mkdir()
+        assert (folder / "tsk").is_dir()
+        (folder / "tsk").rmdir()
+"""
+
+
+async def test_a_living_runner_sweeps_what_a_dead_one_left(pool: Pool, short_dir: Path) -> None:
+    await runners.register(pool, "rnr_dead", "any", "here", 1)
+    dead = short_dir / "runners" / "rnr_dead"
+    (dead / "tsk_1-1" / "workspace").mkdir(parents=True)
+    with runner_folder(short_dir, "rnr_living") as living:
+        (living / "tsk_2-1").mkdir()
+        assert (dead_runners(short_dir), living_sandboxes(short_dir)) == ([dead], {"tsk_2-1"})
+        sweeping = asyncio.create_task(sweep_forever(pool, short_dir, every_seconds=0.1))
+        async with asyncio.timeout(60):
+            while not await pool.fetchval("SELECT stopped_at FROM runners"):
+                await asyncio.sleep(0.05)
+        sweeping.cancel()
+        assert not dead.exists()
+        assert (living / "tsk_2-1").is_dir()
+        (living / "tsk_2-1").rmdir()
+    assert dead_runners(short_dir) == []
+
+
+async def test_sweeps_beside_runners_that_come_and_go_disturb_none(short_dir: Path) -> None:
+    argv = [sys.executable, "-c", CHURN, str(short_dir)]
+    churning = [await asyncio.create_subprocess_exec(*argv, str(number)) for number in range(2)]
+    ends = asyncio.gather(*(process.wait() for process in churning))
+    swept: list[str] = []
+    while not ends.done():
+        swept += await sweep_dead_runners(short_dir)
+        assert dead_runners(short_dir) == []
+        await asyncio.sleep(0)
+    assert await ends == [0, 0]
+    assert swept == []
+
+
+@pytest.fixture
+def sandbox_id() -> Iterator[str]:
+    """The id of a sandbox of this test's own, of which nothing is left after."""
+    made = f"tsk_{secrets.token_hex(6)}-1"
+    yield made
+    procfs.kill_all(lambda: procfs.with_marker(made), 5)
+    with_group = detect().group(made)
+    asyncio.run(with_group.remove())
+
+
+def start(sandbox_id: str, *, is_orphan: bool) -> "subprocess.Popen[bytes]":
+    """A process that bears the mark; an orphan's parent has ended when this returns."""
+    marked = ["sh", "-c", "sleep 100; :", procfs.marker(sandbox_id)]
+    if not is_orphan:
+        return subprocess.Popen(marked)
+    parent = subprocess.Popen(["sh", "-c", '"$@" & ', "sh", *marked])
+    parent.wait()
+    return parent
+
+
+async def test_an_orphan_is_abandoned_once_it_is_old_and_a_child_never(sandbox_id: str) -> None:
+    start(sandbox_id, is_orphan=True)
+    child_id = sandbox_id.replace("-1", "-2")
+    child = start(child_id, is_orphan=False)
+    try:
+        hierarchy = detect()
+        assert sandbox_id not in abandoned(hierarchy)
+        async with asyncio.timeout(30):
+            while sandbox_id not in (now := abandoned(hierarchy, min_age_seconds=0)):
+                await asyncio.sleep(0.05)
+        assert child_id not in now
+        assert await sweep([sandbox_id]) == [sandbox_id]
+        assert not procfs.with_marker(sandbox_id)
+        assert procfs.with_marker(child_id)
+    finally:
+        procfs.kill_all(lambda: procfs.with_marker(child_id), 5)
+        child.wait()
+
+
+async def test_a_group_of_which_nothing_else_is_left_is_abandoned_after_a_minute(sandbox_id: str) -> None:
+    hierarchy = detect()
+    group = hierarchy.group(sandbox_id)
+    for _ in range(5):  # any runner on this host may sweep it before us
+        try:
+            group.create(Limits(memory_bytes=2**28, pids=64, cpus=1))
+        except SandboxError:
+            pytest.fail("this host gives us no control groups")
+        assert sandbox_id not in abandoned(hierarchy)
+        for file in group.join_files:
+            os.utime(file.parent, (1, 1))
+        if sandbox_id in abandoned(hierarchy) and await sweep([sandbox_id]) == [sandbox_id]:
+            break
+    else:
+        pytest.fail("it is not found, or not swept")
+    assert sandbox_id not in abandoned(hierarchy)

@@ -1,0 +1,59 @@
+"""The key's bytes never pass the scrubber, however the stream is cut into chunks."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcontainer.redaction import Scrubber, scrub, scrub_text, spellings
+
+# Few letters, so that beginnings of the key overlap; none of them occurs in "[redacted]".
+letters = st.text("sk-01", min_size=4, max_size=12)
+pieces = st.lists(st.tuples(st.text("sk-01\n", max_size=9), st.booleans()), max_size=8)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[str, list[bytes]]:
+    """A key, and a stream that holds it a few times, in chunks."""
+    key = draw(letters)
+    whole = "".join(text + (key if with_key else "") for text, with_key in draw(pieces)).encode()
+    cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=12)))
+    edges = [0, *cuts, len(whole)]
+    return key, [whole[start:end] for start, end in pairwise(edges)]
+
+
+@given(streams())
+def test_the_key_never_passes_and_nothing_else_is_lost(stream: tuple[str, list[bytes]]) -> None:
+    key, chunks = stream
+    scrubber = Scrubber(spellings(key))
+    passed = b""
+    for number, chunk in enumerate(chunks):
+        passed += scrubber.feed(chunk)
+        arrived = b"".join(chunks[: number + 1]).replace(key.encode(), b"[redacted]")
+        assert len(arrived) - len(passed) < len(key), "more is held back than the beginning of a key"
+    passed += scrubber.end()
+    assert key.encode() not in passed
+    assert passed == b"".join(chunks).replace(key.encode(), b"[redacted]")
+
+
+def test_every_chunk_without_a_beginning_of_the_key_passes_at_once() -> None:
+    scrubber = Scrubber(spellings("sk-secret-key"))
+    assert scrubber.feed(b"data: hello\n\n") == b"data: hello\n\n"
+    assert scrubber.feed(b"data: sk-sec") == b"data: "
+    assert scrubber.feed(b"ond\n") == b"sk-second\n"
+
+
+def test_escaped_spellings_are_scrubbed_too() -> None:
+    key = 'k/"1+äß'
+    secrets = spellings(key)
+    for spelling in (key, 'k/\\"1+\\u00e4\\u00df', 'k\\/\\"1+\\u00e4\\u00df', "k%2F%221%2B%C3%A4%C3%9F"):
+        assert scrub(f"<{spelling}>".encode(), secrets) == b"<[redacted]>"
+
+
+def test_text_is_scrubbed_even_with_lone_surrogates() -> None:
+    assert "secret" not in scrub_text("a\ud800 secret", spellings("secret"))
+
+
+def test_without_a_key_everything_passes() -> None:
+    scrubber = Scrubber(())
+    assert scrubber.feed(b"anything") + scrubber.end() == b"anything"
