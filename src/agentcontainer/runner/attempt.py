@@ -38,17 +38,17 @@ from agentcontainer.runner.agent.steering import Steering
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
 from agentcontainer.runner.dialogue import Dialogue
 from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, Breaches
-from agentcontainer.runner.services import Tools
-from agentcontainer.runner.slot import Place
+from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, ResourceLimits
+from agentcontainer.runner.services import Services
+from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointFailed
-from agentcontainer.runner.workspace.checkpointer import Saver
+from agentcontainer.runner.workspace.checkpointer import Checkpointer
 from agentcontainer.runner.workspace.disk_usage import DiskWatch
 from agentcontainer.runner.workspace.inputs import InputUnavailable
-from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.runner.workspace.outputs import collect
-from agentcontainer.runner.workspace.partial_outputs import Remains
+from agentcontainer.runner.workspace.partial_outputs import PartialOutputs
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.volume import DiskFull
@@ -64,17 +64,17 @@ T = TypeVar("T")
 class Attempt:
     """One attempt, from its claim to its end."""
 
-    def __init__(self, tools: Tools, claim: Claim, place: Place) -> None:
+    def __init__(self, services: Services, claim: Claim, slot: Slot) -> None:
         self.is_platforms_fault = False
-        self._place = place
-        self._tools = tools
+        self._slot = slot
+        self._services = services
         self._claim = claim
         self._name = f"{claim.task_id}-{claim.attempt}"
-        self._root = tools.folder / self._name
-        self._log = EventLog(tools.pool, claim, tools.most_events)
-        self._steering = Steering(tools.pool, claim)
+        self._root = services.folder / self._name
+        self._log = EventLog(services.pool, claim, services.event_limit)
+        self._steering = Steering(services.pool, claim)
         self._dialogue: Dialogue | None = None  # with a user; None before the container is up
-        self._saver: Saver | None = None
+        self._checkpointer: Checkpointer | None = None
         self._sandbox: Sandbox | None = None
         self._disk_watch: DiskWatch | None = None  # where nothing else bounds the workspace
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -124,56 +124,58 @@ class Attempt:
     async def _live(self, stack: contextlib.AsyncExitStack) -> Ending | None:
         """Everything from the claim to what ends the attempt; None: nothing does, its container is put away. What
         was opened is closed by `stack`."""
-        tools, claim = self._tools, self._claim
+        services, claim = self._services, self._claim
         task = await self._task()
         turn = None
         if task.mode == "conversation":
             turn = await self._begin_turn()
             task = await self._task()  # the turn's message may have changed what it runs with
         try:
-            key = await db.patiently(lambda: provider_key(tools, task))
+            key = await db.patiently(lambda: provider_key(services, task))
         except SettingsError as error:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
-        self._log.begin(await db.patiently(lambda: events.volume(tools.pool, task.id)), spellings(key))
+        self._log.begin(await db.patiently(lambda: events.volume(services.pool, task.id)), spellings(key))
         stack.push_async_callback(folders.remove, self._root)
         image = await self._unless_unavailable(self._image(stack, task))
         if isinstance(image, Ending):
             return image
-        preparation = Preparation(tools, task, self._name)
-        if (lease := await tools.sandboxes.lease()) is not None:
+        layout = Layout(services, task, self._name)
+        if (lease := await services.sandboxes.lease()) is not None:
             stack.callback(lease.release)
-        if (ending := await self._unless_unavailable(preparation.run(lease))) is not None:
+        if (ending := await self._unless_unavailable(layout.run(lease))) is not None:
             return ending
         sockets = stack.enter_context(folders.socket_folder(self._root))
-        models = ModelAccess(tools.settings, tools.pool, tools.client, claim, task, key)
+        models = ModelAccess(services.settings, services.pool, services.client, claim, task, key)
         subject = task.instructions or (turn.content if turn is not None else "")
         gateway = await models.open(stack, sockets / "gateway.sock", subject)
         await self._open_control(stack, task, sockets)
-        stack.push_async_callback(Remains(tools, claim, self._root).keep)
+        stack.push_async_callback(PartialOutputs(services, claim, self._root).keep)
         try:
-            spec = container.spec(tools, self._root, task, image, self._log_refused)
-            sandbox = await images.start(tools.sandboxes, spec, container.argv(task), lease)
+            spec = container.spec(services, self._root, task, image, self._log_refused)
+            sandbox = await images.start(services.sandboxes, spec, container.argv(task), lease)
         except ImageFault as fault:
             return _without_image(fault)
         stack.push_async_callback(sandbox.destroy)
         self._sandbox = sandbox
-        if not await db.patiently(lambda: service.start_container(tools.pool, claim)):
+        if not await db.patiently(lambda: service.start_container(services.pool, claim)):
             raise ClaimLost
         crash.reach("started")
-        breaches = Breaches(sandbox, self._root / "workspace", tools.limits, tools.volumes.room)
-        if not volume.is_capped(breaches.workspace):
+        resource_limits = ResourceLimits(
+            sandbox, self._root / "workspace", services.limits, services.volumes.room
+        )
+        if not volume.is_capped(resource_limits.workspace):
             self._disk_watch = DiskWatch(
-                tools.sandboxes, tools.limits, tools.volumes.room, tools.folder, self._root, lease
+                services.sandboxes, services.limits, services.volumes.room, services.folder, self._root, lease
             )
-        session = Session(task, sandbox, gateway, self._log, self._steering.delivered, breaches)
+        session = Session(task, sandbox, gateway, self._log, self._steering.delivered, resource_limits)
         stack.push_async_callback(session.close)
-        self._saver = Saver(tools, claim, preparation, sandbox)
+        self._checkpointer = Checkpointer(services, claim, layout, sandbox)
         if turn is None:
             used = task.container_micro_seconds / 1_000_000
             return await self._work(session, task, await self._first_prompt(task), used)
-        return await self._converse(session, sandbox, task, preparation, turn)
+        return await self._converse(session, sandbox, task, layout, turn)
 
     async def _first_prompt(self, task: Task) -> str:
         """What the agent of an autonomous task is told first: the task, or why it goes on."""
@@ -188,25 +190,33 @@ class Attempt:
 
     async def _work(self, session: Session, task: Task, first_prompt: str, used: float) -> Ending:
         """The agent works alone, until something ends the attempt."""
-        assert self._saver is not None
+        assert self._checkpointer is not None
         ending = await self._until(
             session.work(first_prompt), self._limit(session, task, used), self._steering.run(session.steer),
-            self._saver.keep_now_and_then(session.is_begun),
+            self._checkpointer.keep_now_and_then(session.is_begun),
         )  # fmt: skip
         if ending.reason is EndReason.DRAINED and session.is_begun.is_set():
             # It goes on elsewhere from here, if it can be saved in time.
             with contextlib.suppress(CheckpointFailed, TimeoutError):
                 async with asyncio.timeout(DRAIN_SAVE_SECONDS):
-                    await self._saver.keep()
+                    await self._checkpointer.keep()
         return ending
 
     async def _converse(
-        self, session: Session, sandbox: Sandbox, task: Task, preparation: Preparation, turn: Turn
+        self, session: Session, sandbox: Sandbox, task: Task, layout: Layout, turn: Turn
     ) -> Ending | None:
         """Turn after turn, for as long as the container is kept."""
-        assert self._saver is not None
+        assert self._checkpointer is not None
         self._dialogue = dialogue = Dialogue(
-            self._tools, self._claim, task, session, sandbox, preparation, self._saver, self._log, self._place
+            self._services,
+            self._claim,
+            task,
+            session,
+            sandbox,
+            layout,
+            self._checkpointer,
+            self._log,
+            self._slot,
         )
         while True:
             first_prompt = await self._unless_unavailable(dialogue.open(turn))
@@ -234,7 +244,7 @@ class Attempt:
                     return ending
 
     async def _begin_turn(self) -> Turn:
-        turn = await db.patiently(lambda: turns.begin(self._tools.pool, self._claim))
+        turn = await db.patiently(lambda: turns.begin(self._services.pool, self._claim))
         if turn is None:
             raise ClaimLost
         return turn
@@ -267,7 +277,7 @@ class Attempt:
 
     async def _write_log(self) -> Ending:
         await self._log.run()
-        most = self._tools.most_events
+        most = self._services.event_limit
         return Ending(
             EndReason.EVENT_LOG_FULL,
             f"The task has more than {most.count} events, or more than {most.bytes} bytes of them.",
@@ -311,11 +321,11 @@ class Attempt:
         message = None if ending.message is None else self._log.scrub(_plain(ending.message))
 
         async def commit() -> bool:
-            async with db.transaction(self._tools.pool) as connection:
+            async with db.transaction(self._services.pool) as connection:
                 if ending.hibernation is not None:
                     return await hibernation.begin(connection, self._claim, ending.hibernation)
                 return await service.end(
-                    connection, self._tools.settings, self._claim.task_id, ending.reason,
+                    connection, self._services.settings, self._claim.task_id, ending.reason,
                     attempt=self._claim.attempt, message=message, outputs=ending.outputs,
                 )  # fmt: skip
 
@@ -352,13 +362,13 @@ class Attempt:
             return Ending(EndReason.CHECKPOINT_CORRUPT, str(fault))
 
     async def _open_control(self, stack: contextlib.AsyncExitStack, task: Task, sockets: Path) -> None:
-        settings, policy = self._tools.settings, task.execution.output_policy
+        settings, policy = self._services.settings, task.execution.output_policy
 
         async def take(cwd: str, declared: list[Declared]) -> list[Output]:
             crash.reach("finish_check")
             folder = self._root / "workspace"
             outputs = await collect(
-                folder, cwd, declared, policy, self._tools.blobs, task.id, settings.max_output_bytes,
+                folder, cwd, declared, policy, self._services.blobs, task.id, settings.max_output_bytes,
                 settings.sandbox_disk_bytes,
             )  # fmt: skip
             crash.reach("outputs_stored")
@@ -372,8 +382,8 @@ class Attempt:
             return outputs
 
         async def hibernate(asked: Hibernate) -> bool:
-            assert self._saver is not None
-            saved = await self._saver.save(is_limited=True)
+            assert self._checkpointer is not None
+            saved = await self._checkpointer.save(is_limited=True)
             crash.reach("hibernate")
             message = self._log.scrub(_plain(asked.message))
             asleep = Hibernation(message, asked.until, saved.checkpoint.id)
@@ -382,7 +392,7 @@ class Attempt:
             return await self._is_in_time
 
         async def wake_link() -> str | None:
-            return await links.create(self._tools.pool, self._tools.vault, self._claim)
+            return await links.create(self._services.pool, self._services.vault, self._claim)
 
         def refused(message: str) -> None:
             self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]} | self._labels())
@@ -418,7 +428,7 @@ class Attempt:
         return {} if self._dialogue is None else self._dialogue.labels
 
     async def _task(self) -> Task:
-        task = await db.patiently(lambda: store.get(self._tools.pool, self._claim.task_id))
+        task = await db.patiently(lambda: store.get(self._services.pool, self._claim.task_id))
         if task is None:
             raise ClaimLost
         return task
@@ -430,7 +440,7 @@ class Attempt:
         """The image that the agent names, for as long as the attempt lasts; None: it names none."""
         if task.container_image is None:
             return None
-        return await stack.enter_async_context(self._tools.images.use(task.container_image))
+        return await stack.enter_async_context(self._services.images.use(task.container_image))
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -9,18 +9,22 @@ from agentcontainer.images.starting import Image
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_access import models_of, weak_model_of
 from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.sandbox.contract import Internet, Spec
 
 
 def spec(
-    tools: Tools, root: Path, task: Task, image: Image | None, on_refused: Callable[[dict[str, Any]], None]
+    services: Services,
+    root: Path,
+    task: Task,
+    image: Image | None,
+    on_refused: Callable[[dict[str, Any]], None],
 ) -> Spec:
     """The sandbox in the attempt's folder `root`, which has its name; `on_refused` hears of hosts it may not reach."""
     env = pi_launch.env(weak_model_of(task))
     internet = Internet(task.execution.egress, on_refused) if task.execution.internet_access else None
     return Spec(
-        root.name, root, tools.runtime, tools.limits, env if image is None else image.env(env), pi_launch.HOME,
+        root.name, root, services.runtime, services.limits, env if image is None else image.env(env), pi_launch.HOME,
         internet=internet, image=None if image is None else image.root,
     )  # fmt: skip
 

@@ -17,12 +17,12 @@ from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
 from agentcontainer.runner.agent.session import Reply, Session
 from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.services import Tools
-from agentcontainer.runner.slot import Place
+from agentcontainer.runner.services import Services
+from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
-from agentcontainer.runner.workspace.checkpointer import Saver
-from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.checkpointer import Checkpointer
+from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.runner.workspace.outputs import Refused
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
@@ -32,26 +32,26 @@ class Dialogue:
 
     def __init__(
         self,
-        tools: Tools,
+        services: Services,
         claim: Claim,
         task: Task,
         session: Session,
         sandbox: Sandbox,
-        preparation: Preparation,
-        saver: Saver,
+        layout: Layout,
+        checkpointer: Checkpointer,
         log: EventLog,
-        place: Place,
+        slot: Slot,
     ) -> None:
         self.is_handed_off = False
-        self._tools = tools
+        self._services = services
         self._claim = claim
         self._task = task
         self._session = session
         self._sandbox = sandbox
-        self._preparation = preparation
-        self._saver = saver
+        self._layout = layout
+        self._checkpointer = checkpointer
         self._log = log
-        self._place = place
+        self._slot = slot
         self._turn: Turn | None = None
         self._shared: list[str] = []  # in this turn
         self._news = asyncio.Event()
@@ -72,11 +72,11 @@ class Dialogue:
         self._session.labels = turn.event
         names: Sequence[str]
         if turn.number == 1:  # they came with the task
-            inputs = await db.patiently(lambda: files.list_inputs(self._tools.pool, self._task.id))
+            inputs = await db.patiently(lambda: files.list_inputs(self._services.pool, self._task.id))
             names = folders.distinct_names([file.filename for file in inputs])
         else:
-            came = await db.patiently(lambda: files.list_of_message(self._tools.pool, turn.message_id))
-            names = await self._preparation.bring(came, self._sandbox.host_uid)
+            came = await db.patiently(lambda: files.list_of_message(self._services.pool, turn.message_id))
+            names = await self._layout.bring(came, self._sandbox.host_uid)
         text = self._prompt(turn, names)
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
 
@@ -87,21 +87,21 @@ class Dialogue:
         Raises:
             ClaimLost: the fence moved.
         """
-        tools, pool = self._tools, self._tools.pool
+        services, pool = self._services, self._services.pool
         await self._log.flush()
         checkpoint: Checkpoint | None = None
         failure = reply.failure
         try:
-            checkpoint = (await self._saver.save()).checkpoint
+            checkpoint = (await self._checkpointer.save()).checkpoint
         except CheckpointFailed as error:
             failure = (EndReason.CHECKPOINT_FAILED.value, str(error))
         is_fit = (
-            checkpoint is not None and not self._place.is_wanted()
+            checkpoint is not None and not self._slot.is_wanted()
         )  # to go on: others wait for a place too
 
         async def end() -> turns.Next | None:
             return await turns.end(
-                pool, tools.settings, self._claim, turn, checkpoint_id=checkpoint.id if checkpoint else None,
+                pool, services.settings, self._claim, turn, checkpoint_id=checkpoint.id if checkpoint else None,
                 reply=self._log.scrub(db.storable(reply.text)), file_ids=self._shared, failure=failure,
                 may_go_on=is_fit,
             )  # fmt: skip
@@ -111,18 +111,18 @@ class Dialogue:
             raise ClaimLost
         if checkpoint is None:
             return await self._leave(turn.number + 1)
-        await self._saver.drop_others()
+        await self._checkpointer.drop_others()
         return following
 
     async def _leave(self, number: int) -> turns.Next:
         """This container is no good any more: the next turn, if it has come already, begins in another."""
-        if not await db.patiently(lambda: turns.put_away(self._tools.pool, self._claim)):
-            await db.patiently(lambda: turns.restart(self._tools.pool, self._claim, number))
+        if not await db.patiently(lambda: turns.put_away(self._services.pool, self._claim)):
+            await db.patiently(lambda: turns.restart(self._services.pool, self._claim, number))
         return "restart"
 
     def check_room(self, count: int) -> None:
         """Raises `Refused` when so many files more are too many for a turn."""
-        limit = self._tools.settings.max_output_files
+        limit = self._services.settings.max_output_files
         if len(self._shared) + count > limit:
             raise Refused(f"At most {limit} files can be shared in a turn. Pack them into an archive.")
 
@@ -134,7 +134,7 @@ class Dialogue:
         """
         turn = self._turn
         if turn is None or not await db.patiently(
-            lambda: turns.share(self._tools.pool, self._claim, turn, outputs)
+            lambda: turns.share(self._services.pool, self._claim, turn, outputs)
         ):
             raise Refused("No turn is running: share files while you work on a message.")
         self._shared += [output.id for output in outputs]
@@ -146,21 +146,21 @@ class Dialogue:
         Raises:
             ClaimLost: the fence moved.
         """
-        pool, claim = self._tools.pool, self._claim
+        pool, claim = self._services.pool, self._claim
         number = self._turn.number + 1 if self._turn is not None else 0
         self._turn = None
         gone = asyncio.create_task(self._sandbox.wait())
-        needed = asyncio.create_task(self._place.needed())
-        self._place.rest()
+        needed = asyncio.create_task(self._slot.evicted())
+        self._slot.begin_idle()
         try:
-            async with asyncio.timeout(self._tools.settings.warm_seconds):
+            async with asyncio.timeout(self._services.settings.warm_seconds):
                 while await self._has_news([gone, needed, claim_lost, ending]):
                     if (turn := await db.patiently(lambda: turns.begin(pool, claim))) is not None:
                         return turn
         except TimeoutError:
             pass
         finally:
-            self._place.work()
+            self._slot.end_idle()
             is_gone = gone.done()
             for waiting in (gone, needed):
                 waiting.cancel()

@@ -16,7 +16,7 @@ Cause = tuple[EndReason, str]
 
 
 @dataclass(frozen=True)
-class Breaches:
+class ResourceLimits:
     """The limits of one sandbox, and where it stands with them."""
 
     sandbox: Sandbox
@@ -24,7 +24,7 @@ class Breaches:
     limits: Limits
     room: Room
 
-    def behind_crash(self, end: Exit) -> Cause | None:
+    def limit_behind_exit(self, end: Exit) -> Cause | None:
         """The limit of which Pi died, if it was one. What an agent got over before does not count."""
         if end.is_out_of_memory and end.code == KILLED:
             return EndReason.OUT_OF_MEMORY, OUT_OF_MEMORY
@@ -34,7 +34,7 @@ class Breaches:
             return self._too_many_processes()
         return None
 
-    def behind_standstill(self) -> Cause | None:
+    def limit_blocking_progress(self) -> Cause | None:
         """The limit that leaves a living agent nothing to do, if there is one."""
         if (full := self._full_disk()) is not None:
             return full

@@ -17,7 +17,7 @@ from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
 from agentcontainer.runner.cleanup import runner_folder, sweep_dead_runners, sweep_forever
-from agentcontainer.runner.services import IMAGES_FOLDER, Tools
+from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
@@ -54,12 +54,12 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
         volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
         client = await stack.enter_async_context(provider_client())
-        tools = Tools(
+        services = Services(
             settings, pool, Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url),
             sandboxes, client, install.runtime_dir(), folder, volumes,
         )  # fmt: skip
         region = settings.region or "any"
-        supervisor = Supervisor(tools, runner_id, region, settings.capacity)
+        supervisor = Supervisor(services, runner_id, region, settings.capacity)
         logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
         limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
         beside = [

@@ -27,7 +27,7 @@ IMAGES_FOLDER = "images"  # in the data folder
 
 
 @dataclass(frozen=True)
-class Tools:
+class Services:
     """One runner's settings, stores and makers. `folder` holds its attempts' folders."""
 
     settings: Settings
@@ -46,7 +46,7 @@ class Tools:
         return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
 
     @property
-    def most_events(self) -> Volume:
+    def event_limit(self) -> Volume:
         return Volume(self.settings.max_task_events, self.settings.max_task_event_bytes)
 
     @property
@@ -58,7 +58,7 @@ class Tools:
         )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def right_store(self) -> AsyncGenerator[None]:
+    async def missing_means_unavailable(self) -> AsyncGenerator[None]:
         """What is not found in a store without this database's mark is not lost: the store may be another's, or a
         folder where nothing is mounted now. Raises `Unavailable` then."""
         try:

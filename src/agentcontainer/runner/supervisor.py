@@ -24,8 +24,8 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner.attempt import Attempt
-from agentcontainer.runner.services import Tools
-from agentcontainer.runner.slot import Place
+from agentcontainer.runner.services import Services
+from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace.partial_outputs import keep_forgotten_forever
 
 logger = logging.getLogger(__name__)
@@ -34,25 +34,25 @@ BEAT_SECONDS = 2.0
 POLL = timedelta(seconds=2)  # how late a job is taken whose notification got lost
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
-NO_PLACE = timedelta(seconds=0.5)  # all are taken by conversations at work: another runner may have one
-PLACE_SECONDS = 5.0  # for a container to be put away
+NO_FREE_SLOT = timedelta(seconds=0.5)  # all are taken by conversations at work: another runner may have one
+EVICTION_SECONDS = 5.0  # for a container to be put away
 SELF_FENCE_SHARE = 0.7  # of the time after which others take our tasks over
 
 
 class Supervisor:
     """One runner process's work. `run` returns when it has drained; cancel it to drop everything at once."""
 
-    def __init__(self, tools: Tools, runner_id: str, region: str, capacity: int) -> None:
-        self._tools = tools
-        self._pool = tools.pool
-        self._settings = tools.settings
+    def __init__(self, services: Services, runner_id: str, region: str, capacity: int) -> None:
+        self._services = services
+        self._pool = services.pool
+        self._settings = services.settings
         self._id = runner_id
         self._region = region
         self._capacity = capacity
         self._slots = asyncio.Semaphore(capacity)
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
-        self._places: dict[Claim, Place] = {}
-        self._waiting = 0  # jobs that wait for a place
+        self._occupied: dict[Claim, Slot] = {}
+        self._waiting = 0  # jobs that wait for a slot
         self._draining = asyncio.Event()
         self._faults = 0  # in a row
         self._paused_until = 0.0
@@ -74,7 +74,7 @@ class Supervisor:
                 self._keep_alive(),
                 self._listen(),
                 reconcile_forever(self._pool, self._settings),
-                keep_forgotten_forever(self._tools),
+                keep_forgotten_forever(self._services),
             )
         ]
         try:
@@ -166,30 +166,30 @@ class Supervisor:
         self._waiting += 1
         try:
             if self._slots.locked():
-                idle = [place for place in self._places.values() if place.idle_since is not None]
-                any(place.give_up() for place in sorted(idle, key=lambda place: place.idle_since or 0))
-            async with asyncio.timeout(PLACE_SECONDS):
+                idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
+                any(slot.evict() for slot in sorted(idle, key=lambda slot: slot.idle_since or 0))
+            async with asyncio.timeout(EVICTION_SECONDS):
                 await self._slots.acquire()
         except TimeoutError:
-            raise RetryRequested(NO_PLACE, reason="no free place") from None
+            raise RetryRequested(NO_FREE_SLOT, reason="no free slot") from None
         finally:
             self._waiting -= 1
 
     async def _start(self, claim: Claim, is_lost: asyncio.Event) -> None:
         """Start the attempt; returns when it has ended, or waits for a user. And when the delivery is lost: PgQueuer
         waits for all of its jobs before there can be another."""
-        place = self._places[claim] = Place(lambda: self._waiting > 0)
-        attempt = Attempt(self._tools, claim, place)
+        slot = self._occupied[claim] = Slot(lambda: self._waiting > 0)
+        attempt = Attempt(self._services, claim, slot)
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
 
         def ended(_: object) -> None:
-            del self._attempts[claim], self._places[claim]
+            del self._attempts[claim], self._occupied[claim]
             self._slots.release()
             self._note(attempt.is_platforms_fault)
 
         task.add_done_callback(ended)
-        others = [asyncio.create_task(event.wait()) for event in (place.has_rested, is_lost)]
+        others = [asyncio.create_task(event.wait()) for event in (slot.became_idle, is_lost)]
         try:
             await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:

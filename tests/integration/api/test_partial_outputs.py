@@ -17,11 +17,11 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.mark import MARK
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
-from agentcontainer.runner.workspace.layout import Preparation
-from agentcontainer.runner.workspace.partial_outputs import Remains, keep_forgotten
+from agentcontainer.runner.workspace.layout import Layout
+from agentcontainer.runner.workspace.partial_outputs import PartialOutputs, keep_forgotten
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.volume import Room, Volumes
 from tests.uids import UID_BASE
@@ -34,19 +34,19 @@ WRITTEN = b"draft\n"
 
 
 @pytest.fixture
-async def tools(bed: Bed, short_dir: Path) -> AsyncIterator[Tools]:
+async def services(bed: Bed, short_dir: Path) -> AsyncIterator[Services]:
     """A runner's, with a store of this test's own, which breaks where a test puts something in its way."""
     blobs = Blobs(f"file://{short_dir}/blobs")
     sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, short_dir / "locks")
     (short_dir / "runner").mkdir()
     async with aiohttp.ClientSession() as client:
-        yield Tools(
+        yield Services(
             bed.settings, bed.pool, bed.vault, blobs, sandboxes, client, short_dir, short_dir / "runner",
             Volumes(Room(10**9, 10**5)),
         )  # fmt: skip
 
 
-async def saved(tools: Tools, task_id: str) -> None:
+async def saved(services: Services, task_id: str) -> None:
     """The task's checkpoint is in the store, with one file."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
@@ -55,8 +55,8 @@ async def saved(tools: Tools, task_id: str) -> None:
         archive.addfile(entry, io.BytesIO(WRITTEN))
     packed = zstandard.compress(tar.getvalue())
     key = f"checkpoints/{task_id}/saved"
-    await tools.blobs.put(key, chunks(packed), len(packed))
-    await tools.pool.execute(
+    await services.blobs.put(key, chunks(packed), len(packed))
+    await services.pool.execute(
         "UPDATE checkpoints SET blob_key = $2, size_bytes = $3, sha256 = $4, unpacked_bytes = $5 WHERE task_id = $1",
         task_id, key, len(packed), hashlib.sha256(packed).hexdigest(), len(tar.getvalue()),
     )  # fmt: skip
@@ -66,17 +66,17 @@ async def chunks(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def ended(tools: Tools, account: Account, *, is_expired: bool = False) -> Claim:
+async def ended(services: Services, account: Account, *, is_expired: bool = False) -> Claim:
     """A task that was cancelled long ago, when it hibernated with one file; or a conversation that expired with it."""
     task_id = await (account.awaiting_input() if is_expired else account.hibernating())
-    await saved(tools, task_id)
+    await saved(services, task_id)
     if is_expired:
-        await tools.pool.execute("UPDATE tasks SET expires_at = '2001-02-03' WHERE id = $1", task_id)
-        assert await service.expire(tools.pool, tools.settings, task_id)
+        await services.pool.execute("UPDATE tasks SET expires_at = '2001-02-03' WHERE id = $1", task_id)
+        assert await service.expire(services.pool, services.settings, task_id)
     else:
         assert (await account.post(f"/api/v1/tasks/{task_id}/cancel")).status_code == 200
     before_others = "UPDATE tasks SET completed_at = '2001-02-03' WHERE id = $1 RETURNING attempt"
-    return Claim(task_id, await tools.pool.fetchval(before_others, task_id))
+    return Claim(task_id, await services.pool.fetchval(before_others, task_id))
 
 
 async def partial(account: Account, claim: Claim) -> list[tuple[str, int, bool]]:
@@ -85,83 +85,85 @@ async def partial(account: Account, claim: Claim) -> list[tuple[str, int, bool]]
 
 
 @pytest.mark.parametrize("away", ["checkpoints", "outputs"])
-async def test_they_are_kept_as_soon_as_the_store_is_there(tools: Tools, alice: Account, away: str) -> None:
-    claim = await ended(tools, alice)
-    broken = tools.folder.parent / "blobs" / away
+async def test_they_are_kept_as_soon_as_the_store_is_there(
+    services: Services, alice: Account, away: str
+) -> None:
+    claim = await ended(services, alice)
+    broken = services.folder.parent / "blobs" / away
     if away == "checkpoints":
         broken.rename(broken.with_name("aside"))
     broken.symlink_to(broken.name)  # a loop: neither there nor gone
-    await keep_forgotten(tools)
+    await keep_forgotten(services)
     assert await partial(alice, claim) == []
     broken.unlink()
     if away == "checkpoints":
         broken.with_name("aside").rename(broken)
-    assert await keep_forgotten(tools)
+    assert await keep_forgotten(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
-    assert os.listdir(tools.folder) == []
+    assert os.listdir(services.folder) == []
 
 
 async def test_what_a_container_could_not_hand_on_comes_from_its_checkpoint(
-    tools: Tools, alice: Account
+    services: Services, alice: Account
 ) -> None:
-    claim = await ended(tools, alice)
-    home = tools.folder / "attempt/workspace/task"
+    claim = await ended(services, alice)
+    home = services.folder / "attempt/workspace/task"
     home.mkdir(parents=True)
     (home / "late.md").write_text("never saved")
-    in_the_way = tools.folder.parent / "blobs/outputs"
+    in_the_way = services.folder.parent / "blobs/outputs"
     in_the_way.write_text("")
-    await Remains(tools, claim, tools.folder / "attempt").keep()
+    await PartialOutputs(services, claim, services.folder / "attempt").keep()
     in_the_way.unlink()
     assert await partial(alice, claim) == []
-    assert await keep_forgotten(tools)
+    assert await keep_forgotten(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
-async def test_an_expired_conversation_leaves_them_too(tools: Tools, alice: Account) -> None:
-    claim = await ended(tools, alice, is_expired=True)
+async def test_an_expired_conversation_leaves_them_too(services: Services, alice: Account) -> None:
+    claim = await ended(services, alice, is_expired=True)
     assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
-    assert await keep_forgotten(tools)
+    assert await keep_forgotten(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
-async def test_one_that_has_to_wait_keeps_no_other_from_it(tools: Tools, alice: Account) -> None:
-    waiting, other = await ended(tools, alice), await ended(tools, alice)
+async def test_one_that_has_to_wait_keeps_no_other_from_it(services: Services, alice: Account) -> None:
+    waiting, other = await ended(services, alice), await ended(services, alice)
     query = "UPDATE tasks SET completed_at = '2001-02-02' WHERE id = $1"  # the first in the line
-    await tools.pool.execute(query, waiting.task_id)
-    blob = tools.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
+    await services.pool.execute(query, waiting.task_id)
+    blob = services.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
     blob.rename(blob.with_name("aside"))
     blob.symlink_to(blob.name)  # a loop: neither there nor gone
-    assert await keep_forgotten(tools)
+    assert await keep_forgotten(services)
     assert await partial(alice, other) == [("report.md", len(WRITTEN), True)]
     assert await partial(alice, waiting) == []
     blob.with_name("aside").rename(blob)
-    assert await keep_forgotten(tools)
+    assert await keep_forgotten(services)
     assert await partial(alice, waiting) == [("report.md", len(WRITTEN), True)]
 
 
-async def test_a_task_goes_on_when_its_store_is_mounted_again(tools: Tools, alice: Account) -> None:
+async def test_a_task_goes_on_when_its_store_is_mounted_again(services: Services, alice: Account) -> None:
     task_id = await alice.hibernating()
-    await saved(tools, task_id)
-    mark: str = await tools.pool.fetchval("SELECT id FROM installation")
-    await tools.blobs.put(MARK, chunks(mark.encode()), 100)
-    task = await store.get(tools.pool, task_id)
-    lease = await tools.sandboxes.lease()
+    await saved(services, task_id)
+    mark: str = await services.pool.fetchval("SELECT id FROM installation")
+    await services.blobs.put(MARK, chunks(mark.encode()), 100)
+    task = await store.get(services.pool, task_id)
+    lease = await services.sandboxes.lease()
     assert task is not None
-    preparation = Preparation(tools, task, f"{task_id}-2")
-    mounted = tools.folder.parent / "blobs"
+    layout = Layout(services, task, f"{task_id}-2")
+    mounted = services.folder.parent / "blobs"
     mounted.rename(mounted.with_name("aside"))
     mounted.mkdir()
-    preparing = asyncio.create_task(preparation.run(lease))
+    preparing = asyncio.create_task(layout.run(lease))
     assert not (await asyncio.wait([preparing], timeout=1))[0], "its files are not lost"
     mounted.rmdir()
     mounted.with_name("aside").rename(mounted)
     await preparing
-    assert (preparation.root / "workspace/task/report.md").read_bytes() == WRITTEN
-    await folders.remove(preparation.root)
+    assert (layout.root / "workspace/task/report.md").read_bytes() == WRITTEN
+    await folders.remove(layout.root)
 
-    await tools.blobs.delete(f"checkpoints/{task_id}/saved")
+    await services.blobs.delete(f"checkpoints/{task_id}/saved")
     with pytest.raises(CheckpointCorrupt, match="gone"):
-        await preparation.run(lease)
-    await folders.remove(preparation.root)
+        await layout.run(lease)
+    await folders.remove(layout.root)
     if lease is not None:
         lease.release()

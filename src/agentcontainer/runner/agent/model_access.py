@@ -17,7 +17,7 @@ from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.budget import Budget
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,16 +34,18 @@ def weak_model_of(task: Task) -> str | None:
     return models_of(task)[-1] if task.execution.weak_model is not None else None
 
 
-async def provider_key(tools: Tools, task: Task) -> str | None:
+async def provider_key(services: Services, task: Task) -> str | None:
     """The task's own key of its provider, or its account's; None where there is neither.
 
     Raises:
         SettingsError: it cannot be opened with this installation's secret key.
     """
-    sealed = await store.provider_key_ciphertext(tools.pool, task.id)
+    sealed = await store.provider_key_ciphertext(services.pool, task.id)
     if sealed is not None:
-        return tools.vault.open(sealed, task.id)
-    return await accounts.open_provider_key(tools.pool, tools.vault, task.account_id, task.execution.provider)
+        return services.vault.open(sealed, task.id)
+    return await accounts.open_provider_key(
+        services.pool, services.vault, task.account_id, task.execution.provider
+    )
 
 
 class ModelAccess:

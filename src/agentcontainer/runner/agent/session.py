@@ -25,7 +25,7 @@ from agentcontainer.runner.agent.pi_frames import (
 )
 from agentcontainer.runner.agent.prompts import GO_ON, LAST_ANSWER, LAST_CHANCE, NUDGE, steer_prompt, wrap_up
 from agentcontainer.runner.log import EventLog
-from agentcontainer.runner.resource_limits import Breaches, Cause
+from agentcontainer.runner.resource_limits import Cause, ResourceLimits
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Exit
 
@@ -65,7 +65,7 @@ class Session:
         gateway: Gateway,
         log: EventLog,
         on_heard: Callable[[str], Awaitable[None]],
-        breaches: Breaches,
+        resource_limits: ResourceLimits,
     ) -> None:
         self.labels: dict[str, Any] = {}
         self.is_begun = asyncio.Event()  # what `work` was told, and a first answer, are in Pi's session file
@@ -74,7 +74,7 @@ class Session:
         self._gateway = gateway
         self._log = log
         self._on_heard = on_heard
-        self._breaches = breaches
+        self._resource_limits = resource_limits
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
         self._said: list[str] = []  # in this turn, for its reply
         self._sayable = MAX_REPLY_CHARACTERS
@@ -165,7 +165,7 @@ class Session:
 
     async def _broken(self, error: PiError) -> Ending:
         if not isinstance(error, PiEndedError):
-            if (cause := self._breaches.behind_standstill()) is not None:
+            if (cause := self._resource_limits.limit_blocking_progress()) is not None:
                 return Ending(*cause)
             return Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
         exit_ = await self._sandbox.wait()
@@ -185,7 +185,7 @@ class Session:
             return Ending(*self._failure())
         if reminders < MAX_REMINDERS:
             return None
-        if (cause := self._breaches.behind_standstill()) is not None:
+        if (cause := self._resource_limits.limit_blocking_progress()) is not None:
             return Ending(*cause)
         message = f"The agent stopped without calling finish, and was reminded {MAX_REMINDERS} times."
         return Ending(EndReason.AGENT_STOPPED, message)
@@ -239,7 +239,7 @@ class Session:
 
     def _failure(self) -> Cause:
         """Why no model request succeeds any more. A Pi that cannot write its session reports that as a failed one."""
-        cause = self._breaches.behind_standstill() if self._gateway.last_error is None else None
+        cause = self._resource_limits.limit_blocking_progress() if self._gateway.last_error is None else None
         return cause or (EndReason.PROVIDER_ERROR, self._provider_message())
 
     def _provider_message(self) -> str:
@@ -251,7 +251,7 @@ class Session:
         return f"{provider} answered {seen.status}: {seen.message}"
 
     def _crash(self, end: Exit) -> Ending:
-        if (cause := self._breaches.behind_crash(end)) is not None:
+        if (cause := self._resource_limits.limit_behind_exit(end)) is not None:
             return Ending(*cause)
         tail = self._stderr_tail.decode(errors="replace").strip()
         return Ending(

@@ -10,9 +10,9 @@ from agentcontainer import crash, db
 from agentcontainer.domain.tasks import checkpoints, service
 from agentcontainer.domain.tasks.model import Checkpoint, Claim
 from agentcontainer.runner.log import ClaimLost
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
-from agentcontainer.runner.workspace.layout import Preparation
+from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -26,13 +26,13 @@ class Saved:
     paused: timedelta
 
 
-class Saver:
+class Checkpointer:
     """One attempt's checkpoints, one at a time."""
 
-    def __init__(self, tools: Tools, claim: Claim, preparation: Preparation, sandbox: Sandbox) -> None:
-        self._tools = tools
+    def __init__(self, services: Services, claim: Claim, layout: Layout, sandbox: Sandbox) -> None:
+        self._services = services
         self._claim = claim
-        self._preparation = preparation
+        self._layout = layout
         self._sandbox = sandbox
         self._one_at_a_time = asyncio.Lock()
 
@@ -42,10 +42,10 @@ class Saver:
         Raises:
             CheckpointFailed: it cannot be saved.
         """
-        pool, where = self._tools.pool, self._preparation
+        pool, where = self._services.pool, self._layout
         async with self._one_at_a_time:
             checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._claim.task_id))
-            saved = await self._tools.keeper.save(self._sandbox, where.root, where.name, key)
+            saved = await self._services.keeper.save(self._sandbox, where.root, where.name, key)
             if is_limited:
                 await self._check_quota(key, saved.size_bytes)
             checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
@@ -62,7 +62,7 @@ class Saver:
         saved = await self.save(is_limited=True)
 
         async def adopt() -> bool:
-            async with db.transaction(self._tools.pool) as connection:
+            async with db.transaction(self._services.pool) as connection:
                 return await service.save(
                     connection, self._claim, saved.checkpoint, saved.paused.total_seconds()
                 )
@@ -79,20 +79,20 @@ class Saver:
             ClaimLost: the fence moved.
         """
         while True:
-            await asyncio.sleep(self._tools.settings.checkpoint_seconds)
+            await asyncio.sleep(self._services.settings.checkpoint_seconds)
             await is_begun.wait()
             try:
                 await self.keep()
             except CheckpointFailed as error:
-                logger.warning("%s: %s", self._preparation.name, error)
+                logger.warning("%s: %s", self._layout.name, error)
 
     async def _check_quota(self, key: str, size: int) -> None:
-        pool, settings = self._tools.pool, self._tools.settings
+        pool, settings = self._services.pool, self._services.settings
         fault = await db.patiently(lambda: checkpoints.quota_fault(pool, settings, self._claim.task_id, size))
         if fault is not None:
-            await self._tools.blobs.delete(key)
+            await self._services.blobs.delete(key)
             raise CheckpointFailed(f"The workspace could not be saved: {fault}.")
 
     async def drop_others(self) -> None:
         """Drop what the checkpoint in use replaced."""
-        await checkpoints.drop_others(self._tools.pool, self._tools.blobs, self._claim.task_id)
+        await checkpoints.drop_others(self._services.pool, self._services.blobs, self._claim.task_id)

@@ -17,7 +17,7 @@ from agentcontainer.errors import Unavailable
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_access import models_of
 from agentcontainer.runner.agent.prompts import harness
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox import volume
@@ -31,14 +31,14 @@ STORE_RETRY_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 
 
-class Preparation:
+class Layout:
     """The workspace of one attempt; `name` is the attempt's."""
 
-    def __init__(self, tools: Tools, task: Task, name: str) -> None:
-        self._tools = tools
+    def __init__(self, services: Services, task: Task, name: str) -> None:
+        self._services = services
         self._task = task
         self.name = name
-        self.root = tools.folder / name
+        self.root = services.folder / name
 
     async def run(self, lease: Lease | None) -> None:
         """Lay it out, for a sandbox with the uid of this lease.
@@ -47,12 +47,12 @@ class Preparation:
             InputUnavailable: an input cannot be had. CheckpointCorrupt: the checkpoint cannot be used.
             DiskFull: it is more than the workspace may hold. Unavailable: the object store is away for minutes.
         """
-        tools, task = self._tools, self._task
-        checkpoint = await db.patiently(lambda: checkpoints.current(tools.pool, task.id))
+        services, task = self._services, self._task
+        checkpoint = await db.patiently(lambda: checkpoints.current(services.pool, task.id))
         deadline = time.monotonic() + STORE_SECONDS
         while True:
             try:
-                async with tools.right_store():
+                async with services.missing_means_unavailable():
                     return await self._lay_out(checkpoint, lease)
             except Unavailable as error:
                 if time.monotonic() > deadline:
@@ -67,7 +67,7 @@ class Preparation:
             await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))
 
     async def _restore(self, checkpoint: Checkpoint, lease: Lease | None) -> None:
-        await self._tools.keeper.restore(self.root, self.name, checkpoint, lease)
+        await self._services.keeper.restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
         safe_open.make_folder(self.root / "workspace", folders.TASK_FOLDER, uid)  # Pi starts in it
@@ -80,7 +80,7 @@ class Preparation:
         Raises:
             InputUnavailable: the agent does not let them be placed. DiskFull: there is no room for them.
         """
-        folder, stream = self.root / "workspace", self._tools.blobs.stream
+        folder, stream = self.root / "workspace", self._services.blobs.stream
         try:
             with self._told_when_full("What came with the message"):
                 return [
@@ -91,18 +91,18 @@ class Preparation:
             raise InputUnavailable("The agent kept the message's files from being placed.") from None
 
     async def _start_anew(self) -> None:
-        tools, task = self._tools, self._task
-        inputs = await db.patiently(lambda: files.list_inputs(tools.pool, task.id))
-        references = await db.patiently(lambda: files.list_references(tools.pool, task.agent_version_id))
+        services, task = self._services, self._task
+        inputs = await db.patiently(lambda: files.list_inputs(services.pool, task.id))
+        references = await db.patiently(lambda: files.list_references(services.pool, task.agent_version_id))
         self._check_room([*inputs, *references])
-        await tools.volumes.make(self.root / "workspace")
-        await folders.prepare(self.root, self._texts(), inputs, references, tools.blobs)
+        await services.volumes.make(self.root / "workspace")
+        await folders.prepare(self.root, self._texts(), inputs, references, services.blobs)
         await self._bring_skills()
         await self._bring_repositories()
 
     def _check_room(self, brought: Sequence[files.File]) -> None:
         """Before any of it is fetched, and where no file system would say so."""
-        room = self._tools.volumes.room
+        room = self._services.volumes.room
         if sum(file.size_bytes for file in brought) > room.bytes or len(brought) > room.inodes:
             raise DiskFull(f"The task's files do not fit: {room.fault}.")
 
@@ -113,7 +113,7 @@ class Preparation:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and volume.is_capped(self.root / "workspace"):
-                raise DiskFull(f"{what} does not fit: {self._tools.volumes.room.fault}.") from None
+                raise DiskFull(f"{what} does not fit: {self._services.volumes.room.fault}.") from None
             raise
 
     def _texts(self) -> dict[str, str]:
@@ -136,20 +136,20 @@ class Preparation:
         return pi_launch.settings_files(models)
 
     async def _bring_skills(self) -> None:
-        tools, task = self._tools, self._task
+        services, task = self._services, self._task
         if task.skills:
-            archives = await db.patiently(lambda: files.list_skills(tools.pool, task.id))
+            archives = await db.patiently(lambda: files.list_skills(services.pool, task.id))
             if len(archives) < len(task.skills):
                 raise InputUnavailable("A skill's file was deleted.")
             target = self.root / "workspace" / pi_launch.SKILLS_FOLDER
-            await skills.place(archives, tools.blobs, self.root / "workspace", target)
+            await skills.place(archives, services.blobs, self.root / "workspace", target)
 
     async def _bring_repositories(self) -> None:
-        tools, settings = self._tools, self._tools.settings
+        services, settings = self._services, self._services.settings
         if self._task.input_repositories:
             cloning = repositories.Cloning(
-                tools.sandboxes, tools.runtime, tools.limits, tools.folder, self.name,
+                services.sandboxes, services.runtime, services.limits, services.folder, self.name,
                 settings.max_repository_bytes, settings.allow_private_repositories,
             )  # fmt: skip
-            wanted = opened(self._task.input_repositories, tools.vault, self._task.id)
+            wanted = opened(self._task.input_repositories, services.vault, self._task.id)
             await repositories.place(cloning, wanted, self.root / "workspace" / TASK_FILES)

@@ -17,7 +17,7 @@ from agentcontainer.domain.tasks import checkpoints, service, store
 from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
-from agentcontainer.runner.services import Tools
+from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.workspace.outputs import Refused, collect
@@ -35,38 +35,38 @@ MAX_DEPTH = 50
 MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to see
 
 
-async def keep_forgotten(tools: Tools) -> bool:
+async def keep_forgotten(services: Services) -> bool:
     """Keep the remains of tasks whose container was gone when they ended, from their checkpoints; False: there are
     none, or they cannot be had now. One that has to wait keeps no other from it."""
-    claims = await store.forgotten_remains(tools.pool, AFTER)
-    return any([await _keep_saved(tools, claim) for claim in claims])
+    claims = await store.forgotten_remains(services.pool, AFTER)
+    return any([await _keep_saved(services, claim) for claim in claims])
 
 
-async def _keep_saved(tools: Tools, claim: Claim) -> bool:
-    root = tools.folder / f"{claim.task_id}-remains"
+async def _keep_saved(services: Services, claim: Claim) -> bool:
+    root = services.folder / f"{claim.task_id}-remains"
     try:
-        checkpoint = await checkpoints.current(tools.pool, claim.task_id)
+        checkpoint = await checkpoints.current(services.pool, claim.task_id)
         if checkpoint is None:  # another runner has kept them
             return False
-        async with tools.right_store():
-            await tools.keeper.restore(root, root.name, checkpoint)
-        return await Remains(tools, claim, root).keep()
+        async with services.missing_means_unavailable():
+            await services.keeper.restore(root, root.name, checkpoint)
+        return await PartialOutputs(services, claim, root).keep()
     except (Unavailable, SandboxError) as error:
         logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
         return False
     except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
         logger.warning("%s: no partial outputs: %s", claim.task_id, error)
-        await service.add_remains(tools.pool, claim, [])
+        await service.add_remains(services.pool, claim, [])
         return True
     finally:
         await folders.remove(root)
 
 
-async def keep_forgotten_forever(tools: Tools) -> None:
+async def keep_forgotten_forever(services: Services) -> None:
     """Look for such tasks every few seconds, until cancelled."""
     while True:
         try:
-            while await keep_forgotten(tools):
+            while await keep_forgotten(services):
                 pass
         except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
             logger.warning("looking for remains failed: %s", type(error).__name__)
@@ -75,18 +75,18 @@ async def keep_forgotten_forever(tools: Tools) -> None:
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-class Remains:
+class PartialOutputs:
     """The workspace of an attempt whose sandbox is gone."""
 
-    def __init__(self, tools: Tools, claim: Claim, root: Path) -> None:
-        self._tools = tools
+    def __init__(self, services: Services, claim: Claim, root: Path) -> None:
+        self._services = services
         self._claim = claim
         self._root = root
 
     async def keep(self) -> bool:
         """Store the agent's files if the task ended without having handed them over. False: what is missing can be had
         later, from the task's checkpoint. Never raises: the task has ended, and no file is worth another end."""
-        pool, claim = self._tools.pool, self._claim
+        pool, claim = self._services.pool, self._claim
         try:
             if await db.patiently(lambda: service.wants_remains(pool, claim)):
                 outputs, is_whole = await self._collect()
@@ -100,7 +100,7 @@ class Remains:
 
     async def _collect(self) -> tuple[list[Output], bool]:
         """What could be stored, and whether the object store took all of it."""
-        settings = self._tools.settings
+        settings = self._services.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
         for path in await asyncio.to_thread(own_files, self._root / "workspace" / folders.TASK_FOLDER):
@@ -108,7 +108,7 @@ class Remains:
                 break
             try:
                 outputs += await collect(
-                    self._root / "workspace", HOME, [Declared(path)], OutputPolicy(), self._tools.blobs,
+                    self._root / "workspace", HOME, [Declared(path)], OutputPolicy(), self._services.blobs,
                     self._claim.task_id, min(left, settings.max_output_bytes),
                 )  # fmt: skip
             except Refused:
