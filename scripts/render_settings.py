@@ -1,4 +1,4 @@
-"""Write the table of settings in docs/operations.md, from settings.py (`make docs`)."""
+"""Write the table of settings in docs/reference/settings.md, from settings.py (`make docs`)."""
 
 from pathlib import Path
 from typing import get_args
@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 START, END = "<!-- generated from settings.py -->", "<!-- end -->"
-PAGE = Path(__file__).parents[1] / "docs/operations.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/settings.md"
 COMPUTED = {"data_dir": "`/var/lib/agentcontainer` as root, else `~/.local/share/agentcontainer`"}
 UNITS = {1024**3: "GiB", 1024**2: "MiB"}
 

@@ -1,6 +1,6 @@
 """One frozen `Settings`, read once from `AGENTCONTAINER_*` and handed on as an argument.
 
-The table in docs/operations.md is held against this class by a test.
+The table in docs/reference/settings.md is held against this class by a test.
 """
 
 import logging
@@ -333,7 +333,7 @@ def load(**overrides: Any) -> Settings:
     """
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known):
-        logger.warning("%s is not a setting; docs/operations.md lists them all", name)
+        logger.warning("%s is not a setting; docs/reference/settings.md lists them all", name)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except pydantic.ValidationError as error:

@@ -17,11 +17,11 @@ from scripts.render_settings import END, PAGE, START, table
 
 ROOT = Path(__file__).parents[2]
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-API = (ROOT / "docs/api.md").read_text()
+API = "\n".join(page.read_text() for page in sorted((ROOT / "docs/reference").glob("*.md")))
 
 
 def rows(title: str) -> dict[str, list[str]]:
-    """The table of docs/api.md whose first column has this title: first cell without backticks → the others."""
+    """The table of docs/reference/ whose first column has this title: first cell without backticks → the others."""
     found: dict[str, list[str]] = {}
     [start] = [number for number, line in enumerate(API.splitlines()) if line.startswith(f"| {title} |")]
     for line in API.splitlines()[start + 2 :]:
