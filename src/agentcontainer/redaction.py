@@ -1,4 +1,4 @@
-"""Removal of a provider key from what goes inwards, also where it is split over chunks."""
+"""Removes a provider key from byte streams and texts, also where the key is split over chunks of a stream."""
 
 import json
 import re
@@ -7,16 +7,19 @@ from urllib.parse import quote
 REDACTED = b"[redacted]"
 
 
-def spellings(key: str) -> tuple[bytes, ...]:
-    """The byte strings in which `key` may show: itself, as in JSON, and as in a URL. Mostly they are one."""
+def encodings_of(key: str) -> tuple[bytes, ...]:
+    """The byte strings as which `key` can appear: plain, in JSON, and in a URL; the longest first."""
     in_json = json.dumps(key)[1:-1]
-    variants = {key, in_json, in_json.replace("/", "\\/"), quote(key, safe=""), quote(key)}
-    return tuple(sorted((variant.encode() for variant in variants if variant), key=len, reverse=True))
+    encodings = {key, in_json, in_json.replace("/", "\\/"), quote(key, safe=""), quote(key)}
+    return tuple(sorted((encoding.encode() for encoding in encodings if encoding), key=len, reverse=True))
 
 
-class Scrubber:
-    """Scrubs one stream. What `feed` and `end` return, joined, holds no spelling of the key; only the longest
-    suffix that may be the beginning of one is held back."""
+class Redactor:
+    """Redacts one stream.
+
+    The joined results of `feed` and `end` contain none of the secrets. Only a suffix that may be the beginning of a
+    secret is held back, so a stream is not delayed otherwise.
+    """
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self._secrets = secrets
@@ -25,7 +28,7 @@ class Scrubber:
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """What of the stream up to here may pass."""
+        """Take the next chunk; return the part of the stream that can be passed on."""
         if not self._secrets:
             return chunk
         data = self._held + chunk
@@ -34,16 +37,17 @@ class Scrubber:
         for match in self._pattern.finditer(data):
             passed += data[done : match.start()], REDACTED
             done = match.end()
-        until = len(data) - self._length_of_beginning(data[done:])
+        until = len(data) - self._held_back(data[done:])
         self._held = data[until:]
         return b"".join(passed) + data[done:until]
 
     def end(self) -> bytes:
-        """The rest, once the stream has ended."""
+        """Return what was held back, once the stream has ended."""
         rest, self._held = self._held, b""
         return rest
 
-    def _length_of_beginning(self, data: bytes) -> int:
+    def _held_back(self, data: bytes) -> int:
+        """The length of the longest suffix of `data` that a secret begins with."""
         for length in range(min(self._longest - 1, len(data)), 0, -1):
             suffix = data[-length:]
             if any(len(secret) > length and secret.startswith(suffix) for secret in self._secrets):
@@ -51,11 +55,12 @@ class Scrubber:
         return 0
 
 
-def scrub(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
-    """`data` as a whole, scrubbed."""
-    scrubber = Scrubber(secrets)
-    return scrubber.feed(data) + scrubber.end()
+def redact(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
+    """`data` with each secret replaced by `REDACTED`."""
+    redactor = Redactor(secrets)
+    return redactor.feed(data) + redactor.end()
 
 
-def scrub_text(text: str, secrets: tuple[bytes, ...]) -> str:
-    return scrub(text.encode("utf-8", "surrogatepass"), secrets).decode("utf-8", "replace")
+def redact_text(text: str, secrets: tuple[bytes, ...]) -> str:
+    """As `redact`, for a text; lone surrogates become U+FFFD."""
+    return redact(text.encode("utf-8", "surrogatepass"), secrets).decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentcontainer.db import Pool
-from agentcontainer.doctor.reach import SERVER_CHECKS, STORAGE_CHECKS, Server
+from agentcontainer.doctor.connectivity import SERVER_CHECKS, STORAGE_CHECKS, Server
 from agentcontainer.doctor.store import Store
 from agentcontainer.domain.files.blobs import Blobs
 

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from agentcontainer.prove.attempt import Attempt, Group, Outcome, Verdict, exit_code
-from agentcontainer.prove.bait import given, secret_file
 from agentcontainer.prove.files import FILES
 from agentcontainer.prove.gateway import GATEWAY
 from agentcontainer.prove.groups import GROUPS
 from agentcontainer.prove.kernel import KERNEL
-from agentcontainer.prove.loosened import Edit, Loosened, adding, without, without_filter
 from agentcontainer.prove.network import NETWORK
 from agentcontainer.prove.payload import perl, shell
 from agentcontainer.prove.places import bare, sandboxed
 from agentcontainer.prove.suite import prove
+from agentcontainer.prove.targets import nonce_only, secret_file
+from agentcontainer.prove.weakened import Edit, Weakened, adding, without, without_filter
 from agentcontainer.runtime.install import runtime_dir
 from tests.ordinary_user import as_ordinary_user, home_in
 from tests.uids import UID_BASE
@@ -101,7 +101,7 @@ def test_the_suite_has_a_sentence_for_everything() -> None:
 async def outcomes(folder: Path, groups: Sequence[Group], edit: Edit | None = None) -> list[Outcome]:
     """Of these attempts, against a sandbox of which `edit` took something away."""
     locks = folder / "locks"
-    driver = None if edit is None else Loosened(UID_BASE, locks, edit)
+    driver = None if edit is None else Weakened(UID_BASE, locks, edit)
     return [one async for one in prove(folder, UID_BASE, locks, runtime_dir(), driver, groups)]
 
 
@@ -137,8 +137,8 @@ async def test_a_protection_that_is_missing_is_noticed(
 
 
 async def test_an_attempt_that_is_merely_broken_shows_nothing(short_dir: Path) -> None:
-    idle = Attempt("idle", "Does nothing.", perl(""), given, sandboxed, bare)
-    stillborn = Attempt("stillborn", "Does not begin.", perl("}"), given, sandboxed, bare)
+    idle = Attempt("idle", "Does nothing.", perl(""), nonce_only, sandboxed, bare)
+    stillborn = Attempt("stillborn", "Does not begin.", perl("}"), nonce_only, sandboxed, bare)
     sound = Attempt("sound", "Reads.", perl("print slurp($ARGV[0]);"), secret_file, sandboxed, bare)
     found = await outcomes(short_dir, (Group("files", (idle, stillborn, sound)),))
     assert [one.verdict for one in found] == ["inconclusive", "inconclusive", "blocked"]
@@ -166,7 +166,7 @@ async def test_a_sandbox_that_cannot_be_started_proves_nothing(short_dir: Path) 
     ],
 )
 def test_exit_codes(verdicts: list[Verdict], code: int) -> None:
-    attempt = Attempt("a", "Tries.", shell(""), given, sandboxed, bare)
+    attempt = Attempt("a", "Tries.", shell(""), nonce_only, sandboxed, bare)
     assert exit_code([Outcome("files", attempt, verdict) for verdict in verdicts]) == code
 
 

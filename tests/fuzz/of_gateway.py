@@ -3,17 +3,17 @@
 import json
 
 from agentcontainer.gateway.admission import Refused, admit
-from agentcontainer.gateway.answer import error_message
-from agentcontainer.gateway.output import ask_of, with_output
+from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.provider_response import error_message
 from agentcontainer.gateway.upstreams import Wire
 from agentcontainer.gateway.usage import MAX_TOKENS, Meter
-from agentcontainer.redaction import REDACTED, Scrubber, scrub, spellings
+from agentcontainer.redaction import REDACTED, Redactor, encodings_of, redact
 from tests.fuzz.target import Target, pieces
 
 MODELS = frozenset({"claude-sonnet-4-6", "m"})
 WIRES: tuple[Wire, ...] = ("anthropic-messages", "openai-responses", "openai-completions")
 KEY = "sk-k/ey"
-SECRETS = spellings(KEY)
+SECRETS = encodings_of(KEY)
 
 
 def admitted_request(data: bytes) -> None:
@@ -48,11 +48,11 @@ def metered_answer(data: bytes) -> None:
     assert len(error_message(stream, "Anthropic", 500)) <= 1000
 
 
-def scrubbed_stream(data: bytes) -> None:
+def redacted_stream(data: bytes) -> None:
     chunks, stream = pieces(data)
-    scrubber = Scrubber(SECRETS)
-    passed = b"".join([scrubber.feed(chunk) for chunk in chunks]) + scrubber.end()
-    assert passed == scrub(stream, SECRETS)
+    redactor = Redactor(SECRETS)
+    passed = b"".join([redactor.feed(chunk) for chunk in chunks]) + redactor.end()
+    assert passed == redact(stream, SECRETS)
     assert not any(secret in passed for secret in SECRETS)
     assert passed.count(REDACTED) >= stream.count(KEY.encode())
 
@@ -83,8 +83,8 @@ TARGETS = (
         ),
     ),
     Target(
-        "scrubbed-streams",
-        scrubbed_stream,
+        "redacted-streams",
+        redacted_stream,
         (b"\x00a sk-k/ey b sk-k\\/ey c sk-k%2Fey", b"\x05sk-sk-k/sk-k/ey"),
     ),
 )

@@ -13,7 +13,7 @@ from aiohttp import web
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import Gateway, Route, provider_client
-from agentcontainer.gateway.intake import Bounds
+from agentcontainer.gateway.request_body import Bounds
 from agentcontainer.gateway.usage import Usage
 
 KEY = "sk-real-0123456789abcdef"

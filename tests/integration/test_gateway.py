@@ -74,7 +74,7 @@ async def test_a_chunk_arrives_before_the_provider_has_finished(short_dir: Path)
         assert await response.read() == b"data: two\n\n"
 
 
-async def test_the_key_is_scrubbed_from_headers_and_across_chunks(short_dir: Path) -> None:
+async def test_the_key_is_redacted_from_headers_and_across_chunks(short_dir: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = await sse(
             request, {"x-request-id": f"r-{KEY}", "Set-Cookie": KEY, "openai-organization": "acme"}
@@ -199,7 +199,7 @@ async def test_a_redirect_is_not_followed(short_dir: Path) -> None:
     assert asked == ["/v1/messages"]
 
 
-async def test_a_compressed_answer_cannot_be_scrubbed_and_does_not_pass(short_dir: Path) -> None:
+async def test_a_compressed_answer_cannot_be_redacted_and_does_not_pass(short_dir: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(body=gzip.compress(KEY.encode()), headers={"Content-Encoding": "gzip"})
 

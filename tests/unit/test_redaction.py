@@ -1,11 +1,11 @@
-"""The key's bytes never pass the scrubber, however the stream is cut into chunks."""
+"""The key's bytes never pass the redactor, however the stream is cut into chunks."""
 
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcontainer.redaction import Scrubber, scrub, scrub_text, spellings
+from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
 
 # Few letters, so that beginnings of the key overlap; none of them occurs in "[redacted]".
 letters = st.text("sk-01", min_size=4, max_size=12)
@@ -25,35 +25,35 @@ def streams(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 @given(streams())
 def test_the_key_never_passes_and_nothing_else_is_lost(stream: tuple[str, list[bytes]]) -> None:
     key, chunks = stream
-    scrubber = Scrubber(spellings(key))
+    redactor = Redactor(encodings_of(key))
     passed = b""
     for number, chunk in enumerate(chunks):
-        passed += scrubber.feed(chunk)
+        passed += redactor.feed(chunk)
         arrived = b"".join(chunks[: number + 1]).replace(key.encode(), b"[redacted]")
         assert len(arrived) - len(passed) < len(key), "more is held back than the beginning of a key"
-    passed += scrubber.end()
+    passed += redactor.end()
     assert key.encode() not in passed
     assert passed == b"".join(chunks).replace(key.encode(), b"[redacted]")
 
 
 def test_every_chunk_without_a_beginning_of_the_key_passes_at_once() -> None:
-    scrubber = Scrubber(spellings("sk-secret-key"))
-    assert scrubber.feed(b"data: hello\n\n") == b"data: hello\n\n"
-    assert scrubber.feed(b"data: sk-sec") == b"data: "
-    assert scrubber.feed(b"ond\n") == b"sk-second\n"
+    redactor = Redactor(encodings_of("sk-secret-key"))
+    assert redactor.feed(b"data: hello\n\n") == b"data: hello\n\n"
+    assert redactor.feed(b"data: sk-sec") == b"data: "
+    assert redactor.feed(b"ond\n") == b"sk-second\n"
 
 
-def test_escaped_spellings_are_scrubbed_too() -> None:
+def test_escaped_forms_of_a_key_are_redacted_too() -> None:
     key = 'k/"1+äß'
-    secrets = spellings(key)
-    for spelling in (key, 'k/\\"1+\\u00e4\\u00df', 'k\\/\\"1+\\u00e4\\u00df', "k%2F%221%2B%C3%A4%C3%9F"):
-        assert scrub(f"<{spelling}>".encode(), secrets) == b"<[redacted]>"
+    secrets = encodings_of(key)
+    for form in (key, 'k/\\"1+\\u00e4\\u00df', 'k\\/\\"1+\\u00e4\\u00df', "k%2F%221%2B%C3%A4%C3%9F"):
+        assert redact(f"<{form}>".encode(), secrets) == b"<[redacted]>"
 
 
-def test_text_is_scrubbed_even_with_lone_surrogates() -> None:
-    assert "secret" not in scrub_text("a\ud800 secret", spellings("secret"))
+def test_text_is_redacted_even_with_lone_surrogates() -> None:
+    assert "secret" not in redact_text("a\ud800 secret", encodings_of("secret"))
 
 
 def test_without_a_key_everything_passes() -> None:
-    scrubber = Scrubber(())
-    assert scrubber.feed(b"anything") + scrubber.end() == b"anything"
+    redactor = Redactor(())
+    assert redactor.feed(b"anything") + redactor.end() == b"anything"

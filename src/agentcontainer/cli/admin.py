@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agentcontainer import settings
+from agentcontainer.cli.error_lines import CommandGroup, one_line
 from agentcontainer.cli.money import micro_usd, usd
-from agentcontainer.cli.sentences import Sentences, one_line
 from agentcontainer.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts ORDER BY c
 Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
-app = typer.Typer(cls=Sentences, no_args_is_help=True, help="Accounts, credit and API keys.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Accounts, credit and API keys.")
 
 
 @app.command("create-account")

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from agentcontainer import settings
-from agentcontainer.cli.sentences import one_line
+from agentcontainer.cli.error_lines import one_line
 from agentcontainer.errors import AgentContainerError, SettingsError
 
 if TYPE_CHECKING:

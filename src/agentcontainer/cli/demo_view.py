@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from rich.markup import escape
 
-from agentcontainer.cli.sentences import one_line
+from agentcontainer.cli.error_lines import one_line
 
 MAX_LINE = 100
 PATHS = ("command", "path", "file_path", "pattern")  # what a tool call is about, by the names of Pi's tools

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentcontainer import settings
-from agentcontainer.cli.sentences import one_line
+from agentcontainer.cli.error_lines import one_line
 from agentcontainer.errors import SettingsError
 from agentcontainer.settings import Settings
 
 if TYPE_CHECKING:
     from agentcontainer.db import Pool
-    from agentcontainer.doctor.examine import Examination, Found
+    from agentcontainer.doctor.examination import Examination, Found
 
 
 def doctor(
@@ -47,7 +47,7 @@ def doctor(
         has_own_mounts = namespace.enter()  # before anything may start a thread
         chosen = settings.load(data_dir=data_dir)
         raise typer.Exit(asyncio.run(prove(chosen, as_json, has_own_mounts=has_own_mounts)))
-    from agentcontainer.doctor.examine import Examination
+    from agentcontainer.doctor.examination import Examination
 
     chosen = settings.load(data_dir=data_dir)
     examination = Examination(is_mending, (lambda _: None) if as_json else _tell)
@@ -61,11 +61,11 @@ def doctor(
 
 async def _examine(chosen: Settings, examination: "Examination", is_any_age: bool) -> None:
     from agentcontainer import db
+    from agentcontainer.doctor.connectivity import PROVIDER_CHECKS, SERVER_CHECKS, Server
     from agentcontainer.doctor.database import DATABASE_CHECKS, Database
-    from agentcontainer.doctor.examine import FAULTS
-    from agentcontainer.doctor.host import HOST_CHECKS, Host
-    from agentcontainer.doctor.machine import MACHINE_CHECKS, Machine
-    from agentcontainer.doctor.reach import PROVIDER_CHECKS, SERVER_CHECKS, Server
+    from agentcontainer.doctor.examination import FAULTS
+    from agentcontainer.doctor.leftovers import HOST_CHECKS, Host
+    from agentcontainer.doctor.requirements import MACHINE_CHECKS, Machine
     from agentcontainer.domain.tasks import runners
     from agentcontainer.sandbox.detect import detect
 
@@ -96,7 +96,7 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
 async def _examine_store(
     chosen: Settings, pool: "Pool", examination: "Examination", is_any_age: bool
 ) -> None:
-    from agentcontainer.doctor.reach import STORAGE_CHECKS
+    from agentcontainer.doctor.connectivity import STORAGE_CHECKS
     from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
     from agentcontainer.domain.files.blobs import Blobs
     from agentcontainer.domain.files.mark import MARK, bears_mark

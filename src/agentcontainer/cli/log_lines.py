@@ -3,7 +3,7 @@
 import logging
 from types import TracebackType
 
-from agentcontainer.cli.sentences import harmless
+from agentcontainer.cli.error_lines import harmless
 
 
 class LogLines(logging.Formatter):

@@ -3,10 +3,10 @@
 import typer
 
 from agentcontainer.cli import admin, demo, doctor, processes, up
-from agentcontainer.cli.sentences import Sentences
+from agentcontainer.cli.error_lines import CommandGroup
 
 app = typer.Typer(
-    cls=Sentences, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Run AI agents in sandboxed containers behind an HTTP API.",
 )  # fmt: skip
 app.command("up")(up.up)

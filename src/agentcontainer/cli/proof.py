@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agentcontainer.cli import data_dir as data_folder
-from agentcontainer.cli.sentences import one_line
+from agentcontainer.cli.error_lines import one_line
 from agentcontainer.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Ground = TypeVar("Ground")
+Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Check(Generic[Ground]):
+class Check(Generic[Subject]):
     """`find` yields what it finds as it goes; each finding may be mended before the next one is asked for."""
 
     name: str
-    find: Callable[[Ground], AsyncGenerator[Finding]]
+    find: Callable[[Subject], AsyncGenerator[Finding]]

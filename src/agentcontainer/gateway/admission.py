@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from agentcontainer.gateway.estimate import tokens_at_most
+from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 MAX_STRUCTURE = 1_000_000  # commas and brackets; it bounds what a body grows to in memory, to about 100 MB

@@ -17,7 +17,9 @@ from yarl import URL
 
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, Refused, admit
-from agentcontainer.gateway.answer import (
+from agentcontainer.gateway.budget import Ask, Budget, Reservation
+from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.provider_response import (
     UpstreamCut,
     beginning,
     chunks,
@@ -26,9 +28,7 @@ from agentcontainer.gateway.answer import (
     is_silence,
     settled,
 )
-from agentcontainer.gateway.budget import Ask, Budget, Reservation
-from agentcontainer.gateway.intake import Bounds, Intake
-from agentcontainer.gateway.output import ask_of, with_output
+from agentcontainer.gateway.request_body import Bounds, Intake
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     PROVIDER_NAMES,
@@ -41,7 +41,7 @@ from agentcontainer.gateway.upstreams import (
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
-from agentcontainer.redaction import Scrubber, scrub, scrub_text, spellings
+from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
 from agentcontainer.sandbox.http_socket import SandboxSocket
 
 _LARGE_BODY = 256 * 1024
@@ -102,7 +102,7 @@ class Gateway:
         self._on_usage = on_usage
         self._client = client
         self._bounds = bounds or Bounds()
-        self._secrets = spellings(route.api_key) if route.api_key else ()
+        self._secrets = encodings_of(route.api_key) if route.api_key else ()
         self._answering: set[asyncio.Task[Any]] = set()
         self._intake = Intake(self._bounds)
         self._parsing = asyncio.Lock()
@@ -225,17 +225,17 @@ class Gateway:
     def _headers(self, upstream: aiohttp.ClientResponse) -> dict[str, str]:
         secrets = [secret.lower() for secret in self._secrets]
         return {
-            name: scrub_text(value, self._secrets)
+            name: redact_text(value, self._secrets)
             for name, value in inward_headers(upstream.headers).items()
             if not any(secret in name.lower().encode(errors="replace") for secret in secrets)
         }
 
     async def _relay_error(self, upstream: aiohttp.ClientResponse) -> web.Response:
         body = await beginning(upstream, _ERROR_BODY_BYTES)
-        clean = scrub(body, self._secrets)
+        clean = redact(body, self._secrets)
         if len(body) >= _ERROR_BODY_BYTES:
             clean = clean[: _ERROR_BODY_BYTES - 4096]  # what is cut off after scrubbing leaves no half a key
-        message = scrub_text(error_message(clean, self._name, upstream.status), self._secrets)
+        message = redact_text(error_message(clean, self._name, upstream.status), self._secrets)
         self.last_error = ProviderError(upstream.status, message)
         return web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
 
@@ -248,16 +248,16 @@ class Gateway:
     ) -> web.StreamResponse:
         is_stream = upstream.headers.get("Content-Type", "").lower().startswith("text/event-stream")
         meter = Meter(endpoint.wire, reservation.model, is_stream=is_stream)
-        scrubber = Scrubber(self._secrets)
+        redactor = Redactor(self._secrets)
         response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
         self.last_error = None
         try:
             await response.prepare(request)
             async for chunk in chunks(upstream):
                 meter.feed(chunk)
-                if clean := scrubber.feed(chunk):
+                if clean := redactor.feed(chunk):
                     await response.write(clean)
-            await response.write(scrubber.end())
+            await response.write(redactor.end())
         except UpstreamCut:
             self.last_error = ProviderError(502, f"{self._name} broke off in the middle of its answer.")
             cut(request)
@@ -266,7 +266,7 @@ class Gateway:
         finally:
             meter.end()
             if meter.error is not None:
-                self.last_error = ProviderError(502, scrub_text(meter.error, self._secrets)[:1000])
+                self.last_error = ProviderError(502, redact_text(meter.error, self._secrets)[:1000])
             await self._settle(reservation, meter)
         return response
 

@@ -17,13 +17,13 @@ from yarl import URL
 
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Refused, admit
-from agentcontainer.gateway.answer import UpstreamCut, beginning, is_silence, settled
 from agentcontainer.gateway.app import Route
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
-from agentcontainer.gateway.output import ask_of, with_output
+from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.provider_response import UpstreamCut, beginning, is_silence, settled
 from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, outward_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
-from agentcontainer.redaction import scrub, spellings
+from agentcontainer.redaction import encodings_of, redact
 
 MAX_TITLE_CHARACTERS = 80
 _SECONDS = 60
@@ -68,7 +68,7 @@ async def write_title(
             answer = await _ask(route, endpoint, client, body, route.api_key, budget, reservation)
             meter.feed(answer)
             meter.end()
-            return _title_in(endpoint.wire, scrub(answer, spellings(route.api_key)))
+            return _title_in(endpoint.wire, redact(answer, encodings_of(route.api_key)))
         finally:
             if reservation.is_open:
                 usage = settled(budget, reservation, meter)

@@ -1,6 +1,9 @@
-"""The escape suite: attempts to get out of a sandbox as it is installed here, each with a control that succeeds.
+"""The escape suite: attempts to get out of a sandbox as it is installed here, each with a control that must succeed.
 
-An attempt is data: a payload, what stands outside for it to reach, and a place for its control, which is the same
-payload with that protection taken away. scene.py makes the ground of one run, places.py the places, bait.py what there
-is to reach, run.py judges. One file a group, a line each in groups.py.
+An attempt is data: a payload, a target outside the sandbox, and two places to run the payload: the sandbox (the attack)
+and the same without the protection that is tested (the control). An attempt counts as blocked only if its control
+succeeds.
+
+attempt.py defines these types, payload.py the scripts, targets.py the targets, places.py the places, trial.py the
+folders and clean-up of one run, run.py the verdict. groups.py lists the groups; each has a file of its own.
 """

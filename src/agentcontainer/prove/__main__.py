@@ -15,9 +15,9 @@ import dns.rrset
 from agentcontainer.errors import SandboxError
 from agentcontainer.prove.attempt import Outcome
 from agentcontainer.prove.internet import LISTED, NAMED, ONLINE
-from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
-from agentcontainer.prove.scene import ROOM, Ground, scene
+from agentcontainer.prove.trial import ROOM, Setup, trial
+from agentcontainer.prove.weakened import Edit, Weakened
 from agentcontainer.prove.world import NEIGHBOUR, OTHER, PUBLIC
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet
@@ -65,26 +65,26 @@ async def main() -> None:
     loop.add_reader(sys.stdin.fileno(), working.cancel)
     await loop.create_datagram_endpoint(Nameserver, local_addr=(PUBLIC, 53))
 
-    def loosened(edit: Edit) -> Bubblewrap:
-        return Loosened(uid_base, lock_dir, edit, hierarchy)
+    def weakened(edit: Edit) -> Bubblewrap:
+        return Weakened(uid_base, lock_dir, edit, hierarchy)
 
     sandboxes = Bubblewrap(uid_base, lock_dir, hierarchy)
-    ground = Ground(sandboxes, loosened, Path(told["runtime"]), Volumes(ROOM), Path(told["folder"]))
+    setup = Setup(sandboxes, weakened, Path(told["runtime"]), Volumes(ROOM), Path(told["folder"]))
     for group, allow in ((ONLINE, None), (LISTED, (NAMED,))):
-        reason = await _refusal(ground, Internet(allow))
+        reason = await _refusal(setup, Internet(allow))
         if reason is not None:
             for attempt in group.attempts:
                 _tell(Outcome(group.name, attempt, "not offered", reason))
             continue
-        async for outcome in run(ground, (group,), os.geteuid() == 0):
+        async for outcome in run(setup, (group,), os.geteuid() == 0):
             _tell(outcome)
 
 
-async def _refusal(ground: Ground, internet: Internet) -> str | None:
+async def _refusal(setup: Setup, internet: Internet) -> str | None:
     """Why this host gives no sandbox such access; None: it does."""
-    async with scene(ground, is_control=False) as one:
+    async with trial(setup, is_control=False) as one:
         try:
-            sandbox = await ground.sandboxes.start(replace(one.spec(), internet=internet), ["/bin/true"])
+            sandbox = await setup.sandboxes.start(replace(one.spec(), internet=internet), ["/bin/true"])
         except SandboxError as error:
             return str(error)
         await sandbox.destroy()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from agentcontainer.prove.payload import Payload
-    from agentcontainer.prove.scene import Scene
+    from agentcontainer.prove.trial import Trial
 
-Bait = Callable[["Scene"], Awaitable[Sequence[str]]]
+PrepareTarget = Callable[["Trial"], Awaitable[Sequence[str]]]
 """Puts in its place what the payload is after; returns the payload's arguments."""
-Place = Callable[["Scene", "Payload", Sequence[str]], Awaitable[str]]
+Place = Callable[["Trial", "Payload", Sequence[str]], Awaitable[str]]
 """Runs a payload with its arguments; returns what it got. Raises: Untried."""
-Judge = Callable[["Scene", str], bool]
+Judge = Callable[["Trial", str], bool]
 """Whether it got through, from what the place returned and what became of the bait."""
 
 
@@ -20,9 +20,9 @@ class Untried(Exception):
     """A payload could not even begin; the message says why."""
 
 
-def says_nonce(scene: "Scene", got: str) -> bool:
+def says_nonce(trial: "Trial", got: str) -> bool:
     """It got hold of the run's nonce, which stands where it must not reach, or which it says when it succeeds."""
-    return scene.nonce in got
+    return trial.nonce in got
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Attempt:
     name: str
     tries: str
     payload: "Payload"
-    bait: Bait
+    prepare: PrepareTarget
     attack: Place
     control: Place
     has_got_through: Judge = says_nonce

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from agentcontainer.domain.models import catalogue
 from agentcontainer.prove.attempt import Attempt, Group
-from agentcontainer.prove.bait import nothing
 from agentcontainer.prove.gateway import ANTHROPIC
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, inheriting, sandboxed
-from agentcontainer.prove.scene import Scene
 from agentcontainer.prove.served import MODEL, by_gateway, by_pipe
+from agentcontainer.prove.targets import nothing
+from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.agent import pi_launch
 
 _ASK = f"""
@@ -30,33 +30,33 @@ for my $process (1, $$) {
 """
 
 
-async def _as_for_a_task(scene: Scene) -> Sequence[str]:
+async def _as_for_a_task(trial: Trial) -> Sequence[str]:
     """What a task's sandbox is given: Pi's environment and settings. A control's have the key in them."""
     models = catalogue.pi_models_json("anthropic", ["claude-sonnet-4-6"])
-    scene.env.update(pi_launch.env())
-    if scene.is_control:
-        scene.env["ANTHROPIC_API_KEY"] = scene.nonce
-        models["providers"]["anthropic"]["apiKey"] = scene.nonce
+    trial.env.update(pi_launch.env())
+    if trial.is_control:
+        trial.env["ANTHROPIC_API_KEY"] = trial.nonce
+        models["providers"]["anthropic"]["apiKey"] = trial.nonce
     for path, text in pi_launch.settings_files(models).items():
-        target = scene.workspace / path
+        target = trial.workspace / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     return []
 
 
-async def _secret_key(scene: Scene) -> Sequence[str]:
-    (scene.outside / "secret_key").write_text(scene.nonce)
+async def _secret_key(trial: Trial) -> Sequence[str]:
+    (trial.outside / "secret_key").write_text(trial.nonce)
     return []
 
 
-async def _open_file(scene: Scene) -> Sequence[str]:
+async def _open_file(trial: Trial) -> Sequence[str]:
     """A file that we hold open, as a runner holds its sockets and locks."""
-    path = scene.outside / "held"
-    path.write_text(scene.nonce)
+    path = trial.outside / "held"
+    path.write_text(trial.nonce)
     held = os.open(path, os.O_RDONLY)
-    scene.stack.callback(os.close, held)
+    trial.stack.callback(os.close, held)
     os.set_inheritable(held, True)
-    scene.notes["descriptor"] = held
+    trial.notes["descriptor"] = held
     return []
 
 

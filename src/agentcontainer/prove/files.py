@@ -1,10 +1,10 @@
 """Files of the host, read and written."""
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import given, reachable, secret_file
-from agentcontainer.prove.loosened import adding, without
 from agentcontainer.prove.payload import perl
-from agentcontainer.prove.places import bare, loosened, sandboxed
+from agentcontainer.prove.places import bare, sandboxed, weakened
+from agentcontainer.prove.targets import nonce_only, reachable, secret_file
+from agentcontainer.prove.weakened import adding, without
 
 
 def _read(name: str, tries: str, script: str) -> Attempt:
@@ -13,12 +13,12 @@ def _read(name: str, tries: str, script: str) -> Attempt:
 
 def _there(name: str, tries: str, *paths: str) -> Attempt:
     script = perl(f"print $ARGV[0] if grep {{ -e }} qw({' '.join(paths)});")
-    return Attempt(name, tries, script, given, sandboxed, bare)
+    return Attempt(name, tries, script, nonce_only, sandboxed, bare)
 
 
 def _write(name: str, tries: str, path: str, control: Place) -> Attempt:
     script = perl(f'my $f; open($f, ">>", "{path}") && print $f "x" and close $f and print $ARGV[0];')
-    return Attempt(name, tries, script, given, sandboxed, control)
+    return Attempt(name, tries, script, nonce_only, sandboxed, control)
 
 
 def _write_at(name: str, tries: str, inside: str, outside: str) -> Attempt:
@@ -81,28 +81,28 @@ FILES = Group(
             "system",
             "Changes the host's programs.",
             "/usr/local/x",
-            loosened(adding("--tmpfs", "/usr/local")),
+            weakened(adding("--tmpfs", "/usr/local")),
         ),
         _write(
             "root",
             "Writes into the root folder, which is memory.",
             "/x",
-            loosened(without("--remount-ro", "/")),
+            weakened(without("--remount-ro", "/")),
         ),
         _write(
             "accounts-inside",
             "Makes itself an account.",
             "/etc/passwd",
-            loosened(without("--remount-ro", "/")),
+            weakened(without("--remount-ro", "/")),
         ),
         _write(
-            "dev", "Writes into /dev, which is memory.", "/dev/x", loosened(without("--remount-ro", "/dev"))
+            "dev", "Writes into /dev, which is memory.", "/dev/x", weakened(without("--remount-ro", "/dev"))
         ),
         Attempt(
             "device-node",
             "Makes a device of its own to reach a disk or memory.",
             perl('mkdir "d"; system("mknod", "d/null", "c", "1", "3") == 0 and print $ARGV[0];'),
-            given,
+            nonce_only,
             sandboxed,
             bare,
             is_for_root=True,

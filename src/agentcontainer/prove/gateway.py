@@ -6,9 +6,9 @@ begins when a request without the trick was answered, so that it is the trick th
 
 from agentcontainer.domain.models.catalogue import Provider as Name
 from agentcontainer.prove.attempt import Attempt, Group
-from agentcontainer.prove.bait import given
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.served import MODEL, by_control, by_gateway, by_pipe
+from agentcontainer.prove.targets import nonce_only
 
 ANTHROPIC, OPENAI = "/anthropic/v1/messages", "/openai/v1/responses"
 _MESSAGES = '"messages":[{"role":"user","content":"Hello."}],"max_tokens":5'
@@ -39,7 +39,7 @@ def _asks(name: str, tries: str, script: str, path: str = ANTHROPIC) -> Attempt:
     """A request to the gateway of a task whose provider has that path."""
     provider: Name = "openai" if path == OPENAI else "anthropic"
     payload = perl(_sends("$gateway", _PLAIN[path], script), begins=False)
-    return Attempt(name, tries, payload, given, by_gateway(provider), by_pipe())
+    return Attempt(name, tries, payload, nonce_only, by_gateway(provider), by_pipe())
 
 
 def _body(name: str, tries: str, fields: str, path: str = ANTHROPIC) -> Attempt:
@@ -50,7 +50,7 @@ def _body(name: str, tries: str, fields: str, path: str = ANTHROPIC) -> Attempt:
 def _finish(name: str, tries: str, script: str) -> Attempt:
     """A request to the control socket."""
     payload = perl(_sends("$control", _PLAIN_FINISH, script), begins=False)
-    return Attempt(name, tries, payload, given, by_control, by_pipe())
+    return Attempt(name, tries, payload, nonce_only, by_control, by_pipe())
 
 
 GATEWAY = Group(
@@ -147,7 +147,7 @@ GATEWAY = Group(
             "connections",
             "Holds so many connections open that others get none.",
             perl(_FLOOD),
-            given,
+            nonce_only,
             by_gateway(is_heard=False),
             by_pipe(is_heard=False),
         ),

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import given, tell_all
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, namespaced, online
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.targets import nonce_only, tell_all
+from agentcontainer.prove.trial import Trial
 from agentcontainer.prove.world import NEIGHBOUR, OTHER, OWN, PUBLIC
 
 NAMED = "public.test"
@@ -31,25 +31,25 @@ my $got; sysread($s, $got, 512) and print $got =~ /nonce.*nonce/s ? $ARGV[3] : "
 """
 
 
-def _at(target: str, known: str) -> Callable[[Scene], Awaitable[Sequence[str]]]:
+def _at(target: str, known: str) -> Callable[[Trial], Awaitable[Sequence[str]]]:
     """A server at every address of the world. The payload is told whom to reach, whom it may reach, and the port."""
 
-    async def bait(scene: Scene) -> Sequence[str]:
-        return [target, known, str(await tell_all(scene, "0.0.0.0"))]  # noqa: S104 - of its world only
+    async def prepare(trial: Trial) -> Sequence[str]:
+        return [target, known, str(await tell_all(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
 
-    return bait
+    return prepare
 
 
 def _reach(name: str, tries: str, target: str, attack: Place | None = None, known: str = PUBLIC) -> Attempt:
     return Attempt(name, tries, _CONNECT, _at(target, known), attack or online(), bare)
 
 
-async def _datagram(scene: Scene) -> Sequence[str]:
-    return [*await _at(PUBLIC, NAMED)(scene), scene.nonce]
+async def _datagram(trial: Trial) -> Sequence[str]:
+    return [*await _at(PUBLIC, NAMED)(trial), trial.nonce]
 
 
-async def _private_name(scene: Scene) -> Sequence[str]:
-    return [*await _at(PRIVATE, PUBLIC)(scene), scene.nonce]
+async def _private_name(trial: Trial) -> Sequence[str]:
+    return [*await _at(PRIVATE, PUBLIC)(trial), trial.nonce]
 
 
 _listed = partial(_reach, attack=online(NAMED), known=NAMED)
@@ -88,7 +88,7 @@ ONLINE = Group(
             "online-rules",
             "Takes down the firewall.",
             perl("system('nft flush ruleset && nft add table inet own') == 0 and print $ARGV[0];"),
-            given,
+            nonce_only,
             online(),
             namespaced("net"),
         ),
@@ -100,7 +100,7 @@ ONLINE = Group(
                 "my $ask = pack 'a16 S n a4 x8', 'lo', AF_INET, 0, inet_aton('10.99.99.99');"
                 "ioctl($s, 0x8916, $ask) and print $ARGV[0];"
             ),
-            given,
+            nonce_only,
             online(),
             namespaced("net"),
         ),

@@ -3,24 +3,24 @@
 import platform
 
 from agentcontainer.prove.attempt import Attempt, Group
-from agentcontainer.prove.bait import given
-from agentcontainer.prove.loosened import without_filter
 from agentcontainer.prove.payload import perl
-from agentcontainer.prove.places import bare, loosened, namespaced, sandboxed
+from agentcontainer.prove.places import bare, namespaced, sandboxed, weakened
+from agentcontainer.prove.targets import nonce_only
+from agentcontainer.prove.weakened import without_filter
 
 _SAY = "and print $ARGV[0];"
 
 
 def _unfiltered(name: str, tries: str, script: str) -> Attempt:
-    return Attempt(name, tries, perl(script), given, sandboxed, loosened(without_filter))
+    return Attempt(name, tries, perl(script), nonce_only, sandboxed, weakened(without_filter))
 
 
 def _as_root_of(*kinds: str, name: str, tries: str, script: str) -> Attempt:
-    return Attempt(name, tries, perl(script), given, sandboxed, namespaced(*kinds))
+    return Attempt(name, tries, perl(script), nonce_only, sandboxed, namespaced(*kinds))
 
 
 def _as_host_root(name: str, tries: str, script: str) -> Attempt:
-    return Attempt(name, tries, perl(script), given, sandboxed, bare, is_for_root=True)
+    return Attempt(name, tries, perl(script), nonce_only, sandboxed, bare, is_for_root=True)
 
 
 # A program that makes a system call by the table of 32 bit, and says its argument if it was answered.

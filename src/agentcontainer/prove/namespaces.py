@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import given
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, namespaced, sandboxed
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.targets import nonce_only
+from agentcontainer.prove.trial import Trial
 
 _NEW_USER = 0x10000000
 _KINDS = {
@@ -27,7 +27,7 @@ _OURS = {
 
 
 def _attempt(name: str, tries: str, script: str, control: Place) -> Attempt:
-    return Attempt(name, tries, perl(script), given, sandboxed, control)
+    return Attempt(name, tries, perl(script), nonce_only, sandboxed, control)
 
 
 def _unshare(kind: str) -> Attempt:
@@ -36,19 +36,19 @@ def _unshare(kind: str) -> Attempt:
     return _attempt(f"new-{kind}", f"Makes a {kind} namespace, {why}.", script, bare)
 
 
-async def _namespace_of_host(kind: str, scene: Scene) -> Sequence[str]:
-    return [scene.nonce, f"/proc/self/ns/{kind}", str(Path(f"/proc/self/ns/{kind}").readlink())]
+async def _namespace_of_host(kind: str, trial: Trial) -> Sequence[str]:
+    return [trial.nonce, f"/proc/self/ns/{kind}", str(Path(f"/proc/self/ns/{kind}").readlink())]
 
 
 def _shared(kind: str, what: str) -> Attempt:
     script = perl("print $ARGV[0] if readlink($ARGV[1]) eq $ARGV[2];")
-    bait = partial(_namespace_of_host, kind)
-    return Attempt(f"host-{kind}", f"Finds itself among the host's {what}.", script, bait, sandboxed, bare)
+    prepare = partial(_namespace_of_host, kind)
+    return Attempt(f"host-{kind}", f"Finds itself among the host's {what}.", script, prepare, sandboxed, bare)
 
 
-def _owner(scene: Scene, got: str) -> bool:
+def _owner(trial: Trial, got: str) -> bool:
     """Whether the file it made is, to the host, root's."""
-    return scene.nonce in got and (scene.workspace / "made").stat().st_uid == 0
+    return trial.nonce in got and (trial.workspace / "made").stat().st_uid == 0
 
 
 NAMESPACES = Group(
@@ -100,7 +100,7 @@ NAMESPACES = Group(
             "root-to-the-host",
             "Is root to the host, whatever it is inside.",
             perl("my $f; open($f, '>', '/workspace/made') || open($f, '>', 'made'); print $ARGV[0];"),
-            given,
+            nonce_only,
             sandboxed,
             bare,
             _owner,

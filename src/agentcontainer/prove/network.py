@@ -4,9 +4,9 @@ import socket
 from pathlib import Path
 
 from agentcontainer.prove.attempt import Attempt, Group
-from agentcontainer.prove.bait import given, loopback, loopback_6, own_address, tcp, udp
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, namespaced, sandboxed
+from agentcontainer.prove.targets import loopback, loopback_6, nonce_only, own_address, tcp, udp
 
 _CONNECT = perl('print tcp(@ARGV[0, 1], "");')
 _IPV6 = (
@@ -27,7 +27,7 @@ _IPV6 = (
 
 def _change(name: str, tries: str, script: str) -> Attempt:
     start = "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
-    return Attempt(name, tries, perl(start + script), given, sandboxed, namespaced("net"))
+    return Attempt(name, tries, perl(start + script), nonce_only, sandboxed, namespaced("net"))
 
 
 NETWORK = Group(
@@ -77,7 +77,7 @@ NETWORK = Group(
             "devices",
             "Finds a network device that leads out.",
             perl("print $ARGV[0] if slurp('/proc/net/dev') =~ /^\\s*(?!lo:)\\S+:/m;"),
-            given,
+            nonce_only,
             sandboxed,
             bare,
         ),

@@ -8,25 +8,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
-from agentcontainer.prove.attempt import Attempt, Bait, Group, Place
-from agentcontainer.prove.bait import given, secret_file
+from agentcontainer.prove.attempt import Attempt, Group, Place, PrepareTarget
 from agentcontainer.prove.payload import Payload, perl
 from agentcontainer.prove.places import sandboxed
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.targets import nonce_only, secret_file
+from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.agent.pi_launch import HOME
 from agentcontainer.runner.workspace.outputs import Refused, collect
 
 MAX_BYTES = 4 * 1024**2
 SECONDS = 3.0
-Take = Callable[[Scene, str], Awaitable[str]]
+Take = Callable[[Trial, str], Awaitable[str]]
 
 
-async def _collected(scene: Scene, path: str) -> str:
+async def _collected(trial: Trial, path: str) -> str:
     """As every task's: what the user would be given, name and content."""
-    blobs = Blobs((scene.root / "blobs").as_uri())
+    blobs = Blobs((trial.root / "blobs").as_uri())
     try:
         [output] = await collect(
-            scene.workspace, HOME, [Declared(path)], OutputPolicy("any"), blobs, "tsk_prove", MAX_BYTES
+            trial.workspace, HOME, [Declared(path)], OutputPolicy("any"), blobs, "tsk_prove", MAX_BYTES
         )
     except Refused:
         return ""
@@ -34,18 +34,18 @@ async def _collected(scene: Scene, path: str) -> str:
     return f"{output.filename}\n{content.decode(errors='replace')}"
 
 
-async def _opened(scene: Scene, path: str) -> str:
+async def _opened(trial: Trial, path: str) -> str:
     """As somebody would who trusts a path."""
-    target = scene.workspace / "task" / path
+    target = trial.workspace / "task" / path
     return f"{target.name}\n{target.read_text(errors='replace')}"
 
 
 def _after(take: Take, paths: Sequence[str]) -> Place:
     """The payload runs to its end, then these are taken."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        await sandboxed(scene, payload, arguments)
-        return "".join([await take(scene, path.replace("SECRET", arguments[0])) for path in paths])
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        await sandboxed(trial, payload, arguments)
+        return "".join([await take(trial, path.replace("SECRET", arguments[0])) for path in paths])
 
     return place
 
@@ -53,13 +53,13 @@ def _after(take: Take, paths: Sequence[str]) -> Place:
 def _during(take: Take, path: str) -> Place:
     """It is taken again and again while the payload runs."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        running = asyncio.create_task(sandboxed(scene, payload, arguments))
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        running = asyncio.create_task(sandboxed(trial, payload, arguments))
         got = ""
         while not running.done():
             await asyncio.sleep(0)
             with contextlib.suppress(OSError):
-                got += await take(scene, path)
+                got += await take(trial, path)
         await running
         return got
 
@@ -69,21 +69,21 @@ def _during(take: Take, path: str) -> Place:
 def _stuck(take: Take) -> Place:
     """Whether whoever takes it is held up."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        await sandboxed(scene, payload, arguments)
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        await sandboxed(trial, payload, arguments)
         try:
             async with asyncio.timeout(SECONDS):
-                await take(scene, "pipe")
+                await take(trial, "pipe")
         except TimeoutError:
-            return scene.nonce
+            return trial.nonce
         return ""
 
     return place
 
 
-async def _read_by_cat(scene: Scene, path: str) -> str:
+async def _read_by_cat(trial: Trial, path: str) -> str:
     reading = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "KILL", "--", "cat", "--", scene.workspace / "task" / path),
+        *("setpriv", "--pdeathsig", "KILL", "--", "cat", "--", trial.workspace / "task" / path),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -94,17 +94,17 @@ async def _read_by_cat(scene: Scene, path: str) -> str:
             reading.kill()
 
 
-async def _hard_link(scene: Scene) -> Sequence[str]:
+async def _hard_link(trial: Trial) -> Sequence[str]:
     """A file of the host that shows in the workspace under a second name."""
-    [secret] = await secret_file(scene)
-    (scene.workspace / "task/hard").hardlink_to(secret)
+    [secret] = await secret_file(trial)
+    (trial.workspace / "task/hard").hardlink_to(secret)
     return [secret]
 
 
-def _trick(name: str, tries: str, script: str, *paths: str, bait: Bait = secret_file) -> Attempt:
+def _trick(name: str, tries: str, script: str, *paths: str, prepare: PrepareTarget = secret_file) -> Attempt:
     """The script runs in the home folder; `$s` is the path of a secret of the host."""
     payload = perl(f"chdir '{HOME}'; my ($s) = @ARGV; {script}")
-    return Attempt(name, tries, payload, bait, _after(_collected, paths), _after(_opened, paths))
+    return Attempt(name, tries, payload, prepare, _after(_collected, paths), _after(_opened, paths))
 
 
 def _race(name: str, tries: str, script: str, path: str) -> Attempt:
@@ -134,20 +134,22 @@ OUTPUTS = Group(
         ),
         _trick("dots", "Hands over a path that climbs out of the workspace.", "", "../../outside/secret"),
         _trick("absolute", "Hands over a path of the host.", "", "SECRET"),
-        _trick("hard-link", "Hands over a second name of a file of the host.", "", "hard", bait=_hard_link),
+        _trick(
+            "hard-link", "Hands over a second name of a file of the host.", "", "hard", prepare=_hard_link
+        ),
         _trick(
             "name",
             "Hands over a file whose name steers a terminal.",
             "open(my $f, '>', \"\\e]0;$s\\a.txt\");",
             "\x1b]0;SECRET\x07.txt",
-            bait=given,
+            prepare=nonce_only,
         ),
         _trick(
             "size",
             "Hands over a file that is larger than allowed, and takes no room.",
             f"open(my $f, '>', 'large'); seek($f, {2 * MAX_BYTES}, 0); print $f $s;",
             "large",
-            bait=given,
+            prepare=nonce_only,
         ),
         _race(
             "swapped-file",
@@ -166,7 +168,7 @@ OUTPUTS = Group(
             "pipe",
             "Hands over a pipe, at which a reader waits for ever.",
             perl(f"POSIX::mkfifo('{HOME}/pipe', 0644);"),
-            given,
+            nonce_only,
             _stuck(_collected),
             _stuck(_read_by_cat),
         ),

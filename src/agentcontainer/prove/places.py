@@ -1,6 +1,6 @@
 """Where payloads run: in a sandbox as installed, in one of which something was taken away, or bare on the host.
 
-A bare payload is harmless by itself: it touches its scene, its own processes and its own namespaces only.
+A bare payload is harmless by itself: it touches its trial, its own processes and its own namespaces only.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from agentcontainer.errors import SandboxError
 from agentcontainer.prove.attempt import Place, Untried
-from agentcontainer.prove.loosened import Edit
 from agentcontainer.prove.payload import BEGUN, Payload
-from agentcontainer.prove.scene import LIMITS, Scene
+from agentcontainer.prove.trial import LIMITS, Trial
+from agentcontainer.prove.weakened import Edit
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet, Spec
@@ -25,17 +25,17 @@ OUTPUT_BYTES = 1024**2
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-async def sandboxed(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+async def sandboxed(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """In a sandbox as every task's."""
-    return await _run_in(scene.ground.sandboxes, scene.spec(), payload, arguments)
+    return await _run_in(trial.setup.sandboxes, trial.spec(), payload, arguments)
 
 
 def limited(**limits: float) -> Place:
     """In a sandbox as every task's, with these limits."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         chosen = replace(LIMITS, **limits)  # pyright: ignore[reportArgumentType] (numbers either way)
-        return await _run_in(scene.ground.sandboxes, scene.spec(chosen), payload, arguments)
+        return await _run_in(trial.setup.sandboxes, trial.spec(chosen), payload, arguments)
 
     return place
 
@@ -43,48 +43,48 @@ def limited(**limits: float) -> Place:
 def online(*allow: str) -> Place:
     """In a sandbox with access to the public internet, or to these hosts only."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        spec = replace(scene.spec(), internet=Internet(allow or None))
-        return await _run_in(scene.ground.sandboxes, spec, payload, arguments)
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        spec = replace(trial.spec(), internet=Internet(allow or None))
+        return await _run_in(trial.setup.sandboxes, spec, payload, arguments)
 
     return place
 
 
-async def on_a_disk_of_its_own(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+async def on_a_disk_of_its_own(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """In a sandbox whose workspace was made as every task's, with little room."""
-    shutil.rmtree(scene.workspace)
-    await scene.ground.volumes.make(scene.workspace)
-    scene.stack.push_async_callback(volume.unmount, scene.workspace)
-    return await sandboxed(scene, payload, arguments)
+    shutil.rmtree(trial.workspace)
+    await trial.setup.volumes.make(trial.workspace)
+    trial.stack.push_async_callback(volume.unmount, trial.workspace)
+    return await sandboxed(trial, payload, arguments)
 
 
-def loosened(edit: Edit) -> Place:
+def weakened(edit: Edit) -> Place:
     """In a sandbox whose options were edited."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        return await _run_in(scene.ground.loosened(edit), scene.spec(), payload, arguments)
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        return await _run_in(trial.setup.weakened(edit), trial.spec(), payload, arguments)
 
     return place
 
 
-async def bare(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+async def bare(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """On the host, as ourselves."""
-    return await _run([*payload.argv, *arguments], scene)
+    return await _run([*payload.argv, *arguments], trial)
 
 
-async def inheriting(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+async def inheriting(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """Bare, with the descriptor that the bait noted handed on."""
-    return await _run([*payload.argv, *arguments], scene, (scene.notes["descriptor"],))
+    return await _run([*payload.argv, *arguments], trial, (trial.notes["descriptor"],))
 
 
 def namespaced(*kinds: str) -> Place:
     """As root of new namespaces that end with it: what it changes there is nobody else's."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         flags = ["--user", "--map-root-user", *(f"--{kind}" for kind in kinds)]
         if "pid" in kinds:
             flags += ["--fork", "--kill-child"]
-        return await _run(["unshare", *flags, "--", *payload.argv, *arguments], scene)
+        return await _run(["unshare", *flags, "--", *payload.argv, *arguments], trial)
 
     return place
 
@@ -115,8 +115,8 @@ async def _head(stream: asyncio.StreamReader) -> bytes:
     return bytes(kept)
 
 
-async def _run(argv: Sequence[str], scene: Scene, pass_fds: Sequence[int] = ()) -> str:
-    out, err = scene.root / "out", scene.root / "err"
+async def _run(argv: Sequence[str], trial: Trial, pass_fds: Sequence[int] = ()) -> str:
+    out, err = trial.root / "out", trial.root / "err"
     with out.open("wb") as stdout, err.open("wb") as stderr:  # files: children it leaves hold no pipe open
         process = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", "--", *argv),
@@ -124,7 +124,7 @@ async def _run(argv: Sequence[str], scene: Scene, pass_fds: Sequence[int] = ()) 
             stdout=stdout,
             stderr=stderr,
             env=ENVIRONMENT,
-            cwd=scene.workspace,
+            cwd=trial.workspace,
             start_new_session=True,
             pass_fds=pass_fds,
         )

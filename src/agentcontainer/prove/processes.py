@@ -4,36 +4,36 @@ import asyncio
 from collections.abc import Sequence
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import given, is_dead, named_process, nothing, process
-from agentcontainer.prove.loosened import without_filter
 from agentcontainer.prove.payload import Payload, perl
-from agentcontainer.prove.places import bare, loosened, namespaced, sandboxed
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.places import bare, namespaced, sandboxed, weakened
+from agentcontainer.prove.targets import is_dead, named_process, nonce_only, nothing, process
+from agentcontainer.prove.trial import Trial
+from agentcontainer.prove.weakened import without_filter
 
 LATER_SECONDS = 1.5
 
 
-def _ends_all(scene: Scene, got: str) -> bool:
-    return scene.nonce in got if scene.is_control else is_dead(scene, got)
+def _ends_all(trial: Trial, got: str) -> bool:
+    return trial.nonce in got if trial.is_control else is_dead(trial, got)
 
 
-async def _nonce_and_pid(scene: Scene) -> list[str]:
-    return [scene.nonce, *await process(scene)]
+async def _nonce_and_pid(trial: Trial) -> list[str]:
+    return [trial.nonce, *await process(trial)]
 
 
 def _and_later(place: Place) -> Place:
     """What is found a while after the payload has ended."""
 
-    async def later(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        await place(scene, payload, arguments)
+    async def later(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        await place(trial, payload, arguments)
         await asyncio.sleep(LATER_SECONDS)
-        return scene.nonce if (scene.workspace / "alive").exists() else ""
+        return trial.nonce if (trial.workspace / "alive").exists() else ""
 
     return later
 
 
 def _calls(name: str, tries: str, script: str) -> Attempt:
-    return Attempt(name, tries, perl(script), given, sandboxed, loosened(without_filter))
+    return Attempt(name, tries, perl(script), nonce_only, sandboxed, weakened(without_filter))
 
 
 PROCESSES = Group(
@@ -120,7 +120,7 @@ PROCESSES = Group(
             "first-to-run",
             "Takes the processor before all others, by its priority.",
             perl("setpriority(0, 0, -5); print $ARGV[0] if getpriority(0, 0) == -5;"),
-            given,
+            nonce_only,
             sandboxed,
             bare,
             is_for_root=True,

@@ -1,10 +1,10 @@
 """What one sandbox may take of the host's memory, processors and tables."""
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import given, reachable
-from agentcontainer.prove.loosened import without
 from agentcontainer.prove.payload import Payload, perl, shell
-from agentcontainer.prove.places import bare, limited, loosened, on_a_disk_of_its_own, sandboxed
+from agentcontainer.prove.places import bare, limited, on_a_disk_of_its_own, sandboxed, weakened
+from agentcontainer.prove.targets import nonce_only, reachable
+from agentcontainer.prove.weakened import without
 
 _MIB = 1024**2
 _SMALL = limited(memory_bytes=64 * _MIB, tmp_bytes=512 * _MIB)
@@ -23,8 +23,8 @@ def _fill(size: int) -> Payload:
 def _folder(
     name: str, tries: str, size: int, path: str, attack: Place, controller: str | None = None
 ) -> Attempt:
-    bait = reachable(path, "outside/fill")
-    return Attempt(name, tries, _fill(size), bait, attack, bare, controller=controller)
+    prepare = reachable(path, "outside/fill")
+    return Attempt(name, tries, _fill(size), prepare, attack, bare, controller=controller)
 
 
 RESOURCES = Group(
@@ -37,7 +37,7 @@ RESOURCES = Group(
                 "my @pids; for (1 .. 128) { my $pid = fork // last; unless ($pid) { nap 20; exit } push @pids, $pid }"
                 "kill 'KILL', @pids; print $ARGV[0] if @pids == 128;"
             ),
-            given,
+            nonce_only,
             sandboxed,
             bare,
         ),
@@ -45,7 +45,7 @@ RESOURCES = Group(
             "memory",
             "Takes memory without end.",
             perl(f"my $size = $ARGV[1] // {_BEYOND}; my $memory = 'x' x $size; print $ARGV[0];"),
-            given,
+            nonce_only,
             _SMALL,
             bare,
             controller="memory",
@@ -58,7 +58,7 @@ RESOURCES = Group(
                 f"my $chunk = 'x' x {_MIB}; for (1 .. {_BEYOND // _MIB}) {{ syswrite($to, $chunk) == {_MIB} or exit }}"
                 "print $ARGV[0];"
             ),
-            given,
+            nonce_only,
             _SMALL,
             bare,
             controller="memory",
@@ -91,7 +91,7 @@ RESOURCES = Group(
                 "my @f; for (1 .. 400) { open(my $f, '<', '/dev/null') or last; push @f, $f }"
                 "print $ARGV[0] if @f == 400;"
             ),
-            given,
+            nonce_only,
             sandboxed,
             bare,
         ),
@@ -102,16 +102,16 @@ RESOURCES = Group(
                 "my @held; for (1 .. 200) { open(my $f, '+<', '/dev/ptmx') or last; push @held, $f }"
                 "print $ARGV[0] if @held == 200;"
             ),
-            given,
+            nonce_only,
             sandboxed,
-            loosened(without("--dev-bind", "/mnt/pts", "/dev/pts")),
+            weakened(without("--dev-bind", "/mnt/pts", "/dev/pts")),
             is_for_root=True,
         ),
         Attempt(
             "core-dumps",
             "Lets the host write what is in its memory to disk.",
             shell('ulimit -c 1 && [ "$(ulimit -c)" = 1 ] && echo "$1"'),
-            given,
+            nonce_only,
             sandboxed,
             bare,
         ),
@@ -122,7 +122,7 @@ RESOURCES = Group(
                 "my $end = (POSIX::times())[0] + 500; while ((POSIX::times())[0] < $end) {"
                 "my ($user, $system) = times; if ($user + $system > 0.3) { print $ARGV[0]; last } }"
             ),
-            given,
+            nonce_only,
             _SLOW,
             bare,
             controller="cpu",

@@ -5,18 +5,18 @@ from collections.abc import AsyncGenerator, Sequence
 
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.prove.attempt import Attempt, Group, Outcome, Untried
-from agentcontainer.prove.scene import Ground, scene
+from agentcontainer.prove.trial import Setup, trial
 
 AT_A_TIME = 4
 
 
-async def run(ground: Ground, groups: Sequence[Group], is_root: bool) -> AsyncGenerator[Outcome]:
+async def run(setup: Setup, groups: Sequence[Group], is_root: bool) -> AsyncGenerator[Outcome]:
     """The outcome of every attempt, in the order of the groups, some at a time."""
     places = asyncio.Semaphore(AT_A_TIME)
 
     async def one(group: Group, attempt: Attempt) -> Outcome:
         async with places:
-            return await judge(ground, group.name, attempt)
+            return await judge(setup, group.name, attempt)
 
     running = [
         asyncio.create_task(one(group, attempt))
@@ -33,16 +33,16 @@ async def run(ground: Ground, groups: Sequence[Group], is_root: bool) -> AsyncGe
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def judge(ground: Ground, group: str, attempt: Attempt) -> Outcome:
+async def judge(setup: Setup, group: str, attempt: Attempt) -> Outcome:
     """One attack and its control. Of what got through no control is needed."""
     try:
-        if await _gets_through(ground, attempt, is_control=False):
-            lacking = _lacking(ground, attempt)
+        if await _gets_through(setup, attempt, is_control=False):
+            lacking = _lacking(setup, attempt)
             return Outcome(group, attempt, "unprotected" if lacking else "got through", lacking)
     except (Untried, AgentContainerError, OSError) as error:
         return Outcome(group, attempt, "inconclusive", f"it could not be tried: {error}")
     try:
-        if await _gets_through(ground, attempt, is_control=True):
+        if await _gets_through(setup, attempt, is_control=True):
             return Outcome(group, attempt, "blocked")
     except (Untried, AgentContainerError, OSError) as error:
         return Outcome(group, attempt, "inconclusive", f"its control could not be tried: {error}")
@@ -51,20 +51,20 @@ async def judge(ground: Ground, group: str, attempt: Attempt) -> Outcome:
     )
 
 
-def _lacking(ground: Ground, attempt: Attempt) -> str:
+def _lacking(setup: Setup, attempt: Attempt) -> str:
     """What would stop the attempt and this host does not give us."""
     if attempt.controller is None:
         return ""
     if attempt.controller == "disk":
-        reason = ground.volumes.weak_reason
+        reason = setup.volumes.weak_reason
         return f"a workspace is watched here, not capped: {reason}" if reason else ""
-    if ground.sandboxes.has(attempt.controller):
+    if setup.sandboxes.has(attempt.controller):
         return ""
     return f"this host gives us no control group for {attempt.controller}"
 
 
-async def _gets_through(ground: Ground, attempt: Attempt, is_control: bool) -> bool:
-    async with scene(ground, is_control) as one:
-        arguments = await attempt.bait(one)
+async def _gets_through(setup: Setup, attempt: Attempt, is_control: bool) -> bool:
+    async with trial(setup, is_control) as one:
+        arguments = await attempt.prepare(one)
         place = attempt.control if is_control else attempt.attack
         return attempt.has_got_through(one, await place(one, attempt.payload, arguments))

@@ -10,8 +10,8 @@ from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.prove.attempt import Place
 from agentcontainer.prove.payload import Payload
 from agentcontainer.prove.places import sandboxed
-from agentcontainer.prove.scene import Scene
 from agentcontainer.prove.servers import Provider, pipe
+from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.control import Control, Finish
 from agentcontainer.runner.workspace import folders
 
@@ -25,15 +25,15 @@ def by_gateway(
     """Served by the gateway of a task with the model MODEL. It gets what the provider hears, or, unless `is_heard`,
     what the payload says; with `tells_key` the key is the nonce, and the provider tells it in an answer of `status`."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(scene, tells_key, status)
-        sockets = scene.stack.enter_context(folders.socket_folder(scene.root))
-        client = await scene.stack.enter_async_context(provider_client())
-        route = Route(name, provider.url, frozenset({MODEL}), scene.nonce if tells_key else KEY)
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        provider = await _provider(trial, tells_key, status)
+        sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
+        client = await trial.stack.enter_async_context(provider_client())
+        route = Route(name, provider.url, frozenset({MODEL}), trial.nonce if tells_key else KEY)
         gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
         await gateway.start()
-        scene.stack.push_async_callback(gateway.close)
-        said = await sandboxed(scene, payload, arguments)
+        trial.stack.push_async_callback(gateway.close)
+        said = await sandboxed(trial, payload, arguments)
         return provider.heard.decode(errors="replace") if is_heard else said
 
     return place
@@ -42,18 +42,18 @@ def by_gateway(
 def by_pipe(*, is_heard: bool = True, tells_key: bool = False, status: int = 200) -> Place:
     """The same, but both sockets lead straight to the provider; the key is added on the way."""
 
-    async def place(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(scene, tells_key, status)
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        provider = await _provider(trial, tells_key, status)
         for name in ("gateway", "control"):
-            key = scene.nonce if tells_key else ""
-            await pipe(scene, scene.root / f"sockets/{name}.sock", provider.port, key)
-        said = await sandboxed(scene, payload, arguments)
+            key = trial.nonce if tells_key else ""
+            await pipe(trial, trial.root / f"sockets/{name}.sock", provider.port, key)
+        said = await sandboxed(trial, payload, arguments)
         return provider.heard.decode(errors="replace") if is_heard else said
 
     return place
 
 
-async def by_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -> str:
+async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """Served by the control socket of a task. It gets what a runner would take for the agent's word."""
     taken: list[str] = []
 
@@ -76,14 +76,14 @@ async def by_control(scene: Scene, payload: Payload, arguments: Sequence[str]) -
         on_finish=finish, on_refusal=lambda _: None, share=collect, refusal=lambda _: None, hibernate=no,
         wake_link=no_link,
     )  # fmt: skip
-    sockets = scene.stack.enter_context(folders.socket_folder(scene.root))
+    sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
     await control.start(sockets / "control.sock")
-    scene.stack.push_async_callback(control.close)
-    await sandboxed(scene, payload, arguments)
+    trial.stack.push_async_callback(control.close)
+    await sandboxed(trial, payload, arguments)
     return "".join(taken)
 
 
-async def _provider(scene: Scene, is_indiscreet: bool, status: int) -> Provider:
+async def _provider(trial: Trial, is_indiscreet: bool, status: int) -> Provider:
     provider = Provider(is_indiscreet, status)
-    await provider.start(scene)
+    await provider.start(trial)
     return provider

@@ -6,8 +6,8 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from agentcontainer.prove.bait import listen
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.targets import listen
+from agentcontainer.prove.trial import Trial
 
 MAX_BYTES = 64 * 1024**2
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -24,10 +24,10 @@ class Provider:
         self._is_indiscreet = is_indiscreet
         self._status = status
 
-    async def start(self, scene: Scene) -> None:
-        """Listens until the scene ends."""
+    async def start(self, trial: Trial) -> None:
+        """Listens until the trial ends."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_BYTES)
-        scene.stack.callback(server.close)
+        trial.stack.callback(server.close)
         self.port = server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -75,7 +75,7 @@ def _answer(status: int, key: bytes) -> list[bytes]:
     return [head, body[:middle], body[middle:]]
 
 
-async def pipe(scene: Scene, path: Path, port: int, key: str = "") -> None:
+async def pipe(trial: Trial, path: Path, port: int, key: str = "") -> None:
     """What stands in a gateway's place for a control: everything goes through, and the key with each beginning."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ async def pipe(scene: Scene, path: Path, port: int, key: str = "") -> None:
         for end in (writer, outward):
             end.close()
 
-    await listen(scene, path, serve)
+    await listen(trial, path, serve)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
-from agentcontainer.prove.bait import abstract_socket, given, socket_file
-from agentcontainer.prove.loosened import without_filter
 from agentcontainer.prove.payload import perl
-from agentcontainer.prove.places import bare, loosened, namespaced, sandboxed
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.places import bare, namespaced, sandboxed, weakened
+from agentcontainer.prove.targets import abstract_socket, nonce_only, socket_file
+from agentcontainer.prove.trial import Trial
+from agentcontainer.prove.weakened import without_filter
 
 _FAMILIES = {
     "netlink-events": ("Hears what devices the host gets.", 16, 3, 15),
@@ -19,16 +19,16 @@ _OPEN = "socket(my $s, %d, %d, %d) and print $ARGV[0];"
 
 
 def _socket(name: str, tries: str, family: tuple[int, int, int], control: Place) -> Attempt:
-    return Attempt(name, tries, perl(_OPEN % family), given, sandboxed, control)
+    return Attempt(name, tries, perl(_OPEN % family), nonce_only, sandboxed, control)
 
 
-async def _nonce_and_name(scene: Scene) -> Sequence[str]:
-    return [scene.nonce, *await abstract_socket(scene)]
+async def _nonce_and_name(trial: Trial) -> Sequence[str]:
+    return [trial.nonce, *await abstract_socket(trial)]
 
 
-async def _own_gateway(scene: Scene) -> Sequence[str]:
-    (scene.root / "sockets/gateway.sock").touch()
-    return [scene.nonce, scene.path("/run/agentcontainer/gateway.sock", scene.root / "sockets/gateway.sock")]
+async def _own_gateway(trial: Trial) -> Sequence[str]:
+    (trial.root / "sockets/gateway.sock").touch()
+    return [trial.nonce, trial.path("/run/agentcontainer/gateway.sock", trial.root / "sockets/gateway.sock")]
 
 
 SOCKETS = Group(
@@ -77,11 +77,11 @@ SOCKETS = Group(
             bare,
         ),
         *(
-            _socket(name, tries, (family, kind, protocol), loosened(without_filter))
+            _socket(name, tries, (family, kind, protocol), weakened(without_filter))
             for name, (tries, family, kind, protocol) in _FAMILIES.items()
         ),
         _socket("packets", "Reads and makes raw packets.", (17, 3, 768), namespaced("net")),
         _socket("raw", "Makes raw IP packets.", (2, 3, 1), namespaced("net")),
-        _socket("hypervisor", "Speaks to the hypervisor of the host.", (40, 1, 0), loosened(without_filter)),
+        _socket("hypervisor", "Speaks to the hypervisor of the host.", (40, 1, 0), weakened(without_filter)),
     ),
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 from agentcontainer.ids import new_id
 from agentcontainer.prove.attempt import Group, Outcome
 from agentcontainer.prove.groups import GROUPS
-from agentcontainer.prove.loosened import Edit, Loosened
 from agentcontainer.prove.run import run
-from agentcontainer.prove.scene import ROOM, Ground
+from agentcontainer.prove.trial import ROOM, Setup
+from agentcontainer.prove.weakened import Edit, Weakened
 from agentcontainer.prove.world import World, run_online
 from agentcontainer.runner.cleanup import runner_folder
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
@@ -36,23 +36,23 @@ async def prove(
     """
     hierarchy = detect()
 
-    def loosened(edit: Edit) -> Bubblewrap:
-        return Loosened(uid_base, lock_dir, edit, hierarchy)
+    def weakened(edit: Edit) -> Bubblewrap:
+        return Weakened(uid_base, lock_dir, edit, hierarchy)
 
     interrupted: BaseException | None = None
     with runner_folder(data_dir, new_id("rnr")) as folder:
         used = sandboxes or Bubblewrap(uid_base, lock_dir, hierarchy)
         volumes = await Volumes.try_out(ROOM, folder, has_namespace=has_own_mounts)
-        ground = Ground(used, loosened, runtime, volumes, folder)
+        setup = Setup(used, weakened, runtime, volumes, folder)
         try:
-            async with aclosing(run(ground, groups, os.geteuid() == 0)) as outcomes:
+            async with aclosing(run(setup, groups, os.geteuid() == 0)) as outcomes:
                 async for outcome in outcomes:
                     yield outcome
             if is_online:
                 async with aclosing(run_online(World(folder, uid_base, lock_dir, runtime))) as outcomes:
                     async for outcome in outcomes:
                         yield outcome
-        except (GeneratorExit, asyncio.CancelledError) as error:  # every scene is gone: so may the folder be
+        except (GeneratorExit, asyncio.CancelledError) as error:  # every trial is gone: so may the folder be
             interrupted = error
     if interrupted is not None:
         raise interrupted

@@ -29,7 +29,7 @@ from agentcontainer.errors import SettingsError
 from agentcontainer.images import starting as images
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.images.starting import Image
-from agentcontainer.redaction import spellings
+from agentcontainer.redaction import encodings_of
 from agentcontainer.runner import container
 from agentcontainer.runner.agent.model_access import ModelAccess, provider_key
 from agentcontainer.runner.agent.prompts import RESUMED, prompt, woken_prompt
@@ -136,7 +136,7 @@ class Attempt:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
-        self._log.begin(await db.patiently(lambda: events.volume(services.pool, task.id)), spellings(key))
+        self._log.begin(await db.patiently(lambda: events.volume(services.pool, task.id)), encodings_of(key))
         stack.push_async_callback(folders.remove, self._root)
         image = await self._unless_unavailable(self._image(stack, task))
         if isinstance(image, Ending):

@@ -13,7 +13,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
-from agentcontainer.redaction import Scrubber, scrub_text
+from agentcontainer.redaction import Redactor, redact_text
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
@@ -39,7 +39,7 @@ class EventLog:
 
     def __init__(self, pool: Pool, claim: Claim, most: events.Volume) -> None:
         self._secrets: tuple[bytes, ...] = ()
-        self._speech = Scrubber(())
+        self._speech = Redactor(())
         self._pool = pool
         self._claim = claim
         self._waiting: list[events.Draft | _Delta] = []
@@ -58,18 +58,18 @@ class EventLog:
         self._last = max(self._last, held.count)
         self._held = held
         self._secrets = secrets
-        self._speech = Scrubber(secrets)
+        self._speech = Redactor(secrets)
 
     def scrub(self, text: str) -> str:
         """The text without secrets."""
-        return scrub_text(text, self._secrets)
+        return redact_text(text, self._secrets)
 
     def add(self, type_: str, data: dict[str, Any]) -> None:
         """Queue one event; nothing, once the log is full."""
         if self._is_over:
             return
         if type_ == "message.completed":
-            self._speech = Scrubber(self._secrets)  # what it held back is told now
+            self._speech = Redactor(self._secrets)  # what it held back is told now
         data = cast("dict[str, Any]", self._scrubbed(db.storable(data)))
         size = len(json.dumps(data)) + OVERHEAD_BYTES
         self._held = events.Volume(self._held.count + 1, self._held.bytes + size)

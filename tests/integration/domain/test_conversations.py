@@ -19,7 +19,7 @@ from agentcontainer.domain.tasks import checkpoints, events, reconcile, runners,
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
-from agentcontainer.redaction import spellings
+from agentcontainer.redaction import encodings_of
 from agentcontainer.runner.log import EventLog
 from agentcontainer.settings import Settings
 
@@ -338,7 +338,7 @@ async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_
     while not heard:  # "" once it listens
         await asyncio.sleep(0.01)
     log = EventLog(talk.pool, claim, events.Volume(100, 10**6))
-    log.begin(await events.volume(talk.pool, talk.id), spellings("sk-test-0123456789"))
+    log.begin(await events.volume(talk.pool, talk.id), encodings_of("sk-test-0123456789"))
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
         log.add_delta(piece, {})
         await log.flush()

@@ -5,7 +5,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.database import DATABASE_CHECKS, Database
-from agentcontainer.doctor.examine import Examination
+from agentcontainer.doctor.examination import Examination
 from agentcontainer.domain.billing import ledger
 from agentcontainer.domain.tasks import queue, runners, service, store
 from agentcontainer.domain.tasks.state import EndReason

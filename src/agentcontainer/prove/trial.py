@@ -1,4 +1,4 @@
-"""The ground of one run of a payload: folders, a nonce, and what must be ended with it."""
+"""The setup of one run of a payload: folders, a nonce, and what must be ended with it."""
 
 import contextlib
 import secrets
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentcontainer.prove.loosened import Loosen
+from agentcontainer.prove.weakened import Weaken
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
@@ -24,11 +24,11 @@ ROOM = Room(bytes=16 * 1024**2, inodes=256)
 
 
 @dataclass(frozen=True)
-class Ground:
+class Setup:
     """What all runs share: sandboxes as they are installed here, and ones of which something was taken away."""
 
     sandboxes: Bubblewrap
-    loosened: Loosen
+    weakened: Weaken
     runtime: Path
     volumes: Volumes
     folder: Path
@@ -36,10 +36,10 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Trial:
     """One run, of the attack or of its control. `stack` is unwound at its end."""
 
-    ground: Ground
+    setup: Setup
     is_control: bool
     root: Path
     nonce: str
@@ -58,7 +58,7 @@ class Scene:
         return self.root / "outside"
 
     def spec(self, limits: Limits = LIMITS) -> Spec:
-        return Spec(self.root.name, self.root, self.ground.runtime, limits, self.env)
+        return Spec(self.root.name, self.root, self.setup.runtime, limits, self.env)
 
     def path(self, inside: str, bare: Path) -> str:
         """What the payload calls a path: a control that runs bare finds it elsewhere."""
@@ -66,13 +66,13 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(ground: Ground, is_control: bool) -> AsyncGenerator[Scene]:
-    """A new scene, of which nothing is left afterwards."""
-    root = ground.folder / f"prove-{secrets.token_hex(8)}"
+async def trial(setup: Setup, is_control: bool) -> AsyncGenerator[Trial]:
+    """A new trial, of which nothing is left afterwards."""
+    root = setup.folder / f"prove-{secrets.token_hex(8)}"
     for part in ("workspace/task", "sockets", "outside"):
         (root / part).mkdir(parents=True)
     try:
         async with contextlib.AsyncExitStack() as stack:
-            yield Scene(ground, is_control, root, secrets.token_hex(16), stack)
+            yield Trial(setup, is_control, root, secrets.token_hex(16), stack)
     finally:
         await folders.remove(root)

@@ -1,4 +1,4 @@
-"""What stands outside a sandbox for a payload to reach: files, processes, servers of the scene's own."""
+"""What stands outside a sandbox for a payload to reach: files, processes, servers of the trial's own."""
 
 import asyncio
 import contextlib
@@ -9,45 +9,45 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from agentcontainer.prove.attempt import Bait
-from agentcontainer.prove.scene import Scene
+from agentcontainer.prove.attempt import PrepareTarget
+from agentcontainer.prove.trial import Trial
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def given(scene: Scene) -> Sequence[str]:
+async def nonce_only(trial: Trial) -> Sequence[str]:
     """Nothing: the payload is told the nonce, and says it when it has succeeded."""
-    return [scene.nonce]
+    return [trial.nonce]
 
 
-async def nothing(scene: Scene) -> Sequence[str]:  # noqa: ARG001 - every bait is given its scene
+async def nothing(trial: Trial) -> Sequence[str]:  # noqa: ARG001 - every bait is given its trial
     """Nothing at all."""
     return []
 
 
-async def secret_file(scene: Scene) -> Sequence[str]:
+async def secret_file(trial: Trial) -> Sequence[str]:
     """A file of the host that everybody may read, and holds the nonce. The payload is told its path."""
-    path = scene.outside / "secret"
-    path.write_text(scene.nonce)
+    path = trial.outside / "secret"
+    path.write_text(trial.nonce)
     return [str(path)]
 
 
-def reachable(inside: str, bare: str) -> Bait:
-    """The nonce, and a path: where it is in the sandbox, or below the scene's folder for a bare control."""
+def reachable(inside: str, bare: str) -> PrepareTarget:
+    """The nonce, and a path: where it is in the sandbox, or below the trial's folder for a bare control."""
 
-    async def bait(scene: Scene) -> Sequence[str]:
-        return [scene.nonce, scene.path(inside, scene.root / bare)]
+    async def prepare(trial: Trial) -> Sequence[str]:
+        return [trial.nonce, trial.path(inside, trial.root / bare)]
 
-    return bait
+    return prepare
 
 
-async def process(scene: Scene) -> Sequence[str]:
+async def process(trial: Trial) -> Sequence[str]:
     """A process of the host that bears the nonce in its command line and environment. The payload is told its pid."""
     child = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "KILL", "--", "perl", "-e", '$| = 1; print "\n"; sleep 60', scene.nonce),
+        *("setpriv", "--pdeathsig", "KILL", "--", "perl", "-e", '$| = 1; print "\n"; sleep 60', trial.nonce),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", "SECRET": scene.nonce},
+        env={"PATH": "/usr/bin:/bin", "SECRET": trial.nonce},
         start_new_session=True,
     )
 
@@ -56,17 +56,17 @@ async def process(scene: Scene) -> Sequence[str]:
             child.kill()
         await child.communicate()
 
-    scene.stack.push_async_callback(end)
+    trial.stack.push_async_callback(end)
     assert child.stdout is not None
     await child.stdout.readline()
-    scene.notes["pid"] = child.pid
+    trial.notes["pid"] = child.pid
     return [str(child.pid)]
 
 
-def is_dead(scene: Scene, got: str) -> bool:  # noqa: ARG001 - every judge is given both
+def is_dead(trial: Trial, got: str) -> bool:  # noqa: ARG001 - every judge is given both
     """Whether the process that was the bait has ended."""
     try:
-        return _state_of(scene.notes["pid"]) in "ZX"
+        return _state_of(trial.notes["pid"]) in "ZX"
     except OSError:
         return True
 
@@ -75,30 +75,30 @@ def _state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-async def named_process(scene: Scene) -> Sequence[str]:
+async def named_process(trial: Trial) -> Sequence[str]:
     """As `process`, but of a payload that is told nothing of it."""
-    await process(scene)
+    await process(trial)
     return []
 
 
-def tcp(address: Callable[[], str]) -> Bait:
+def tcp(address: Callable[[], str]) -> PrepareTarget:
     """A server of the host that tells everybody the nonce. The payload is told its address and port."""
 
-    async def bait(scene: Scene) -> Sequence[str]:
+    async def prepare(trial: Trial) -> Sequence[str]:
         host = address()
-        return [host, str(await tell_all(scene, host))]
+        return [host, str(await tell_all(trial, host))]
 
-    return bait
+    return prepare
 
 
-async def tell_all(scene: Scene, host: str) -> int:
-    """The port at `host` at which everybody is told the nonce until the scene ends."""
-    server = await asyncio.start_server(_teller(scene), host, 0)
-    scene.stack.callback(server.close)
+async def tell_all(trial: Trial, host: str) -> int:
+    """The port at `host` at which everybody is told the nonce until the trial ends."""
+    server = await asyncio.start_server(_teller(trial), host, 0)
+    trial.stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
 
 
-async def udp(scene: Scene) -> Sequence[str]:
+async def udp(trial: Trial) -> Sequence[str]:
     """A server of the host that answers every datagram with the nonce. The payload is told its address and port."""
 
     class Answer(asyncio.DatagramProtocol):
@@ -106,42 +106,42 @@ async def udp(scene: Scene) -> Sequence[str]:
             self._transport = cast(asyncio.DatagramTransport, transport)
 
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002
-            self._transport.sendto(scene.nonce.encode(), addr)
+            self._transport.sendto(trial.nonce.encode(), addr)
 
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(Answer, local_addr=("127.0.0.1", 0))
-    scene.stack.callback(transport.close)
+    trial.stack.callback(transport.close)
     return ["127.0.0.1", str(transport.get_extra_info("sockname")[1])]
 
 
-async def abstract_socket(scene: Scene) -> Sequence[str]:
+async def abstract_socket(trial: Trial) -> Sequence[str]:
     """A server on a Unix socket without a file, as desktops and daemons have them; the payload is told its name."""
     name = f"agentcontainer-prove-{secrets.token_hex(8)}"
-    server = await asyncio.start_unix_server(_teller(scene), f"\0{name}")
-    scene.stack.callback(server.close)
+    server = await asyncio.start_unix_server(_teller(trial), f"\0{name}")
+    trial.stack.callback(server.close)
     return [name]
 
 
-async def socket_file(scene: Scene) -> Sequence[str]:
+async def socket_file(trial: Trial) -> Sequence[str]:
     """A server on a Unix socket that everybody may use, as another task's gateway or a container engine's is."""
-    path = scene.outside / "gateway.sock"
-    await listen(scene, path, _teller(scene))
+    path = trial.outside / "gateway.sock"
+    await listen(trial, path, _teller(trial))
     return [str(path)]
 
 
-async def listen(scene: Scene, path: Path, serve: Serve) -> None:
-    """Serves on a socket file until the scene ends. Its path may be longer than a socket's may."""
+async def listen(trial: Trial, path: Path, serve: Serve) -> None:
+    """Serves on a socket file until the trial ends. Its path may be longer than a socket's may."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    scene.stack.callback(os.close, folder)
+    trial.stack.callback(os.close, folder)
     server = await asyncio.start_unix_server(serve, f"/proc/self/fd/{folder}/{path.name}")
-    scene.stack.callback(server.close)
+    trial.stack.callback(server.close)
     path.chmod(0o666)
 
 
-def _teller(scene: Scene) -> Serve:
+def _teller(trial: Trial) -> Serve:
     async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.write(scene.nonce.encode())
+            writer.write(trial.nonce.encode())
             await writer.drain()
         writer.close()
 

@@ -9,10 +9,10 @@ from agentcontainer.sandbox.launch import Sources
 from agentcontainer.sandbox.limits import Hierarchy
 
 Edit = Callable[[Sequence[str]], list[str]]
-Loosen = Callable[[Edit], Bubblewrap]
+Weaken = Callable[[Edit], Bubblewrap]
 
 
-class Loosened(Bubblewrap):
+class Weakened(Bubblewrap):
     """The same launch, its options changed by `edit`."""
 
     def __init__(self, uid_base: int, lock_dir: Path, edit: Edit, hierarchy: Hierarchy | None = None) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, admit
-from agentcontainer.gateway.estimate import tokens_at_most
-from agentcontainer.gateway.output import ask_of, with_output
+from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 SONNET = "claude-sonnet-4-6"

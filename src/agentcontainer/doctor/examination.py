@@ -10,7 +10,7 @@ from agentcontainer import db
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.errors import AgentContainerError
 
-Ground = TypeVar("Ground")
+Subject = TypeVar("Subject")
 FAULTS = (AgentContainerError, asyncpg.PostgresError, *db.UNREACHABLE)
 
 
@@ -46,11 +46,11 @@ class Examination:
         """Whether everything was examined and nothing is left."""
         return not self.unasked and all(one.is_mended for one in self.found)
 
-    async def make(self, checks: Sequence[Check[Ground]], ground: Ground) -> None:
+    async def make(self, checks: Sequence[Check[Subject]], subject: Subject) -> None:
         """Make these checks. One that fails does not keep the others from being made."""
         for check in checks:
             try:
-                async for finding in check.find(ground):
+                async for finding in check.find(subject):
                     self._add(await self._mended(check.name, finding))
             except FAULTS as error:
                 self.unasked.append(f"{check.name}: {_sentence(error)}")

@@ -11,7 +11,7 @@ from agentcontainer.errors import AgentContainerError
 from agentcontainer.settings import ENV_PREFIX
 
 
-class Sentences(TyperGroup):
+class CommandGroup(TyperGroup):
     """A command group whose commands fail with a sentence."""
 
     def invoke(self, ctx: Any) -> Any:
