@@ -7,7 +7,7 @@ import pytest
 
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.errors import CODES
-from agentcontainer.api.routes.dispatch import DispatchRequest, Overrides
+from agentcontainer.api.schemas.dispatch import DispatchRequest, Overrides
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
 from agentcontainer.prove.groups import GROUPS

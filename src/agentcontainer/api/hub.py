@@ -17,7 +17,7 @@ from typing import Any, cast
 import asyncpg
 
 from agentcontainer import db
-from agentcontainer.api.http import sse_frames
+from agentcontainer.api import sse_frames
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events, news
 from agentcontainer.domain.tasks.state import TERMINAL

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcontainer import db
-from agentcontainer.api.http.wire import usd
+from agentcontainer.api.wire import usd
 from agentcontainer.domain.billing import ledger
 from agentcontainer.domain.billing.prices import dollars
 from agentcontainer.domain.tasks.state import EndReason

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from agentcontainer.api.http import strict_json
 from agentcontainer.api.http.errors import validated
-from agentcontainer.api.http.wire import Incoming
+from agentcontainer.api.wire import Incoming
 from agentcontainer.errors import PayloadTooLarge, UnsupportedMediaType
 
 DEFAULT_MAX_BYTES = 64 * 1024

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 
 from agentcontainer import db
 from agentcontainer.api.http.strict_json import shown
-from agentcontainer.api.http.wire import PATTERN_FAULTS, Outgoing, without_nulls
+from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing, without_nulls
 from agentcontainer.errors import (
     AgentContainerError,
     Conflict,

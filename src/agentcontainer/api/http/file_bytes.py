@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from agentcontainer.api.http.wire import MEDIA_TYPE_PATTERN
+from agentcontainer.api.wire import MEDIA_TYPE_PATTERN
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.service import File
 from agentcontainer.errors import RangeNotSatisfiable

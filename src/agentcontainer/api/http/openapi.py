@@ -18,7 +18,7 @@ from agentcontainer.api.http.errors import CODES, Error
 from agentcontainer.api.http.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import SEGMENT, V1, unauthenticated
-from agentcontainer.api.http.wire import Id, Provider
+from agentcontainer.api.wire import Id, Provider
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"

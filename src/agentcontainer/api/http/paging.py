@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from agentcontainer.api.http.query import from_digits
-from agentcontainer.api.http.wire import Incoming, Outgoing
+from agentcontainer.api.wire import Incoming, Outgoing
 from agentcontainer.db import Page
 from agentcontainer.errors import ValidationError
 

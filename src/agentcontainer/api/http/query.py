@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator
 
 from agentcontainer.api.http.errors import validated
 from agentcontainer.api.http.strict_json import shown, text_fault
-from agentcontainer.api.http.wire import Incoming
+from agentcontainer.api.wire import Incoming
 from agentcontainer.errors import ValidationError
 
 MAX_QUERY_BYTES = 8192

@@ -10,8 +10,8 @@ from typing import cast
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from agentcontainer.api.http.sse_frames import KEEP_ALIVE, RETRY
 from agentcontainer.api.hub import FAILURES, Follower, Hub
+from agentcontainer.api.sse_frames import KEEP_ALIVE, RETRY
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.errors import Unauthorized
 

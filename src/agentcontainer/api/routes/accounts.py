@@ -13,7 +13,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
+from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
 from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service
 from agentcontainer.domain.files import quota

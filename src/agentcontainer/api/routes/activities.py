@@ -12,9 +12,9 @@ from agentcontainer.api.http.paging import PageInfo
 from agentcontainer.api.http.query import Query, from_digits
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Outgoing, Timestamp
 from agentcontainer.api.routes.messages import TranscriptQuery
 from agentcontainer.api.routes.tasks import TaskId
+from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.conversations import model, service
 
 MAX_TURN_NUMBER = 2**31 - 1

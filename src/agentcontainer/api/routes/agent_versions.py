@@ -11,8 +11,8 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Outgoing
 from agentcontainer.api.routes.agents import Agent, AgentId, AgentVersion, wire_agent, wire_version
+from agentcontainer.api.wire import Outgoing
 from agentcontainer.domain.agents import service
 
 router = authenticated()

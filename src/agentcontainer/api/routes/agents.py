@@ -12,7 +12,8 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
-from agentcontainer.api.http.wire import (
+from agentcontainer.api.schemas.execution import ExecutionInput
+from agentcontainer.api.wire import (
     Id,
     Incoming,
     Line,
@@ -22,7 +23,6 @@ from agentcontainer.api.http.wire import (
     from_whole_number,
     without_nulls,
 )
-from agentcontainer.api.routes.execution import ExecutionInput
 from agentcontainer.domain.agents import model, service
 from agentcontainer.errors import ValidationError
 from agentcontainer.images.reference import MAX_CHARACTERS

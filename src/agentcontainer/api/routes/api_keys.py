@@ -13,7 +13,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import LINE_SCHEMA, Incoming, Outgoing, Timestamp, check_line
+from agentcontainer.api.wire import LINE_SCHEMA, Incoming, Outgoing, Timestamp, check_line
 from agentcontainer.domain.accounts import service
 
 router = authenticated()

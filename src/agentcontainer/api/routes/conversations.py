@@ -8,10 +8,10 @@ from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.body import JsonBody, NoBody
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Incoming
-from agentcontainer.api.routes.dispatch import MAX_BODY_BYTES, NewTask, Text, as_sent, dispatch_of
 from agentcontainer.api.routes.messages import TaskAndMessage, task_and_message
 from agentcontainer.api.routes.tasks import Task, TaskId, wire_task
+from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, NewTask, Text, as_sent, dispatch_of
+from agentcontainer.api.wire import Incoming
 from agentcontainer.domain.conversations import service
 from agentcontainer.domain.conversations.model import Draft
 

@@ -17,9 +17,9 @@ from agentcontainer.api.http.query import Query, from_digits, from_truth
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.http.sse import MEDIA_TYPE, EventStream, until_gone
-from agentcontainer.api.http.sse_frames import Event, wire_event
-from agentcontainer.api.http.wire import Outgoing
 from agentcontainer.api.routes.tasks import TaskId
+from agentcontainer.api.sse_frames import Event, wire_event
+from agentcontainer.api.wire import Outgoing
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.tasks import events, service

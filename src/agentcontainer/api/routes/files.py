@@ -12,7 +12,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Id, Outgoing, Timestamp
+from agentcontainer.api.wire import Id, Outgoing, Timestamp
 from agentcontainer.domain.files import service
 
 router = authenticated()

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from agentcontainer.api.http.routing import unauthenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Outgoing
+from agentcontainer.api.wire import Outgoing
 from agentcontainer.errors import Unavailable
 from agentcontainer.migrations.schema import is_current
 

@@ -11,7 +11,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Outgoing, Timestamp, Usd, usd
+from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
 from agentcontainer.domain.billing import ledger
 
 router = authenticated()

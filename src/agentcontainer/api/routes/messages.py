@@ -12,9 +12,9 @@ from agentcontainer.api.http.paging import Order, PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
-from agentcontainer.api.http.wire import Incoming, Outgoing, Timestamp, Usd, usd, without_nulls
-from agentcontainer.api.routes.dispatch import MAX_BODY_BYTES, InputFiles, Overrides, Text, as_sent
 from agentcontainer.api.routes.tasks import Task, TaskId, TokenUsage, wire_task
+from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, InputFiles, Overrides, Text, as_sent
+from agentcontainer.api.wire import Incoming, Outgoing, Timestamp, Usd, usd, without_nulls
 from agentcontainer.domain.conversations import model, service
 from agentcontainer.domain.tasks import model as tasks
 

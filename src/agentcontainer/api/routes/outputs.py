@@ -11,9 +11,9 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Outgoing, Timestamp
 from agentcontainer.api.routes.files import FileId
 from agentcontainer.api.routes.tasks import TaskId
+from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.errors import NotFound

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import NoBody
+from agentcontainer.api.http.body import JsonBody, NoBody
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import Query, from_iso_time
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Id, Outgoing, Provider, Timestamp, Usd, usd
 from agentcontainer.api.routes.agents import Runtime
+from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, DispatchRequest, as_sent, dispatch_of
+from agentcontainer.api.wire import Id, Outgoing, Provider, Timestamp, Usd, usd
 from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model, service, store
 from agentcontainer.domain.tasks.state import TERMINAL, Status
@@ -93,6 +94,22 @@ class TasksQuery(PageQuery):
         default_factory=dict[str, str],
         description="`metadata.<key>=<value>`: the top-level key holds this string.",
     )
+
+
+@router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
+async def dispatch_task(
+    agent_id: Annotated[str, Path(alias="agentId")],
+    account_id: AccountId,
+    services: Provided,
+    body: Annotated[DispatchRequest, Depends(JsonBody(DispatchRequest, max_bytes=MAX_BODY_BYTES))],
+) -> Task:
+    """Create a task, which runs as soon as a container is free. Holds money from the balance until it ends."""
+    with as_sent(body):
+        task = await service.dispatch(
+            services.pool, services.settings, services.vault, account_id, agent_id,
+            dispatch_of(body, body.instructions),
+        )  # fmt: skip
+    return wire_task(task, services.settings)
 
 
 @router.get("/tasks")

@@ -12,8 +12,8 @@ from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided, Services
-from agentcontainer.api.http.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
 from agentcontainer.api.routes.files import File, wire
+from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
 from agentcontainer.domain.files import uploads
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 

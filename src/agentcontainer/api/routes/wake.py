@@ -9,16 +9,16 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from agentcontainer.api import wake_page
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.body import JsonBody
 from agentcontainer.api.http.errors import known_as, validated
 from agentcontainer.api.http.query import fields
 from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import Incoming, Outgoing, without_nulls
-from agentcontainer.api.routes import wake_page
-from agentcontainer.api.routes.dispatch import MAX_BODY_BYTES, Overrides, Text
 from agentcontainer.api.routes.tasks import Task, TaskId, wire_task
+from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text
+from agentcontainer.api.wire import Incoming, Outgoing, without_nulls
 from agentcontainer.domain.hibernation import links, service
 from agentcontainer.errors import ValidationError
 

@@ -5,15 +5,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import Depends, Path
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody
-from agentcontainer.api.http.routing import authenticated
-from agentcontainer.api.http.services import Provided
-from agentcontainer.api.http.wire import (
+from agentcontainer.api.schemas.execution import ExecutionInput, json_size
+from agentcontainer.api.wire import (
     VISIBLE_PATTERN,
     Id,
     Incoming,
@@ -22,10 +18,7 @@ from agentcontainer.api.http.wire import (
     from_whole_number,
     without_nulls,
 )
-from agentcontainer.api.routes.execution import ExecutionInput, json_size
-from agentcontainer.api.routes.tasks import Task, wire_task
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
-from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
 from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
@@ -39,8 +32,6 @@ MAX_REPOSITORIES = 10
 MAX_SKILLS = 100
 MAX_BUDGET_USD = 10_000
 MAX_BUDGET_TOKENS = 10**12
-
-router = authenticated()
 
 
 def _check_text(value: str) -> str:
@@ -224,22 +215,6 @@ class _Instructed(Incoming):
 
 class DispatchRequest(NewTask, _Instructed):  # in this order the instructions are the first field
     """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
-
-
-@router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
-async def dispatch_task(
-    agent_id: Annotated[str, Path(alias="agentId")],
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[DispatchRequest, Depends(JsonBody(DispatchRequest, max_bytes=MAX_BODY_BYTES))],
-) -> Task:
-    """Create a task, which runs as soon as a container is free. Holds money from the balance until it ends."""
-    with as_sent(body):
-        task = await service.dispatch(
-            services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions),
-        )  # fmt: skip
-    return wire_task(task, services.settings)
 
 
 def dispatch_of(body: NewTask, instructions: str) -> Dispatch:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from agentcontainer.api.http.wire import Outgoing, Timestamp
+from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.tasks import events
 
 RETRY = b"retry: 1000\n\n"  # that long an EventSource waits before it connects again

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from agentcontainer.api.http.wire import (
+from agentcontainer.api.wire import (
     MODEL_PATTERN,
     OUTPUT_NAME_PATTERN,
     Incoming,
