@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-long chaos fuzz check docs lock clean
+.PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check docs lock clean
 
 # Most tests wait for processes, so more than there are cores.
 WORKERS ?= 4
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+# Tests start hundreds of Python processes, each of which would compile every module it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,8 +19,11 @@ setup-dev:
 demo: setup ## run one task from upload to download; PROVIDER=anthropic|openai|openrouter for a real model
 	@.venv/bin/agentcontainer demo $(if $(PROVIDER),--provider $(PROVIDER))
 
-test: setup-dev ## run the whole test suite, without the long versions
-	$(PYTEST) -m "not long" $(ARGS)
+test: setup-dev ## run the whole test suite, without the long versions; ARGS=--lf for what failed last time
+	$(PYTEST) -m "not long" --durations=25 $(ARGS)
+
+test-fast: setup-dev ## run the tests of units, domain and API, in under 90 seconds
+	$(PYTEST) -m "not long" --durations=25 tests/unit tests/integration/domain tests/integration/api $(ARGS)
 
 test-long: setup-dev ## run the long versions of the tests
 	$(PYTEST) -m long --timeout 3600 $(ARGS)
@@ -46,5 +51,5 @@ lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer
 	bash scripts/lock.sh $(ARGS)
 
 clean: ## remove .venv and everything else that was generated here
-	rm -rf .venv build dist demo-output .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

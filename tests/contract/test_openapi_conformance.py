@@ -39,6 +39,7 @@ from tests.api_bed import AGENT, Account, Bed, new_account
 from tests.api_process import api_process
 from tests.conftest import url_of_database
 
+pytest_plugins = ["schemathesis.pytest.plugin"]
 SECRET_KEY = "k" * 40
 DOCUMENT = openapi.document(ROUTES, None)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)

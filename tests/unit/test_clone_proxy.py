@@ -13,6 +13,8 @@ from agentcontainer.runner.workspace.clone_proxy import Doorway
 from agentcontainer.sandbox.addresses import is_public
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+# Longer than the greeting that its first two bytes announce, so that the proxy need not wait for more.
+HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: git/2.50\r\nAccept: */*\r\n\r\n"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "140.82.121.3", "2606:4700::1111", "64:ff9b::808:808"])
@@ -107,9 +109,19 @@ async def test_a_dead_port_and_nonsense_end_in_a_refusal(short_dir: Path) -> Non
     await doorway.start(short_dir / "s")
     assert await answer(short_dir / "s", "127.0.0.1", port) != 0
     assert doorway.refusal == "its host cannot be reached"
-    for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"\5\1\2", b"\5\1\0\5\2\0\1\0\0\0\0\0\0"):
+    for nonsense in (HTTP_REQUEST, b"\5\1\2", b"\5\1\0\5\2\0\1\0\0\0\0\0\0"):
         reader, writer = await asyncio.open_unix_connection(short_dir / "s")
         writer.write(nonsense)
         assert await reader.read() in (b"", b"\5\0")
         writer.close()
+    await doorway.close()
+
+
+async def test_a_client_that_sends_half_a_greeting_is_disconnected(short_dir: Path) -> None:
+    doorway = Doorway("127.0.0.1", 1, max_bytes=1, is_private_allowed=True, handshake_seconds=0.1)
+    await doorway.start(short_dir / "s")
+    reader, writer = await asyncio.open_unix_connection(short_dir / "s")
+    writer.write(b"\5")
+    assert await reader.read() == b""
+    writer.close()
     await doorway.close()

@@ -21,11 +21,20 @@ _GRANTED, _FAILED, _NOT_ALLOWED = 0, 1, 2
 class Doorway:
     """Serves one clone. `refusal` says, in words for the task's owner, why it let something not through."""
 
-    def __init__(self, host: str, port: int, *, max_bytes: int, is_private_allowed: bool) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        max_bytes: int,
+        is_private_allowed: bool,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
         self._host = _canonical(host)
         self._port = port
         self._bytes_left = max_bytes
         self._is_private_allowed = is_private_allowed
+        self._handshake_seconds = handshake_seconds
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._addresses: list[Address] | None = None
@@ -66,7 +75,7 @@ class Doorway:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
+        async with asyncio.timeout(self._handshake_seconds):
             asked = await _handshake(reader, writer)
         if asked != (self._host, self._port):
             self.refusal = "it sends on to another host or port, which is not followed"
