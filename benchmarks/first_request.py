@@ -25,9 +25,9 @@ from rich.table import Table
 from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.installation import running
-from agentcontainer.domain.models import catalogue
 from agentcontainer.gateway.scripted import ScriptedModel, serve
 from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_file import models_json
 from agentcontainer.runtime.install import runtime_dir
 
 GIVE_UP_SECONDS = 60
@@ -103,9 +103,9 @@ async def measure_process(
 
 def home(folder: Path, url: str) -> Path:
     """A home with Pi's settings, whose provider is the scripted model."""
-    models = catalogue.pi_models_json(PROVIDER, [MODEL])
+    models = json.loads(models_json(PROVIDER, [MODEL]))
     models["providers"][PROVIDER] |= {"baseUrl": url}
-    for path, text in pi_launch.settings_files(models).items():
+    for path, text in pi_launch.settings_files(json.dumps(models)).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder

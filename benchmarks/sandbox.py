@@ -26,10 +26,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from agentcontainer.domain.models import catalogue
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.gateway.scripted import serve
 from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_file import models_json
 from agentcontainer.runtime.install import runtime_dir
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Internet, Limits, Spec
@@ -172,7 +172,7 @@ async def measure_density(folder: Path) -> dict[str, float]:
     host = Host(folder)
     env = pi_launch.env()
     argv = pi_launch.argv(PROVIDER, MODEL, "bench", "", None)
-    models = catalogue.pi_models_json(PROVIDER, [MODEL])
+    models = models_json(PROVIDER, [MODEL])
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(AGENTS):
             spec = host.spec()
@@ -200,7 +200,7 @@ async def measure_density(folder: Path) -> dict[str, float]:
     return {"Pi, bare": alone, "Pi in this sandbox": inside}
 
 
-def place_settings(workspace: Path, models: dict[str, Any]) -> None:
+def place_settings(workspace: Path, models: str) -> None:
     for path, text in pi_launch.settings_files(models).items():
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).write_text(text)

@@ -78,7 +78,7 @@ class Place:
 async def place(short_dir: Path) -> AsyncIterator[Place]:
     check()
     root = short_dir / "attempt"
-    for path, text in pi_launch.settings_files(MODELS_JSON).items():
+    for path, text in pi_launch.settings_files(json.dumps(MODELS_JSON)).items():
         (root / "workspace" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "workspace" / path).write_text(text)
     (root / "workspace/task").mkdir()

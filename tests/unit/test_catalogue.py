@@ -1,4 +1,4 @@
-"""Names of models: both spellings, other providers' models, unknown ones, and what Pi is told of them."""
+"""Names of models: both spellings, other providers' models, and unknown ones."""
 
 from decimal import Decimal
 
@@ -77,23 +77,3 @@ def test_no_two_models_of_a_provider_differ_in_dots_only(provider: str) -> None:
     assert len(models) > 10
     assert len({id.replace(".", "-").lower() for id in models}) == len(models)
     assert all(catalogue.wire_id(provider, id) == id for id in models)
-
-
-def test_pi_is_sent_to_the_gateway_and_told_of_unknown_models() -> None:
-    written = catalogue.pi_models_json("anthropic", ["claude-sonnet-4.6", "claude-3-5-haiku-latest"])
-    entry = written["providers"]["anthropic"]
-    assert list(written["providers"]) == ["anthropic"]
-    assert entry["baseUrl"] == "http://127.0.0.1:8090/anthropic"
-    assert entry["apiKey"] == "sandbox"
-    assert [model["id"] for model in entry["models"]] == ["claude-3-5-haiku-latest"]
-    assert entry["models"][0]["maxTokens"] == 8192
-    assert entry["models"][0]["api"] == "anthropic-messages"
-
-
-@pytest.mark.parametrize(
-    ("provider", "path"), [("openai", "/openai/v1"), ("openrouter", "/openrouter/api/v1")]
-)
-def test_pi_needs_no_declaration_of_known_models(provider: catalogue.Provider, path: str) -> None:
-    model = {"openai": "gpt-5.1", "openrouter": "openai/gpt-5.1"}[provider]
-    entry = catalogue.pi_models_json(provider, [model])["providers"][provider]
-    assert entry == {"baseUrl": f"http://127.0.0.1:8090{path}", "apiKey": "sandbox"}

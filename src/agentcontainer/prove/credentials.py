@@ -4,7 +4,6 @@ platform would put them."""
 import os
 from collections.abc import Sequence
 
-from agentcontainer.domain.models import catalogue
 from agentcontainer.prove.attempt import Attempt, Group
 from agentcontainer.prove.gateway import ANTHROPIC
 from agentcontainer.prove.payload import perl
@@ -13,6 +12,7 @@ from agentcontainer.prove.served import MODEL, by_gateway, by_pipe
 from agentcontainer.prove.targets import nothing
 from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_file import PLACEHOLDER_KEY, models_json
 
 _ASK = f"""
 my $said = unix($gateway, post("{ANTHROPIC}", qq({{"model":"{MODEL}","messages":[],"max_tokens":5}})));
@@ -32,11 +32,11 @@ for my $process (1, $$) {
 
 async def _as_for_a_task(trial: Trial) -> Sequence[str]:
     """What a task's sandbox is given: Pi's environment and settings. A control's have the key in them."""
-    models = catalogue.pi_models_json("anthropic", ["claude-sonnet-4-6"])
+    api_key = trial.nonce if trial.is_control else PLACEHOLDER_KEY
+    models = models_json("anthropic", ["claude-sonnet-4-6"], api_key)
     trial.env.update(pi_launch.env())
     if trial.is_control:
         trial.env["ANTHROPIC_API_KEY"] = trial.nonce
-        models["providers"]["anthropic"]["apiKey"] = trial.nonce
     for path, text in pi_launch.settings_files(models).items():
         target = trial.workspace / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ catalogue does not know passes as it is, for new models appear faster than relea
 
 import json
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -16,17 +15,6 @@ from typing import Any, Literal, get_args
 Provider = Literal["anthropic", "openai", "openrouter"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
-GATEWAY_URL_INSIDE = "http://127.0.0.1:8090"
-_GATEWAY_PREFIXES: Mapping[Provider, str] = {
-    "anthropic": "/anthropic",
-    "openai": "/openai/v1",
-    "openrouter": "/openrouter/api/v1",
-}
-_PI_APIS: Mapping[Provider, str] = {
-    "anthropic": "anthropic-messages",
-    "openai": "openai-responses",
-    "openrouter": "openai-completions",
-}
 _MODEL_ID = re.compile(r"[A-Za-z0-9~@][A-Za-z0-9~@._:/+-]{0,199}")
 # Providers refuse a request whose max_tokens is above what the model can write.
 _MAX_TOKENS_OF_UNKNOWN = (
@@ -138,29 +126,6 @@ def _same_at(provider: str, model: str) -> str | None:
     bare = _dashed(model).rpartition("/")[2]
     same = [id for dashed, id in _by_dashed_id(provider).items() if dashed.rpartition("/")[2] == bare]
     return same[0] if len(same) == 1 else None
-
-
-def pi_models_json(provider: Provider, models: Iterable[str]) -> dict[str, Any]:
-    """Pi's models.json: the provider's calls go to the gateway in the sandbox, unknown models are declared."""
-    unknown = sorted({wire_id(provider, model) for model in models if not is_known(provider, model)})
-    entry: dict[str, Any] = {
-        "baseUrl": GATEWAY_URL_INSIDE + _GATEWAY_PREFIXES[provider],
-        "apiKey": "sandbox",  # a placeholder: the gateway adds the real one, outside
-    }
-    if unknown:
-        entry["models"] = [_declaration(provider, model) for model in unknown]
-    return {"providers": {provider: entry}}
-
-
-def _declaration(provider: Provider, model: str) -> dict[str, Any]:
-    return {
-        "id": model,
-        "name": model,
-        "api": _PI_APIS[provider],
-        "input": ["text", "image"] if provider != "openrouter" else ["text"],
-        "contextWindow": 200_000 if model.startswith("claude-") else 128_000,
-        "maxTokens": _max_tokens_of_unknown(model),
-    }
 
 
 def _max_tokens_of_unknown(model: str) -> int:

@@ -1,7 +1,6 @@
 """How Pi is started inside a sandbox: its arguments, its environment, its settings files. All pure."""
 
 import json
-from typing import Any
 
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
 
@@ -49,8 +48,8 @@ def env(weak_model: str | None = None) -> dict[str, str]:
     return variables
 
 
-def settings_files(models: dict[str, Any]) -> dict[str, str]:
-    """Path below the workspace → content, to be there before Pi starts. `models`: what models.json holds."""
+def settings_files(models_json: str) -> dict[str, str]:
+    """Path below the workspace → content of the files that Pi reads when it starts."""
     settings = {
         "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
         "httpIdleTimeoutMs": HTTP_IDLE_MS,
@@ -60,6 +59,6 @@ def settings_files(models: dict[str, Any]) -> dict[str, str]:
         "defaultProjectTrust": "never",
     }
     return {
-        f"{PI_FOLDER}/agent/models.json": json.dumps(models, indent=2),
+        f"{PI_FOLDER}/agent/models.json": models_json,
         f"{PI_FOLDER}/agent/settings.json": json.dumps(settings, indent=2),
     }

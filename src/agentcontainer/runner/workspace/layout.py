@@ -9,13 +9,13 @@ from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.model import Checkpoint, Task
 from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_access import models_of
+from agentcontainer.runner.agent.model_file import models_json
 from agentcontainer.runner.agent.prompts import harness
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
@@ -132,7 +132,7 @@ class Layout:
         }
 
     def _pi_settings(self) -> dict[str, str]:
-        models = catalogue.pi_models_json(self._task.execution.provider, models_of(self._task))
+        models = models_json(self._task.execution.provider, models_of(self._task))
         return pi_launch.settings_files(models)
 
     async def _bring_skills(self) -> None:
