@@ -7,9 +7,8 @@ pages of its own, at the pace at which it takes them.
 
 import asyncio
 import json
-import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,8 +21,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events, news
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import RateLimited
-
-logger = logging.getLogger(__name__)
+from agentcontainer.periodic import repeat
 
 STREAMS_PER_ACCOUNT = 1000  # in one process
 POLL_SECONDS = 2.0  # notifications may be lost
@@ -240,8 +238,8 @@ class Hub:
         """Listen, poll and read, until cancelled."""
         handlers = {events.CHANNEL: self._on_event, events.DELTA_CHANNEL: self._on_delta}
         async with asyncio.TaskGroup() as group:
-            for part in (lambda: db.listen(url, handlers), self._poll_forever, self._read_forever):
-                group.create_task(_again_and_again(part))
+            for part in (lambda: db.listen(url, handlers), self._poll, self._read_unread):
+                group.create_task(repeat("reading events for streams", part, db.RECONNECT_SECONDS, FAILURES))
 
     def close(self) -> None:
         """The process stops: end all streams, also those that come now, and cut those that do not end."""
@@ -280,7 +278,7 @@ class Hub:
         if self._unread:
             self._has_unread.set()
 
-    async def _poll_forever(self) -> None:
+    async def _poll(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
@@ -288,12 +286,9 @@ class Hub:
             self._must_poll.clear()
             positions = {watch.task_id: watch.end for watch in self._watches.values()}
             if positions:
-                try:
-                    self._read(await news.behind(self.pool, positions))
-                except FAILURES:
-                    await asyncio.sleep(db.RECONNECT_SECONDS)
+                self._read(await news.behind(self.pool, positions))
 
-    async def _read_forever(self) -> None:
+    async def _read_unread(self) -> None:
         while True:
             await self._has_unread.wait()
             await self._read_some()
@@ -311,8 +306,7 @@ class Hub:
             found = await news.after(self.pool, positions)
         except FAILURES:
             self._read(taken)
-            await asyncio.sleep(db.RECONNECT_SECONDS)
-            return
+            raise
         changed: dict[str, int] = {}
         for event, last in found:
             if event.task_id in self._watches:
@@ -322,13 +316,3 @@ class Hub:
             self._watches[task_id].wake()
             if self._watches[task_id].end < last:
                 self._read([task_id])
-
-
-async def _again_and_again(part: Callable[[], Awaitable[None]]) -> None:
-    """Whatever happens: without it the streams of this process would stand still and look alive."""
-    while True:
-        try:
-            await part()
-        except Exception:
-            logger.exception("event streams: a part failed and is started again")
-        await asyncio.sleep(db.RECONNECT_SECONDS)

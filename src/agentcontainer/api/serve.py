@@ -4,9 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,6 +22,7 @@ from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations.schema import is_current
+from agentcontainer.periodic import background
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,13 @@ async def serve(settings: Settings) -> None:
             )  # fmt: skip
             server = _Server(config)
             async with (
-                _beside(reconcile_forever(pool, settings)),
-                _beside(sweep_forever(pool, blobs)),
-                _beside(checkpoints.sweep_forever(pool, blobs)),
-                _beside(idempotency.sweep_forever(pool)),
-                _beside(hub.run(settings.database_url)),
+                background(
+                    reconcile_forever(pool, settings),
+                    sweep_forever(pool, blobs),
+                    checkpoints.sweep_forever(pool, blobs),
+                    idempotency.sweep_forever(pool),
+                    hub.run(settings.database_url),
+                ),
                 _stopped_by_signals(server, hub),
             ):
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
@@ -116,14 +118,3 @@ async def _stopped_by_signals(server: uvicorn.Server, hub: Hub) -> AsyncGenerato
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-@asynccontextmanager
-async def _beside(forever: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    loop = asyncio.create_task(forever)
-    try:
-        yield
-    finally:
-        loop.cancel()
-        with suppress(asyncio.CancelledError):
-            await loop

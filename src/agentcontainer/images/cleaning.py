@@ -1,6 +1,5 @@
 """Removes images that nobody used for long, and the least used while they take too much room; never one in use."""
 
-import asyncio
 import fcntl
 import logging
 import os
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentcontainer.images.keeping import LOCKS, discard, read_record, used_at
+from agentcontainer.periodic import repeat
 
 INTERVAL_SECONDS = 300.0
 
@@ -27,15 +27,12 @@ class CacheLimits:
 
 async def clean_forever(folder: Path, limits: CacheLimits) -> None:
     """Clean every few minutes, until cancelled."""
-    while True:
-        try:
-            if removed := await clean(folder, limits):
-                logger.info("removed %d images that were not used", len(removed))
-        except OSError as error:
-            logger.warning("cleaning images failed: %s", error.strerror)
-        except Exception:
-            logger.exception("cleaning images failed")
-        await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def once() -> None:
+        if removed := await clean(folder, limits):
+            logger.info("removed %d unused images", len(removed))
+
+    await repeat("removing unused images", once, INTERVAL_SECONDS, (OSError,))
 
 
 async def clean(folder: Path, limits: CacheLimits) -> list[str]:

@@ -18,6 +18,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SandboxError
+from agentcontainer.periodic import repeat
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox.abandoned import abandoned
 from agentcontainer.sandbox.detect import detect
@@ -91,18 +92,17 @@ async def sweep_abandoned(data_dir: Path) -> list[str]:
 async def sweep_forever(pool: Pool, data_dir: Path, every_seconds: float = INTERVAL_SECONDS) -> None:
     """Sweep every minute, whether the database answers or not, until cancelled: a runner that died may have no
     successor."""
-    while True:
-        await asyncio.sleep(every_seconds)
-        try:
-            if swept := await sweep_dead_runners(data_dir):
-                logger.info("swept what %d dead runners left", len(swept))
-                await db.patiently(lambda swept=swept: runners.stop(pool, swept))
-            if found := await sweep_abandoned(data_dir):
-                logger.info("swept what was left of %d sandboxes", len(found))
-        except (SandboxError, asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("sweeping this host failed: %s", error)
-        except Exception:
-            logger.exception("sweeping this host failed")
+
+    async def once() -> None:
+        if swept := await sweep_dead_runners(data_dir):
+            logger.info("removed what %d dead runners left", len(swept))
+            await db.patiently(lambda: runners.stop(pool, swept))
+        if found := await sweep_abandoned(data_dir):
+            logger.info("removed what was left of %d sandboxes", len(found))
+
+    expected = (SandboxError, asyncpg.PostgresError, *db.UNREACHABLE)
+    await asyncio.sleep(every_seconds)
+    await repeat("cleaning up this host", once, every_seconds, expected)
 
 
 def dead_runners(data_dir: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
+from agentcontainer.periodic import background
 from agentcontainer.runner.cleanup import runner_folder, sweep_dead_runners, sweep_forever
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
@@ -62,16 +63,11 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         supervisor = Supervisor(services, runner_id, region, settings.capacity)
         logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
         limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
-        beside = [
-            asyncio.create_task(sweep_forever(pool, settings.data_dir)),
-            asyncio.create_task(clean_forever(settings.data_dir / IMAGES_FOLDER, limits)),
-        ]
-        try:
+        async with background(
+            sweep_forever(pool, settings.data_dir),
+            clean_forever(settings.data_dir / IMAGES_FOLDER, limits),
+        ):
             await _until_drained(supervisor)
-        finally:
-            for loop in beside:
-                loop.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) -> Volumes:

@@ -5,7 +5,6 @@ docs/decisions/0020-idempotency.md says why this way.
 
 import asyncio
 import hashlib
-import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -23,8 +22,7 @@ from agentcontainer.api.http.body import JsonBody
 from agentcontainer.api.http.services import Services, provided
 from agentcontainer.db import Connection, Pool
 from agentcontainer.errors import Conflict, InProgress, ValidationError
-
-logger = logging.getLogger(__name__)
+from agentcontainer.periodic import repeat
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -166,9 +164,5 @@ async def sweep(pool: Pool) -> int:
 
 async def sweep_forever(pool: Pool) -> None:
     """Sweep every hour, whether the database answers or not, until cancelled."""
-    while True:
-        try:
-            await sweep(pool)
-        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("sweep of idempotency keys failed: %s", type(error).__name__)
-        await asyncio.sleep(SWEEP_SECONDS)
+    expected = (asyncpg.PostgresError, *db.UNREACHABLE)
+    await repeat("removing old idempotency keys", lambda: sweep(pool), SWEEP_SECONDS, expected)

@@ -1,6 +1,5 @@
 """What uploads and crashes leave in the store. Any number of processes may run it; one at a time does."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.mark import is_ours
 from agentcontainer.errors import NotFound, Unavailable
+from agentcontainer.periodic import repeat
 
 logger = logging.getLogger(__name__)
 
@@ -104,15 +104,13 @@ async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
 
 async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
     """Sweep every few minutes, whether database and store answer or not, until cancelled."""
-    while True:
-        try:
-            if removed := await sweep(pool, blobs):
-                logger.info("swept %d blobs that nobody uses", removed)
-        except (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("sweeping the object store failed: %s", type(error).__name__)
-        except Exception:
-            logger.exception("sweeping the object store failed")
-        await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def once() -> None:
+        if removed := await sweep(pool, blobs):
+            logger.info("removed %d unused blobs", removed)
+
+    expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)
+    await repeat("removing unused blobs", once, INTERVAL_SECONDS, expected)
 
 
 async def _delete(blobs: Blobs, keys: list[str]) -> int:

@@ -4,7 +4,6 @@ The row is there before the blob, so that whatever a crash leaves is found. `tas
 counts; all others of a task are left over.
 """
 
-import asyncio
 import logging
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import Unavailable
 from agentcontainer.ids import new_id
+from agentcontainer.periodic import repeat
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -132,13 +132,13 @@ async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
 
 async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
     """Sweep every few minutes, whether database and store answer or not, until cancelled."""
-    while True:
-        try:
-            if swept := await sweep(pool, blobs, MIN_AGE):
-                logger.info("swept %d checkpoints that nobody uses", swept)
-        except (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("sweeping checkpoints failed: %s", type(error).__name__)
-        await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def once() -> None:
+        if swept := await sweep(pool, blobs, MIN_AGE):
+            logger.info("removed %d unused checkpoints", swept)
+
+    expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)
+    await repeat("removing unused checkpoints", once, INTERVAL_SECONDS, expected)
 
 
 async def _drop(pool: Pool, blobs: Blobs, checkpoint_id: str, blob_key: str) -> None:

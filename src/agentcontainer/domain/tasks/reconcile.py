@@ -1,6 +1,5 @@
 """Finding what got lost, so that no task is ever stuck. Any number of processes may run it at any time."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -13,6 +12,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import queue, service, store
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.periodic import repeat
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -67,12 +67,9 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:
     """Reconcile every few seconds, whether the database answers or not, until cancelled."""
-    while True:
-        try:
-            if found := await reconcile(pool, settings):
-                logger.info("reconciled %d tasks", found)
-        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("reconcile failed: %s", type(error).__name__)
-        except Exception:
-            logger.exception("reconcile failed")
-        await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def once() -> None:
+        if found := await reconcile(pool, settings):
+            logger.info("reconciled %d tasks", found)
+
+    await repeat("reconciling tasks", once, INTERVAL_SECONDS, (asyncpg.PostgresError, *db.UNREACHABLE))

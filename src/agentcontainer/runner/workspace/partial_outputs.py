@@ -17,6 +17,7 @@ from agentcontainer.domain.tasks import checkpoints, service, store
 from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
 from agentcontainer.domain.tasks.outputs import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
+from agentcontainer.periodic import repeat
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
@@ -64,15 +65,13 @@ async def _keep_saved(services: Services, claim: Claim) -> bool:
 
 async def keep_forgotten_forever(services: Services) -> None:
     """Look for such tasks every few seconds, until cancelled."""
-    while True:
-        try:
-            while await keep_forgotten(services):
-                pass
-        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-            logger.warning("looking for remains failed: %s", type(error).__name__)
-        except Exception:
-            logger.exception("looking for remains failed")
-        await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def once() -> None:
+        while await keep_forgotten(services):
+            pass
+
+    expected = (asyncpg.PostgresError, *db.UNREACHABLE)
+    await repeat("collecting partial outputs from checkpoints", once, INTERVAL_SECONDS, expected)
 
 
 class PartialOutputs:
