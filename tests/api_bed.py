@@ -24,8 +24,8 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.hibernation import links
 from agentcontainer.domain.hibernation import service as hibernation
+from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.domain.tasks import events, service, store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
@@ -163,8 +163,8 @@ class Account:
         following = await turns.end(
             bed.pool, bed.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=[]
         )
-        assert following == "rest"
-        assert await turns.put_away(bed.pool, claim)
+        assert following == "idle"
+        assert await turns.evict(bed.pool, claim)
 
     async def hibernate(
         self,
@@ -181,7 +181,7 @@ class Account:
         if task is not None and task.mode == "conversation":
             assert await turns.begin(bed.pool, claim) is not None
         assert await service.start_container(bed.pool, claim)
-        tokens = [await links.create(bed.pool, bed.vault, claim) for _ in range(link_count)]
+        tokens = [await wake_links.create(bed.pool, bed.vault, claim) for _ in range(link_count)]
         checkpoint_id = await self.checkpoint(task_id, size_bytes)
         asked = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
         async with db.transaction(bed.pool) as connection:

@@ -131,7 +131,7 @@ UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.I
                asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
 
 
-async def patiently(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
+async def retry_while_unavailable(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
     """Repeat `action` while the database cannot be reached, that long at most.
 
     An action may have been committed although its connection broke: it must be one that can be repeated.

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agentcontainer.domain.files.mark import MARK
+from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY
 from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
 from .conftest import Client, Platform, finish, script
@@ -83,7 +83,7 @@ def test_input_in_output_out_byte_for_byte(s3_client: Client, server: S3Server) 
     assert all(key.startswith("installation/one/") for key in server.keys(BUCKET))
     assert s3_client.http.delete(f"/files/{file_id}").status_code == 204
     assert s3_client.http.get(f"/files/{file_id}/content").status_code == 404
-    assert {key.split("/")[2] for key in server.keys(BUCKET)} - {MARK} == {"outputs"}
+    assert {key.split("/")[2] for key in server.keys(BUCKET)} - {INSTALLATION_ID_KEY} == {"outputs"}
 
 
 def test_the_upload_goes_to_s3_itself(s3_client: Client, server: S3Server) -> None:

@@ -32,9 +32,9 @@ from agentcontainer import settings as platform_settings
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http import openapi
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files import uploads
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import runners
+from agentcontainer.domain.uploads import service as uploads
 from tests.api_bed import AGENT, Account, Bed, new_account
 from tests.api_process import api_process
 from tests.conftest import url_of_database

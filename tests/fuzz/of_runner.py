@@ -14,7 +14,7 @@ from typing import Any
 
 from agentcontainer import db
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared, json_faults, refusals
+from agentcontainer.domain.tasks.output_policy import Declared, json_faults, refusals
 from agentcontainer.runner.agent import pi_frames
 from agentcontainer.runner.control_requests import (
     FinishRequest,

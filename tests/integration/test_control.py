@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner import control
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit

@@ -15,7 +15,7 @@ async def test_one_that_takes_no_more_connections_is_waited_for(pool: Pool, data
     try:
         url = database_url.replace("//agentcontainer@", f"//{role}@")
         only = await asyncpg.connect(url)
-        waiting = asyncio.create_task(db.patiently(lambda: asyncpg.connect(url)))
+        waiting = asyncio.create_task(db.retry_while_unavailable(lambda: asyncpg.connect(url)))
         await asyncio.sleep(0.2)
         await only.close()
         await (await waiting).close()

@@ -185,7 +185,7 @@ async def test_the_cost_of_each_answer_is_reported_and_limited(
         price = prices.find("anthropic", MODELS["anthropic"], None)
         assert price is not None
         for usage in sandbox.usage:
-            assert usage.cost_micro_usd == price.of(
+            assert usage.cost_micro_usd == price.cost(
                 usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens
             )
         assert sandbox.budget.is_exceeded

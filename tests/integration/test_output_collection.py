@@ -11,7 +11,7 @@ import pytest
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused, collect
 
 CWD = "/workspace/task"

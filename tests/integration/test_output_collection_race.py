@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused, collect
 from tests.ordinary_user import as_ordinary_user, home_in
 

@@ -154,7 +154,7 @@ async def test_an_answer_that_broke_off_counts_as_all_that_was_held() -> None:
     ours = budget(max_tokens=100_000, max_micro_usd=100_000)
     told = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
     assert (told.input_tokens, told.output_tokens, told.unreported_tokens) == (1500, 20, 2980)
-    assert told.cost_micro_usd == PRICE.of(1500, 3000)
+    assert told.cost_micro_usd == PRICE.cost(1500, 3000)
     assert (ours.used_tokens, ours.used_micro_usd) == (4500, told.cost_micro_usd)
 
 

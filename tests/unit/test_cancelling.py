@@ -40,7 +40,7 @@ async def test_a_connection_that_breaks_while_it_is_given_back_does_not_hide_a_c
         finally:
             raise ConnectionResetError("gone")
 
-    acting = asyncio.create_task(db.patiently(act))
+    acting = asyncio.create_task(db.retry_while_unavailable(act))
     await asyncio.sleep(0.01)
     acting.cancel()
     await asyncio.wait([acting], timeout=1)
@@ -59,7 +59,7 @@ async def test_what_was_cancelled_may_still_be_patient_while_it_tidies_up() -> N
         try:
             await asyncio.sleep(10)
         finally:
-            await db.patiently(tidy)
+            await db.retry_while_unavailable(tidy)
 
     working = asyncio.create_task(work())
     await asyncio.sleep(0.01)

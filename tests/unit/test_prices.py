@@ -23,28 +23,28 @@ SONNET = Price(rates("3", "15", "0.3", "3.75"))
 
 
 def test_each_kind_of_token_has_its_rate_and_parts_of_a_micro_dollar_are_rounded_up() -> None:
-    assert SONNET.of(1000, 100) == 4500
-    assert SONNET.of(1000, 100, cache_read=500, cache_write=200) == 900 + 150 + 750 + 1500
-    assert SONNET.of(1000, 0, cache_write=1000, long_write=1000) == 6000
-    assert SONNET.of(1, 0, cache_read=1) == 1
+    assert SONNET.cost(1000, 100) == 4500
+    assert SONNET.cost(1000, 100, cache_read=500, cache_write=200) == 900 + 150 + 750 + 1500
+    assert SONNET.cost(1000, 0, cache_write=1000, long_write=1000) == 6000
+    assert SONNET.cost(1, 0, cache_read=1) == 1
 
 
 def test_above_a_threshold_the_higher_tier_holds_for_the_whole_request() -> None:
     tiered = Price(rates("1", "2", "1", "1"), ((100, rates("5", "6", "5", "5")),))
-    assert tiered.of(100, 10) == 120
-    assert tiered.of(101, 10) == 101 * 5 + 60
-    assert tiered.most(100, 10) == 120
-    assert tiered.most(101, 10) == 101 * 5 + 60
+    assert tiered.cost(100, 10) == 120
+    assert tiered.cost(101, 10) == 101 * 5 + 60
+    assert tiered.max_cost(100, 10) == 120
+    assert tiered.max_cost(101, 10) == 101 * 5 + 60
 
 
 @pytest.mark.parametrize("micro_usd", [0, 1, 3749, 3750, 3751, 20_000])
 def test_the_affordable_output_is_affordable_and_no_token_more(micro_usd: int) -> None:
-    output = SONNET.output_for(micro_usd, 1000)
+    output = SONNET.affordable_output(micro_usd, 1000)
     assert output is not None
     if output < 0:
-        assert SONNET.most(1000, 0) > micro_usd
+        assert SONNET.max_cost(1000, 0) > micro_usd
     else:
-        assert SONNET.most(1000, output) <= micro_usd < SONNET.most(1000, output + 1)
+        assert SONNET.max_cost(1000, output) <= micro_usd < SONNET.max_cost(1000, output + 1)
 
 
 def test_the_catalogue_knows_prices_tiers_and_free_models_and_no_price_of_routers() -> None:
@@ -54,7 +54,7 @@ def test_the_catalogue_knows_prices_tiers_and_free_models_and_no_price_of_router
     assert tiered.tiers[0][0] == 272_000
     free = prices.find("openrouter", "google/gemma-4-31b-it:free", None)
     assert free is not None
-    assert free.output_for(1, 10**6) is None
+    assert free.affordable_output(1, 10**6) is None
     assert prices.find("openrouter", "openrouter/auto", None) is None
     assert prices.find("openai", "nobody-knows-it", None) is None
 

@@ -18,7 +18,7 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.api import sse_frames
 from agentcontainer.db import Pool
-from agentcontainer.domain.tasks import events, news
+from agentcontainer.domain.tasks import events, new_events
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import RateLimited
 from agentcontainer.periodic import repeat
@@ -171,7 +171,7 @@ class Follower:
         """Read on where the tail does not reach; False, after a moment, when the database does not answer."""
         with suppress(*FAILURES):
             async with self._hub.pages:
-                page = await news.after(self._hub.pool, {self._watch.task_id: self.position})
+                page = await new_events.read(self._hub.pool, {self._watch.task_id: self.position})
             self._page.extend(_Entry.of(event) for event, _ in page)
         if not self._page:
             await asyncio.sleep(db.RECONNECT_SECONDS)
@@ -286,7 +286,7 @@ class Hub:
             self._must_poll.clear()
             positions = {watch.task_id: watch.end for watch in self._watches.values()}
             if positions:
-                self._read(await news.behind(self.pool, positions))
+                self._read(await new_events.find_tasks(self.pool, positions))
 
     async def _read_unread(self) -> None:
         while True:
@@ -303,7 +303,7 @@ class Hub:
         if not positions:
             return
         try:
-            found = await news.after(self.pool, positions)
+            found = await new_events.read(self.pool, positions)
         except FAILURES:
             self._read(taken)
             raise

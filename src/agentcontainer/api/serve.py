@@ -16,9 +16,9 @@ from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.sweep import sweep_forever
-from agentcontainer.domain.tasks import checkpoints
+from agentcontainer.domain.files.cleanup import clean_up_forever
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations.schema import is_current
@@ -59,8 +59,8 @@ async def serve(settings: Settings) -> None:
             async with (
                 background(
                     reconcile_forever(pool, settings),
-                    sweep_forever(pool, blobs),
-                    checkpoints.sweep_forever(pool, blobs),
+                    clean_up_forever(pool, blobs),
+                    checkpoints.clean_up_forever(pool, blobs),
                     idempotency.sweep_forever(pool),
                     hub.run(settings.database_url),
                 ),

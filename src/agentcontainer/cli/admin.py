@@ -61,7 +61,7 @@ def credit(
         raise ValidationError("The credit must be above 0 USD.")
 
     from agentcontainer import db
-    from agentcontainer.domain.billing import ledger
+    from agentcontainer.domain.ledger import service as ledger
 
     async def add(pool: "Pool") -> int:
         async with db.transaction(pool) as connection:

@@ -99,7 +99,7 @@ async def _examine_store(
     from agentcontainer.doctor.connectivity import STORAGE_CHECKS
     from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
     from agentcontainer.domain.files.blobs import Blobs
-    from agentcontainer.domain.files.mark import MARK, bears_mark
+    from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY, has_our_installation_id
     from agentcontainer.errors import Unavailable
 
     folder = chosen.data_dir / "blobs"
@@ -110,10 +110,10 @@ async def _examine_store(
         return
     try:
         blobs = Blobs(chosen.storage_url or folder.as_uri())
-        if not await bears_mark(pool, blobs):  # every blob would seem to be without a row
+        if not await has_our_installation_id(pool, blobs):  # every blob would seem to be without a row
             examination.unasked.append(
                 "The object store could not be compared: it does not bear this database's mark (blob "
-                f"`{MARK}`, which an API writes when it starts)."
+                f"`{INSTALLATION_ID_KEY}`, which an API writes when it starts)."
             )
             return
     except (Unavailable, OSError) as error:

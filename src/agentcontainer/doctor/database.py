@@ -8,9 +8,9 @@ from functools import partial
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
-from agentcontainer.domain.billing import ledger
-from agentcontainer.domain.billing.ledger import Hold
-from agentcontainer.domain.billing.prices import dollars
+from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger.prices import dollars
+from agentcontainer.domain.ledger.service import Hold
 from agentcontainer.domain.tasks import events, reconcile, store
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import AgentContainerError
@@ -44,7 +44,7 @@ async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
 
 async def holds(database: Database) -> AsyncGenerator[Finding]:
     """Money held for tasks that have ended, or never were."""
-    for hold in await ledger.forgotten_holds(database.pool):
+    for hold in await ledger.unreleased_holds(database.pool):
         what = (
             f"hold of {dollars(hold.micro_usd)} without a live task"
             if hold.micro_usd
@@ -92,5 +92,5 @@ async def _release(database: Database, hold: Hold) -> None:
     async with db.transaction(database.pool) as connection:
         task = await store.lock(connection, hold.task_id)
         if task is None or task.status in TERMINAL:
-            await ledger.release_forgotten(connection, hold)
+            await ledger.release_hold(connection, hold)
             await store.set_hold(connection, hold.task_id, 0)

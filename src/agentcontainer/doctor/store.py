@@ -7,12 +7,12 @@ from functools import partial
 
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
-from agentcontainer.domain.files import sweep
+from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.files import cleanup
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import checkpoints
 
 # What is younger may still be in use, or the next of the API's own sweeps takes it.
-MIN_AGE = sweep.MIN_AGE + 2 * timedelta(seconds=sweep.INTERVAL_SECONDS)
+MIN_AGE = cleanup.MIN_AGE + 2 * timedelta(seconds=cleanup.INTERVAL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Store:
 
 async def orphans(store: Store) -> AsyncGenerator[Finding]:
     """Blobs without a row."""
-    async for keys in sweep.orphans(store.pool, store.blobs, store.min_age):
+    async for keys in cleanup.orphans(store.pool, store.blobs, store.min_age):
         for key in keys:
-            mend = partial(sweep.remove_orphan, store.pool, store.blobs, key)
+            mend = partial(cleanup.remove_orphan, store.pool, store.blobs, key)
             yield Finding("blob that no row names", key, "delete it from the object store", mend)
 
 
@@ -47,16 +47,16 @@ async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
     min_age = max(store.min_age, checkpoints.MIN_AGE)
 
     async def drop() -> None:
-        await checkpoints.sweep(store.pool, store.blobs, min_age)
+        await checkpoints.clean_up(store.pool, store.blobs, min_age)
 
-    for checkpoint_id, key in await checkpoints.left_over(store.pool, min_age):
+    for checkpoint_id, key in await checkpoints.unused(store.pool, min_age):
         where = f"{checkpoint_id} ({key})"
         yield Finding("checkpoint that no task starts from", where, "delete its blob, then its row", drop)
 
 
 async def lost(store: Store) -> AsyncGenerator[Finding]:
     """Files and checkpoints whose bytes are gone."""
-    async for row_id, key in sweep.lost(store.pool, store.blobs):
+    async for row_id, key in cleanup.lost(store.pool, store.blobs):
         how = f"restore {key} from a backup; a file that nobody needs can be deleted over the API"
         yield Finding("row whose blob is gone", row_id, how)
 

@@ -124,11 +124,11 @@ class Budget:
         if price is None:
             micro_usd = 0
         elif told.input_tokens:
-            micro_usd = price.of(
+            micro_usd = price.cost(
                 input_, output, told.cache_read_tokens, told.cache_write_tokens, told.long_cache_write_tokens
             )
         else:
-            micro_usd = reservation.micro_usd if not is_complete else price.of(input_, output)
+            micro_usd = reservation.micro_usd if not is_complete else price.cost(input_, output)
         self._used_tokens += input_ + output
         self._used_micro_usd += micro_usd
         unreported = input_ + output - told.input_tokens - told.output_tokens
@@ -176,7 +176,7 @@ class Budget:
         if self._limits.max_cost_micro_usd is not None and (price := self._prices(ask.model)) is not None:
             aside = 0 if self.is_exceeded else self._most(ask, LAST_OUTPUT)
             free = self._limits.max_cost_micro_usd - self._used_micro_usd - reserved_micro_usd - aside
-            affordable = price.output_for(free, ask.input_tokens, has_long_writes=ask.has_long_writes)
+            affordable = price.affordable_output(free, ask.input_tokens, has_long_writes=ask.has_long_writes)
             left = left if affordable is None else min(left, affordable)
         elif self._limits.max_cost_micro_usd is not None:
             return None  # without a price no limit can be kept
@@ -188,4 +188,4 @@ class Budget:
 
     def _most(self, ask: Ask, output: int) -> int:
         price = self._prices(ask.model)
-        return price.most(ask.input_tokens, output, has_long_writes=ask.has_long_writes) if price else 0
+        return price.max_cost(ask.input_tokens, output, has_long_writes=ask.has_long_writes) if price else 0

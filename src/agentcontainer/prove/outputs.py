@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.prove.attempt import Attempt, Group, Place, PrepareTarget
 from agentcontainer.prove.payload import Payload, perl
 from agentcontainer.prove.places import sandboxed

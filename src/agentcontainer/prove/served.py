@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from agentcontainer.domain.models.catalogue import Provider as Name
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.prove.attempt import Place
 from agentcontainer.prove.payload import Payload

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
-from agentcontainer.domain.hibernation import links
 from agentcontainer.domain.hibernation import service as hibernation
+from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.domain.tasks import events, service, store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output, Task
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.images import starting as images
@@ -131,12 +131,14 @@ class Attempt:
             turn = await self._begin_turn()
             task = await self._task()  # the turn's message may have changed what it runs with
         try:
-            key = await db.patiently(lambda: provider_key(services, task))
+            key = await db.retry_while_unavailable(lambda: provider_key(services, task))
         except SettingsError as error:
             return Ending(EndReason.PROVIDER_KEY_MISSING, str(error))
         if key is None:
             return Ending(EndReason.PROVIDER_KEY_MISSING, _key_missing(task.execution.provider))
-        self._log.begin(await db.patiently(lambda: events.volume(services.pool, task.id)), encodings_of(key))
+        self._log.begin(
+            await db.retry_while_unavailable(lambda: events.volume(services.pool, task.id)), encodings_of(key)
+        )
         stack.push_async_callback(folders.remove, self._root)
         image = await self._unless_unavailable(self._image(stack, task))
         if isinstance(image, Ending):
@@ -159,7 +161,7 @@ class Attempt:
             return _without_image(fault)
         stack.push_async_callback(sandbox.destroy)
         self._sandbox = sandbox
-        if not await db.patiently(lambda: service.start_container(services.pool, claim)):
+        if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, claim)):
             raise ClaimLost
         crash.reach("started")
         resource_limits = ResourceLimits(
@@ -233,7 +235,7 @@ class Attempt:
             match await self._until(dialogue.close(turn, outcome)):
                 case "turn":
                     turn = await self._begin_turn()
-                case "rest":
+                case "idle":
                     awaited = await dialogue.next_turn(self._claim_lost, self._ending)
                     if awaited is None:
                         return None
@@ -244,7 +246,7 @@ class Attempt:
                     return ending
 
     async def _begin_turn(self) -> Turn:
-        turn = await db.patiently(lambda: turns.begin(self._services.pool, self._claim))
+        turn = await db.retry_while_unavailable(lambda: turns.begin(self._services.pool, self._claim))
         if turn is None:
             raise ClaimLost
         return turn
@@ -329,7 +331,7 @@ class Attempt:
                     attempt=self._claim.attempt, message=message, outputs=ending.outputs,
                 )  # fmt: skip
 
-        committing = asyncio.create_task(db.patiently(commit))
+        committing = asyncio.create_task(db.retry_while_unavailable(commit))
         await asyncio.wait([committing, self._claim_lost], return_when=asyncio.FIRST_COMPLETED)
         if not committing.done():  # the database is away, and others may soon start this task
             committing.cancel()
@@ -392,7 +394,7 @@ class Attempt:
             return await self._is_in_time
 
         async def wake_link() -> str | None:
-            return await links.create(self._services.pool, self._services.vault, self._claim)
+            return await wake_links.create(self._services.pool, self._services.vault, self._claim)
 
         def refused(message: str) -> None:
             self._log.add("finish.rejected", {"message": message[:MAX_EVENT_CHARACTERS]} | self._labels())
@@ -428,7 +430,7 @@ class Attempt:
         return {} if self._dialogue is None else self._dialogue.labels
 
     async def _task(self) -> Task:
-        task = await db.patiently(lambda: store.get(self._services.pool, self._claim.task_id))
+        task = await db.retry_while_unavailable(lambda: store.get(self._services.pool, self._claim.task_id))
         if task is None:
             raise ClaimLost
         return task

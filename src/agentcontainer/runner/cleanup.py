@@ -96,7 +96,7 @@ async def sweep_forever(pool: Pool, data_dir: Path, every_seconds: float = INTER
     async def once() -> None:
         if swept := await sweep_dead_runners(data_dir):
             logger.info("removed what %d dead runners left", len(swept))
-            await db.patiently(lambda: runners.stop(pool, swept))
+            await db.retry_while_unavailable(lambda: runners.stop(pool, swept))
         if found := await sweep_abandoned(data_dir):
             logger.info("removed what was left of %d sandboxes", len(found))
 

@@ -14,7 +14,7 @@ from typing import Literal
 from aiohttp import web
 
 from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared, refusals
+from agentcontainer.domain.tasks.output_policy import Declared, refusals
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.runner.control_requests import (
     Command,

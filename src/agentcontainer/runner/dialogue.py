@@ -72,10 +72,14 @@ class Dialogue:
         self._session.labels = turn.event
         names: Sequence[str]
         if turn.number == 1:  # they came with the task
-            inputs = await db.patiently(lambda: files.list_inputs(self._services.pool, self._task.id))
+            inputs = await db.retry_while_unavailable(
+                lambda: files.list_inputs(self._services.pool, self._task.id)
+            )
             names = folders.distinct_names([file.filename for file in inputs])
         else:
-            came = await db.patiently(lambda: files.list_of_message(self._services.pool, turn.message_id))
+            came = await db.retry_while_unavailable(
+                lambda: files.list_of_message(self._services.pool, turn.message_id)
+            )
             names = await self._layout.bring(came, self._sandbox.host_uid)
         text = self._prompt(turn, names)
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
@@ -106,7 +110,7 @@ class Dialogue:
                 may_go_on=is_fit,
             )  # fmt: skip
 
-        following = await db.patiently(end)
+        following = await db.retry_while_unavailable(end)
         if following is None:
             raise ClaimLost
         if checkpoint is None:
@@ -116,8 +120,8 @@ class Dialogue:
 
     async def _leave(self, number: int) -> turns.Next:
         """This container is no good any more: the next turn, if it has come already, begins in another."""
-        if not await db.patiently(lambda: turns.put_away(self._services.pool, self._claim)):
-            await db.patiently(lambda: turns.restart(self._services.pool, self._claim, number))
+        if not await db.retry_while_unavailable(lambda: turns.evict(self._services.pool, self._claim)):
+            await db.retry_while_unavailable(lambda: turns.restart(self._services.pool, self._claim, number))
         return "restart"
 
     def check_room(self, count: int) -> None:
@@ -133,7 +137,7 @@ class Dialogue:
             Refused: no turn is running.
         """
         turn = self._turn
-        if turn is None or not await db.patiently(
+        if turn is None or not await db.retry_while_unavailable(
             lambda: turns.share(self._services.pool, self._claim, turn, outputs)
         ):
             raise Refused("No turn is running: share files while you work on a message.")
@@ -155,7 +159,9 @@ class Dialogue:
         try:
             async with asyncio.timeout(self._services.settings.warm_seconds):
                 while await self._has_news([gone, needed, claim_lost, ending]):
-                    if (turn := await db.patiently(lambda: turns.begin(pool, claim))) is not None:
+                    if (
+                        turn := await db.retry_while_unavailable(lambda: turns.begin(pool, claim))
+                    ) is not None:
                         return turn
         except TimeoutError:
             pass
@@ -170,9 +176,9 @@ class Dialogue:
         if is_gone:
             await self._leave(number)
             return None
-        if await db.patiently(lambda: turns.put_away(pool, claim)):
+        if await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
             return None
-        turn = await db.patiently(lambda: turns.begin(pool, claim))  # a message came first
+        turn = await db.retry_while_unavailable(lambda: turns.begin(pool, claim))  # a message came first
         if turn is None:
             raise ClaimLost
         return turn

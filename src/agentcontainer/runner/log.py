@@ -155,7 +155,7 @@ class EventLog:
                 crash.reach("event_append")
                 return await events.append(connection, task_id, batch, self._claim, self._in_doubt)
 
-        last = await db.patiently(write)
+        last = await db.retry_while_unavailable(write)
         if last is None:
             raise ClaimLost
         crash.reach("events_appended")

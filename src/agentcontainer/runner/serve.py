@@ -51,7 +51,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         pool = await stack.enter_async_context(db.pool(settings.database_url, max_size=settings.capacity + 8))
         if swept := await sweep_dead_runners(settings.data_dir):
             logger.info("swept what %d dead runners left", len(swept))
-            await db.patiently(lambda: runners.stop(pool, swept))
+            await db.retry_while_unavailable(lambda: runners.stop(pool, swept))
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
         volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
         client = await stack.enter_async_context(provider_client())

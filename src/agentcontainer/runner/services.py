@@ -11,7 +11,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.mark import bears_mark
+from agentcontainer.domain.files.installation import has_our_installation_id
 from agentcontainer.domain.tasks.events import Volume
 from agentcontainer.errors import NotFound, Unavailable
 from agentcontainer.images.access import Access
@@ -64,7 +64,7 @@ class Services:
         try:
             yield
         except (CheckpointCorrupt, NotFound):
-            if not await db.patiently(lambda: bears_mark(self.pool, self.blobs)):
+            if not await db.retry_while_unavailable(lambda: has_our_installation_id(self.pool, self.blobs)):
                 raise Unavailable("The object store does not bear the mark of this database.") from None
             raise
 

@@ -64,7 +64,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Work until drained."""
-        await db.patiently(lambda: runners.register(
+        await db.retry_while_unavailable(lambda: runners.register(
             self._pool, self._id, self._region, socket.gethostname(), self._capacity
         ))  # fmt: skip
         loops = [

@@ -95,8 +95,8 @@ async def test_the_title_is_from_the_instructions_until_a_model_wrote_one(bed: B
     async with bed.pool.acquire() as connection, connection.transaction():
         claim = await store.claim(connection, task["id"], "run_test")
     assert claim is not None
-    await service.give_title(bed.pool, claim, "Sheep, counted")
-    await service.give_title(bed.pool, model.Claim(task["id"], claim.attempt + 1), "Too late")
+    await service.set_title(bed.pool, claim, "Sheep, counted")
+    await service.set_title(bed.pool, model.Claim(task["id"], claim.attempt + 1), "Too late")
     assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json()["title"] == "Sheep, counted"
     events = (await alice.get(f"/api/v1/tasks/{task['id']}/events")).json()["data"]
     assert [event["data"] for event in events if event["type"] == "task.titled"] == [

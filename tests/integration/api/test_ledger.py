@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agentcontainer import db
 from agentcontainer.api.wire import usd
-from agentcontainer.domain.billing import ledger
-from agentcontainer.domain.billing.prices import dollars
+from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger.prices import dollars
 from agentcontainer.domain.tasks.state import EndReason
 
 from .conftest import AGENT, Account, Bed, error_of, new_account

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.mark import MARK
+from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.services import Services
@@ -145,7 +145,7 @@ async def test_a_task_goes_on_when_its_store_is_mounted_again(services: Services
     task_id = await alice.hibernating()
     await saved(services, task_id)
     mark: str = await services.pool.fetchval("SELECT id FROM installation")
-    await services.blobs.put(MARK, chunks(mark.encode()), 100)
+    await services.blobs.put(INSTALLATION_ID_KEY, chunks(mark.encode()), 100)
     task = await store.get(services.pool, task_id)
     lease = await services.sandboxes.lease()
     assert task is not None

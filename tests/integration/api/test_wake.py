@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from agentcontainer.api.app import create_app
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.hibernation.service import wake_due
-from agentcontainer.domain.tasks import checkpoints, store
+from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.state import EndReason
 
 from .conftest import Account, Bed, error_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.hibernation import links
+from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.ids import new_id
 
 from .conftest import Account, Bed, error_of
@@ -175,7 +175,7 @@ class TestLink:
 
     async def test_its_task_does_not_hibernate_yet(self, bed: Bed, alice: Account) -> None:
         task_id = (await alice.dispatch())["id"]
-        token = await links.create(bed.pool, bed.vault, await alice.claim(task_id))
+        token = await wake_links.create(bed.pool, bed.vault, await alice.claim(task_id))
         await self.refused(bed, f"/wake/{token}", 409, "not hibernate yet")
         assert await status(alice, task_id) == "running"
 
@@ -290,5 +290,5 @@ class TestLink:
 
     async def test_a_task_has_so_many(self, bed: Bed, alice: Account) -> None:
         task_id = (await alice.dispatch())["id"]
-        tokens = await alice.hibernate(task_id, link_count=links.MAX_LINKS + 5)
-        assert len(tokens) == links.MAX_LINKS
+        tokens = await alice.hibernate(task_id, link_count=wake_links.MAX_LINKS + 5)
+        assert len(tokens) == wake_links.MAX_LINKS

@@ -12,10 +12,11 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.conversations import service, turns
 from agentcontainer.domain.conversations.model import Draft, Turn
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import checkpoints, events, reconcile, runners, store
+from agentcontainer.domain.tasks import events, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
@@ -65,8 +66,8 @@ class Talk:
         return claim, turn
 
     async def end(self, claim: Claim, turn: Turn, reply: str = "Done.") -> str | None:
-        checkpoint_id, key = await checkpoints.begin(self.pool, self.id)
-        await checkpoints.stored(self.pool, Checkpoint(checkpoint_id, key, 1, "0" * 64, 1))
+        checkpoint_id, key = await checkpoints.create(self.pool, self.id)
+        await checkpoints.set_stored(self.pool, Checkpoint(checkpoint_id, key, 1, "0" * 64, 1))
         return await turns.end(
             self.pool, self.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=()
         )
@@ -95,7 +96,7 @@ async def test_a_turn_that_lost_its_runner_is_tried_again_with_the_next_number(t
     assert await talk.end(claim, turn) is None, "the fence moved"
     again, turn = await talk.start()
     assert (turn.number, turn.attempt_number, turn.content) == (1, 2, "Hello.")
-    assert await talk.end(again, turn) == "rest"
+    assert await talk.end(again, turn) == "idle"
     messages = await service.list_messages(
         talk.pool, talk.account_id, talk.id, after=None, limit=10, is_descending=False
     )
@@ -120,8 +121,8 @@ async def test_a_lost_container_between_turns_costs_nothing_but_the_warmth(talk:
 async def test_of_a_message_and_putting_away_exactly_one_is_first(talk: Talk) -> None:
     claim, turn = await talk.start()
     for number in range(1, 11):
-        assert await talk.end(claim, turn) == "rest"
-        _, is_put_away = await asyncio.gather(talk.send(), turns.put_away(talk.pool, claim))
+        assert await talk.end(claim, turn) == "idle"
+        _, is_put_away = await asyncio.gather(talk.send(), turns.evict(talk.pool, claim))
         status = (await talk.task()).status
         assert status is (Status.PENDING if is_put_away else Status.RUNNING)
         if is_put_away:
@@ -169,7 +170,7 @@ async def test_messages_sent_at_once_get_a_turn_each(talk: Talk) -> None:
         following = await talk.end(claim, turn)
         if following == "turn":
             turn = await talk.begin(claim)
-    assert following == "rest"
+    assert following == "idle"
 
 
 async def test_changed_overrides_take_another_container_and_later_ones_build_on_them(talk: Talk) -> None:
@@ -220,12 +221,12 @@ async def test_checkpoints_that_nobody_starts_from_are_swept(talk: Talk, tmp_pat
     await talk.end(claim, turn)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))
-    await checkpoints.begin(talk.pool, talk.id)  # and one that a crash left half written
-    assert await checkpoints.sweep(talk.pool, blobs, timedelta(hours=1)) == 0, "they are young"
-    assert await checkpoints.sweep(talk.pool, blobs, timedelta(0)) == 2
-    assert await checkpoints.current(talk.pool, talk.id) is not None
+    await checkpoints.create(talk.pool, talk.id)  # and one that a crash left half written
+    assert await checkpoints.clean_up(talk.pool, blobs, timedelta(hours=1)) == 0, "they are young"
+    assert await checkpoints.clean_up(talk.pool, blobs, timedelta(0)) == 2
+    assert await checkpoints.get_current(talk.pool, talk.id) is not None
     await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
-    assert await checkpoints.sweep(talk.pool, blobs, timedelta(0)) == 1
+    assert await checkpoints.clean_up(talk.pool, blobs, timedelta(0)) == 1
     assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0
 
 
@@ -234,10 +235,10 @@ async def test_a_checkpoint_that_took_long_is_not_swept_before_it_counts(
 ) -> None:
     """A save may take longer than leftovers are kept; the newest of a running task may be about to count."""
     await talk.start()
-    saved, key = await checkpoints.begin(talk.pool, talk.id)
-    await checkpoints.stored(talk.pool, Checkpoint(saved, key, 1, "0" * 64, 1))
+    saved, key = await checkpoints.create(talk.pool, talk.id)
+    await checkpoints.set_stored(talk.pool, Checkpoint(saved, key, 1, "0" * 64, 1))
     await talk.pool.execute("UPDATE checkpoints SET created_at = created_at - interval '20 minutes'")
-    assert await checkpoints.sweep(talk.pool, Blobs(f"file://{tmp_path}"), timedelta(minutes=10)) == 0
+    assert await checkpoints.clean_up(talk.pool, Blobs(f"file://{tmp_path}"), timedelta(minutes=10)) == 0
 
 
 async def test_a_key_goes_to_its_own_provider_only(talk: Talk) -> None:
@@ -256,7 +257,7 @@ async def test_answered_turns_are_charged_however_the_next_one_fails(talk: Talk)
     claim, turn = await talk.start()
     await talk.pool.execute("UPDATE tasks SET container_started_at = now() - interval '60 seconds'")
     await talk.end(claim, turn)
-    await turns.put_away(talk.pool, claim)
+    await turns.evict(talk.pool, claim)
     await talk.send()
     claim = await talk.claim()
     await talk.begin(claim)
@@ -291,7 +292,7 @@ async def test_an_end_may_be_repeated_when_nobody_knows_whether_it_was_committed
     if is_followed:
         await talk.send()
     first = await talk.end(claim, turn)
-    assert await talk.end(claim, turn) == first == ("turn" if is_followed else "rest")
+    assert await talk.end(claim, turn) == first == ("turn" if is_followed else "idle")
     assert (await talk.kinds()).count("turn.completed") == 1
 
 
@@ -324,9 +325,9 @@ async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) 
     await talk.end(claim, turn)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))
-    newer, key = await checkpoints.begin(talk.pool, talk.id)  # of an attempt that took over
-    await checkpoints.stored(talk.pool, Checkpoint(newer, key, 1, "0" * 64, 1))
-    await checkpoints.drop_others(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
+    newer, key = await checkpoints.create(talk.pool, talk.id)  # of an attempt that took over
+    await checkpoints.set_stored(talk.pool, Checkpoint(newer, key, 1, "0" * 64, 1))
+    await checkpoints.delete_superseded(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
     left = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")
     assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, newer]
 

@@ -6,7 +6,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.database import DATABASE_CHECKS, Database
 from agentcontainer.doctor.examination import Examination
-from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.tasks import queue, runners, service, store
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.settings import Settings

@@ -24,7 +24,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
-from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.tasks import reconcile, runners, service, store
 from agentcontainer.domain.tasks.model import Claim, Dispatch
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason

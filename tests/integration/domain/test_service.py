@@ -7,7 +7,7 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.db import Pool
-from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.tasks import events, queue, reconcile, runners, service, store
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason, Status

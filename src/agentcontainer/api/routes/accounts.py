@@ -16,8 +16,8 @@ from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
 from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files import quota
-from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.errors import ValidationError
 
 router = authenticated()

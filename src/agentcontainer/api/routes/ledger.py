@@ -12,7 +12,7 @@ from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
-from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.ledger import service as ledger
 
 router = authenticated()
 

@@ -16,7 +16,7 @@ from agentcontainer.api.http.services import Provided
 from agentcontainer.api.routes.agents import Runtime
 from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, DispatchRequest, as_sent, dispatch_of
 from agentcontainer.api.wire import Id, Outgoing, Provider, Timestamp, Usd, usd
-from agentcontainer.domain.billing.prices import container_cost_micro_usd
+from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model, service, store
 from agentcontainer.domain.tasks.state import TERMINAL, Status
 from agentcontainer.settings import Settings

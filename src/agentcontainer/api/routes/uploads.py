@@ -14,8 +14,8 @@ from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.routes.files import File, wire
 from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
-from agentcontainer.domain.files import uploads
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
+from agentcontainer.domain.uploads import service as uploads
 
 MAX_SIZE_BYTES = 2**62
 UploadId = Annotated[str, Path(alias="uploadId")]

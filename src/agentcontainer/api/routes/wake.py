@@ -19,7 +19,7 @@ from agentcontainer.api.http.services import Provided
 from agentcontainer.api.routes.tasks import Task, TaskId, wire_task
 from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text
 from agentcontainer.api.wire import Incoming, Outgoing, without_nulls
-from agentcontainer.domain.hibernation import links, service
+from agentcontainer.domain.hibernation import service, wake_links
 from agentcontainer.errors import ValidationError
 
 JSON, FORM, HTML = "application/json", "application/x-www-form-urlencoded", "text/html"
@@ -125,11 +125,11 @@ link_router = unauthenticated(LinkRoute)
 Token = Annotated[str, Path()]
 
 
-async def _link(token: Token, services: Provided) -> links.WakeLink:
-    return await links.look(services.pool, services.vault, token)
+async def _link(token: Token, services: Provided) -> wake_links.WakeLink:
+    return await wake_links.get(services.pool, services.vault, token)
 
 
-Link = Annotated[links.WakeLink, Depends(_link)]
+Link = Annotated[wake_links.WakeLink, Depends(_link)]
 
 
 @router.post("/tasks/{taskId}/wake")
@@ -174,7 +174,7 @@ async def use_wake_link(
     ],
 ) -> Response:
     """Wake the task of a wake link, once. A form gets a page; JSON, or who accepts only that, gets JSON."""
-    await links.use(services.pool, services.vault, token, body.message)
+    await wake_links.use(services.pool, services.vault, token, body.message)
     if _is_for_programs(request):
         return JSONResponse(Woken().model_dump())
     return _page(wake_page.thanks())

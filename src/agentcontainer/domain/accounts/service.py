@@ -8,7 +8,7 @@ from datetime import datetime
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.billing import ledger
+from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.errors import Conflict, NotFound, Unauthorized
 from agentcontainer.ids import new_id
 

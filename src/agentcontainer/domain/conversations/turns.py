@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import Turn
+from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.settings import Settings
 
-Next = Literal["turn", "rest", "restart"]
+Next = Literal["turn", "idle", "restart"]
 
 
 async def begin(pool: Pool, claim: Claim) -> Turn | None:
@@ -76,7 +76,7 @@ async def end(
     """The turn is over, its state is in the checkpoint. With `failure` (error code, error) there is no reply; without
     a checkpoint the next container starts from the one before.
 
-    What comes next: another `turn` in this container (if it `may_go_on`), a `rest` in it, or a `restart` in another.
+    What comes next: another `turn` in this container (if it `may_go_on`), `idle` in it, or a `restart` in another.
     May be repeated when it is not known whether it was committed.
     """
     async with db.transaction(pool) as connection:
@@ -108,7 +108,7 @@ async def _ended(connection: Connection, claim: Claim, turn: Turn) -> Next | Non
         return None
     if row["turn_number"] != turn.number + (row["turn_status"] == "queued"):
         return None
-    following: dict[str, Next] = {"running": "turn", "awaiting_input": "rest", "pending": "restart"}
+    following: dict[str, Next] = {"running": "turn", "awaiting_input": "idle", "pending": "restart"}
     return following.get(row["status"])
 
 
@@ -132,7 +132,7 @@ async def _go_on(connection: Connection, claim: Claim, turn: Turn, may_go_on: bo
     following = await store.of_turn(connection, claim.task_id, turn.number + 1)
     if following is None:
         await tasks.rest(connection, claim)
-        return "rest"
+        return "idle"
     if following["execution"] is None and may_go_on:
         return "turn"
     await store.set_turn(connection, claim.task_id, turn.number + 1, "queued", 0)
@@ -148,9 +148,9 @@ async def restart(pool: Pool, claim: Claim, number: int) -> None:
             await tasks.requeue(connection, claim.task_id)
 
 
-async def put_away(pool: Pool, claim: Claim) -> bool:
+async def evict(pool: Pool, claim: Claim) -> bool:
     """The container is given up between turns; False when a message came first."""
-    return await tasks.put_away(pool, claim)
+    return await tasks.evict(pool, claim)
 
 
 async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:

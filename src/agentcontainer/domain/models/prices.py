@@ -20,7 +20,7 @@ class Price:
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
 
-    def of(
+    def cost(
         self, input_: int, output: int, cache_read: int = 0, cache_write: int = 0, long_write: int = 0
     ) -> int:
         """What one answer cost, in micro-dollars. `input_` is all input; `long_write` is part of `cache_write`."""
@@ -36,13 +36,13 @@ class Price:
             + output * rates.output
         )
 
-    def most(self, input_: int, output: int, *, has_long_writes: bool = False) -> int:
+    def max_cost(self, input_: int, output: int, *, has_long_writes: bool = False) -> int:
         """What a request of so many tokens at most can cost, in micro-dollars, whatever of it is cached."""
         return _up(
             input_ * self._dearest_input(input_, has_long_writes) + output * self._dearest_output(input_)
         )
 
-    def output_for(self, micro_usd: int, input_: int, *, has_long_writes: bool = False) -> int | None:
+    def affordable_output(self, micro_usd: int, input_: int, *, has_long_writes: bool = False) -> int | None:
         """How many output tokens `micro_usd` pay for beside the input; None: any number, they are free.
 
         -1: they do not even pay for the input.

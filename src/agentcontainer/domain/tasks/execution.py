@@ -7,7 +7,7 @@ the version before, a task's overrides over its version's defaults. All is camel
 from typing import Any
 
 from agentcontainer.domain.models import catalogue, prices
-from agentcontainer.domain.tasks.outputs import schema_fault
+from agentcontainer.domain.tasks.output_policy import schema_fault
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import Settings
 

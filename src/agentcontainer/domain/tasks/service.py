@@ -8,9 +8,9 @@ from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
-from agentcontainer.domain.billing import ledger
-from agentcontainer.domain.billing.prices import container_cost_micro_usd
 from agentcontainer.domain.files import service as files
+from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events, queue, repositories, store
 from agentcontainer.domain.tasks.execution import laid_over, merge, session_ttl_seconds
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
@@ -197,16 +197,16 @@ async def resume(connection: Connection, task_id: str) -> bool:
     return await store.resume(connection, task_id)
 
 
-async def add_remains(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
+async def add_partial_outputs(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
     """Partial outputs of a task that ended without handing them over; False when it did not, or has got them."""
     async with db.transaction(pool) as connection:
-        account_id = await store.take_remains(connection, claim.task_id, claim.attempt)
+        account_id = await store.take_partial_outputs(connection, claim.task_id, claim.attempt)
         if account_id is not None:
             await store.insert_outputs(connection, account_id, claim.task_id, outputs, is_partial=True)
         return account_id is not None
 
 
-async def wants_remains(pool: Pool, claim: Claim) -> bool:
+async def wants_partial_outputs(pool: Pool, claim: Claim) -> bool:
     """Whether the task ended in this attempt without handing its files over."""
     task = await store.get(pool, claim.task_id)
     endings = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
@@ -221,9 +221,9 @@ async def rest(connection: Connection, claim: Claim) -> None:
     await events.append(connection, claim.task_id, [("task.awaiting_input", data)])
 
 
-async def put_away(pool: Pool, claim: Claim) -> bool:
+async def evict(pool: Pool, claim: Claim) -> bool:
     """The container of a waiting conversation is given up, its time charged; False when it does not wait."""
-    return await store.put_away(pool, claim)
+    return await store.evict(pool, claim)
 
 
 async def count_time(connection: Connection, claim: Claim) -> None:
@@ -242,7 +242,7 @@ async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bo
     """The container of this claim is gone without having said so; False when it is not the task's any more."""
     async with db.transaction(pool) as connection:
         # Between turns nothing is lost with it: the next message starts from the checkpoint.
-        if await store.put_away(connection, claim, is_charged=False):
+        if await store.evict(connection, claim, is_charged=False):
             return True
         return await end(
             connection, settings, claim.task_id, EndReason.RUNNER_LOST, attempt=claim.attempt, message=message
@@ -269,7 +269,7 @@ async def start_container(pool: Pool, claim: Claim) -> bool:
         return True
 
 
-async def give_title(pool: Pool, claim: Claim, title: str) -> None:
+async def set_title(pool: Pool, claim: Claim, title: str) -> None:
     """A model has written the title. Nothing is written when the claim is lost: a title is never worth a failure."""
     async with db.transaction(pool) as connection:
         if await store.set_title(connection, claim, title):

@@ -268,7 +268,7 @@ async def resume(connection: Connection, task_id: str) -> bool:
     return bool(await connection.fetchval(_RESUME, task_id))
 
 
-async def put_away(connection: Connection | Pool, claim: Claim, *, is_charged: bool = True) -> bool:
+async def evict(connection: Connection | Pool, claim: Claim, *, is_charged: bool = True) -> bool:
     """The container of a conversation that waits is given up; False when it no longer waits, or not in that one."""
     return bool(await connection.fetchval(_PUT_AWAY, claim.task_id, claim.attempt, is_charged))
 
@@ -358,12 +358,12 @@ async def notify_of_end(connection: Connection, channel: str, task_id: str) -> N
     await connection.execute(query, task_id, channel)
 
 
-async def take_remains(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
+async def take_partial_outputs(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
     """The account of a task that ended without handing anything over, whose remains are the caller's to keep, once."""
     return await connection.fetchval(_TAKE_REMAINS, task_id, attempt)
 
 
-async def forgotten_remains(pool: Pool, older_than: timedelta) -> list[Claim]:
+async def missing_partial_outputs(pool: Pool, older_than: timedelta) -> list[Claim]:
     """Ten tasks that ended that long ago, with a checkpoint, whose remains nobody kept: the last attempt of each."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_FORGOTTEN_REMAINS, older_than)]
 

@@ -83,7 +83,7 @@ class ModelAccess:
         return gateway
 
     async def _count(self, usage: Usage) -> None:
-        await db.patiently(
+        await db.retry_while_unavailable(
             lambda: store.add_usage(
                 self._pool, self._claim, usage.input_tokens, usage.output_tokens,
                 usage.unreported_tokens, usage.cost_micro_usd,
@@ -98,7 +98,7 @@ class ModelAccess:
                 subject,
             )  # fmt: skip
             if title is not None:
-                await service.give_title(self._pool, self._claim, db.storable(title))
+                await service.set_title(self._pool, self._claim, db.storable(title))
         except Exception:
             logger.exception("%s: no title", self._claim.task_id)
 

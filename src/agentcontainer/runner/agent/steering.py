@@ -29,12 +29,14 @@ class Steering:
 
     async def start_over(self) -> None:
         """This attempt's agent has got no message yet, whatever an earlier one's has."""
-        await db.patiently(lambda: turns.requeue_steering(self._pool, self._claim))
+        await db.retry_while_unavailable(lambda: turns.requeue_steering(self._pool, self._claim))
         self.look()
 
     async def take_all(self) -> list[str]:
         """The contents of all messages that wait; they count as delivered."""
-        waiting = await db.patiently(lambda: turns.queued_steering(self._pool, self._claim.task_id))
+        waiting = await db.retry_while_unavailable(
+            lambda: turns.queued_steering(self._pool, self._claim.task_id)
+        )
         for message_id, _ in waiting:
             self._given.add(message_id)
             await self.delivered(message_id)
@@ -48,7 +50,9 @@ class Steering:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._news.wait()
             self._news.clear()
-            waiting = await db.patiently(lambda: turns.queued_steering(self._pool, self._claim.task_id))
+            waiting = await db.retry_while_unavailable(
+                lambda: turns.queued_steering(self._pool, self._claim.task_id)
+            )
             for message_id, content in waiting:
                 if message_id not in self._given:
                     self._given.add(message_id)
@@ -60,5 +64,7 @@ class Steering:
         Raises:
             ClaimLost: the fence moved.
         """
-        if not await db.patiently(lambda: turns.deliver_steering(self._pool, self._claim, message_id)):
+        if not await db.retry_while_unavailable(
+            lambda: turns.deliver_steering(self._pool, self._claim, message_id)
+        ):
             raise ClaimLost

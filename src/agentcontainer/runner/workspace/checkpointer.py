@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import NoReturn
 
 from agentcontainer import crash, db
-from agentcontainer.domain.tasks import checkpoints, service
+from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Checkpoint, Claim
 from agentcontainer.runner.log import ClaimLost
 from agentcontainer.runner.services import Services
@@ -44,13 +45,15 @@ class Checkpointer:
         """
         pool, where = self._services.pool, self._layout
         async with self._one_at_a_time:
-            checkpoint_id, key = await db.patiently(lambda: checkpoints.begin(pool, self._claim.task_id))
+            checkpoint_id, key = await db.retry_while_unavailable(
+                lambda: checkpoints.create(pool, self._claim.task_id)
+            )
             saved = await self._services.keeper.save(self._sandbox, where.root, where.name, key)
             if is_limited:
                 await self._check_quota(key, saved.size_bytes)
             checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
             crash.reach("checkpoint_stored")
-            await db.patiently(lambda: checkpoints.stored(pool, checkpoint))
+            await db.retry_while_unavailable(lambda: checkpoints.set_stored(pool, checkpoint))
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
 
     async def keep(self) -> None:
@@ -67,7 +70,7 @@ class Checkpointer:
                     connection, self._claim, saved.checkpoint, saved.paused.total_seconds()
                 )
 
-        if not await db.patiently(adopt):
+        if not await db.retry_while_unavailable(adopt):
             raise ClaimLost
         await self.drop_others()
 
@@ -88,11 +91,13 @@ class Checkpointer:
 
     async def _check_quota(self, key: str, size: int) -> None:
         pool, settings = self._services.pool, self._services.settings
-        fault = await db.patiently(lambda: checkpoints.quota_fault(pool, settings, self._claim.task_id, size))
+        fault = await db.retry_while_unavailable(
+            lambda: checkpoints.quota_fault(pool, settings, self._claim.task_id, size)
+        )
         if fault is not None:
             await self._services.blobs.delete(key)
             raise CheckpointFailed(f"The workspace could not be saved: {fault}.")
 
     async def drop_others(self) -> None:
         """Drop what the checkpoint in use replaced."""
-        await checkpoints.drop_others(self._services.pool, self._services.blobs, self._claim.task_id)
+        await checkpoints.delete_superseded(self._services.pool, self._services.blobs, self._claim.task_id)

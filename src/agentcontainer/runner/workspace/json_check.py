@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any
 
-from agentcontainer.domain.tasks.outputs import json_faults
+from agentcontainer.domain.tasks.output_policy import json_faults
 
 CPU_SECONDS = 4
 WALL_SECONDS = 120  # of a machine that has no time for it

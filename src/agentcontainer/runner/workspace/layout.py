@@ -8,8 +8,8 @@ import time
 from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks import checkpoints
 from agentcontainer.domain.tasks.model import Checkpoint, Task
 from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.errors import Unavailable
@@ -48,7 +48,7 @@ class Layout:
             DiskFull: it is more than the workspace may hold. Unavailable: the object store is away for minutes.
         """
         services, task = self._services, self._task
-        checkpoint = await db.patiently(lambda: checkpoints.current(services.pool, task.id))
+        checkpoint = await db.retry_while_unavailable(lambda: checkpoints.get_current(services.pool, task.id))
         deadline = time.monotonic() + STORE_SECONDS
         while True:
             try:
@@ -92,8 +92,10 @@ class Layout:
 
     async def _start_anew(self) -> None:
         services, task = self._services, self._task
-        inputs = await db.patiently(lambda: files.list_inputs(services.pool, task.id))
-        references = await db.patiently(lambda: files.list_references(services.pool, task.agent_version_id))
+        inputs = await db.retry_while_unavailable(lambda: files.list_inputs(services.pool, task.id))
+        references = await db.retry_while_unavailable(
+            lambda: files.list_references(services.pool, task.agent_version_id)
+        )
         self._check_room([*inputs, *references])
         await services.volumes.make(self.root / "workspace")
         await folders.prepare(self.root, self._texts(), inputs, references, services.blobs)
@@ -138,7 +140,7 @@ class Layout:
     async def _bring_skills(self) -> None:
         services, task = self._services, self._task
         if task.skills:
-            archives = await db.patiently(lambda: files.list_skills(services.pool, task.id))
+            archives = await db.retry_while_unavailable(lambda: files.list_skills(services.pool, task.id))
             if len(archives) < len(task.skills):
                 raise InputUnavailable("A skill's file was deleted.")
             target = self.root / "workspace" / pi_launch.SKILLS_FOLDER

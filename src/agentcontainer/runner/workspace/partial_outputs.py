@@ -12,10 +12,11 @@ from pathlib import Path
 import asyncpg
 
 from agentcontainer import db
+from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files.service import filename_fault
-from agentcontainer.domain.tasks import checkpoints, service, store
+from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
 from agentcontainer.periodic import repeat
 from agentcontainer.runner.services import Services
@@ -39,14 +40,14 @@ MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to
 async def keep_forgotten(services: Services) -> bool:
     """Keep the remains of tasks whose container was gone when they ended, from their checkpoints; False: there are
     none, or they cannot be had now. One that has to wait keeps no other from it."""
-    claims = await store.forgotten_remains(services.pool, AFTER)
+    claims = await store.missing_partial_outputs(services.pool, AFTER)
     return any([await _keep_saved(services, claim) for claim in claims])
 
 
 async def _keep_saved(services: Services, claim: Claim) -> bool:
     root = services.folder / f"{claim.task_id}-remains"
     try:
-        checkpoint = await checkpoints.current(services.pool, claim.task_id)
+        checkpoint = await checkpoints.get_current(services.pool, claim.task_id)
         if checkpoint is None:  # another runner has kept them
             return False
         async with services.missing_means_unavailable():
@@ -57,7 +58,7 @@ async def _keep_saved(services: Services, claim: Claim) -> bool:
         return False
     except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
         logger.warning("%s: no partial outputs: %s", claim.task_id, error)
-        await service.add_remains(services.pool, claim, [])
+        await service.add_partial_outputs(services.pool, claim, [])
         return True
     finally:
         await folders.remove(root)
@@ -87,11 +88,13 @@ class PartialOutputs:
         later, from the task's checkpoint. Never raises: the task has ended, and no file is worth another end."""
         pool, claim = self._services.pool, self._claim
         try:
-            if await db.patiently(lambda: service.wants_remains(pool, claim)):
+            if await db.retry_while_unavailable(lambda: service.wants_partial_outputs(pool, claim)):
                 outputs, is_whole = await self._collect()
-                if not is_whole and await db.patiently(lambda: checkpoints.current(pool, claim.task_id)):
+                if not is_whole and await db.retry_while_unavailable(
+                    lambda: checkpoints.get_current(pool, claim.task_id)
+                ):
                     return False
-                await db.patiently(lambda: service.add_remains(pool, claim, outputs))
+                await db.retry_while_unavailable(lambda: service.add_partial_outputs(pool, claim, outputs))
             return True
         except Exception:
             logger.exception("%s: no partial outputs", claim.task_id)

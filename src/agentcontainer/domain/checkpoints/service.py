@@ -21,7 +21,9 @@ from agentcontainer.settings import Settings
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 300.0
-REMAINS_WITHIN = timedelta(hours=24)  # after a task's end its partial outputs may still be taken from one
+PARTIAL_OUTPUTS_WITHIN = timedelta(
+    hours=24
+)  # after a task's end its partial outputs may still be taken from one
 MIN_AGE = timedelta(minutes=10)  # a younger one may still be written
 
 _INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3)"
@@ -61,7 +63,7 @@ DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
 """
 
 
-async def begin(pool: Pool, task_id: str) -> tuple[str, str]:
+async def create(pool: Pool, task_id: str) -> tuple[str, str]:
     """(id, blob key) of a checkpoint about to be written."""
     checkpoint_id = new_id("ckp")
     key = f"checkpoints/{task_id}/{checkpoint_id}"
@@ -69,13 +71,13 @@ async def begin(pool: Pool, task_id: str) -> tuple[str, str]:
     return checkpoint_id, key
 
 
-async def stored(pool: Connection | Pool, checkpoint: Checkpoint) -> None:
+async def set_stored(pool: Connection | Pool, checkpoint: Checkpoint) -> None:
     """Its blob is whole."""
     values = (checkpoint.size_bytes, checkpoint.sha256, checkpoint.unpacked_bytes)
     await pool.execute(_STORED, checkpoint.id, *values)
 
 
-async def current(pool: Pool, task_id: str) -> Checkpoint | None:
+async def get_current(pool: Pool, task_id: str) -> Checkpoint | None:
     """What the task's next container starts from; None: from its inputs."""
     row = await pool.fetchrow(_CURRENT, task_id)
     return Checkpoint(**{name: row[name] for name in Checkpoint.__dataclass_fields__}) if row else None
@@ -106,7 +108,7 @@ async def quota_fault(
     )
 
 
-async def drop_others(pool: Pool, blobs: Blobs, task_id: str) -> None:
+async def delete_superseded(pool: Pool, blobs: Blobs, task_id: str) -> None:
     """Drop what the task's checkpoint replaced. What cannot be dropped now, the sweep will."""
     try:
         for row in await pool.fetch(_OTHERS, task_id):
@@ -115,26 +117,28 @@ async def drop_others(pool: Pool, blobs: Blobs, task_id: str) -> None:
         logger.warning("old checkpoints of %s are left to the sweep", task_id)
 
 
-async def left_over(pool: Pool, min_age: timedelta) -> list[tuple[str, str]]:
+async def unused(pool: Pool, min_age: timedelta) -> list[tuple[str, str]]:
     """(id, blob key) of what no task will start from any more, that old at least: the first hundreds."""
-    return [(row["id"], row["blob_key"]) for row in await pool.fetch(_LEFT_OVER, min_age, REMAINS_WITHIN)]
+    return [
+        (row["id"], row["blob_key"]) for row in await pool.fetch(_LEFT_OVER, min_age, PARTIAL_OUTPUTS_WITHIN)
+    ]
 
 
-async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
+async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
     """Drop what no task will start from any more, that old at least; returns how many."""
     swept = 0
-    while rows := await pool.fetch(_LEFT_OVER, min_age, REMAINS_WITHIN):
+    while rows := await pool.fetch(_LEFT_OVER, min_age, PARTIAL_OUTPUTS_WITHIN):
         for row in rows:
             await _drop(pool, blobs, row["id"], row["blob_key"])
         swept += len(rows)
     return swept
 
 
-async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
+async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
     """Sweep every few minutes, whether database and store answer or not, until cancelled."""
 
     async def once() -> None:
-        if swept := await sweep(pool, blobs, MIN_AGE):
+        if swept := await clean_up(pool, blobs, MIN_AGE):
             logger.info("removed %d unused checkpoints", swept)
 
     expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)

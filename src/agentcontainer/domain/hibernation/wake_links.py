@@ -52,7 +52,7 @@ async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
     return f"{link_id}-{vault.sign('wake', link_id)}"
 
 
-async def look(pool: Pool, vault: Vault, token: str) -> WakeLink:
+async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
     """What the link would wake.
 
     Raises:
@@ -66,7 +66,7 @@ async def look(pool: Pool, vault: Vault, token: str) -> WakeLink:
 
 
 async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None:
-    """Wake the task, once. Raises as `look` does, and ValidationError for a message that cannot be."""
+    """Wake the task, once. Raises as `get` does, and ValidationError for a message that cannot be."""
     if message is not None:
         conversations.check_content(message, "message")
     row = await _row(pool, vault, token)

@@ -15,10 +15,11 @@ from agentcontainer import settings
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files import service, uploads
+from agentcontainer.domain.files import service
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.mark import MARK, bears_mark
-from agentcontainer.domain.files.sweep import sweep
+from agentcontainer.domain.files.cleanup import clean_up
+from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY, has_our_installation_id
+from agentcontainer.domain.uploads import service as uploads
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -65,7 +66,7 @@ async def account_id(pool: Pool) -> str:
 def kept(folder: Path) -> set[str]:
     """What lies in the store, but for its mark."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return files - {MARK}
+    return files - {INSTALLATION_ID_KEY}
 
 
 def age(folder: Path, hours: float = 2) -> None:
@@ -107,22 +108,22 @@ async def test_a_crash_between_blob_and_row_leaves_nothing_for_long(
     await crash(folder, "uploads/upl_1/a", "after")
     await crash(folder, "outputs/tsk_1/file_1", "after")
     assert len(kept(folder)) == 2
-    assert await sweep(pool, blobs) == 0  # its row may still come
+    assert await clean_up(pool, blobs) == 0  # its row may still come
     assert len(kept(folder)) == 2
     age(folder)
-    assert await sweep(pool, blobs) == 2
+    assert await clean_up(pool, blobs) == 2
     assert kept(folder) == set()
 
 
 async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await crash(folder, "uploads/upl_1/a", "within", megabytes=12)
     assert len(kept(folder)) == 1  # hidden from every list of the store
-    assert await sweep(pool, blobs) == 0
+    assert await clean_up(pool, blobs) == 0
     age(folder)
-    assert await sweep(pool, blobs) == 1
+    assert await clean_up(pool, blobs) == 1
     assert kept(folder) == set()
     age(folder)
-    await sweep(pool, blobs)
+    await clean_up(pool, blobs)
     assert not (folder / "uploads").exists()
 
 
@@ -134,7 +135,7 @@ async def test_what_has_a_row_stays(
     await blobs.put("something/else", chunks(), 1)
     before = kept(folder)
     age(folder, hours=1000)
-    assert await sweep(pool, blobs) == 0
+    assert await clean_up(pool, blobs) == 0
     assert kept(folder) == before
 
 
@@ -147,7 +148,7 @@ async def test_an_upload_never_completed_goes_an_hour_after_it_expired(
     for minutes, rows in ((50, 3), (70, 1)):
         expired = datetime.now(UTC) - timedelta(minutes=minutes)
         await pool.execute("UPDATE uploads SET expires_at = $1", expired)
-        await sweep(pool, blobs)
+        await clean_up(pool, blobs)
         assert await pool.fetchval("SELECT count(*) FROM uploads") == rows
     assert [row["id"] for row in await pool.fetch("SELECT id FROM uploads")] == [done]
     assert {key.split("/")[1] for key in kept(folder)} == {done}
@@ -160,7 +161,7 @@ async def test_the_bytes_of_a_deleted_file_go_even_if_the_store_was_away(
     await upload(pool, configured, blobs, account_id, is_completed=True)
     await pool.execute("UPDATE files SET deleted_at = now()")  # as `delete` does before the blob goes
     age(folder)
-    assert await sweep(pool, blobs) == 1
+    assert await clean_up(pool, blobs) == 1
     assert kept(folder) == set()
 
 
@@ -182,16 +183,16 @@ async def test_outputs_of_a_live_task_wait_for_its_end(
         )  # fmt: skip
     await blobs.put(f"outputs/{task_id}/file_1", chunks(), 1)
     age(folder)
-    assert await sweep(pool, blobs) == 0
+    assert await clean_up(pool, blobs) == 0
     await pool.execute("UPDATE tasks SET status = 'failed'")
-    assert await sweep(pool, blobs) == 1
+    assert await clean_up(pool, blobs) == 1
 
 
 async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs: Blobs) -> None:
     for number in range(40):
         await blobs.put(f"uploads/upl_{number}/a", chunks(), 1)
     age(folder)
-    removed = await asyncio.gather(*(sweep(pool, blobs) for _ in range(6)))
+    removed = await asyncio.gather(*(clean_up(pool, blobs) for _ in range(6)))
     assert sum(removed) == 40
     assert kept(folder) == set()
 
@@ -201,11 +202,11 @@ async def test_a_sweep_that_broke_does_not_lock_the_next_one_out(
 ) -> None:
     await blobs.put("uploads/upl_1/a", chunks(), 1)
     age(folder)
-    sweeping = asyncio.create_task(sweep(pool, blobs))
+    sweeping = asyncio.create_task(clean_up(pool, blobs))
     await asyncio.sleep(0)
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
-    await sweep(pool, blobs)
+    await clean_up(pool, blobs)
     assert kept(folder) == set()
 
 
@@ -222,15 +223,15 @@ async def test_a_deletion_finds_the_store_away_and_stands(
 
 
 async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Path, blobs: Blobs) -> None:
-    await sweep(pool, blobs)
+    await clean_up(pool, blobs)
     await blobs.put("uploads/upl_1/a", chunks(), 1)
     age(folder)
     ours = await pool.fetchval("SELECT id FROM installation")
     await pool.execute("UPDATE installation SET id = 'another'")
-    assert await sweep(pool, blobs) == 0
+    assert await clean_up(pool, blobs) == 0
     assert kept(folder) == {"uploads/upl_1/a"}
     await pool.execute("UPDATE installation SET id = $1", ours)
-    assert await sweep(pool, blobs) == 1
+    assert await clean_up(pool, blobs) == 1
 
 
 async def test_a_store_that_is_not_mounted_gets_no_mark(
@@ -239,9 +240,9 @@ async def test_a_store_that_is_not_mounted_gets_no_mark(
     await upload(pool, configured, blobs, account_id, is_completed=True)
     folder.rename(folder.with_name("unmounted"))
     folder.mkdir()
-    await sweep(pool, blobs)
-    assert await bears_mark(pool, blobs) is None
+    await clean_up(pool, blobs)
+    assert await has_our_installation_id(pool, blobs) is None
     folder.rmdir()
     folder.with_name("unmounted").rename(folder)
-    await sweep(pool, blobs)
-    assert await bears_mark(pool, blobs)
+    await clean_up(pool, blobs)
+    assert await has_our_installation_id(pool, blobs)

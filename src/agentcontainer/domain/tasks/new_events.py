@@ -25,13 +25,13 @@ ORDER BY page.task_id, sequence
 """
 
 
-async def behind(pool: Pool, positions: Mapping[str, int]) -> list[str]:
+async def find_tasks(pool: Pool, positions: Mapping[str, int]) -> list[str]:
     """The tasks whose log goes on after this sequence."""
     rows = await pool.fetch(_BEHIND, list(positions), list(positions.values()))
     return [row["id"] for row in rows]
 
 
-async def after(pool: Pool, positions: Mapping[str, int]) -> Sequence[tuple[Event, int]]:
+async def read(pool: Pool, positions: Mapping[str, int]) -> Sequence[tuple[Event, int]]:
     """The next page of each task's log after this sequence, in order; with each event, the number of the log's last."""
     rows = await pool.fetch(_NEWS, list(positions), list(positions.values()), PAGE_EVENTS, PAGE_BYTES)
     return [(Event.of(row), row["last_event_sequence"]) for row in rows]

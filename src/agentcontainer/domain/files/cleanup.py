@@ -10,7 +10,7 @@ import asyncpg
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.mark import is_ours
+from agentcontainer.domain.files.installation import may_clean_up
 from agentcontainer.errors import NotFound, Unavailable
 from agentcontainer.periodic import repeat
 
@@ -50,13 +50,13 @@ WHERE ($1::text IS NULL OR id = $1) AND NOT EXISTS (SELECT FROM stored_keys WHER
 """
 
 
-async def sweep(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
+async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
     """Remove uploads that expired uncompleted, blobs without a row, and half-written blobs, each that old at least.
 
     Returns how many blobs went; 0 at once when another process is sweeping, or the store is another database's.
     """
     async with _alone(pool) as is_alone:
-        if not is_alone or not await is_ours(pool, blobs):
+        if not is_alone or not await may_clean_up(pool, blobs):
             return 0
         removed = await blobs.remove_staged(min_age)
         crash.reach("sweep")
@@ -102,11 +102,11 @@ async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
         await connection.execute("DROP TABLE stored_keys")
 
 
-async def sweep_forever(pool: Pool, blobs: Blobs) -> None:
+async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
     """Sweep every few minutes, whether database and store answer or not, until cancelled."""
 
     async def once() -> None:
-        if removed := await sweep(pool, blobs):
+        if removed := await clean_up(pool, blobs):
             logger.info("removed %d unused blobs", removed)
 
     expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)

@@ -3,7 +3,13 @@
 import pytest
 
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
-from agentcontainer.domain.tasks.outputs import Declared, content_fault, json_faults, refusals, schema_fault
+from agentcontainer.domain.tasks.output_policy import (
+    Declared,
+    content_fault,
+    json_faults,
+    refusals,
+    schema_fault,
+)
 
 FILE = Declared("a.md")
 NAMED = OutputPolicy("named", (NamedOutput("report"), NamedOutput("chart", is_required=False)))

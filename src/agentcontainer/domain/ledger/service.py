@@ -10,7 +10,7 @@ from datetime import datetime
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
-from agentcontainer.domain.billing.prices import dollars
+from agentcontainer.domain.ledger.prices import dollars
 from agentcontainer.errors import InsufficientBalance, NotFound
 from agentcontainer.ids import new_id
 
@@ -123,13 +123,13 @@ async def settle(connection: Connection, account_id: str, task_id: str, held: in
         await _move(connection, account_id, "charge", -cost, task_id)
 
 
-async def forgotten_holds(pool: Pool) -> list[Hold]:
+async def unreleased_holds(pool: Pool) -> list[Hold]:
     """Holds that no live task has: by the ledger, or by the task's own word. Reads the whole ledger."""
     rows = await pool.fetch(_FORGOTTEN, timeout=600)
     return [Hold(row["task_id"], row["account_id"], row["held"]) for row in rows]
 
 
-async def release_forgotten(connection: Connection, hold: Hold) -> None:
+async def release_hold(connection: Connection, hold: Hold) -> None:
     """Give such a hold back, and charge nothing."""
     if hold.micro_usd:
         await _move(connection, hold.account_id, "release", hold.micro_usd, hold.task_id)
