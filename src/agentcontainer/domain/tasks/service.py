@@ -260,13 +260,13 @@ async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
 
 
 async def start_container(pool: Pool, claim: Claim) -> bool:
-    """The container is up: bill from now, say so; False when the claim is lost."""
+    """The container is up: bill from now and log it. False: the claim is lost. May be repeated: idempotent."""
     async with db.transaction(pool) as connection:
-        if not await store.container_started(connection, claim):
-            return False
-        data = {"status": "running", "attempt": claim.attempt}
-        await events.append(connection, claim.task_id, [("task.started", data)], claim)
-        return True
+        is_first_call = await store.container_started(connection, claim)
+        if is_first_call:
+            data = {"status": "running", "attempt": claim.attempt}
+            await events.append(connection, claim.task_id, [("task.started", data)], claim)
+        return is_first_call is not None
 
 
 async def set_title(pool: Pool, claim: Claim, title: str) -> None:

@@ -89,8 +89,12 @@ UPDATE tasks SET container_started_at = clock_timestamp(), container_micro_secon
 WHERE id = $1 AND attempt = $2 AND status = 'running' AND container_started_at IS NOT NULL
 """
 _CONTAINER_STARTED = """
-UPDATE tasks SET container_started_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
-WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
+UPDATE tasks SET started_at = coalesce(started_at, clock_timestamp()),
+    container_started_at = coalesce(tasks.container_started_at, clock_timestamp())
+FROM (
+    SELECT id, container_started_at IS NULL AS is_first_call FROM tasks
+    WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
+) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
 """
 _ADD_USAGE = """
 UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens + $4,
@@ -303,9 +307,9 @@ async def set_hold(connection: Connection, task_id: str, micro_usd: int) -> None
     await connection.execute("UPDATE tasks SET hold_micro_usd = $2 WHERE id = $1", task_id, micro_usd)
 
 
-async def container_started(connection: Connection | Pool, claim: Claim) -> bool:
-    """Container time runs from now; False when the claim is lost."""
-    return bool(await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt))
+async def container_started(connection: Connection | Pool, claim: Claim) -> bool | None:
+    """Container time runs from the first call; whether this is it. None: the claim is lost."""
+    return await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt)
 
 
 async def add_usage(

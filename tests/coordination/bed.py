@@ -1,0 +1,220 @@
+"""Builds supervisors in the test's own process, on a real database, real sandboxes, real Pi and the scripted model.
+
+The only file of these tests that knows how a supervisor is put together.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from agentcontainer import db, settings
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.agents import standard
+from agentcontainer.domain.conversations import service as conversations
+from agentcontainer.domain.conversations.model import Draft
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.hibernation import service as hibernation
+from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks.model import Dispatch, Task
+from agentcontainer.domain.tasks.state import TERMINAL, Status
+from agentcontainer.gateway import scripted
+from agentcontainer.gateway.app import provider_client
+from agentcontainer.ids import new_id
+from agentcontainer.runner.cleanup import runner_folder
+from agentcontainer.runner.services import Services
+from agentcontainer.runner.supervisor import Supervisor
+from agentcontainer.runtime import install
+from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.sweep import leftovers
+from agentcontainer.sandbox.volume import Room, Volumes
+from agentcontainer.settings import Settings
+from tests.coordination.proxy import Proxy, proxied
+from tests.uids import UID_BASE
+
+AGENT = "agt_standard_data"
+CREDIT_MICRO_USD = 10_000_000
+PROVIDER_KEY = "sk-test-0123456789abcdefghijklmnop"
+
+
+def script(*steps: dict[str, Any], task: str = "Do what the script says.") -> str:
+    """Instructions that make the scripted model take these steps."""
+    return f"{task}\n\n```script\n{json.dumps(steps)}\n```\n"
+
+
+def finish(*files: str) -> dict[str, Any]:
+    return {"bash": f'finish --complete-task --message "Done." {" ".join(files)}'}
+
+
+def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
+    """A step that lasts until `Bed.let_go_on`."""
+    return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
+
+
+@dataclass
+class Runner:
+    """A supervisor at work. `proxy` is between it and the database."""
+
+    supervisor: Supervisor
+    proxy: Proxy
+    folder: Path
+    working: asyncio.Task[None]
+
+    def workspace(self, task_id: str, attempt: int) -> Path:
+        return self.folder / f"{task_id}-{attempt}" / "workspace/task"
+
+    async def drain(self) -> None:
+        self.supervisor.drain()
+        await self.working
+
+    async def kill(self) -> None:
+        """End at once, as on a second SIGTERM: what runs is lost."""
+        self.working.cancel()
+        await asyncio.gather(self.working, return_exceptions=True)
+
+
+@dataclass
+class Bed:
+    """One account on a fresh database. `pool` leads to the database without a proxy: it is the client's view."""
+
+    settings: Settings
+    pool: Pool
+    database_url: str
+    account_id: str
+    runners: list[Runner] = field(default_factory=list)
+
+    @property
+    def vault(self) -> Vault:
+        assert self.settings.secret_key
+        return Vault(self.settings.secret_key.get_secret_value())
+
+    @property
+    def blobs(self) -> Blobs:
+        assert self.settings.storage_url
+        return Blobs(self.settings.storage_url)
+
+    async def dispatch(self, *steps: dict[str, Any]) -> str:
+        request = Dispatch(instructions=script(*steps))
+        task = await tasks.dispatch(self.pool, self.settings, self.vault, self.account_id, AGENT, request)
+        return task.id
+
+    async def converse(self, *steps: dict[str, Any]) -> str:
+        task, _ = await conversations.create(
+            self.pool, self.settings, self.vault, self.account_id, AGENT, Dispatch(instructions=""),
+            Draft(script(*steps)),
+        )  # fmt: skip
+        return task.id
+
+    async def say(self, task_id: str, *steps: dict[str, Any]) -> None:
+        message = Draft(script(*steps))
+        await conversations.send(self.pool, self.settings, self.vault, self.account_id, task_id, message)
+
+    async def end_conversation(self, task_id: str) -> Task:
+        return await conversations.end(self.pool, self.settings, self.account_id, task_id)
+
+    async def cancel(self, task_id: str) -> Task:
+        return await tasks.cancel(self.pool, self.settings, self.account_id, task_id)
+
+    async def wake(self, task_id: str) -> None:
+        await hibernation.wake(self.pool, self.settings, self.vault, self.account_id, task_id, None, {}, None)
+
+    async def task(self, task_id: str) -> Task:
+        return await tasks.get(self.pool, self.account_id, task_id)
+
+    async def until(self, task_id: str, *statuses: Status, seconds: float = 60) -> Task:
+        """The task once it has one of these statuses; without any: once it has ended."""
+        give_up_at = time.monotonic() + seconds
+        while (task := await self.task(task_id)).status not in (statuses or TERMINAL):
+            assert time.monotonic() < give_up_at, f"{task.status}: {await self.event_types(task_id)}"
+            await asyncio.sleep(0.05)
+        return task
+
+    async def until_event(self, task_id: str, type_: str, count: int = 1, seconds: float = 60) -> None:
+        give_up_at = time.monotonic() + seconds
+        while (await self.event_types(task_id)).count(type_) < count:
+            assert time.monotonic() < give_up_at, await self.event_types(task_id)
+            await asyncio.sleep(0.05)
+
+    async def event_types(self, task_id: str) -> list[str]:
+        rows = await self.pool.fetch("SELECT type FROM events WHERE task_id = $1 ORDER BY sequence", task_id)
+        return [row["type"] for row in rows]
+
+    async def let_go_on(self, task_id: str, sign: str = "go") -> None:
+        """End the step `waiting(sign)`, in whichever runner it runs."""
+        attempt = (await self.task(task_id)).attempt
+        [folder] = [
+            folder for runner in self.runners if (folder := runner.workspace(task_id, attempt)).is_dir()
+        ]
+        (folder / sign).touch()
+
+    async def until_no_sandbox(self, task_id: str, seconds: float = 20) -> None:
+        """Until nothing of the task's sandboxes is left: no process, no control group, no folder."""
+        give_up_at = time.monotonic() + seconds
+        while left := [*self._sandboxes(task_id), *self._folders(task_id)]:
+            assert time.monotonic() < give_up_at, f"left: {left}"
+            await asyncio.sleep(0.05)
+
+    def _sandboxes(self, task_id: str) -> list[str]:
+        return [name for name in leftovers() if name.startswith(task_id)]
+
+    def _folders(self, task_id: str) -> list[Path]:
+        return list((self.settings.data_dir / "runners").glob(f"*/{task_id}*"))
+
+    @contextlib.asynccontextmanager
+    async def runner(
+        self, capacity: int = 1, prepare: Callable[[Proxy], None] = lambda proxy: None
+    ) -> AsyncIterator[Runner]:
+        """A supervisor, behind a proxy of its own, that works while the block lasts."""
+        runner_id = new_id("rnr")
+        async with contextlib.AsyncExitStack() as stack:
+            name = parse_qs(urlsplit(self.database_url).query)
+            server = Path(name["host"][0]) / f".s.PGSQL.{name['port'][0]}"
+            entrance = self.settings.data_dir / f"p{len(self.runners)}"
+            entrance.mkdir()
+            proxy = await stack.enter_async_context(proxied(server, entrance))
+            prepare(proxy)
+            url = f"{self.database_url.partition('?')[0]}?host={entrance}&port={name['port'][0]}"
+            chosen = self.settings.model_copy(update={"database_url": url, "capacity": capacity})
+            pool = await stack.enter_async_context(db.pool(url, max_size=capacity + 8))
+            folder = stack.enter_context(runner_folder(chosen.data_dir, runner_id))
+            client = await stack.enter_async_context(provider_client())
+            room = Room(chosen.sandbox_disk_bytes, chosen.sandbox_inodes)
+            services = Services(
+                chosen, pool, self.vault, self.blobs,
+                Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, chosen.data_dir / "locks"), client,
+                install.runtime_dir(), folder, Volumes(room),
+            )  # fmt: skip
+            supervisor = Supervisor(services, runner_id, "any", capacity)
+            runner = Runner(supervisor, proxy, folder, asyncio.create_task(supervisor.run()))
+            self.runners.append(runner)
+            try:
+                yield runner
+            finally:
+                runner.working.cancel()
+                await asyncio.gather(runner.working, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def opened(database_url: str, folder: Path, **chosen: Any) -> AsyncIterator[Bed]:
+    """A bed in `folder`, with one account whose provider is the scripted model."""
+    install.check()
+    async with await scripted.serve() as model, db.pool(database_url) as pool:
+        configured = settings.load(
+            data_dir=folder, database_url=database_url, storage_url=f"file://{folder}/blobs",
+            secret_key=secrets.token_hex(32), anthropic_base_url=model.url, image_registries="",
+            sandbox_disk_bytes=10**9, runner_lost_after_seconds=5, warm_seconds=30, **chosen,
+        )  # fmt: skip
+        await standard.install(pool)
+        account_id, _ = await accounts.create_account(pool, name="Test", credit_micro_usd=CREDIT_MICRO_USD)
+        bed = Bed(configured, pool, database_url, account_id)
+        await accounts.put_provider_key(pool, bed.vault, account_id, "anthropic", PROVIDER_KEY)
+        yield bed

@@ -1,0 +1,86 @@
+"""What must be true of a task in the end, whatever broke on the way."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.state import TERMINAL
+from tests.coordination.bed import CREDIT_MICRO_USD, Bed
+
+
+@dataclass(frozen=True)
+class Story:
+    """A task as its client sees it."""
+
+    task: Task
+    log: list[tuple[str, dict[str, Any]]]
+    outputs: dict[str, bytes]
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        """The data of the events of one type."""
+        return [data for logged, data in self.log if logged == type_]
+
+    def count(self, type_: str) -> int:
+        return len(self.of(type_))
+
+    @property
+    def attempts(self) -> list[int]:
+        """The attempts whose container was up."""
+        return [data["attempt"] for data in self.of("task.started")]
+
+
+async def sound_story(bed: Bed, task_id: str) -> Story:
+    """The story of a task that has ended, checked for everything that no failure excuses."""
+    await bed.until_no_sandbox(task_id)
+    story = Story(await bed.task(task_id), await _log(bed, task_id), await _outputs(bed, task_id))
+    assert story.task.status in TERMINAL
+    assert await events.gaps(bed.pool) == []
+    _happened_once(story)
+    await _money_is_right(bed, story)
+    return story
+
+
+def _happened_once(story: Story) -> None:
+    keys = {
+        "task.created": (), "task.started": ("attempt",), "turn.started": ("turnNumber", "attemptNumber"),
+        "turn.completed": ("turnNumber",), "message.created": ("id",), "message.delivered": ("messageId",),
+        "tool.started": ("activityId",), "file.shared": ("id",), "task.awaiting_input": ("expiresAt",),
+        "task.checkpointed": ("sizeBytes", "pausedMs"), "task.hibernated": ("hibernateUntilAt",),
+        "task.finished": (), "task.failed": (), "task.cancelled": (),
+    }  # fmt: skip
+    seen = Counter(
+        (type_, *(data[name] for name in keys[type_])) for type_, data in story.log if type_ in keys
+    )
+    assert not [key for key, count in seen.items() if count > 1], story.log
+    assert [type_ for type_, _ in story.log][-1] == f"task.{story.task.status}"
+
+
+async def _money_is_right(bed: Bed, story: Story) -> None:
+    assert await ledger.unbalanced(bed.pool) == []
+    assert await ledger.unreleased_holds(bed.pool) == []
+    page = await ledger.list_page(bed.pool, bed.account_id, after_id=None, limit=100, is_descending=False)
+    kinds = Counter(entry.kind for entry in page.rows)
+    assert kinds["hold"] == kinds["release"] == 1, kinds
+    assert kinds["charge"] <= 1, kinds
+    total = sum(entry.amount_micro_usd for entry in page.rows)
+    assert total == CREDIT_MICRO_USD - story.task.cost_micro_usd
+
+
+async def _log(bed: Bed, task_id: str) -> list[tuple[str, dict[str, Any]]]:
+    page = await events.list_page(bed.pool, task_id, limit=1000)
+    assert [event.sequence for event in page.rows] == list(range(1, len(page.rows) + 1))
+    assert len({event.id for event in page.rows}) == len(page.rows)
+    return [(event.type, event.data) for event in page.rows]
+
+
+async def _outputs(bed: Bed, task_id: str) -> dict[str, bytes]:
+    rows = await bed.pool.fetch("SELECT filename, blob_key FROM files WHERE task_id = $1", task_id)
+    names = [row["filename"] for row in rows]
+    assert len(set(names)) == len(names), f"an output is there twice: {names}"
+    return {
+        row["filename"]: b"".join([chunk async for chunk in bed.blobs.stream(row["blob_key"])])
+        for row in rows
+    }
