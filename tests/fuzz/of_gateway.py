@@ -2,9 +2,10 @@
 
 import json
 
-from agentcontainer.gateway.admission import Refused, admit
+from agentcontainer.gateway.admission import admit
 from agentcontainer.gateway.output_limit import ask_of, with_output
 from agentcontainer.gateway.provider_response import error_message
+from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Wire
 from agentcontainer.gateway.usage import MAX_TOKENS, Meter
 from agentcontainer.redaction import REDACTED, Redactor, encodings_of, redact

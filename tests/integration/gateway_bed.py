@@ -13,7 +13,7 @@ from aiohttp import web
 from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import Gateway, Route, provider_client
-from agentcontainer.gateway.request_body import Bounds
+from agentcontainer.gateway.request_body import Limits
 from agentcontainer.gateway.usage import Usage
 
 KEY = "sk-real-0123456789abcdef"
@@ -59,7 +59,7 @@ def script(*steps: dict[str, Any]) -> str:
 
 @asynccontextmanager
 async def gateway_to(
-    url: str, folder: Path, provider: Provider = "anthropic", key: str | None = KEY, **bounds: Any
+    url: str, folder: Path, provider: Provider = "anthropic", key: str | None = KEY, **limits: Any
 ) -> AsyncIterator[Inside]:
     socket = folder / "gateway.sock"
     async with provider_client() as client:
@@ -68,7 +68,7 @@ async def gateway_to(
             socket,
             lambda usage: inside.usage.append(usage),
             client,
-            Bounds(**bounds),
+            Limits(**limits),
         )
         await gateway.start()
         inside = Inside(gateway, socket)

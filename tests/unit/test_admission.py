@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.gateway.admission import MAX_STRUCTURE, Refused, admit
+from agentcontainer.gateway.admission import MAX_STRUCTURE, admit
+from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Wire
 
 MODELS = frozenset({"m1", "m2"})

@@ -1,13 +1,13 @@
-"""What one task's model requests may use, held before each request and settled after it.
+"""Holds the budget of one task's model requests: reserves before each request, settles after it.
 
-A request reserves the most it can use: an upper bound of its input (admission.py), its greatest output, at the dearest
-rates. What is used and reserved together never passes a limit, however many requests are in flight. Kept free beside
-every request is one short last one with the same input, for the agent's last chance to call `finish`.
+A reservation covers the most that the request can use: an upper bound of its input, its largest output, at the highest
+rates. What is used and reserved together never exceeds a limit, however many requests are in flight. Beside each
+request, one short last request with the same input is kept free, so that the agent can still call `finish`.
 
-An output that does not fit is lowered to half of what is left, so that one answer whose usage never comes, or a second
-request, does not find nothing; to all of it when that half would be below `_COMFORTABLE_OUTPUT`. Below `_LEAST_OUTPUT`
-the request is refused, and the budget is exceeded for good. A request that would fit once others in flight have
-settled waits for them.
+An output that does not fit is lowered to half of what is left. So something remains for the next request, also if this
+response never reports its usage. If half would be below `_COMFORTABLE_OUTPUT`, the output gets all that is left, up to
+that number. Below `_MIN_OUTPUT` the request is refused, and the budget stays exceeded. A request that would fit once
+others in flight have settled waits for them.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from agentcontainer.domain.models.prices import Price
 from agentcontainer.domain.tasks import model
 from agentcontainer.gateway.usage import Usage
 
-LAST_OUTPUT = 1024  # tokens of the last request: enough for one `finish`
-_LEAST_OUTPUT = 256
+LAST_OUTPUT = 1024  # output tokens of the last request: enough to call `finish`
+_MIN_OUTPUT = 256
 _COMFORTABLE_OUTPUT = 4096
 
 NO_PRICES: Callable[[str], Price | None] = lambda _: None  # noqa: E731
@@ -27,7 +27,10 @@ NO_PRICES: Callable[[str], Price | None] = lambda _: None  # noqa: E731
 
 @dataclass(frozen=True)
 class Ask:
-    """The most that a request can use: tokens of all its input, and of its output."""
+    """The most that a request can use, in tokens.
+
+    `has_long_writes`: it may write cache entries that live for an hour, which cost more.
+    """
 
     model: str
     input_tokens: int
@@ -37,7 +40,7 @@ class Ask:
 
 @dataclass(eq=False)
 class Reservation:
-    """What is held for one request; `output_tokens` is what its answer may have."""
+    """What is reserved for one request; `output_tokens` is the output granted to it."""
 
     model: str
     input_tokens: int = 0
@@ -52,7 +55,7 @@ class Reservation:
 
 
 class Budget:
-    """One task's budget within one attempt; `used_*` is what earlier attempts used."""
+    """One task's budget within one attempt; `used_*` start at what earlier attempts used."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Budget:
         used_micro_usd: int = 0,
     ) -> None:
         self.is_exceeded = False
-        """A request was refused; none passes any more but a last one that `allow_last` lets through."""
+        """Whether a request was refused; from then on only a last one passes, after `allow_last`."""
         self._limits = limits
         self._prices = prices
         self._used_tokens = used_tokens
@@ -88,7 +91,7 @@ class Budget:
         self._is_last_open = True
 
     async def reserve(self, ask: Ask) -> Reservation | None:
-        """Hold what the request can use. None: it would pass a limit, so the budget is exceeded."""
+        """Reserve what the request can use. None: it would exceed a limit, and so the budget is exceeded."""
         while True:
             if reservation := self._try(ask):
                 return reservation
@@ -100,39 +103,52 @@ class Budget:
             await self._settled.wait()
 
     def reserve_aside(self, ask: Ask) -> Reservation | None:
-        """For a request that the task can do without: None when it does not fit now, and nothing follows from it."""
+        """Reserve for an optional request. None: it does not fit now; the budget is not exceeded by that."""
         return None if self.is_exceeded else self._try(ask, is_lowered=False)
 
     def release(self, reservation: Reservation) -> None:
-        """The request used nothing: it never left, or the provider refused it."""
+        """Give the reservation back: the request was not sent, or the provider refused it."""
         self._close(reservation)
         self._is_last_open = self._is_last_open or reservation.is_last
 
     def settle(self, reservation: Reservation, usage: Usage | None, *, is_complete: bool) -> Usage:
-        """Count what the answer used, and return it with its cost.
+        """Count what the response used, and return it with its cost.
 
-        Where it broke off before its usage was told, providers charge for what they went on to write, unseen
-        reasoning included: all that was reserved counts as used.
+        A provider also charges for output that it produced after the connection broke, reasoning included. So if the
+        response ended before its usage was reported, all that was reserved counts as used.
         """
         self._close(reservation)
-        told = usage or Usage(reservation.model, 0, 0)
-        price = self._prices(reservation.model)
-        input_, output = told.input_tokens, told.output_tokens
+        reported = usage or Usage(reservation.model, 0, 0)
+        input_tokens, output_tokens = reported.input_tokens, reported.output_tokens
         if not is_complete:
-            input_ = input_ or reservation.input_tokens
-            output = max(output, reservation.output_tokens)
-        if price is None:
-            micro_usd = 0
-        elif told.input_tokens:
-            micro_usd = price.cost(
-                input_, output, told.cache_read_tokens, told.cache_write_tokens, told.long_cache_write_tokens
-            )
-        else:
-            micro_usd = reservation.micro_usd if not is_complete else price.cost(input_, output)
-        self._used_tokens += input_ + output
+            input_tokens = input_tokens or reservation.input_tokens
+            output_tokens = max(output_tokens, reservation.output_tokens)
+        micro_usd = self._cost(reservation, reported, input_tokens, output_tokens, is_complete)
+        self._used_tokens += input_tokens + output_tokens
         self._used_micro_usd += micro_usd
-        unreported = input_ + output - told.input_tokens - told.output_tokens
-        return replace(told, unreported_tokens=unreported, cost_micro_usd=micro_usd)
+        unreported = input_tokens + output_tokens - reported.input_tokens - reported.output_tokens
+        return replace(reported, unreported_tokens=unreported, cost_micro_usd=micro_usd)
+
+    def _cost(
+        self,
+        reservation: Reservation,
+        reported: Usage,
+        input_tokens: int,
+        output_tokens: int,
+        is_complete: bool,
+    ) -> int:
+        price = self._prices(reservation.model)
+        if price is None:
+            return 0
+        if reported.input_tokens:
+            return price.cost(
+                input_tokens,
+                output_tokens,
+                reported.cache_read_tokens,
+                reported.cache_write_tokens,
+                reported.long_cache_write_tokens,
+            )
+        return price.cost(input_tokens, output_tokens) if is_complete else reservation.micro_usd
 
     def _close(self, reservation: Reservation) -> None:
         assert reservation.is_open
@@ -149,43 +165,55 @@ class Budget:
             return Reservation(ask.model)
         if self.is_exceeded and not self._is_last_open:
             return None
-        held = self._in_flight
-        output = self._grant(ask, sum(r.tokens for r in held), sum(r.micro_usd for r in held))
+        reserved = self._in_flight
+        output = self._grant(ask, sum(r.tokens for r in reserved), sum(r.micro_usd for r in reserved))
         if output is None or (output < ask.output_tokens and not is_lowered):
             return None
-        reservation = Reservation(
-            ask.model, ask.input_tokens, output, self._most(ask, output), self.is_exceeded
-        )
+        max_cost = self._max_cost(ask, output)
+        reservation = Reservation(ask.model, ask.input_tokens, output, max_cost, self.is_exceeded)
         self._is_last_open = False
-        held.add(reservation)
+        reserved.add(reservation)
         return reservation
 
     def _could_fit(self, ask: Ask) -> bool:
-        """Whether it would fit if all in flight turned out to use nothing."""
+        """Whether it would fit if all requests in flight used nothing."""
         return (not self.is_exceeded or self._is_last_open) and self._grant(ask, 0, 0) is not None
 
     def _grant(self, ask: Ask, reserved_tokens: int, reserved_micro_usd: int) -> int | None:
-        """The output that the request may have; None: too little."""
-        assert self._limits is not None
+        """The output that the request may have; None: too little is left."""
         wanted = min(ask.output_tokens, LAST_OUTPUT) if self.is_exceeded else ask.output_tokens
-        left = wanted
-        if self._limits.max_tokens is not None:
-            aside = 0 if self.is_exceeded else ask.input_tokens + LAST_OUTPUT
-            free = self._limits.max_tokens - self._used_tokens - reserved_tokens - aside
-            left = min(left, free - ask.input_tokens)
-        if self._limits.max_cost_micro_usd is not None and (price := self._prices(ask.model)) is not None:
-            aside = 0 if self.is_exceeded else self._most(ask, LAST_OUTPUT)
-            free = self._limits.max_cost_micro_usd - self._used_micro_usd - reserved_micro_usd - aside
-            affordable = price.affordable_output(free, ask.input_tokens, has_long_writes=ask.has_long_writes)
-            left = left if affordable is None else min(left, affordable)
-        elif self._limits.max_cost_micro_usd is not None:
-            return None  # without a price no limit can be kept
+        by_cost = self._left_by_cost(ask, wanted, reserved_micro_usd)
+        if by_cost is None:
+            return None
+        left = min(self._left_by_tokens(ask, wanted, reserved_tokens), by_cost)
         if left >= wanted:
             return wanted
         if not self.is_exceeded:
             left = max(min(left, _COMFORTABLE_OUTPUT), left // 2)
-        return left if left >= _LEAST_OUTPUT else None
+        return left if left >= _MIN_OUTPUT else None
 
-    def _most(self, ask: Ask, output: int) -> int:
+    def _left_by_tokens(self, ask: Ask, wanted: int, reserved_tokens: int) -> int:
+        """The output tokens that the token limit leaves, at most `wanted`."""
+        assert self._limits is not None
+        if self._limits.max_tokens is None:
+            return wanted
+        kept_free = 0 if self.is_exceeded else ask.input_tokens + LAST_OUTPUT
+        free = self._limits.max_tokens - self._used_tokens - reserved_tokens - kept_free
+        return min(wanted, free - ask.input_tokens)
+
+    def _left_by_cost(self, ask: Ask, wanted: int, reserved_micro_usd: int) -> int | None:
+        """The output tokens that the cost limit leaves, at most `wanted`; None: the model has no price to limit by."""
+        assert self._limits is not None
+        if self._limits.max_cost_micro_usd is None:
+            return wanted
+        price = self._prices(ask.model)
+        if price is None:
+            return None
+        kept_free = 0 if self.is_exceeded else self._max_cost(ask, LAST_OUTPUT)
+        free = self._limits.max_cost_micro_usd - self._used_micro_usd - reserved_micro_usd - kept_free
+        affordable = price.affordable_output(free, ask.input_tokens, has_long_writes=ask.has_long_writes)
+        return wanted if affordable is None else min(wanted, affordable)
+
+    def _max_cost(self, ask: Ask, output: int) -> int:
         price = self._prices(ask.model)
         return price.max_cost(ask.input_tokens, output, has_long_writes=ask.has_long_writes) if price else 0

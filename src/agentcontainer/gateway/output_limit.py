@@ -1,69 +1,89 @@
-"""How much a request can use at most, and how its output is lowered to what a budget grants."""
+"""The most tokens that a request can use, and how its output limit is lowered to what a budget grants."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
 
 from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.models.catalogue import Provider
-from agentcontainer.gateway.admission import Admitted, Refused
+from agentcontainer.gateway.admission import Admitted
 from agentcontainer.gateway.budget import Ask
+from agentcontainer.gateway.json_object import JsonObject
+from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Wire
 
-_IMAGE_TOKENS = 10_000  # above what the providers count for the largest image that they take
-_DOCUMENT_TOKENS = 1_000_000  # a page may hold anything: the whole context window
-_UNSEEN_TOKENS = 1000  # what providers put before a request themselves, for tools above all
-_LEAST_THINKING = 1024  # Anthropic takes no less
+_IMAGE_TOKENS = 10_000  # more than a provider counts for the largest image that it accepts
+_DOCUMENT_TOKENS = 1_000_000  # the whole context window: a document's length is not known from its bytes
+_PROVIDER_TOKENS = 1000  # for what providers add to the input, above all for tools
+_MIN_THINKING = 1024  # Anthropic's lower limit of `budget_tokens`
 
 _OUTPUT_FIELDS: Mapping[Wire, tuple[str, ...]] = {
     "anthropic-messages": ("max_tokens",),
     "openai-responses": ("max_output_tokens",),
     "openai-completions": ("max_completion_tokens", "max_tokens"),
 }
+_REASONING_LIMITS = {"thinking": "budget_tokens", "reasoning": "max_tokens"}
 
 
 def ask_of(admitted: Admitted, provider: Provider) -> Ask:
     """The most that the request can use.
 
     Raises:
-        Refused: 400, its output limit is no number.
+        Refused: 400, its output limit is not a positive integer.
     """
-    known = catalogue.find(provider, admitted.model)
-    input_ = admitted.text_tokens + admitted.media.images * _IMAGE_TOKENS + _UNSEEN_TOKENS
+    model = catalogue.find(provider, admitted.model)
+    input_tokens = admitted.text_tokens + admitted.media.images * _IMAGE_TOKENS + _PROVIDER_TOKENS
     if admitted.media.documents:
-        input_ += _DOCUMENT_TOKENS
-    if known is not None:
-        input_ = min(input_, known.context_window)
-    named = [admitted.tail[field] for field in _OUTPUT_FIELDS[admitted.wire] if field in admitted.tail]
-    for value in named:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise Refused(400, "The request's output limit is not a number of tokens.")
-    most = catalogue.max_tokens(provider, admitted.model)
+        input_tokens += _DOCUMENT_TOKENS
+    if model is not None:
+        input_tokens = min(input_tokens, model.context_window)
+    limits = _output_limits(admitted)
+    output_tokens = min([*limits.values(), catalogue.max_tokens(provider, admitted.model)])
     has_long_writes = admitted.wire == "anthropic-messages" and b'"ttl"' in admitted.head
-    return Ask(admitted.model, input_, min([*named, most]), has_long_writes)
+    return Ask(admitted.model, input_tokens, output_tokens, has_long_writes)
 
 
 def with_output(admitted: Admitted, provider: Provider, tokens: int) -> Admitted:
-    """The request with an output of at most `tokens`, and with no other model to fall back to.
+    """The request with an output of at most `tokens`, and without other models to fall back to.
 
-    Reasoning that is given tokens of its own gets half of them, or none when that is too little.
+    A reasoning budget that exceeds `tokens` is lowered to half of them, or removed if that is too little.
     """
-    tail = {name: value for name, value in admitted.tail.items() if name != "fallbacks"}
-    fields = _OUTPUT_FIELDS[admitted.wire]
-    known = catalogue.find(provider, admitted.model)
-    is_all_it_writes = known is not None and tokens >= known.max_tokens
-    # A model's own limit goes unsaid: some hosts want it to fit into the context window beside the input.
-    for field in [name for name in fields if name in tail] or ([] if is_all_it_writes else [fields[-1]]):
-        tail[field] = min(tail.get(field, tokens), tokens)
-    for field, limit in (("thinking", "budget_tokens"), ("reasoning", "max_tokens")):
-        if field in tail:
-            tail |= _reasoning(field, limit, tail.pop(field), tokens)
+    tail = admitted.tail.without("fallbacks")
+    limits = _output_limits(admitted)
+    if not limits and not _is_whole_output(admitted, provider, tokens):
+        limits = {_OUTPUT_FIELDS[admitted.wire][-1]: tokens}
+    for field, limit in limits.items():
+        tail = tail.replacing(field, min(limit, tokens))
+    for field, limit in _REASONING_LIMITS.items():
+        tail = _with_reasoning(tail, field, limit, tokens)
     return replace(admitted, tail=tail)
 
 
-def _reasoning(field: str, limit: str, asked: object, tokens: int) -> dict[str, Any]:
-    given = cast(dict[str, Any], asked).get(limit) if isinstance(asked, dict) else None
-    if not isinstance(given, int) or given < tokens:
-        return {field: asked}
+def _output_limits(admitted: Admitted) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    for field in _OUTPUT_FIELDS[admitted.wire]:
+        if field in admitted.tail:
+            value = admitted.tail.get(field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise Refused(400, "The request's output limit is not a number of tokens.")
+            limits[field] = value
+    return limits
+
+
+def _is_whole_output(admitted: Admitted, provider: Provider, tokens: int) -> bool:
+    """Whether `tokens` is all that the model can write.
+
+    Such a limit is not sent: some hosts refuse one that does not fit into the context window beside the input.
+    """
+    model = catalogue.find(provider, admitted.model)
+    return model is not None and tokens >= model.max_tokens
+
+
+def _with_reasoning(tail: JsonObject, field: str, limit: str, tokens: int) -> JsonObject:
+    reasoning = tail.inner(field)
+    asked = reasoning.get(limit) if reasoning else None
+    if reasoning is None or not isinstance(asked, int) or asked < tokens:
+        return tail
     half = tokens // 2
-    return {field: cast(dict[str, Any], asked) | {limit: half}} if half >= _LEAST_THINKING else {}
+    if half < _MIN_THINKING:
+        return tail.without(field)
+    return tail.replacing(field, reasoning.replacing(limit, half).fields)

@@ -1,61 +1,66 @@
-"""A provider's answer: read as it comes, broken off, understood when it is an error, and counted."""
+"""Reads a provider's response: its chunks, the message of an error, and what it means for the budget."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
 
 from agentcontainer.gateway.budget import Budget, Reservation
-from agentcontainer.gateway.usage import Meter, Usage, message_of
+from agentcontainer.gateway.json_object import JsonObject
+from agentcontainer.gateway.usage import Meter, Usage, error_message_in
 
 
-class UpstreamCut(Exception):
-    """The provider's answer ended before it was complete."""
+class ResponseCut(Exception):
+    """The provider's response ended before it was complete."""
 
 
-def settled(budget: Budget, reservation: Reservation, meter: Meter | None) -> Usage | None:
-    """Settle by what the meter saw of the answer (None: there was none); what there is to report, if anything."""
-    seen = meter.usage if meter else None
-    usage = budget.settle(reservation, seen, is_complete=meter is not None and meter.is_complete)
-    return usage if seen is not None or usage.unreported_tokens else None
+def settle(budget: Budget, reservation: Reservation, meter: Meter | None) -> Usage | None:
+    """Settle the reservation by the usage that the meter read; None as meter: there was no response.
+
+    Returns the usage to report, if any.
+    """
+    measured = meter.usage if meter else None
+    usage = budget.settle(reservation, measured, is_complete=meter is not None and meter.is_complete)
+    return usage if measured is not None or usage.unreported_tokens else None
 
 
-async def chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises: UpstreamCut."""
+async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body's chunks as they arrive.
+
+    Raises:
+        ResponseCut: the connection broke.
+    """
     try:
-        async for chunk in upstream.content.iter_any():
+        async for chunk in response.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, TimeoutError, ConnectionError):
-        raise UpstreamCut from None
+        raise ResponseCut from None
 
 
-async def beginning(upstream: aiohttp.ClientResponse, size: int) -> bytes:
-    """The first `size` bytes of the body, or a little more; less if there is no more."""
+async def beginning(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """At least the first `size` bytes of the body, or all that arrives before its end or a broken connection."""
     body = bytearray()
     with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
-        while len(body) < size and (chunk := await upstream.content.readany()):
+        while len(body) < size and (chunk := await response.content.readany()):
             body += chunk
     return bytes(body)
 
 
-def cut(request: web.BaseRequest) -> None:
-    """Breaks the connection, so that the client does not take what it has for the whole."""
+def abort(request: web.BaseRequest) -> None:
+    """Break the client's connection, so that it does not take a partial response for a complete one."""
     if request.transport is not None:
         request.transport.abort()
 
 
-def is_silence(error: Exception) -> bool:
-    """The request may have reached the provider, and nothing came back in time."""
+def is_read_timeout(error: Exception) -> bool:
+    """Whether the request may have reached the provider, which then sent nothing in time."""
     return isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
 
 
-def error_message(body: bytes, name: str, status: int) -> str:
-    """The provider's message in an error body; without one, a sentence with the status."""
-    with suppress(ValueError, RecursionError):
-        parsed: Any = json.loads(body)
-        if isinstance(parsed, dict) and (message := message_of(cast(dict[str, Any], parsed))):
-            return message[:1000]
-    return f"{name} answered with status {status}."
+def error_message(body: bytes, provider_name: str, status: int) -> str:
+    """The provider's message in an error body, at most 1,000 characters; without one, a sentence with the status."""
+    parsed = JsonObject.parse(body)
+    if parsed is not None and (message := error_message_in(parsed)):
+        return message[:1000]
+    return f"{provider_name} answered with status {status}."

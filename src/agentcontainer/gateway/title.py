@@ -1,35 +1,36 @@
-"""A title for a task, written by a model: one small request of the platform's own, outside the sandbox.
+"""Asks a model for a task's title: one small request of the platform's own, made outside the sandbox.
 
-It passes the same admission and budget, with the same key, as what the sandbox asks, and is counted the same way. It
-never takes what the task needs: it waits for nothing, and a title that cannot be had is None.
+It passes the same admission and budget as the sandbox's requests, uses the same key and is counted the same way. It
+never takes budget that the task needs: it does not wait, and if no title can be had the result is None.
 """
 
 import asyncio
 import inspect
 import json
 import unicodedata
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
 from agentcontainer.domain.models.catalogue import Provider
-from agentcontainer.gateway.admission import Refused, admit
+from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.app import Route
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
+from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.output_limit import ask_of, with_output
-from agentcontainer.gateway.provider_response import UpstreamCut, beginning, is_silence, settled
-from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, outward_headers, url
+from agentcontainer.gateway.provider_response import beginning, is_read_timeout, settle
+from agentcontainer.gateway.refusal import Refused
+from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, request_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.redaction import encodings_of, redact
 
 MAX_TITLE_CHARACTERS = 80
 _SECONDS = 60
-_OUTPUT_TOKENS = 1024  # a model that reasons needs more than the title's own
-_SHOWN_CHARACTERS = 4000
-_ANSWER_BYTES = 256 * 1024
+_OUTPUT_TOKENS = 1024  # more than a title, because some models reason first
+_PROMPT_CHARACTERS = 4000
+_RESPONSE_BYTES = 256 * 1024
 _PATHS: dict[Provider, str] = {
     "anthropic": "/anthropic/v1/messages",
     "openai": "/openai/v1/responses",
@@ -49,72 +50,75 @@ async def write_title(
     model: str,
     instructions: str,
 ) -> str | None:
-    """The title that `model` gives the task; None: there is none to be had."""
-    endpoint = ENDPOINTS[_PATHS[route.provider]]
-    text = _PROMPT.format(task=instructions[:_SHOWN_CHARACTERS])
+    """A title for the task, written by `model`; None: it could not be had."""
     if not route.api_key:
         return None
-    with suppress(Refused):
-        admitted = admit(
-            endpoint.wire, json.dumps(_request(endpoint.wire, model, text)).encode(), route.models
-        )
-        ask = ask_of(admitted, route.provider) if budget.is_limited else Ask(model, 0, 0)
-        reservation = budget.reserve_aside(ask)
-        if reservation is None:
-            return None
-        body = with_output(admitted, route.provider, _OUTPUT_TOKENS).body
-        meter = Meter(endpoint.wire, model, is_stream=False)
-        try:
-            answer = await _ask(route, endpoint, client, body, route.api_key, budget, reservation)
-            meter.feed(answer)
-            meter.end()
-            return _title_in(endpoint.wire, redact(answer, encodings_of(route.api_key)))
-        finally:
-            if reservation.is_open:
-                usage = settled(budget, reservation, meter)
-                if usage is not None and inspect.isawaitable(told := on_usage(usage)):
-                    await told
-    return None
-
-
-def _request(wire: Wire, model: str, text: str) -> dict[str, Any]:
-    messages = [{"role": "user", "content": text}]
-    if wire == "openai-responses":
-        return {"model": model, "input": messages, "max_output_tokens": _OUTPUT_TOKENS}
-    return {"model": model, "messages": messages, "max_tokens": _OUTPUT_TOKENS}
-
-
-async def _ask(
-    route: Route, endpoint: Endpoint, client: aiohttp.ClientSession, body: bytes, key: str, budget: Budget,
-    reservation: Reservation,
-) -> bytes:  # fmt: skip
-    """The answer; empty when there is none."""
-    headers = {"anthropic-version": "2023-06-01"}
+    endpoint = ENDPOINTS[_PATHS[route.provider]]
+    prompt = _PROMPT.format(task=instructions[:_PROMPT_CHARACTERS])
     try:
-        async with (
-            asyncio.timeout(_SECONDS),
-            client.post(
-                URL(url(endpoint, route.base_url, ""), encoded=True),
-                data=body,
-                headers=outward_headers(endpoint, headers, key),
-                allow_redirects=False,  # it would carry the key elsewhere
-            ) as answer,
-        ):
-            if answer.status != 200:
-                budget.release(reservation)
-                return b""
-            return await beginning(answer, _ANSWER_BYTES)
-    except (aiohttp.ClientError, TimeoutError, UpstreamCut) as error:
-        if not is_silence(error):
-            budget.release(reservation)
-        return b""
+        admitted = admit(endpoint.wire, _request(endpoint.wire, model, prompt), route.models)
+        ask = ask_of(admitted, route.provider) if budget.is_limited else Ask(model, 0, 0)
+    except Refused:
+        return None
+    reservation = budget.reserve_aside(ask)
+    if reservation is None:
+        return None
+    request = _TitleRequest(route, endpoint, client, budget, reservation)
+    meter = Meter(endpoint.wire, model, is_stream=False)
+    try:
+        response = await request.send(admitted, route.api_key)
+        meter.feed(response)
+        meter.end()
+        return _title_in(endpoint.wire, redact(response, encodings_of(route.api_key)))
+    finally:
+        if reservation.is_open:
+            usage = settle(budget, reservation, meter)
+            if usage is not None and inspect.isawaitable(reporting := on_usage(usage)):
+                await reporting
 
 
-def _title_in(wire: Wire, answer: bytes) -> str | None:
-    """The first line of the text, without quotes and marks, at most `MAX_TITLE_CHARACTERS` long."""
-    text = ""
-    with suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        text = _text(wire, json.loads(answer))
+def _request(wire: Wire, model: str, prompt: str) -> bytes:
+    messages = [{"role": "user", "content": prompt}]
+    if wire == "openai-responses":
+        return json.dumps({"model": model, "input": messages, "max_output_tokens": _OUTPUT_TOKENS}).encode()
+    return json.dumps({"model": model, "messages": messages, "max_tokens": _OUTPUT_TOKENS}).encode()
+
+
+@dataclass(frozen=True)
+class _TitleRequest:
+    route: Route
+    endpoint: Endpoint
+    client: aiohttp.ClientSession
+    budget: Budget
+    reservation: Reservation
+
+    async def send(self, admitted: Admitted, key: str) -> bytes:
+        """The response's body; empty if there is none. What the provider did not start to answer is released."""
+        headers = request_headers(self.endpoint, {"anthropic-version": "2023-06-01"}, key)
+        try:
+            async with (
+                asyncio.timeout(_SECONDS),
+                self.client.post(
+                    URL(url(self.endpoint, self.route.base_url, ""), encoded=True),
+                    data=with_output(admitted, self.route.provider, _OUTPUT_TOKENS).body,
+                    headers=headers,
+                    allow_redirects=False,  # a redirect would send the key to another server
+                ) as response,
+            ):
+                if response.status != 200:
+                    self.budget.release(self.reservation)
+                    return b""
+                return await beginning(response, _RESPONSE_BYTES)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if not is_read_timeout(error):
+                self.budget.release(self.reservation)
+            return b""
+
+
+def _title_in(wire: Wire, response: bytes) -> str | None:
+    """The first line of the text, without quotes and Markdown, at most `MAX_TITLE_CHARACTERS` long."""
+    body = JsonObject.parse(response)
+    text = _text_in(wire, body) if body else ""
     printable = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") and letter != "\n" else letter
         for letter in text
@@ -126,14 +130,17 @@ def _title_in(wire: Wire, answer: bytes) -> str | None:
     return line or None
 
 
-def _text(wire: Wire, answer: Any) -> str:
-    """All text of the answer, whose shape nobody promises: whatever it raises is caught."""
+def _text_in(wire: Wire, body: JsonObject) -> str:
     if wire == "openai-completions":
-        return str(answer["choices"][0]["message"]["content"] or "")
-    parts: list[Any]
+        choice = next(body.objects("choices"), None)
+        message = choice.inner("message") if choice else None
+        return (message.text("content") if message else None) or ""
     if wire == "openai-responses":
-        messages = [item for item in answer["output"] if item["type"] == "message"]
-        parts = [part for message in messages for part in message["content"] if part["type"] == "output_text"]
-    else:
-        parts = [part for part in answer["content"] if part["type"] == "text"]
-    return "".join(cast(str, part["text"]) for part in parts)
+        messages = [item for item in body.objects("output") if item.get("type") == "message"]
+        parts = [part for message in messages for part in message.objects("content")]
+        return _joined(parts, "output_text")
+    return _joined(body.objects("content"), "text")
+
+
+def _joined(parts: Iterable[JsonObject], kind: str) -> str:
+    return "".join(part.text("text") or "" for part in parts if part.get("type") == kind)

@@ -1,8 +1,9 @@
-"""How many tokens a text has at most, without anybody's tokenizer.
+"""Estimates how many tokens a text has at most, without a provider's tokenizer.
 
-Small letters and spaces are counted as half a token each, and other ASCII (digits, marks, capitals) as one, since
-numbers, tables, code and base64 are cut that finely; of other scripts a byte is two thirds. That is above every
-tokenizer of the three providers for ordinary text, by half to three times; text made for it may have more.
+A small letter or a space counts as half a token, another ASCII byte (digit, punctuation, capital) as one, because
+numbers, tables, code and base64 are split that finely; a byte of any other script counts as two thirds. For ordinary
+text the result is 1.5 to 3 times that of any of the three providers' tokenizers. Text written for the purpose can have
+more tokens.
 """
 
 from string import ascii_lowercase
@@ -12,7 +13,7 @@ _ASCII = bytes(range(128))
 
 
 def tokens_at_most(text: bytes) -> int:
-    """An upper bound for ordinary text."""
+    """An upper bound for the tokens of ordinary text."""
     not_light = len(text.translate(None, _LIGHT))
     foreign = len(text.translate(None, _ASCII))
     light, dense = len(text) - not_light, not_light - foreign

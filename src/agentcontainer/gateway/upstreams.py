@@ -1,11 +1,11 @@
-"""The providers as the gateway knows them: which paths pass, where they go, which headers go with them.
+"""The providers as the gateway sees them: which request paths are allowed, their URLs, and which headers are passed.
 
-Paths and queries of requests never reach a provider: they choose an `Endpoint`, whose URL is fixed.
+The path of a request never reaches a provider: it selects an `Endpoint`, whose URL is fixed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from multidict import MultiMapping
 
@@ -22,7 +22,7 @@ PROVIDER_NAMES: Mapping[Provider, str] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One thing that may be asked of a provider; `path` is appended to its base URL."""
+    """One API operation of a provider; `path` is appended to its base URL."""
 
     provider: Provider
     wire: Wire
@@ -34,24 +34,31 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/openai/v1/responses": Endpoint("openai", "openai-responses", "/responses"),
     "/openrouter/api/v1/chat/completions": Endpoint("openrouter", "openai-completions", "/chat/completions"),
     "/openrouter/api/v1/messages": Endpoint("openrouter", "anthropic-messages", "/messages"),
-    # Pi appends /v1/messages to a base URL that ends in /v1 already.
+    # Pi appends /v1/messages to a base URL that already ends in /v1.
     "/openrouter/api/v1/v1/messages": Endpoint("openrouter", "anthropic-messages", "/messages"),
 }
 
-_OUTWARD = {
+_REQUEST_HEADERS = {
     "anthropic-messages": ("anthropic-version", "anthropic-beta", "x-session-id"),
     "openai-responses": ("openai-beta", "session-id", "x-client-request-id"),
     "openai-completions": ("x-session-id",),
 }
-_INWARD = ("content-type", "retry-after", "retry-after-ms", "request-id", "x-request-id", "x-should-retry")
-_INWARD_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
+_RESPONSE_HEADERS = (
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "request-id",
+    "x-request-id",
+    "x-should-retry",
+)
+_RESPONSE_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 
 
-def outward_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: str) -> dict[str, str]:
-    """The headers of the request to the provider: allowed ones from inside, and the key."""
-    headers = {name: incoming[name] for name in _OUTWARD[endpoint.wire] if name in incoming}
+def request_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: str) -> dict[str, str]:
+    """The headers of the request to the provider: those allowed from the sandbox, ours, and the key."""
+    headers = {name: incoming[name] for name in _REQUEST_HEADERS[endpoint.wire] if name in incoming}
     headers["Content-Type"] = "application/json"
-    headers["Accept-Encoding"] = "identity"  # what is compressed could not be scrubbed
+    headers["Accept-Encoding"] = "identity"  # a compressed response could not be redacted
     headers["User-Agent"] = "agentcontainer"
     if endpoint.provider == "anthropic":
         headers["x-api-key"] = api_key
@@ -60,47 +67,29 @@ def outward_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: st
     return headers
 
 
-def inward_headers(answer: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a provider's answer that pass inwards (not yet scrubbed), without those that no header can be."""
+def response_headers(received: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a provider's response that are passed to the sandbox, not yet redacted."""
     return {
         name: value
-        for name, value in answer.items()
-        if (name.lower() in _INWARD or name.lower().startswith(_INWARD_PREFIXES)) and value.isprintable()
+        for name, value in received.items()
+        if (name.lower() in _RESPONSE_HEADERS or name.lower().startswith(_RESPONSE_PREFIXES))
+        and value.isprintable()
     }
 
 
-def answer_fault(status: int, headers: MultiMapping[str]) -> str | None:
-    """Why an answer cannot be passed on, whatever its body: what the provider did; None: it can."""
+def response_fault(status: int, headers: MultiMapping[str]) -> str | None:
+    """Why a response cannot be passed on, as the predicate of a sentence about the provider; None: it can."""
     if 300 <= status < 400:
         return "answered with a redirect, which is not followed"
     if not 200 <= status < 600:
-        return "answered with a status that is not one of an answer"
+        return "answered with a status that is not a final HTTP status"
     encodings = headers.getall("Content-Encoding", ["identity"])
     codings = headers.getall("Transfer-Encoding", ["chunked"])
     if [*map(str.lower, encodings)] != ["identity"] or [*map(str.lower, codings)] != ["chunked"]:
-        return "answered in an encoding that was not asked for"  # what is compressed could not be scrubbed
+        return "answered in an encoding that was not requested"  # a compressed response could not be redacted
     return None
 
 
 def url(endpoint: Endpoint, base_url: str, query: str) -> str:
-    """Where the request goes. Of queries only the one that Anthropic's SDK sends passes."""
+    """The URL of the request. The only query passed on is the one that Anthropic's SDK sends."""
     return base_url.rstrip("/") + endpoint.path + ("?beta=true" if query == "beta=true" else "")
-
-
-_ANTHROPIC_ERRORS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-}
-
-
-def error_body(wire: Wire, status: int, message: str) -> dict[str, Any]:
-    """An error of ours in the shape the provider's own would have, so that its SDK shows the message."""
-    if wire == "anthropic-messages":
-        kind = _ANTHROPIC_ERRORS.get(status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": message}}
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}

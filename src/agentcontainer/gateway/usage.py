@@ -1,20 +1,25 @@
-"""Token usage, and errors, read out of a provider's answer while it streams through."""
+"""Reads token usage and errors out of a provider's response while it is passed on."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
+from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.upstreams import Wire
 
+MAX_TOKENS = 10**9  # of one response; a provider that reports more is wrong, and the value is capped
 _MAX_EVENT_BYTES = 8 * 1024**2
+_DETAILS = ("input_tokens_details", "prompt_tokens_details", "cache_creation")
+_NO_MESSAGE = "The provider reported an error without a message."
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one answer. `input_tokens` is all input: the cached part, read or written, is within it, and what is
-    written for an hour within what is written. `unreported_tokens` come on top: what the answer may have used at most
-    and nobody told. The cost is 0 where nobody knows the model's price."""
+    """Tokens and cost of one response.
+
+    `input_tokens` includes the tokens read from and written to the cache; `cache_write_tokens` includes those that are
+    cached for an hour (`long_cache_write_tokens`). `unreported_tokens` are additional: the most that the response can
+    have used beyond what the provider reported. The cost is 0 for a model whose price is unknown.
+    """
 
     model: str
     input_tokens: int
@@ -27,7 +32,7 @@ class Usage:
 
 
 class Meter:
-    """Reads one answer chunk by chunk; `usage` and `error` are what was seen so far."""
+    """Reads one response chunk by chunk; `usage` and `error` are what it has contained so far."""
 
     def __init__(self, wire: Wire, model: str, *, is_stream: bool) -> None:
         self._wire: Wire = wire
@@ -38,14 +43,15 @@ class Meter:
         self._counts: dict[str, int] = {}
         self.error: str | None = None
         self.is_complete = False
-        """The usage is that of the whole answer: what a provider tells at its end, or with a whole one."""
+        """Whether the usage is that of the whole response."""
 
     @property
     def usage(self) -> Usage | None:
-        """None: nothing was said about usage."""
-        return _total(self._wire, self._model, self._counts) if self._counts else None
+        """None: the response has not reported usage."""
+        return _usage_of(self._wire, self._model, self._counts) if self._counts else None
 
     def feed(self, chunk: bytes) -> None:
+        """Read the next chunk."""
         if not self._is_stream:
             if len(self._buffer) + len(chunk) <= _MAX_EVENT_BYTES:
                 self._buffer += chunk
@@ -58,11 +64,10 @@ class Meter:
         self._extend(rest)
 
     def end(self) -> None:
-        """The answer has ended, or was cut."""
+        """Read what is left, once the response has ended or was cut."""
         if not self._is_skipping:
-            self._read(
-                bytes(self._buffer) if not self._is_stream else bytes(self._buffer).removeprefix(b"data:")
-            )
+            data = bytes(self._buffer)
+            self._read(data.removeprefix(b"data:") if self._is_stream else data)
         self._buffer.clear()
 
     def _extend(self, part: bytes) -> None:
@@ -81,71 +86,58 @@ class Meter:
 
     def _read(self, data: bytes) -> None:
         if b'"usage"' not in data and b'"error"' not in data:
-            return  # nearly every event: a delta of text
-        try:
-            event: Any = json.loads(data)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(event, dict):
-            self._take(cast(dict[str, Any], event))
+            return  # most events are text deltas: not parsing them saves most of the time
+        event = JsonObject.parse(data)
+        if event is not None:
+            self._take(event)
 
-    def _take(self, event: dict[str, Any]) -> None:
-        nested = event.get("message" if self._wire == "anthropic-messages" else "response")
+    def _take(self, event: JsonObject) -> None:
+        nested = event.inner("message" if self._wire == "anthropic-messages" else "response")
+        # Anthropic's first event already reports the input, and an output that is not final.
+        is_last = self._wire != "anthropic-messages" or event.get("type") in ("message_delta", "message")
         for holder in (event, nested):
-            if isinstance(holder, dict):
-                holder = cast(dict[str, Any], holder)
-                counts = _counts(holder.get("usage"))
-                self._counts |= counts
-                # Anthropic tells the input at the beginning, and the output with it, but only so far.
-                is_last = self._wire != "anthropic-messages" or event.get("type") in (
-                    "message_delta",
-                    "message",
-                )
-                self.is_complete |= bool(counts) and is_last
-                if holder.get("error") is not None or holder.get("type") == "error":
-                    self.error = message_of(holder) or "The provider reported an error without a message."
+            if holder is None:
+                continue
+            counts = _counts(holder.inner("usage"))
+            self._counts |= counts
+            self.is_complete |= bool(counts) and is_last
+            if holder.get("error") is not None or holder.get("type") == "error":
+                self.error = error_message_in(holder) or _NO_MESSAGE
 
 
-MAX_TOKENS = 10**9  # of one answer: what a provider reports beyond it is nonsense
-
-
-def _counts(usage: object) -> dict[str, int]:
-    """The numbers of a usage object, those of its *_details included under their own names."""
-    found: dict[str, int] = {}
-    if not isinstance(usage, Mapping):
-        return found
-    for name, value in cast(Mapping[str, object], usage).items():
+def _counts(usage: JsonObject | None) -> dict[str, int]:
+    """The counts in a usage object by their names, those of its nested details included."""
+    counts: dict[str, int] = {}
+    for name, value in usage.fields.items() if usage else ():
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            found[name] = min(value, MAX_TOKENS)
-        elif name in ("input_tokens_details", "prompt_tokens_details", "cache_creation"):
-            found |= _counts(value)
-    return found
+            counts[name] = min(value, MAX_TOKENS)
+        elif name in _DETAILS:
+            counts |= _counts(JsonObject.of(value))
+    return counts
 
 
-def _total(wire: Wire, model: str, counts: Mapping[str, int]) -> Usage:
+def _usage_of(wire: Wire, model: str, counts: Mapping[str, int]) -> Usage:
     if wire == "anthropic-messages":
         read = counts.get("cache_read_input_tokens", 0)
         written = counts.get("cache_creation_input_tokens", 0)
         long = min(counts.get("ephemeral_1h_input_tokens", 0), written)
-        fresh = counts.get("input_tokens", 0)  # Anthropic's excludes the cached part
-        return Usage(model, fresh + read + written, counts.get("output_tokens", 0), read, written, long)
-    names = ("input_tokens", "output_tokens")
+        uncached = counts.get("input_tokens", 0)  # Anthropic's input_tokens excludes the cached part
+        return Usage(model, uncached + read + written, counts.get("output_tokens", 0), read, written, long)
+    input_name, output_name = ("input_tokens", "output_tokens")
     if wire == "openai-completions":
-        names = ("prompt_tokens", "completion_tokens")
+        input_name, output_name = ("prompt_tokens", "completion_tokens")
     read, written = counts.get("cached_tokens", 0), counts.get("cache_write_tokens", 0)
-    return Usage(model, counts.get(names[0], 0), counts.get(names[1], 0), read, written)
+    return Usage(model, counts.get(input_name, 0), counts.get(output_name, 0), read, written)
 
 
-def message_of(body: Mapping[str, Any]) -> str | None:
-    """The provider's own message in an error body, in any of the providers' shapes."""
-    error: Any = body.get("error")
-    if isinstance(error, str):
-        return error
-    holder = cast(Mapping[str, Any], error) if isinstance(error, Mapping) else body
-    message: Any = holder.get("message")
-    metadata: Any = holder.get("metadata")
-    if isinstance(metadata, Mapping):  # OpenRouter wraps what the model's host said
-        raw: Any = cast(Mapping[str, Any], metadata).get("raw")
-        if isinstance(raw, str) and isinstance(message, str) and raw not in message:
-            return f"{message}: {raw}"
-    return message if isinstance(message, str) else None
+def error_message_in(body: JsonObject) -> str | None:
+    """The provider's message in an error body, in any of the providers' formats."""
+    if (text := body.text("error")) is not None:
+        return text
+    holder = body.inner("error") or body
+    message = holder.text("message")
+    metadata = holder.inner("metadata")
+    original = metadata.text("raw") if metadata else None  # OpenRouter wraps the message of the model's host
+    if message is not None and original is not None and original not in message:
+        return f"{message}: {original}"
+    return message
