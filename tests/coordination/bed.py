@@ -118,6 +118,9 @@ class Bed:
         message = Draft(script(*steps))
         await conversations.send(self.pool, self.settings, self.vault, self.account_id, task_id, message)
 
+    async def steer(self, task_id: str, content: str) -> None:
+        await conversations.steer(self.pool, self.account_id, task_id, content)
+
     async def end_conversation(self, task_id: str) -> Task:
         return await conversations.end(self.pool, self.settings, self.account_id, task_id)
 

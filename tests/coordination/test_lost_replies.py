@@ -14,6 +14,13 @@ FINISH = Wanted("UPDATE tasks SET status = $2", ("finished",))
 HIBERNATE = Wanted("UPDATE tasks SET status = $2", ("hibernating",))
 REQUEUE = Wanted("UPDATE tasks SET status = $2", ("pending",))
 
+REGISTER = Wanted("INSERT INTO runners")
+TURN_BEGIN = Wanted("SET turn_number = $2, turn_status = $3", ("running",))
+SHARE = Wanted("INSERT INTO files")
+DELIVER = Wanted("UPDATE messages SET status = 'delivered'")
+CHECKPOINT = Wanted("UPDATE tasks SET checkpoint_id = $3")
+USAGE = Wanted("unreported_tokens =")
+
 FAILURES = pytest.mark.parametrize("failure", ["reply lost", "cut before"])
 
 
@@ -123,3 +130,83 @@ async def test_lost(bed: Bed, failure: Failure) -> None:
     assert (story.task.status, story.attempts) == (Status.FINISHED, [1, 2])
     assert (story.count("task.requeued"), story.task.tries) == (1, 1)
     assert story.outputs == {"out.txt": b"a\n"}
+
+
+@FAILURES
+async def test_register(bed: Bed, failure: Failure) -> None:
+    async with bed.runner(prepare=lambda proxy: proxy.trap(REGISTER, failure)):
+        task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
+        await bed.until(task_id)
+        story = await sound_story(bed, task_id)
+    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
+
+
+@FAILURES
+async def test_turn_begin_and_share(bed: Bed, failure: Failure) -> None:
+    async with bed.runner() as runner:
+        begin, share = runner.proxy.trap(TURN_BEGIN, failure), runner.proxy.trap(SHARE, failure)
+        task_id = await bed.converse({"bash": "echo a > out.txt; share out.txt"}, {"say": "Shared."})
+        await begin.until_sprung()
+        await share.until_sprung()
+        await bed.until(task_id, Status.AWAITING_INPUT)
+        await bed.end_conversation(task_id)
+        story = await sound_story(bed, task_id)
+    assert [data["attemptNumber"] for data in story.of("turn.started")] == [1]
+    assert (story.count("file.shared"), story.outputs) == (1, {"out.txt": b"a\n"})
+    assert len(story.of("message.created")[1]["files"]) == 1
+
+
+@FAILURES
+async def test_turn_begin_in_a_warm_container(bed: Bed, failure: Failure) -> None:
+    async with bed.runner() as runner:
+        task_id = await bed.converse({"say": "One."})
+        await bed.until(task_id, Status.AWAITING_INPUT)
+        trap = runner.proxy.trap(TURN_BEGIN, failure)
+        await bed.say(task_id, {"say": "Two."})
+        await trap.until_sprung()
+        await bed.until_event(task_id, "turn.completed", 2)
+        await bed.end_conversation(task_id)
+        story = await sound_story(bed, task_id)
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (2, 1)]
+    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
+
+
+@FAILURES
+async def test_delivery_of_a_steering_message(bed: Bed, failure: Failure) -> None:
+    async with bed.runner() as runner:
+        task_id = await bed.dispatch(waiting(), waiting("again"), finish())
+        await bed.until_event(task_id, "tool.started")
+        trap = runner.proxy.trap(DELIVER, failure)
+        await bed.steer(task_id, "Mind the gap.")
+        await bed.let_go_on(task_id)
+        await trap.until_sprung()
+        await bed.until_event(task_id, "tool.started", 2)
+        await bed.let_go_on(task_id, "again")
+        await bed.until(task_id)
+        story = await sound_story(bed, task_id)
+    assert (story.task.status, story.count("message.delivered")) == (Status.FINISHED, 1)
+
+
+@FAILURES
+async def test_checkpoint_of_a_drain(bed: Bed, failure: Failure) -> None:
+    async with bed.runner() as first:
+        task_id = await bed.dispatch(waiting(then="echo a >> out.txt"), finish("out.txt"))
+        await bed.until_event(task_id, "tool.started")
+        trap = first.proxy.trap(CHECKPOINT, failure)
+        await first.drain()
+        assert trap.sprung.is_set()
+    assert (await bed.event_types(task_id)).count("task.checkpointed") == 1
+    await bed.cancel(task_id)
+    await sound_story(bed, task_id)
+
+
+@FAILURES
+async def test_token_usage(bed: Bed, failure: Failure) -> None:
+    async with bed.runner() as runner:
+        untroubled = await bed.until(await bed.dispatch({"bash": "true"}, finish()))
+        trap = runner.proxy.trap(USAGE, failure)
+        troubled = await bed.until(await bed.dispatch({"bash": "true"}, finish()))
+        assert trap.sprung.is_set()
+        await bed.until_no_sandbox(troubled.id)
+    counted = (troubled.output_tokens, troubled.unreported_tokens)
+    assert counted == (untroubled.output_tokens, untroubled.unreported_tokens)

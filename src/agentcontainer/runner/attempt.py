@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentcontainer import crash, db
-from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import wake_links
@@ -36,7 +35,7 @@ from agentcontainer.runner.agent.prompts import RESUMED, prompt, woken_prompt
 from agentcontainer.runner.agent.session import Ending, Session
 from agentcontainer.runner.agent.steering import Steering
 from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
-from agentcontainer.runner.dialogue import Dialogue
+from agentcontainer.runner.dialogue import Dialogue, begin_turn
 from agentcontainer.runner.log import ClaimLost, EventLog
 from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, ResourceLimits
 from agentcontainer.runner.services import Services
@@ -246,7 +245,7 @@ class Attempt:
                     return ending
 
     async def _begin_turn(self) -> Turn:
-        turn = await db.retry_while_unavailable(lambda: turns.begin(self._services.pool, self._claim))
+        turn = await begin_turn(self._services.pool, self._claim)
         if turn is None:
             raise ClaimLost
         return turn

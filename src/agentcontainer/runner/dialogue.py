@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentcontainer import db
+from agentcontainer.db import Pool
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.ids import new_id
 from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
 from agentcontainer.runner.agent.session import Reply, Session
 from agentcontainer.runner.log import ClaimLost, EventLog
@@ -159,9 +161,7 @@ class Dialogue:
         try:
             async with asyncio.timeout(self._services.settings.warm_seconds):
                 while await self._has_news([gone, needed, claim_lost, ending]):
-                    if (
-                        turn := await db.retry_while_unavailable(lambda: turns.begin(pool, claim))
-                    ) is not None:
+                    if (turn := await begin_turn(pool, claim)) is not None:
                         return turn
         except TimeoutError:
             pass
@@ -178,7 +178,7 @@ class Dialogue:
             return None
         if await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
             return None
-        turn = await db.retry_while_unavailable(lambda: turns.begin(pool, claim))  # a message came first
+        turn = await begin_turn(pool, claim)  # a message came first
         if turn is None:
             raise ClaimLost
         return turn
@@ -199,3 +199,9 @@ class Dialogue:
         if turn.number == 1 and self._task.instructions:
             return first_turn_prompt(self._task.instructions, turn.content, names)
         return turn_prompt(turn.content, names)
+
+
+async def begin_turn(pool: Pool, claim: Claim) -> Turn | None:
+    """The turn that is due; None: there is none, or the claim is lost."""
+    event_id = new_id("evt")
+    return await db.retry_while_unavailable(lambda: turns.begin(pool, claim, event_id))

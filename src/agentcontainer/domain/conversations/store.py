@@ -165,6 +165,12 @@ async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: st
     await connection.execute(query, task_id, checkpoint_id)
 
 
+async def is_queued(connection: Connection, message_id: str) -> bool:
+    """Whether the agent has not got the message yet."""
+    query = "SELECT status = 'queued' FROM messages WHERE id = $1"
+    return bool(await connection.fetchval(query, message_id))
+
+
 async def take(connection: Connection, message_id: str, attempt_number: int) -> None:
     """The agent gets the message."""
     await connection.execute(_TAKE, message_id, attempt_number)

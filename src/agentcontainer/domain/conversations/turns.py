@@ -15,13 +15,16 @@ from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Claim, Output
+from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
 Next = Literal["turn", "idle", "restart"]
 
 
-async def begin(pool: Pool, claim: Claim) -> Turn | None:
-    """The turn that is due: the one that was interrupted, or the next."""
+async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn | None:
+    """The turn that is due: the one that was interrupted, or the next. `event_id`, of its `turn.started`, makes this
+    idempotent."""
+    event_id = event_id or new_id("evt")
     async with db.transaction(pool) as connection:
         row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
         if row is None:
@@ -31,6 +34,10 @@ async def begin(pool: Pool, claim: Claim) -> Turn | None:
             number, attempt_number = number + 1, 1
         message = await store.of_turn(connection, claim.task_id, number)
         assert message is not None, "a conversation runs only with a message to work on"
+        if row["turn_status"] == "running" and await events.last_if_written(
+            connection, claim.task_id, event_id
+        ):
+            return _turn(message, row, row["turn_attempt"])  # begun by the call whose reply was lost
         if message["execution"] is not None and message["status"] == "queued":
             await tasks.set_execution(
                 connection, claim.task_id, message["overrides"], message["execution"],
@@ -39,25 +46,30 @@ async def begin(pool: Pool, claim: Claim) -> Turn | None:
         await store.take(connection, message["id"], attempt_number)
         await store.set_turn(connection, claim.task_id, number, "running", attempt_number)
         await store.set_error(connection, claim.task_id, None, None)
-        turn = Turn(
-            message["id"], number, attempt_number, message["content"], message["is_handoff"],
-            row["used_micro_seconds"], row["input_tokens"], row["output_tokens"],
-        )  # fmt: skip
+        turn = _turn(message, row, attempt_number)
         data = turn.event | {"messageId": turn.message_id}
         delivered = [("message.delivered", data)] if message["status"] == "queued" else []
-        await events.append(connection, claim.task_id, [*delivered, ("turn.started", data)], claim)
+        ids = [*(new_id("evt") for _ in delivered), event_id]
+        await events.append(connection, claim.task_id, [*delivered, ("turn.started", data)], claim, ids)
         return turn
 
 
+def _turn(message: Any, row: Any, attempt_number: int) -> Turn:
+    return Turn(
+        message["id"], message["turn_number"], attempt_number, message["content"], message["is_handoff"],
+        row["used_micro_seconds"], row["input_tokens"], row["output_tokens"],
+    )  # fmt: skip
+
+
 async def share(pool: Pool, claim: Claim, turn: Turn, outputs: Sequence[Output]) -> bool:
-    """Files of a turn, downloadable from now on."""
+    """Files of a turn, downloadable from now on. Idempotent."""
     async with db.transaction(pool) as connection:
         row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
         if row is None:
             return False
-        await tasks.add_outputs(connection, row["account_id"], claim.task_id, outputs)
-        drafts = [("file.shared", tasks.file_event(output) | turn.event) for output in outputs]
-        await events.append(connection, claim.task_id, drafts, claim)
+        if await tasks.add_outputs(connection, row["account_id"], claim.task_id, outputs):
+            drafts = [("file.shared", tasks.file_event(output) | turn.event) for output in outputs]
+            await events.append(connection, claim.task_id, drafts, claim)
         return True
 
 
@@ -159,6 +171,8 @@ async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:
         row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
         if row is None:
             return False
+        if not await store.is_queued(connection, message_id):
+            return True  # delivered by a call whose reply was lost
         data: dict[str, Any] = {"messageId": message_id}
         if row["mode"] == "conversation":
             data = {"turnNumber": row["turn_number"], "attemptNumber": row["turn_attempt"]} | data

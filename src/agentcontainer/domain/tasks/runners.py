@@ -2,7 +2,9 @@
 
 from agentcontainer.db import Pool
 
-_INSERT = "INSERT INTO runners (id, region, host, capacity) VALUES ($1, $2, $3, $4)"
+_INSERT = (
+    "INSERT INTO runners (id, region, host, capacity) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING"
+)
 _BEAT = "UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING true"
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 

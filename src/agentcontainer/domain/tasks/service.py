@@ -152,13 +152,14 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
 
 
 async def save(connection: Connection, claim: Claim, checkpoint: Checkpoint, paused_seconds: float) -> bool:
-    """From now on a lost container costs no more than what comes after this checkpoint; False: the claim is lost."""
-    if not await store.adopt(connection, claim, checkpoint.id):
-        return False
-    await store.count_time(connection, claim)
-    data = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
-    await events.append(connection, claim.task_id, [("task.checkpointed", data)], claim)
-    return True
+    """From now on a lost container costs no more than what comes after this checkpoint; False: the claim is lost.
+    Idempotent."""
+    is_first_call = await store.adopt(connection, claim, checkpoint.id)
+    if is_first_call:
+        await store.count_time(connection, claim)
+        data = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
+        await events.append(connection, claim.task_id, [("task.checkpointed", data)], claim)
+    return is_first_call is not None
 
 
 async def change_execution(
@@ -233,9 +234,12 @@ async def count_time(connection: Connection, claim: Claim) -> None:
 
 async def add_outputs(
     connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
-) -> None:
-    """Output files of a task that goes on."""
+) -> bool:
+    """Output files of a task that goes on; False when they have been added before."""
+    if await store.is_output(connection, outputs[0].id):
+        return False
     await store.insert_outputs(connection, account_id, task_id, outputs)
+    return True
 
 
 async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:

@@ -59,7 +59,10 @@ WHERE id = $1
 """
 _ADOPT = """
 UPDATE tasks SET checkpoint_id = $3, wake_kind = NULL, is_mid_turn = true
-WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true
+FROM (
+    SELECT id, checkpoint_id IS DISTINCT FROM $3 AS is_first_call FROM tasks
+    WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
+) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
 """
 _REST = """
 UPDATE tasks SET status = 'awaiting_input', updated_at = clock_timestamp(), tries = 0,
@@ -96,9 +99,10 @@ FROM (
     WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
 ) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
 """
-_ADD_USAGE = """
-UPDATE tasks SET input_tokens = input_tokens + $3, output_tokens = output_tokens + $4,
-    unreported_tokens = unreported_tokens + $5, model_cost_micro_usd = model_cost_micro_usd + $6
+# Totals never fall, so they may arrive twice, and in any order.
+_RAISE_USAGE = """
+UPDATE tasks SET input_tokens = greatest(input_tokens, $3), output_tokens = greatest(output_tokens, $4),
+    unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6)
 WHERE id = $1 AND attempt = $2
 """
 _FORGET_KEYS = """
@@ -251,9 +255,9 @@ async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None
     await connection.execute("UPDATE tasks SET wake_kind = $2 WHERE id = $1", task_id, kind)
 
 
-async def adopt(connection: Connection, claim: Claim, checkpoint_id: str) -> bool:
-    """The next container starts from this checkpoint; False when the claim is lost."""
-    return bool(await connection.fetchval(_ADOPT, claim.task_id, claim.attempt, checkpoint_id))
+async def adopt(connection: Connection, claim: Claim, checkpoint_id: str) -> bool | None:
+    """The next container starts from this checkpoint; whether it did not before. None: the claim is lost."""
+    return await connection.fetchval(_ADOPT, claim.task_id, claim.attempt, checkpoint_id)
 
 
 async def set_execution(
@@ -312,12 +316,13 @@ async def container_started(connection: Connection | Pool, claim: Claim) -> bool
     return await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt)
 
 
-async def add_usage(
+async def raise_usage(
     pool: Pool, claim: Claim, input_tokens: int, output_tokens: int, unreported_tokens: int, micro_usd: int
 ) -> None:
-    """Count what a model response used and cost. `unreported_tokens`: what it may have used and nobody said."""
+    """What all of the task's model requests have used and cost by now. `unreported_tokens`: an upper bound of what
+    requests used whose provider did not say. Idempotent."""
     await pool.execute(
-        _ADD_USAGE, claim.task_id, claim.attempt, input_tokens, output_tokens, unreported_tokens, micro_usd
+        _RAISE_USAGE, claim.task_id, claim.attempt, input_tokens, output_tokens, unreported_tokens, micro_usd
     )
 
 
@@ -325,6 +330,11 @@ async def set_title(connection: Connection, claim: Claim, title: str) -> bool:
     """A new title; False when the claim is lost."""
     query = "UPDATE tasks SET title = $3 WHERE id = $1 AND attempt = $2 AND status = 'running' RETURNING true"
     return bool(await connection.fetchval(query, claim.task_id, claim.attempt, title))
+
+
+async def is_output(connection: Connection, file_id: str) -> bool:
+    """Whether this file has been inserted."""
+    return bool(await connection.fetchval("SELECT true FROM files WHERE id = $1", file_id))
 
 
 async def insert_outputs(

@@ -72,6 +72,10 @@ class ModelAccess:
             used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
             used_micro_usd=task.model_cost_micro_usd,
         )
+        self._input_tokens = task.input_tokens
+        self._output_tokens = task.output_tokens
+        self._unreported_tokens = task.unreported_tokens
+        self._cost_micro_usd = task.model_cost_micro_usd
 
     async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
         """The gateway, listening, and a title for `subject` being written where a model shall; `stack` ends both."""
@@ -83,12 +87,13 @@ class ModelAccess:
         return gateway
 
     async def _count(self, usage: Usage) -> None:
-        await db.retry_while_unavailable(
-            lambda: store.add_usage(
-                self._pool, self._claim, usage.input_tokens, usage.output_tokens,
-                usage.unreported_tokens, usage.cost_micro_usd,
-            )
-        )  # fmt: skip
+        """Totals, not additions, are written: a write whose reply was lost is repeated."""
+        self._input_tokens += usage.input_tokens
+        self._output_tokens += usage.output_tokens
+        self._unreported_tokens += usage.unreported_tokens
+        self._cost_micro_usd += usage.cost_micro_usd
+        totals = self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd
+        await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, *totals))
 
     async def _give_title(self, subject: str) -> None:
         """Beside the work. Whatever goes wrong, the task keeps the title that it has."""
