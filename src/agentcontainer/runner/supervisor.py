@@ -56,6 +56,7 @@ class Supervisor:
         self._draining = asyncio.Event()
         self._faults = 0  # in a row
         self._paused_until = 0.0
+        self._claiming: set[str] = set()  # ids of tasks
         self._unknown: set[Claim] = set()  # ours by the database, but not here: seen at the last beat
 
     def drain(self) -> None:
@@ -151,8 +152,7 @@ class Supervisor:
                 raise RetryRequested(timedelta(0), reason="draining")
             if asyncio.get_running_loop().time() < self._paused_until:
                 raise RetryRequested(PAUSE / 10, reason="this runner's host is at fault")
-            async with db.transaction(self._pool) as connection:
-                claim = await store.claim(connection, task_id, self._id)
+            claim = await self._claim(task_id)
             is_taken = claim is not None
             crash.reach("claimed")
         finally:
@@ -160,6 +160,26 @@ class Supervisor:
                 self._slots.release()
         if claim is not None:
             await self._start(claim, is_lost)
+
+    async def _claim(self, task_id: str) -> Claim | None:
+        """The claim on a task; None: it is not pending, or another job of this runner is claiming it."""
+        if task_id in self._claiming:
+            return None
+        sent: Claim | None = None
+
+        async def claim() -> Claim | None:
+            nonlocal sent
+            async with db.transaction(self._pool) as connection:
+                if sent is not None and sent in await store.held_by(connection, self._id):
+                    return sent  # committed before, but the reply was lost
+                sent = await store.claim(connection, task_id, self._id)
+                return sent
+
+        self._claiming.add(task_id)
+        try:
+            return await db.retry_while_unavailable(claim)
+        finally:
+            self._claiming.remove(task_id)
 
     async def _take_slot(self) -> None:
         """A slot; where all are taken, that of the conversation that has waited for its user the longest."""
@@ -234,8 +254,8 @@ class Supervisor:
         is_alive = await runners.beat(self._pool, self._id)
         held = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
         self._drop(here - held, "the claim is gone")
-        unknown = held - set(self._attempts)
-        for claim in unknown & self._unknown:  # a commit that was not answered: ours, but no attempt has it
+        unknown = {c for c in held - set(self._attempts) if c.task_id not in self._claiming}
+        for claim in unknown & self._unknown:  # the reply to its commit was lost for longer than we retry
             await service.lose(self._pool, self._settings, claim, "The attempt was not started.")
         self._unknown = unknown
         for attempt, _ in self._attempts.values():  # a notification may have been lost
