@@ -1,4 +1,4 @@
-"""`python -m agentcontainer.gateway.scripted [--host H] [--port N]`: the scripted model on its own."""
+"""`python -m agentcontainer.gateway.scripted [--host H] [--port N]`: runs the scripted model alone."""
 
 import argparse
 import asyncio
@@ -18,7 +18,8 @@ async def _run(host: str, port: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="agentcontainer.gateway.scripted", description="The offline scripted model."
+        prog="agentcontainer.gateway.scripted",
+        description="Run the offline scripted model and print its URL.",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)

@@ -1,17 +1,18 @@
-"""Anthropic's Messages protocol, served."""
+"""The server side of Anthropic's Messages protocol."""
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Literal, TypedDict
 
+from agentcontainer.gateway.json_object import JsonObject, objects_in
 from agentcontainer.gateway.scripted.conversation import (
     Conversation,
     Reply,
     Tokens,
     Turn,
     argument_deltas,
-    dicts,
-    joined,
+    merged,
+    names_of,
     new_id,
     size_of,
     text_of,
@@ -28,36 +29,129 @@ _ERRORS = {
 }
 
 
-def parse(payload: dict[str, Any]) -> Conversation:
-    turns = [turn for message in dicts(payload.get("messages")) for turn in _turns(message)]
-    tools = frozenset(str(tool.get("name")) for tool in dicts(payload.get("tools")))
-    return Conversation(joined(turns), tools, size_of(payload), text_of(payload.get("system")))
+class _TextBlock(TypedDict):
+    type: Literal["text"]
+    text: str
 
 
-def _turns(message: dict[str, Any]) -> Iterator[Turn]:
+class _ToolUseBlock(TypedDict):
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: object
+
+
+class _Usage(TypedDict):
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    service_tier: str
+
+
+class _Message(TypedDict):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[_TextBlock | _ToolUseBlock]
+    stop_reason: str | None
+    stop_sequence: None
+    usage: _Usage
+
+
+def parse(request: JsonObject) -> Conversation:
+    """The conversation in a request."""
+    turns = [turn for message in request.objects("messages") for turn in _turns(message)]
+    system = text_of(request.get("system"))
+    return Conversation(merged(turns), names_of(request.objects("tools")), size_of(request), system)
+
+
+def _turns(message: JsonObject) -> Iterator[Turn]:
     role, content = message.get("role"), message.get("content")
-    results = [block for block in dicts(content) if block.get("type") == "tool_result"]
+    results = [block for block in objects_in(content) if block.get("type") == "tool_result"]
     if results:
         yield Turn("tool", "\n".join(text_of(block.get("content")) for block in results))
     if role == "assistant":
-        calls = [
-            json.dumps(block.get("input")) for block in dicts(content) if block.get("type") == "tool_use"
-        ]
+        calls = [json.dumps(b.get("input")) for b in objects_in(content) if b.get("type") == "tool_use"]
         yield Turn("assistant", "\n".join([text_of(content), *calls]))
     elif role == "user" and (text := text_of(content)):
         yield Turn("user", text)
 
 
-def error(status: int, message: str) -> dict[str, Any]:
+def error(status: int, message: str) -> bytes:
+    """An error response's body."""
     body = {"type": _ERRORS.get(status, "api_error"), "message": message}
-    return {"type": "error", "error": body, "request_id": new_id("req_")}
+    return json.dumps({"type": "error", "error": body, "request_id": new_id("req_")}).encode()
+
+
+def whole(model: str, reply: Reply, tokens: Tokens) -> bytes:
+    """The body of a response that is not streamed."""
+    content: list[_TextBlock | _ToolUseBlock] = []
+    if reply.text:
+        content.append({"type": "text", "text": reply.text})
+    for call in reply.calls:
+        content.append(_tool_use(call.tool, call.input.fields))
+    return json.dumps(_message(model, content, _stop_reason(reply), _usage(tokens, tokens.output))).encode()
+
+
+def stream(model: str, reply: Reply, tokens: Tokens) -> Iterator[bytes]:
+    """The server-sent events of a response, one at a time."""
+    yield _event("message_start", message=_message(model, [], None, _usage(tokens, 1)))
+    yield _event("ping")
+    index = 0
+    if reply.text:
+        yield from _block_events(index, {"type": "text", "text": ""}, "text_delta", "text", reply.text_deltas)
+        index += 1
+    for call in reply.calls:
+        block = _tool_use(call.tool, {})
+        yield from _block_events(index, block, "input_json_delta", "partial_json", argument_deltas(call))
+        index += 1
+    yield _event(
+        "message_delta",
+        delta={"stop_reason": _stop_reason(reply), "stop_sequence": None},
+        usage={"output_tokens": tokens.output},
+    )
+    yield _event("message_stop")
+
+
+def _block_events(
+    index: int, block: _TextBlock | _ToolUseBlock, delta_type: str, field: str, deltas: list[str]
+) -> Iterator[bytes]:
+    yield _event("content_block_start", index=index, content_block=block)
+    for delta in deltas:
+        yield _event("content_block_delta", index=index, delta={"type": delta_type, field: delta})
+    yield _event("content_block_stop", index=index)
+
+
+def _event(type: str, **fields: object) -> bytes:
+    return f"event: {type}\ndata: {json.dumps({'type': type} | fields)}\n\n".encode()
+
+
+def _message(
+    model: str, content: list[_TextBlock | _ToolUseBlock], stop_reason: str | None, usage: _Usage
+) -> _Message:
+    return {
+        "id": new_id("msg_01", 22),
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _tool_use(name: str, arguments: object) -> _ToolUseBlock:
+    return {"type": "tool_use", "id": new_id("toolu_01", 22), "name": name, "input": arguments}
 
 
 def _stop_reason(reply: Reply) -> str:
     return "tool_use" if reply.calls else "end_turn"
 
 
-def _usage(tokens: Tokens, output: int) -> dict[str, Any]:
+def _usage(tokens: Tokens, output: int) -> _Usage:
     return {
         "input_tokens": tokens.input - tokens.cached - tokens.written,
         "cache_creation_input_tokens": tokens.written,
@@ -65,60 +159,3 @@ def _usage(tokens: Tokens, output: int) -> dict[str, Any]:
         "output_tokens": output,
         "service_tier": "standard",
     }
-
-
-def whole(model: str, reply: Reply, tokens: Tokens) -> dict[str, Any]:
-    content: list[dict[str, Any]] = [{"type": "text", "text": reply.text}] if reply.text else []
-    for call in reply.calls:
-        content.append(
-            {"type": "tool_use", "id": new_id("toolu_01", 22), "name": call.tool, "input": call.input}
-        )
-    return _message(model, content, _stop_reason(reply), _usage(tokens, tokens.output))
-
-
-def _message(
-    model: str, content: list[dict[str, Any]], stop: str | None, usage: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "id": new_id("msg_01", 22),
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": content,
-        "stop_reason": stop,
-        "stop_sequence": None,
-        "usage": usage,
-    }
-
-
-def stream(model: str, reply: Reply, tokens: Tokens) -> Iterator[bytes]:
-    """The server-sent events of the answer, one at a time."""
-    for event in _events(model, reply, tokens):
-        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-
-
-def _events(model: str, reply: Reply, tokens: Tokens) -> Iterator[dict[str, Any]]:
-    yield {"type": "message_start", "message": _message(model, [], None, _usage(tokens, 1))}
-    yield {"type": "ping"}
-    blocks: list[tuple[dict[str, Any], str, str, list[str]]] = []
-    if reply.text:
-        blocks.append(({"type": "text", "text": ""}, "text_delta", "text", reply.text_deltas))
-    for call in reply.calls:
-        block: dict[str, Any] = {
-            "type": "tool_use",
-            "id": new_id("toolu_01", 22),
-            "name": call.tool,
-            "input": {},
-        }
-        blocks.append((block, "input_json_delta", "partial_json", argument_deltas(call)))
-    for index, (block, kind, name, deltas) in enumerate(blocks):
-        yield {"type": "content_block_start", "index": index, "content_block": block}
-        for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: delta}}
-        yield {"type": "content_block_stop", "index": index}
-    yield {
-        "type": "message_delta",
-        "delta": {"stop_reason": _stop_reason(reply), "stop_sequence": None},
-        "usage": {"output_tokens": tokens.output},
-    }
-    yield {"type": "message_stop"}

@@ -1,31 +1,33 @@
-"""A conversation and an answer to it, whatever the wire protocol."""
+"""A conversation and a reply to it, independent of the wire protocol."""
 
 import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
+
+from agentcontainer.gateway.json_object import JsonObject, objects_in
 
 _ID_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789"
 
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call of the model."""
+    """A tool call of the model; `input` holds the tool's arguments."""
 
     tool: str
-    input: dict[str, Any]
+    input: JsonObject
 
     @property
     def arguments(self) -> str:
-        return json.dumps(self.input, ensure_ascii=False)
+        return encoded(self.input.fields)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One message. An assistant's calls count as text here; tool results are turns of their own."""
+    """One message. An assistant's tool calls are part of its text; tool results are turns of their own."""
 
     role: Literal["user", "assistant", "tool"]
     text: str
@@ -33,7 +35,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What the model is shown; the system prompt is not among the turns. `size` is in characters, all included."""
+    """What the model gets. The system prompt is not among the turns; `size` is the whole request's in characters."""
 
     turns: tuple[Turn, ...]
     tools: frozenset[str]
@@ -41,13 +43,13 @@ class Conversation:
     system: str = ""
 
     @property
-    def last_said(self) -> Turn | None:
-        """The user's last message."""
+    def last_user_turn(self) -> Turn | None:
+        """The user's latest message."""
         return next((turn for turn in reversed(self.turns) if turn.role == "user"), None)
 
     @property
     def replies_since(self) -> int:
-        """How many assistant messages came after the user's last message."""
+        """How many assistant messages follow the user's latest message."""
         roles = [turn.role for turn in reversed(self.turns)]
         return (
             roles[: roles.index("user")].count("assistant") if "user" in roles else roles.count("assistant")
@@ -60,7 +62,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Reply:
-    """An assistant message. `pause` is the time before every delta of its stream."""
+    """An assistant message. `pause` is the time before each delta of its stream, in seconds."""
 
     text: str
     calls: tuple[Call, ...] = ()
@@ -73,7 +75,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Made up, but plausible and the same each time. `input` is all input, the cached part included."""
+    """Invented token counts: plausible, and the same for the same conversation. `input` includes the cached part."""
 
     input: int
     output: int
@@ -97,28 +99,24 @@ def argument_deltas(call: Call) -> list[str]:
 
 
 def text_of(content: object) -> str:
-    """The text in a content that is a string or a list of parts."""
+    """The text of a message's content, which is a string or a list of parts."""
     if isinstance(content, str):
         return content
-    return "\n".join(part["text"] for part in dicts(content) if isinstance(part.get("text"), str))
+    return "\n".join(text for part in objects_in(content) if (text := part.text("text")) is not None)
 
 
-def system_of(messages: Iterable[dict[str, Any]], first: object = None) -> str:
-    """The system prompt of a protocol that sends it among the messages."""
-    given = [first, *(m.get("content") for m in messages if m.get("role") in ("system", "developer"))]
-    return "\n".join(filter(None, map(text_of, given)))
+def system_prompt_of(messages: Iterable[JsonObject], instructions: object = None) -> str:
+    """The system prompt of a protocol that sends it among the messages, beside `instructions`."""
+    system = (m.get("content") for m in messages if m.get("role") in ("system", "developer"))
+    return "\n".join(filter(None, map(text_of, [instructions, *system])))
 
 
-def dicts(value: object) -> Iterator[dict[str, Any]]:
-    """The objects in a JSON list; nothing for anything else."""
-    if isinstance(value, list):
-        for entry in cast(list[object], value):
-            if isinstance(entry, dict):
-                yield cast(dict[str, Any], entry)
+def names_of(tools: Iterable[JsonObject]) -> frozenset[str]:
+    return frozenset(str(tool.get("name")) for tool in tools)
 
 
-def joined(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """Neighbouring assistant turns made one: a protocol may send one message in several items."""
+def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """The turns, neighbouring assistant turns merged: a protocol may send one message as several items."""
     result: list[Turn] = []
     for turn in turns:
         if result and turn.role == "assistant" == result[-1].role:
@@ -132,5 +130,10 @@ def new_id(prefix: str, length: int = 24) -> str:
     return prefix + "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
 
 
-def size_of(payload: dict[str, Any]) -> int:
-    return len(json.dumps(payload, ensure_ascii=False))
+def size_of(request: JsonObject) -> int:
+    """The request's length in characters."""
+    return len(encoded(request.fields))
+
+
+def encoded(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,8 +1,9 @@
-"""What the scripted model does without a script: a small real job on the files it finds."""
+"""What the scripted model does without a script: a small job on the files that it finds, done with real tools."""
 
 import re
 import shlex
 
+from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply
 
 _LOOK = """\
@@ -65,14 +66,14 @@ END {
       printf "| %s | %.10g | %.4f | %.10g |\n", shown(name[i]), least[i], sum[i] / filled[i], most[i]
 }"""
 
-# Words of runner/agent/prompts.py, which the platform sends.
+# Quoted from the prompts that the platform sends (runner/agent/prompts.py, CONVERSATION.md).
 _IN_CONVERSATION = "You talk with a user"
 _FIRST_MESSAGE = "The user's first message:"
-_FILES_THAT_CAME = re.compile(r"^\(Files that came with this message, in ~/task_files: (.+)\)$", re.MULTILINE)
+_ATTACHED_FILES = re.compile(r"^\(Files that came with this message, in ~/task_files: (.+)\)$", re.MULTILINE)
 
 
 def reply(conversation: Conversation) -> Reply:
-    """The next message of the job; a plain answer where there is nothing to do, or no `bash` to do it with."""
+    """The next message of the job; a plain answer if there is nothing to do or the tool `bash` is missing."""
     if "bash" not in conversation.tools:
         return answer(conversation)
     if _IN_CONVERSATION in conversation.system:
@@ -90,22 +91,22 @@ def reply(conversation: Conversation) -> Reply:
 
 
 def answer(conversation: Conversation) -> Reply:
-    """What shows that the message was read, and those before it too."""
-    said = conversation.last_said
-    text = said.text.rpartition(_FIRST_MESSAGE)[2].strip() if said else ""
+    """An answer that shows that this message and those before it were read."""
+    turn = conversation.last_user_turn
+    text = turn.text.rpartition(_FIRST_MESSAGE)[2].strip() if turn else ""
     line = text.splitlines()[0][:200] if text else ""
     count = sum(turn.role == "user" for turn in conversation.turns)
     return Reply(f"You said: {line}. Messages so far from you: {count}.")
 
 
 def _turn(conversation: Conversation) -> Reply:
-    """The next message of a conversation's turn: a report on the CSV file that came with the user's message."""
-    said, steps = conversation.last_said, conversation.replies_since
-    text = said.text if said else ""
-    if "`finish`" in text:  # handed over
+    """The next message of a turn in a conversation: a report on the CSV file that came with the user's message."""
+    turn, steps = conversation.last_user_turn, conversation.replies_since
+    text = turn.text if turn else ""
+    if "`finish`" in text:  # the conversation was handed off
         command = shlex.join(["finish", "--complete-task", "--message", "Nothing was left to do."])
         return Reply("Done.") if steps else _bash("I'll bring it to its end.", command)
-    name = _csv_that_came(text)
+    name = _attached_csv(text)
     if name is None:
         return answer(conversation)
     match steps:
@@ -117,20 +118,20 @@ def _turn(conversation: Conversation) -> Reply:
             return Reply(f"I went through {name}; the report is in report.md. {answer(conversation).text}")
 
 
-def _csv_that_came(text: str) -> str | None:
-    came = _FILES_THAT_CAME.search(text)
+def _attached_csv(text: str) -> str | None:
+    attached = _ATTACHED_FILES.search(text)
     try:
-        names = shlex.split(came[1]) if came else []
-    except ValueError:  # not the platform's words, but the user's
+        names = shlex.split(attached[1]) if attached else []
+    except ValueError:  # the line was written by the user, not by the platform
         return None
     return next((name for name in names if name.lower().endswith(".csv")), None)
 
 
 def _work(listing: str) -> Reply:
-    found = re.search(r"^file: (.+\.csv)$", listing, re.MULTILINE | re.IGNORECASE)
-    if found is None:
+    csv = re.search(r"^file: (.+\.csv)$", listing, re.MULTILINE | re.IGNORECASE)
+    if csv is None:
         return _bash("There is no CSV file to analyse, so I'll write down what was asked.", _SUMMARISE)
-    return _analyse(found.group(1))
+    return _analyse(csv.group(1))
 
 
 def _analyse(path: str) -> Reply:
@@ -157,4 +158,4 @@ def _finish(result: str) -> Reply:
 
 
 def _bash(text: str, command: str) -> Reply:
-    return Reply(text, (Call("bash", {"command": command}),))
+    return Reply(text, (Call("bash", JsonObject({"command": command})),))

@@ -1,30 +1,31 @@
-"""Scripts: what they may say, and which step of one is due."""
+"""Parses scripts, and determines which step of a script is due in a conversation."""
 
 import json
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
+from agentcontainer.gateway.json_object import JsonObject, objects_in
 from agentcontainer.gateway.scripted import demo
-from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply, dicts
+from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply
 
 _FENCE = re.compile(r"^[ \t]*```script[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 _MAX_REMEMBERED = 10_000
 _SLOW_TEXT = "I am working on it, taking my time, and there is nothing to see yet. " * 5
 
 
-LOST = "The container you worked in was lost"  # as the platform tells it
-NO_RESULT = "No result provided"  # what Pi says of a call that never came back
+LOST = "The container you worked in was lost"  # from the platform's message after a lost attempt
+NO_RESULT = "No result provided"  # Pi's result of a tool call that was interrupted
 
 
 class ScriptError(Exception):
-    """The script in a message is wrong; the message says how."""
+    """The script in a message is invalid; says why."""
 
 
 @dataclass(frozen=True)
 class Fail:
-    """An error answer."""
+    """An error response."""
 
     status: int
     message: str
@@ -33,7 +34,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Cut:
-    """Half of a reply, then a broken connection."""
+    """Half of a reply, then the connection breaks."""
 
     reply: Reply
     times: int
@@ -41,7 +42,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Hang:
-    """Silence before the next step."""
+    """No response for some time, then the next step."""
 
     seconds: float
     times: int
@@ -52,20 +53,24 @@ Step = Reply | Fail | Cut | Hang
 
 @dataclass(frozen=True)
 class Play:
-    """What to do for one request: wait, then answer."""
+    """What to do for one request: wait for `delay_seconds`, then answer with `step`."""
 
     step: Reply | Fail | Cut
     delay_seconds: float = 0
 
 
 class Director:
-    """Says what is due in a conversation. It remembers only how often a failing step was played."""
+    """Chooses what is due in a conversation. Its only state is how often each failing step was played."""
 
     def __init__(self) -> None:
         self._played: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def next(self, conversation: Conversation, key: str) -> Play:
-        """Raises: ScriptError."""
+        """What to do for the next request of this conversation.
+
+        Raises:
+            ScriptError: the script is invalid.
+        """
         if _is_summary(conversation):
             return Play(
                 Reply("## Goal\nThe task as stated above.\n\n## Progress\nSteps were taken as shown above.")
@@ -77,7 +82,7 @@ class Director:
             return Play(demo.reply(conversation))
         failing, reply = _due(script, position)
         if reply is None:
-            reply = demo.answer(conversation) if _is_asked_more(conversation) else Reply("Done.")
+            reply = demo.answer(conversation) if _is_new_message(conversation) else Reply("Done.")
         return self._play(failing, reply, (key, conversation.fingerprint))
 
     def _play(self, failing: list[Fail | Cut | Hang], reply: Reply, memory: tuple[str, str]) -> Play:
@@ -102,14 +107,14 @@ class Director:
 
 
 def _is_summary(conversation: Conversation) -> bool:
-    """True for Pi's compaction, which sends the conversation as text, scripts included, and no tools."""
+    """Whether it is Pi's compaction, which sends the conversation as text (including scripts) and no tools."""
     return not conversation.tools and any(
         turn.text.startswith(("<conversation>", "# Conversation")) for turn in conversation.turns
     )
 
 
 def _to_be_titled(conversation: Conversation) -> str | None:
-    """The first line of the task that the platform wants a title for."""
+    """The first line of the task that the platform requests a title for; None: it is no such request."""
     text = conversation.turns[-1].text if conversation.turns and not conversation.tools else ""
     if not text.startswith("Write a title for this task"):
         return None
@@ -118,8 +123,10 @@ def _to_be_titled(conversation: Conversation) -> str | None:
 
 
 def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None, int]:
-    """The last script in a user message, and how many assistant messages came after it. What was cut off with its
-    container is not counted, so that it is done again."""
+    """The latest script in a user message, and how many assistant messages follow it.
+
+    A message whose tool call was interrupted by the loss of its container is not counted, so its step is played again.
+    """
     position = 0
     is_lost = is_cut_off = False
     for turn in reversed(conversation.turns):
@@ -135,14 +142,14 @@ def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None,
     return None, position
 
 
-def _is_asked_more(conversation: Conversation) -> bool:
-    """True when the last message is one of the user's without a script."""
+def _is_new_message(conversation: Conversation) -> bool:
+    """Whether the latest message is one of the user's without a script."""
     last = conversation.turns[-1]
     return last.role == "user" and not _FENCE.search(last.text)
 
 
 def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Reply | None]:
-    """The reply that is due after `position` replies, if any, and the failing steps that stand before it."""
+    """The reply that is due after `position` replies, if any, and the failing steps before it."""
     failing: list[Fail | Cut | Hang] = []
     for step in script:
         if not isinstance(step, Reply):
@@ -157,52 +164,64 @@ def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Re
 
 def _parse(text: str) -> list[Step]:
     try:
-        steps: Any = json.loads(text)
+        steps: object = json.loads(text)
     except ValueError as error:
         raise ScriptError(f"The script is not JSON: {error}") from None
     if not isinstance(steps, list):
         raise ScriptError("The script is not a list of steps.")
-    entries = list(dicts(cast(list[Any], steps)))
-    if len(entries) != len(cast(list[Any], steps)):
+    entries = list(objects_in(cast("list[object]", steps)))
+    if len(entries) != len(cast("list[object]", steps)):
         raise ScriptError("A step of the script is not an object.")
     try:
         return [_step(entry) for entry in entries]
     except (TypeError, ValueError) as error:
-        raise ScriptError(f"A step of the script is wrong: {error}") from None
+        raise ScriptError(f"A step of the script is invalid: {error}") from None
 
 
-def _step(entry: dict[str, Any]) -> Step:
-    times = int(entry.get("times", 1))
+def _step(entry: JsonObject) -> Step:
+    times = _integer(entry.fields.get("times", 1))
     if "error" in entry:
-        status = int(entry["error"])
-        return Fail(status, str(entry.get("message", f"Scripted error {status}.")), times)
+        status = _integer(entry.get("error"))
+        return Fail(status, str(entry.fields.get("message", f"Scripted error {status}.")), times)
     if "hang" in entry:
-        return Hang(float(entry["hang"]), times)
+        return Hang(_number(entry.get("hang")), times)
     if entry.get("cut"):
-        return Cut(_reply({"say": _SLOW_TEXT} | entry), times)
+        return Cut(_reply(entry if "say" in entry else entry.replacing("say", _SLOW_TEXT)), times)
     return _reply(entry)
 
 
-def _reply(entry: dict[str, Any]) -> Reply:
-    calls = tuple(_call(call) for call in dicts(entry.get("tools", []))) or (
+def _reply(entry: JsonObject) -> Reply:
+    calls = tuple(_call(call) for call in entry.objects("tools")) or (
         (_call(entry),) if "bash" in entry or "tool" in entry else ()
     )
-    text = entry.get("say", "")
+    text = entry.fields.get("say", "")
     if not text and not calls:
         if "slow" not in entry:
             raise ScriptError(
-                f"A step of the script has none of say, bash, tool, tools, error, cut, hang, slow: {entry}"
+                "A step of the script has none of say, bash, tool, tools, error, cut, hang, slow: "
+                f"{entry.fields}"
             )
         text = _SLOW_TEXT
-    return Reply(str(text), calls, float(entry.get("slow", 0.004)))
+    return Reply(str(text), calls, _number(entry.fields.get("slow", 0.004)))
 
 
-def _call(entry: dict[str, Any]) -> Call:
+def _call(entry: JsonObject) -> Call:
     if "bash" in entry:
-        return Call("bash", {"command": str(entry["bash"])})
-    if not isinstance(entry.get("tool"), str):
-        raise ScriptError(f"A tool call of the script names neither bash nor tool: {entry}")
-    arguments = entry.get("input", {})
-    if not isinstance(arguments, dict):
-        raise ScriptError(f"The input of a tool call of the script is not an object: {entry}")
-    return Call(entry["tool"], cast(dict[str, Any], arguments))
+        return Call("bash", JsonObject({"command": str(entry.get("bash"))}))
+    tool = entry.text("tool")
+    if tool is None:
+        raise ScriptError(f"A tool call of the script names neither bash nor tool: {entry.fields}")
+    arguments = JsonObject.of(entry.fields.get("input", {}))
+    if arguments is None:
+        raise ScriptError(f"The input of a tool call of the script is not an object: {entry.fields}")
+    return Call(tool, arguments)
+
+
+def _integer(value: object) -> int:
+    return int(_number(value))
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float | str):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)

@@ -2,26 +2,26 @@
 
 import asyncio
 import ipaddress
-import json
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 from aiohttp import web
 
+from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.scripted import anthropic, completions, responses
 from agentcontainer.gateway.scripted.conversation import Conversation, Reply, Tokens, tokens_of
 from agentcontainer.gateway.scripted.script import Cut, Director, Fail, ScriptError
 
 
 class Wire(Protocol):
-    """A provider's protocol: each is a module."""
+    """One wire protocol; each is a module."""
 
-    def parse(self, payload: dict[str, Any]) -> Conversation: ...
-    def error(self, status: int, message: str) -> dict[str, Any]: ...
-    def whole(self, model: str, reply: Reply, tokens: Tokens) -> dict[str, Any]: ...
+    def parse(self, request: JsonObject) -> Conversation: ...
+    def error(self, status: int, message: str) -> bytes: ...
+    def whole(self, model: str, reply: Reply, tokens: Tokens) -> bytes: ...
     def stream(self, model: str, reply: Reply, tokens: Tokens) -> Iterator[bytes]: ...
 
 
@@ -31,13 +31,13 @@ _WIRES: Mapping[str, Wire] = {
     "/chat/completions": completions,
 }
 _MAX_SEEN = 200
-_MAX_STREAM_PAUSE_SECONDS = 1.0  # a long text must not take long
+_MAX_STREAM_PAUSE_SECONDS = 1.0  # the sum of all pauses, unless a step is slow on purpose
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived. Header names are in lower case; `at` is time.time()."""
+    """A received request. Header names are in lower case; `at` is the Unix time in seconds."""
 
     path: str
     headers: dict[str, str]
@@ -47,7 +47,7 @@ class Seen:
 
 
 class ScriptedModel:
-    """A running server. `url` is its address without a path; `seen` holds the last requests, newest last."""
+    """A running server. `url` is its address without a path; `seen` holds the latest requests, the newest last."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -65,7 +65,7 @@ class ScriptedModel:
         self.url = f"http://{shown}:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:
-        """Cuts what is still open; idempotent."""
+        """Stop the server and break open connections; idempotent."""
         await self._runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -78,7 +78,9 @@ class ScriptedModel:
         host = request.host.rpartition(":")[0] or request.host
         is_local = request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
         if not is_local or host not in _LOOPBACK_HOSTS:
-            return web.json_response({"error": "only from this machine"}, status=403)
+            return web.json_response(
+                {"error": "This path is served to clients on this machine only."}, status=403
+            )
         shown = [{"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.seen]
         return web.json_response(shown)
 
@@ -86,27 +88,21 @@ class ScriptedModel:
         wire = next((module for end, module in _WIRES.items() if request.path.endswith(end)), None)
         if wire is None:
             return web.json_response({"error": {"message": "Not found."}}, status=404)
-        try:
-            payload = json.loads(await request.read())
-        except ValueError:
-            payload = None
+        payload = JsonObject.parse(await request.read())
         key = _key_of(request)
-        self._note(request, cast(dict[str, Any], payload) if isinstance(payload, dict) else {})
+        self._record(request, payload or JsonObject({}))
         if not key or key == "invalid-key" or key.startswith("sk-invalid"):
             return _error(wire, 401, f"Incorrect API key provided: {key}." if key else "No API key provided.")
-        if not isinstance(payload, dict):
+        if payload is None:
             return _error(wire, 400, "The request is not a JSON object.")
-        return await self._play(request, wire, cast(dict[str, Any], payload), key)
+        return await self._play(request, wire, payload, key)
 
-    def _note(self, request: web.Request, payload: dict[str, Any]) -> None:
+    def _record(self, request: web.Request, payload: JsonObject) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        model = payload.get("model")
-        self.seen.append(
-            Seen(request.path, headers, model if isinstance(model, str) else None, time.time(), payload)
-        )
+        self.seen.append(Seen(request.path, headers, payload.text("model"), time.time(), payload.fields))
 
     async def _play(
-        self, request: web.Request, wire: Wire, payload: dict[str, Any], key: str
+        self, request: web.Request, wire: Wire, payload: JsonObject, key: str
     ) -> web.StreamResponse:
         conversation = wire.parse(payload)
         try:
@@ -123,7 +119,7 @@ class ScriptedModel:
             parts = list(wire.stream(model, reply, tokens))
             kind = "text/event-stream"
         else:
-            parts = [json.dumps(wire.whole(model, reply, tokens)).encode()]
+            parts = [wire.whole(model, reply, tokens)]
             kind = "application/json"
         if isinstance(play.step, Cut):
             parts = parts[: len(parts) // 2] or [parts[0][: len(parts[0]) // 2]]
@@ -152,11 +148,12 @@ def _key_of(request: web.Request) -> str:
 
 
 def _error(wire: Wire, status: int, message: str) -> web.Response:
-    return web.json_response(wire.error(status, message), status=status)
+    body = wire.error(status, message)
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 async def serve(host: str = "127.0.0.1", port: int = 0) -> ScriptedModel:
-    """Starts a scripted model; port 0 takes any free one. Close it, or use it as a context."""
+    """Start a scripted model; port 0 picks a free one. Close it, or use it as a context manager."""
     model = ScriptedModel()
     await model.start(host, port)
     return model
