@@ -15,12 +15,21 @@ from hypothesis import settings
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.embedded.postgres import Postgres
-from agentcontainer.migrations.migrate import migrate
+from tests import data_folder
 
 TEMPLATE = "template_migrated"
-SERVICE_UID = 699_999
 settings.register_profile("tests", deadline=None)  # a slow machine is no failure
 settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        data_folder.reserve()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        data_folder.release()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +51,8 @@ def short_dir() -> Iterator[Path]:
 def postgres_url() -> Iterator[str]:
     """A running server for this test process; `database_url` is what tests want."""
     folder = Path(tempfile.mkdtemp(prefix="ac-pg-", dir="/tmp"))
-    server = Postgres(folder, service_uid=SERVICE_UID, is_durable=False)
+    data_folder.fill(folder)
+    server = Postgres(folder, service_uid=data_folder.SERVICE_UID, is_durable=False)
     try:
         yield asyncio.run(server.start())
     finally:
@@ -54,11 +64,10 @@ def postgres_url() -> Iterator[str]:
 def migrated_template(postgres_url: str) -> str:
     """The name of a database with the current schema and no rows."""
 
-    async def make() -> None:
-        await _execute(postgres_url, f"CREATE DATABASE {TEMPLATE}")
-        await migrate(url_of_database(postgres_url, TEMPLATE))
-
-    asyncio.run(make())
+    server = postgres_url.replace(
+        "@/agentcontainer?", "@/postgres?"
+    )  # one cannot copy what one is connected to
+    asyncio.run(_execute(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE agentcontainer STRATEGY FILE_COPY"))
     return TEMPLATE
 
 

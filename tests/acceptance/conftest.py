@@ -22,6 +22,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import url_of
+from tests import data_folder
 from tests.ports import free_port
 
 PROVIDERS = {
@@ -134,6 +135,7 @@ class Platform:
 
     def __init__(self, scripted_url: str, **settings: str) -> None:
         self.data_dir = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
+        data_folder.fill(self.data_dir)
         self.log_path = self.data_dir.with_suffix(".log")
         self.environment = _CLEAN | {
             "AGENTCONTAINER_DATA_DIR": str(self.data_dir),
@@ -236,6 +238,21 @@ class Platform:
 
     def kill(self, what: str) -> None:
         os.kill(self.pid(what), signal.SIGKILL)
+
+    def kill_and_wait_for_next(self, what: str) -> None:
+        """Kill a part, and wait until another process has its place and the API is ready."""
+        killed = self.pid(what)
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while self._pid_or_none(what) in (killed, None):
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+        self.wait_ready()
+
+    def _pid_or_none(self, what: str) -> int | None:
+        with contextlib.suppress(AssertionError):
+            return self.pid(what)
+        return None
 
     def sandboxes(self) -> dict[str, list[psutil.Process]]:
         """The living sandboxes of this platform's tasks: their marks, and all their processes."""

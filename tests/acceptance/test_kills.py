@@ -43,8 +43,7 @@ def test_a_task_survives_the_death_of(request: pytest.FixtureRequest, part: str)
     client = platform.account()
     task_id = working(client)
     killed_at = time.monotonic()
-    platform.kill(part)
-    platform.wait_ready()
+    platform.kill_and_wait_for_next(part)
     task = client.wait(task_id, seconds=60)
     assert time.monotonic() - killed_at < 30
     assert task["status"] == "finished", task

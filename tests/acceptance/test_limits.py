@@ -223,7 +223,7 @@ class OrdinaryPlatform(Platform):
     def start(self) -> None:
         argv = [*COMMAND, "up", "--port", str(self.port)]
         if os.geteuid() == 0:
-            os.chown(self.data_dir, UID, UID)
+            subprocess.run(["chown", "-R", f"{UID}:{UID}", str(self.data_dir)], check=True)
             argv = as_ordinary_user(argv)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

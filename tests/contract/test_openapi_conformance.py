@@ -26,6 +26,8 @@ from hypothesis import HealthCheck, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import Case, CheckContext, GenerationMode, Response
 from schemathesis.checks import CHECKS
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
 
 from agentcontainer import db
 from agentcontainer import settings as platform_settings
@@ -39,10 +41,13 @@ from tests.api_bed import AGENT, Account, Bed, new_account
 from tests.api_process import api_process
 from tests.conftest import url_of_database
 
-pytest_plugins = ["schemathesis.pytest.plugin"]
 SECRET_KEY = "k" * 40
 DOCUMENT = openapi.document(ROUTES, None)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations()}
+HEALTH = list(HealthCheck)
+SHORT = settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=HEALTH)
+LONG = settings(max_examples=500, deadline=None, database=None, suppress_health_check=HEALTH)
 NUMBERS = itertools.count(1)
 CHECKED = CHECKS.get_by_names(
     [
@@ -279,19 +284,32 @@ def answered(case: Case, world: World) -> None:
     case.validate_response(response, checks=[*CHECKED, *rules], excluded_checks=excluded)
 
 
-@SCHEMA.parametrize()
-@settings(
-    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
-def test_each_route_answers_as_it_is_described(case: Case, world: World) -> None:
-    answered(case, world)
+def check_operation(label: str, world: World, hypothesis_settings: settings) -> None:
+    """Generate the requests of one operation, send them and check the responses.
+
+    They are generated here, not by `SCHEMA.parametrize`, which does it when tests are collected: that takes many
+    seconds, and every worker of pytest-xdist collects all tests.
+    """
+    send = build_operation_test(
+        config=SCHEMA.config,
+        operation=OPERATIONS[label],
+        test_func=answered,
+        given_kwargs={},
+        feedback=FeedbackSources(),
+        explicit_settings=hypothesis_settings,
+    )
+    send(world=world)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_each_route_answers_as_it_is_described(label: str, world: World) -> None:
+    check_operation(label, world, SHORT)
 
 
 @pytest.mark.long
-@SCHEMA.parametrize()
-@settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-def test_each_route_answers_as_it_is_described_at_length(case: Case, world: World) -> None:
-    answered(case, world)
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_each_route_answers_as_it_is_described_at_length(label: str, world: World) -> None:
+    check_operation(label, world, LONG)
 
 
 def test_the_document_is_valid_openapi(world: World) -> None:

@@ -17,7 +17,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.migrations.migrate import migrate
-from tests.conftest import SERVICE_UID
+from tests import data_folder
 
 from .conftest import Account, Bed, error_of
 
@@ -130,10 +130,10 @@ async def test_a_database_without_our_schema_is_not_ready(empty_database_url: st
 
 async def test_a_database_that_goes_away_and_comes_back(short_dir: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="ac-pg-", dir="/tmp"))
-    server = Postgres(folder, service_uid=SERVICE_UID, is_durable=False)
+    data_folder.fill(folder)
+    server = Postgres(folder, service_uid=data_folder.SERVICE_UID, is_durable=False)
     try:
         url = await server.start()
-        await migrate(url)
         async with db.pool(url) as pool, client(pool, url, short_dir) as http:
             _, key = await accounts.create_account(pool, name=secrets.token_hex(4))
             http.headers["Authorization"] = f"Bearer {key}"

@@ -1,0 +1,59 @@
+"""One initialised data folder for the whole test run; tests start from copies of it.
+
+`initdb` and the migrations take two seconds of CPU time, and some sixty tests need a platform of their own.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from agentcontainer.embedded.postgres import running
+from agentcontainer.migrations.migrate import migrate
+
+SERVICE_UID = 699_999  # what the default AGENTCONTAINER_SANDBOX_UID_BASE leads to
+_VARIABLE = (
+    "TEST_DATA_FOLDER"  # inherited by the workers of pytest-xdist and by the programs that tests start
+)
+
+
+def reserve() -> None:
+    """Choose where the run's initialised data folder is, for this process and those it starts."""
+    os.environ[_VARIABLE] = tempfile.mkdtemp(prefix="ac-initialised-", dir="/tmp")
+
+
+def release() -> None:
+    """Remove the initialised data folder."""
+    if folder := os.environ.pop(_VARIABLE, None):
+        shutil.rmtree(folder)
+
+
+def fill(data_dir: Path) -> None:
+    """Give the empty `data_dir` a PostgreSQL cluster with the current schema and no account.
+
+    Outside of a test run it stays empty: `agentcontainer up` initialises it then.
+    """
+    if folder := os.environ.get(_VARIABLE):
+        source = _initialised(Path(folder))
+        subprocess.run(["cp", "-a", "--reflink=auto", "--", str(source), str(data_dir)], check=True)
+
+
+def _initialised(folder: Path) -> Path:
+    data_dir = folder / "data"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers may be first
+        if not data_dir.exists():
+            new = folder / "new"
+            shutil.rmtree(new, ignore_errors=True)
+            asyncio.run(_initialise(new))
+            new.rename(data_dir)
+    return data_dir / "postgres"
+
+
+async def _initialise(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    async with running(data_dir, service_uid=SERVICE_UID, is_durable=False) as url:
+        await migrate(url)
