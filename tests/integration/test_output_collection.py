@@ -12,6 +12,7 @@ import pytest
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
 from agentcontainer.domain.tasks.output_policy import Declared
+from agentcontainer.errors import Unavailable
 from agentcontainer.runner.workspace.outputs import Refused, collect
 
 CWD = "/workspace/task"
@@ -56,8 +57,8 @@ async def test_files_arrive_byte_for_byte(workspace: Path, blobs: Blobs) -> None
     assert (empty.size_bytes, empty.content_type) == (0, "text/markdown")
 
 
-async def test_files_with_holes_fill_no_store(
-    workspace: Path, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_sparse_files_count_with_their_apparent_size(
+    workspace: Path, blobs: Blobs, tmp_path: Path
 ) -> None:
     for name in ("a.bin", "b.bin"):
         with (workspace / "task" / name).open("wb") as file:
@@ -70,11 +71,20 @@ async def test_files_with_holes_fill_no_store(
     assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
     assert len(await collect(workspace, CWD, declared, ANY, blobs, "tsk_test", 10**6, 1200)) == 2
 
-    monkeypatch.setattr(Blobs, "put", None)  # not even begun
+
+async def test_a_file_that_is_too_large_is_refused_before_a_byte_is_sent_to_the_store(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    unreachable = Blobs("s3://bucket?endpoint=http://127.0.0.1:9&region=eu-central-1")
     with (workspace / "task/a.bin").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(Refused, match="larger than 1000000 bytes"):
-        await collect(workspace, CWD, declared, ANY, blobs, "tsk_test", 10**6)
+        await collect(workspace, CWD, [Declared("a.bin")], ANY, unreachable, "tsk_test", 10**6)
+    (workspace / "task/b.bin").write_text("small")
+    with pytest.raises(Unavailable):  # the store really cannot be reached
+        await collect(workspace, CWD, [Declared("b.bin")], ANY, unreachable, "tsk_test", 10**6)
 
 
 async def test_every_trick_is_refused_and_nothing_is_stored(
