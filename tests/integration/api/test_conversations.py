@@ -1,11 +1,12 @@
-"""CONTRACT §6, a test a sentence, as far as no runner is needed: create, send, read, handoff, end."""
+"""Conversations over HTTP, as far as no runner is needed: create, send, read, hand off, end."""
 
 from typing import Any
 
 import pytest
 
 from agentcontainer.domain.tasks.state import EndReason
-from tests.api_bed import AGENT, Account, Bed, error_of, new_account
+
+from .conftest import AGENT, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -94,14 +95,14 @@ class TestCreate:
         listed = (await alice.get(f"{V1}/tasks", params={"mode": "conversation"})).json()["data"]
         assert [task["id"] for task in listed] == [made["task"]["id"]]
 
-    async def test_it_holds_money_and_402_without(self, api_bed: Bed, alice: Account) -> None:
+    async def test_it_holds_money_and_402_without(self, bed: Bed, alice: Account) -> None:
         await alice.converse()
         assert (await alice.get(f"{V1}/account")).json()["creditBalance"] == 9.5
-        poor = await new_account(api_bed, credit_micro_usd=499_999)
-        rows = await api_bed.rows()
+        poor = await new_account(bed, credit_micro_usd=499_999)
+        rows = await bed.rows()
         answer = await poor.post(CREATE, {"message": "x"})
         assert (answer.status_code, error_of(answer)["code"]) == (402, "insufficient_balance")
-        assert await api_bed.rows() == rows
+        assert await bed.rows() == rows
 
 
 class TestSend:

@@ -193,3 +193,95 @@ async def test_an_agent_that_does_not_exist(alice: Account) -> None:
     answer = await alice.post("/api/v1/agents/agt_nowhere/tasks", {"instructions": "x"})
     assert answer.status_code == 404
     assert error_of(answer)["code"] == "not_found"
+
+
+async def refused(account: Account, **body: Any) -> str:
+    """The path that a dispatch with this body is refused for."""
+    answer = await account.post(DISPATCH, {"instructions": "x"} | body)
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "validation_error"), answer.text
+    return error_of(answer)["details"][0]["path"]
+
+
+async def test_an_agent_version_can_be_chosen(alice: Account) -> None:
+    agent = (await alice.post("/api/v1/agents", {"name": "Heron"})).json()
+    await alice.send("PATCH", f"/api/v1/agents/{agent['id']}", json={"basePrompt": "Be brief."})
+    body = {"instructions": "x", "versionId": agent["currentVersion"]["id"]}
+    task = (await alice.post(f"/api/v1/agents/{agent['id']}/tasks", body)).json()
+    assert task["agentVersionId"] == agent["currentVersion"]["id"]
+
+
+async def test_title_metadata_skills_and_repositories(alice: Account) -> None:
+    skill = await alice.upload(b"PK", "skill.zip")
+    repositories = [{"url": "https://example.org/team/code.git", "ref": "main", "path": "code"}]
+    body = {
+        "title": "T",
+        "metadata": {"a": {"b": [1, None]}},
+        "skills": [skill],
+        "inputRepositories": repositories,
+    }
+    task = await alice.dispatch(**body)
+    assert (task["title"], task["metadata"], task["skills"]) == ("T", {"a": {"b": [1, None]}}, [skill])
+
+
+async def test_metadata_is_an_object_of_at_most_16_kib(alice: Account) -> None:
+    limit = 16 * 1024 - len('{"a":""}')
+    assert (await alice.dispatch(metadata={"a": "x" * limit}))["metadata"]["a"]
+    assert await refused(alice, metadata={"a": "x" * (limit + 1)}) == "metadata"
+    assert await refused(alice, metadata=[1]) == "metadata"
+
+
+async def test_all_overrides_are_accepted_and_shown(alice: Account) -> None:
+    overrides = {
+        "provider": "openai", "model": "gpt-5.2", "weakModel": "gpt-5-mini", "runtime": "pi",
+        "internetAccess": False,
+        "maxRuntimeSeconds": 600, "softFinishAfterSeconds": 500, "runtimeRegion": "eu",
+        "outputPolicy": {"mode": "named", "files": [{"name": "report", "required": False}]},
+        "budget": {"maxCostUsd": 1.5, "maxTokens": 1000},
+    }  # fmt: skip
+    task = await alice.dispatch(overrides=overrides | {"providerApiKey": "sk-of-this-task"})
+    assert task["overrides"] == overrides
+    assert task["execution"] == {"provider": "openai", "model": "gpt-5.2", "weakModel": "gpt-5-mini"}
+    assert task["runtimeRegion"] == "eu"
+
+
+async def test_overrides_change_one_task_only(alice: Account) -> None:
+    before = (await alice.get(f"/api/v1/agents/{AGENT}")).json()
+    await alice.dispatch(overrides={"provider": "openai", "model": "gpt-5.2"})
+    assert (await alice.get(f"/api/v1/agents/{AGENT}")).json() == before
+    assert (await alice.dispatch())["execution"]["provider"] == "anthropic"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path"),
+    [
+        ({"provider": "mistral"}, "provider"),
+        ({"runtime": "other"}, "runtime"),
+        ({"runtimeRegion": "us"}, "runtimeRegion"),
+        ({"maxRuntimeSeconds": 60, "softFinishAfterSeconds": 60}, "softFinishAfterSeconds"),
+        ({"model": "gpt-5.2"}, "model"),
+        ({"provider": "openai"}, "model"),
+        ({"budget": {}}, "budget"),
+        ({"outputPolicy": {"mode": "some"}}, "outputPolicy.mode"),
+    ],
+)
+async def test_overrides_that_do_not_fit_are_refused(
+    alice: Account, overrides: dict[str, Any], path: str
+) -> None:
+    assert await refused(alice, overrides=overrides) == f"overrides.{path}"
+
+
+async def test_a_model_that_the_catalogue_does_not_know_is_accepted(alice: Account) -> None:
+    task = await alice.dispatch(overrides={"model": "claude-next-9"})
+    assert task["execution"]["model"] == "claude-next-9"
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4.6", "claude-sonnet-4-6"])
+async def test_both_spellings_of_a_model_work(alice: Account, model: str) -> None:
+    assert (await alice.dispatch(overrides={"model": model}))["status"] == "pending"
+
+
+@pytest.mark.parametrize("mode", ["any", "none", "at_least_one"])
+async def test_an_output_policy_can_be_chosen(alice: Account, mode: str) -> None:
+    assert (await alice.dispatch(overrides={"outputPolicy": {"mode": mode}}))["overrides"] == {
+        "outputPolicy": {"mode": mode}
+    }

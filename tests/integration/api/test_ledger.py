@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcontainer import db
+from agentcontainer.api.app import create_app
 from agentcontainer.api.wire import usd
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import dollars
@@ -75,6 +78,8 @@ async def test_a_fault_of_the_platform_costs_nothing(bed: Bed, alice: Account) -
     await alice.finish(task["id"], reason=EndReason.PLATFORM_FAULT)
     assert [entry["kind"] for entry in await entries(alice)] == ["credit", "hold", "release"]
     assert await balance(alice) == 10
+    ended = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
+    assert (ended["status"], ended["errorCode"], ended["costUsd"]) == ("failed", "infrastructure_error", 0)
 
 
 @in_session
@@ -153,3 +158,45 @@ def test_money_on_the_wire_is_exact(micro_usd: int) -> None:
     on_the_wire = json.loads(json.dumps(usd(micro_usd)), parse_float=Decimal)
     assert Decimal(on_the_wire) * 1_000_000 == micro_usd
     assert Decimal(dollars(micro_usd).replace("$", "")) * 1_000_000 == micro_usd
+
+
+async def use_container(bed: Bed, task_id: str, seconds: float) -> None:
+    """As if its container had been up that long."""
+    query = "UPDATE tasks SET container_micro_seconds = $2 WHERE id = $1"
+    await bed.pool.execute(query, task_id, int(seconds * 1_000_000))
+
+
+@in_session
+async def test_the_balance_is_always_the_sum_of_all_entries(bed: Bed, alice: Account) -> None:
+    first, second = await alice.dispatch(), await alice.dispatch()
+    await use_container(bed, first["id"], 77.7)
+    for step in (
+        alice.finish(first["id"]),
+        alice.post(f"/api/v1/tasks/{second['id']}/cancel"),
+        alice.dispatch(),
+    ):
+        await step
+        assert sum(entry["amountUsd"] for entry in await entries(alice)) == await balance(alice)
+
+
+@in_session
+async def test_a_task_may_cost_more_than_its_hold(bed: Bed, alice: Account) -> None:
+    task = await alice.dispatch()
+    await use_container(bed, task["id"], 1200)
+    await alice.finish(task["id"])
+    assert await balance(alice) == 9.0
+    kinds = [(entry["kind"], entry["amountUsd"]) for entry in await entries(alice)]
+    assert kinds[1:] == [("hold", -0.5), ("release", 0.5), ("charge", -1.0)]
+
+
+@in_session
+async def test_the_hold_and_the_price_of_container_time_are_settings(bed: Bed, alice: Account) -> None:
+    dear = bed.settings.model_copy(update={"hold_usd": Decimal(2), "container_usd_per_minute": Decimal(3)})
+    app = create_app(dear, bed.pool, bed.vault, bed.blobs)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as http:
+        account = Account(replace(bed, http=http, settings=dear), alice.id, alice.key)
+        task = await account.dispatch()
+        assert await balance(account) == 8
+        await use_container(bed, task["id"], 30)
+        await account.finish(task["id"])
+        assert await balance(account) == 8.5

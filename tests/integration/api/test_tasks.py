@@ -1,7 +1,7 @@
 """Tasks: get, list, filter, page, cancel, events."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.domain.tasks import events, service
 from agentcontainer.domain.tasks.model import Dispatch
-from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
 
 from .conftest import AGENT, Account, Bed, error_of
 
@@ -234,3 +234,65 @@ async def test_events_oldest_first_with_twenty_to_a_page(bed: Bed, alice: Accoun
     task_id = await log_of(bed, alice, 25)
     page = (await alice.get(f"/api/v1/tasks/{task_id}/events")).json()
     assert [event["sequence"] for event in page["data"]] == list(range(1, 21))
+
+
+async def test_the_result_is_the_finish_message(alice: Account) -> None:
+    task = await alice.dispatch()
+    await alice.finish(task["id"])
+    ended = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
+    assert (ended["status"], ended["completion"], ended["result"]) == ("finished", "complete", "Done.")
+
+
+async def test_a_failed_task_has_an_error_code_and_a_sentence(alice: Account) -> None:
+    task = await alice.dispatch()
+    await alice.finish(task["id"], reason=EndReason.MAX_RUNTIME_EXCEEDED)
+    ended = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
+    assert (ended["status"], ended["completion"], ended["errorCode"]) == (
+        "failed",
+        None,
+        "max_runtime_exceeded",
+    )
+    assert ended["error"]
+
+
+async def test_a_hibernating_task_shows_when_it_wakes_and_can_be_listed(alice: Account) -> None:
+    task_id = await alice.hibernating(until=datetime(2031, 4, 14, 15, tzinfo=UTC))
+    task = (await alice.get(f"/api/v1/tasks/{task_id}")).json()
+    assert (task["status"], task["hibernateUntilAt"]) == ("hibernating", "2031-04-14T15:00:00.000Z")
+    assert await ids(alice, "status=hibernating") == [task_id]
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - TERMINAL))
+async def test_a_task_can_be_cancelled_in_every_status_that_is_not_terminal(
+    alice: Account, status: Status
+) -> None:
+    match status:
+        case Status.AWAITING_INPUT:
+            task_id = await alice.awaiting_input()
+        case Status.HIBERNATING:
+            task_id = await alice.hibernating()
+        case _:
+            task_id = (await alice.dispatch())["id"]
+            if status is Status.RUNNING:
+                await alice.claim(task_id)
+    assert (await alice.get(f"/api/v1/tasks/{task_id}")).json()["status"] == status
+    answer = await alice.post(f"/api/v1/tasks/{task_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    log = (await alice.get(f"/api/v1/tasks/{task_id}/events", params={"order": "desc"})).json()["data"]
+    assert log[0]["type"] == "task.cancelled"
+    balance = (await alice.get("/api/v1/account")).json()["creditBalance"]
+    assert balance == pytest.approx(10 - answer.json()["costUsd"], abs=1e-6), "the hold is back"
+
+
+@pytest.mark.parametrize("reason", [EndReason.COMPLETE, EndReason.AGENT_CRASHED, EndReason.CANCELLED])
+async def test_a_terminal_status_never_changes(alice: Account, reason: EndReason) -> None:
+    task = await alice.dispatch()
+    if reason is EndReason.CANCELLED:
+        await alice.post(f"/api/v1/tasks/{task['id']}/cancel")
+    else:
+        await alice.finish(task["id"], reason=reason)
+    before = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
+    with pytest.raises(AssertionError):  # no claim
+        await alice.finish(task["id"])
+    await alice.post(f"/api/v1/tasks/{task['id']}/cancel")
+    assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() == before

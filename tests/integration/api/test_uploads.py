@@ -178,6 +178,7 @@ async def test_forged_and_changed_urls_are_refused(bed: Bed, alice: Account, bob
         assert answer.status_code == 403, url
         assert error_of(answer)["code"] == "forbidden"
     assert stored(bed, prepared["uploadId"]) == stored(bed, other["uploadId"]) == []
+    assert (await bed.http.get(prepared["uploadUrl"])).status_code == 405
 
 
 async def test_an_expired_url_is_refused(bed: Bed, alice: Account) -> None:
