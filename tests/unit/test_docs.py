@@ -17,49 +17,54 @@ from scripts.render_settings import END, PAGE, START, table
 
 ROOT = Path(__file__).parents[2]
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-API = "\n".join(page.read_text() for page in sorted((ROOT / "docs/reference").glob("*.md")))
+REFERENCE = ROOT / "docs/reference"
 
 
-def rows(title: str) -> dict[str, list[str]]:
-    """The table of docs/reference/ whose first column has this title: first cell without backticks → the others."""
-    found: dict[str, list[str]] = {}
-    [start] = [number for number, line in enumerate(API.splitlines()) if line.startswith(f"| {title} |")]
-    for line in API.splitlines()[start + 2 :]:
+def rows(page: str, title: str) -> dict[str, list[str]]:
+    """The table of this page of the reference whose first column has this title: first cell without backticks → the
+    others."""
+    cells_by_name: dict[str, list[str]] = {}
+    lines = (REFERENCE / page).read_text().splitlines()
+    [start] = [number for number, line in enumerate(lines) if line.startswith(f"| {title} |")]
+    for line in lines[start + 2 :]:
         if not line.startswith("|"):
             break
         first, *others = (cell.strip() for cell in line.strip("|").split("|"))
-        assert first.strip("`") not in found, f"{first} stands there twice"
-        found[first.strip("`")] = others
-    return found
+        assert first.strip("`") not in cells_by_name, f"{first} stands there twice"
+        cells_by_name[first.strip("`")] = others
+    return cells_by_name
 
 
 def test_every_error_code_with_its_status() -> None:
-    assert {code: int(cells[0]) for code, cells in rows("code").items()} == {
+    assert {code: int(cells[0]) for code, cells in rows("errors.md", "code").items()} == {
         code: status for status, (code, _) in CODES.items()
     }
 
 
 def test_every_error_code_of_a_task_and_who_pays() -> None:
-    assert {code: cells[0] == "yes" for code, cells in rows("errorCode").items()} == {
+    assert {code: cells[0] == "yes" for code, cells in rows("errors.md", "errorCode").items()} == {
         meaning.error_code: meaning.is_charged for meaning in MEANING.values() if meaning.error_code
     }
 
 
 def test_every_event_type() -> None:
-    assert set(rows("type")) == set(EVENT_TYPES)
+    assert set(rows("events.md", "type")) == set(EVENT_TYPES)
 
 
 def test_every_status() -> None:
-    assert list(rows("status")) == [status.value for status in Status]
+    assert list(rows("tasks.md", "status")) == [status.value for status in Status]
 
 
 def test_every_field_of_a_dispatch() -> None:
-    assert set(rows("field")) == {field.alias for field in DispatchRequest.model_fields.values()}
-    assert set(rows("override")) == {field.alias for field in Overrides.model_fields.values()}
+    assert set(rows("dispatch.md", "field")) == {
+        field.alias for field in DispatchRequest.model_fields.values()
+    }
+    assert set(rows("dispatch.md", "override")) == {field.alias for field in Overrides.model_fields.values()}
 
 
 def test_every_route_and_no_other() -> None:
-    described = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", API)
+    text = "".join(page.read_text() for page in REFERENCE.glob("*.md"))
+    described = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", text)
     assert set(described) == {(method, route.path) for route in ROUTES for method in route.methods or ()}
 
 

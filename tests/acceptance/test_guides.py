@@ -1,0 +1,91 @@
+"""The quickstart and the guides: their `sh` blocks run as they stand, with the scripted model."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import oci
+from tests.git_server import GitServer
+
+from .conftest import Platform
+
+pytestmark = pytest.mark.xdist_group("guides")  # one platform for all of them
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "quickstart.md", *sorted(set((DOCS / "guides").glob("*.md")) - {DOCS / "guides/README.md"})]
+BLOCK = re.compile(r"^(?P<fence>```+)sh\n(?P<commands>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> str:
+    """All `sh` blocks of a page. Those of what cannot run here, such as an address, are marked `shell`."""
+    return "\n".join(block["commands"] for block in BLOCK.finditer(page.read_text()))
+
+
+def definitions() -> str:
+    """What every guide takes for granted, without the address and the key, which are this test's."""
+    return re.sub(r"^(API|AUTH)=.*$", "", commands(DOCS / "guides/README.md"), flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def running(
+    scripted_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Path, subprocess.Popen[str]]]:
+    """All pages at the same time, each in a folder and a shell of its own."""
+    server = GitServer(tmp_path_factory.mktemp("git"))
+    server.make("app", {"README.md": b"An app.\n"})
+    with oci.own_folder() as folder, server.running():
+        image = oci.Layout(
+            folder / "image", [oci.system(), oci.layer([oci.Entry("etc/os-release", b"NAME=Test\n")])]
+        )
+        with Platform(scripted_url, allow_private_repositories="true", image_folders=str(folder)) as platform:
+            client = platform.account()
+            environment = os.environ | {
+                "API": f"{platform.base_url}/api/v1",
+                "AUTH": f"Authorization: Bearer {client.api_key}",
+                "JSON": "Content-Type: application/json",
+                "REPO": server.url("git", "app"),
+                "IMAGE": f"oci:{image.folder}",
+                "no_proxy": "*",
+            }
+            shells = {page: start(page, environment, tmp_path_factory.mktemp(page.stem)) for page in PAGES}
+            yield shells
+            for shell in shells.values():
+                shell.kill()
+                shell.communicate()
+
+
+def start(page: Path, environment: dict[str, str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", definitions() + commands(page)],
+        cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]], page: Path) -> None:
+    output, _ = running[page].communicate(timeout=100)
+    assert running[page].returncode == 0, output
+    assert EXPECTED[page.stem] in output, output
+
+
+# What a reader sees of the point of each page.
+EXPECTED = {
+    "quickstart": "2 agv_",
+    "budgets": "budget_exceeded",
+    "conversations": "Roses are red",
+    "files": '"partial": true',
+    "hibernate-and-approve": "Approved and done.",
+    "idempotent-clients": "idempotent-replayed: true",
+    "images": '"result": "Seen"',
+    "internet-access": '"rule": "example.com"',
+    "output-policies": 'is not of type "integer"',
+    "repositories": "input_unavailable",
+    "skills": "skills/invoices/SKILL.md",
+    "steering": "delivered: Leave out the south.",
+    "streaming": "task.finished",
+}
