@@ -1,6 +1,5 @@
 """The data folder: made private, owned by one `agentcontainer up` at a time, holding the secret key."""
 
-import fcntl
 import os
 import secrets
 import time
@@ -9,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.file_lock import open_lock_file, try_lock
 
 LOCK_SECONDS = 1.0  # `is_up` takes the lock for an instant
 
@@ -37,10 +37,10 @@ def up_lock(data_dir: Path) -> Generator[None]:
     Raises:
         AgentContainerError: another one holds it; names its pid.
     """
-    descriptor = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock_file(data_dir / "up.lock")
     try:
         give_up_at = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(descriptor, fcntl.LOCK_EX):
+        while not try_lock(descriptor):
             if time.monotonic() > give_up_at:
                 pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
                 raise AgentContainerError(f"AgentContainer is already running (pid {pid}) on {data_dir}.")
@@ -55,11 +55,11 @@ def up_lock(data_dir: Path) -> Generator[None]:
 def is_up(data_dir: Path) -> bool:
     """Whether an `agentcontainer up` runs on this data folder."""
     try:
-        descriptor = os.open(data_dir / "up.lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_lock_file(data_dir / "up.lock", create=False)
     except FileNotFoundError:
         return False
     try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)
+        return not try_lock(descriptor, is_shared=True)
     finally:
         os.close(descriptor)
 
@@ -104,14 +104,6 @@ def read_secret_key(data_dir: Path) -> str | None:
             f"{path} is damaged: it holds fewer than 32 characters. Restore it from a backup."
         )
     return key
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _private(path: str, flags: int) -> int:

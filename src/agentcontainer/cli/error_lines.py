@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from agentcontainer.errors import AgentContainerError
+from agentcontainer.printable import printable
 from agentcontainer.settings import ENV_PREFIX
 
 
@@ -33,7 +34,7 @@ def one_line(text: str) -> str:
 
 def harmless(text: str) -> str:
     """The text with a blank for each letter that could steer a terminal, turn the text around or end the line."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return printable(text, " ")
 
 
 def _sentence(error: Exception) -> str:

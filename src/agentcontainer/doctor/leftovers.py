@@ -4,7 +4,6 @@ Nothing that a living runner may own is looked at: its sandboxes each have a fol
 """
 
 import asyncio
-import fcntl
 import os
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -18,6 +17,7 @@ import psutil
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.embedded import leftovers
 from agentcontainer.errors import SandboxError
+from agentcontainer.file_lock import open_lock_file, try_lock
 from agentcontainer.runner.cleanup import attempts, dead_runners, living_sandboxes, sweep_dead_runner
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import ABANDONED_SECONDS, abandoned, pids
@@ -162,17 +162,12 @@ def _listed(numbers: set[int] | list[int]) -> str:
 def _unowned(folder: Path) -> Generator[bool]:
     """Whether no process has the PostgreSQL server of this folder; none takes it before this is left."""
     try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = open_lock_file(folder / "lock", create=False)
     except FileNotFoundError:
         yield False
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_unowned = True
-    except BlockingIOError:
-        is_unowned = False
-    try:
-        yield is_unowned
+        yield try_lock(descriptor)
     finally:
         os.close(descriptor)
 

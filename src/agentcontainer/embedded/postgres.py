@@ -7,7 +7,6 @@ DATA_DIR/postgres/data     the cluster
 """
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
@@ -24,6 +23,7 @@ from agentcontainer.embedded.binaries import Binaries, find
 from agentcontainer.embedded.launch import ENVIRONMENT, command, inside
 from agentcontainer.embedded.location import NAME, PORT, url_of
 from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.file_lock import lock, open_lock_file
 
 MAX_LOG_BYTES = 4 * 1024**2
 LOCK_SECONDS = 20.0  # a one-off command such as `admin` may hold it for a moment
@@ -170,19 +170,14 @@ class Postgres:
     async def _take_lock(self, seconds: float) -> None:
         if self._lock is not None:
             return  # started again after a crash
-        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        give_up_at = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > give_up_at:
-                    raise AgentContainerError(
-                        f"Another process runs the PostgreSQL of {self._folder.parent}."
-                    ) from None
-                await asyncio.sleep(POLL_SECONDS)
-            else:
-                return
+        self._lock = open_lock_file(self._folder / "lock")
+        try:
+            async with asyncio.timeout(seconds):
+                await lock(self._lock)
+        except TimeoutError:
+            raise AgentContainerError(
+                f"Another process runs the PostgreSQL of {self._folder.parent}."
+            ) from None
 
     def _unlock(self) -> None:
         if self._lock is not None:

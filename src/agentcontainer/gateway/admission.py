@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agentcontainer import json_syntax
 from agentcontainer.gateway.content_rules import Media, check_content, objects_of
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.refusal import Refused
@@ -83,28 +84,17 @@ def admit(wire: Wire, body: bytes, models: frozenset[str]) -> Admitted:
 
 
 def _parse(body: bytes) -> JsonObject:
-    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_STRUCTURE:
-        raise Refused(413, "The request holds too many values.")
     try:
-        parsed = json.loads(body, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        # Strict: of a name that appears twice, the provider might read the value that was not checked.
+        parsed = json_syntax.loads(body, is_strict=True, max_values=MAX_STRUCTURE)
+    except json_syntax.TooManyValues:
+        raise Refused(413, "The request holds too many values.") from None
+    except ValueError as error:
         raise Refused(400, f"The request is not proper JSON: {str(error)[:200]}") from None
     request = JsonObject.of(parsed)
     if request is None:
         raise Refused(400, "The request is not a JSON object.")
     return request
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> object:
-    """An object with each name once: of two, the provider might read the one that was not checked."""
-    parsed = dict(pairs)
-    if len(parsed) != len(pairs):
-        raise ValueError("a name appears twice in one object")
-    return parsed
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _dump(request: JsonObject) -> bytes:

@@ -7,7 +7,6 @@ never takes budget that the task needs: it does not wait, and if no title can be
 import asyncio
 import inspect
 import json
-import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from agentcontainer.gateway.provider_response import beginning, is_read_timeout,
 from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, request_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
+from agentcontainer.printable import without_controls
 from agentcontainer.redaction import encodings_of, redact
 
 MAX_TITLE_CHARACTERS = 80
@@ -119,11 +119,8 @@ def _title_in(wire: Wire, response: bytes) -> str | None:
     """The first line of the text, without quotes and Markdown, at most `MAX_TITLE_CHARACTERS` long."""
     body = JsonObject.parse(response)
     text = _text_in(wire, body) if body else ""
-    printable = "".join(
-        " " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") and letter != "\n" else letter
-        for letter in text
-    )
-    lines = (line.strip(" \t\"'`*#“”„«»") for line in printable.splitlines())
+    text = without_controls(text, keep="\n")
+    lines = (line.strip(" \t\"'`*#“”„«»") for line in text.splitlines())
     line = next((line for line in lines if line), "")
     if len(line) > MAX_TITLE_CHARACTERS:
         line = line[: MAX_TITLE_CHARACTERS - 1].rstrip() + "…"

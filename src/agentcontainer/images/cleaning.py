@@ -1,14 +1,12 @@
 """Removes images that nobody used for long, and the least used while they take too much room; never one in use."""
 
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer.file_lock import try_locked
 from agentcontainer.images.keeping import LOCKS, discard, read_record, used_at
 from agentcontainer.periodic import repeat
 
@@ -58,21 +56,8 @@ def _found(folder: Path) -> Generator[tuple[float, str, int]]:
 
 async def _remove(folder: Path, key: str, last_at: float) -> bool:
     """Remove the image unless it is in use, or was meanwhile."""
-    with _alone(folder / LOCKS / key) as is_alone:
-        if not is_alone or used_at(folder / key) != last_at:
+    with try_locked(folder / LOCKS / key) as is_locked:
+        if not is_locked or used_at(folder / key) != last_at:
             return False
         await discard(folder / key)
         return True
-
-
-@contextmanager
-def _alone(lock: Path) -> Generator[bool]:
-    """Whether the lock is held, by us alone, meanwhile."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from agentcontainer import du
 from agentcontainer.errors import SandboxError
 from agentcontainer.images import manifest, program
 from agentcontainer.images.access import Access
@@ -49,8 +50,8 @@ cd {INSIDE_WORKSPACE}
 umoci raw unpack --rootless --image {LAYOUT}:{TAG} {ROOT} >&2 &
 unpacking=$!
 measure() {{
-    bytes=$(du --summarize --bytes {ROOT} 2>/dev/null | cut -f1)
-    entries=$(du --summarize --inodes {ROOT} 2>/dev/null | cut -f1)
+    bytes=$({du.shell("--bytes", ROOT)})
+    entries=$({du.shell("--inodes", ROOT)})
     size=$((${{bytes:-0}} + {ENTRY_BYTES} * ${{entries:-0}}))
     [ "$size" -le "$most" ] || exit {TOO_LARGE}
 }}

@@ -12,7 +12,6 @@ what. What is half-made lies in the runner's own folder, where its sweep finds i
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agentcontainer import file_lock
 from agentcontainer.images.access import Access
 from agentcontainer.images.faults import ImageRefused
 from agentcontainer.images.fetch import Fetch
@@ -32,7 +32,6 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.removal import remove
 
-WAIT_SECONDS = 0.1
 FAULT_SECONDS = 3600.0  # how long an image is not tried again: the fault may have been this host's
 RECORD = "image.json"
 ROOT = "root"
@@ -77,9 +76,7 @@ class Images:
             raise ImageRefused("is not pinned to a digest: make a new version of the agent")
         key = reference.digest.removeprefix("sha256:")
         (self.folder / LOCKS).mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(
-            self.folder / LOCKS / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        descriptor = file_lock.open_lock_file(self.folder / LOCKS / key)
         try:
             yield await self._held(descriptor, key, reference)
         finally:
@@ -89,15 +86,15 @@ class Images:
         """The image, with the lock held shared."""
         place = self.folder / key
         while True:
-            await _lock(descriptor, fcntl.LOCK_SH)
+            await file_lock.lock(descriptor, is_shared=True)
             record = self._valid_record(place)
             if record is not None:
                 return await self._checked(place, record)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            await _lock(descriptor, fcntl.LOCK_EX)
+            file_lock.unlock(descriptor)
+            await file_lock.lock(descriptor)
             if self._valid_record(place) is None:  # of several that waited, the first makes it
                 await self._make(place, key, reference)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            file_lock.unlock(descriptor)
 
     async def _checked(self, place: Path, record: Record) -> Image:
         """The image that is there, once it is known that our runtime runs in it."""
@@ -178,14 +175,3 @@ async def discard(place: Path) -> None:
 def _sync(folder: Path) -> None:
     """What is on the disk is all of it, before its name is."""
     subprocess.run(["sync", "--file-system", str(folder)], check=False)
-
-
-async def _lock(descriptor: int, how: int) -> None:
-    """Polled, not waited for in a thread: whoever waits may be cancelled."""
-    while True:
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(WAIT_SECONDS)
-        else:
-            return

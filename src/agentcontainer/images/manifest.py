@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from agentcontainer.images.faults import ImageRefused, too_large
 from agentcontainer.images.reference import DIGEST
+from agentcontainer.printable import printable
 
 MAX_BYTES = 4 * 1024**2
 MAX_LAYERS = 500
@@ -196,4 +197,4 @@ def _broken() -> ImageRefused:
 
 def _shown(text: str) -> str:
     """An image's own words in a sentence of ours."""
-    return "".join(one for one in text if one.isprintable())[:80]
+    return printable(text)[:80]

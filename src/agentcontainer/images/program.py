@@ -1,13 +1,14 @@
 """Runs a program over an image in a keeper's sandbox, bounded in time, memory, output and disk."""
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer import du
+from agentcontainer.child_output import Tail, keep_start
 from agentcontainer.errors import SandboxError
 from agentcontainer.images.faults import ImageRefused, ImageUnreachable, too_large
 from agentcontainer.sandbox import launch
@@ -71,7 +72,11 @@ async def run(
 
 async def _watched(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
     sandbox.stdin.close()
-    talking = asyncio.gather(_first(sandbox.stdout, bounds.output_bytes), _last(sandbox.stderr))
+    complaints = Tail(STDERR_BYTES)
+    # One byte more than allowed shows that there was more.
+    talking = asyncio.gather(
+        keep_start(sandbox.stdout, bounds.output_bytes + 1), complaints.read(sandbox.stderr)
+    )
     watching = asyncio.create_task(_watch(folder, bounds.disk_bytes))
     exiting = asyncio.create_task(sandbox.wait())
     try:
@@ -79,7 +84,8 @@ async def _watched(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
         if watching.done():
             watching.result()
         ending = await exiting
-        stdout, stderr = await talking
+        stdout, _ = await talking
+        stderr = complaints.text
         if stderr and ending.code != 0:
             logger.info("%s: exit code %d: %s", sandbox.id, ending.code, stderr.strip())
         if ending.is_out_of_memory:
@@ -91,43 +97,18 @@ async def _watched(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
         await asyncio.gather(watching, exiting, talking, return_exceptions=True)
 
 
-async def _first(stream: asyncio.StreamReader, most: int) -> bytes:
-    """All of it; of more than `most` bytes, one more than that."""
-    said = bytearray()
-    while chunk := await stream.read(64 * 1024):
-        said += chunk[: most + 1 - len(said)]
-    return bytes(said)
-
-
-async def _last(stream: asyncio.StreamReader) -> str:
-    said = bytearray()
-    while chunk := await stream.read(STDERR_BYTES):
-        said += chunk
-        del said[:-STDERR_BYTES]
-    return said.decode(errors="replace")
-
-
-async def _watch(folder: Path, most: int) -> None:
+async def _watch(folder: Path, max_bytes: int) -> None:
     """Never returns.
 
     Raises:
-        ImageRefused: the folder holds more.
+        ImageRefused: the folder holds more than `max_bytes`.
+        SandboxError: its size cannot be measured.
     """
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        process = await asyncio.create_subprocess_exec(
-            "du", "--summarize", "--one-file-system", "--bytes", "--", str(folder),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
         try:
-            out, _ = await process.communicate()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            raise
-        size = out.partition(b"\t")[0]
-        if not size.isdigit():
-            raise SandboxError("The size of an image cannot be measured.")
-        if int(size) > most:
-            raise too_large(most)
+            size = await du.apparent_bytes(folder)
+        except OSError as error:
+            raise SandboxError("The size of an image cannot be measured.") from error
+        if size > max_bytes:
+            raise too_large(max_bytes)

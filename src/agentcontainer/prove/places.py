@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agentcontainer.child_output import keep_start
 from agentcontainer.errors import SandboxError
 from agentcontainer.prove.attempt import Place, Untried
 from agentcontainer.prove.payload import BEGUN, Payload
@@ -96,7 +97,9 @@ async def _run_in(driver: Bubblewrap, spec: Spec, payload: Payload, arguments: S
         raise Untried(f"The sandbox could not be started: {error}") from None
     try:
         sandbox.stdin.close()
-        reading = asyncio.gather(_head(sandbox.stdout), _head(sandbox.stderr))
+        reading = asyncio.gather(
+            keep_start(sandbox.stdout, OUTPUT_BYTES), keep_start(sandbox.stderr, OUTPUT_BYTES)
+        )
         try:
             async with asyncio.timeout(SECONDS):
                 out, err = await reading
@@ -105,14 +108,6 @@ async def _run_in(driver: Bubblewrap, spec: Spec, payload: Payload, arguments: S
     finally:
         await sandbox.destroy()
     return _begun(out, err)
-
-
-async def _head(stream: asyncio.StreamReader) -> bytes:
-    """What comes until the end, of which no more than anybody wants to see is kept."""
-    kept = bytearray()
-    while chunk := await stream.read(65536):
-        kept += chunk[: OUTPUT_BYTES - len(kept)]
-    return bytes(kept)
 
 
 async def _run(argv: Sequence[str], trial: Trial, pass_fds: Sequence[int] = ()) -> str:

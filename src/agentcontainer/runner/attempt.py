@@ -10,7 +10,6 @@ conversation that waits for its user has no end to be told: its container is put
 import asyncio
 import contextlib
 import logging
-import unicodedata
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from agentcontainer.errors import SettingsError
 from agentcontainer.images import starting as images
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.images.starting import Image
+from agentcontainer.printable import without_controls
 from agentcontainer.redaction import encodings_of
 from agentcontainer.runner import container
 from agentcontainer.runner.agent.model_access import ModelAccess, provider_key
@@ -457,9 +457,7 @@ async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 def _plain(text: str) -> str:
     """The text without control characters: an agent's words are read in terminals."""
-    return "".join(
-        " " if unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" else one for one in text
-    )
+    return without_controls(text, separators=False)
 
 
 def _without_image(fault: ImageFault) -> Ending:

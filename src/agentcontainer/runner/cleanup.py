@@ -5,7 +5,6 @@ whose lock is free belongs to a dead one.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 from collections.abc import Generator
@@ -18,6 +17,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SandboxError
+from agentcontainer.file_lock import locked, open_lock_file, try_lock
 from agentcontainer.periodic import repeat
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox.abandoned import abandoned
@@ -37,8 +37,8 @@ def runner_folder(data_dir: Path, runner_id: str) -> Generator[Path]:
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     with _making(folder.parent):
         folder.mkdir(mode=0o700)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = open_lock_file(folder / LOCK)
+        assert try_lock(descriptor), "nobody else can have locked the file of a folder made just now"
     try:
         yield folder
         with _making(folder.parent):
@@ -140,26 +140,20 @@ def _is_living(folder: Path) -> bool:
 @contextmanager
 def _making(parent: Path) -> Generator[None]:
     """Keeps a sweep from seeing a folder that is made but not yet locked."""
-    descriptor = os.open(parent / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(parent / LOCK):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _lock_of_dead(folder: Path) -> int | None:
     """The lock of a dead runner's folder, now ours; None while its runner lives."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_lock_file(folder / LOCK)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _remove_emptied(folder: Path) -> None:

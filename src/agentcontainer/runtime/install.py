@@ -7,18 +7,17 @@
 version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
 """
 
-import fcntl
 import hashlib
 import importlib.metadata
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from agentcontainer.errors import SettingsError
+from agentcontainer.file_lock import locked
 from agentcontainer.runtime.packages import PACKAGES, fetch, node_path, unpack
 from agentcontainer.runtime.warm import warm_compile_cache
 
@@ -59,7 +58,7 @@ def install(share: Path) -> Path:
     """
     _make_readable_dir(share.parent)
     _make_readable_dir(share)
-    with _lock(share):
+    with locked(share / ".lock"):
         target = share / f"runtime-{version()}"
         if not _is_whole(target):
             _build(share, target)
@@ -88,13 +87,6 @@ def _is_whole(runtime: Path) -> bool:
         return (runtime / "VERSION").read_text() == version()
     except OSError:
         return False
-
-
-@contextmanager
-def _lock(share: Path) -> Generator[None]:
-    with (share / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(share: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 
+from agentcontainer.child_output import read_start
 from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import launch, procfs, seccomp
 from agentcontainer.sandbox.contract import Exit, Spec
@@ -246,17 +247,9 @@ async def _await_ready(process: Process) -> None:
     await process.wait()
     said = ""
     with contextlib.suppress(TimeoutError):
-        said = (await asyncio.wait_for(_beginning(process.stderr), 2)).decode(errors="replace")
+        said = (await asyncio.wait_for(read_start(process.stderr, SAID_BYTES), 2)).decode(errors="replace")
         logger.error("a sandbox could not be started: %s", said.strip())
     raise SandboxError(explain(said))
-
-
-async def _beginning(stream: asyncio.StreamReader) -> bytes:
-    """Of more than `SAID_BYTES`, so many: an image's shell may have said any amount."""
-    said = bytearray()
-    while len(said) < SAID_BYTES and (chunk := await stream.read(SAID_BYTES - len(said))):
-        said += chunk
-    return bytes(said)
 
 
 def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:

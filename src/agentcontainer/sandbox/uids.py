@@ -10,6 +10,7 @@ import pwd
 import secrets
 from pathlib import Path
 
+from agentcontainer import file_lock
 from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import procfs
 
@@ -58,25 +59,24 @@ class UidPool:
         start = secrets.randbelow(self._count)  # so that a uid rests a while before it serves again
         for step in range(self._count):
             uid = self._base + (start + step) % self._count
-            if not _has_account(uid) and (descriptor := self._lock(uid)) is not None:
+            if not _has_account(uid) and (descriptor := self._try_lock(uid)) is not None:
                 if procfs.kill_all(lambda uid=uid: procfs.with_uid(uid), KILL_SECONDS):
                     return Lease(uid, descriptor)
                 os.close(descriptor)
         raise SandboxError(f"All {self._count} uids for sandboxes from {self._base} on are in use.")
 
-    def _lock(self, uid: int) -> int | None:
-        """An open, locked file, or None if another holds it. Files stay: removal would break the lock."""
+    def _try_lock(self, uid: int) -> int | None:
+        """The descriptor of the uid's locked file; None if another holds the lock. Lock files are never removed: a new
+        file of the same name would be a second lock."""
         try:
             self._lock_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._lock_dir / f"uid-{uid}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            descriptor = file_lock.open_lock_file(self._lock_dir / f"uid-{uid}")
         except OSError as error:
             raise SandboxError("The folder of uid locks cannot be written.") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
+        if file_lock.try_lock(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
 
 
 def _has_account(uid: int) -> bool:

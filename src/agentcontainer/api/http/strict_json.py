@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from agentcontainer.db import storable
 from agentcontainer.errors import ValidationError
+from agentcontainer.printable import printable
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
@@ -46,8 +47,7 @@ class _Place:
 
 def shown(step: str | int) -> str:
     """A key of the client's, fit for a message: short and printable."""
-    text = str(step)[:64]
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(str(step)[:64], "?")
 
 
 def parse(data: bytes) -> Any:

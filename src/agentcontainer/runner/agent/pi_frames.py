@@ -4,12 +4,10 @@ Pi runs inside the sandbox, and the agent can write to Pi's own stdout: every fr
 its shape, it becomes an event within the sizes below, or nothing. Pi documents the frames in docs/json.md.
 """
 
-import json
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from agentcontainer import db
+from agentcontainer import db, json_syntax
 
 MAX_FRAME_BYTES = 16 * 1024**2  # an image that a tool read travels in one frame
 MAX_FRAME_STRUCTURE = 200_000  # commas and brackets; with nothing else, a frame takes seconds to read
@@ -167,12 +165,8 @@ def parse(frame: bytes) -> PiEvent | Response | None:
     Raises:
         ValueError: it is not a JSON object, or one of too many values.
     """
-    if sum(frame.count(mark) for mark in (b",", b"[", b"{")) > MAX_FRAME_STRUCTURE:
-        raise ValueError("too many values")
-    try:
-        decoded = json.loads(frame.decode(errors="replace"), parse_constant=_refuse, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    text = frame.decode(errors="replace")
+    decoded = json_syntax.loads(text, is_strict=True, max_values=MAX_FRAME_STRUCTURE)
     if not isinstance(decoded, dict):
         raise ValueError("not an object")
     fields = cast("dict[str, Any]", decoded)
@@ -278,14 +272,3 @@ def _is_shallow(value: object, depth: int) -> bool:
     if not isinstance(value, list):
         return True
     return depth > 0 and all(_is_shallow(item, depth - 1) for item in cast("list[object]", value))
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentcontainer import crash
+from agentcontainer.child_output import Tail
 from agentcontainer.domain.tasks.model import Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
@@ -34,7 +35,6 @@ BUDGET_EXCEEDED = "The task used up its budget (overrides.budget) before the age
 SHOWN = 1000  # characters by which a message is known again
 MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn's end
 STDERR_TAIL_BYTES = 4000
-STDERR_CHUNK_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Session:
         self._tool_began: dict[str, float] = {}
         self._provider_error: str | None = None  # of the last assistant message
         self._had_last_chance = False  # to finish although the budget is used up
-        self._stderr_tail = b""
-        self._stderr = asyncio.create_task(self._keep_stderr())
+        self._stderr_tail = Tail(STDERR_TAIL_BYTES)
+        self._stderr = asyncio.create_task(self._stderr_tail.read(self._sandbox.stderr))
 
     async def close(self) -> None:
         """Stop reading."""
@@ -253,11 +253,7 @@ class Session:
     def _crash(self, end: Exit) -> Ending:
         if (cause := self._resource_limits.limit_behind_exit(end)) is not None:
             return Ending(*cause)
-        tail = self._stderr_tail.decode(errors="replace").strip()
+        tail = self._stderr_tail.text.strip()
         return Ending(
             EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {end.code}. {tail}".strip()
         )
-
-    async def _keep_stderr(self) -> None:
-        while chunk := await self._sandbox.stderr.read(STDERR_CHUNK_BYTES):
-            self._stderr_tail = (self._stderr_tail + chunk)[-STDERR_TAIL_BYTES:]

@@ -20,6 +20,7 @@ import zstandard
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
+from agentcontainer.printable import printable
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
@@ -328,8 +329,7 @@ class _Said:
         """Its last complaints, as the end of a sentence."""
         lines = [line.removeprefix("tar: ") for line in self.text.splitlines() if line.startswith("tar: ")]
         told = "; ".join(line for line in lines if "exit" not in line.lower() or len(lines) == 1)
-        said = "".join(character for character in told if character.isprintable())
-        return said[-MAX_REASON_CHARACTERS:].rstrip(".") or f"tar ended with exit code {code}"
+        return printable(told)[-MAX_REASON_CHARACTERS:].rstrip(".") or f"tar ended with exit code {code}"
 
 
 async def _feed(helper: Sandbox, archive: IO[bytes], expected_bytes: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer import du
 from agentcontainer.errors import SandboxError
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox import procfs
@@ -28,9 +29,9 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 MEASURE = f"""
 cd {INSIDE_WORKSPACE}
 while read -r _; do
-    bytes=$(du --summarize --one-file-system --block-size=1 . 2>/dev/null) || true
-    files=$(du --summarize --one-file-system --inodes . 2>/dev/null) || true
-    echo "${{bytes%%[!0-9]*}} ${{files%%[!0-9]*}}"
+    bytes=$({du.shell("--block-size=1", ".")})
+    files=$({du.shell("--inodes", ".")})
+    echo "$bytes $files"
 done
 """
 

@@ -14,6 +14,7 @@ import signal
 import sys
 from typing import Any
 
+from agentcontainer import json_syntax
 from agentcontainer.domain.tasks.output_policy import json_faults
 
 CPU_SECONDS = 4
@@ -61,16 +62,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     schema = json.loads(sys.stdin.buffer.readline())
     try:
-        document = json.loads(sys.stdin.buffer.read(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        document = json_syntax.loads(sys.stdin.buffer.read(), is_strict=False)
+    except ValueError:
         told = None
     else:
         told = json_faults(schema, document)
     sys.stdout.write(json.dumps(told))
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 if __name__ == "__main__":

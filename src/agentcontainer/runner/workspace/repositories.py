@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer import du
+from agentcontainer.child_output import Tail
 from agentcontainer.domain.tasks.repositories import Repository
 from agentcontainer.errors import SandboxError
+from agentcontainer.printable import printable
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.clone_proxy import Doorway
 from agentcontainer.runner.workspace.inputs import InputUnavailable
@@ -184,26 +187,21 @@ def _argv(repository: Repository) -> list[str]:
 
 async def _watched(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int, str]:
     """How git ended, and the end of what it said."""
-    said = bytearray()
-
-    async def listen() -> None:
-        while chunk := await sandbox.stderr.read(STDERR_BYTES):
-            said.extend(chunk)
-            del said[:-STDERR_BYTES]
+    complaints = Tail(STDERR_BYTES)
 
     async def watch() -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await _check_size(folder, max_bytes)
 
-    listening, watching = asyncio.create_task(listen()), asyncio.create_task(watch())
+    listening, watching = asyncio.create_task(complaints.read(sandbox.stderr)), asyncio.create_task(watch())
     exiting = asyncio.create_task(sandbox.wait())
     tasks = (listening, watching, exiting)
     try:
         await asyncio.wait((watching, exiting), timeout=CLONE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if exiting.done():
             await asyncio.wait((listening,), timeout=1)
-            return exiting.result().code, said.decode(errors="replace")
+            return exiting.result().code, complaints.text
         if watching.done():
             watching.result()
         raise _CloneFailed(f"it took longer than {CLONE_SECONDS:.0f} seconds")
@@ -214,34 +212,16 @@ async def _watched(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int,
 
 
 async def _check_size(folder: Path, max_bytes: int) -> None:
-    size = await _du("--bytes", folder) + ENTRY_BYTES * await _du("--inodes", folder)
+    try:
+        size = await du.apparent_bytes(folder) + ENTRY_BYTES * await du.entries(folder)
+    except OSError as error:
+        raise SandboxError("The size of a clone cannot be measured.") from error
     if size > max_bytes:
         raise _too_large(max_bytes)
 
 
 def _too_large(max_bytes: int) -> _CloneFailed:
     return _CloneFailed(f"it has more than the {max_bytes} bytes that a repository may have")
-
-
-async def _du(what: str, folder: Path) -> int:
-    """By `du`: it neither follows links nor recurses, so no depth or name can stop or mislead it."""
-    command = ("du", "--summarize", "--one-file-system", what, "--", str(folder))
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # files that vanished meanwhile
-    )
-    try:
-        out, _ = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    size = out.partition(b"\t")[0]
-    if not size.isdigit():
-        raise SandboxError("The size of a clone cannot be measured.")
-    return int(size)
 
 
 def _reason(code: int, stderr: str, repository: Repository) -> str:
@@ -258,5 +238,7 @@ def _reason(code: int, stderr: str, repository: Repository) -> str:
         for line in text.splitlines()
         if (match := re.match(r"(?:fatal|error|remote): *(.*\S)", line))
     ]
-    said = "".join(character for character in "; ".join(lines[-3:]) if character.isprintable())
-    return said[:MAX_REASON_CHARACTERS].rstrip(".") or f"git ended with exit code {code}"
+    return (
+        printable("; ".join(lines[-3:]))[:MAX_REASON_CHARACTERS].rstrip(".")
+        or f"git ended with exit code {code}"
+    )
