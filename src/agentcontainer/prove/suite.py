@@ -9,6 +9,7 @@ from pathlib import Path
 from agentcontainer.ids import new_id
 from agentcontainer.prove.attempt import Group, Outcome
 from agentcontainer.prove.groups import GROUPS
+from agentcontainer.prove.internet import LISTED, ONLINE
 from agentcontainer.prove.run import run
 from agentcontainer.prove.trial import ROOM, Setup
 from agentcontainer.prove.weakened import Edit, Weakened
@@ -49,7 +50,9 @@ async def prove(
                 async for outcome in outcomes:
                     yield outcome
             if is_online:
-                async with aclosing(run_online(World(folder, uid_base, lock_dir, runtime))) as outcomes:
+                world = World(folder, uid_base, lock_dir, runtime)
+                online = Group(ONLINE.name, (*ONLINE.attempts, *LISTED.attempts))
+                async with aclosing(run_online(world, online)) as outcomes:
                     async for outcome in outcomes:
                         yield outcome
         except (GeneratorExit, asyncio.CancelledError) as error:  # every trial is gone: so may the folder be

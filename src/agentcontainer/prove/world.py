@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agentcontainer.prove.attempt import Outcome
+from agentcontainer.prove.attempt import Group, Outcome
 
 PUBLIC, OTHER, OWN, NEIGHBOUR = "45.1.0.2", "45.1.0.3", "45.9.0.1", "10.7.0.2"
 ANSWERING = (
@@ -41,11 +41,9 @@ class World:
     runtime: Path
 
 
-async def run_online(world: World) -> AsyncGenerator[Outcome]:
-    """The outcomes of the attempts at internet access."""
-    from agentcontainer.prove.internet import LISTED, ONLINE
-
-    attempts = {attempt.name: attempt for attempt in (*ONLINE.attempts, *LISTED.attempts)}
+async def run_online(world: World, group: Group) -> AsyncGenerator[Outcome]:
+    """The outcomes of `group`, the attempts that the process in the world (__main__.py) makes."""
+    attempts = {attempt.name: attempt for attempt in group.attempts}
     resolv_conf = world.folder / "resolv.conf"
     process = await asyncio.create_subprocess_exec(
         *_command(resolv_conf),
@@ -60,11 +58,11 @@ async def run_online(world: World) -> AsyncGenerator[Outcome]:
         )
         while line := await process.stdout.readline():
             told = json.loads(line)
-            yield Outcome(ONLINE.name, attempts.pop(told["name"]), told["verdict"], told["detail"])
+            yield Outcome(group.name, attempts.pop(told["name"]), told["verdict"], told["detail"])
         complaint = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
         for attempt in attempts.values():
             detail = f"it could not be tried: no network of its own could be made: {complaint}"
-            yield Outcome(ONLINE.name, attempt, "inconclusive", detail)
+            yield Outcome(group.name, attempt, "inconclusive", detail)
     finally:
         process.stdin.close()
         await process.wait()
