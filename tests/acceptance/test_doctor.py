@@ -169,7 +169,10 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     assert all(one["what"] and one["where"] and one["how"] and one["isMendable"] for one in found)
     lines = subprocess.run(COMMAND, env=platform.environment, capture_output=True, text=True, check=False)
     assert lines.returncode == 1
-    assert "found: blob that no row names: outputs/tsk_none/file_1. To mend: delete it" in lines.stdout
+    assert (
+        "found: blob without a row in the database: outputs/tsk_none/file_1. To fix: delete it"
+        in lines.stdout
+    )
     assert dead.exists(), "only --fix mends"
 
     mended = examined(platform, "--fix")

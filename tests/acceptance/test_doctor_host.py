@@ -72,10 +72,7 @@ def test_a_program_that_some_tasks_need_is_a_notice(settings: dict[str, str]) ->
     lines = subprocess.run(
         [*hiding("git"), *COMMAND], env=settings, capture_output=True, text=True, check=False
     )
-    assert (
-        "notice: program that is missing: git, for input repositories. To mend: apt install git"
-        in lines.stdout
-    )
+    assert "notice: missing program: git, for input repositories. To fix: apt install git" in lines.stdout
 
 
 def test_root_that_may_not_become_another_user_is_a_finding(settings: dict[str, str]) -> None:

@@ -1,14 +1,14 @@
-"""`agentcontainer doctor`: what the host lacks and what a crash left; with --fix the latter mended, with --prove the
-sandbox tried."""
+"""`agentcontainer doctor`: lists what a host lacks and what a crash left; with --fix, repairs it."""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,39 +24,49 @@ if TYPE_CHECKING:
 
 def doctor(
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
-    is_mending: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    is_fixing: Annotated[
+        bool, typer.Option("--fix", help="Fix what can be fixed without a decision of yours.")
+    ] = False,
     is_any_age: Annotated[
-        bool, typer.Option("--all", help="Blobs and checkpoints of any age; only while nothing runs.")
+        bool,
+        typer.Option(
+            "--all", help="Include blobs and checkpoints of any age. Use it only while nothing is running."
+        ),
     ] = False,
     is_proving: Annotated[
         bool,
-        typer.Option("--prove", help="Try to get out of a sandbox as it is installed here, and no more."),
+        typer.Option(
+            "--prove", help="Only test the sandbox: try to escape from one as it is installed here."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """List what this host lacks, and what a crash left on it, in the database and in the store.
+    """List what this host lacks, and what a crash left on it, in the database and in the object store.
 
-    Exit code 1: something is lacking or left; with --prove, something got through (2: or could not be shown).
+    Exit code 0: all is well. 1: something is missing or left over. With --prove: 1 if an escape succeeded, 2 if an
+    attempt was inconclusive.
     """
     if is_proving:
         from agentcontainer.cli.proof import prove
         from agentcontainer.sandbox import namespace
 
-        if is_mending or is_any_age:
-            raise SettingsError("--prove goes alone: it mends nothing.")
+        if is_fixing or is_any_age:
+            raise SettingsError("--prove cannot be combined with --fix or --all. Run it alone.")
         has_own_mounts = namespace.enter()  # before anything may start a thread
         chosen = settings.load(data_dir=data_dir)
         raise typer.Exit(asyncio.run(prove(chosen, as_json, has_own_mounts=has_own_mounts)))
     from agentcontainer.doctor.examination import Examination
 
     chosen = settings.load(data_dir=data_dir)
-    examination = Examination(is_mending, (lambda _: None) if as_json else _tell)
+    examination = Examination(is_fixing, (lambda _: None) if as_json else _print_finding)
     asyncio.run(_examine(chosen, examination, is_any_age))
     if as_json:
-        typer.echo(json.dumps(_answer(examination)))  # in ASCII: names of files may steer a terminal
+        typer.echo(
+            json.dumps(asdict(_report(examination)))
+        )  # in ASCII: a file name may contain terminal control characters
     else:
-        _sum_up(examination)
-    raise typer.Exit(0 if examination.is_well else 1)
+        _print_summary(examination)
+    raise typer.Exit(0 if examination.is_healthy else 1)
 
 
 async def _examine(chosen: Settings, examination: "Examination", is_any_age: bool) -> None:
@@ -71,26 +81,30 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
 
     if chosen.data_dir.exists() and chosen.data_dir.stat().st_uid != os.geteuid():
         raise SettingsError(
-            f"AGENTCONTAINER_DATA_DIR {chosen.data_dir} belongs to another user; run as that one."
+            f"AGENTCONTAINER_DATA_DIR {chosen.data_dir} belongs to another user. Run this command as that user."
         )
     hierarchy = detect()
-    await examination.make(MACHINE_CHECKS, Machine(chosen.data_dir, hierarchy, os.geteuid() == 0))
-    await examination.make(PROVIDER_CHECKS, chosen)
+    await examination.run(MACHINE_CHECKS, Machine(chosen.data_dir, hierarchy, os.geteuid() == 0))
+    await examination.run(PROVIDER_CHECKS, chosen)
     host = Host(chosen.data_dir.resolve(), hierarchy)
-    await examination.make(HOST_CHECKS, host)
+    await examination.run(HOST_CHECKS, host)
     try:
         async with _database(chosen) as url:
             if url is None:
-                examination.notes.append("Only this host was examined: no database is set, and none is here.")
+                examination.notes.append(
+                    "Only this host was examined: no database is configured, and the data folder contains none."
+                )
                 return
             async with db.pool(url, max_size=4) as pool:
                 if host.swept:
                     await runners.stop(pool, host.swept)
-                await examination.make(SERVER_CHECKS, Server(pool))
-                await examination.make(DATABASE_CHECKS, Database(pool, chosen))
+                await examination.run(SERVER_CHECKS, Server(pool))
+                await examination.run(DATABASE_CHECKS, Database(pool, chosen))
                 await _examine_store(chosen, pool, examination, is_any_age)
     except FAULTS as error:
-        examination.unasked.append(f"The database could not be asked: {error or type(error).__name__}")
+        examination.not_examined.append(
+            f"The database could not be examined: {error or type(error).__name__}"
+        )
 
 
 async def _examine_store(
@@ -104,30 +118,31 @@ async def _examine_store(
 
     folder = chosen.data_dir / "blobs"
     if chosen.storage_url is None and not folder.is_dir():
-        examination.unasked.append(
-            f"The object store could not be asked: AGENTCONTAINER_STORAGE_URL is not set, and there is no {folder}."
+        examination.not_examined.append(
+            f"The object store could not be examined: AGENTCONTAINER_STORAGE_URL is not set, "
+            f"and {folder} does not exist."
         )
         return
     try:
         blobs = Blobs(chosen.storage_url or folder.as_uri())
         if not await has_our_installation_id(pool, blobs):  # every blob would seem to be without a row
-            examination.unasked.append(
-                "The object store could not be compared: it does not bear this database's mark (blob "
-                f"`{INSTALLATION_ID_KEY}`, which an API writes when it starts)."
+            examination.not_examined.append(
+                "The object store could not be compared: it does not carry this database's installation id (blob "
+                f"`{INSTALLATION_ID_KEY}`, which the API writes when it starts)."
             )
             return
     except (Unavailable, OSError) as error:
-        examination.unasked.append(f"The object store could not be asked: {error}")
+        examination.not_examined.append(f"The object store could not be examined: {error}")
         return
     store = Store(pool, blobs, timedelta(0) if is_any_age else MIN_AGE)
-    await examination.make(STORAGE_CHECKS, store)
-    await examination.make(STORE_CHECKS, store)
+    await examination.run(STORAGE_CHECKS, store)
+    await examination.run(STORE_CHECKS, store)
 
 
 @asynccontextmanager
 async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
-    """The URL of the database: the configured one, that of a server that runs on the data folder, or one started for
-    this block alone. None: there never was any.
+    """The URL of the database: the configured one, that of a server running on the data folder, or that of a server
+    started for this block. None: there is no database.
 
     Raises:
         AgentContainerError: it cannot be used; says why.
@@ -143,7 +158,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
         async with reaching():
             is_ours = await is_current(url)
         if not is_ours:
-            raise SettingsError("it has not this version's schema; run `agentcontainer migrate`.")
+            raise SettingsError("its schema is of another version. Run `agentcontainer migrate`.")
 
     url = locate_url(chosen)
     if url is not None:
@@ -151,7 +166,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
         yield url
     elif is_up(chosen.data_dir):
         raise Unavailable(
-            "`agentcontainer up` runs, but its PostgreSQL does not answer. If it uses another one, set "
+            "`agentcontainer up` is running, but its PostgreSQL does not answer. If it uses another database, set "
             "AGENTCONTAINER_DATABASE_URL here too."
         )
     elif not (chosen.data_dir / "postgres/data/PG_VERSION").exists():
@@ -162,53 +177,81 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
             yield url
 
 
-def _tell(found: "Found") -> None:
+def _print_finding(found: "Found") -> None:
     finding = found.finding
-    if found.is_mended:
-        line = f"mended: {finding.what}: {finding.where}"
+    if found.is_fixed:
+        line = f"fixed:  {finding.what}: {finding.where}"
     elif finding.is_notice:
-        line = f"notice: {finding.what}: {finding.where}. To mend: {finding.how}"
+        line = f"notice: {finding.what}: {finding.where}. To fix: {finding.how}"
     elif found.fault is not None:
-        line = f"left:   {finding.what}: {finding.where}. It could not be mended: {found.fault}"
+        line = f"left:   {finding.what}: {finding.where}. It could not be fixed: {found.fault}"
     else:
-        line = f"found:  {finding.what}: {finding.where}. To mend: {finding.how}"
+        line = f"found:  {finding.what}: {finding.where}. To fix: {finding.how}"
     typer.echo(one_line(line))
 
 
-def _sum_up(examination: "Examination") -> None:
+def _print_summary(examination: "Examination") -> None:
     for sentence in examination.notes:
         typer.echo(one_line(sentence))
-    for sentence in examination.unasked:
+    for sentence in examination.not_examined:
         typer.echo(one_line(f"not examined: {sentence}"))
-    left = [one for one in examination.found if not one.is_mended]
-    if examination.is_well:
-        typer.echo(
-            f"Nothing is left; {len(examination.found)} mended." if examination.found else "Nothing found."
-        )
-    elif any(one.finding.mend for one in left) and not examination.is_mending:
-        typer.echo(f"{len(left)} found. Mend what can be mended: agentcontainer doctor --fix")
+    left = [found for found in examination.found if not found.is_fixed]
+    if examination.is_healthy and examination.found:
+        typer.echo(f"All {len(examination.found)} findings were fixed.")
+    elif examination.is_healthy:
+        typer.echo("Nothing found.")
+    elif any(found.finding.fix for found in left) and not examination.is_fixing:
+        typer.echo(f"{len(left)} found. To fix what can be fixed, run: agentcontainer doctor --fix")
 
 
-def _answer(examination: "Examination") -> dict[str, Any]:
-    findings = [
-        {
-            "check": one.check,
-            "what": one.finding.what,
-            "where": one.finding.where,
-            "how": one.finding.how,
-            "isMendable": one.finding.mend is not None,
-            "isMended": one.is_mended,
-            "fault": one.fault,
-        }
-        for one in examination.found
-    ]
-    return {
-        "isWell": examination.is_well,
-        "findings": findings,
-        "notExamined": examination.unasked,
-        "notices": [
-            {"check": one.check, "what": one.finding.what, "where": one.finding.where, "how": one.finding.how}
-            for one in examination.notices
-        ],
-        "notes": examination.notes,
-    }
+@dataclass(frozen=True)
+class _Finding:
+    """A finding in the JSON report; the attributes are the JSON names."""
+
+    check: str
+    what: str
+    where: str
+    how: str
+    isMendable: bool  # noqa: N815 - the JSON name
+    isMended: bool  # noqa: N815
+    fault: str | None
+
+
+@dataclass(frozen=True)
+class _Notice:
+    check: str
+    what: str
+    where: str
+    how: str
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What `doctor --json` prints."""
+
+    isWell: bool  # noqa: N815
+    findings: list[_Finding]
+    notExamined: list[str]  # noqa: N815
+    notices: list[_Notice]
+    notes: list[str]
+
+
+def _report(examination: "Examination") -> _Report:
+    return _Report(
+        isWell=examination.is_healthy,
+        findings=[_finding(found) for found in examination.found],
+        notExamined=examination.not_examined,
+        notices=[_notice(found) for found in examination.notices],
+        notes=examination.notes,
+    )
+
+
+def _finding(found: "Found") -> _Finding:
+    finding, is_fixable = found.finding, found.finding.fix is not None
+    return _Finding(
+        found.check, finding.what, finding.where, finding.how, is_fixable, found.is_fixed, found.fault
+    )
+
+
+def _notice(found: "Found") -> _Notice:
+    return _Notice(found.check, found.finding.what, found.finding.where, found.finding.how)

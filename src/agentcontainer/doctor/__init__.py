@@ -1,1 +1,1 @@
-"""What this host lacks and what a crash left, found and mended: named checks of host, database and object store."""
+"""Checks of the host, the database and the object store: what is missing, what a crash left, and how to fix it."""

@@ -1,4 +1,4 @@
-"""What lies elsewhere and must be reached: the database's server, the object store, the models' providers."""
+"""Checks of the services that this host must reach: the database server, the object store, the model providers."""
 
 import asyncio
 import socket
@@ -23,28 +23,28 @@ CONNECT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Server:
-    """The database's server."""
+    """The subject of the database server's checks."""
 
     pool: Pool
 
 
 async def database(server: Server) -> AsyncGenerator[Finding]:
-    """Its version, and its clock beside ours: leases and deadlines are by both."""
+    """The server's version, and its clock compared with ours: leases and deadlines use both clocks."""
     number = int(await server.pool.fetchval("SHOW server_version_num"))
     if number < MIN_POSTGRES * 10_000:
         where = f"version {number // 10_000}"
-        yield Finding("PostgreSQL that is too old", where, f"upgrade it to {MIN_POSTGRES} or newer")
+        yield Finding("outdated PostgreSQL", where, f"upgrade it to {MIN_POSTGRES} or newer")
     before = time.time()
     theirs = float(await server.pool.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
     skew = max(before - theirs, theirs - time.time())
     if skew > MAX_SKEW_SECONDS:
-        where = f"this host's and the database's differ by {skew:.0f} s"
-        yield Finding("clock that is wrong", where, "run an NTP client on both")
+        where = f"the clocks of this host and of the database server differ by {skew:.0f} s"
+        yield Finding("wrong clock", where, "run an NTP client on both")
 
 
 async def storage(store: Store) -> AsyncGenerator[Finding]:
     """Whether a blob can be written, read and removed."""
-    key = f"uploads/{new_id('probe')}"  # where the sweep finds it, should we die now
+    key = f"uploads/{new_id('probe')}"  # the periodic clean-up removes it if this process dies here
     content = key.encode()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -52,32 +52,30 @@ async def storage(store: Store) -> AsyncGenerator[Finding]:
 
     try:
         await store.blobs.put(key, chunks(), len(content))
-        got = b"".join([chunk async for chunk in store.blobs.stream(key)])
+        stored = b"".join([chunk async for chunk in store.blobs.stream(key)])
         await store.blobs.delete(key)
     except (AgentContainerError, OSError) as error:
-        how = "see that its credentials may read, write and delete, and that it has room"
-        yield Finding("object store that cannot be used", str(error), how)
+        how = "check that its credentials may read, write and delete, and that it has free space"
+        yield Finding("unusable object store", str(error), how)
         return
     try:
         await store.blobs.head(key)
         is_gone = False
     except NotFound:
         is_gone = True
-    if got != content or not is_gone:
-        yield Finding(
-            "object store that does not keep its word", key, "use one that reads what was just written"
-        )
+    if stored != content or not is_gone:
+        yield Finding("object store without read-after-write consistency", key, "use one that has it")
 
 
 async def providers(settings: Settings) -> AsyncGenerator[Finding]:
-    """Whether the providers' servers take connections. No key is sent, and nothing asked."""
+    """Whether the providers' servers accept connections. No request and no key is sent."""
     urls = settings.base_urls
     faults = await asyncio.gather(*(_fault(url) for url in urls.values()))
     for (provider, url), fault in zip(urls.items(), faults, strict=True):
         if fault is not None:
             where = f"{PROVIDER_NAMES[provider]} at {urlsplit(url).netloc}: {fault}"
-            how = f"allow it, or set AGENTCONTAINER_{provider.upper()}_BASE_URL; unused ones do not matter"
-            yield Finding("provider that cannot be reached", where, how, is_notice=True)
+            how = f"allow it, or set AGENTCONTAINER_{provider.upper()}_BASE_URL; ignore a provider that you do not use"
+            yield Finding("unreachable provider", where, how, is_notice=True)
 
 
 SERVER_CHECKS: tuple[Check[Server], ...] = (Check("database", database),)
@@ -91,7 +89,7 @@ async def _fault(url: str) -> str | None:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str | None] = loop.create_future()
 
-    def tell(fault: str | None) -> None:
+    def set_result(fault: str | None) -> None:
         if not answer.done():
             answer.set_result(fault)
 
@@ -100,12 +98,14 @@ async def _fault(url: str) -> str | None:
             socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
             fault = None
         except OSError as error:
-            fault = error.strerror or "it does not answer"
+            fault = error.strerror or "no answer"
         if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, fault)
+            loop.call_soon_threadsafe(set_result, fault)
 
-    threading.Thread(target=connect, daemon=True).start()  # no pool: a resolver may keep it for minutes
+    threading.Thread(
+        target=connect, daemon=True
+    ).start()  # not in a pool: name resolution may block the thread for minutes
     try:
         return await asyncio.wait_for(answer, CONNECT_SECONDS)
     except TimeoutError:
-        return "it does not answer"
+        return "no answer"

@@ -1,4 +1,4 @@
-"""What the database says that cannot be: tasks that nobody moves on, money that nobody holds, logs with gaps."""
+"""Checks for inconsistencies in the database: stuck tasks, orphaned holds, wrong balances, gaps in event logs."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -16,59 +16,61 @@ from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.settings import Settings
 
-PATIENCE_SECONDS = 5.0  # a living API or runner looks every 2 s
+PATIENCE_SECONDS = 5.0  # a running API or runner reconciles every 2 s
 
 
 @dataclass(frozen=True)
 class Database:
-    """What the checks of the database look at."""
+    """The subject of the database checks."""
 
     pool: Pool
     settings: Settings
 
 
 async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
-    """Tasks that wait for something that will not come, which no living API or runner has noticed."""
+    """Tasks that wait for something that will never happen, and that no running API or runner has dealt with."""
     pool, settings = database.pool, database.settings
     seen = set[str]()
     while (
         suspects := (await reconcile.stuck(pool, settings)).keys() - seen
-    ):  # it tells of some hundreds at a time
+    ):  # the result is limited to a few hundred tasks
         await asyncio.sleep(PATIENCE_SECONDS)
         for task_id, what in (await reconcile.stuck(pool, settings)).items():
             if task_id in suspects:
-                how = "start an API or a runner: they look every 2 s"
+                how = "start an API or a runner, which reconcile tasks every 2 s"
                 yield Finding(what, task_id, how, partial(_reconcile, database, task_id))
         seen |= suspects
 
 
 async def holds(database: Database) -> AsyncGenerator[Finding]:
-    """Money held for tasks that have ended, or never were."""
+    """Money held for tasks that have ended or do not exist."""
     for hold in await ledger.unreleased_holds(database.pool):
         what = (
-            f"hold of {dollars(hold.micro_usd)} without a live task"
+            f"hold of {dollars(hold.micro_usd)} for a task that is not running"
             if hold.micro_usd
-            else "hold without money"
+            else "hold recorded on a task without an entry in the ledger"
         )
-        how = "give it back (entry `release`)" if hold.micro_usd else "set hold_micro_usd of the task to 0"
+        how = (
+            "release it (ledger entry `release`)" if hold.micro_usd else "set hold_micro_usd of the task to 0"
+        )
         yield Finding(what, f"{hold.task_id} of {hold.account_id}", how, partial(_release, database, hold))
 
 
 async def balances(database: Database) -> AsyncGenerator[Finding]:
-    """Accounts whose balance is not the sum of their ledger's entries."""
+    """Accounts whose balance is not the sum of their ledger entries."""
     for account_id, balance, total in await ledger.unbalanced(database.pool):
-        what = f"balance of {dollars(balance)}, while the ledger's entries make {dollars(total)}"
+        what = f"balance of {dollars(balance)}, but the sum of the ledger entries is {dollars(total)}"
         how = (
-            "the entries are append-only and right: find out who wrote to the account, then set its "
+            "the ledger is append-only and decides: find out who changed the account, then set its "
             f"balance_micro_usd to {total}"
         )
         yield Finding(what, account_id, how)
 
 
 async def event_logs(database: Database) -> AsyncGenerator[Finding]:
-    """Logs that are not numbered 1, 2, 3 … up to what the task says."""
+    """Event logs whose numbers are not 1, 2, 3 … up to the task's last event."""
     for task_id in await events.gaps(database.pool):
-        how = "events are never removed by us: find out who did, and restore them from a backup"
+        how = "the platform never deletes events: find out who did, and restore them from a backup"
         yield Finding("event log with a gap", task_id, how)
 
 
@@ -85,7 +87,7 @@ async def _reconcile(database: Database, task_id: str) -> None:
     if task_id in await reconcile.stuck(pool, settings):
         await reconcile.reconcile(pool, settings)
     if task_id in await reconcile.stuck(pool, settings):
-        raise AgentContainerError("It is so still; the log of the API says why it cannot be helped.")
+        raise AgentContainerError("The task is still stuck. The log of the API says why.")
 
 
 async def _release(database: Database, hold: Hold) -> None:

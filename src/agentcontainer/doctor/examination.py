@@ -1,4 +1,4 @@
-"""All checks, one after another: what they found, what was mended, and what could not be asked."""
+"""Runs the checks, fixes what they find if asked to, and records what could not be examined."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,57 +16,57 @@ FAULTS = (AgentContainerError, asyncpg.PostgresError, *db.UNREACHABLE)
 
 @dataclass(frozen=True)
 class Found:
-    """A finding, the check it is of, and what became of it."""
+    """A finding, the name of its check, and whether it was fixed."""
 
     check: str
     finding: Finding
-    is_mended: bool = False
+    is_fixed: bool = False
     fault: str | None = None
-    """Why it could not be mended."""
+    """Why it could not be fixed."""
 
 
 @dataclass
 class Examination:
-    """What has been found so far. `tell` hears of each finding at once."""
+    """The findings so far. `report` is called with each one at once."""
 
-    is_mending: bool
-    tell: Callable[[Found], None]
+    is_fixing: bool
+    report: Callable[[Found], None]
     found: list[Found] = field(default_factory=list[Found])
-    unasked: list[str] = field(default_factory=list[str])
-    """Sentences: what could not be examined, and why."""
+    not_examined: list[str] = field(default_factory=list[str])
+    """Sentences that say what could not be examined, and why."""
 
     notices: list[Found] = field(default_factory=list[Found])
-    """What only some tasks need."""
+    """Findings that only affect some tasks."""
 
     notes: list[str] = field(default_factory=list[str])
-    """Sentences: what there was not to examine."""
+    """Sentences that say what does not exist here, and so was not examined."""
 
     @property
-    def is_well(self) -> bool:
-        """Whether everything was examined and nothing is left."""
-        return not self.unasked and all(one.is_mended for one in self.found)
+    def is_healthy(self) -> bool:
+        """Whether everything was examined and every finding was fixed."""
+        return not self.not_examined and all(found.is_fixed for found in self.found)
 
-    async def make(self, checks: Sequence[Check[Subject]], subject: Subject) -> None:
-        """Make these checks. One that fails does not keep the others from being made."""
+    async def run(self, checks: Sequence[Check[Subject]], subject: Subject) -> None:
+        """Run these checks on `subject`. A check that fails does not stop the others."""
         for check in checks:
             try:
                 async for finding in check.find(subject):
-                    self._add(await self._mended(check.name, finding))
+                    self._add(await self._fixed(check.name, finding))
             except FAULTS as error:
-                self.unasked.append(f"{check.name}: {_sentence(error)}")
+                self.not_examined.append(f"{check.name}: {_sentence(error)}")
 
     def _add(self, found: Found) -> None:
         (self.notices if found.finding.is_notice else self.found).append(found)
-        self.tell(found)
+        self.report(found)
 
-    async def _mended(self, name: str, finding: Finding) -> Found:
-        if not self.is_mending or finding.mend is None:
+    async def _fixed(self, name: str, finding: Finding) -> Found:
+        if not self.is_fixing or finding.fix is None:
             return Found(name, finding)
         try:
-            await finding.mend()
+            await finding.fix()
         except FAULTS as error:
             return Found(name, finding, fault=_sentence(error))
-        return Found(name, finding, is_mended=True)
+        return Found(name, finding, is_fixed=True)
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The shapes: a check finds; a finding says what, where and how to mend it, and may mend itself."""
+"""The types: a check yields findings; a finding says what is wrong, where, and how to fix it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that should not be there, or should."""
+    """One thing that is wrong."""
 
     what: str
     where: str
     how: str
-    """How to mend it, for whoever does: `mend` does the same."""
-    mend: Callable[[], Awaitable[None]] | None = None
-    """None: only a person can judge what is right."""
+    """What an operator should do; `fix` does the same."""
+    fix: Callable[[], Awaitable[None]] | None = None
+    """None: a person has to decide what is right."""
     is_notice: bool = False
-    """Worth knowing; the host is well nevertheless."""
+    """Whether only some tasks are affected, so that the host still counts as healthy."""
 
 
 @dataclass(frozen=True)
 class Check(Generic[Subject]):
-    """`find` yields what it finds as it goes; each finding may be mended before the next one is asked for."""
+    """A named check. `find` yields findings one by one; each may be fixed before the next one is requested."""
 
     name: str
     find: Callable[[Subject], AsyncGenerator[Finding]]

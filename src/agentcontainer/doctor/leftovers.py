@@ -1,6 +1,7 @@
-"""What dead runners and servers of this data folder, and abandoned sandboxes, left on this host.
+"""Checks for what dead runners, a dead `up` and abandoned sandboxes left on this host.
 
-Nothing that a living runner may own is looked at: its sandboxes each have a folder in its own, which it holds locked.
+Nothing that a running runner may own is reported: each of its sandboxes has a folder within the runner's folder,
+which the runner keeps locked.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ LOOP_DEVICES = Path("/sys/block")
 
 @dataclass(frozen=True)
 class Host:
-    """What the checks of this host look at, and the ids of dead runners whose folders they removed."""
+    """The subject of these checks. `swept` collects the ids of dead runners whose folders were removed."""
 
     data_dir: Path
     hierarchy: Hierarchy
@@ -38,13 +39,13 @@ class Host:
     abandoned_seconds: float = ABANDONED_SECONDS
 
     def dead_sandboxes(self) -> list[str]:
-        """Those of dead runners, and those that nobody has."""
+        """The ids of sandboxes of dead runners, and of sandboxes without a runner."""
         dead = {path.name for runner in dead_runners(self.data_dir) for path in attempts(runner)}
         dead |= set(abandoned(self.hierarchy, self.abandoned_seconds))
         return sorted(dead - living_sandboxes(self.data_dir))
 
     def is_living(self, path: Path) -> bool:
-        """Whether the path lies in the folder of a living runner."""
+        """Whether the path is in the folder of a running runner."""
         runners = self.data_dir / "runners"
         inside = path.relative_to(runners).parts if path.is_relative_to(runners) else ()
         return (
@@ -54,7 +55,7 @@ class Host:
         )
 
     async def end(self, sandbox_id: str) -> None:
-        """Sweep a sandbox, if it is a dead one still."""
+        """End a sandbox, if it is still without a running runner."""
         if sandbox_id in await asyncio.to_thread(self.dead_sandboxes):
             await sweep([sandbox_id], self.hierarchy)
 
@@ -62,14 +63,14 @@ class Host:
 async def processes(host: Host) -> AsyncGenerator[Finding]:
     """Processes of sandboxes that outlived their runner."""
     for sandbox_id in await asyncio.to_thread(host.dead_sandboxes):
-        if found := pids(sandbox_id, host.hierarchy):
-            what = f"{len(found)} processes of a dead runner's sandbox"
-            where = f"{procfs.marker(sandbox_id)} (pid {_listed(found)})"
+        if processes := pids(sandbox_id, host.hierarchy):
+            what = f"{len(processes)} processes of a dead runner's sandbox"
+            where = f"{procfs.marker(sandbox_id)} (pid {_listed(processes)})"
             yield Finding(what, where, "kill them", partial(host.end, sandbox_id))
 
 
 async def control_groups(host: Host) -> AsyncGenerator[Finding]:
-    """Control groups of sandboxes that outlived their runner, and those that only probed what the host gives us."""
+    """Control groups of sandboxes that outlived their runner, and of interrupted probes of this host's limits."""
     for sandbox_id in await asyncio.to_thread(host.dead_sandboxes):
         folders = [file.parent for file in host.hierarchy.group(sandbox_id).join_files if file.exists()]
         if folders:
@@ -78,10 +79,12 @@ async def control_groups(host: Host) -> AsyncGenerator[Finding]:
 
 
 async def mounts(host: Host) -> AsyncGenerator[Finding]:
-    """What we mount no other process sees: what shows where only we make folders, is in the way of their removal."""
+    """Mounts in the folders of dead runners. A runner mounts in its own namespace; a mount seen here blocks removal."""
     ours = host.data_dir / "runners"
     points = {Path(partition.mountpoint) for partition in psutil.disk_partitions(all=True)}
-    for point in sorted((one for one in points if ours in one.parents), reverse=True):  # the deepest first
+    for point in sorted(
+        (point for point in points if ours in point.parents), reverse=True
+    ):  # the deepest first
         if not host.is_living(point):
             how = f"umount {point}"
             yield Finding(
@@ -90,7 +93,7 @@ async def mounts(host: Host) -> AsyncGenerator[Finding]:
 
 
 async def loop_devices(host: Host) -> AsyncGenerator[Finding]:
-    """Loop devices behind which is a file of a dead runner, or one that is gone from our data folder."""
+    """Loop devices of files in the data folder that belong to a dead runner or were deleted."""
     for device in sorted(LOOP_DEVICES.glob("loop*/loop/backing_file")):
         try:
             backing = Path(device.read_text().strip().removesuffix(" (deleted)"))
@@ -105,19 +108,19 @@ async def loop_devices(host: Host) -> AsyncGenerator[Finding]:
 
 
 async def attempt_folders(host: Host) -> AsyncGenerator[Finding]:
-    """Folders of dead runners, with those of their attempts."""
+    """Folders of dead runners, with the folders of their attempts."""
 
     async def remove(runner: Path) -> None:
         if await sweep_dead_runner(runner):
             host.swept.append(runner.name)
 
     for runner in dead_runners(host.data_dir):
-        what = f"folder of a dead runner, with those of {len(attempts(runner))} attempts"
+        what = f"folder of a dead runner, with the folders of {len(attempts(runner))} attempts"
         yield Finding(what, str(runner), "remove it", partial(remove, runner))
 
 
 async def database_server(host: Host) -> AsyncGenerator[Finding]:
-    """Processes of an embedded PostgreSQL whose `up` is dead."""
+    """Processes of an embedded PostgreSQL whose `agentcontainer up` is dead."""
     folder = host.data_dir / "postgres"
 
     async def clear() -> None:
@@ -126,21 +129,21 @@ async def database_server(host: Host) -> AsyncGenerator[Finding]:
                 await leftovers.clear(folder / "data", folder / "socket")
 
     with _unowned(folder) as is_unowned:
-        found = leftovers.found(folder / "data") if is_unowned else []
-    if found:
-        where = f"{folder / 'data'} (pid {_listed(found)})"
-        yield Finding("PostgreSQL without an `up`", where, "stop it: SIGQUIT", clear)
+        pids_left = leftovers.found(folder / "data") if is_unowned else []
+    if pids_left:
+        where = f"{folder / 'data'} (pid {_listed(pids_left)})"
+        yield Finding("PostgreSQL server without `agentcontainer up`", where, "stop it with SIGQUIT", clear)
 
 
 async def temporary_files(host: Host) -> AsyncGenerator[Finding]:
-    """What starts of `up` that were cut short left in the data folder."""
+    """Files that interrupted starts of `agentcontainer up` left in the data folder."""
 
     async def unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
 
     for path in sorted(host.data_dir.glob("secret_key.*")):
         if path.stat().st_mtime < time.time() - OLD_SECONDS:
-            yield Finding("half-made secret key", str(path), "remove it", partial(unlink, path))
+            yield Finding("incomplete secret key", str(path), "remove it", partial(unlink, path))
 
 
 HOST_CHECKS: tuple[Check[Host], ...] = (
@@ -160,7 +163,7 @@ def _listed(numbers: set[int] | list[int]) -> str:
 
 @contextmanager
 def _unowned(folder: Path) -> Generator[bool]:
-    """Whether no process has the PostgreSQL server of this folder; none takes it before this is left."""
+    """Whether no process owns the PostgreSQL server of this folder; none can take it until the block ends."""
     try:
         descriptor = open_lock_file(folder / "lock", create=False)
     except FileNotFoundError:

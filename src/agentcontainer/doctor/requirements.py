@@ -1,6 +1,6 @@
-"""What this host must offer, and what it had better: the kernel, programs, room on the disk, the clock.
+"""Checks of what a host must provide: programs, kernel features, disk space, a correct clock.
 
-A finding is something without which no task runs well; a notice, something that only some tasks need.
+A finding affects every task, a notice only some tasks.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ NOBODY = "65534"
 MIN_BWRAP = (0, 8, 0)
 MIN_FREE_BYTES = 512 * 1024**2
 MIN_FREE_FILES = 10_000
-RELEASED_AT = 1_760_000_000.0  # no clock that is right says less
+RELEASED_AT = 1_760_000_000.0  # Unix time; a correct clock cannot show an earlier one
 PROGRAM_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the checks of the machine look at."""
+    """The subject of the requirement checks."""
 
     data_dir: Path
     hierarchy: Hierarchy
@@ -38,7 +38,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Program:
-    """A program that something needs; an `is_optional` one, only some tasks."""
+    """A required program. Only some tasks need one that `is_optional`."""
 
     name: str
     package: str
@@ -59,18 +59,18 @@ PROGRAMS = (
     Program("nft", "nftables", "tasks with internet access", is_optional=True),
     Program("skopeo", "skopeo", "agents with a container image", is_optional=True),
     Program("umoci", "umoci", "agents with a container image", is_optional=True),
-    Program("mkfs.ext4", "e2fsprogs", "a limit of a workspace's disk, as root", is_optional=True),
+    Program("mkfs.ext4", "e2fsprogs", "disk limits of workspaces, as root", is_optional=True),
     Program("perl", "perl-base", "doctor --prove", is_optional=True),
 )
 
 
 async def programs(_: Machine) -> AsyncGenerator[Finding]:
-    """Programs that are missing or too old."""
-    for one in PROGRAMS:
-        if shutil.which(one.name, path=launch.PATH) is None:
-            how = f"apt install {one.package}"
+    """Missing and outdated programs."""
+    for program in PROGRAMS:
+        if shutil.which(program.name, path=launch.PATH) is None:
+            how = f"apt install {program.package}"
             yield Finding(
-                "program that is missing", f"{one.name}, for {one.purpose}", how, None, one.is_optional
+                "missing program", f"{program.name}, for {program.purpose}", how, None, program.is_optional
             )
     if shutil.which("bwrap", path=launch.PATH) is not None:
         text = (await _run("bwrap", "--version"))[1]
@@ -78,12 +78,12 @@ async def programs(_: Machine) -> AsyncGenerator[Finding]:
         if found is None or tuple(int(part) for part in found.groups()) < MIN_BWRAP:
             wanted = ".".join(str(part) for part in MIN_BWRAP)
             yield Finding(
-                "program that is too old", text.strip() or "bwrap", f"install bubblewrap {wanted} or newer"
+                "outdated program", text.strip() or "bwrap", f"install bubblewrap {wanted} or newer"
             )
 
 
 async def user_namespaces(machine: Machine) -> AsyncGenerator[Finding]:
-    """Whether an ordinary user may make sandboxes: all of them are made by one."""
+    """Whether an ordinary user may create sandboxes; root creates them as an ordinary user too."""
     if shutil.which("bwrap", path=launch.PATH) is None:
         return
     drop = (
@@ -91,21 +91,32 @@ async def user_namespaces(machine: Machine) -> AsyncGenerator[Finding]:
         if machine.is_root
         else []
     )
-    walls = ["--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "--proc", "/proc"]
-    code, text = await _run(*drop, "bwrap", *walls, "--chdir", "/", "true")
+    options = [
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+    ]
+    code, text = await _run(*drop, "bwrap", *options, "--chdir", "/", "true")
     if code != 0:
-        yield Finding("sandboxes that cannot be made", text.strip()[:200], failure.explain(text))
+        yield Finding("sandboxes cannot be created", text.strip()[:200], failure.explain(text))
 
 
 async def kernel(machine: Machine) -> AsyncGenerator[Finding]:
-    """System calls and devices."""
+    """Required system calls and devices."""
     try:
         seccomp.compile_filter()
     except SandboxError as error:
-        yield Finding("system call filter that cannot be made", "libseccomp", str(error))
+        yield Finding("system call filter cannot be built", "libseccomp", str(error))
     if "\nSeccomp:" not in Path("/proc/self/status").read_text():
         yield Finding(
-            "kernel without system call filters", os.uname().release, "use one with CONFIG_SECCOMP_FILTER"
+            "kernel without system call filters",
+            os.uname().release,
+            "use a kernel with CONFIG_SECCOMP_FILTER",
         )
     try:
         root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -116,24 +127,24 @@ async def kernel(machine: Machine) -> AsyncGenerator[Finding]:
     except OSError:
         yield Finding("kernel without openat2", os.uname().release, "use Linux 5.6 or newer")
     if not Path("/dev/net/tun").exists():
-        yield _notice(
-            "device that is missing", "/dev/net/tun, for tasks with internet access", "modprobe tun"
-        )
+        yield _notice("missing device", "/dev/net/tun, for tasks with internet access", "modprobe tun")
     if machine.is_root and not Path("/dev/loop-control").exists():
-        where = "/dev/loop-control, for a limit of a workspace's disk"
-        yield _notice("device that is missing", where, "modprobe loop; into a container, pass the device")
+        where = "/dev/loop-control, for disk limits of workspaces"
+        yield _notice(
+            "missing device", where, "modprobe loop; if this is a container, pass the device into it"
+        )
 
 
 async def runtime(_: Machine) -> AsyncGenerator[Finding]:
-    """What is mounted into every sandbox."""
+    """Whether the agent runtime is installed."""
     try:
         install.check()
     except SettingsError as error:
-        yield Finding("agent runtime that is not installed", str(install.share_dir()), str(error))
+        yield Finding("agent runtime not installed", str(install.share_dir()), str(error))
 
 
 async def packet_filter(_: Machine) -> AsyncGenerator[Finding]:
-    """Whether rules can be made in a network namespace of one's own."""
+    """Whether packet filter rules can be added in a new network namespace."""
     if shutil.which("nft", path=launch.PATH) is None:
         return
     code, text = await _run(
@@ -141,34 +152,34 @@ async def packet_filter(_: Machine) -> AsyncGenerator[Finding]:
     )
     if code != 0:
         where = f"nft, for tasks with internet access: {' '.join(text.split())[:150]}"
-        yield _notice("packet filter that refuses rules", where, "modprobe nf_tables")
+        yield _notice("packet filter rules refused", where, "modprobe nf_tables")
 
 
 async def limits(machine: Machine) -> AsyncGenerator[Finding]:
-    """What control groups this host gives us."""
+    """Which limits this host's control groups cannot enforce."""
     if (reason := machine.hierarchy.weak_limits_reason) is not None:
         what, _, how = reason.rpartition(". ") if ". " in reason else (reason, "", "")
         yield _notice("weak limits", what.removeprefix("WEAK LIMITS: "), how)
 
 
 async def disk(machine: Machine) -> AsyncGenerator[Finding]:
-    """Room where the data folder is, or would be."""
+    """Free space and inodes where the data folder is or would be created."""
     folder = machine.data_dir
     while not folder.exists():
         folder = folder.parent
-    room = os.statvfs(folder)
-    if (free := room.f_bavail * room.f_frsize) < MIN_FREE_BYTES:
+    space = os.statvfs(folder)
+    if (free := space.f_bavail * space.f_frsize) < MIN_FREE_BYTES:
         where = f"{folder}: {free // 1024**2} MiB are free"
-        yield Finding("disk that is nearly full", where, "make room, or move the data folder")
-    if room.f_files and room.f_favail < MIN_FREE_FILES:
-        where = f"{folder}: {room.f_favail} more files fit"
-        yield Finding("disk that is nearly full", where, "make room, or move the data folder")
+        yield Finding("disk nearly full", where, "free some space, or move the data folder")
+    if space.f_files and space.f_favail < MIN_FREE_FILES:
+        where = f"{folder}: {space.f_favail} more files can be created"
+        yield Finding("disk nearly full", where, "free some space, or move the data folder")
 
 
 async def clock(_: Machine) -> AsyncGenerator[Finding]:
-    """Whether this host's clock can be right."""
+    """Whether this host's clock shows a possible time."""
     if time.time() < RELEASED_AT:
-        yield Finding("clock that is wrong", time.strftime("%Y-%m-%d %H:%M"), "set it; run an NTP client")
+        yield Finding("wrong clock", time.strftime("%Y-%m-%d %H:%M"), "set the clock, and run an NTP client")
 
 
 MACHINE_CHECKS: tuple[Check[Machine], ...] = (
@@ -188,7 +199,7 @@ def _notice(what: str, where: str, how: str) -> Finding:
 
 
 async def _run(*command: str) -> tuple[int, str]:
-    """Exit code and what it says; 127 when there is no such program, 124 when it does not end."""
+    """Exit code and output; 127 if the program does not exist, 124 if it does not end in time."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -205,5 +216,5 @@ async def _run(*command: str) -> tuple[int, str]:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return 124, f"{command[0]} does not end"
+        return 124, f"{command[0]} did not end within {PROGRAM_SECONDS:.0f} s"
     return process.returncode or 0, out.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Where the object store and the database do not agree."""
+"""Checks that the object store and the database agree."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files import cleanup
 from agentcontainer.domain.files.blobs import Blobs
 
-# What is younger may still be in use, or the next of the API's own sweeps takes it.
+# Younger objects may still be in use, or the API's own periodic clean-up removes them.
 MIN_AGE = cleanup.MIN_AGE + 2 * timedelta(seconds=cleanup.INTERVAL_SECONDS)
 
 
@@ -25,25 +25,25 @@ class Store:
 
 
 async def orphans(store: Store) -> AsyncGenerator[Finding]:
-    """Blobs without a row."""
+    """Blobs without a row in the database."""
     async for keys in cleanup.orphans(store.pool, store.blobs, store.min_age):
         for key in keys:
-            mend = partial(cleanup.remove_orphan, store.pool, store.blobs, key)
-            yield Finding("blob that no row names", key, "delete it from the object store", mend)
+            fix = partial(cleanup.remove_orphan, store.pool, store.blobs, key)
+            yield Finding("blob without a row in the database", key, "delete it from the object store", fix)
 
 
 async def staged(store: Store) -> AsyncGenerator[Finding]:
-    """Writes that broke off."""
+    """Uploads into the store that were interrupted."""
 
     async def remove() -> None:
         await store.blobs.remove_staged(store.min_age)
 
     for path in await store.blobs.staged(store.min_age):
-        yield Finding("half-written blob", path, "remove it", remove)
+        yield Finding("incomplete blob", path, "remove it", remove)
 
 
 async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
-    """Checkpoints that no task will start from."""
+    """Checkpoints that no task will be restored from."""
     min_age = max(store.min_age, checkpoints.MIN_AGE)
 
     async def drop() -> None:
@@ -51,14 +51,14 @@ async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
 
     for checkpoint_id, key in await checkpoints.unused(store.pool, min_age):
         where = f"{checkpoint_id} ({key})"
-        yield Finding("checkpoint that no task starts from", where, "delete its blob, then its row", drop)
+        yield Finding("checkpoint that no task needs", where, "delete its blob, then its row", drop)
 
 
 async def lost(store: Store) -> AsyncGenerator[Finding]:
-    """Files and checkpoints whose bytes are gone."""
+    """Files and checkpoints whose blob is missing."""
     async for row_id, key in cleanup.lost(store.pool, store.blobs):
-        how = f"restore {key} from a backup; a file that nobody needs can be deleted over the API"
-        yield Finding("row whose blob is gone", row_id, how)
+        how = f"restore {key} from a backup, or delete the file through the API if nobody needs it"
+        yield Finding("row whose blob is missing", row_id, how)
 
 
 STORE_CHECKS: tuple[Check[Store], ...] = (

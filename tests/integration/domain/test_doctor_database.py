@@ -16,10 +16,10 @@ from .conftest import MakeTask
 OLD = "UPDATE tasks SET updated_at = now() - interval '1 hour' WHERE id = ANY($1::text[])"
 
 
-async def examined(pool: Pool, database_url: str, *, is_mending: bool = True) -> Examination:
-    examination = Examination(is_mending, lambda _: None)
-    await examination.make(DATABASE_CHECKS, Database(pool, Settings(database_url=database_url)))
-    assert examination.unasked == []
+async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> Examination:
+    examination = Examination(is_fixing, lambda _: None)
+    await examination.run(DATABASE_CHECKS, Database(pool, Settings(database_url=database_url)))
+    assert examination.not_examined == []
     return examination
 
 
@@ -51,9 +51,9 @@ async def test_tasks_that_nobody_moves_on(pool: Pool, database_url: str, make_ta
         overslept: "a task that slept past its deadline",
         unqueued: "a pending task without a queue entry",
     }
-    assert found(await examined(pool, database_url, is_mending=False)) == wanted
+    assert found(await examined(pool, database_url, is_fixing=False)) == wanted
     examination = await examined(pool, database_url)
-    assert (found(examination), examination.is_well) == (wanted, True)
+    assert (found(examination), examination.is_healthy) == (wanted, True)
     assert found(await examined(pool, database_url)) == {}
     jobs = await pool.fetch("SELECT convert_from(payload, 'utf8') AS id FROM pgqueuer")
     assert {job["id"] for job in jobs} == {queued, unqueued, lost, overslept}
@@ -66,7 +66,7 @@ async def test_more_of_them_than_one_look_tells(pool: Pool, database_url: str, m
     tasks = [await make_task("pending") for _ in range(510)]
     await pool.execute(OLD, tasks)
     examination = await examined(pool, database_url)
-    assert examination.is_well
+    assert examination.is_healthy
     assert set(found(examination)) <= set(tasks)
     assert await pool.fetchval("SELECT count(*) FROM pgqueuer") == 510
 
@@ -89,7 +89,7 @@ async def test_holds_of_tasks_that_ended(
     before = await pool.fetchval("SELECT balance_micro_usd FROM accounts")
     examination = await examined(pool, database_url)
     assert found(examination) == {f"{forgotten} of {account_id}": "hold of $0.50 without a live task"}
-    assert examination.is_well
+    assert examination.is_healthy
     assert await pool.fetchval("SELECT balance_micro_usd FROM accounts") == before + 500_000
     assert await pool.fetchval("SELECT hold_micro_usd FROM tasks WHERE id = $1", live) == 500_000
     assert found(await examined(pool, database_url)) == {}
