@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import dns.message
 
 from agentcontainer import db
-from agentcontainer.api.http import paging, query, strict_json
+from agentcontainer.api.http import paging, request, strict_json
 from agentcontainer.api.http.file_bytes import attachment
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.egress import Rule, parse, rule_for
@@ -55,7 +55,7 @@ def cursor(data: bytes) -> None:
 
 def query_string(data: bytes) -> None:
     try:
-        given = query.fields(data, "query")
+        given = request.parse_form(data, "query")
     except ValidationError:
         return
     assert db.storable(given) == given

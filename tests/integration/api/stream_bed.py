@@ -58,7 +58,7 @@ class Api:
 def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
     """An API process with these constants of `stream` and `hub`."""
     folder.mkdir(exist_ok=True)
-    lines = ["from agentcontainer.api import hub, stream"]
+    lines = ["from agentcontainer.api import hub; from agentcontainer.api.http import sse as stream"]
     lines += [f"{name.replace('__', '.')} = {value!r}" for name, value in constants.items()]
     assert bed.settings.database_url
     settings = {"secret_key": "k" * 40, "storage_url": bed.settings.storage_url, "log_level": "info"}

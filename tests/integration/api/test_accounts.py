@@ -3,7 +3,7 @@
 import pytest
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http.openapi import is_authenticated
+from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.domain.accounts import service as accounts
 
 from .conftest import AGENT, Account, Bed, error_of, new_account

@@ -11,8 +11,8 @@ import pytest
 
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http import idempotency
+from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.idempotency import METHODS
-from agentcontainer.api.http.openapi import is_authenticated
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 from .test_serve import running

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http.body import JsonBody
-from agentcontainer.api.http.openapi import is_authenticated
+from agentcontainer.api.http.auth import is_authenticated
+from agentcontainer.api.http.routing import has_required_body
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 
@@ -41,9 +41,7 @@ LISTS = [
 
 def body_of(method: str, path: str) -> dict[str, Any] | None:
     [route] = [route for route in ROUTES if route.path == path and method in (route.methods or ())]
-    calls = [part.call for part in route.dependant.dependencies]
-    takes_one = any(isinstance(call, JsonBody) and not call.is_optional for call in calls)
-    return BODIES[f"{method} {path}"] if takes_one else None
+    return BODIES[f"{method} {path}"] if has_required_body(route) else None
 
 
 async def belongings(account: Account) -> dict[str, str]:

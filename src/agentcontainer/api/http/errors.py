@@ -1,8 +1,8 @@
-"""The one place where an error becomes a response: `{"error":{"code","message","requestId"[,"details"]}}`."""
+"""Turns every error into a response: `{"error": {"code", "message", "requestId", "details"?}}`."""
 
 import logging
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import asyncpg
 import pydantic
@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from typing_extensions import TypeAliasType
 
 from agentcontainer import db
 from agentcontainer.api.http.strict_json import shown
@@ -36,17 +37,15 @@ logger = logging.getLogger(__name__)
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 MAX_DETAILS = 20
-INTERNAL = AgentContainerError(
-    "Something went wrong on our side. The request id helps to find it in the logs."
-)
-UNREACHABLE = Unavailable("The database cannot be reached now; try again.")
+INTERNAL = AgentContainerError("Internal error. The server's log has the details under this request id.")
+UNREACHABLE = Unavailable("The database cannot be reached now. Try again.")
 _OUTAGES = (
     *db.UNREACHABLE,
-    asyncpg.OperatorInterventionError,  # the server stops, starts, or cancelled the statement
+    asyncpg.OperatorInterventionError,  # the server is stopping or starting, or cancelled the statement
     asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # deadlock or serialization: a repeat may pass
+    asyncpg.TransactionRollbackError,  # a deadlock or serialization failure, which a retry may not meet
 )
-# The published table of codes, by status; `method_not_allowed` is the framework's alone.
+# The documented codes by status. Starlette raises `method_not_allowed`; all others are classes of ours.
 CODES: dict[int, tuple[str, str]] = {
     **{
         error.status: (error.code, (error.__doc__ or "").strip())
@@ -55,54 +54,85 @@ CODES: dict[int, tuple[str, str]] = {
             UnsupportedMediaType, RangeNotSatisfiable, RateLimited, Unavailable,
         )
     },
-    405: ("method_not_allowed", "The route exists, but not with this method; `Allow` names those it has."),
-    500: ("internal", "Our fault. The message says nothing; the request id leads to the log."),
+    405: ("method_not_allowed", "The route does not take this method; `Allow` lists those it takes."),
+    500: ("internal", "A fault of the server. Its log has the details under the request id."),
 }  # fmt: skip
 
 
-class FieldFault(Outgoing):
-    """One fault of a request, and where: `overrides.outputPolicy.mode`."""
+_PARTS = (("body",), ("query",), ("path",), ("header",))
+_SENTENCES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "list_type": "must be an array",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be greater than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+}
 
-    path: str
+# As an enum of its own in the OpenAPI document; a Literal cannot be built from the table.
+ApiErrorCode = TypeAliasType(
+    "ApiErrorCode", Annotated[str, Field(json_schema_extra={"enum": [code for code, _ in CODES.values()]})]
+)
+
+
+class FieldFault(Outgoing):
+    """What is wrong with one field of a request."""
+
+    path: Annotated[str, Field(description="For example `overrides.outputPolicy.mode`.")]
     message: str
 
 
 class ErrorContent(Outgoing):
-    """What went wrong: a stable code, a sentence to act on, the id that leads to our log."""
+    """What went wrong."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    code: str = Field(json_schema_extra={"enum": [code for code, _ in CODES.values()]})
-    message: str
-    request_id: str
-    details: list[FieldFault] | None = None
+    code: Annotated[ApiErrorCode, Field(description="Stable; decide by it.")]
+    message: Annotated[str, Field(description="A sentence for people; may change.")]
+    request_id: Annotated[str, Field(description="The id of this request in the server's log.")]
+    details: Annotated[
+        list[FieldFault] | None, Field(description=f"With `validation_error`: at most {MAX_DETAILS} fields.")
+    ] = None
 
 
 class Error(Outgoing):
-    """Every response that is not a success."""
+    """The body of every response that is not a success."""
 
     error: ErrorContent
 
 
 def response_to(error: Exception, request_id: str) -> JSONResponse:
-    """The response to whatever was raised. What we cannot explain is logged and answered as `internal`."""
+    """The response to any exception. An unexpected one is logged and answered as `internal`."""
     if isinstance(error, HTTPException):
         message = _http_message(error)
         return _response(error.status_code, _http_code(error.status_code), message, request_id, error.headers)
-    known = known_as(error, request_id)
+    public = public_error(error, request_id)
     headers: dict[str, str] = {}
-    if isinstance(known, Unauthorized):
+    if isinstance(public, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(known, RateLimited | InProgress):
-        headers["Retry-After"] = str(known.retry_after_seconds)
-    if isinstance(known, RangeNotSatisfiable):
-        headers["Content-Range"] = f"bytes */{known.size_bytes}"
-    details = known.details if isinstance(known, ValidationError) else ()
-    return _response(known.status, known.code, str(known), request_id, headers, details)
+    if isinstance(public, RateLimited | InProgress):
+        headers["Retry-After"] = str(public.retry_after_seconds)
+    if isinstance(public, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{public.size_bytes}"
+    details = public.details if isinstance(public, ValidationError) else ()
+    return _response(public.status, public.code, str(public), request_id, headers, details)
 
 
-def known_as(error: Exception, request_id: str) -> AgentContainerError:
-    """What a client may know of it; the rest is logged."""
+def public_error(error: Exception, request_id: str) -> AgentContainerError:
+    """What the client is told of the exception. What it is not told is logged."""
     if isinstance(error, AgentContainerError) and error.code != AgentContainerError.code:
         return error
     if isinstance(error, RequestValidationError):
@@ -115,20 +145,20 @@ def known_as(error: Exception, request_id: str) -> AgentContainerError:
 
 
 def refusal_of(faults: list[ErrorDetails]) -> ValidationError:
-    """Pydantic's findings in our words; the message names the first field."""
+    """Pydantic's errors in our words. The message is about the first."""
     details = [Detail(_path(fault), _sentence(fault)) for fault in faults[:MAX_DETAILS]]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return ValidationError(f"{details[0].path}: {details[0].message}{more}", details)
 
 
-def validated(model: type[M], data: object) -> M:
-    """`data` as the model.
+def validated(model: type[M], values: object) -> M:
+    """`values` as the model, where FastAPI does not validate them.
 
     Raises:
-        ValidationError: where it does not fit.
+        ValidationError: they do not fit.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(values)
     except pydantic.ValidationError as error:
         faults = error.errors(include_input=False, include_url=False)
     raise refusal_of(faults)
@@ -156,49 +186,23 @@ def _http_message(error: HTTPException) -> str:
         return "There is no such route."
     if error.status_code == 405:
         return f"This route takes {(error.headers or {}).get('Allow', 'other methods')}."
-    return "The request cannot be answered."
+    return "The request is malformed."
 
 
 def _path(fault: ErrorDetails) -> str:
-    return ".".join(shown(step) for step in fault["loc"]) or "body"
+    """Where the fault is, without the part of the request that FastAPI puts first."""
+    steps = fault["loc"][1:] if fault["loc"][:1] in _PARTS else fault["loc"]
+    return ".".join(shown(step) for step in steps) or "body"
 
 
 def _sentence(fault: ErrorDetails) -> str:
     context = fault.get("ctx", {})
-    match fault["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "unknown field"
-        case "string_type":
-            return "must be a string"
-        case "int_type":
-            return "must be an integer"
-        case "bool_type":
-            return "must be true or false"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "must be an object"
-        case "list_type":
-            return "must be an array"
-        case "string_too_short":
-            least = context["min_length"]
-            return "must not be empty" if least == 1 else f"must have at least {least} characters"
-        case "string_too_long":
-            return f"must have at most {context['max_length']} characters"
-        case "string_pattern_mismatch":
-            pattern = context["pattern"]
-            return PATTERN_FAULTS.get(pattern, f"must match {pattern}")
-        case "too_long":
-            return f"must have at most {context['max_length']} entries"
-        case "too_short":
-            return f"must have at least {context['min_length']} entries"
-        case "literal_error" | "enum":
-            return f"must be one of {context['expected']}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"must be at most {context['le']}"
-        case "value_error":
-            return str(context["error"])
-        case _:
-            return fault["msg"]
+    if fault["type"] == "value_error":  # raised by a validator of ours
+        return str(context["error"])
+    if fault["type"] == "extra_forbidden":
+        return "unknown query parameter" if fault["loc"][0] == "query" else "unknown field"
+    if fault["type"] == "string_pattern_mismatch":
+        return PATTERN_FAULTS.get(context["pattern"], f"must match {context['pattern']}")
+    if fault["type"] in ("string_too_short", "too_short") and context["min_length"] == 1:
+        return "must not be empty"
+    return _SENTENCES.get(fault["type"], "is not valid").format_map(context)

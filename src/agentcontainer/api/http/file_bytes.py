@@ -1,11 +1,11 @@
-"""The bytes of a file as a response: one range at a time, an ETag that never lies, a name that cannot break out."""
+"""Downloads: single ranges, ETags from the content's hash, and headers that keep hostile names and HTML harmless."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from agentcontainer.api.wire import MEDIA_TYPE_PATTERN
@@ -13,80 +13,103 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.service import File
 from agentcontainer.errors import RangeNotSatisfiable
 
-# Beyond ASCII, controls, and " % \ which readers treat differently.
+# Non-ASCII, control characters, and " % \, which clients parse differently.
 _UNSAFE_IN_QUOTES = re.compile(r"[^ !#-$&-\[\]-~]")
-# What turns a name around on the screen, so that gpj.exe reads exe.jpg.
-_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Characters that change the direction of text, so that gpj.exe is displayed as exe.jpg.
+_BIDI_CONTROLS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _RANGE = re.compile(r"bytes=[ \t]*(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})[ \t]*", re.IGNORECASE)
-
-_BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The raw bytes, with the file's own `Content-Type`.", "content": _BINARY},
-    206: {"description": "The bytes asked for with `Range`.", "content": _BINARY},
-    304: {"description": "The client has them: `If-None-Match` names this ETag."},
-    416: {},
+_HEADERS = {
+    "Range": "`bytes=0-499`, `bytes=500-` or `bytes=-500`. Several ranges are answered with the whole file.",
+    "If-Range": "Answer the range only if this is the file's ETag, else the whole file.",
+    "If-None-Match": "Answer 304 if this is the file's ETag.",
 }
-PARAMETERS: list[dict[str, Any]] = [
-    {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-    for name, text in (
-        ("Range", "`bytes=0-499`, `bytes=500-` or `bytes=-500`; several ranges are answered with the whole."),
-        ("If-Range", "Answer the range only if this is still the ETag, else the whole."),
-        ("If-None-Match", "Answer 304 if this is still the ETag."),
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
+    """A GET route whose response is the bytes of a file, with its headers and statuses described."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {
+        "application/octet-stream": binary,
+        "*/*": binary,
+    }  # generators know the first, clients get the file's
+    return router.get(
+        path,
+        response_class=Response,
+        responses={
+            200: {"description": "The bytes, with the file's own `Content-Type`.", "content": content},
+            206: {"description": "The bytes of the range.", "content": content},
+            304: {"description": "Not modified: `If-None-Match` names the file's ETag."},
+            416: {},
+        },
+        openapi_extra={
+            "parameters": [
+                {
+                    "name": name,
+                    "in": "header",
+                    "required": False,
+                    "description": text,
+                    "schema": {"type": "string"},
+                }
+                for name, text in _HEADERS.items()
+            ]
+        },
     )
-]
 
 
 async def respond(request: Request, blobs: Blobs, file: File) -> Response:
-    """The file, or the part of it that was asked for.
+    """The file, or the requested range of it.
 
     Raises:
-        RangeNotSatisfiable: the file has no such bytes. NotFound: the bytes are gone.
+        RangeNotSatisfiable: the range begins beyond the end of the file.
+        NotFound: the object store has no such file.
     """
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Accept-Ranges": "bytes"}
-    if _names(request.headers.getlist("if-none-match"), etag):
+    if _lists(request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= _download_headers(file)
-    wanted = None
+    byte_range = None
     if request.headers.get("if-range", etag) == etag:
-        wanted = _wanted(request.headers.getlist("range"), file.size_bytes)
-    start, end = wanted or (0, file.size_bytes)
+        byte_range = _single_range(request.headers.getlist("range"), file.size_bytes)
+    start, end = byte_range or (0, file.size_bytes)
     headers["Content-Length"] = str(end - start)
-    if wanted is not None:
+    if byte_range is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size_bytes}"
-    chunks = blobs.stream(file.blob_key, *(wanted or ()))
-    first = await anext(chunks, b"")  # what is missing is found before the status is sent
-    return StreamingResponse(_joined(first, chunks), 200 if wanted is None else 206, headers)
+    chunks = blobs.stream(file.blob_key, *(byte_range or ()))
+    first = await anext(chunks, b"")  # a missing object raises here, before the status is sent
+    return StreamingResponse(_joined(first, chunks), 200 if byte_range is None else 206, headers)
 
 
 def attachment(filename: str) -> str:
-    """`Content-Disposition` for any name: a plain form for old readers, the exact one beside it (RFC 6266)."""
-    filename = _TURNING.sub("_", filename)
+    """`Content-Disposition` for any file name: an ASCII form for old clients and the exact name (RFC 6266)."""
+    filename = _BIDI_CONTROLS.sub("_", filename)
     plain = _UNSAFE_IN_QUOTES.sub("_", filename)
     exact = quote(filename, safe="!#$&+-.^_`|~", errors="replace")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
 
 
-def _names(given: list[str], etag: str) -> bool:
-    listed = [tag.strip().removeprefix("W/") for line in given for tag in line.split(",")]
-    return etag in listed or "*" in listed
+def _lists(header: list[str], etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for line in header for tag in line.split(",")]
+    return etag in tags or "*" in tags
 
 
-def _wanted(given: list[str], size: int) -> tuple[int, int] | None:
-    """From, and up to; None: the whole, also for what is not one range of bytes (RFC 9110, 14.2)."""
-    found = _RANGE.fullmatch(given[0]) if len(given) == 1 else None
-    if found is None or not (found["first"] or found["last"]):
+def _single_range(header: list[str], size: int) -> tuple[int, int] | None:
+    """Start and end of the range. None: answer the whole file, also to anything but one byte range (RFC 9110, 14.2)."""
+    match = _RANGE.fullmatch(header[0]) if len(header) == 1 else None
+    if match is None or not (match["first"] or match["last"]):
         return None
-    if not found["first"]:
-        start, end = max(0, size - int(found["last"])), size
+    if not match["first"]:
+        start, end = max(0, size - int(match["last"])), size
     else:
-        start, end = int(found["first"]), size
-        if found["last"]:
-            if int(found["last"]) < start:
+        start, end = int(match["first"]), size
+        if match["last"]:
+            if int(match["last"]) < start:
                 return None
-            end = min(size, int(found["last"]) + 1)
+            end = min(size, int(match["last"]) + 1)
     if start >= end:
-        raise RangeNotSatisfiable(f"The file has {size} bytes; the range lies beyond them.", size)
+        raise RangeNotSatisfiable(f"The file has {size} bytes. The range begins beyond them.", size)
     return start, end
 
 
@@ -95,7 +118,7 @@ def _download_headers(file: File) -> dict[str, str]:
     return {
         "Content-Type": file.content_type if is_safe else "application/octet-stream",
         "Content-Disposition": attachment(file.filename),
-        # Hostile HTML opened in place after all gets no origin, no script, and nothing from elsewhere.
+        # If a browser displays hostile HTML after all, it has no origin, runs no script and loads nothing.
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
 

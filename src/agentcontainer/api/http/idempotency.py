@@ -1,6 +1,6 @@
-"""`Idempotency-Key`: what a POST or PATCH does and the response it gave are committed together, or not at all.
+"""`Idempotency-Key`: the effect of a POST or PATCH and its response are committed in one transaction.
 
-docs/decisions/0020-idempotency.md says why this way.
+A repeat with the same key gets the stored response. docs/decisions/0020-idempotency.md gives the reasons.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from agentcontainer import db
-from agentcontainer.api.http.auth import authenticate, is_authenticated
-from agentcontainer.api.http.body import JsonBody
-from agentcontainer.api.http.services import Services, provided
+from agentcontainer.api.http.auth import is_authenticated
+from agentcontainer.api.http.request import StrictRequest
+from agentcontainer.api.http.services import Services
 from agentcontainer.db import Connection, Pool
 from agentcontainer.errors import Conflict, InProgress, ValidationError
 from agentcontainer.periodic import repeat
@@ -28,11 +28,11 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 PATTERN = r"^[ -~]{1,255}$"
 METHODS = frozenset({"POST", "PATCH"})
-WAIT_SECONDS = 10  # that long a repeat waits for the first request's answer
-LOOK_AGAIN_SECONDS = 0.05
+WAIT_SECONDS = 10  # how long a repeat waits for the response to the first request
+POLL_SECONDS = 0.05
 SWEEP_SECONDS = 3600
 
-# Not waited for in the database: a waiting repeat must not keep a connection that others need.
+# A waiting repeat polls with `try`: waiting inside the database would hold a connection that others need.
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 _FIND = "SELECT fingerprint, status, response FROM idempotency_keys WHERE account_id = $1 AND key = $2"
 _STORE = """
@@ -46,41 +46,12 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def repeatable(endpoint: Endpoint) -> Endpoint:
-    """A route that does nothing more and answers the same when it runs again, as often as it may.
+    """Mark an endpoint that is idempotent by itself: run again, it does nothing more and answers the same.
 
-    It runs outside of our transaction, and may take long or do what cannot be rolled back.
+    It runs outside the transaction of the key, so it may take long and do what cannot be rolled back.
     """
     vars(endpoint)["is_repeatable"] = True
     return endpoint
-
-
-class IdempotentRoute(APIRoute):
-    """A route that honours `Idempotency-Key` where it stands behind an API key and has an effect."""
-
-    def get_route_handler(self) -> Answer:
-        answer = super().get_route_handler()
-        if not is_idempotent(self):
-            return answer
-        calls: list[Any] = [part.call for part in self.dependant.dependencies]
-        bodies: list[JsonBody[Any]] = [call for call in calls if isinstance(call, JsonBody)]
-
-        async def answer_once(request: Request) -> Response:
-            if HEADER not in request.headers:
-                return await answer(request)
-            services = await provided(request)
-            account_id = await authenticate(request, services)
-            key = _key(request)
-            content = await bodies[0].read(request) if bodies else b""
-            digest = hashlib.sha256(content).hexdigest()
-            fingerprint = services.vault.sign(
-                "idempotency", account_id, request.method, request.url.path, digest
-            )
-            once = _Once(services, account_id, key, fingerprint)
-            if "is_repeatable" in vars(self.endpoint):
-                return await once.answer_again(request, answer)
-            return await once.answer(request, answer)
-
-        return answer_once
 
 
 def is_idempotent(route: APIRoute) -> bool:
@@ -88,9 +59,28 @@ def is_idempotent(route: APIRoute) -> bool:
     return is_authenticated(route) and not METHODS.isdisjoint(route.methods or ())
 
 
+async def answer_once(
+    route: APIRoute, request: StrictRequest, services: Services, answer: Answer
+) -> Response:
+    """The response of `answer`, or the stored one if the key was used before.
+
+    Raises:
+        Conflict: the key was used with another request.
+        InProgress: the first request with the key has not been answered within `WAIT_SECONDS`.
+        ValidationError: the key is malformed.
+    """
+    account_id, key = request.state.account_id, _key(request)
+    digest = hashlib.sha256(await request.body()).hexdigest()
+    fingerprint = services.vault.sign("idempotency", account_id, request.method, request.url.path, digest)
+    once = _Once(services, account_id, key, fingerprint)
+    if "is_repeatable" in vars(route.endpoint):
+        return await once.answer_repeatable(request, answer)
+    return await once.answer(request, answer)
+
+
 @dataclass(frozen=True)
 class _Once:
-    """One request with a key."""
+    """A request with a key."""
 
     services: Services
     account_id: str
@@ -103,11 +93,11 @@ class _Once:
             async with db.transaction(self.services.pool) as connection:
                 if await connection.fetchval(_LOCK, self._context):
                     return await self._replayed(connection) or await self._first(connection, request, answer)
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         raise InProgress("The first request with this Idempotency-Key is still at work. Repeat it later.")
 
-    async def answer_again(self, request: Request, answer: Answer) -> Response:
-        """For what is repeatable: no lock, and the response stored after its effect."""
+    async def answer_repeatable(self, request: Request, answer: Answer) -> Response:
+        """Without a lock, and with the response stored after the effect."""
         if replayed := await self._replayed(self.services.pool):
             return replayed
         response = await answer(request)
@@ -122,21 +112,21 @@ class _Once:
         """The stored response, if there is one.
 
         Raises:
-            Conflict: it answered another request.
+            Conflict: it belongs to another request.
         """
         row = await connection.fetchrow(_FIND, self.account_id, self.key)
         if row is None:
             return None
         if row["fingerprint"] != self.fingerprint:
             raise Conflict(
-                "This Idempotency-Key was used with another request. Take a new key for a new request."
+                "This Idempotency-Key was used with another request. Use a new key for each new request."
             )
         content = self.services.vault.open(row["response"], self._context)
         media_type = "application/json" if content else None
         return Response(content, row["status"], {REPLAYED: "true"}, media_type)
 
     async def _first(self, connection: Connection, request: Request, answer: Answer) -> Response:
-        """The response, stored in the transaction of its effect. An error undoes both, and may be tried again."""
+        """Store the response in the transaction of its effect. An error rolls both back, so the client may retry."""
         request.state.services = replace(self.services, pool=db.enlist(connection))
         response = await answer(request)
         await self._store(connection, response)
@@ -150,19 +140,19 @@ class _Once:
 
 
 def _key(request: Request) -> str:
-    given = request.headers.getlist(HEADER)
-    if len(given) != 1 or not re.fullmatch(PATTERN, given[0]):
+    values = request.headers.getlist(HEADER)
+    if len(values) != 1 or not re.fullmatch(PATTERN, values[0]):
         raise ValidationError.at(HEADER, "must be given once, as 1 to 255 printable ASCII characters")
-    return given[0]
+    return values[0]
 
 
 async def sweep(pool: Pool) -> int:
-    """Forget responses older than a day; returns how many."""
-    done: str = await pool.execute(_SWEEP)
-    return int(done.split()[-1])
+    """Delete responses older than a day; returns how many."""
+    command_tag: str = await pool.execute(_SWEEP)
+    return int(command_tag.split()[-1])
 
 
 async def sweep_forever(pool: Pool) -> None:
-    """Sweep every hour, whether the database answers or not, until cancelled."""
+    """Run `sweep` every hour until cancelled."""
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
     await repeat("removing old idempotency keys", lambda: sweep(pool), SWEEP_SECONDS, expected)

@@ -1,66 +1,71 @@
-"""`GET /api/v1/openapi.yaml`: OpenAPI 3.1, generated from the routes, their dependencies and the wire models."""
+"""`GET /api/v1/openapi.yaml`: the document that FastAPI generates, completed with what holds for every route."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
 
 import yaml
 from fastapi import Request
+from fastapi.openapi.models import (
+    Header,
+    MediaType,
+    OpenAPI,
+    Operation,
+    Parameter,
+    PathItem,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from fastapi.openapi.models import Response as Described
+from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, TypeAdapter
-from pydantic.alias_generators import to_camel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from starlette.responses import Response
 
 from agentcontainer import __version__
-from agentcontainer.api.http.auth import KEY_IN_QUERY, is_authenticated
-from agentcontainer.api.http.body import JsonBody
-from agentcontainer.api.http.errors import CODES, Error
+from agentcontainer.api.http.auth import is_authenticated
+from agentcontainer.api.http.errors import CODES
 from agentcontainer.api.http.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
-from agentcontainer.api.http.query import Query
-from agentcontainer.api.http.routing import SEGMENT, V1, unauthenticated
-from agentcontainer.api.wire import Id, Provider
+from agentcontainer.api.http.routing import V1, body_model, unauthenticated
 
-Json = dict[str, Any]
-REF = "#/components/schemas/{model}"
-PATH_PARAMETERS: dict[str, Json] = {
-    "provider": {"type": "string", "enum": list(get_args(Provider))},
-    "token": {"type": "string", "pattern": SEGMENT},
+TAGS = {
+    "Tasks": "Dispatch, read, list, wake and cancel tasks.",
+    "Conversations": "Conversations with an agent, one turn at a time, and its tool calls.",
+    "Messages": "The messages of conversations, and steering messages to agents that work alone.",
+    "Events": "The event log of a task, as a list or as an event stream.",
+    "Agents": "Named configurations of agents, and their versions.",
+    "Files": "Uploads and output files.",
+    "Account": "The account, its balance and ledger, its API keys and its keys for model providers.",
+    "Links": "Wake links, for people and programs without an API key.",
+    "System": "Health, and this document.",
 }
-ID_SCHEMA: Json = TypeAdapter(Id).json_schema()
 DESCRIPTION = """Run AI agents in sandboxed containers.
 
-JSON with camelCase keys; times are ISO 8601 UTC with milliseconds, money is US dollars. Unknown fields and query
-parameters are refused, and so are NUL, half surrogate pairs, numbers beyond 64 bits and a key given twice. Every
-response carries `X-Request-Id`."""
+Requests and responses are JSON with camelCase keys. Times are ISO 8601 in UTC with milliseconds. Money is US dollars.
+A request is refused if it has an unknown field or query parameter, a key that occurs twice, a NUL character, half a
+surrogate pair, or a number beyond 64 bits. Every response carries `X-Request-Id`."""
 
-# Each `metadata.<key>` is a query parameter of its own.
-_METADATA: Json = {
-    "style": "form",
-    "explode": True,
-    "schema": {
-        "type": "object",
-        "propertyNames": {"pattern": r"^metadata\..+$"},
-        "additionalProperties": {"type": "string"},
-    },
-}
+# FastAPI adds its own errors, which no route answers with, and the enum that `TaskStatus` describes.
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "Status")
+_ERROR = "#/components/schemas/Error"
+_IDEMPOTENCY_KEY = Parameter.model_validate(
+    {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "description": "Repeats of a request with the same key have one effect and get the first response. "
+        "Kept 24 hours.",
+        "schema": {"type": "string", "pattern": PATTERN},
+    }
+)
+_REPLAYED = Header.model_validate(
+    {"description": "`true` on the response to a repeat.", "schema": {"type": "string", "enum": ["true"]}}
+)
 
-_IDEMPOTENCY_KEY: Json = {
-    "name": HEADER,
-    "in": "header",
-    "required": False,
-    "description": "Repeats of a request with the same key have one effect, and its first response; kept 24 hours.",
-    "schema": {"type": "string", "pattern": PATTERN},
-}
-_REPLAYED: Json = {
-    "description": "`true` on the response to a repeat.",
-    "schema": {"type": "string", "enum": ["true"]},
-}
-
-router = unauthenticated()
+router = unauthenticated("System")
 
 
 @router.get(
     f"{V1}/openapi.yaml",
+    response_class=Response,
     responses={
         200: {
             "description": "This document.",
@@ -68,161 +73,139 @@ router = unauthenticated()
         }
     },
 )
-async def openapi(request: Request) -> Response:
-    """The description of this API, for people and generators."""
+async def get_openapi_document(request: Request) -> Response:
+    """Describe this API, for people and code generators."""
     return Response(request.app.state.openapi_yaml(), media_type="application/yaml")
 
 
-def to_yaml(document: Json) -> bytes:
-    """As text; the order of keys is kept."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110).encode()
+def to_yaml(document: OpenAPI) -> bytes:
+    """The document as YAML, with its keys in order."""
+    content = document.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110).encode()
 
 
-def document(routes: Sequence[APIRoute], public_url: str | None) -> Json:
-    """The whole document."""
-    schemas = _schemas(routes)
-    paths: Json = {}
+def document(routes: Sequence[APIRoute], public_url: str | None) -> OpenAPI:
+    """The description of these routes."""
+    generated = get_openapi(
+        title="AgentContainer",
+        version=__version__,
+        openapi_version="3.1.0",
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        routes=routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+        servers=[{"url": public_url or "/"}],
+    )
+    described = OpenAPI.model_validate(generated)
+    assert described.paths is not None
+    assert described.components is not None
+    schemas = described.components.schemas
+    assert schemas is not None
+    described.security = [{"apiKey": []}]
+    described.components.responses = {str(status): _error_response(status) for status in CODES}
+    for name in _UNUSED_SCHEMAS:
+        schemas.pop(name, None)
+    paths = {path: PathItem.model_validate(item) for path, item in described.paths.items()}
     for route in routes:
-        for method in sorted(route.methods or ()):
-            paths.setdefault(route.path, {})[method.lower()] = _operation(route, schemas)
-    for model in _queries(routes):  # spelt out as parameters
-        del schemas[model.__name__]
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "AgentContainer", "version": __version__, "description": DESCRIPTION},
-        "servers": [{"url": public_url or "/"}],
-        "security": [{"apiKey": []}],
-        "paths": paths,
-        "components": {
-            "schemas": dict(sorted(schemas.items())),
-            "responses": {str(status): _error_response(status) for status in CODES},
-            "securitySchemes": {
-                "apiKey": {"type": "http", "scheme": "bearer", "description": "`ac_live_…`"},
-                "apiKeyInQuery": {
-                    "type": "apiKey",
-                    "in": "query",
-                    "name": KEY_IN_QUERY,
-                    "description": "Of event streams only.",
-                },
-            },
-        },
-    }
-
-
-class _Schemas(GenerateJsonSchema):
-    """Without a title on every field, which only repeats its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        return False
+        for method in route.methods or ():
+            operation: Operation = getattr(paths[route.path], method.lower())
+            _complete(operation, route)
+            schemas |= _extract_body(operation)
+    described.paths = {**paths}
+    described.components.schemas = dict(sorted(schemas.items()))
+    return described
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes repeated parts out: anchors are no part of what generators read well."""
+    """Writes repeated parts out, because many generators do not read YAML anchors, and 100.0 as 100."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
 
+    def represent_float(self, data: float) -> yaml.ScalarNode:
+        return self.represent_int(int(data)) if data.is_integer() else super().represent_float(data)
 
-def _operation(route: APIRoute, schemas: Json) -> Json:
+
+_Dumper.add_representer(float, _Dumper.represent_float)
+
+
+def _complete(operation: Operation, route: APIRoute) -> None:
     summary, _, description = route.description.partition("\n")
-    operation: Json = {"operationId": to_camel(route.name), "summary": summary}
-    if description.strip():
-        operation["description"] = description.strip()
+    operation.summary = summary
+    operation.description = description.strip() or None
     if not is_authenticated(route):
-        operation["security"] = []
-    parameters = [*_path_parameters(route), *_query_parameters(route, schemas)]
+        operation.security = []
+    parameters = [part for part in operation.parameters or () if isinstance(part, Parameter)]
+    for parameter in parameters:
+        _simplify(parameter)
     if is_idempotent(route):
         parameters.append(_IDEMPOTENCY_KEY)
-    extra: Json = dict(route.openapi_extra or {})
-    if parameters := [*parameters, *extra.pop("parameters", ())]:
-        operation["parameters"] = parameters
-    if body := _body(route):
-        content = {"application/json": {"schema": {"$ref": REF.format(model=body.model.__name__)}}}
-        operation["requestBody"] = {"required": not body.is_optional, "content": content}
-    operation["responses"] = _responses(route)
-    return operation | extra
+    operation.parameters = [*parameters] or None
+    _complete_responses(operation, route)
 
 
-def _responses(route: APIRoute) -> Json:
-    status = route.status_code or 200
-    success: Json = {"description": "Done."}
-    if route.response_model is not None:
-        schema = {"$ref": REF.format(model=route.response_model.__name__)}
-        success = {"description": "The result.", "content": {"application/json": {"schema": schema}}}
-    if is_idempotent(route):
-        success["headers"] = {REPLAYED: _REPLAYED}
-    declared: Json = {str(code): response for code, response in route.responses.items()}
-    described = declared.get(str(status), {})
-    content = success.get("content", {}) | described.get("content", {})
-    responses: Json = {str(status): success | described | ({"content": content} if content else {})}
-    responses |= {
-        code: response for code, response in declared.items() if code != str(status) and code < "400"
+def _extract_body(operation: Operation) -> dict[str, Schema]:
+    """Replace the body schema of a route that reads its body itself by a reference, as FastAPI does for others."""
+    if not isinstance(operation.requestBody, RequestBody):
+        return {}
+    extracted: dict[str, Schema] = {}
+    for media in operation.requestBody.content.values():
+        schema = media.schema_
+        if isinstance(schema, Schema) and schema.title is not None:
+            extracted[schema.title] = schema
+            media.schema_ = Reference.model_validate({"$ref": f"#/components/schemas/{schema.title}"})
+    return extracted
+
+
+def _simplify(parameter: Parameter) -> None:
+    """Remove what says nothing in a query: a title that repeats the name, a second description, null."""
+    schema = parameter.schema_
+    if not isinstance(schema, Schema):
+        return
+    for choice in schema.anyOf or ():
+        if isinstance(choice, Schema) and choice.type != "null":
+            schema = choice
+    schema.title = schema.description = None
+    parameter.schema_ = schema
+    if parameter.name == "metadata":  # each `metadata.<key>` is a parameter of its own
+        schema.propertyNames = Schema(pattern=r"^metadata\..+$")
+        parameter.style, parameter.explode = "form", True
+
+
+def _complete_responses(operation: Operation, route: APIRoute) -> None:
+    declared = {code: Described.model_validate(text) for code, text in (operation.responses or {}).items()}
+    responses: dict[str, Described | Reference] = {
+        code: response for code, response in declared.items() if code < "400"
     }
-    errors = {400, 500, 503} | {int(code) for code in declared if code >= "400"}
-    errors |= {401, 429} if is_authenticated(route) else set[int]()
-    errors |= {409} if is_idempotent(route) else set[int]()
-    errors |= {413, 415} if _body(route) else set[int]()
-    errors |= {404} if route.param_convertors else set[int]()
-    return responses | {str(code): _error(code, declared.get(str(code), {})) for code in sorted(errors)}
+    for response in declared.values():
+        if response.description == "Successful Response":  # FastAPI's default
+            response.description = "Success."
+    if is_idempotent(route):
+        declared[str(route.status_code or 200)].headers = {REPLAYED: _REPLAYED}
+    for status in sorted({*_errors(route), *(int(code) for code in declared if code >= "400")} - {422}):
+        responses[str(status)] = Reference.model_validate({"$ref": f"#/components/responses/{status}"})
+        pages = declared[str(status)].content if str(status) in declared else None
+        if pages and "text/html" in pages:
+            both = _error_response(status)
+            both.content = {**pages, **(both.content or {})}
+            responses[str(status)] = both
+    operation.responses = {**responses}
 
 
-def _error(status: int, declared: Json) -> Json:
-    if "content" not in declared:
-        return {"$ref": f"#/components/responses/{status}"}
-    described = _error_response(status)
-    return described | {"content": described["content"] | declared["content"]}
+def _errors(route: APIRoute) -> Iterable[int]:
+    """The errors that follow from what kind of route it is. A route declares only those of its own."""
+    yield from (400, 500, 503)
+    if is_authenticated(route):
+        yield from (401, 429)
+    if is_idempotent(route):
+        yield 409
+    if body_model(route) is not None:
+        yield from (413, 415)
+    if route.param_convertors:
+        yield 404
 
 
-def _error_response(status: int) -> Json:
+def _error_response(status: int) -> Described:
     code, meaning = CODES[status]
-    schema = {"$ref": REF.format(model=Error.__name__)}
-    return {"description": f"`{code}`: {meaning}", "content": {"application/json": {"schema": schema}}}
-
-
-def _path_parameters(route: APIRoute) -> Iterable[Json]:
-    for name in route.param_convertors:
-        yield {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS.get(name, ID_SCHEMA)}
-
-
-def _query_parameters(route: APIRoute, schemas: Json) -> Iterable[Json]:
-    for query in _dependencies(route, Query):
-        model: Json = schemas[query.model.__name__]
-        for name, schema in model["properties"].items():
-            parameter: Json = {"name": name, "in": "query", "required": name in model.get("required", ())}
-            if "description" in schema:
-                parameter["description"] = schema["description"]
-            yield parameter | (_METADATA if name == "metadata" else {"schema": _query_schema(schema)})
-
-
-def _query_schema(schema: Json) -> Json:
-    """Without what a query cannot say: null, and so a default of null."""
-    shape = {key: value for key, value in schema.items() if key != "description"}
-    for choice in shape.pop("anyOf", ()):
-        if choice != {"type": "null"}:
-            shape |= choice
-    return {key: value for key, value in shape.items() if value is not None}
-
-
-def _schemas(routes: Sequence[APIRoute]) -> Json:
-    models: dict[type[BaseModel], JsonSchemaMode] = {Error: "serialization"}
-    for route in routes:
-        models |= {body.model: "validation" for body in _dependencies(route, JsonBody)}
-        if route.response_model is not None:
-            models[route.response_model] = "serialization"
-    models |= dict.fromkeys(_queries(routes), "validation")
-    _, definitions = models_json_schema(
-        list(models.items()), by_alias=True, ref_template=REF, schema_generator=_Schemas
-    )
-    return definitions["$defs"]
-
-
-def _queries(routes: Sequence[APIRoute]) -> list[type[BaseModel]]:
-    return list({query.model: None for route in routes for query in _dependencies(route, Query)})
-
-
-def _body(route: APIRoute) -> JsonBody[Any] | None:
-    return next(iter(_dependencies(route, JsonBody)), None)
-
-
-def _dependencies(route: APIRoute, kind: type[Any]) -> list[Any]:
-    return [part.call for part in route.dependant.dependencies if isinstance(part.call, kind)]
+    error = MediaType.model_validate({"schema": {"$ref": _ERROR}})
+    return Described(description=f"`{code}`: {meaning}", content={"application/json": error})

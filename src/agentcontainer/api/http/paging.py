@@ -1,4 +1,4 @@
-"""Lists: `limit`, opaque `cursor`, `order`; keyset, so that inserts neither repeat nor hide rows."""
+"""Lists: `limit`, `cursor` and `order`. Keyset pagination, so inserts never repeat or hide rows."""
 
 import base64
 import binascii
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http.query import from_digits
 from agentcontainer.api.wire import Incoming, Outgoing
@@ -14,60 +15,69 @@ from agentcontainer.db import Page
 from agentcontainer.errors import ValidationError
 
 MAX_CURSOR_CHARACTERS = 256
-Order = Literal["asc", "desc"]
+Order = TypeAliasType("Order", Literal["asc", "desc"])
 T = TypeVar("T")
 
 
 class PageQuery(Incoming):
-    """What every list takes."""
+    """The query parameters of every list."""
 
     limit: Annotated[
         int,
-        Field(ge=1, le=100, description="Entries of one page; it may have fewer when they are large."),
+        Field(ge=1, le=100, description="Entries of a page. It may have fewer if they are large."),
         from_digits,
     ] = 20
-    cursor: Annotated[str | None, Field(description="`pageInfo.nextCursor` of the page before.")] = None
-    order: Annotated[Order, Field(description="By creation: oldest or newest first.")] = "desc"
+    cursor: Annotated[str | None, Field(description="`pageInfo.nextCursor` of the previous page.")] = None
+    order: Annotated[Order, Field(description="By creation, oldest (`asc`) or newest (`desc`) first.")] = (
+        "desc"
+    )
+
+
+class TranscriptQuery(PageQuery):
+    """The query parameters of a list that is read like a log: oldest first by default."""
+
+    order: Annotated[Order, Field(description="Oldest (`asc`) or newest (`desc`) first.")] = "asc"
 
 
 class PageInfo(Outgoing):
-    """Whether there is more, and the cursor that leads there."""
+    """Whether the list goes on, and the cursor of the next page."""
 
     has_more: bool
     next_cursor: str | None
 
 
 def position(name: str, query: PageQuery) -> str | None:
-    """Where the page starts: after this position; None: at the beginning.
+    """The position after which the page of the list `name` starts; None: at the beginning.
 
     Raises:
-        ValidationError: the cursor is not one of the list `name`.
+        ValidationError: the cursor belongs to no list, or to another.
     """
     if query.cursor is None:
         return None
+    padding = "=" * (-len(query.cursor) % 4)
     try:
-        padding = "=" * (-len(query.cursor) % 4)
-        spelt = base64.b64decode(
-            query.cursor[:MAX_CURSOR_CHARACTERS] + padding, altchars=b"-_", validate=True
-        ).decode()
+        encoded = query.cursor[:MAX_CURSOR_CHARACTERS] + padding
+        decoded = base64.b64decode(encoded, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
-        spelt = ""
-    kind, _, found = spelt.partition(":")
-    if kind != name or not found.isascii() or not found.replace("_", "").isalnum():
+        raise _not_a_cursor() from None
+    cursor_name, _, row_position = decoded.partition(":")
+    if cursor_name != name or not row_position.isascii() or not row_position.replace("_", "").isalnum():
         raise _not_a_cursor()
-    return found
+    return row_position
 
 
 def sequence(name: str, query: PageQuery) -> int | None:
-    """`position` of a list that is ordered by a number."""
-    found = position(name, query)
-    if found is None or re.fullmatch(r"[0-9]{1,18}", found):
-        return None if found is None else int(found)
-    raise _not_a_cursor()
+    """`position` in a list that is ordered by a number."""
+    row_position = position(name, query)
+    if row_position is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", row_position):
+        raise _not_a_cursor()
+    return int(row_position)
 
 
 def page_info(name: str, page: Page[T], key: Callable[[T], str]) -> PageInfo:
-    """Where the list `name` goes on after this page; `key` is a row's position."""
+    """The cursor after this page of the list `name`; `key` returns a row's position."""
     if not page.has_more:
         return PageInfo(has_more=False, next_cursor=None)
     cursor = base64.urlsafe_b64encode(f"{name}:{key(page.rows[-1])}".encode()).decode().rstrip("=")

@@ -1,37 +1,99 @@
-"""What every route stands behind: the path guard, the query guard, and, below /api/v1, the API key."""
+"""The route class of the API: in which order a request is checked before its endpoint runs."""
 
 import re
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.params import Path
 from fastapi.routing import APIRoute
+from pydantic.alias_generators import to_camel
+from starlette.responses import Response
 
-from agentcontainer.api.http.auth import authenticate
-from agentcontainer.api.http.idempotency import IdempotentRoute
-from agentcontainer.api.http.query import NoQuery, Query
-from agentcontainer.errors import NotFound
+from agentcontainer.api.http import idempotency
+from agentcontainer.api.http.auth import authenticate, is_authenticated
+from agentcontainer.api.http.errors import Error
+from agentcontainer.api.http.request import StrictRequest, query_of
+from agentcontainer.api.http.services import provided
+from agentcontainer.api.http.strict_json import shown
+from agentcontainer.api.wire import ID_PATTERN, Incoming
+from agentcontainer.errors import NotFound, ValidationError
 
 V1 = "/api/v1"
+SEGMENT = "[A-Za-z0-9_-]{1,128}"
 
-SEGMENT = "^[A-Za-z0-9_-]{1,128}$"
-_no_query = Query(NoQuery)
-
-
-async def guard(request: Request) -> None:
-    """No path parameter of ours looks like this: 404. A query where the route takes none: 400."""
-    if not all(re.fullmatch(SEGMENT, value) for value in request.path_params.values()):
-        raise NotFound("There is no such resource.")
-    route: APIRoute = request.scope["route"]
-    if not any(isinstance(dependency.call, Query) for dependency in route.dependant.dependencies):
-        await _no_query(request)
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def authenticated() -> APIRouter:
-    """A router below /api/v1, behind an API key."""
+class StrictRoute(APIRoute):
+    """Checks the API key, the path, the query and the body in this order, then lets FastAPI validate and answer.
+
+    FastAPI reads a body before it resolves dependencies. Checking the key first means that nobody without one can
+    make the API read or parse a body.
+    """
+
+    def get_route_handler(self) -> Answer:
+        answer = super().get_route_handler()
+
+        async def answer_strictly(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            services = await provided(strict)
+            if is_authenticated(self):
+                await authenticate(strict, services)
+            _check_path(strict)
+            self._check_query(strict)
+            if (model := body_model(self)) is not None:
+                await strict.read_json(model.max_body_bytes, is_required=has_required_body(self))
+            if idempotency.is_idempotent(self) and idempotency.HEADER in strict.headers:
+                return await idempotency.answer_once(self, strict, services, answer)
+            return await answer(strict)
+
+        return answer_strictly
+
+    def _check_query(self, request: Request) -> None:
+        """FastAPI refuses unknown parameters only where a route has a query model."""
+        for name in query_of(request):
+            if not self.dependant.query_params:
+                raise ValidationError.at(shown(name), "unknown query parameter")
+
+
+def body_model(route: APIRoute) -> type[Incoming] | None:
+    """The model of the route's JSON body; None where it takes none, or reads its body itself."""
+    if route.body_field is None:
+        return None
+    return cast("type[Incoming]", route.body_field.field_info.annotation)
+
+
+def has_required_body(route: APIRoute) -> bool:
+    """Whether a request without a body is refused."""
+    return route.body_field is not None and route.body_field.field_info.is_required()
+
+
+def authenticated(tag: str) -> APIRouter:
+    """A router below /api/v1 whose routes need an API key. `tag` groups them in the OpenAPI document."""
+    return _router(tag, StrictRoute, prefix=V1, dependencies=[Depends(authenticate)])
+
+
+def unauthenticated(tag: str, route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
+    """A router whose routes need no API key: health, the OpenAPI document, signed URLs, wake links."""
+    return _router(tag, route_class)
+
+
+def id_in_path(name: str) -> Path:
+    """A path parameter that holds an id. Its pattern is for the OpenAPI document: other values answer 404."""
+    return Path(alias=name, json_schema_extra={"pattern": ID_PATTERN})
+
+
+def _router(tag: str, route_class: type[StrictRoute], **options: Any) -> APIRouter:
     return APIRouter(
-        prefix=V1, dependencies=[Depends(authenticate), Depends(guard)], route_class=IdempotentRoute
+        tags=[tag],
+        responses={500: {"model": Error}},
+        route_class=route_class,
+        generate_unique_id_function=lambda route: to_camel(route.name),
+        **options,
     )
 
 
-def unauthenticated(route_class: type[APIRoute] = APIRoute) -> APIRouter:
-    """A router for what needs no key: health, the OpenAPI document, signed URLs."""
-    return APIRouter(dependencies=[Depends(guard)], route_class=route_class)
+def _check_path(request: Request) -> None:
+    if not all(re.fullmatch(SEGMENT, value) for value in request.path_params.values()):
+        raise NotFound("There is no such resource.")

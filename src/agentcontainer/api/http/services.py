@@ -1,4 +1,4 @@
-"""What the routes work with, handed to `create_app` and from there to each route."""
+"""What endpoints work with: `create_app` receives it, and each request gets it as a dependency."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,7 +16,7 @@ from agentcontainer.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the three stores, who may ask how often, who follows which task, and what images are."""
+    """Settings, database, vault, object store, rate limit, event hub and image lookup."""
 
     settings: Settings
     pool: Pool
@@ -28,7 +28,7 @@ class Services:
 
 
 async def provided(request: Request) -> Services:
-    """The application's services, or those this request was given instead."""
+    """The application's services, or this request's own: with an Idempotency-Key its pool is one transaction."""
     return getattr(request.state, "services", request.app.state.services)
 
 

@@ -52,7 +52,7 @@ class EventStream(Response):
         cut = transport.abort if transport is not None else lambda: None
         task, hub = self._task, self._hub
         with hub.follow(task.account_id, task.id, task.last_event_sequence, self._position, cut) as follower:
-            leaving = asyncio.create_task(until_gone(receive))
+            leaving = asyncio.create_task(until_disconnected(receive))
             leaving.add_done_callback(lambda _: follower.stop())
             try:
                 await send(
@@ -95,7 +95,7 @@ class EventStream(Response):
         return True
 
 
-async def until_gone(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
     """Until the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,16 +1,15 @@
-"""The account that asks, and its keys for model providers."""
+"""The account of the API key, and its keys for model providers."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from fastapi import Depends, Path
+from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody
 from agentcontainer.api.http.paging import PageInfo, PageQuery
-from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
@@ -18,17 +17,18 @@ from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files import quota
-from agentcontainer.errors import ValidationError
 
-router = authenticated()
+BillingMode = TypeAliasType("BillingMode", Literal["standard", "unlimited_grant"])
+
+router = authenticated("Account")
 
 
 class Storage(Outgoing):
-    """Stored bytes, and how many may be."""
+    """Stored bytes and their quota."""
 
     used_bytes: int
     quota_bytes: int
-    is_enforced: bool
+    is_enforced: Annotated[bool, Field(description="False: there is no quota.")]
 
 
 class Account(Outgoing):
@@ -38,66 +38,56 @@ class Account(Outgoing):
     name: str
     email: str | None
     credit_balance: Annotated[Usd, Field(description="Prepaid US dollars, less what is held for live tasks.")]
-    billing_mode: Literal["standard", "unlimited_grant"]
+    billing_mode: BillingMode
     file_storage: Storage
     checkpoint_storage: Storage
     created_at: Timestamp
 
 
 class ProviderKey(Outgoing):
-    """What may be read of a stored provider key."""
+    """A stored provider key, without the key itself."""
 
     provider: Provider
-    last4: Annotated[str, Field(description="Its last four characters; empty for a short key.")]
+    last4: Annotated[str, Field(description="The key's last four characters; empty for a short key.")]
     created_at: Timestamp
 
 
 class ProviderKeyPage(Outgoing):
-    """The account's provider keys."""
+    """A page of provider keys."""
 
     data: list[ProviderKey]
     page_info: PageInfo
 
 
 class ProviderKeyInput(Incoming):
-    """A key to store."""
+    """A provider key to store."""
 
     api_key: Annotated[ProviderApiKey, Field(repr=False)]
 
 
-async def _named_provider(provider: Annotated[str, Path()]) -> str:
-    if provider not in get_args(Provider):
-        raise ValidationError.at("provider", f"must be one of {', '.join(get_args(Provider))}")
-    return provider
-
-
-NamedProvider = Annotated[str, Depends(_named_provider)]
+NamedProvider = Annotated[Provider, Path()]
 
 
 @router.get("/account")
 async def get_account(account_id: AccountId, services: Provided) -> Account:
-    """The account of the API key, its balance and its use of storage."""
+    """Get the account of the API key, with its balance and its use of storage."""
     account = await service.get(services.pool, account_id)
     settings = services.settings
-    stored_bytes = await quota.used_bytes(services.pool, account_id)
-    saved_bytes = await checkpoints.used_bytes(services.pool, account_id)
-    return Account(
-        id=account.id,
-        name=account.name,
-        email=account.email,
+    file_bytes = await quota.used_bytes(services.pool, account_id)
+    checkpoint_bytes = await checkpoints.used_bytes(services.pool, account_id)
+    return Account.of(
+        account,
         credit_balance=usd(account.balance_micro_usd),
-        billing_mode="unlimited_grant" if account.billing_mode == "unlimited_grant" else "standard",
-        file_storage=_storage(stored_bytes, settings.file_quota_bytes),
-        checkpoint_storage=_storage(saved_bytes, settings.checkpoint_quota_bytes),
-        created_at=account.created_at,
+        file_storage=_storage(file_bytes, settings.file_quota_bytes),
+        checkpoint_storage=_storage(checkpoint_bytes, settings.checkpoint_quota_bytes),
     )
 
 
 @router.get("/provider-keys")
 async def list_provider_keys(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
+    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ProviderKeyPage:
-    """The providers the account has a key for, by name."""
+    """List the account's provider keys, by provider."""
     keys = await service.list_provider_keys(services.pool, account_id)
     after = paging.position("provider-keys", query)
     if query.order == "desc":
@@ -106,32 +96,23 @@ async def list_provider_keys(
         rest = [key for key in keys if after is None or key.provider > after]
     page = Page(rest[: query.limit], len(rest) > query.limit)
     info = paging.page_info("provider-keys", page, lambda key: key.provider)
-    return ProviderKeyPage(data=[_wire(key) for key in page.rows], page_info=info)
+    return ProviderKeyPage(data=[ProviderKey.of(key) for key in page.rows], page_info=info)
 
 
 @router.put("/provider-keys/{provider}")
 async def put_provider_key(
-    provider: NamedProvider,
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[ProviderKeyInput, Depends(JsonBody(ProviderKeyInput))],
+    provider: NamedProvider, account_id: AccountId, services: Provided, body: ProviderKeyInput
 ) -> ProviderKey:
-    """Store the account's own key for a provider, encrypted; replaces an earlier one."""
+    """Store the account's own key for a provider, encrypted. It replaces an earlier one."""
     key = await service.put_provider_key(services.pool, services.vault, account_id, provider, body.api_key)
-    return _wire(key)
+    return ProviderKey.of(key)
 
 
 @router.delete("/provider-keys/{provider}", status_code=204, response_class=Response)
 async def delete_provider_key(provider: NamedProvider, account_id: AccountId, services: Provided) -> None:
-    """Forget the account's key for a provider."""
+    """Delete the account's key for a provider."""
     await service.delete_provider_key(services.pool, account_id, provider)
 
 
 def _storage(used_bytes: int, quota_bytes: int) -> Storage:
     return Storage(used_bytes=used_bytes, quota_bytes=quota_bytes, is_enforced=quota_bytes > 0)
-
-
-def _wire(key: service.ProviderKey) -> ProviderKey:
-    return ProviderKey.model_validate(
-        {"provider": key.provider, "last4": key.last4, "created_at": key.created_at}
-    )

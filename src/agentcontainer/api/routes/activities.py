@@ -1,43 +1,53 @@
-"""Activities: what the agent did in the turns of a conversation."""
+"""Activities: the tool calls of a conversation's agent."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends
+from fastapi import Query
 from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
+from typing_extensions import TypeAliasType
 
+from agentcontainer.api.event_data import InputOmittedReason
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.paging import PageInfo
-from agentcontainer.api.http.query import Query, from_digits
+from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
+from agentcontainer.api.http.query import from_digits
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.routes.messages import TranscriptQuery
-from agentcontainer.api.routes.tasks import TaskId
+from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.wire import Outgoing, Timestamp
-from agentcontainer.domain.conversations import model, service
+from agentcontainer.domain.conversations import service
 
 MAX_TURN_NUMBER = 2**31 - 1
-
-router = authenticated()
+ActivityStatus = TypeAliasType("ActivityStatus", Literal["running", "completed", "failed"])
+ActivityErrorCode = TypeAliasType("ActivityErrorCode", Literal["tool_error", "interrupted"])
 TurnNumber = Annotated[int, Field(ge=1, le=MAX_TURN_NUMBER), from_digits]
+
+router = authenticated("Conversations")
 
 
 class Activity(Outgoing):
-    """A call of a tool. `input` is null where `inputOmittedReason` says why."""
+    """A tool call."""
 
     id: str
     turn_number: int
     attempt_number: int
-    started_sequence: int
-    completed_sequence: int | None
+    started_sequence: Annotated[int, Field(description="The sequence of its `tool.started` event.")]
+    completed_sequence: Annotated[
+        int | None, Field(description="The sequence of its `tool.completed` event.")
+    ]
     kind: Literal["tool"] = "tool"
     call_id: str
     tool_key: str
     input: Any
-    input_omitted_reason: str | None
-    status: Literal["running", "completed", "failed"]
-    error_code: str | None
+    input_omitted_reason: Annotated[InputOmittedReason | None, Field(description="Why `input` is null.")]
+    status: ActivityStatus
+    error_code: Annotated[
+        ActivityErrorCode | None,
+        Field(
+            description="`tool_error`: the tool failed. `interrupted`: the attempt was lost during the call."
+        ),
+    ]
     started_at: Timestamp
     completed_at: Timestamp | None
     duration_ms: int | None
@@ -51,14 +61,14 @@ class ActivityPage(Outgoing):
 
 
 class ActivitiesQuery(TranscriptQuery):
-    """Which activities: those of the turns from `fromTurn` to `toTurn`, both included."""
+    """Which activities to list: those of the turns `fromTurn` to `toTurn`, both included."""
 
-    from_turn: Annotated[TurnNumber | None, Field(description="The first turn; default: 1.")] = None
-    to_turn: Annotated[TurnNumber | None, Field(description="The last turn; default: the newest.")] = None
+    from_turn: Annotated[TurnNumber | None, Field(description="The first turn. Default: 1.")] = None
+    to_turn: Annotated[TurnNumber | None, Field(description="The last turn. Default: the newest.")] = None
 
     @field_validator("to_turn")
     @classmethod
-    def _not_before_the_first(cls, to_turn: int | None, info: ValidationInfo) -> int | None:
+    def _check_order_of_turns(cls, to_turn: int | None, info: ValidationInfo) -> int | None:
         from_turn = info.data.get("from_turn")
         if to_turn is not None and from_turn is not None and to_turn < from_turn:
             raise ValueError("must not be below fromTurn")
@@ -67,12 +77,9 @@ class ActivitiesQuery(TranscriptQuery):
 
 @router.get("/conversations/{taskId}/activities", responses={409: {}})
 async def list_activities(
-    task_id: TaskId,
-    account_id: AccountId,
-    services: Provided,
-    query: Annotated[ActivitiesQuery, Depends(Query(ActivitiesQuery))],
+    task_id: TaskId, account_id: AccountId, services: Provided, query: Annotated[ActivitiesQuery, Query()]
 ) -> ActivityPage:
-    """What the agent did, by the moment it began."""
+    """List the agent's tool calls in a conversation, by the time they started."""
     page = await service.list_activities(
         services.pool,
         account_id,
@@ -84,10 +91,4 @@ async def list_activities(
         is_descending=query.order == "desc",
     )
     info = paging.page_info("activities", page, lambda activity: str(activity.started_sequence))
-    return ActivityPage(data=[_wire(activity) for activity in page.rows], page_info=info)
-
-
-def _wire(activity: model.Activity) -> Activity:
-    return Activity.model_validate(
-        {name: getattr(activity, name) for name in Activity.model_fields if name != "kind"}
-    )
+    return ActivityPage(data=[Activity.of(activity) for activity in page.rows], page_info=info)

@@ -1,48 +1,47 @@
-"""The account's API keys: create, list, revoke."""
+"""The account's API keys."""
 
 from typing import Annotated
 
-from fastapi import Depends, Path
+from fastapi import Query
 from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody
 from agentcontainer.api.http.paging import PageInfo, PageQuery
-from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.wire import LINE_SCHEMA, Incoming, Outgoing, Timestamp, check_line
+from agentcontainer.api.schemas.ids import KeyId
+from agentcontainer.api.wire import LINE_PATTERN, Incoming, Outgoing, Timestamp, check_line
 from agentcontainer.domain.accounts import service
 
-router = authenticated()
+router = authenticated("Account")
 
 
 class ApiKeyRequest(Incoming):
-    """A new key."""
+    """A new API key."""
 
     name: Annotated[
         str,
         Field(
-            min_length=1, max_length=100, json_schema_extra=LINE_SCHEMA,
-            description="What it is for; two keys may have one name.",
+            min_length=1, max_length=100, json_schema_extra={"pattern": LINE_PATTERN},
+            description="What the key is for. Two keys may have the same name.",
         ),
         AfterValidator(check_line),
     ]  # fmt: skip
 
 
 class NewApiKey(Outgoing):
-    """The key in full, this once."""
+    """A new API key, shown in full this once."""
 
     id: str
     name: str
-    key: Annotated[str, Field(description="`ac_live_…`: keep it, it is stored as a hash only.")]
+    key: Annotated[str, Field(description="`ac_live_…`. Keep it: only its hash is stored.")]
     created_at: Timestamp
 
 
 class ApiKey(Outgoing):
-    """What may be read of a key later."""
+    """An API key, without the key itself."""
 
     id: str
     name: str
@@ -59,9 +58,9 @@ class ApiKeyPage(Outgoing):
 
 @router.get("/api-keys")
 async def list_api_keys(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
+    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ApiKeyPage:
-    """The account's API keys, without the revoked ones."""
+    """List the account's API keys, without revoked ones."""
     page = await service.list_keys(
         services.pool,
         account_id,
@@ -70,28 +69,20 @@ async def list_api_keys(
         is_descending=query.order == "desc",
     )
     info = paging.page_info("api-keys", page, lambda key: key.id)
-    return ApiKeyPage(data=[_wire(key) for key in page.rows], page_info=info)
+    return ApiKeyPage(data=[ApiKey.of(key) for key in page.rows], page_info=info)
 
 
 @router.post("/api-keys", status_code=201)
-async def create_api_key(
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[ApiKeyRequest, Depends(JsonBody(ApiKeyRequest))],
-) -> NewApiKey:
-    """A further API key, which may do all that this account may."""
+async def create_api_key(account_id: AccountId, services: Provided, body: ApiKeyRequest) -> NewApiKey:
+    """Create another API key. It may do everything that the account may."""
     key_id, key = await service.create_key(services.pool, account_id, body.name)
-    made = await service.get_key(services.pool, account_id, key_id)
-    return NewApiKey(id=key_id, name=made.name, key=key, created_at=made.created_at)
+    return NewApiKey.of(await service.get_key(services.pool, account_id, key_id), key=key)
 
 
 @router.delete("/api-keys/{keyId}", status_code=204, response_class=Response, responses={409: {}})
-async def revoke_api_key(
-    key_id: Annotated[str, Path(alias="keyId")], account_id: AccountId, services: Provided
-) -> None:
-    """Revoke a key at once, also the one in use. The last one stays: without it nobody could get in again."""
+async def revoke_api_key(key_id: KeyId, account_id: AccountId, services: Provided) -> None:
+    """Revoke an API key at once.
+
+    409 for the account's last key: without it nobody could get in again.
+    """
     await service.revoke_key(services.pool, account_id, key_id)
-
-
-def _wire(key: service.ApiKey) -> ApiKey:
-    return ApiKey(id=key.id, name=key.name, created_at=key.created_at, last_used_at=key.last_used_at)

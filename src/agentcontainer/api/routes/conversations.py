@@ -1,25 +1,24 @@
-"""Conversations: the routes that begin one, let it go on alone, and end it."""
-
-from typing import Annotated
-
-from fastapi import Depends, Path
+"""Conversations: create, hand off and end."""
 
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody, NoBody
+from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.routes.messages import TaskAndMessage, task_and_message
-from agentcontainer.api.routes.tasks import Task, TaskId, wire_task
-from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, NewTask, Text, as_sent, dispatch_of
+from agentcontainer.api.schemas.dispatch import (
+    MAX_BODY_BYTES,
+    NewTask,
+    Text,
+    dispatch_of,
+    naming_input_files_as_sent,
+)
+from agentcontainer.api.schemas.ids import AgentId, TaskId
+from agentcontainer.api.schemas.messages import TaskAndMessage
+from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Incoming
 from agentcontainer.domain.conversations import service
 from agentcontainer.domain.conversations.model import Draft
 
-MAX_CONVERSATION_BYTES = (
-    MAX_BODY_BYTES + 3 * 1024 * 1024
-)  # the instructions, and a message that may be as long
-
-router = authenticated()
+router = authenticated("Conversations")
 
 
 class _Opening(Incoming):
@@ -28,49 +27,54 @@ class _Opening(Incoming):
 
 
 class ConversationRequest(NewTask, _Opening):  # in this order the message is the first field
-    """A new conversation and its first message. `instructions` hold for all of it; the files come with the message."""
+    """A new conversation and its first message, which the files belong to. `instructions` apply to every turn."""
+
+    max_body_bytes = MAX_BODY_BYTES + 3 * 1024 * 1024  # it has instructions and a message of the same size
 
 
 class HandoffRequest(Incoming):
-    """What to go on with; without a message, with what was said so far."""
+    """What the agent is told when it goes on alone. Without a message it goes on with the conversation so far."""
+
+    max_body_bytes = MAX_BODY_BYTES
 
     message: Text | None = None
 
 
+_NO_MESSAGE = HandoffRequest()
+
+
 @router.post("/agents/{agentId}/conversations", status_code=201, responses={402: {}, 409: {}})
 async def create_conversation(
-    agent_id: Annotated[str, Path(alias="agentId")],
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[
-        ConversationRequest, Depends(JsonBody(ConversationRequest, max_bytes=MAX_CONVERSATION_BYTES))
-    ],
+    agent_id: AgentId, account_id: AccountId, services: Provided, body: ConversationRequest
 ) -> TaskAndMessage:
-    """Begin a conversation with its first message. Holds money from the balance until it ends."""
-    with as_sent(body):
-        made = await service.create(
+    """Create a conversation with its first message.
+
+    Money is held from the balance until the conversation ends.
+    """
+    with naming_input_files_as_sent(body):
+        task, message = await service.create(
             services.pool, services.settings, services.vault, account_id, agent_id,
             dispatch_of(body, body.instructions or ""), Draft(body.message),
         )  # fmt: skip
-    return task_and_message(made, services)
+    return TaskAndMessage.of_both(task, message, services.settings)
 
 
 @router.post("/conversations/{taskId}/handoff", status_code=201)
 async def hand_off_conversation(
-    task_id: TaskId,
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[
-        HandoffRequest, Depends(JsonBody(HandoffRequest, max_bytes=MAX_BODY_BYTES, is_optional=True))
-    ],
+    task_id: TaskId, account_id: AccountId, services: Provided, body: HandoffRequest = _NO_MESSAGE
 ) -> TaskAndMessage:
-    """Let the agent go on alone until it calls `finish`: no further message but to steer it."""
-    made = await service.hand_off(services.pool, account_id, task_id, body.message)
-    return task_and_message(made, services)
+    """Hand a conversation off to its agent.
+
+    The agent works alone until it calls `finish`. Afterwards only steering messages can be sent to it.
+    """
+    task, message = await service.hand_off(services.pool, account_id, task_id, body.message)
+    return TaskAndMessage.of_both(task, message, services.settings)
 
 
 @router.post("/conversations/{taskId}/end", responses={409: {}})
-async def end_conversation(task_id: TaskId, account_id: AccountId, services: Provided, _body: NoBody) -> Task:
-    """Close a conversation: `finished`. Ending it twice is fine."""
+async def end_conversation(
+    task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
+) -> Task:
+    """End a conversation: its status becomes `finished`. Ending it again changes nothing."""
     task = await service.end(services.pool, services.settings, account_id, task_id)
-    return wire_task(task, services.settings)
+    return Task.of_task(task, services.settings)

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Health checks: whether the process runs, and whether it can serve requests."""
 
 import asyncio
 from typing import Literal
@@ -13,37 +13,37 @@ from agentcontainer.migrations.schema import is_current
 
 READY_TIMEOUT_SECONDS = 3
 
-router = unauthenticated()
+router = unauthenticated("System")
 
 
 class Health(Outgoing):
-    """The process lives."""
+    """The process runs."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(Outgoing):
-    """The process can serve."""
+    """The process can serve requests."""
 
     status: Literal["ready"] = "ready"
 
 
 @router.get("/healthz")
-async def health() -> Health:
-    """Whether the process lives. Asks nothing else."""
+async def check_health() -> Health:
+    """Check that the process runs. Nothing else is checked."""
     return Health()
 
 
 @router.get("/readyz", responses={503: {}})
-async def ready(request: Request, services: Provided) -> Readiness:
-    """Whether the database can be reached and has this version's schema."""
+async def check_readiness(request: Request, services: Provided) -> Readiness:
+    """Check that the database can be reached and has this version's schema."""
     async with asyncio.timeout(READY_TIMEOUT_SECONDS):
         await services.pool.fetchval("SELECT 1")
-        # Once current is current: the schema moves on only with a newer version beside us.
+        # Checked until it is true: the schema changes only when a newer version migrates it.
         state = request.app.state
         if not getattr(state, "is_migrated", False):
             assert services.settings.database_url is not None
             state.is_migrated = await is_current(services.settings.database_url)
     if not state.is_migrated:
-        raise Unavailable("The database has not this version's schema: run `agentcontainer migrate`.")
+        raise Unavailable("The database does not have this version's schema. Run `agentcontainer migrate`.")
     return Readiness()

@@ -2,29 +2,31 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Depends
+from fastapi import Query
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
-from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
 from agentcontainer.domain.ledger import service as ledger
 
-router = authenticated()
+LedgerEntryKind = TypeAliasType("LedgerEntryKind", Literal["credit", "hold", "release", "charge", "refund"])
+
+router = authenticated("Account")
 
 
 class LedgerEntry(Outgoing):
-    """One movement. Entries are never changed; their sum is the balance."""
+    """One movement of money. Entries never change, and their sum is the balance."""
 
     id: str
-    kind: Literal["credit", "hold", "release", "charge", "refund"]
-    amount_usd: Annotated[Usd, Field(description="What it adds; a hold and a charge are negative.")]
+    kind: LedgerEntryKind
+    amount_usd: Annotated[Usd, Field(description="Added to the balance; negative for a hold and a charge.")]
     task_id: str | None
-    balance_after_usd: Annotated[Usd, Field(description="The balance once this entry was made.")]
+    balance_after_usd: Annotated[Usd, Field(description="The balance after this entry.")]
     created_at: Timestamp
 
 
@@ -37,9 +39,9 @@ class LedgerPage(Outgoing):
 
 @router.get("/account/ledger")
 async def list_ledger_entries(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Depends(Query(PageQuery))]
+    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> LedgerPage:
-    """The account's entries, in the order in which they changed the balance."""
+    """List the account's ledger entries, in the order in which they changed the balance."""
     page = await ledger.list_page(
         services.pool,
         account_id,
@@ -52,13 +54,8 @@ async def list_ledger_entries(
 
 
 def _wire(entry: ledger.Entry) -> LedgerEntry:
-    return LedgerEntry.model_validate(
-        {
-            "id": entry.id,
-            "kind": entry.kind,
-            "amount_usd": usd(entry.amount_micro_usd),
-            "task_id": entry.task_id,
-            "balance_after_usd": usd(entry.balance_after_micro_usd),
-            "created_at": entry.created_at,
-        }
+    return LedgerEntry.of(
+        entry,
+        amount_usd=usd(entry.amount_micro_usd),
+        balance_after_usd=usd(entry.balance_after_micro_usd),
     )

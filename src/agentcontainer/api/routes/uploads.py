@@ -1,88 +1,89 @@
-"""The three-step upload: prepare, send the bytes to a signed URL, complete."""
+"""Uploads in three steps: prepare, send the bytes to a signed URL, complete."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody
 from agentcontainer.api.http.idempotency import repeatable
-from agentcontainer.api.http.query import Query
 from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided, Services
-from agentcontainer.api.routes.files import File, wire
+from agentcontainer.api.schemas.files import File
+from agentcontainer.api.schemas.ids import UploadId
 from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.uploads import service as uploads
 
 MAX_SIZE_BYTES = 2**62
-UploadId = Annotated[str, Path(alias="uploadId")]
-_RAW_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"*/*": {}}}}
-# For the document: `filename_fault` says it in words.
-_FILENAME_SCHEMA: dict[str, Any] = {
-    "pattern": r"^[^/\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
-    "not": {"enum": [".", ".."]},
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+# The media type is that of the file; code generators need one that they know.
+_RAW_BODY = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY, "*/*": _BINARY}}
 }
 
-router = authenticated()
-signed_router = unauthenticated()
+router = authenticated("Files")
+signed_router = unauthenticated("Files")
 
 
 class UploadRequest(Incoming):
-    """What will be uploaded."""
+    """The file that will be uploaded."""
 
     filename: Annotated[
         str,
         Field(
-            min_length=1, max_length=MAX_FILENAME_BYTES, json_schema_extra=_FILENAME_SCHEMA,
+            min_length=1,
+            max_length=MAX_FILENAME_BYTES,
             description="A name, never a path.",
+            json_schema_extra={  # `filename_fault` as a schema
+                "pattern": r"^[^/\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
+                "not": {"enum": [".", ".."]},
+            },
         ),
-    ]  # fmt: skip
+    ]
     content_type: MediaType
     size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), from_whole_number] | None = None
 
 
 class PreparedUpload(Outgoing):
-    """Send the raw bytes to `uploadUrl` with this method and these headers, then complete."""
+    """Send the bytes to `uploadUrl` with this method and these headers, then complete the upload."""
 
-    upload_id: str
-    upload_url: str
+    upload_id: Annotated[str, Field(validation_alias="id")]
+    upload_url: Annotated[str, Field(validation_alias="url")]
     method: str
     headers: dict[str, str]
     expires_at: Timestamp
 
 
 class SignedQuery(Incoming):
-    """What makes an upload URL ours."""
+    """The signature of an upload URL."""
 
     expires: str = ""
     signature: str = ""
 
 
 class CompletionRequest(Incoming):
-    """Which upload is whole."""
+    """The upload to complete."""
 
     upload_id: Id
     storage_id: (
-        Annotated[str, Field(max_length=256, description="From the response to a POST upload.")] | None
+        Annotated[
+            str, Field(max_length=256, description="From the response, if the bytes were sent by POST.")
+        ]
+        | None
     ) = None
 
 
 class StorageReceipt(Outgoing):
-    """`complete` needs this id."""
+    """The response to bytes that were sent by POST."""
 
-    storage_id: str
+    storage_id: Annotated[str, Field(description="Send it when you complete the upload.")]
 
 
 @router.post("/uploads/prepare", status_code=201, responses={413: {}})
-async def prepare_upload(
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[UploadRequest, Depends(JsonBody(UploadRequest))],
-) -> PreparedUpload:
-    """Step 1: a signed URL that takes these bytes, until it expires."""
+async def prepare_upload(account_id: AccountId, services: Provided, body: UploadRequest) -> PreparedUpload:
+    """Upload, step 1: get a signed URL for the bytes of a file."""
     upload = await uploads.prepare(
         services.pool,
         services.settings,
@@ -93,30 +94,22 @@ async def prepare_upload(
         body.content_type,
         body.size_bytes,
     )
-    return PreparedUpload(
-        upload_id=upload.id,
-        upload_url=upload.url,
-        method=upload.method,
-        headers={"content-type": upload.content_type},
-        expires_at=upload.expires_at,
-    )
+    return PreparedUpload.of(upload, headers={"content-type": upload.content_type})
 
 
 @signed_router.put(
     "/uploads/{uploadId}",
-    responses={
-        200: {"description": "The bytes are stored; complete the upload."},
-        403: {}, 409: {}, 413: {},
-    },
+    response_class=Response,
+    responses={200: {"description": "The bytes are stored."}, 403: {}, 409: {}, 413: {}},
     openapi_extra=_RAW_BODY,
-)  # fmt: skip
+)
 async def receive_upload(
-    request: Request,
-    upload_id: UploadId,
-    services: Provided,
-    signed: Annotated[SignedQuery, Depends(Query(SignedQuery))],
+    request: Request, upload_id: UploadId, services: Provided, signed: Annotated[SignedQuery, Query()]
 ) -> Response:
-    """Step 2: the raw bytes, with the headers that `prepare` gave. A repeat before step 3 replaces them."""
+    """Upload, step 2: send the bytes, with the headers from step 1.
+
+    Repeated before step 3, it replaces the bytes.
+    """
     await _receive(request, upload_id, services, signed)
     return Response(status_code=200)
 
@@ -128,12 +121,9 @@ async def receive_upload(
     openapi_extra=_RAW_BODY,
 )
 async def receive_posted_upload(
-    request: Request,
-    upload_id: UploadId,
-    services: Provided,
-    signed: Annotated[SignedQuery, Depends(Query(SignedQuery))],
+    request: Request, upload_id: UploadId, services: Provided, signed: Annotated[SignedQuery, Query()]
 ) -> StorageReceipt:
-    """Step 2 where `prepare` gave the method POST: the answer holds the `storageId` that step 3 needs."""
+    """Upload, step 2, where step 1 returned the method POST: the response holds the `storageId` for step 3."""
     storage_id = await _receive(request, upload_id, services, signed)
     assert storage_id is not None
     return StorageReceipt(storage_id=storage_id)
@@ -158,13 +148,9 @@ async def _receive(request: Request, upload_id: str, services: Services, signed:
 
 @router.post("/uploads/complete", status_code=201, responses={404: {}, 409: {}})
 @repeatable
-async def complete_upload(
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[CompletionRequest, Depends(JsonBody(CompletionRequest))],
-) -> File:
-    """Step 3: the file. A repeat gives the same file."""
+async def complete_upload(account_id: AccountId, services: Provided, body: CompletionRequest) -> File:
+    """Upload, step 3: get the file. A repeat returns the same file."""
     file = await uploads.complete(
         services.pool, services.settings, services.blobs, account_id, body.upload_id, body.storage_id
     )
-    return wire(file)
+    return File.of(file)

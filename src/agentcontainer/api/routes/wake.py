@@ -1,23 +1,23 @@
-"""What wakes a hibernating task: its client, and whoever holds a wake link, for whom there is a page."""
+"""Waking a hibernating task: by its client, or by whoever holds a wake link, which opens a page."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Request
-from fastapi.routing import APIRoute
 from pydantic import ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api import wake_page
 from agentcontainer.api.http.auth import AccountId
-from agentcontainer.api.http.body import JsonBody
-from agentcontainer.api.http.errors import known_as, validated
-from agentcontainer.api.http.query import fields
-from agentcontainer.api.http.routing import authenticated, unauthenticated
+from agentcontainer.api.http.errors import public_error, validated
+from agentcontainer.api.http.request import StrictRequest, parse_form
+from agentcontainer.api.http.routing import SEGMENT, StrictRoute, authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.routes.tasks import Task, TaskId, wire_task
 from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text
+from agentcontainer.api.schemas.ids import TaskId
+from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Incoming, Outgoing, without_nulls
 from agentcontainer.domain.hibernation import service, wake_links
 from agentcontainer.errors import ValidationError
@@ -25,31 +25,15 @@ from agentcontainer.errors import ValidationError
 JSON, FORM, HTML = "application/json", "application/x-www-form-urlencoded", "text/html"
 MAX_FORM_FIELDS = 10
 
-_HTML: dict[str, Any] = {HTML: {"schema": {"type": "string"}}}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"content": _HTML} for status in (400, 404, 409, 500, 503)
-}
-_BODY_ERRORS: dict[int | str, dict[str, Any]] = {status: {"content": _HTML} for status in (413, 415)}
-_BODY: dict[str, Any] = {
-    "required": False,
-    "content": {
-        JSON: {"schema": {"$ref": "#/components/schemas/LinkRequest"}},
-        FORM: {
-            "schema": {
-                "type": "object",
-                "properties": {"message": {"type": "string"}},
-                "additionalProperties": False,
-            }
-        },
-    },
-}
+_PAGE = {"content": {HTML: {"schema": {"type": "string"}}}}
+WakeRequestKind = TypeAliasType("WakeRequestKind", Literal["message", "external_wake"])
 
 
 class WakeRequest(Incoming):
-    """With a message for the agent, or with the news alone that what it waited for has come about."""
+    """Why the task is woken: a message for the agent, or that what it waited for has happened."""
 
     model_config = ConfigDict(
-        json_schema_extra={  # what `_goes_with_its_kind` checks
+        json_schema_extra={  # what `_check_kind` checks
             "oneOf": [
                 {
                     "required": ["message"],
@@ -59,14 +43,18 @@ class WakeRequest(Incoming):
             ]
         }
     )
+    max_body_bytes = MAX_BODY_BYTES
 
-    kind: Literal["message", "external_wake"]
+    kind: WakeRequestKind
     message: Annotated[Text | None, Field(validate_default=True)] = None
-    overrides: Annotated[Overrides | None, Field(description="From now on, over those the task has.")] = None
+    overrides: Annotated[
+        Overrides | None,
+        Field(description="Apply from now on. They replace the task's overrides of the same name."),
+    ] = None
 
     @field_validator("message")
     @classmethod
-    def _goes_with_its_kind(cls, message: str | None, info: ValidationInfo) -> str | None:
+    def _check_kind(cls, message: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind")
         if kind == "message" and message is None:
             raise ValueError("is required with the kind message")
@@ -76,7 +64,7 @@ class WakeRequest(Incoming):
 
 
 class LinkRequest(Incoming):
-    """What to tell the agent."""
+    """An optional message for the agent."""
 
     message: Text | None = None
 
@@ -87,42 +75,27 @@ class Woken(Outgoing):
     status: Literal["woken"] = "woken"
 
 
-class LinkRoute(APIRoute):
-    """A route whose refusals are pages too, for people with browsers."""
+class LinkRoute(StrictRoute):
+    """A route that answers browsers with HTML pages, also when it refuses."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
 
-        async def answer_either_way(request: Request) -> Response:
-            if _is_for_programs(request):
+        async def answer_with_page(request: Request) -> Response:
+            if _wants_json(request):
                 return await answer(request)
             try:
                 return await answer(request)
             except Exception as error:
-                known = known_as(error, request.state.request_id)
-                return _page(wake_page.refusal(str(known)), known.status)
+                public = public_error(error, request.state.request_id)
+                return _page(wake_page.refusal(str(public)), public.status)
 
-        return answer_either_way
-
-
-class _FormOrJson(JsonBody[LinkRequest]):
-    """The body as a form of a page sends it, or as JSON, or none."""
-
-    async def __call__(self, request: Request) -> LinkRequest:
-        if _content_type(request) != FORM:
-            return await super().__call__(request)
-        body = await self.read(request)
-        if body.count(b"&") >= MAX_FORM_FIELDS:
-            raise ValidationError.at("body", f"must not have more than {MAX_FORM_FIELDS} fields")
-        given = {name: value.replace("\r\n", "\n") for name, value in fields(body, "body").items()}
-        if not given.get("message", "x").strip():  # the field was left empty
-            del given["message"]
-        return validated(LinkRequest, given)
+        return answer_with_page
 
 
-router = authenticated()
-link_router = unauthenticated(LinkRoute)
-Token = Annotated[str, Path()]
+router = authenticated("Tasks")
+link_router = unauthenticated("Links", LinkRoute)
+Token = Annotated[str, Path(json_schema_extra={"pattern": f"^{SEGMENT}$"})]
 
 
 async def _link(token: Token, services: Provided) -> wake_links.WakeLink:
@@ -132,55 +105,84 @@ async def _link(token: Token, services: Provided) -> wake_links.WakeLink:
 Link = Annotated[wake_links.WakeLink, Depends(_link)]
 
 
+async def _message(request: StrictRequest, _link: Link) -> str | None:
+    """The message in the body, which is read only for those who hold a link."""
+    if _content_type(request) != FORM:
+        await request.read_json(MAX_BODY_BYTES, is_required=False)
+        return validated(LinkRequest, await request.json() or {}).message
+    body = await request.read(MAX_BODY_BYTES)
+    if body.count(b"&") >= MAX_FORM_FIELDS:
+        raise ValidationError.at("body", f"must not have more than {MAX_FORM_FIELDS} fields")
+    fields = {name: value.replace("\r\n", "\n") for name, value in parse_form(body, "body").items()}
+    if not fields.get("message", "x").strip():  # the form's field was left empty
+        del fields["message"]
+    return validated(LinkRequest, fields).message
+
+
 @router.post("/tasks/{taskId}/wake")
-async def wake_task(
-    task_id: TaskId,
-    account_id: AccountId,
-    services: Provided,
-    body: Annotated[WakeRequest, Depends(JsonBody(WakeRequest, max_bytes=MAX_BODY_BYTES))],
-) -> Task:
-    """Wake a hibernating task before its time: it goes on where it stopped. Of several at once exactly one wins."""
+async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, body: WakeRequest) -> Task:
+    """Wake a hibernating task before its time.
+
+    It continues where it stopped. If several requests wake it at once, one succeeds and the others get 409.
+    """
     overrides = body.overrides or Overrides()
     task = await service.wake(
         services.pool, services.settings, services.vault, account_id, task_id, body.message,
         without_nulls(overrides, exclude={"provider_api_key"}), overrides.provider_api_key,
     )  # fmt: skip
-    return wire_task(task, services.settings)
+    return Task.of_task(task, services.settings)
 
 
 @link_router.get(
     "/wake/{token}",
     response_class=HTMLResponse,
-    responses={200: {"description": "A page with a button.", "content": _HTML}} | _ERRORS,
-)
+    responses={
+        200: {"description": "A page with a button."},
+        400: _PAGE, 404: _PAGE, 409: _PAGE, 500: _PAGE, 503: _PAGE,
+    },
+)  # fmt: skip
 async def show_wake_link(link: Link) -> Response:
-    """The page of a wake link: what it would wake, and a button. Looking at it wakes nothing."""
+    """Show the page of a wake link: which task it would wake, and a button. Showing it wakes nothing."""
     return _page(wake_page.question(link))
 
 
 @link_router.post(
     "/wake/{token}",
     response_model=Woken,
-    responses={200: {"description": "The task is awake.", "content": _HTML}} | _ERRORS | _BODY_ERRORS,
-    openapi_extra={"requestBody": _BODY},
-)
+    responses={
+        200: {"description": "The task is awake.", **_PAGE},
+        400: _PAGE, 404: _PAGE, 409: _PAGE, 413: _PAGE, 415: _PAGE, 500: _PAGE, 503: _PAGE,
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": False,
+            "content": {
+                JSON: {"schema": LinkRequest.model_json_schema()},
+                FORM: {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"message": {"type": "string"}},
+                        "additionalProperties": False,
+                    }
+                },
+            },
+        }
+    },
+)  # fmt: skip
 async def use_wake_link(
-    request: Request,
-    token: Token,
-    services: Provided,
-    _link: Link,  # before the body is read: it is large only for those who hold a link
-    body: Annotated[
-        LinkRequest, Depends(_FormOrJson(LinkRequest, max_bytes=MAX_BODY_BYTES, is_optional=True))
-    ],
+    request: Request, token: Token, services: Provided, message: Annotated[str | None, Depends(_message)]
 ) -> Response:
-    """Wake the task of a wake link, once. A form gets a page; JSON, or who accepts only that, gets JSON."""
-    await wake_links.use(services.pool, services.vault, token, body.message)
-    if _is_for_programs(request):
+    """Wake the task of a wake link. The link works once.
+
+    A form is answered with a page. JSON, or a client that accepts only JSON, is answered with JSON.
+    """
+    await wake_links.use(services.pool, services.vault, token, message)
+    if _wants_json(request):
         return JSONResponse(Woken().model_dump())
     return _page(wake_page.thanks())
 
 
-def _is_for_programs(request: Request) -> bool:
+def _wants_json(request: Request) -> bool:
     accepted = ",".join(request.headers.getlist("accept")).lower()
     return _content_type(request) == JSON or (JSON in accepted and HTML not in accepted)
 

@@ -1,4 +1,4 @@
-"""Dispatch: what a client may ask for when it creates a task, as a conversation does too."""
+"""What a client sends to create a task or a conversation, and the overrides that messages and wakes share."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
+from typing_extensions import TypeAliasType
 
-from agentcontainer.api.schemas.execution import ExecutionInput, json_size
+from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, json_size
 from agentcontainer.api.wire import (
     VISIBLE_PATTERN,
     Id,
@@ -24,7 +25,7 @@ from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL
 from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
 from agentcontainer.errors import ValidationError
 
-MAX_BODY_BYTES = 4 * 1024 * 1024  # JSON may spell one character of the instructions in six bytes
+MAX_BODY_BYTES = 4 * 1024 * 1024  # 512 KiB of text can take six times that in JSON, as \u escapes
 MAX_TEXT_BYTES = 512 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_INPUT_FILES = 1000
@@ -32,6 +33,8 @@ MAX_REPOSITORIES = 10
 MAX_SKILLS = 100
 MAX_BUDGET_USD = 10_000
 MAX_BUDGET_TOKENS = 10**12
+
+TitleSource = TypeAliasType("TitleSource", Literal["instructions", "model"])
 
 
 def _check_text(value: str) -> str:
@@ -48,18 +51,19 @@ def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-# What an agent is told: not blank, and no longer than what it can be told at once.
+# Instructions and messages. The pattern says "not blank" as `str.strip` understands it.
 Text = Annotated[
     str,
-    Field(min_length=1, json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085]"}),  # of what is not blank
+    Field(min_length=1, json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085]"}),
     AfterValidator(_check_text),
 ]
+# The keys and values are the client's own.
 RepositoryToken = Annotated[
     str,
     Field(
         min_length=1, max_length=4096, pattern=VISIBLE_PATTERN,
         json_schema_extra={"writeOnly": True, "format": "password"},
-        description="Never returned, and never in the clone. Sent as a password, with the user name of `user:token`.",
+        description="Never returned, not part of the clone. Sent as a password; `user:token` sets the user name too.",
     ),
 ]  # fmt: skip
 Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
@@ -73,11 +77,10 @@ def _check_usd(value: float) -> float:
 
 
 class Budget(Incoming):
-    """What the task's model requests may use at most: `maxCostUsd` by the models' token prices (container time is
-    not in it), `maxTokens` input and output together. One of them, or both."""
+    """The most that the task's model requests may use. Set one limit or both."""
 
     model_config = ConfigDict(
-        json_schema_extra={  # what `_at_least_one` checks
+        json_schema_extra={  # what `_check_one_is_set` checks
             "anyOf": [
                 {"required": [name], "properties": {name: {"type": "number"}}}
                 for name in ("maxCostUsd", "maxTokens")
@@ -85,11 +88,17 @@ class Budget(Incoming):
         }
     )
 
-    max_cost_usd: Annotated[float, Field(gt=0, le=MAX_BUDGET_USD), AfterValidator(_check_usd)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_BUDGET_TOKENS), from_whole_number] | None = None
+    max_cost_usd: Annotated[
+        Annotated[float, Field(gt=0, le=MAX_BUDGET_USD), AfterValidator(_check_usd)] | None,
+        Field(description="US dollars, by the models' token prices. Container time is not included."),
+    ] = None
+    max_tokens: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_BUDGET_TOKENS), from_whole_number] | None,
+        Field(description="Input and output tokens together."),
+    ] = None
 
     @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
+    def _check_one_is_set(self) -> Self:
         if self.max_cost_usd is None and self.max_tokens is None:
             raise ValueError("must hold maxCostUsd or maxTokens")
         return self
@@ -104,43 +113,44 @@ EgressRule = Annotated[
     str,
     Field(
         max_length=MAX_NAME_CHARACTERS + len("*.:65535"), json_schema_extra={"pattern": RULE_PATTERN},
-        description="`host`, `host:port`, `*.name` (all below a name) or an IPv4 address.",
+        description="`host`, `host:port`, `*.domain` (all its subdomains) or an IPv4 address. No port: every port.",
     ),
     AfterValidator(_check_rule),
 ]  # fmt: skip
 
 
 class Egress(Incoming):
-    """The only hosts the task may connect to, by TCP. Without a port every port is meant."""
+    """The only hosts that the task may connect to, by TCP."""
 
     allow: Annotated[list[EgressRule], Field(min_length=1, max_length=MAX_RULES)]
 
 
 class Overrides(ExecutionInput):
-    """What this task runs with instead of its agent's defaults."""
+    """Settings of this task that replace its agent's defaults."""
 
     provider_api_key: Annotated[ProviderApiKey | None, Field(repr=False)] = None
-    runtime: Literal["pi"] | None = None
+    runtime: AgentRuntime | None = None
     budget: Budget | None = None
-    egress: Annotated[Egress | None, Field(description="Needs `internetAccess: true`, and narrows it.")] = (
-        None
-    )
+    egress: Annotated[
+        Egress | None,
+        Field(description="Restricts internet access to these hosts. Needs `internetAccess: true`."),
+    ] = None
 
 
 class InputFile(Incoming):
-    """A file to place in `task_files/`."""
+    """A file to copy into `task_files/`."""
 
     file_id: Id
     snapshot: Literal["include"] | None = None
 
 
 class InputRepository(Incoming):
-    """A git repository to clone, one commit deep, into a folder of `task_files/`. `token` is for a private one."""
+    """A git repository to clone, one commit deep, into a folder of `task_files/`."""
 
     url: Annotated[
         str,
         Field(
-            min_length=1, max_length=MAX_URL_CHARACTERS, description="https:// or http://, no credentials.",
+            min_length=1, max_length=MAX_URL_CHARACTERS, description="`https://…` or `http://…`, without credentials.",
             json_schema_extra={"pattern": "^https?://[!-~]+$"},
         ),
     ]  # fmt: skip
@@ -148,38 +158,38 @@ class InputRepository(Incoming):
         str | None,
         Field(
             max_length=MAX_REF_CHARACTERS,
-            description="A branch, a tag or a full commit id; null: the default branch.",
+            description="A branch, a tag or a full commit id. Default: the default branch.",
         ),
     ] = None
     path: Annotated[
         str | None,
-        Field(max_length=MAX_FILENAME_BYTES, description="Its folder's name; null: as the URL ends."),
+        Field(
+            max_length=MAX_FILENAME_BYTES, description="The folder's name. Default: the last part of the URL."
+        ),
     ] = None
     token: Annotated[RepositoryToken | None, Field(repr=False)] = None
 
 
 class InputFiles(Incoming):
-    """Files to place in `task_files/`, in either spelling."""
+    """Input files, in one of two forms."""
 
     input_file_ids: Annotated[list[Id], Field(max_length=MAX_INPUT_FILES)] | None = None
     input_files: Annotated[list[InputFile], Field(max_length=MAX_INPUT_FILES)] | None = None
 
     @field_validator("input_files")
     @classmethod
-    def _only_one_spelling(
-        cls, files: list[InputFile] | None, info: ValidationInfo
-    ) -> list[InputFile] | None:
+    def _check_one_form(cls, files: list[InputFile] | None, info: ValidationInfo) -> list[InputFile] | None:
         if files is not None and info.data.get("input_file_ids") is not None:
             raise ValueError("cannot be given together with inputFileIds")
         return files
 
     def file_ids(self) -> list[str]:
-        """Their ids."""
+        """The ids of the input files."""
         return self.input_file_ids or [file.file_id for file in self.input_files or ()]
 
 
 class NewTask(InputFiles):
-    """What a task and a conversation can both begin with."""
+    """The fields that a new task and a new conversation share."""
 
     version_id: Id | None = None
     input_repositories: Annotated[list[InputRepository], Field(max_length=MAX_REPOSITORIES)] | None = None
@@ -188,37 +198,39 @@ class NewTask(InputFiles):
             list[Id],
             Field(
                 max_length=MAX_SKILLS,
-                description="Files: zip, tar or tar.gz archives of Pi skills, beside the agent's.",
+                description="Ids of files: zip, tar or tar.gz archives of Pi skills, added to the agent's.",
             ),
         ]
         | None
     ) = None
     title: Line | None = None
     title_source: Annotated[
-        Literal["instructions", "model"] | None,
-        Field(description="What the title is made of when none is given. `model`: the weak model writes it."),
+        TitleSource | None,
+        Field(description="Where the title comes from if none is given. `model`: the weak model writes it."),
     ] = None
     metadata: Metadata | None = None
     overrides: Overrides | None = None
 
     @field_validator("title_source")
     @classmethod
-    def _only_one_title(cls, source: str | None, info: ValidationInfo) -> str | None:
+    def _check_one_title(cls, source: str | None, info: ValidationInfo) -> str | None:
         if source == "model" and info.data.get("title") is not None:
             raise ValueError("cannot be model when a title is given")
         return source
 
 
-class _Instructed(Incoming):
+class _Instructions(Incoming):
     instructions: Text
 
 
-class DispatchRequest(NewTask, _Instructed):  # in this order the instructions are the first field
-    """A new task. Name its input files in `inputFileIds` or in `inputFiles`."""
+class DispatchRequest(NewTask, _Instructions):  # in this order the instructions are the first field
+    """A new task. Name its input files in `inputFileIds` or in `inputFiles`, not in both."""
+
+    max_body_bytes = MAX_BODY_BYTES
 
 
 def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
-    """What the domain is asked for."""
+    """The request as the domain takes it."""
     overrides = body.overrides or Overrides()
     return Dispatch(
         instructions=instructions,
@@ -238,13 +250,13 @@ def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
 
 
 @contextmanager
-def as_sent(body: InputFiles) -> Generator[None]:
-    """The domain knows input files as `inputFileIds`; a refusal names the field that the client sent."""
+def naming_input_files_as_sent(body: InputFiles) -> Generator[None]:
+    """The domain names input files `inputFileIds` in its errors. Rename the field if the client sent `inputFiles`."""
     try:
         yield
     except ValidationError as error:
         detail = error.details[0]
-        name, _, position = detail.path.partition(".")
+        name, _, index = detail.path.partition(".")
         if body.input_files is None or name != "inputFileIds":
             raise
-        raise ValidationError.at(f"inputFiles.{position}.fileId", detail.message) from None
+        raise ValidationError.at(f"inputFiles.{index}.fileId", detail.message) from None

@@ -1,10 +1,11 @@
-"""How tasks run, as clients say it: the same fields in an agent's `defaults` and in a task's `overrides`."""
+"""How tasks run, as clients set it: the fields that an agent's `defaults` and a task's `overrides` share."""
 
 import json
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core.core_schema import ValidationInfo
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api.wire import (
     MODEL_PATTERN,
@@ -12,62 +13,74 @@ from agentcontainer.api.wire import (
     Incoming,
     MediaType,
     Provider,
+    Region,
     from_whole_number,
 )
 
 MAX_SCHEMA_BYTES = 64 * 1024
-MAX_SCHEMAS_BYTES = 256 * 1024  # of one policy: it stands in its task twice, and in every version of an agent
+MAX_SCHEMAS_BYTES = 256 * 1024  # of one policy, which is stored twice in its task and in every agent version
 MAX_NAMED_OUTPUTS = 100
 MAX_TASK_SECONDS = 86_400
 
 
-def json_size(value: Any) -> int:
-    """Its bytes as compact JSON."""
+def json_size(value: object) -> int:
+    """The size of `value` as compact JSON, in bytes."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _check_schema(value: Any) -> dict[str, Any] | bool:
+def _check_schema(value: object) -> dict[str, Any] | bool:
     if not isinstance(value, dict | bool):
         raise ValueError("must be a JSON Schema: an object or a boolean")
-    if json_size(value) > MAX_SCHEMA_BYTES:
+    if json_size(cast("object", value)) > MAX_SCHEMA_BYTES:
         raise ValueError(f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON")
     return cast("dict[str, Any] | bool", value)
 
 
+AgentRuntime = TypeAliasType("AgentRuntime", Literal["pi"])
+OutputPolicyMode = TypeAliasType("OutputPolicyMode", Literal["any", "none", "at_least_one", "named"])
 Model = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_PATTERN)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TASK_SECONDS), from_whole_number]
 JsonSchema = Annotated[Any, AfterValidator(_check_schema), WithJsonSchema({"type": ["object", "boolean"]})]
 
 
 class NamedOutput(Incoming):
-    """One file that the `named` policy asks for."""
+    """A file that the policy `named` asks for."""
 
-    name: Annotated[str, Field(pattern=OUTPUT_NAME_PATTERN)]
+    name: Annotated[
+        str, Field(pattern=OUTPUT_NAME_PATTERN, description="The agent declares the file under this name.")
+    ]
     required: Annotated[bool, Field(description="Default: true.")] | None = None
     content_type: MediaType | None = None
     max_bytes: Annotated[int, Field(ge=1), from_whole_number] | None = None
-    json_schema: JsonSchema | None = None
+    json_schema: Annotated[
+        JsonSchema | None, Field(description="The file must be JSON that this schema accepts.")
+    ] = None
 
 
 class OutputPolicy(Incoming):
-    """What files the task must, or must not, produce. `files` goes with `named` only."""
+    """Which files the task must produce, or must not."""
 
     model_config = ConfigDict(
-        json_schema_extra={  # what `_fit_the_mode` checks
+        json_schema_extra={  # what `_check_files` checks
             "if": {"properties": {"mode": {"const": "named"}}, "required": ["mode"]},
             "then": {"properties": {"files": {"type": "array", "minItems": 1}}, "required": ["files"]},
             "else": {"properties": {"files": {"type": "null"}}},
         }
     )
 
-    mode: Literal["any", "none", "at_least_one", "named"]
-    files: Annotated[list[NamedOutput] | None, Field(max_length=MAX_NAMED_OUTPUTS, validate_default=True)] = (
-        None
-    )
+    mode: OutputPolicyMode
+    files: Annotated[
+        list[NamedOutput] | None,
+        Field(
+            max_length=MAX_NAMED_OUTPUTS,
+            validate_default=True,
+            description="Required with the mode `named`, refused with any other.",
+        ),
+    ] = None
 
     @field_validator("files")
     @classmethod
-    def _fit_the_mode(cls, files: list[NamedOutput] | None, info: ValidationInfo) -> list[NamedOutput] | None:
+    def _check_files(cls, files: list[NamedOutput] | None, info: ValidationInfo) -> list[NamedOutput] | None:
         mode = info.data.get("mode")
         if mode == "named" and not files:
             raise ValueError("must name at least one file when the mode is named")
@@ -83,13 +96,19 @@ class OutputPolicy(Incoming):
 
 
 class ExecutionInput(Incoming):
-    """What an agent's defaults and a task's overrides can both say."""
+    """The fields that an agent's defaults and a task's overrides share."""
 
     provider: Provider | None = None
-    model: Model | None = None
-    weak_model: Model | None = None
+    model: Annotated[
+        Model | None, Field(description="The provider's id of the model. Required with a changed provider.")
+    ] = None
+    weak_model: Annotated[Model | None, Field(description="A cheaper model, which writes titles.")] = None
     internet_access: bool | None = None
-    max_runtime_seconds: Seconds | None = None
-    soft_finish_after_seconds: Seconds | None = None
+    max_runtime_seconds: Annotated[
+        Seconds | None, Field(description="Container time after which the task fails.")
+    ] = None
+    soft_finish_after_seconds: Annotated[
+        Seconds | None, Field(description="Container time after which the agent is asked to finish.")
+    ] = None
     output_policy: OutputPolicy | None = None
-    runtime_region: Literal["eu", "any"] | None = None
+    runtime_region: Annotated[Region | None, Field(description="Where the container must run.")] = None

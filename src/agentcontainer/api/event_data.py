@@ -1,0 +1,252 @@
+"""What `data` holds in each type of event, for the OpenAPI document."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
+from typing_extensions import TypeAliasType
+
+from agentcontainer.api.wire import Outgoing, Timestamp
+from agentcontainer.domain.tasks.state import MEANING, Status
+
+TaskStatus = TypeAliasType(
+    "TaskStatus",
+    Annotated[
+        Status,
+        Field(strict=False),  # a query holds it as a string
+        WithJsonSchema({"type": "string", "enum": [status.value for status in Status]}),
+    ],
+)
+TaskMode = TypeAliasType("TaskMode", Literal["autonomous", "conversation"])
+_ERROR_CODES = sorted({meaning.error_code for meaning in MEANING.values() if meaning.error_code})
+# The stored codes are not validated: a Literal could not be built from the table of meanings, and need not be.
+TaskErrorCode = TypeAliasType(
+    "TaskErrorCode", Annotated[str, WithJsonSchema({"type": "string", "enum": _ERROR_CODES})]
+)
+MessageStatus = TypeAliasType("MessageStatus", Literal["queued", "delivered", "created"])
+Role = TypeAliasType("Role", Literal["user", "assistant"])
+Completion = TypeAliasType("Completion", Literal["complete", "incomplete"])
+WakeKind = TypeAliasType("WakeKind", Literal["message", "external_wake", "deadline", "link"])
+InputOmittedReason = TypeAliasType("InputOmittedReason", Literal["too_large"])
+ReminderReason = TypeAliasType("ReminderReason", Literal["no_finish", "soft_finish", "budget", "message"])
+
+
+class TokenUsage(Outgoing):
+    """Tokens of model requests, including those read from the provider's cache."""
+
+    input_tokens: int = Field(serialization_alias="input_tokens")
+    output_tokens: int = Field(serialization_alias="output_tokens")
+
+
+class MessageFile(Outgoing):
+    """A file that came with a message, or that the agent shared during the turn."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    created_at: Timestamp
+
+
+class EventData(Outgoing):
+    """The data of an event. Fields may be absent."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)  # a field that is absent has no default
+
+
+class _InTurn(EventData):
+    """In a conversation, what happens during a turn names the turn."""
+
+    turn_number: Annotated[
+        int, Field(description="In conversations only.", json_schema_extra=_without_default)
+    ] = 0
+    attempt_number: Annotated[
+        int, Field(description="In conversations only.", json_schema_extra=_without_default)
+    ] = 0
+
+
+class OutputFileInEvent(EventData):
+    """An output file."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    output_name: str | None
+
+
+class TaskCreated(EventData):
+    """The task was dispatched."""
+
+    status: TaskStatus
+    agent_id: str
+    mode: TaskMode
+
+
+class TaskStarted(EventData):
+    """A container is up."""
+
+    status: TaskStatus
+    attempt: Annotated[
+        int, Field(description="1, 2, …: each is a fresh container, restored from the last save.")
+    ]
+
+
+class TaskTitled(EventData):
+    """A model wrote the task's title."""
+
+    title: str
+
+
+class TaskRequeued(EventData):
+    """The attempt was lost or its runner stopped. The task waits for another container."""
+
+    status: TaskStatus
+    reason: str | None
+
+
+class TaskCheckpointed(EventData):
+    """The state of a long run was saved."""
+
+    size_bytes: int
+    paused_ms: Annotated[int, Field(description="How long the container was paused for it.")]
+
+
+class TaskHibernated(EventData):
+    """The agent put the task to sleep."""
+
+    status: TaskStatus
+    message: Annotated[str, Field(description="Why, in the agent's words.")]
+    hibernate_until_at: Timestamp
+
+
+class TaskWoken(EventData):
+    """The task waits for a container again."""
+
+    status: TaskStatus
+    kind: WakeKind
+
+
+class TaskAwaitingInput(EventData):
+    """The conversation waits for the user's next message."""
+
+    status: TaskStatus
+    expires_at: Timestamp
+
+
+class TaskFinished(EventData):
+    """The agent's `finish` was accepted, or the client ended the conversation (then the fields below are null)."""
+
+    status: TaskStatus
+    completion: Completion | None
+    message: str | None
+    files: list[OutputFileInEvent]
+
+
+class TaskEnded(EventData):
+    """The task failed, was cancelled or expired. Both fields are null unless it failed."""
+
+    status: TaskStatus
+    error_code: TaskErrorCode | None
+    error: str | None
+
+
+class TurnEvent(_InTurn):
+    """A turn began (`messageId` is the user's message) or ended (it is the reply)."""
+
+    message_id: str
+
+
+class TurnFailed(_InTurn):
+    """The turn ended without a reply. The conversation goes on."""
+
+    error_code: TaskErrorCode
+    error: str
+
+
+class MessageCreated(_InTurn):
+    """A message entered the transcript."""
+
+    id: str
+    role: Role
+    status: MessageStatus
+    content: str
+    files: list[MessageFile]
+    token_usage: TokenUsage
+    cost_usd: float
+    created_at: Timestamp
+
+
+class MessageDelivered(_InTurn):
+    """The agent was given the user's message."""
+
+    message_id: str
+
+
+class MessageCompleted(_InTurn):
+    """The agent said something."""
+
+    role: Role
+    content: str
+
+
+class FileShared(OutputFileInEvent, _InTurn):
+    """The agent made a file of a conversation available for download."""
+
+
+class ToolStarted(_InTurn):
+    """The agent called a tool."""
+
+    activity_id: str
+    call_id: str
+    tool: str
+    input: dict[str, Any] | None
+    input_omitted_reason: Annotated[InputOmittedReason | None, Field(description="Why `input` is null.")]
+
+
+class ToolCompleted(_InTurn):
+    """The tool answered."""
+
+    call_id: str
+    tool: str
+    is_error: bool
+    output: str
+    duration_ms: int
+
+
+class FinishRejected(_InTurn):
+    """A `finish` did not meet the output policy. The agent goes on."""
+
+    message: Annotated[str, Field(description="What the agent was told.")]
+
+
+class EgressRefused(_InTurn):
+    """The agent tried to reach a host that the task's allow-list does not name."""
+
+    host: str
+    port: Annotated[int | None, Field(description="Null: the agent asked for the host's address.")]
+    rule: Annotated[str, Field(description="The entry of `overrides.egress.allow` that would allow it.")]
+
+
+class AgentReminded(_InTurn):
+    """The agent was asked to go on, or told that its time or budget is running out."""
+
+    reason: ReminderReason
+    count: Annotated[
+        int,
+        Field(
+            description="How many reminders in a row; not with `soft_finish` and `budget`.",
+            json_schema_extra=_without_default,
+        ),
+    ] = 0
+
+
+class ModelRetried(_InTurn):
+    """A request to the provider failed and is tried again."""
+
+    attempt: int
+    error: str

@@ -1,0 +1,114 @@
+"""A request that is parsed strictly, before FastAPI validates it with the models of its route."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+
+from agentcontainer.api.http import strict_json
+from agentcontainer.api.http.strict_json import shown, text_fault
+from agentcontainer.api.wire import Incoming
+from agentcontainer.errors import PayloadTooLarge, UnsupportedMediaType, ValidationError
+
+MAX_QUERY_BYTES = 8192
+MAX_BYTES_PARSED_IN_LOOP = 64 * 1024  # a thread parses larger bodies, so that other requests are not delayed
+
+
+class StrictRequest(Request):
+    """FastAPI takes the body from `body` and `json`, which return what `read_json` has accepted."""
+
+    _content = b""
+    _document: Any = None
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Read the body.
+
+        Raises:
+            PayloadTooLarge: it has more than `max_bytes`.
+        """
+        too_large = PayloadTooLarge(f"The body of this request may have at most {max_bytes} bytes.")
+        announced = self.headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
+            raise too_large
+        content = bytearray()
+        async for chunk in self.stream():
+            content += chunk
+            if len(content) > max_bytes:
+                raise too_large
+        self._content = bytes(content)
+        return self._content
+
+    async def read_json(self, max_bytes: int, *, is_required: bool = True) -> None:
+        """Read the body as a JSON object.
+
+        Raises:
+            PayloadTooLarge: it has more than `max_bytes`.
+            UnsupportedMediaType: it is not declared as JSON, or is compressed.
+            ValidationError: it is not a JSON object, or holds what `strict_json` refuses.
+        """
+        if is_required:
+            self._check_content_type()
+        content = await self.read(max_bytes)
+        if not content and not is_required:
+            return
+        self._check_content_type()
+        if len(content) <= MAX_BYTES_PARSED_IN_LOOP:
+            self._document = strict_json.parse(content)
+        else:
+            self._document = await asyncio.to_thread(strict_json.parse, content)
+        if not isinstance(self._document, dict):
+            raise ValidationError.at("body", "must be an object")
+
+    async def body(self) -> bytes:
+        return self._content
+
+    async def json(self) -> Any:
+        return self._document
+
+    def _check_content_type(self) -> None:
+        kind, _, parameters = self.headers.get("content-type", "").partition(";")
+        charset = parameters.replace(" ", "").replace('"', "").lower()
+        if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+            raise UnsupportedMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+        if self.headers.get("content-encoding", "identity") != "identity":
+            raise UnsupportedMediaType("Send the body uncompressed, without a Content-Encoding.")
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query parameters by name.
+
+    Raises:
+        ValidationError: they cannot be decoded, or a name occurs twice.
+    """
+    query_string: bytes = request.scope["query_string"]
+    if len(query_string) > MAX_QUERY_BYTES:
+        raise ValidationError.at("query", f"must have at most {MAX_QUERY_BYTES} bytes")
+    return parse_form(query_string, "query")
+
+
+def parse_form(encoded: bytes, place: str) -> dict[str, str]:
+    """`name=value&…` by name. `place` is named in the error when nothing can be decoded.
+
+    Raises:
+        ValidationError: it cannot be decoded, or a name occurs twice.
+    """
+    try:
+        pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise ValidationError.at(place, "must be percent-encoded UTF-8") from None
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if fault := text_fault(name) or text_fault(value):
+            raise ValidationError.at(shown(name), fault)
+        if name in values:
+            raise ValidationError.at(shown(name), "is given twice")
+        values[name] = value
+    return values
+
+
+class NoFields(Incoming):
+    """An empty object. The body may also be left out."""
+
+
+NO_FIELDS = NoFields()

@@ -1,0 +1,20 @@
+"""Stored files, as uploads and lists return them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from agentcontainer.api.wire import Outgoing, Timestamp
+
+
+class File(Outgoing):
+    """A stored file, without its bytes."""
+
+    id: str
+    file_id: Annotated[str, Field(validation_alias="id", description="The same as `id`.")]
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    task_id: Annotated[str | None, Field(description="The task that put it out; null for an upload.")]
+    created_at: Timestamp

@@ -1,0 +1,12 @@
+"""The ids that stand in paths."""
+
+from typing import Annotated
+
+from agentcontainer.api.http.routing import id_in_path
+
+AgentId = Annotated[str, id_in_path("agentId")]
+FileId = Annotated[str, id_in_path("fileId")]
+KeyId = Annotated[str, id_in_path("keyId")]
+TaskId = Annotated[str, id_in_path("taskId")]
+UploadId = Annotated[str, id_in_path("uploadId")]
+VersionId = Annotated[str, id_in_path("versionId")]

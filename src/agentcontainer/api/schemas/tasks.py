@@ -1,0 +1,80 @@
+"""Tasks, as clients see them."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+from typing_extensions import TypeAliasType
+
+from agentcontainer.api.event_data import Completion, TaskErrorCode, TaskMode, TaskStatus, TokenUsage
+from agentcontainer.api.schemas.agents import Runtime
+from agentcontainer.api.wire import Outgoing, Provider, Region, Timestamp, Usd, usd
+from agentcontainer.domain.ledger.prices import container_cost_micro_usd
+from agentcontainer.domain.tasks import model
+from agentcontainer.domain.tasks.state import TERMINAL
+from agentcontainer.settings import Settings
+
+TurnStatus = TypeAliasType("TurnStatus", Literal["queued", "running", "completed", "failed"])
+
+
+class Execution(Outgoing):
+    """What the task runs with: its version's defaults with its overrides applied."""
+
+    provider: Provider
+    model: str
+    weak_model: str | None
+
+
+class Task(Outgoing):
+    """A task."""
+
+    id: str
+    mode: TaskMode
+    agent_id: str
+    agent_name: str
+    agent_version_id: str
+    runtime: Runtime
+    status: TaskStatus
+    turn_status: Annotated[TurnStatus | None, Field(description="Of a conversation: its latest turn.")]
+    turn_number: int
+    session_ttl_seconds: Annotated[
+        int | None, Field(description="Of a conversation: how long it waits for the next message.")
+    ]
+    hibernate_until_at: Annotated[
+        Timestamp | None, Field(description="When a hibernating task wakes at the latest.")
+    ]
+    title: str | None
+    instructions: str
+    runtime_region: Region
+    overrides: Annotated[dict[str, Any], Field(description="As sent, without `providerApiKey`.")]
+    execution: Execution
+    skills: Annotated[
+        list[str], Field(description="Ids of files: those of the agent version, then the task's own.")
+    ]
+    metadata: Annotated[dict[str, Any], Field(description="As sent.")]
+    created_at: Timestamp
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    completion: Completion | None
+    result: Annotated[str | None, Field(description="The message of the agent's `finish`.")]
+    error: Annotated[str | None, Field(description="Why the task or its latest turn failed, as a sentence.")]
+    error_code: Annotated[TaskErrorCode | None, Field(description="Why the task or its latest turn failed.")]
+    cost_usd: Usd
+    container_minutes: Annotated[float, Field(description="Billed container time, in whole seconds / 60.")]
+    token_usage: TokenUsage
+
+    @classmethod
+    def of_task(cls, task: model.Task, settings: Settings) -> Self:
+        """The task as it is sent. Until it ends, its cost is that of the container time so far."""
+        seconds = -(-task.container_micro_seconds // 1_000_000)
+        cost = task.cost_micro_usd
+        if task.status not in TERMINAL:
+            rate = settings.container_micro_usd_per_minute
+            cost = container_cost_micro_usd(task.container_micro_seconds, rate)
+        return cls.of(
+            task,
+            runtime=Runtime.of(task),
+            runtime_region=task.execution.runtime_region,
+            cost_usd=usd(cost),
+            container_minutes=round(seconds / 60, 4),
+            token_usage=TokenUsage.of(task),
+        )
