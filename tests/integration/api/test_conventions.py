@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http.openapi import is_authenticated
+from agentcontainer.api.http.auth import is_authenticated
 
 from .conftest import AGENT, Account, Bed, error_of
 
