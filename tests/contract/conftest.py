@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcontainer.sandbox.sweep import leftovers, sweep
+from agentcontainer.sandbox.cleanup import clean_up, leftovers
 from tests.contract.sandbox_bed import Bed
 
 
@@ -19,6 +19,6 @@ async def bed() -> AsyncIterator[Bed]:
     for sandbox in made.started:
         await sandbox.destroy()
     left = set(leftovers()) & set(made.ids)
-    await sweep(left)
+    await clean_up(left)
     subprocess.run(["rm", "-rf", "--", str(folder)], check=True)  # shutil fails on deep trees
     assert not left

@@ -14,8 +14,8 @@ import pytest
 
 from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import procfs
-from agentcontainer.sandbox.sweep import leftovers, sweep
-from agentcontainer.sandbox.uids import UidPool
+from agentcontainer.sandbox.cleanup import clean_up, leftovers
+from agentcontainer.sandbox.host_uids import UidPool
 from tests.contract.sandbox_bed import Bed
 from tests.uids import UID_BASE
 
@@ -65,8 +65,8 @@ async def test_everything_dies_with_a_killed_runner_and_the_sweep_finds_the_rest
     _until(lambda: not _sleepers(int(uid)) and not procfs.with_marker(sandbox_id), seconds=30)
     if bed.sandboxes.weak_limits_reason is None:
         assert sandbox_id in leftovers()
-        assert await sweep([sandbox_id, "never-was"]) == [sandbox_id]
-    assert await sweep([sandbox_id]) == []
+        assert await clean_up([sandbox_id, "never-was"]) == [sandbox_id]
+    assert await clean_up([sandbox_id]) == []
     assert sandbox_id not in leftovers()
 
 
@@ -78,7 +78,7 @@ async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_th
     with _runner(bed) as (sandbox_id, _):
         time.sleep(milliseconds / 1000)
     _until(lambda: not _launching(sandbox_id), seconds=30)  # what was on its way is there
-    await sweep([sandbox_id])
+    await clean_up([sandbox_id])
     assert procfs.with_marker(sandbox_id) == set()
     assert sandbox_id not in leftovers()
     assert not [pid for pid in _pids() if UID_BASE <= _uid(pid) < UID_BASE + 1000 and _command(pid)]
@@ -88,17 +88,17 @@ async def test_the_sweep_takes_only_what_it_was_told(bed: Bed) -> None:
     spared, ended = bed.spec(), bed.spec()
     one, other = await bed.start(["sleep", "1000"], spared), await bed.start(["sleep", "1000"], ended)
     assert {spared.id, ended.id} <= set(leftovers())
-    assert await sweep([ended.id]) == [ended.id]
+    assert await clean_up([ended.id]) == [ended.id]
     assert (await other.wait()).code == 137
     assert procfs.with_marker(spared.id)
     assert ended.id not in leftovers()
     await one.destroy()
-    assert await sweep([spared.id]) == []
+    assert await clean_up([spared.id]) == []
 
 
 async def test_the_sweep_refuses_what_is_no_sandbox(bed: Bed) -> None:
     with pytest.raises(SandboxError, match="sandbox id"):
-        await sweep(["../agentcontainer"])
+        await clean_up(["../agentcontainer"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives uids")
@@ -107,7 +107,7 @@ class TestUids:
         pool = UidPool(_free_uid(), tmp_path, count=1)
         lease = pool.lease()
         script = (
-            "import sys, pathlib; from agentcontainer.sandbox.uids import UidPool\n"
+            "import sys, pathlib; from agentcontainer.sandbox.host_uids import UidPool\n"
             "print(UidPool(int(sys.argv[1]), pathlib.Path(sys.argv[2]), count=1).lease().uid, flush=True); input()"
         )
         command = [sys.executable, "-c", script, str(lease.uid), str(tmp_path)]

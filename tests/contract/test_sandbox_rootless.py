@@ -22,7 +22,7 @@ from pathlib import Path
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
-from agentcontainer.sandbox.sweep import leftovers, sweep
+from agentcontainer.sandbox.cleanup import clean_up, leftovers
 
 FORK_BOMB = '''
 import os, time
@@ -70,7 +70,7 @@ async def main():
     seen["left after"] = where.id in leftovers()
     where = spec()
     sandbox = await driver.start(where, ["sleep", "1000"])
-    seen["swept"] = await sweep([where.id]) == [where.id]
+    seen["swept"] = await clean_up([where.id]) == [where.id]
     seen["code"] = (await sandbox.wait()).code
     await sandbox.destroy()
     print(json.dumps(seen))

@@ -27,7 +27,7 @@ has_namespace = namespace.enter()
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.runner.workspace import safe_open, folders
-from agentcontainer.runner.workspace.checkpoint import Keeper
+from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.disk_usage import DiskWatch
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
@@ -83,17 +83,17 @@ async def main():
     sizes = lambda: {path.name: path.stat().st_size for path in (root / "workspace").iterdir()}
     before = sizes()
     blobs = Blobs(f"file://{home}/blobs")
-    def keeper(volumes): return Keeper(driver, blobs, home / "runner", limits, 10**9, 10**10, volumes)
-    saved = await keeper(volumes).save(full, root, root.name, "key")
+    def store(volumes): return CheckpointStore(driver, blobs, home / "runner", limits, 10**9, 10**10, volumes)
+    saved = await store(volumes).save(full, root, root.name, "key")
     await full.destroy()
     await folders.remove(root / "workspace")
     checkpoint = Checkpoint("x", "key", saved.size_bytes, saved.sha256, saved.unpacked_bytes)
-    await keeper(volumes).restore(root, root.name, checkpoint, lease)
+    await store(volumes).restore(root, root.name, checkpoint, lease)
     await safe_open.write_file(root / "workspace", ".pi/settings", b"x" * 10**6, lease.uid)
     seen["restored"] = [before, sizes()]
     await folders.remove(root / "workspace")
     try:
-        await keeper(Volumes(Room(8 * 2**20, 1000), None)).restore(root, root.name, checkpoint, lease)
+        await store(Volumes(Room(8 * 2**20, 1000), None)).restore(root, root.name, checkpoint, lease)
     except DiskFull as error:
         seen["too small"] = [str(error), (root / "workspace").exists()]
     print(json.dumps(seen), flush=True)

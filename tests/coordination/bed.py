@@ -35,7 +35,7 @@ from agentcontainer.runner.services import Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
-from agentcontainer.sandbox.sweep import leftovers
+from agentcontainer.sandbox.cleanup import leftovers
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
 from tests.coordination.proxy import Proxy, proxied

@@ -27,7 +27,7 @@ from agentcontainer.runner.control_requests import (
 )
 from agentcontainer.runner.workspace import skills
 from agentcontainer.runner.workspace.outputs import Refused, content_type_of, path_inside
-from agentcontainer.runner.workspace.safe_open import open_beneath
+from agentcontainer.runner.workspace.safe_open import open_safely
 from tests.fuzz.target import Target, pieces
 
 SCHEMA: dict[str, Any] = {
@@ -133,7 +133,7 @@ def opened_path(data: bytes) -> None:
     path = data.decode(errors="surrogateescape")
     workspace = _Workspace()
     try:
-        descriptor = open_beneath(workspace.folder, path)
+        descriptor = open_safely(workspace.folder, path)
     except OSError:
         return
     else:

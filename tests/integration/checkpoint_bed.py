@@ -12,13 +12,13 @@ import pytest
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.runner.workspace import folders
-from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, Keeper, Saved
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointStore, Saved
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.cleanup import leftovers
 from agentcontainer.sandbox.contract import Limits, Spec
+from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.limits import Hierarchy
-from agentcontainer.sandbox.sweep import leftovers
-from agentcontainer.sandbox.uids import Lease
 from agentcontainer.sandbox.volume import Room, Volumes
 from tests.uids import UID_BASE
 
@@ -40,7 +40,7 @@ class Bed:
         self.sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, folder / "locks", hierarchy)
         self.blobs = Blobs(f"file://{folder}/blobs")
         sizes = {"max_bytes": 10**9, "max_unpacked_bytes": 10**10, **limits}
-        self.keeper = Keeper(
+        self.checkpoint_store = CheckpointStore(
             self.sandboxes, self.blobs, self.runner, LIMITS, **sizes, volumes=Volumes(Room(10**9, 10**6))
         )  # fmt: skip
         self.stack = contextlib.AsyncExitStack()
@@ -51,22 +51,22 @@ class Bed:
     def workspace(self) -> bytes:
         return os.fsencode(self.root / "workspace")
 
-    async def start(self, *argv: str, lease: Lease | None = None) -> Sandbox:
+    async def start(self, *argv: str, lease: UidLease | None = None) -> Sandbox:
         spec = Spec(self.name, self.root, self.folder / "runtime", LIMITS, ENV, "/")
         sandbox = await self.sandboxes.start(spec, argv or ["cat"], lease)
         self.stack.push_async_callback(sandbox.destroy)
         return sandbox
 
     async def save(self, sandbox: Sandbox) -> Saved:
-        return await self.keeper.save(sandbox, self.root, self.name, KEY)
+        return await self.checkpoint_store.save(sandbox, self.root, self.name, KEY)
 
     def checkpoint(self, saved: Saved) -> Checkpoint:
         return Checkpoint("ckp_test", KEY, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
 
-    async def restore(self, checkpoint: Checkpoint, lease: Lease | None = None) -> None:
+    async def restore(self, checkpoint: Checkpoint, lease: UidLease | None = None) -> None:
         """Into the same place, as another container of the task would."""
         await folders.remove(self.root / "workspace")
-        await self.keeper.restore(self.root, self.name, checkpoint, lease)
+        await self.checkpoint_store.restore(self.root, self.name, checkpoint, lease)
 
     async def store(self, content: bytes) -> Checkpoint:
         """These bytes as if they had been saved."""

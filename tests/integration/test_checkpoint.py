@@ -78,7 +78,7 @@ import asyncio, sys
 from pathlib import Path
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
-from agentcontainer.runner.workspace.checkpoint import Keeper
+from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.volume import Room, Volumes
@@ -86,17 +86,18 @@ from agentcontainer.sandbox.volume import Room, Volumes
 async def main(home):
     sandboxes, limits = Bubblewrap(0, home / "locks"), Limits(2**28, 64, 2)
     for path in ("first/workspace", "first/sockets", "second/sockets", "runtime"): (home / path).mkdir(parents=True)
-    keeper = Keeper(sandboxes, Blobs(f"file://{home}/blobs"), home, limits, 10**9, 10**10, Volumes(Room(10**9, 10**5)))
+    volumes = Volumes(Room(10**9, 10**5))
+    store = CheckpointStore(sandboxes, Blobs(f"file://{home}/blobs"), home, limits, 10**9, 10**10, volumes)
     spec = Spec(f"ordinary-{os.getpid()}", home / "first", home / "runtime", limits, {"PATH": "/usr/bin:/bin"}, "/")
     sandbox = await sandboxes.start(spec, ["cat"])
     lay(os.fsencode(home / "first/workspace"), odd(), os.getuid())
     (home / "first/workspace").chmod(0)
-    saved = await keeper.save(sandbox, home / "first", spec.id, "key")
+    saved = await store.save(sandbox, home / "first", spec.id, "key")
     sandbox.stdin.write(b"alive\\n")
     print(os.getuid(), (await sandbox.stdout.readline()).decode().strip())
     await sandbox.destroy()
     checkpoint = Checkpoint("x", "key", saved.size_bytes, saved.sha256, saved.unpacked_bytes)
-    await keeper.restore(home / "second", spec.id, checkpoint, await sandboxes.lease())
+    await store.restore(home / "second", spec.id, checkpoint, await sandboxes.lease())
 
 asyncio.run(main(Path(sys.argv[1])))
 """

@@ -22,9 +22,9 @@ from agentcontainer.runner.cleanup import (
 )
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import abandoned
+from agentcontainer.sandbox.cleanup import clean_up
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.detect import detect
-from agentcontainer.sandbox.sweep import sweep
 
 # Comes and goes as a runner does, all the time.
 CHURN = """
@@ -101,7 +101,7 @@ async def test_an_orphan_is_abandoned_once_it_is_old_and_a_child_never(sandbox_i
             while sandbox_id not in (now := abandoned(hierarchy, min_age_seconds=0)):
                 await asyncio.sleep(0.05)
         assert child_id not in now
-        assert await sweep([sandbox_id]) == [sandbox_id]
+        assert await clean_up([sandbox_id]) == [sandbox_id]
         assert not procfs.with_marker(sandbox_id)
         assert procfs.with_marker(child_id)
     finally:
@@ -120,7 +120,7 @@ async def test_a_group_of_which_nothing_else_is_left_is_abandoned_after_a_minute
         assert sandbox_id not in abandoned(hierarchy)
         for file in group.join_files:
             os.utime(file.parent, (1, 1))
-        if sandbox_id in abandoned(hierarchy) and await sweep([sandbox_id]) == [sandbox_id]:
+        if sandbox_id in abandoned(hierarchy) and await clean_up([sandbox_id]) == [sandbox_id]:
             break
     else:
         pytest.fail("it is not found, or not swept")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcontainer.runner.workspace.safe_open import Blocked, open_beneath, place_new, write_file
+from agentcontainer.runner.workspace.safe_open import Blocked, open_safely, place_new, write_file
 from tests.ordinary_user import as_ordinary_user, home_in
 
 OWNER = 930_001  # of nobody; only root can give it files
@@ -198,7 +198,7 @@ def test_a_mount_in_the_workspace_is_not_entered() -> None:
     top = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with pytest.raises(OSError, match="cross-device"):
-            open_beneath(top, "proc/version")
+            open_safely(top, "proc/version")
     finally:
         os.close(top)
 

@@ -1,4 +1,4 @@
-"""The doorway of a clone: one host, by its public addresses only, and no more bytes than may."""
+"""The clone_proxy of a clone: one host, by its public addresses only, and no more bytes than may."""
 
 import asyncio
 import ipaddress
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcontainer.runner.workspace.clone_proxy import Doorway
+from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.sandbox.addresses import is_public
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -51,7 +51,7 @@ async def echo() -> AsyncIterator[int]:
 
 
 async def asked(path: Path, host: str, port: int) -> tuple[int, Streams]:
-    """The doorway's answer to a SOCKS5 request by name."""
+    """The clone_proxy's answer to a SOCKS5 request by name."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"\5\1\0")
     assert await reader.readexactly(2) == b"\5\0"
@@ -67,61 +67,61 @@ async def answer(path: Path, host: str, port: int) -> int:
 
 
 async def test_only_the_named_host_and_port_are_let_through(short_dir: Path, echo: int) -> None:
-    doorway = Doorway("localhost", echo, max_bytes=1000, is_private_allowed=True)
-    await doorway.start(short_dir / "s")
+    clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, is_private_allowed=True)
+    await clone_proxy.start(short_dir / "s")
     for host, port in (("127.0.0.1", echo), ("example.org", echo), ("localhost", echo + 1)):
         assert await answer(short_dir / "s", host, port) != 0
-        assert "another host" in (doorway.refusal or "")
+        assert "another host" in (clone_proxy.refusal or "")
     code, (reader, writer) = await asked(short_dir / "s", "LOCALHOST", echo)
     assert code == 0
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
-    await doorway.close()
+    await clone_proxy.close()
     assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()
 
 
 async def test_a_name_of_a_private_address_is_not_connected_to(short_dir: Path, echo: int) -> None:
-    doorway = Doorway("localhost", echo, max_bytes=1000, is_private_allowed=False)
-    await doorway.start(short_dir / "s")
+    clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, is_private_allowed=False)
+    await clone_proxy.start(short_dir / "s")
     assert await answer(short_dir / "s", "localhost", echo) != 0
-    assert doorway.refusal == "its host is not on the public internet"
-    await doorway.close()
+    assert clone_proxy.refusal == "its host is not on the public internet"
+    await clone_proxy.close()
 
 
 async def test_more_bytes_than_may_are_cut_off(short_dir: Path, echo: int) -> None:
-    doorway = Doorway("127.0.0.1", echo, max_bytes=10_000, is_private_allowed=True)
-    await doorway.start(short_dir / "s")
+    clone_proxy = CloneProxy("127.0.0.1", echo, max_bytes=10_000, is_private_allowed=True)
+    await clone_proxy.start(short_dir / "s")
     _, (reader, writer) = await asked(short_dir / "s", "127.0.0.1", echo)
     writer.write(bytes(20_000))
     assert len(await reader.read(-1)) <= 10_000
-    assert doorway.is_over
+    assert clone_proxy.is_over
     writer.close()
-    await doorway.close()
+    await clone_proxy.close()
 
 
 async def test_a_dead_port_and_nonsense_end_in_a_refusal(short_dir: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    doorway = Doorway("127.0.0.1", port, max_bytes=1, is_private_allowed=True)
-    await doorway.start(short_dir / "s")
+    clone_proxy = CloneProxy("127.0.0.1", port, max_bytes=1, is_private_allowed=True)
+    await clone_proxy.start(short_dir / "s")
     assert await answer(short_dir / "s", "127.0.0.1", port) != 0
-    assert doorway.refusal == "its host cannot be reached"
+    assert clone_proxy.refusal == "its host cannot be reached"
     for nonsense in (HTTP_REQUEST, b"\5\1\2", b"\5\1\0\5\2\0\1\0\0\0\0\0\0"):
         reader, writer = await asyncio.open_unix_connection(short_dir / "s")
         writer.write(nonsense)
         assert await reader.read() in (b"", b"\5\0")
         writer.close()
-    await doorway.close()
+    await clone_proxy.close()
 
 
 async def test_a_client_that_sends_half_a_greeting_is_disconnected(short_dir: Path) -> None:
-    doorway = Doorway("127.0.0.1", 1, max_bytes=1, is_private_allowed=True, handshake_seconds=0.1)
-    await doorway.start(short_dir / "s")
+    clone_proxy = CloneProxy("127.0.0.1", 1, max_bytes=1, is_private_allowed=True, handshake_seconds=0.1)
+    await clone_proxy.start(short_dir / "s")
     reader, writer = await asyncio.open_unix_connection(short_dir / "s")
     writer.write(b"\5")
     assert await reader.read() == b""
     writer.close()
-    await doorway.close()
+    await clone_proxy.close()

@@ -37,7 +37,7 @@ async def prove(
     from agentcontainer.prove.suite import prove as attempts
     from agentcontainer.runtime import install
     from agentcontainer.sandbox.detect import weak_limits_reason
-    from agentcontainer.sandbox.uids import LOCKS
+    from agentcontainer.sandbox.host_uids import LOCKS
 
     install.check()
     data_folder.prepare(chosen.data_dir)

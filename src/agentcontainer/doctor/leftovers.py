@@ -22,8 +22,8 @@ from agentcontainer.file_lock import open_lock_file, try_lock
 from agentcontainer.runner.cleanup import attempts, dead_runners, living_sandboxes, sweep_dead_runner
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import ABANDONED_SECONDS, abandoned, pids
+from agentcontainer.sandbox.cleanup import clean_up
 from agentcontainer.sandbox.limits import Hierarchy
-from agentcontainer.sandbox.sweep import sweep
 
 OLD_SECONDS = 3600.0
 LOOP_DEVICES = Path("/sys/block")
@@ -57,7 +57,7 @@ class Host:
     async def end(self, sandbox_id: str) -> None:
         """End a sandbox, if it is still without a running runner."""
         if sandbox_id in await asyncio.to_thread(self.dead_sandboxes):
-            await sweep([sandbox_id], self.hierarchy)
+            await clean_up([sandbox_id], self.hierarchy)
 
 
 async def processes(host: Host) -> AsyncGenerator[Finding]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.errors import SandboxError, SettingsError
-from agentcontainer.runner.workspace.safe_open import open_beneath
+from agentcontainer.runner.workspace.safe_open import open_safely
 from agentcontainer.runtime import install
 from agentcontainer.sandbox import failure, launch, seccomp
 from agentcontainer.sandbox.limits import Hierarchy
@@ -121,7 +121,7 @@ async def kernel(machine: Machine) -> AsyncGenerator[Finding]:
     try:
         root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.close(open_beneath(root, "usr", os.O_PATH | os.O_CLOEXEC))
+            os.close(open_safely(root, "usr", os.O_PATH | os.O_CLOEXEC))
         finally:
             os.close(root)
     except OSError:

@@ -1,6 +1,6 @@
 """Brings an image onto this host: pulled by skopeo, verified here, unpacked by umoci, made ready to be mounted.
 
-Both programs read hostile bytes, so both run in keepers' sandboxes beneath a uid of their own (umoci without a
+Both programs read hostile bytes, so both run in helper sandboxes beneath a uid of their own (umoci without a
 network); between them we check every byte against the digest in the image's pinned name. What is unpacked belongs to
 root afterwards, where there is root, without setuid bits, and readable by all.
 """
@@ -25,7 +25,7 @@ from agentcontainer.images.reference import Reference
 from agentcontainer.images.skopeo import Skopeo
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import IMAGE_FILES, IMAGE_FOLDERS, INSIDE_WORKSPACE, Spec
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 
 PULL_SECONDS = 900.0
 UNPACK_SECONDS = 900.0
@@ -118,7 +118,7 @@ class Fetch:
                 lease.release()
         return Fetched(unpacked, size, variables)
 
-    async def _pull(self, reference: Reference, lease: Lease | None) -> bytes:
+    async def _pull(self, reference: Reference, lease: UidLease | None) -> bytes:
         """Make a layout of the image for umoci; its configuration."""
         bounds = Bounds(PULL_SECONDS, manifest.MAX_BYTES, self.max_bytes + 2 * manifest.MAX_BYTES)
         skopeo = Skopeo(self.sandboxes, self.access, self.name, self.root / PULLED, lease, bounds)
@@ -138,10 +138,10 @@ class Fetch:
         layout = self.root / UNPACKED / "workspace" / LAYOUT
         return await asyncio.to_thread(_lay_out, copy, layout, wanted, self.max_bytes)
 
-    async def _unpack(self, lease: Lease | None) -> int:
+    async def _unpack(self, lease: UidLease | None) -> int:
         """Run umoci; the bytes it made."""
         root = self.root / UNPACKED
-        spec = Spec(self.name, root, root, program.LIMITS, program.ENVIRONMENT, "/", is_keeper=True)
+        spec = Spec(self.name, root, root, program.LIMITS, program.ENVIRONMENT, "/", is_helper=True)
         bounds = Bounds(UNPACK_SECONDS, 100, 2 * self.max_bytes + 2 * manifest.MAX_BYTES)
         script = [
             "sh",

@@ -17,8 +17,8 @@ from agentcontainer.images.program import Bounds
 from agentcontainer.images.reference import Reference, parse
 from agentcontainer.images.skopeo import Skopeo
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.host_uids import LOCKS
 from agentcontainer.sandbox.removal import remove
-from agentcontainer.sandbox.uids import LOCKS
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)

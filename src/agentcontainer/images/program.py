@@ -1,4 +1,4 @@
-"""Runs a program over an image in a keeper's sandbox, bounded in time, memory, output and disk."""
+"""Runs a program over an image in a helper sandbox, bounded in time, memory, output and disk."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from agentcontainer.images.faults import ImageRefused, ImageUnreachable, too_lar
 from agentcontainer.sandbox import launch
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import Limits, Spec
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 
 LIMITS = Limits(memory_bytes=1024**3, pids=256, cpus=2.0)
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/workspace", "TMPDIR": "/workspace", "LC_ALL": "C"}
@@ -53,7 +53,7 @@ def need(program: str) -> None:
 
 
 async def run(
-    sandboxes: Bubblewrap, spec: Spec, argv: Sequence[str], bounds: Bounds, lease: Lease | None
+    sandboxes: Bubblewrap, spec: Spec, argv: Sequence[str], bounds: Bounds, lease: UidLease | None
 ) -> Outcome:
     """Run `argv` to its end.
 

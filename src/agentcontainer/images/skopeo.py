@@ -1,4 +1,4 @@
-"""skopeo, which talks to registries and reads archives, in a keeper's sandbox with a network.
+"""skopeo, which talks to registries and reads archives, in a helper sandbox with a network.
 
 It sees an empty workspace and, for a path, that one thing. What it says and leaves is judged by the caller.
 """
@@ -14,7 +14,7 @@ from agentcontainer.images.program import Bounds, Outcome
 from agentcontainer.images.reference import Reference
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_WORKSPACE, Internet, Spec
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 
 COPY = "dir"  # what `copy` makes in the workspace
 _MISSING = re.compile(
@@ -39,7 +39,7 @@ class Skopeo:
     access: Access
     name: str
     root: Path
-    lease: Lease | None
+    lease: UidLease | None
     bounds: Bounds
 
     async def manifest(self, reference: Reference) -> bytes:
@@ -90,7 +90,7 @@ class Skopeo:
         argv += [plain] if way == "host without TLS" else []
         spec = Spec(
             self.name, self.root, self.root, program.LIMITS, program.ENVIRONMENT, INSIDE_WORKSPACE,
-            is_keeper=True, given=given,
+            is_helper=True, given=given,
             internet=Internet() if way == "internet" else None, is_on_host_network=(way or "").startswith("host"),
         )  # fmt: skip
         argv += [_source(reference), *targets]

@@ -13,9 +13,9 @@ from agentcontainer.errors import SandboxError
 from agentcontainer.images.faults import ImageRefused
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, Limits, Spec
+from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.launch import PATH
 from agentcontainer.sandbox.removal import remove
-from agentcontainer.sandbox.uids import Lease
 
 CHECK_SECONDS = 120.0
 SAID_BYTES = 16 * 1024
@@ -36,7 +36,7 @@ class Image:
 
 
 async def start(
-    sandboxes: Bubblewrap, spec: Spec, argv: Sequence[str], lease: Lease | None = None
+    sandboxes: Bubblewrap, spec: Spec, argv: Sequence[str], lease: UidLease | None = None
 ) -> Sandbox:
     """A sandbox, in an image or not.
 

@@ -21,8 +21,8 @@ from agentcontainer.file_lock import locked, open_lock_file, try_lock
 from agentcontainer.periodic import repeat
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox.abandoned import abandoned
+from agentcontainer.sandbox.cleanup import clean_up
 from agentcontainer.sandbox.detect import detect
-from agentcontainer.sandbox.sweep import sweep
 
 LOCK = "lock"
 INTERVAL_SECONDS = 60.0
@@ -69,7 +69,7 @@ async def sweep_dead_runner(folder: Path) -> bool:
         return False
     try:
         found = attempts(folder)
-        await sweep([attempt.name for attempt in found])
+        await clean_up([attempt.name for attempt in found])
         for attempt in found:
             await folders.remove(attempt)
         await asyncio.to_thread(_remove_emptied, folder)
@@ -86,7 +86,7 @@ async def sweep_abandoned(data_dir: Path) -> list[str]:
     """
     hierarchy = await asyncio.to_thread(detect)
     found = await asyncio.to_thread(abandoned, hierarchy)
-    return await sweep(set(found) - living_sandboxes(data_dir), hierarchy)
+    return await clean_up(set(found) - living_sandboxes(data_dir), hierarchy)
 
 
 async def sweep_forever(pool: Pool, data_dir: Path, every_seconds: float = INTERVAL_SECONDS) -> None:

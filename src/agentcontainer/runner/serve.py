@@ -22,7 +22,7 @@ from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
-from agentcontainer.sandbox.uids import LOCKS
+from agentcontainer.sandbox.host_uids import LOCKS
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
 

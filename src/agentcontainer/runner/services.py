@@ -17,7 +17,7 @@ from agentcontainer.errors import NotFound, Unavailable
 from agentcontainer.images.access import Access
 from agentcontainer.images.keeping import Images
 from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, Keeper
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointStore
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -50,9 +50,9 @@ class Services:
         return Volume(self.settings.max_task_events, self.settings.max_task_event_bytes)
 
     @property
-    def keeper(self) -> Keeper:
+    def checkpoint_store(self) -> CheckpointStore:
         settings = self.settings
-        return Keeper(
+        return CheckpointStore(
             self.sandboxes, self.blobs, self.folder, self.limits,
             settings.max_checkpoint_bytes, settings.max_workspace_bytes, self.volumes,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sandboxes that no process on this host has started and still lives. Apart from sweep.py, since it asks psutil."""
+"""Sandboxes that no process on this host has started and still lives. Apart from cleanup.py, since it asks psutil."""
 
 import time
 

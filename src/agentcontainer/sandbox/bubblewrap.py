@@ -20,10 +20,10 @@ from agentcontainer.sandbox import launch, procfs, seccomp
 from agentcontainer.sandbox.contract import Exit, Spec
 from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.failure import explain
+from agentcontainer.sandbox.host_uids import UidLease, UidPool
 from agentcontainer.sandbox.limits import Group, Hierarchy
 from agentcontainer.sandbox.network import Network
 from agentcontainer.sandbox.process import Process
-from agentcontainer.sandbox.uids import Lease, UidPool
 
 START_SECONDS = 30.0
 KILL_SECONDS = 5.0
@@ -50,7 +50,7 @@ class Bubblewrap:
         """Whether sandboxes are capped by a control group of that name here."""
         return self._hierarchy.has(controller)
 
-    async def lease(self) -> Lease | None:
+    async def lease(self) -> UidLease | None:
         """A uid for several sandboxes that use the same workspace, one after another; the caller releases it. None
         without root: they all run as ourselves."""
         if self._uids is None:
@@ -63,7 +63,7 @@ class Bubblewrap:
                 (await leasing).release()
             raise
 
-    async def start(self, spec: Spec, argv: Sequence[str], lease: Lease | None = None) -> "Sandbox":
+    async def start(self, spec: Spec, argv: Sequence[str], lease: UidLease | None = None) -> "Sandbox":
         """A sandbox in which `argv` is about to run, with a uid of its own or that of `lease`, which stays the
         caller's. An `argv` that cannot be run exits with 127 or 126.
 
@@ -78,7 +78,7 @@ class Bubblewrap:
                 await (await starting).destroy()
             raise
 
-    async def _start(self, spec: Spec, argv: Sequence[str], given: Lease | None) -> "Sandbox":
+    async def _start(self, spec: Spec, argv: Sequence[str], given: UidLease | None) -> "Sandbox":
         _check(spec, argv, is_root=self._uids is not None)
         if self._filter is None:
             self._filter = await asyncio.to_thread(seccomp.compile_filter)
@@ -107,7 +107,7 @@ class Bubblewrap:
         return sandbox
 
     async def _launch(
-        self, spec: Spec, argv: Sequence[str], lease: Lease | None, group: Group, network: Network | None
+        self, spec: Spec, argv: Sequence[str], lease: UidLease | None, group: Group, network: Network | None
     ) -> Process:
         assert self._filter is not None
         uid = None if lease is None else lease.uid
@@ -150,7 +150,7 @@ class Sandbox:
         sandbox_id: str,
         process: Process,
         group: Group,
-        lease: Lease | None,
+        lease: UidLease | None,
         network: Network | None,
         *,
         is_alone: bool,
@@ -258,7 +258,7 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
         # bwrap reads its options NUL-separated: a NUL in a value would be the start of another option
         raise SandboxError("A command, folder or environment of a sandbox cannot be empty or contain NUL.")
     folders = [("workspace", spec.workspace)]
-    if not spec.is_keeper:
+    if not spec.is_helper:
         folders += [("sockets", spec.sockets), ("runtime", spec.runtime)]
     if spec.image is not None:
         folders += [("image", spec.image)]

@@ -80,7 +80,7 @@ class Spec:
     limits: Limits
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     cwd: str = INSIDE_WORKSPACE
-    is_keeper: bool = False
+    is_helper: bool = False
     is_read_only: bool = False
     internet: Internet | None = None
     elsewhere: Path | None = None

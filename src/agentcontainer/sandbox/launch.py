@@ -22,7 +22,7 @@ from agentcontainer.sandbox.procfs import marker
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; shows inside, in /proc/1/environ
 INSIDE_UID = 1000
-KEEPER_CAPABILITIES = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")  # over files of its own host uid alone
+HELPER_CAPABILITIES = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")  # over files of its own host uid alone
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 READY = "ready"
 FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; what bwrap is to read comes above
@@ -106,9 +106,9 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     """Every option of bwrap. They go through a descriptor: its command line would show inside, as PID 1's."""
     limits = spec.limits
     options = ["--unshare-all", "--unshare-user", "--disable-userns", "--hostname", "sandbox"]
-    inside = "0" if spec.is_keeper else str(INSIDE_UID)
+    inside = "0" if spec.is_helper else str(INSIDE_UID)
     options += ["--uid", inside, "--gid", inside, "--cap-drop", "ALL"]
-    for capability in KEEPER_CAPABILITIES if spec.is_keeper else ():
+    for capability in HELPER_CAPABILITIES if spec.is_helper else ():
         options += ["--cap-add", capability]
     if spec.internet or spec.is_on_host_network:  # the launcher has entered its own, or the host's is meant
         options += ["--share-net"]
@@ -125,7 +125,7 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     if spec.given is not None:
         options += ["--ro-bind", str(sources.given), INSIDE_GIVEN]
     options += ["--ro-bind" if spec.is_read_only else "--bind", str(sources.workspace), INSIDE_WORKSPACE]
-    if not spec.is_keeper:
+    if not spec.is_helper:
         options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
         options += ["--ro-bind", str(sources.runtime), INSIDE_RUNTIME]
     options += ["--remount-ro", "/", "--seccomp", str(seccomp), "--chdir", spec.cwd]
@@ -183,7 +183,7 @@ def launch_command(
         "" if uid is None else str(uid),
         str(open_files),
         *(str(spec.workspace), "yes" if is_handed_over else ""),
-        *(("", "") if spec.is_keeper else (str(spec.sockets), str(spec.runtime))),
+        *(("", "") if spec.is_helper else (str(spec.sockets), str(spec.runtime))),
         *("" if path is None else str(path) for path in (spec.image, spec.given)),
         *(("", "") if network is None else (str(network.path("net")), str(network.path("user")))),
         *(str(path) for path in join_files),

@@ -25,7 +25,7 @@ from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE, Exit, Limits, Spec
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull, Volumes
 
 LEVEL = 1
@@ -72,7 +72,7 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Keeper:
+class CheckpointStore:
     """What checkpoints need. `folder` is the runner's own, where the helpers get folders by which a sweep finds
     them; `max_bytes` is for the blob, `max_unpacked_bytes` for the tar in it."""
 
@@ -101,7 +101,7 @@ class Keeper:
             raise _failed(f"the runner's disk failed ({error.strerror})") from error
 
     async def restore(
-        self, root: Path, name: str, checkpoint: Checkpoint, lease: Lease | None = None
+        self, root: Path, name: str, checkpoint: Checkpoint, lease: UidLease | None = None
     ) -> None:
         """Make the folder `workspace` of `root`, which must not be there yet, as it was saved; when this fails it is
         not there either. Start its sandbox with the same `lease` (from `Bubblewrap.lease`): handed over to another
@@ -133,7 +133,9 @@ class Keeper:
             blob.size_bytes, blob.sha256, packing.unpacked_bytes, packing.said.entries, packing.paused_seconds
         )
 
-    async def _restore(self, root: Path, helper_id: str, checkpoint: Checkpoint, lease: Lease | None) -> None:
+    async def _restore(
+        self, root: Path, helper_id: str, checkpoint: Checkpoint, lease: UidLease | None
+    ) -> None:
         async with _scratch(self.folder / helper_id) as scratch:
             await self._fetch(checkpoint, scratch / "archive")
             target = root / "workspace"
@@ -162,7 +164,7 @@ class Keeper:
             raise _corrupt("its bytes in the object store are not those that were saved")
 
     async def _unpack(
-        self, root: Path, helper_id: str, archive: Path, checkpoint: Checkpoint, lease: Lease | None
+        self, root: Path, helper_id: str, archive: Path, checkpoint: Checkpoint, lease: UidLease | None
     ) -> None:
         async with self._helper(helper_id, root, EXTRACT, lease, is_read_only=False) as helper:
             said = _Said()
@@ -189,10 +191,10 @@ class Keeper:
 
     @contextlib.asynccontextmanager
     async def _helper(
-        self, helper_id: str, root: Path, argv: Sequence[str], lease: Lease | None, *, is_read_only: bool
+        self, helper_id: str, root: Path, argv: Sequence[str], lease: UidLease | None, *, is_read_only: bool
     ) -> AsyncGenerator[Sandbox]:
         spec = Spec(
-            helper_id, root, root, self.limits, ENVIRONMENT, "/", is_keeper=True, is_read_only=is_read_only
+            helper_id, root, root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=is_read_only
         )  # a keeper has no runtime
         helper = await self.sandboxes.start(spec, argv, lease)
         try:

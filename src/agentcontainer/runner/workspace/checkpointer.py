@@ -48,7 +48,7 @@ class Checkpointer:
             checkpoint_id, key = await db.retry_while_unavailable(
                 lambda: checkpoints.create(pool, self._claim.task_id)
             )
-            saved = await self._services.keeper.save(self._sandbox, where.root, where.name, key)
+            saved = await self._services.checkpoint_store.save(self._sandbox, where.root, where.name, key)
             if is_limited:
                 await self._check_quota(key, saved.size_bytes)
             checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)

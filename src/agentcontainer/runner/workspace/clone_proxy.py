@@ -18,7 +18,7 @@ _VERSION, _CONNECT, _NO_PASSWORD = 5, 1, 0
 _GRANTED, _FAILED, _NOT_ALLOWED = 0, 1, 2
 
 
-class Doorway:
+class CloneProxy:
     """Serves one clone. `refusal` says, in words for the task's owner, why it let something not through."""
 
     def __init__(

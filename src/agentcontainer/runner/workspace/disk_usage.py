@@ -1,6 +1,6 @@
 """Watches what a workspace holds where no file system of its own caps it (sandbox/volume.py).
 
-`du` reads what a hostile agent made, so it runs like tar does at a checkpoint: in a keeper's sandbox beneath the
+`du` reads what a hostile agent made, so it runs like tar does at a checkpoint: in a helper sandbox beneath the
 workspace's uid, which sees that workspace read-only and nothing else, and what the agent closed to itself too. It
 neither follows links nor recurses. Files that are deleted and still open are counted by way of /proc.
 """
@@ -17,7 +17,7 @@ from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE, Limits, Spec
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import Room
 
 PAUSE_SECONDS = 1.0
@@ -46,7 +46,7 @@ class DiskWatch:
     room: Room
     folder: Path
     root: Path
-    lease: Lease | None
+    lease: UidLease | None
 
     async def run(self) -> str:
         """Watch until cancelled; returns once the workspace holds more than it may, with a sentence that says so."""
@@ -86,7 +86,7 @@ class DiskWatch:
         folder.mkdir(exist_ok=True)  # by which a sweep finds the helper
         try:
             spec = Spec(
-                name, self.root, self.root, self.limits, ENVIRONMENT, "/", is_keeper=True, is_read_only=True
+                name, self.root, self.root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=True
             )  # fmt: skip
             helper = await self.sandboxes.start(spec, ("sh", "-euc", MEASURE), self.lease)
             try:

@@ -21,7 +21,7 @@ from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox import volume
-from agentcontainer.sandbox.uids import Lease
+from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
 
 TASK_FILES = f"{folders.TASK_FOLDER}/task_files"
@@ -40,7 +40,7 @@ class Layout:
         self.name = name
         self.root = services.folder / name
 
-    async def run(self, lease: Lease | None) -> None:
+    async def run(self, lease: UidLease | None) -> None:
         """Lay it out, for a sandbox with the uid of this lease.
 
         Raises:
@@ -61,13 +61,13 @@ class Layout:
                 await folders.remove(self.root)
             await asyncio.sleep(STORE_RETRY_SECONDS)
 
-    async def _lay_out(self, checkpoint: Checkpoint | None, lease: Lease | None) -> None:
+    async def _lay_out(self, checkpoint: Checkpoint | None, lease: UidLease | None) -> None:
         (self.root / "sockets").mkdir(parents=True)
         with self._told_when_full("What the task brings along"):
             await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))
 
-    async def _restore(self, checkpoint: Checkpoint, lease: Lease | None) -> None:
-        await self._services.keeper.restore(self.root, self.name, checkpoint, lease)
+    async def _restore(self, checkpoint: Checkpoint, lease: UidLease | None) -> None:
+        await self._services.checkpoint_store.restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
         safe_open.make_folder(self.root / "workspace", folders.TASK_FOLDER, uid)  # Pi starts in it

@@ -21,7 +21,7 @@ from agentcontainer.domain.tasks.output_policy import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge, Unavailable
 from agentcontainer.ids import new_id
 from agentcontainer.runner.workspace import json_check
-from agentcontainer.runner.workspace.safe_open import open_beneath
+from agentcontainer.runner.workspace.safe_open import open_safely
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
 MAX_JSON_BYTES = 16 * 1024**2
@@ -154,7 +154,7 @@ async def _store(
 def _open_regular(workspace: Path, inside: str, shown: str) -> int:
     folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = open_beneath(folder, inside)
+        descriptor = open_safely(folder, inside)
     except OSError as error:
         raise Refused(f"{shown}: {_OPEN_FAULTS.get(error.errno or 0, 'cannot be opened')}.") from None
     finally:

@@ -51,7 +51,7 @@ async def _keep_saved(services: Services, claim: Claim) -> bool:
         if checkpoint is None:  # another runner has kept them
             return False
         async with services.missing_means_unavailable():
-            await services.keeper.restore(root, root.name, checkpoint)
+            await services.checkpoint_store.restore(root, root.name, checkpoint)
         return await PartialOutputs(services, claim, root).keep()
     except (Unavailable, SandboxError) as error:
         logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)

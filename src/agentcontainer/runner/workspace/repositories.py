@@ -1,7 +1,7 @@
 """Clones a task's repositories into its workspace, each by a git in a sandbox of its own.
 
 git is a large program that reads hostile bytes, so it runs like an agent does: unprivileged, capped, seeing neither
-the host nor a network, with a Doorway to the one host of the URL. A token is in a file of that sandbox, which is
+the host nor a network, with a CloneProxy to the one host of the URL. A token is in a file of that sandbox, which is
 gone with it: never in an argument, an environment variable or the clone.
 """
 
@@ -20,7 +20,7 @@ from agentcontainer.domain.tasks.repositories import Repository
 from agentcontainer.errors import SandboxError
 from agentcontainer.printable import printable
 from agentcontainer.runner.workspace import folders
-from agentcontainer.runner.workspace.clone_proxy import Doorway
+from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
@@ -136,7 +136,7 @@ async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, targ
 
 async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> None:
     _write_config(spec.workspace / "gitconfig", repository)
-    doorway = Doorway(
+    clone_proxy = CloneProxy(
         repository.host,
         repository.port,
         max_bytes=cloning.max_bytes,
@@ -144,19 +144,19 @@ async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> Non
     )
     async with contextlib.AsyncExitStack() as stack:
         sockets = stack.enter_context(folders.socket_folder(spec.root))
-        await doorway.start(sockets / "gateway.sock")
-        stack.push_async_callback(doorway.close)
+        await clone_proxy.start(sockets / "gateway.sock")
+        stack.push_async_callback(clone_proxy.close)
         sandbox = await cloning.sandboxes.start(spec, _argv(repository))
         stack.push_async_callback(sandbox.destroy)
         code, stderr = await _watched(sandbox, spec.workspace, cloning.max_bytes)
-    if doorway.is_over:
+    if clone_proxy.is_over:
         raise _too_large(cloning.max_bytes)
     if code != 0 and NO_SPACE in stderr and _is_on_volume(spec):
         raise DiskFull(
             f"The repository {repository.name} of {repository.host} is more than the workspace may hold."
         )
     if code != 0:
-        raise _CloneFailed(doorway.refusal or _reason(code, stderr, repository))
+        raise _CloneFailed(clone_proxy.refusal or _reason(code, stderr, repository))
     await _check_size(spec.workspace, cloning.max_bytes)
 
 

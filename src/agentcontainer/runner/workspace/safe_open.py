@@ -35,7 +35,7 @@ class Blocked(Exception):
     """The agent undoes what is being written, faster than it can be. `str(error)` is a sentence."""
 
 
-def open_beneath(folder: int, path: str, flags: int = _READ) -> int:
+def open_safely(folder: int, path: str, flags: int = _READ) -> int:
     """A descriptor of `path` beneath the open folder, following no link and crossing no mount.
 
     Raises:
@@ -133,7 +133,7 @@ def _enter(folder: int, name: str, uid: int | None) -> int:
     for _ in range(_TRIES):
         try:
             _open_up(folder, name)
-            opened = open_beneath(folder, name, _FOLDER)
+            opened = open_safely(folder, name, _FOLDER)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=folder)
@@ -152,7 +152,7 @@ def _enter(folder: int, name: str, uid: int | None) -> int:
 
 def _open_up(folder: int, name: str) -> None:
     """A folder that the agent closed to itself is opened: to us, if we are no root, and to its next container."""
-    with _opened(open_beneath(folder, name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as found:
+    with _opened(open_safely(folder, name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as found:
         mode = stat.S_IMODE(os.fstat(found).st_mode)
         if mode & stat.S_IRWXU != stat.S_IRWXU:
             os.chmod(f"/proc/self/fd/{found}", mode | stat.S_IRWXU)  # noqa: PTH101 - what is open

@@ -1,4 +1,4 @@
-"""Keepers, which look after a workspace beside its agent, and holding an agent still meanwhile."""
+"""Helper sandboxes, which look after a workspace beside its agent, and holding an agent still meanwhile."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ import pytest
 
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
+from agentcontainer.sandbox.cleanup import clean_up, leftovers
 from agentcontainer.sandbox.contract import Spec
 from agentcontainer.sandbox.detect import PARENT, detect, read_mounts
 from agentcontainer.sandbox.limits import Controller, Hierarchy
-from agentcontainer.sandbox.sweep import leftovers, sweep
 from tests import control_groups
 from tests.contract.sandbox_bed import Bed
 from tests.uids import UID_BASE
@@ -44,14 +44,14 @@ CAPABILITIES = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
 FILE_ACCESS = 1 << 1 | 1 << 3 | 1 << 4  # DAC_OVERRIDE, FOWNER, FSETID
 
 
-def keeper_of(bed: Bed, agent: Spec, *, is_read_only: bool = False) -> Spec:
-    name = f"{agent.id}-keeper"
+def helper_of(bed: Bed, agent: Spec, *, is_read_only: bool = False) -> Spec:
+    name = f"{agent.id}-helper"
     bed.ids.append(name)
-    return replace(agent, id=name, is_keeper=True, is_read_only=is_read_only, cwd="/")
+    return replace(agent, id=name, is_helper=True, is_read_only=is_read_only, cwd="/")
 
 
 @pytest.mark.parametrize("is_read_only", [True, False])
-async def test_a_keeper_passes_over_modes_in_its_workspace_and_has_no_other_power(
+async def test_a_helper_passes_over_modes_in_its_workspace_and_has_no_other_power(
     bed: Bed, is_read_only: bool
 ) -> None:
     spec = bed.spec()
@@ -59,10 +59,10 @@ async def test_a_keeper_passes_over_modes_in_its_workspace_and_has_no_other_powe
     agent = await bed.start(["sh", "-c", command], spec)
     assert await agent.stdout.readline() == b"up\n"
     argv = ["/usr/bin/python3", "-c", PROBE, str(bed.folder), str(os.getpid())]
-    keeper = await bed.sandboxes.start(keeper_of(bed, spec, is_read_only=is_read_only), argv, agent.lease)
-    bed.started.append(keeper)
-    assert keeper.host_uid == agent.host_uid != 0
-    seen = json.loads(await keeper.stdout.read())
+    helper = await bed.sandboxes.start(helper_of(bed, spec, is_read_only=is_read_only), argv, agent.lease)
+    bed.started.append(helper)
+    assert helper.host_uid == agent.host_uid != 0
+    seen = json.loads(await helper.stdout.read())
     assert seen["closed"] == "inside\n"
     assert seen["in /"] == [
         *("bin", "dev", "etc", "lib", "lib64", "proc", "sbin", "tmp", "usr", "var", "workspace"),
@@ -73,14 +73,14 @@ async def test_a_keeper_passes_over_modes_in_its_workspace_and_has_no_other_powe
 
 
 @pytest.mark.parametrize("is_weak", [False, True])
-async def test_a_keeper_beside_an_agent_ends_alone(bed: Bed, is_weak: bool) -> None:
+async def test_a_helper_beside_an_agent_ends_alone(bed: Bed, is_weak: bool) -> None:
     driver, spec = bed.weak() if is_weak else bed.sandboxes, bed.spec()
     agent = await bed.start(["cat"], spec, driver)
-    keeper = await driver.start(keeper_of(bed, spec), ["sleep", "1000"], agent.lease)
-    await keeper.destroy()
+    helper = await driver.start(helper_of(bed, spec), ["sleep", "1000"], agent.lease)
+    await helper.destroy()
     agent.stdin.write(b"still there\n")
     assert await agent.stdout.readline() == b"still there\n"
-    other = await driver.start(keeper_of(bed, spec), ["sleep", "1000"], agent.lease)
+    other = await driver.start(helper_of(bed, spec), ["sleep", "1000"], agent.lease)
     await agent.destroy()
     assert is_weak or procfs.with_marker(other.id)
     await other.destroy()
@@ -226,6 +226,6 @@ async def test_what_a_runner_froze_before_it_was_killed_is_swept(bed: Bed) -> No
         finally:
             runner.kill()
     await asyncio.sleep(0.1)
-    assert await asyncio.wait_for(sweep([spec.id]), 30) == [spec.id] or not _freezers(bed)
+    assert await asyncio.wait_for(clean_up([spec.id]), 30) == [spec.id] or not _freezers(bed)
     assert procfs.with_marker(spec.id) == set()
     assert spec.id not in leftovers()

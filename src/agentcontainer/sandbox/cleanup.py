@@ -14,14 +14,14 @@ from agentcontainer.sandbox.limits import Group, Hierarchy
 KILL_SECONDS = 5.0
 
 
-async def sweep(sandbox_ids: Iterable[str], hierarchy: Hierarchy | None = None) -> list[str]:
+async def clean_up(sandbox_ids: Iterable[str], hierarchy: Hierarchy | None = None) -> list[str]:
     """Ends these sandboxes of a dead runner; returns the ids of which something was left.
 
     Raises:
         SandboxError: a process outlived SIGKILL, or a group could not be removed.
     """
     used = detect() if hierarchy is None else hierarchy
-    return [sandbox_id for sandbox_id in sandbox_ids if await _sweep_one(sandbox_id, used.group(sandbox_id))]
+    return [sandbox_id for sandbox_id in sandbox_ids if await _clean_up(sandbox_id, used.group(sandbox_id))]
 
 
 def leftovers(hierarchy: Hierarchy | None = None) -> list[str]:
@@ -30,7 +30,7 @@ def leftovers(hierarchy: Hierarchy | None = None) -> list[str]:
     return sorted(used.sandbox_ids() | procfs.sandbox_ids())
 
 
-async def _sweep_one(sandbox_id: str, group: Group) -> bool:
+async def _clean_up(sandbox_id: str, group: Group) -> bool:
     def find() -> set[int]:
         return group.pids() | procfs.with_marker(sandbox_id)
 

@@ -19,17 +19,17 @@ LOCKS = Path("/run/lock/agentcontainer")  # of this host: all that run on it sha
 KILL_SECONDS = 2.0
 
 
-class Lease:
+class UidLease:
     """A uid that is ours until released."""
 
     def __init__(self, uid: int, descriptor: int) -> None:
         self.uid = uid
         self._descriptor: int | None = descriptor
 
-    def share(self) -> "Lease":
+    def share(self) -> "UidLease":
         """The same uid for one more holder: it is free when all of them have released it."""
         assert self._descriptor is not None, "a lease that was released cannot be shared"
-        return Lease(self.uid, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
+        return UidLease(self.uid, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
 
     def release(self) -> None:
         """Gives the uid back; twice is once."""
@@ -46,7 +46,7 @@ class UidPool:
         self._lock_dir = lock_dir
         self._count = count
 
-    def lease(self) -> Lease:
+    def lease(self) -> UidLease:
         """A uid nobody else holds and under which nothing runs: what a dead runner left there is killed.
 
         Raises:
@@ -61,7 +61,7 @@ class UidPool:
             uid = self._base + (start + step) % self._count
             if not _has_account(uid) and (descriptor := self._try_lock(uid)) is not None:
                 if procfs.kill_all(lambda uid=uid: procfs.with_uid(uid), KILL_SECONDS):
-                    return Lease(uid, descriptor)
+                    return UidLease(uid, descriptor)
                 os.close(descriptor)
         raise SandboxError(f"All {self._count} uids for sandboxes from {self._base} on are in use.")
 
