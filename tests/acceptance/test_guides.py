@@ -1,4 +1,4 @@
-"""The quickstart and the guides: their `sh` blocks run as they stand, with the scripted model."""
+"""The README, the quickstart and the guides: their `sh` blocks run as they stand, with the scripted model."""
 
 import os
 import re
@@ -15,8 +15,13 @@ from .conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("guides")  # one platform for all of them
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "quickstart.md", *sorted(set((DOCS / "guides").glob("*.md")) - {DOCS / "guides/README.md"})]
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    DOCS / "quickstart.md",
+    *sorted(set((DOCS / "guides").glob("*.md")) - {DOCS / "guides/README.md"}),
+]
 BLOCK = re.compile(r"^(?P<fence>```+)sh\n(?P<commands>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 
 
@@ -75,6 +80,7 @@ def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]
 
 # What a reader sees of the point of each page.
 EXPECTED = {
+    "README": "event: task.finished",
     "quickstart": "2 agv_",
     "budgets": "budget_exceeded",
     "conversations": "Roses are red",

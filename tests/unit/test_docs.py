@@ -1,18 +1,22 @@
 """The papers say what the code does: their tables, links, and the tests they name."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.errors import CODES
 from agentcontainer.api.schemas.dispatch import DispatchRequest, Overrides
+from agentcontainer.cli.main import app as cli
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
 from agentcontainer.prove.groups import GROUPS
 from agentcontainer.prove.internet import LISTED, ONLINE
 from agentcontainer.prove.network import NETWORK
+from scripts import render_overview
 from scripts.render_settings import END, PAGE, START, table
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +76,33 @@ def test_the_settings_table_is_generated() -> None:
     assert PAGE.read_text().split(START)[1].split(END)[0].strip() == table(), "run `make docs`"
 
 
+def test_the_picture_of_the_readme_is_generated() -> None:
+    assert {path: path.read_text() for path in render_overview.files()} == render_overview.files(), (
+        "run `make docs`"
+    )
+
+
+def test_every_command_and_option() -> None:
+    text = (REFERENCE / "commands.md").read_text()
+    described = {
+        words[0]: set(re.findall(r"--[a-z-]+", words[1]))
+        for words in re.findall(r"^\| `agentcontainer ((?:admin )?[a-z-]+)([^`]*)`", text, re.MULTILINE)
+    }
+    group = typer.main.get_command(cli)
+    assert isinstance(group, typer.core.TyperGroup)
+    assert described == dict(commands(group))
+
+
+def commands(group: typer.core.TyperGroup, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
+    """The words of every command, and its long options without --help."""
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            words = [word for parameter in command.params for word in parameter.opts if word.startswith("--")]
+            yield f"{prefix}{name}", set(words)
+
+
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
 def test_every_link_leads_somewhere(paper: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", paper.read_text()):
@@ -111,6 +142,20 @@ def test_every_claim_of_security_is_shown_by_tests_or_attempts_that_exist() -> N
         named = re.findall(r"`([^`]+)`", shown)
         assert named, protected
         assert {name for name in named if "::" not in name} <= known, protected
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    assert re.findall(r"\]\((0[^)]+)\)", index) == sorted(page.name for page in folder.glob("0*.md"))
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
+def test_prose_wraps_at_100_characters(paper: Path) -> None:
+    lines = re.sub(r"<!-- generated.*?<!-- end -->", "", paper.read_text(), flags=re.DOTALL).splitlines()
+    long = [line for line in lines if len(line) > 100 and not line.startswith(("|", "<img", "<source"))]
+    # A link cannot be broken: its line may be longer.
+    assert [line for line in long if " " in re.sub(r"\[[^]]*\]\([^)]*\)", "", line).strip()] == []
 
 
 @pytest.mark.parametrize(("pattern", "most"), [("README.md", 149), ("docs/decisions/*.md", 60)])
