@@ -22,8 +22,8 @@ from agentcontainer.runner.control_requests import (
     ShareRequest,
     WakeLinkRequest,
     message_of,
-    moment_of,
     parse,
+    time_of,
 )
 from agentcontainer.runner.workspace import skills
 from agentcontainer.runner.workspace.outputs import Refused, content_type_of, path_inside
@@ -68,7 +68,7 @@ def control_request(data: bytes) -> None:
     if asked is not None:
         try:
             assert message_of(asked.message, "say why").strip()
-            assert asked.until is None or moment_of(asked.until).utcoffset() is not None
+            assert asked.until is None or time_of(asked.until).utcoffset() is not None
         except Refused:
             pass
     finish = _read(FinishRequest, data, "finish")

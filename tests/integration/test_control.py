@@ -12,11 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.output_policy import Declared
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner import control
-from agentcontainer.runner.control import Control, Finish, Hibernate, unfit
+from agentcontainer.runner.control import Control
+from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
+from agentcontainer.runner.mode import refusal
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 from agentcontainer.runner.workspace.outputs import Refused
 
@@ -44,50 +45,41 @@ class Bed:
         self.control = self.serve()
 
     def serve(self, public_url: str = PUBLIC_URL) -> Control:
-        return Control(
-            policy=OutputPolicy("any"),
-            max_files=10,
-            max_hibernation=timedelta(days=30),
-            public_url=public_url,
-            collect=self._collect,
-            on_finish=self._finish,
-            on_refusal=self.refusals.append,
-            share=self._share,
-            refusal=lambda command: unfit(command, self.is_conversation),
-            hibernate=self._hibernate,
-            wake_link=self._wake_link,
-        )
+        return Control(self, max_files=10, max_hibernation=timedelta(days=30), public_url=public_url)
 
-    async def _collect(self, _cwd: str, _declared: list[Declared]) -> list[Output]:
-        return []
+    def refusal(self, command: Command) -> str | None:
+        return refusal(command, is_conversation=self.is_conversation)
 
-    async def _finish(self, finish: Finish) -> bool:
+    def log_refused_finish(self, reason: str) -> None:
+        self.refusals.append(reason)
+
+    async def finish(self, finish: Finish) -> bool:
         self.accepted.append(finish)
         return True
 
-    async def _share(self, cwd: str, declared: list[Declared]) -> list[Output]:
+    async def share(self, share: Share) -> list[Output]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0.02)
         self.at_once -= 1
-        paths = [entry.path for entry in declared]
+        paths = [entry.path for entry in share.declared]
         if "missing" in paths:
             raise Refused("missing: does not exist.")
         if "unlucky" in paths:
             raise Unavailable("The object store does not answer.")
-        self.shared.append((cwd, paths))
+        self.shared.append((share.cwd, paths))
         return [Output("file_1", Path(path).name, "text/plain", 1, "00", "key") for path in paths]
 
-    async def _hibernate(self, asked: Hibernate) -> bool:
+    async def hibernate(self, hibernate: Hibernate) -> bool:
         self.is_hibernating.set()
         await asyncio.sleep(0.02)
         await self.may_hibernate.wait()
-        if asked.message == "unlucky":
+        if hibernate.message == "unlucky":
             raise CheckpointFailed("The workspace could not be saved: the disk is full.")
-        self.hibernations.append(asked)
+        self.hibernations.append(hibernate)
         return not self.has_ended
 
-    async def _wake_link(self) -> str | None:
+    async def wake_link(self) -> str | None:
         return None if self.is_full else "wkl_1.signature"
 
     async def post(self, body: bytes, command: str = "finish", **headers: str) -> tuple[int, str]:
@@ -98,10 +90,10 @@ class Bed:
         ):
             return answer.status, (await answer.json())["message"]
 
-    async def share(self, *files: str) -> tuple[int, str]:
+    async def post_share(self, *files: str) -> tuple[int, str]:
         return await self.post(json.dumps(SHARE | {"files": files}).encode(), "share")
 
-    async def hibernate(self, **fields: object) -> tuple[int, str]:
+    async def post_hibernate(self, **fields: object) -> tuple[int, str]:
         return await self.post(json.dumps({"message": "Waiting.", **fields}).encode(), "hibernate")
 
 
@@ -166,14 +158,14 @@ async def test_a_bad_request_is_refused_with_a_reason_and_without_a_word_in_the_
 async def test_shared_files_are_named_and_may_be_shared_again(bed: Bed) -> None:
     bed.is_conversation = True
     said = (200, "Shared: a.txt, b.png. The user can download them now.")
-    assert await bed.share("a.txt", "out/b.png") == said
-    assert await bed.share("a.txt", "out/b.png") == said
+    assert await bed.post_share("a.txt", "out/b.png") == said
+    assert await bed.post_share("a.txt", "out/b.png") == said
     assert bed.shared == [("/workspace/task", ["a.txt", "out/b.png"])] * 2
 
 
 async def test_shares_sent_at_once_are_taken_one_after_the_other(bed: Bed) -> None:
     bed.is_conversation = True
-    answers = await asyncio.gather(*(bed.share(f"{number}.txt") for number in range(8)))
+    answers = await asyncio.gather(*(bed.post_share(f"{number}.txt") for number in range(8)))
     assert [status for status, _ in answers] == [200] * 8
     assert sorted(paths for _, paths in bed.shared) == [[f"{number}.txt"] for number in range(8)]
     assert bed.most_at_once == 1
@@ -192,7 +184,7 @@ async def test_a_conversation_refuses_finish_until_it_is_handed_over(bed: Bed) -
 
 async def test_a_task_refuses_share(bed: Bed) -> None:
     message = "share works in conversations; here files are handed over with finish."
-    assert await bed.share("a.txt") == (422, message)
+    assert await bed.post_share("a.txt") == (422, message)
     assert (bed.shared, bed.refusals) == ([], [])
 
 
@@ -224,11 +216,11 @@ async def test_a_bad_share_is_refused_with_a_reason(bed: Bed, body: bytes, hint:
 async def test_a_hibernation_is_taken_with_its_reason_and_its_deadline(bed: Bed) -> None:
     said = (200, "Accepted. The task hibernates.")
     began_at = datetime.now(UTC)
-    assert await bed.hibernate(message=" Wait\0ing.\n", forSeconds=90) == said
+    assert await bed.post_hibernate(message=" Wait\0ing.\n", forSeconds=90) == said
     until = datetime.now(UTC) + timedelta(days=3)
     zoned = until.astimezone(tz=None).isoformat()
-    assert await bed.hibernate(until=zoned) == said
-    assert await bed.hibernate(until=until.strftime("%Y-%m-%dT%H:%M:%SZ")) == said
+    assert await bed.post_hibernate(until=zoned) == said
+    assert await bed.post_hibernate(until=until.strftime("%Y-%m-%dT%H:%M:%SZ")) == said
     first, second, third = bed.hibernations
     assert [entry.message for entry in bed.hibernations] == ["Waiting."] * 3
     assert timedelta(seconds=90) <= first.until - began_at < timedelta(seconds=100)
@@ -271,26 +263,26 @@ async def test_a_bad_hibernation_is_refused_with_a_reason(bed: Bed, body: bytes,
 
 
 async def test_a_workspace_that_cannot_be_saved_leaves_the_task_running(bed: Bed) -> None:
-    status, message = await bed.hibernate(message="unlucky", forSeconds=90)
+    status, message = await bed.post_hibernate(message="unlucky", forSeconds=90)
     assert (status, message) == (
         422,
         "The workspace could not be saved: the disk is full. The task goes on; try again or finish.",
     )
-    assert (await bed.hibernate(forSeconds=90))[0] == 200
+    assert (await bed.post_hibernate(forSeconds=90))[0] == 200
 
 
 async def test_a_hibernation_that_comes_too_late_is_said_to(bed: Bed) -> None:
     bed.has_ended = True
-    assert await bed.hibernate(forSeconds=90) == (422, "The task has already ended.")
+    assert await bed.post_hibernate(forSeconds=90) == (422, "The task has already ended.")
 
 
 async def test_of_several_at_once_one_hibernates_and_finish_waits(bed: Bed) -> None:
-    answers = await asyncio.gather(*(bed.hibernate(forSeconds=90) for _ in range(5)))
+    answers = await asyncio.gather(*(bed.post_hibernate(forSeconds=90) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 422, 422, 422, 422]
     assert len(bed.hibernations) == 1
     bed.is_hibernating.clear()
     bed.may_hibernate.clear()
-    hibernating = asyncio.create_task(bed.hibernate(forSeconds=90))
+    hibernating = asyncio.create_task(bed.post_hibernate(forSeconds=90))
     await bed.is_hibernating.wait()
     status, message = await bed.post(json.dumps(FINISH).encode())
     bed.may_hibernate.set()
@@ -304,7 +296,7 @@ async def test_a_conversation_neither_hibernates_nor_has_wake_links(bed: Bed) ->
         "Conversations cannot hibernate: end your turn instead; "
         "the user's next message finds everything as it is."
     )
-    assert await bed.hibernate(forSeconds=90) == (422, reason)
+    assert await bed.post_hibernate(forSeconds=90) == (422, reason)
     assert await bed.post(b"{}", "wake-link") == (422, reason)
     assert (bed.hibernations, bed.refusals) == ([], [])
 

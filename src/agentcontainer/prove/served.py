@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from agentcontainer.domain.models.catalogue import Provider as Name
-from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.output_policy import Declared
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.prove.attempt import Place
 from agentcontainer.prove.payload import Payload
 from agentcontainer.prove.places import sandboxed
 from agentcontainer.prove.servers import Provider, pipe
 from agentcontainer.prove.trial import Trial
-from agentcontainer.runner.control import Control, Finish
+from agentcontainer.runner.control import Control
+from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
 from agentcontainer.runner.workspace import folders
 
 MODEL = "the-model"
@@ -53,34 +53,42 @@ def by_pipe(*, is_heard: bool = True, tells_key: bool = False, status: int = 200
     return place
 
 
-async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """Served by the control socket of a task. It gets what a runner would take for the agent's word."""
-    taken: list[str] = []
+class _Commands:
+    """Records what a runner would take for the agent's word."""
 
-    async def collect(cwd: str, declared: list[Declared]) -> list[Output]:
-        taken.append(f"{cwd} {declared}")
-        return []
+    def __init__(self) -> None:
+        self.taken: list[str] = []
 
-    async def finish(asked: Finish) -> bool:
-        taken.append(asked.message)
-        return True
-
-    async def no(*_: object) -> bool:
-        return False
-
-    async def no_link() -> None:
+    def refusal(self, command: Command) -> str | None:  # noqa: ARG002
         return None
 
-    control = Control(
-        policy=OutputPolicy("any"), max_files=10, max_hibernation=timedelta(days=1), public_url="", collect=collect,
-        on_finish=finish, on_refusal=lambda _: None, share=collect, refusal=lambda _: None, hibernate=no,
-        wake_link=no_link,
-    )  # fmt: skip
+    def log_refused_finish(self, reason: str) -> None:
+        pass
+
+    async def finish(self, finish: Finish) -> bool:
+        self.taken.append(f"{finish.cwd} {finish.declared}{finish.message}")
+        return True
+
+    async def share(self, share: Share) -> list[Output]:
+        self.taken.append(f"{share.cwd} {share.declared}")
+        return []
+
+    async def hibernate(self, hibernate: Hibernate) -> bool:  # noqa: ARG002
+        return False
+
+    async def wake_link(self) -> str | None:
+        return None
+
+
+async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+    """Served by the control socket of a task. It gets what a runner would take for the agent's word."""
+    commands = _Commands()
+    control = Control(commands, max_files=10, max_hibernation=timedelta(days=1), public_url="")
     sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
     await control.start(sockets / "control.sock")
     trial.stack.push_async_callback(control.close)
     await sandboxed(trial, payload, arguments)
-    return "".join(taken)
+    return "".join(commands.taken)
 
 
 async def _provider(trial: Trial, is_indiscreet: bool, status: int) -> Provider:

@@ -1,38 +1,176 @@
-"""What an attempt's container is started with: its sandbox, and Pi's command in it."""
+"""From a claim to a started container: image, workspace, sockets, sandbox, agent process."""
 
-from collections.abc import Callable
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from agentcontainer.domain.tasks.model import Task
+from agentcontainer import crash, db
+from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.errors import SettingsError
+from agentcontainer.images import starting
+from agentcontainer.images.access import Access
+from agentcontainer.images.keeping import Images
 from agentcontainer.images.starting import Image
-from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runner.agent.model_access import models_of, weak_model_of
-from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT
-from agentcontainer.runner.services import Services
+from agentcontainer.redaction import encodings_of
+from agentcontainer.runner.agent import launch
+from agentcontainer.runner.agent.model_access import ModelAccess, provider_key
+from agentcontainer.runner.agent.session import Session
+from agentcontainer.runner.agent.steering import Steering
+from agentcontainer.runner.agent_commands import AgentCommands
+from agentcontainer.runner.context import AttemptContext
+from agentcontainer.runner.control import Control
+from agentcontainer.runner.ending import ClaimLost, Ended, Ending
+from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, ResourceLimits
+from agentcontainer.runner.services import IMAGES_FOLDER, Services
+from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpointer import Checkpointer
+from agentcontainer.runner.workspace.disk_usage import DiskWatch
+from agentcontainer.runner.workspace.layout import Layout
+from agentcontainer.runner.workspace.partial_outputs import PartialOutputs
+from agentcontainer.sandbox import volume
+from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Internet, Spec
+from agentcontainer.sandbox.host_uids import UidLease
 
 
-def spec(
-    services: Services,
-    root: Path,
-    task: Task,
-    image: Image | None,
-    on_refused: Callable[[dict[str, Any]], None],
-) -> Spec:
-    """The sandbox in the attempt's folder `root`, which has its name; `on_refused` hears of hosts it may not reach."""
-    env = pi_launch.env(weak_model_of(task))
-    internet = Internet(task.execution.egress, on_refused) if task.execution.internet_access else None
+@dataclass(frozen=True)
+class Container:
+    """A started container: its sandbox, its workspace, the agent process in it, and what saves it."""
+
+    sandbox: Sandbox
+    layout: Layout
+    session: Session
+    checkpointer: Checkpointer
+
+
+async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steering: Steering) -> Container:
+    """Start the container of an attempt. `stack` closes in reverse order whatever was opened, also after a failure.
+
+    Raises:
+        Ended: the attempt ended meanwhile, or there is no provider key. ClaimLost: the claim is lost.
+        InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: the task cannot start with what it names.
+    """
+    services, claim, task, root = context.services, context.claim, context.task, context.root
+    key = await _provider_key(context)
+    volume_of_log = await db.retry_while_unavailable(lambda: events.volume(services.pool, task.id))
+    context.log.begin(volume_of_log, encodings_of(key))
+
+    stack.push_async_callback(folders.remove, root)
+    image = await context.outcome.race(_image(context, stack))
+    lease = await services.sandboxes.lease()
+    if lease is not None:
+        stack.callback(lease.release)
+    layout = Layout(services, task, context.name)
+    await context.outcome.race(layout.run(lease))
+
+    sockets = stack.enter_context(folders.socket_folder(root))
+    models = ModelAccess(services.settings, services.pool, services.client, claim, task, key)
+    gateway = await models.open(stack, sockets / "gateway.sock", _subject(context))
+    commands = AgentCommands(context)
+    await _open_control(context, commands, stack, sockets)
+    stack.push_async_callback(PartialOutputs(services, claim, root).keep)
+
+    sandbox = await starting.start(services.sandboxes, _spec(context, image), launch.command(task), lease)
+    stack.push_async_callback(sandbox.destroy)
+    if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, claim)):
+        raise ClaimLost
+    crash.reach("started")
+
+    limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
+    _watch(context, sandbox, lease)
+    session = Session(task, sandbox, gateway, context.log, steering.delivered, limits)
+    stack.push_async_callback(session.close)
+    checkpointer = Checkpointer(services, claim, layout, sandbox)
+    commands.allow_hibernation(checkpointer)
+    return Container(sandbox, layout, session, checkpointer)
+
+
+async def _provider_key(context: AttemptContext) -> str:
+    services, task = context.services, context.task
+    try:
+        key = await db.retry_while_unavailable(lambda: provider_key(services, task))
+    except SettingsError as error:
+        raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, str(error))) from error
+    if key is None:
+        provider = task.execution.provider
+        message = (
+            f"There is no API key for {provider}: store one with PUT /api/v1/provider-keys/{provider}, "
+            "or pass overrides.providerApiKey."
+        )
+        raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, message))
+    return key
+
+
+def _subject(context: AttemptContext) -> str:
+    """The text that a title is made of."""
+    turn = context.mode.turn
+    return context.task.instructions or ("" if turn is None else turn.content)
+
+
+async def _image(context: AttemptContext, stack: contextlib.AsyncExitStack) -> Image | None:
+    """The image that the agent names, kept on this host until the attempt ends; None if it names none."""
+    name = context.task.container_image
+    if name is None:
+        return None
+    return await stack.enter_async_context(_images(context.services).use(name))
+
+
+def _images(services: Services) -> Images:
+    settings = services.settings
+    return Images(
+        services.sandboxes, Access.of(settings), settings.data_dir / IMAGES_FOLDER, services.folder,
+        services.runtime, services.limits, launch.environment(), settings.max_image_bytes,
+    )  # fmt: skip
+
+
+async def _open_control(
+    context: AttemptContext, commands: AgentCommands, stack: contextlib.AsyncExitStack, sockets: Path
+) -> None:
+    settings = context.services.settings
+    control = Control(
+        commands,
+        max_files=settings.max_output_files,
+        max_hibernation=timedelta(days=settings.max_hibernation_days),
+        public_url=settings.public_url or "",
+    )
+    await control.start(sockets / "control.sock")
+    stack.push_async_callback(control.close)
+
+
+def _spec(context: AttemptContext, image: Image | None) -> Spec:
+    services, execution = context.services, context.task.execution
+    env = launch.environment(context.task)
+    internet = None
+    if execution.internet_access:
+        internet = Internet(
+            execution.egress, on_refused=lambda refused: context.log.add("egress.refused", refused)
+        )
     return Spec(
-        root.name, root, services.runtime, services.limits, env if image is None else image.env(env), pi_launch.HOME,
+        context.name, context.root, services.runtime, services.limits,
+        env if image is None else image.env(env), launch.HOME,
         internet=internet, image=None if image is None else image.root,
     )  # fmt: skip
 
 
-def argv(task: Task) -> list[str]:
-    """Pi, as this task wants it."""
-    conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
-    system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
-    return pi_launch.argv(
-        task.execution.provider, models_of(task)[0], task.id, system_prompt, weak_model_of(task)
+def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None) -> None:
+    """Watch for what ends the attempt although the agent process goes on."""
+    services = context.services
+
+    async def network_ended() -> Ending:
+        if await sandbox.network_ended():
+            return OUT_OF_MEMORY
+        return Ending(EndReason.PLATFORM_FAULT, "The container's internet access broke.")
+
+    context.outcome.watch(network_ended)
+    if volume.is_capped(context.workspace):
+        return
+    watch = DiskWatch(
+        services.sandboxes, services.limits, services.volumes.room, services.folder, context.root, lease
     )
+
+    async def disk_full() -> Ending:
+        return Ending(EndReason.DISK_FULL, await watch.run())
+
+    context.outcome.watch(disk_full)

@@ -1,30 +1,29 @@
-"""What the agent may ask of the platform, over its sandbox's control socket: `finish`, `share` and `hibernate`.
+"""The HTTP server on a sandbox's control socket, where the agent's commands arrive: `finish`, `share`, `hibernate`.
 
-The agent is hostile: a request is bounded, read strictly, and judged out here; the answer is text for the agent.
+The agent is hostile: requests are bounded in number, size and time, and parsed strictly. `Commands` decides what
+they lead to. Every answer is a text for the agent.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 from aiohttp import web
 
-from agentcontainer.domain.tasks.model import Output, OutputPolicy
-from agentcontainer.domain.tasks.output_policy import Declared, refusals
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.runner.control_requests import (
     Command,
-    FinishRequest,
-    HibernateRequest,
-    ShareRequest,
+    Finish,
+    Hibernate,
+    Share,
     WakeLinkRequest,
-    message_of,
-    moment_of,
+    finish_of,
+    hibernate_of,
     parse,
+    share_of,
 )
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 from agentcontainer.runner.workspace.outputs import Refused
@@ -33,83 +32,58 @@ from agentcontainer.sandbox.http_socket import SandboxSocket
 MAX_REQUEST_BYTES = 1024**2
 MAX_CONNECTIONS = 16
 REQUEST_SECONDS = 10.0
-MIN_HIBERNATION = timedelta(seconds=1)
-
-_UNFIT_IN_CONVERSATION = (
-    "This is a conversation: your answer is what you say at the end of your turn. Use share FILE… to hand over "
-    "files. The user ends the conversation."
-)
-_HIBERNATE_IN_CONVERSATION = (
-    "Conversations cannot hibernate: end your turn instead; "
-    "the user's next message finds everything as it is."
-)
-_UNFIT_ALONE = "share works in conversations; here files are handed over with finish."
+_ROUTES: dict[str, Command] = {
+    "/finish": "finish", "/share": "share", "/hibernate": "hibernate", "/wake-link": "hibernate",
+}  # fmt: skip
+_WAITS_FOR_OTHERS = ("/share", "/wake-link")  # a model may send several at once; the rest is refused as busy
 
 
-def unfit(command: Command, is_conversation: bool) -> str | None:
-    """Why this kind of task does not take the command; None: it does. A handed over conversation is none."""
-    match command:
-        case "finish":
-            return _UNFIT_IN_CONVERSATION if is_conversation else None
-        case "hibernate":
-            return _HIBERNATE_IN_CONVERSATION if is_conversation else None
-        case "share":
-            return None if is_conversation else _UNFIT_ALONE
+class Commands(Protocol):
+    """What the agent's commands do. `Control` calls one of them at a time."""
 
+    def refusal(self, command: Command) -> str | None:
+        """Why the task does not accept this command now; None if it does."""
+        ...
 
-@dataclass(frozen=True)
-class Finish:
-    """An accepted `finish`: its outputs are stored, their rows are not yet."""
+    def log_refused_finish(self, reason: str) -> None:
+        """A `finish` was refused, for this reason."""
+        ...
 
-    completion: Literal["complete", "incomplete"]
-    message: str
-    outputs: list[Output]
+    async def finish(self, finish: Finish) -> bool:
+        """End the task; False if it has ended already.
 
+        Raises:
+            Refused: the agent has to correct something. AgentContainerError: a file could not be stored.
+        """
+        ...
 
-@dataclass(frozen=True)
-class Hibernate:
-    """A `hibernate` that can be: the reason, and when the task wakes at the latest."""
+    async def share(self, share: Share) -> list[Output]:
+        """Give files to the user. Raises as `finish` does."""
+        ...
 
-    message: str
-    until: datetime
+    async def hibernate(self, hibernate: Hibernate) -> bool:
+        """Hibernate the task; False if it has ended already.
+
+        Raises:
+            CheckpointFailed: the workspace cannot be saved.
+        """
+        ...
+
+    async def wake_link(self) -> str | None:
+        """The token of a new wake link; None if the task has too many, or has ended."""
+        ...
 
 
 class Control:
-    """Serves one sandbox's control socket.
-
-    `collect` stores the declared files (raises `Refused`); `on_finish` commits and says whether it was in time;
-    `on_refusal` is told every refused `finish`. `share` stores the files, and makes them the user's, as one.
-    `refusal` says why the task takes no such command at this moment: a conversation may be handed over meanwhile.
-    `hibernate` saves (raises `CheckpointFailed`), commits, and says whether it was in time; `wake_link` makes a token,
-    None when it cannot. The links lead to `public_url`, which may be empty.
-    """
+    """Serves one sandbox's control socket. Wake links start with `public_url`, which may be empty."""
 
     def __init__(
-        self,
-        *,
-        policy: OutputPolicy,
-        max_files: int,
-        max_hibernation: timedelta,
-        public_url: str,
-        collect: Callable[[str, list[Declared]], Awaitable[list[Output]]],
-        on_finish: Callable[[Finish], Awaitable[bool]],
-        on_refusal: Callable[[str], None],
-        share: Callable[[str, list[Declared]], Awaitable[list[Output]]],
-        refusal: Callable[[Command], str | None],
-        hibernate: Callable[[Hibernate], Awaitable[bool]],
-        wake_link: Callable[[], Awaitable[str | None]],
+        self, commands: Commands, *, max_files: int, max_hibernation: timedelta, public_url: str
     ) -> None:
-        self._policy = policy
+        self._commands = commands
         self._max_files = max_files
         self._max_hibernation = max_hibernation
         self._public_url = public_url
-        self._collect = collect
-        self._on_finish = on_finish
-        self._on_refusal = on_refusal
-        self._share_files = share
-        self._refusal = refusal
-        self._on_hibernate = hibernate
-        self._new_wake_link = wake_link
         self._one_at_a_time = asyncio.Lock()
         self._socket = SandboxSocket(self._answer, MAX_CONNECTIONS, lingering_seconds=1)
 
@@ -118,134 +92,72 @@ class Control:
         await self._socket.open(socket)
 
     async def close(self) -> None:
-        """Stop listening and drop what is open."""
+        """Stop listening and close all connections."""
         await self._socket.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        match (request.method, request.path):
-            case ("POST", "/finish"):
-                return await self._finish(request)
-            case ("POST", "/share"):
-                return await self._share(request)
-            case ("POST", "/hibernate"):
-                return await self._hibernate(request)
-            case ("POST", "/wake-link"):
-                return await self._wake_link(request)
-            case _:
-                return _answer(404, "There are only POST /finish, /share, /hibernate and /wake-link.")
-
-    async def _finish(self, request: web.BaseRequest) -> web.Response:
+        command = _ROUTES.get(request.path) if request.method == "POST" else None
+        if command is None:
+            return _response(404, "There are only POST /finish, /share, /hibernate and /wake-link.")
         try:
             body = await _read(request)
-        except Refused as refusal:
-            return self._refuse(str(refusal), _mend("finish", refusal))
-        if reason := self._refusal("finish"):
-            return self._refuse(reason, reason)
-        if self._one_at_a_time.locked():
-            return _busy("finish")
-        async with self._one_at_a_time:
-            try:
-                finish = await self._judge(body)
-            except Refused as refusal:
-                return self._refuse(str(refusal), _mend("finish", refusal))
-            except AgentContainerError as error:
-                return _answer(422, f"The platform could not store the files: {error} Run finish again.")
-            if not await self._on_finish(finish):
-                return _answer(422, "The task has already ended.")
-            return _answer(200, "Accepted. The task is finished.")
-
-    async def _share(self, request: web.BaseRequest) -> web.Response:
-        try:
-            body = await _read(request)
-            async with self._one_at_a_time:  # a model may call it several times at once
-                if reason := self._refusal("share"):
-                    return _answer(422, reason)
-                asked = parse(ShareRequest, body, "share")
-                if not asked.files:
-                    raise Refused("files: none is named.")
-                self._check_count(len(asked.files))
-                shared = await self._share_files(asked.cwd, [Declared(path) for path in asked.files])
-        except Refused as refusal:
-            return _answer(422, _mend("share", refusal))
-        except AgentContainerError as error:
-            return _answer(422, f"The platform could not store the files: {error} Run share again.")
-        names = ", ".join(output.filename for output in shared)
-        return _answer(200, f"Shared: {names}. The user can download them now.")
-
-    async def _hibernate(self, request: web.BaseRequest) -> web.Response:
-        try:
-            body = await _read(request)
-            if reason := self._refusal("hibernate"):
-                return _answer(422, reason)
-            if self._one_at_a_time.locked():
-                return _busy("hibernate")
+            self._check_accepts(command)
+            if self._one_at_a_time.locked() and request.path not in _WAITS_FOR_OTHERS:
+                return _busy(command)
             async with self._one_at_a_time:
-                if not await self._on_hibernate(self._deadline(parse(HibernateRequest, body, "hibernate"))):
-                    return _answer(422, "The task has already ended.")
-                return _answer(200, "Accepted. The task hibernates.")
+                self._check_accepts(command)  # again: a handoff may have happened while this request waited
+                return await self._run(request.path, body)
+        except _NotAccepted as refusal:
+            return self._refused(command, str(refusal), str(refusal))
         except Refused as refusal:
-            return _answer(422, _mend("hibernate", refusal))
-        except CheckpointFailed as error:
-            return _answer(422, f"{error} The task goes on; try again or finish.")
-
-    async def _wake_link(self, request: web.BaseRequest) -> web.Response:
-        try:
-            body = await _read(request)
-            async with self._one_at_a_time:
-                if reason := self._refusal("hibernate"):
-                    return _answer(422, reason)
-                parse(WakeLinkRequest, body, "hibernate")
-                token = await self._new_wake_link()
-        except Refused as refusal:
-            return _answer(422, _mend("hibernate", refusal))
-        if token is None:
-            return _answer(422, "There is no wake link: the task has too many, or has ended.")
-        hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
-        return _answer(200, f"{self._public_url}/wake/{token}{hint}")
-
-    def _deadline(self, asked: HibernateRequest) -> Hibernate:
-        message = message_of(asked.message, 'say what you wait for, e.g. --message "Waiting for the review."')
-        if (asked.forSeconds is None) == (asked.until is None):
-            raise Refused("Either --for or --until is needed.")
-        now = datetime.now(UTC)
-        until = moment_of(asked.until) if asked.until is not None else None
-        seconds = (asked.forSeconds or 0) if until is None else (until - now).total_seconds()
-        if seconds < MIN_HIBERNATION.total_seconds():
-            raise Refused("The deadline must be at least 1 second ahead.")
-        if seconds > self._max_hibernation.total_seconds():
-            raise Refused(f"The deadline can be at most {self._max_hibernation.days} days ahead.")
-        return Hibernate(message, until or now + timedelta(seconds=seconds))
-
-    async def _judge(self, body: bytes) -> Finish:
-        asked = parse(FinishRequest, body, "finish")
-        message = message_of(
-            asked.message, 'say in a few sentences what was done, e.g. --message "Report written."'
-        )
-        declared = [Declared(path) for path in asked.files] + [
-            Declared(o.path, o.name) for o in asked.outputs
-        ]
-        self._check_count(len(declared))
-        if faults := refusals(self._policy, declared):
-            raise Refused("\n".join(faults))
-        return Finish(asked.completion, message, await self._collect(asked.cwd, declared))
-
-    def _check_count(self, files: int) -> None:
-        if files > self._max_files:
-            raise Refused(
-                f"{files} files are declared; at most {self._max_files}. Pack them into an archive."
+            return self._refused(
+                command,
+                str(refusal),
+                f"{command} was not accepted:\n{refusal}\nMend this and run {command} again.",
             )
+        except CheckpointFailed as error:
+            return _response(422, f"{error} The task goes on; try again or finish.")
+        except AgentContainerError as error:
+            return _response(422, f"The platform could not store the files: {error} Run {command} again.")
 
-    def _refuse(self, fault: str, message: str) -> web.Response:
-        self._on_refusal(fault)
-        return _answer(422, message)
+    async def _run(self, path: str, body: bytes) -> web.Response:
+        match path:
+            case "/finish":
+                is_ended = await self._commands.finish(finish_of(body, self._max_files))
+                return _accepted("The task is finished.") if is_ended else _too_late()
+            case "/share":
+                shared = await self._commands.share(share_of(body, self._max_files))
+                names = ", ".join(output.filename for output in shared)
+                return _response(200, f"Shared: {names}. The user can download them now.")
+            case "/hibernate":
+                is_asleep = await self._commands.hibernate(hibernate_of(body, self._max_hibernation))
+                return _accepted("The task hibernates.") if is_asleep else _too_late()
+            case _:
+                parse(WakeLinkRequest, body, "hibernate")
+                return self._wake_link(await self._commands.wake_link())
+
+    def _wake_link(self, token: str | None) -> web.Response:
+        if token is None:
+            return _response(422, "There is no wake link: the task has too many, or has ended.")
+        hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
+        return _response(200, f"{self._public_url}/wake/{token}{hint}")
+
+    def _check_accepts(self, command: Command) -> None:
+        if reason := self._commands.refusal(command):
+            raise _NotAccepted(reason)
+
+    def _refused(self, command: Command, reason: str, answer: str) -> web.Response:
+        if command == "finish":
+            self._commands.log_refused_finish(reason)
+        return _response(422, answer)
 
 
-def _mend(command: Command, refusal: Refused) -> str:
-    return f"{command} was not accepted:\n{refusal}\nMend this and run {command} again."
+class _NotAccepted(Refused):
+    """The task does not accept this command in its present mode; nothing can be corrected about the request."""
 
 
 async def _read(request: web.BaseRequest) -> bytes:
-    """The body, within its bounds. Raises: Refused."""
+    """The body, bounded in size and time. Raises: Refused."""
     if set(map(str.lower, request.headers.getall("Content-Encoding", []))) - {"identity"}:
         raise Refused("The request is compressed; send it as it is.")
     body = bytearray()
@@ -261,9 +173,17 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 
 def _busy(command: Command) -> web.Response:
-    return _answer(422, f"Another request is being checked; wait for its answer, then run {command} again.")
+    return _response(422, f"Another request is being checked; wait for its answer, then run {command} again.")
 
 
-def _answer(status: int, message: str) -> web.Response:
+def _accepted(consequence: str) -> web.Response:
+    return _response(200, f"Accepted. {consequence}")
+
+
+def _too_late() -> web.Response:
+    return _response(422, "The task has already ended.")
+
+
+def _response(status: int, message: str) -> web.Response:
     body = json.dumps({"accepted": status == 200, "message": message})
     return web.Response(status=status, text=body, content_type="application/json")

@@ -1,15 +1,18 @@
-"""The requests on a control socket, read strictly: any bytes are a request of the kind, or refused with a reason."""
+"""Requests on a control socket, parsed strictly: any bytes are a valid request or are refused with a reason."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, TypeVar
 
 import pydantic
 
+from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused
 
-MAX_STRUCTURE = 50_000  # commas and brackets: of each value that is wrong an error would be made
+MAX_STRUCTURE = 50_000  # commas and brackets: pydantic would make an error for each wrong value
 MAX_MESSAGE_CHARACTERS = 20_000
-MAX_PLACE_CHARACTERS = 200
+MAX_LOCATION_CHARACTERS = 200
+MIN_HIBERNATION = timedelta(seconds=1)
 
 Command = Literal["finish", "share", "hibernate"]
 Request = TypeVar("Request", bound=pydantic.BaseModel)
@@ -24,7 +27,7 @@ class NamedPath(pydantic.BaseModel):
 
 
 class FinishRequest(pydantic.BaseModel):
-    """`finish`."""
+    """The body of POST /finish."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
     completion: Literal["complete", "incomplete"]
@@ -35,7 +38,7 @@ class FinishRequest(pydantic.BaseModel):
 
 
 class ShareRequest(pydantic.BaseModel):
-    """`share`."""
+    """The body of POST /share."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
     files: Annotated[list[str], pydantic.FailFast()]
@@ -43,7 +46,7 @@ class ShareRequest(pydantic.BaseModel):
 
 
 class HibernateRequest(pydantic.BaseModel):
-    """`hibernate`."""
+    """The body of POST /hibernate."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
     message: str
@@ -52,9 +55,35 @@ class HibernateRequest(pydantic.BaseModel):
 
 
 class WakeLinkRequest(pydantic.BaseModel):
-    """`hibernate --wake-link`."""
+    """The body of POST /wake-link."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The agent declares its task done, or that it cannot be done. `cwd`: what relative paths start from."""
+
+    completion: Literal["complete", "incomplete"]
+    message: str
+    declared: list[Declared]
+    cwd: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """The agent gives files to its user. `cwd`: what relative paths start from."""
+
+    declared: list[Declared]
+    cwd: str
+
+
+@dataclass(frozen=True)
+class Hibernate:
+    """The agent waits for something. `until`: when its task wakes at the latest."""
+
+    message: str
+    until: datetime
 
 
 def parse(kind: type[Request], body: bytes, command: Command) -> Request:
@@ -65,12 +94,51 @@ def parse(kind: type[Request], body: bytes, command: Command) -> Request:
         return kind.model_validate_json(body)
     except pydantic.ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])[:MAX_PLACE_CHARACTERS] or "request"
-        raise Refused(f"{place}: {fault['msg']}. See {command} --help.") from None
+        location = ".".join(str(part) for part in fault["loc"])[:MAX_LOCATION_CHARACTERS] or "request"
+        raise Refused(f"{location}: {fault['msg']}. See {command} --help.") from None
+
+
+def finish_of(body: bytes, max_files: int) -> Finish:
+    """The `finish` that a body asks for. Raises: Refused."""
+    request = parse(FinishRequest, body, "finish")
+    message = message_of(
+        request.message, 'say in a few sentences what was done, e.g. --message "Report written."'
+    )
+    declared = [
+        *(Declared(path) for path in request.files),
+        *(Declared(output.path, output.name) for output in request.outputs),
+    ]
+    _check_count(len(declared), max_files)
+    return Finish(request.completion, message, declared, request.cwd)
+
+
+def share_of(body: bytes, max_files: int) -> Share:
+    """The `share` that a body asks for. Raises: Refused."""
+    request = parse(ShareRequest, body, "share")
+    if not request.files:
+        raise Refused("files: none is named.")
+    _check_count(len(request.files), max_files)
+    return Share([Declared(path) for path in request.files], request.cwd)
+
+
+def hibernate_of(body: bytes, max_hibernation: timedelta) -> Hibernate:
+    """The `hibernate` that a body asks for. Raises: Refused."""
+    request = parse(HibernateRequest, body, "hibernate")
+    message = message_of(request.message, 'say what you wait for, e.g. --message "Waiting for the review."')
+    if (request.forSeconds is None) == (request.until is None):
+        raise Refused("Either --for or --until is needed.")
+    now = datetime.now(UTC)
+    until = time_of(request.until) if request.until is not None else None
+    seconds = (request.forSeconds or 0) if until is None else (until - now).total_seconds()
+    if seconds < MIN_HIBERNATION.total_seconds():
+        raise Refused("The deadline must be at least 1 second ahead.")
+    if seconds > max_hibernation.total_seconds():
+        raise Refused(f"The deadline can be at most {max_hibernation.days} days ahead.")
+    return Hibernate(message, until or now + timedelta(seconds=seconds))
 
 
 def message_of(text: str, hint: str) -> str:
-    """A `--message`, fit to be stored; `hint` says what is wanted where it is empty. Raises: Refused."""
+    """A `--message` that can be stored; `hint` says what an empty one should contain. Raises: Refused."""
     message = text.replace("\0", "").strip()
     if not message:
         raise Refused(f"--message is empty: {hint}")
@@ -79,12 +147,17 @@ def message_of(text: str, hint: str) -> str:
     return message
 
 
-def moment_of(text: str) -> datetime:
-    """An `--until`. Raises: Refused."""
+def time_of(text: str) -> datetime:
+    """The time in an `--until`. Raises: Refused."""
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
             raise ValueError(text)
-        return moment.astimezone(UTC)
+        return time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Refused("--until must be a time with its zone, such as 2026-04-14T15:00:00Z.") from None
+
+
+def _check_count(files: int, max_files: int) -> None:
+    if files > max_files:
+        raise Refused(f"{files} files are declared; at most {max_files}. Pack them into an archive.")

@@ -1,207 +1,187 @@
-"""A conversation's turns in one container: how each is opened and closed, and the wait between them.
+"""A conversation's turns in one container: how each begins and ends, and the wait for the user between them.
 
-A turn is closed by a checkpoint, and its reply is committed together with it: what the user has been answered is
-never lost with the container.
+A turn ends with a checkpoint, and one transaction commits both its reply and the checkpoint. A reply that the user has
+seen is therefore never lost with the container.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from agentcontainer import db
-from agentcontainer.db import Pool
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks.model import Checkpoint, Claim, Output, Task
+from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
-from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, handoff_prompt, turn_prompt
-from agentcontainer.runner.agent.session import Reply, Session
-from agentcontainer.runner.log import ClaimLost, EventLog
-from agentcontainer.runner.services import Services
+from agentcontainer.runner import time_limit
+from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, turn_prompt
+from agentcontainer.runner.agent.session import Reply
+from agentcontainer.runner.container import Container
+from agentcontainer.runner.context import AttemptContext
+from agentcontainer.runner.ending import ClaimLost, Ending
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
-from agentcontainer.runner.workspace.checkpointer import Checkpointer
-from agentcontainer.runner.workspace.layout import Layout
-from agentcontainer.runner.workspace.outputs import Refused
-from agentcontainer.sandbox.bubblewrap import Sandbox
+
+
+async def begin_turn(context: AttemptContext) -> Turn:
+    """Begin the turn that is due.
+
+    Raises:
+        ClaimLost: the claim is lost.
+    """
+    turn = await _begin_due_turn(context)
+    if turn is None:
+        raise ClaimLost
+    return turn
+
+
+async def _begin_due_turn(context: AttemptContext) -> Turn | None:
+    """Begin the turn that is due; None if there is none, or the claim is lost."""
+    event_id = new_id("evt")
+    turn = await db.retry_while_unavailable(
+        lambda: turns.begin(context.services.pool, context.claim, event_id)
+    )
+    if turn is not None:
+        context.mode.begin_turn(turn)
+    return turn
 
 
 class Dialogue:
-    """One container's part of a conversation."""
+    """The turns of one container in which the agent talks with the user. `message_arrived` is set for each message."""
 
     def __init__(
-        self,
-        services: Services,
-        claim: Claim,
-        task: Task,
-        session: Session,
-        sandbox: Sandbox,
-        layout: Layout,
-        checkpointer: Checkpointer,
-        log: EventLog,
-        slot: Slot,
+        self, context: AttemptContext, container: Container, slot: Slot, message_arrived: asyncio.Event
     ) -> None:
-        self.is_handed_off = False
-        self._services = services
-        self._claim = claim
-        self._task = task
-        self._session = session
-        self._sandbox = sandbox
-        self._layout = layout
-        self._checkpointer = checkpointer
-        self._log = log
+        self._context = context
+        self._container = container
         self._slot = slot
-        self._turn: Turn | None = None
-        self._shared: list[str] = []  # in this turn
-        self._news = asyncio.Event()
+        self._message_arrived = message_arrived
 
-    @property
-    def labels(self) -> dict[str, Any]:
-        """Of the events of the turn that is at work; none between turns."""
-        return {} if self._turn is None else self._turn.event
-
-    def wake(self) -> None:
-        """There may be a message."""
-        self._news.set()
-
-    async def open(self, turn: Turn) -> str:
-        """Place the message's files; what Pi is to be told."""
-        self._turn, self._shared = turn, []
-        self.is_handed_off = turn.is_handoff
-        self._session.labels = turn.event
-        names: Sequence[str]
-        if turn.number == 1:  # they came with the task
-            inputs = await db.retry_while_unavailable(
-                lambda: files.list_inputs(self._services.pool, self._task.id)
-            )
-            names = folders.distinct_names([file.filename for file in inputs])
-        else:
-            came = await db.retry_while_unavailable(
-                lambda: files.list_of_message(self._services.pool, turn.message_id)
-            )
-            names = await self._layout.bring(came, self._sandbox.host_uid)
-        text = self._prompt(turn, names)
-        return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
-
-    async def close(self, turn: Turn, reply: Reply) -> turns.Next:
-        """Save the state, commit the reply; what comes next. A state that cannot be saved fails the turn, and the
-        conversation goes on from the one before.
+    async def run(self, turn: Turn) -> Turn | None:
+        """Answer turn after turn, beginning with this one. Returns the turn that hands the work over to the agent, or
+        None when the conversation goes on without this container.
 
         Raises:
-            ClaimLost: the fence moved.
+            Ended: the attempt ended. ClaimLost: the claim is lost.
+            InputUnavailable, DiskFull: the files of a message cannot be placed.
         """
-        services, pool = self._services, self._services.pool
-        await self._log.flush()
+        race = self._context.outcome.race
+        while not turn.is_handoff:
+            prompt = await race(self._prompt(turn))
+            session = self._container.session
+            reply = await race(session.answer(prompt), time_limit.enforce(self._context, session))
+            match await race(self._end(turn, reply)):
+                case "turn":
+                    turn = await begin_turn(self._context)
+                case "idle":
+                    next_turn = await self._next_turn(turn)
+                    if next_turn is None:
+                        return None
+                    turn = next_turn
+                case "restart":
+                    return None
+        return turn
+
+    async def _prompt(self, turn: Turn) -> str:
+        """Place the files of the turn's message in the workspace; the prompt that names them."""
+        pool, task = self._context.services.pool, self._context.task
+        if turn.number == 1:  # its files came with the task and are placed already
+            inputs = await db.retry_while_unavailable(lambda: files.list_inputs(pool, task.id))
+            names: Sequence[str] = folders.distinct_names([file.filename for file in inputs])
+        else:
+            message_files = await db.retry_while_unavailable(
+                lambda: files.list_of_message(pool, turn.message_id)
+            )
+            names = await self._container.layout.bring(message_files, self._container.sandbox.host_uid)
+        if turn.number == 1 and task.instructions:
+            text = first_turn_prompt(task.instructions, turn.content, names)
+        else:
+            text = turn_prompt(turn.content, names)
+        return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
+
+    async def _end(self, turn: Turn, reply: Reply) -> turns.Next:
+        """Save the workspace, then commit the reply; what comes next. If the workspace cannot be saved, the turn fails,
+        and the conversation goes on in another container, from the checkpoint before it.
+
+        Raises:
+            ClaimLost: the claim is lost.
+        """
+        context, log = self._context, self._context.log
+        services, checkpointer = context.services, self._container.checkpointer
+        await log.flush()
         checkpoint: Checkpoint | None = None
         failure = reply.failure
         try:
-            checkpoint = (await self._checkpointer.save()).checkpoint
+            checkpoint = (await checkpointer.save()).checkpoint
         except CheckpointFailed as error:
-            failure = (EndReason.CHECKPOINT_FAILED.value, str(error))
-        is_fit = (
-            checkpoint is not None and not self._slot.is_wanted()
-        )  # to go on: others wait for a place too
+            failure = Ending(EndReason.CHECKPOINT_FAILED, str(error))
+        may_go_on = checkpoint is not None and not self._slot.is_work_waiting()
 
         async def end() -> turns.Next | None:
             return await turns.end(
-                pool, services.settings, self._claim, turn, checkpoint_id=checkpoint.id if checkpoint else None,
-                reply=self._log.scrub(db.storable(reply.text)), file_ids=self._shared, failure=failure,
-                may_go_on=is_fit,
+                services.pool, services.settings, context.claim, turn,
+                checkpoint_id=checkpoint.id if checkpoint else None,
+                reply=log.redact(db.storable(reply.text)), file_ids=context.mode.shared_file_ids,
+                failure=None if failure is None else (failure.reason.value, failure.message or ""),
+                may_go_on=may_go_on,
             )  # fmt: skip
 
         following = await db.retry_while_unavailable(end)
         if following is None:
             raise ClaimLost
         if checkpoint is None:
-            return await self._leave(turn.number + 1)
-        await self._checkpointer.drop_others()
+            await self._leave_to_other_container(turn.number + 1)
+            return "restart"
+        await checkpointer.drop_others()
         return following
 
-    async def _leave(self, number: int) -> turns.Next:
-        """This container is no good any more: the next turn, if it has come already, begins in another."""
-        if not await db.retry_while_unavailable(lambda: turns.evict(self._services.pool, self._claim)):
-            await db.retry_while_unavailable(lambda: turns.restart(self._services.pool, self._claim, number))
-        return "restart"
-
-    def check_room(self, count: int) -> None:
-        """Raises `Refused` when so many files more are too many for a turn."""
-        limit = self._services.settings.max_output_files
-        if len(self._shared) + count > limit:
-            raise Refused(f"At most {limit} files can be shared in a turn. Pack them into an archive.")
-
-    async def share(self, outputs: list[Output]) -> None:
-        """Files for the user, downloadable from now on.
+    async def _next_turn(self, turn: Turn) -> Turn | None:
+        """Wait for the user's next message; the turn that it begins. None when the conversation goes on without this
+        container: it was idle for too long, its slot is needed, Pi exited, or the attempt ends.
 
         Raises:
-            Refused: no turn is running.
+            ClaimLost: the claim is lost.
         """
-        turn = self._turn
-        if turn is None or not await db.retry_while_unavailable(
-            lambda: turns.share(self._services.pool, self._claim, turn, outputs)
-        ):
-            raise Refused("No turn is running: share files while you work on a message.")
-        self._shared += [output.id for output in outputs]
-
-    async def next_turn(self, claim_lost: asyncio.Future[None], ending: asyncio.Future[Any]) -> Turn | None:
-        """Wait warm for the user's next message; None: the container is put away instead, because time was up, its
-        place is needed, Pi ended, or the attempt does.
-
-        Raises:
-            ClaimLost: the fence moved.
-        """
-        pool, claim = self._services.pool, self._claim
-        number = self._turn.number + 1 if self._turn is not None else 0
-        self._turn = None
-        gone = asyncio.create_task(self._sandbox.wait())
-        needed = asyncio.create_task(self._slot.evicted())
+        pool, claim, outcome = self._context.services.pool, self._context.claim, self._context.outcome
+        self._context.mode.end_turn()
+        exited = asyncio.create_task(self._container.sandbox.wait())
+        evicted = asyncio.create_task(self._slot.evicted())
         self._slot.begin_idle()
         try:
-            async with asyncio.timeout(self._services.settings.warm_seconds):
-                while await self._has_news([gone, needed, claim_lost, ending]):
-                    if (turn := await begin_turn(pool, claim)) is not None:
-                        return turn
+            async with asyncio.timeout(self._context.services.settings.warm_seconds):
+                while await self._is_message_first([exited, evicted, *outcome.interrupts]):
+                    if (next_turn := await _begin_due_turn(self._context)) is not None:
+                        return next_turn
         except TimeoutError:
             pass
         finally:
             self._slot.end_idle()
-            is_gone = gone.done()
-            for waiting in (gone, needed):
+            has_exited = exited.done()
+            for waiting in (exited, evicted):
                 waiting.cancel()
-            await asyncio.gather(gone, needed, return_exceptions=True)
-        if claim_lost.done():
-            raise ClaimLost
-        if is_gone:
-            await self._leave(number)
+            await asyncio.gather(exited, evicted, return_exceptions=True)
+        outcome.check_claim()
+        if has_exited:
+            await self._leave_to_other_container(turn.number + 1)
             return None
         if await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
             return None
-        turn = await begin_turn(pool, claim)  # a message came first
-        if turn is None:
-            raise ClaimLost
-        return turn
+        return await begin_turn(self._context)  # a message came before the container could be given up
 
-    async def _has_news(self, ends: Sequence[asyncio.Future[Any]]) -> bool:
-        """Whether there may be a message, rather than one of `ends`."""
-        news = asyncio.create_task(self._news.wait())
+    async def _is_message_first(self, others: Sequence[asyncio.Future[object]]) -> bool:
+        """Wait until there may be a message or one of the others is done; False for the latter."""
+        arriving = asyncio.create_task(self._message_arrived.wait())
         try:
-            await asyncio.wait([news, *ends], return_when=asyncio.FIRST_COMPLETED)
-            self._news.clear()
-            return not any(end.done() for end in ends)
+            await asyncio.wait([arriving, *others], return_when=asyncio.FIRST_COMPLETED)
+            self._message_arrived.clear()
+            return not any(other.done() for other in others)
         finally:
-            news.cancel()
+            arriving.cancel()
 
-    def _prompt(self, turn: Turn, names: Sequence[str]) -> str:
-        if turn.is_handoff:
-            return handoff_prompt(turn.content, self._task.execution.output_policy)
-        if turn.number == 1 and self._task.instructions:
-            return first_turn_prompt(self._task.instructions, turn.content, names)
-        return turn_prompt(turn.content, names)
-
-
-async def begin_turn(pool: Pool, claim: Claim) -> Turn | None:
-    """The turn that is due; None: there is none, or the claim is lost."""
-    event_id = new_id("evt")
-    return await db.retry_while_unavailable(lambda: turns.begin(pool, claim, event_id))
+    async def _leave_to_other_container(self, turn_number: int) -> None:
+        """This container is of no more use. If the next turn is due already, another container begins it."""
+        pool, claim = self._context.services.pool, self._context.claim
+        if not await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
+            await db.retry_while_unavailable(lambda: turns.restart(pool, claim, turn_number))

@@ -1,10 +1,12 @@
-"""An attempt's writer to the event log: small batches, in order, under the attempt's fence.
+"""The writer of an attempt's events: small batches, in order, fenced by the attempt's number.
 
-What the agent is saying goes the same way, to live streams only, so that it stays in order with the events.
+Pieces of what the agent is saying ("deltas") pass through the same queue, so that live streams show them in order with
+the events. They are not stored.
 """
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,132 +15,139 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
+from agentcontainer.printable import without_controls
 from agentcontainer.redaction import Redactor, redact_text
+from agentcontainer.runner.ending import ClaimLost
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
-OVERHEAD_BYTES = 100  # of an event, beside what it says
-MAX_WAITING_BYTES = 4 * 1024**2  # held in memory; above it the writer of events waits
-
-
-class ClaimLost(Exception):
-    """The task is no longer this attempt's: drop everything, write nothing."""
+OVERHEAD_BYTES = 100  # counted for each event beside its data
+MAX_QUEUED_BYTES = 4 * 1024**2  # with more in memory, whoever adds events waits for a flush
+EventData = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Delta:
     content: str
-    data: dict[str, Any]
+    labels: Mapping[str, int]
 
 
 class EventLog:
-    """`add` is immediate; `run` writes until cancelled; `flush` returns when all that was added is in.
+    """Events of one attempt. `add` queues an event; `run` writes what is queued until cancelled; `flush` returns when
+    all of it is written.
 
-    Secrets are taken out of every text, also where they come in pieces. Of what is more than `most` nothing is kept.
+    Provider keys are removed from every text, also where a key is split over several deltas. Once the log has reached
+    `limit`, further events are dropped.
     """
 
-    def __init__(self, pool: Pool, claim: Claim, most: events.Volume) -> None:
-        self._secrets: tuple[bytes, ...] = ()
-        self._speech = Redactor(())
+    def __init__(self, pool: Pool, claim: Claim, limit: events.Volume) -> None:
+        self.labels: Mapping[str, int] = {}
+        """Fields that every event gets: the number of the turn that runs."""
         self._pool = pool
         self._claim = claim
-        self._waiting: list[events.Draft | _Delta] = []
-        self._waiting_bytes = 0
-        self._most = most
-        self._held = events.Volume(0, 0)
-        self._is_over = False
-        self._last = 0  # number of the last event before what comes
+        self._limit = limit
+        self._volume = events.Volume(0, 0)
+        self._is_over_limit = False
+        self._secrets: tuple[bytes, ...] = ()
+        self._delta_redactor = Redactor(())
+        self._last_sequence = 0
+        self._queue: list[events.Draft | _Delta] = []
+        self._queued_bytes = 0
         self._added = asyncio.Event()
         self._in_doubt: list[str] = []
-        """Ids of the first events that wait, if they may be in the log: a write of them broke off, or was cut off."""
+        """Ids given to the first queued events by a write that may have been committed before it failed."""
         self._writing = asyncio.Lock()
 
-    def begin(self, held: events.Volume, secrets: tuple[bytes, ...]) -> None:
-        """The log holds so much, and these are never to be in it."""
-        self._last = max(self._last, held.count)
-        self._held = held
+    def begin(self, volume: events.Volume, secrets: tuple[bytes, ...]) -> None:
+        """The log already holds this much; these secrets must never appear in it."""
+        self._last_sequence = max(self._last_sequence, volume.count)
+        self._volume = volume
         self._secrets = secrets
-        self._speech = Redactor(secrets)
+        self._delta_redactor = Redactor(secrets)
 
-    def scrub(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """The text without secrets."""
         return redact_text(text, self._secrets)
 
-    def add(self, type_: str, data: dict[str, Any]) -> None:
-        """Queue one event; nothing, once the log is full."""
-        if self._is_over:
+    def clean(self, text: str) -> str:
+        """The text without secrets and control characters: it is shown in terminals."""
+        return self.redact(without_controls(text, separators=False))
+
+    def add(self, type_: str, data: EventData) -> None:
+        """Queue one event with the current labels; dropped if the log is full."""
+        if self._is_over_limit:
             return
         if type_ == "message.completed":
-            self._speech = Redactor(self._secrets)  # what it held back is told now
-        data = cast("dict[str, Any]", self._scrubbed(db.storable(data)))
+            self._delta_redactor = Redactor(self._secrets)  # the message contains what the redactor held back
+        data = cast("EventData", self._redacted(db.storable({**data, **self.labels})))
         size = len(json.dumps(data)) + OVERHEAD_BYTES
-        self._held = events.Volume(self._held.count + 1, self._held.bytes + size)
-        self._is_over = self._held.count > self._most.count or self._held.bytes > self._most.bytes
-        if self._is_over:
+        self._volume = events.Volume(self._volume.count + 1, self._volume.bytes + size)
+        self._is_over_limit = self._volume.count > self._limit.count or self._volume.bytes > self._limit.bytes
+        if self._is_over_limit:
             self._added.set()
         else:
-            self._put((type_, data), size)
+            self._enqueue((type_, data), size)
 
-    def add_delta(self, content: str, data: dict[str, Any]) -> None:
-        """Queue more of what the agent is saying, for live streams."""
-        content = self._speech.feed(content.encode("utf-8", "replace")).decode("utf-8", "replace")
+    def add_delta(self, content: str) -> None:
+        """Queue a piece of what the agent is saying, for live streams."""
+        content = self._delta_redactor.feed(content.encode("utf-8", "replace")).decode("utf-8", "replace")
         if not content:
             return
-        last = self._waiting[-1] if self._waiting else None
-        if isinstance(last, _Delta) and last.data == data:
-            content = self._waiting.pop() and last.content + content
-        self._put(_Delta(content, data), len(content))
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, _Delta) and last.labels == self.labels:
+            self._queue.pop()
+            content = last.content + content
+        self._enqueue(_Delta(content, self.labels), len(content))
 
     @property
     def is_full(self) -> bool:
-        """Whether whoever produces events should wait for `flush` first."""
-        return self._waiting_bytes >= MAX_WAITING_BYTES
+        """Whether so much is queued that whoever adds events should `flush` first."""
+        return self._queued_bytes >= MAX_QUEUED_BYTES
 
     async def run(self) -> None:
-        """Write batches as events come, until cancelled; returns when the log is full, and written.
+        """Write batches as events come; returns when the log has reached its limit and is written.
 
         Raises:
-            ClaimLost: the fence moved.
+            ClaimLost: the claim is lost.
         """
-        while not self._is_over:
+        while not self._is_over_limit:
             await self._added.wait()
             await asyncio.sleep(BATCH_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits.
+        """Write everything that is queued.
 
         Raises:
-            ClaimLost: the fence moved.
+            ClaimLost: the claim is lost.
         """
         async with self._writing:
-            while self._waiting:
-                taken = self._waiting[:MAX_BATCH]
-                drafts = _leading_drafts(taken)
+            while self._queue:
+                drafts = _leading_drafts(self._queue[:MAX_BATCH])
                 if drafts:
                     if self._in_doubt:
                         drafts = drafts[: len(self._in_doubt)]
                     await self._write(drafts)
-                    del self._waiting[: len(drafts)]
+                    del self._queue[: len(drafts)]
                     self._in_doubt = []
-                elif isinstance(delta := self._waiting.pop(0), _Delta):
-                    await self._show(delta)
-            self._waiting_bytes = 0
+                elif isinstance(delta := self._queue.pop(0), _Delta):
+                    await self._notify(delta)
+            self._queued_bytes = 0
             self._added.clear()
 
-    def _put(self, entry: events.Draft | _Delta, size: int) -> None:
-        self._waiting.append(entry)
-        self._waiting_bytes += size
+    def _enqueue(self, entry: events.Draft | _Delta, size: int) -> None:
+        self._queue.append(entry)
+        self._queued_bytes += size
         self._added.set()
 
-    def _scrubbed(self, value: Any) -> Any:
+    def _redacted(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.scrub(value)
+            return self.redact(value)
         if isinstance(value, dict):
-            entries = cast("dict[str, Any]", value).items()
-            return {self.scrub(key): self._scrubbed(item) for key, item in entries}
+            entries = cast("EventData", value).items()
+            return {self.redact(key): self._redacted(item) for key, item in entries}
         if isinstance(value, list):
-            return [self._scrubbed(item) for item in cast("list[Any]", value)]
+            return [self._redacted(item) for item in cast("list[Any]", value)]
         return value
 
     async def _write(self, batch: list[events.Draft]) -> None:
@@ -159,18 +168,21 @@ class EventLog:
         if last is None:
             raise ClaimLost
         crash.reach("events_appended")
-        self._last = max(self._last, last)
+        self._last_sequence = max(self._last_sequence, last)
 
-    async def _show(self, delta: _Delta) -> None:
+    async def _notify(self, delta: _Delta) -> None:
         for start in range(0, len(delta.content), events.DELTA_CHARACTERS):
             piece = delta.content[start : start + events.DELTA_CHARACTERS]
             try:
-                await events.notify_delta(self._pool, self._claim, self._last, piece, delta.data)
+                await events.notify_delta(
+                    self._pool, self._claim, self._last_sequence, piece, dict(delta.labels)
+                )
             except db.UNREACHABLE:
-                return  # `message.completed` will repeat it
+                return  # the event `message.completed` will contain the whole text
 
 
 def _leading_drafts(entries: list[events.Draft | _Delta]) -> list[events.Draft]:
+    """The events before the first delta."""
     drafts: list[events.Draft] = []
     for entry in entries:
         if isinstance(entry, _Delta):

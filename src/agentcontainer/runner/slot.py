@@ -1,39 +1,39 @@
-"""An attempt's slot among those that its runner has, which a waiting conversation gives up when work comes."""
+"""One of a runner's slots, as the attempt in it sees it: idle conversations are evicted when other work waits."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Slot:
-    """One slot. `is_wanted` says whether work waits for any slot of the runner."""
+    """A slot that one attempt occupies. `is_work_waiting`: whether jobs of this runner wait for a slot."""
 
-    def __init__(self, is_wanted: Callable[[], bool]) -> None:
-        self.is_wanted = is_wanted
+    def __init__(self, is_work_waiting: Callable[[], bool]) -> None:
+        self.is_work_waiting = is_work_waiting
         self.idle_since: float | None = None
-        """When its container began to wait for the user; None: it works."""
+        """When its container began to wait for the user, in the event loop's time; None while it works."""
         self.became_idle = asyncio.Event()
-        """Set once its container has waited for the user."""
-        self._evicted = asyncio.Event()
+        """Set once the container has been idle."""
+        self._eviction = asyncio.Event()
 
     def begin_idle(self) -> None:
         """The container waits for the user from now on."""
         self.idle_since = asyncio.get_running_loop().time()
-        self._evicted.clear()
+        self._eviction.clear()
         self.became_idle.set()
-        if self.is_wanted():
-            self._evicted.set()
+        if self.is_work_waiting():
+            self._eviction.set()
 
     def end_idle(self) -> None:
-        """The container works again, or is gone."""
+        """The container works again, or has stopped."""
         self.idle_since = None
 
     def evict(self) -> bool:
-        """Ask for the slot; False when the container works, or was asked before."""
-        if self.idle_since is None or self._evicted.is_set():
+        """Ask for the slot; False if the container works, or was asked before."""
+        if self.idle_since is None or self._eviction.is_set():
             return False
-        self._evicted.set()
+        self._eviction.set()
         return True
 
     async def evicted(self) -> None:
-        """Returns when the slot is needed."""
-        await self._evicted.wait()
+        """Return when the slot is needed."""
+        await self._eviction.wait()

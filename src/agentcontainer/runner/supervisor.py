@@ -206,7 +206,7 @@ class Supervisor:
         def ended(_: object) -> None:
             del self._attempts[claim], self._occupied[claim]
             self._slots.release()
-            self._note(attempt.is_platforms_fault)
+            self._note(attempt.is_platform_fault)
 
         task.add_done_callback(ended)
         others = [asyncio.create_task(event.wait()) for event in (slot.became_idle, is_lost)]

@@ -341,7 +341,7 @@ async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_
     log = EventLog(talk.pool, claim, events.Volume(100, 10**6))
     log.begin(await events.volume(talk.pool, talk.id), encodings_of("sk-test-0123456789"))
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
-        log.add_delta(piece, {})
+        log.add_delta(piece)
         await log.flush()
     log.add("message.completed", {"content": "The key is sk-test-0123456789, I think."})
     await log.flush()

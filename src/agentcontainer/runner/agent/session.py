@@ -1,18 +1,16 @@
-"""Talking with Pi through one attempt: prompts, what Pi reports, reminders, and what its end means."""
+"""The work of one agent process: prompts, reminders, steering messages, and what its end means."""
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 from agentcontainer import crash
 from agentcontainer.child_output import Tail
-from agentcontainer.domain.tasks.model import Hibernation, Output, Task
+from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
-from agentcontainer.ids import new_id
 from agentcontainer.runner.agent.pi import Pi, PiEndedError
 from agentcontainer.runner.agent.pi_frames import (
     MessageCompleted,
@@ -20,43 +18,42 @@ from agentcontainer.runner.agent.pi_frames import (
     PiEvent,
     RetryStarted,
     Settled,
-    TextDelta,
-    ToolCompleted,
     ToolStarted,
 )
 from agentcontainer.runner.agent.prompts import GO_ON, LAST_ANSWER, LAST_CHANCE, NUDGE, steer_prompt, wrap_up
+from agentcontainer.runner.agent.recorder import Recorder
+from agentcontainer.runner.ending import Ended, Ending
 from agentcontainer.runner.log import EventLog
-from agentcontainer.runner.resource_limits import Cause, ResourceLimits
+from agentcontainer.runner.resource_limits import ResourceLimits
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Exit
 
 MAX_REMINDERS = 3
-BUDGET_EXCEEDED = "The task used up its budget (overrides.budget) before the agent was done."
-SHOWN = 1000  # characters by which a message is known again
-MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn's end
+ECHO_PREFIX = 1000  # characters compared to recognise an echoed steering message
 STDERR_TAIL_BYTES = 4000
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What ended the attempt first. `message` is the finish message, or a sentence why."""
-
-    reason: EndReason
-    message: str | None = None
-    outputs: tuple[Output, ...] = ()
-    hibernation: Hibernation | None = None  # instead of an end
+BUDGET_EXCEEDED = Ending(
+    EndReason.BUDGET_EXCEEDED, "The task used up its budget (overrides.budget) before the agent was done."
+)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """How a turn ended: what the agent said in it, or (error code, error) why it could not."""
+    """What the agent said in a turn. `failure`: why the turn failed; the conversation goes on nevertheless."""
 
     text: str
-    failure: tuple[str, str] | None = None
+    failure: Ending | None = None
+
+
+@dataclass(frozen=True)
+class _Steered:
+    """A steering message that Pi has and the model may not have yet."""
+
+    message_id: str
+    text: str
 
 
 class Session:
-    """One Pi process, from its first prompt to its end. `labels` go with every event of the turn that runs."""
+    """One Pi process. `on_delivered` is called with the id of each steering message that reaches the model."""
 
     def __init__(
         self,
@@ -64,196 +61,176 @@ class Session:
         sandbox: Sandbox,
         gateway: Gateway,
         log: EventLog,
-        on_heard: Callable[[str], Awaitable[None]],
+        on_delivered: Callable[[str], Awaitable[None]],
         resource_limits: ResourceLimits,
     ) -> None:
-        self.labels: dict[str, Any] = {}
-        self.is_begun = asyncio.Event()  # what `work` was told, and a first answer, are in Pi's session file
+        self.is_begun = asyncio.Event()
+        """Set once the prompt of `work` and a first answer are in Pi's session file."""
         self._task = task
         self._sandbox = sandbox
         self._gateway = gateway
         self._log = log
-        self._on_heard = on_heard
+        self._on_delivered = on_delivered
         self._resource_limits = resource_limits
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
-        self._said: list[str] = []  # in this turn, for its reply
-        self._sayable = MAX_REPLY_CHARACTERS
-        self._steered: list[tuple[str, str]] = []  # (message id, text) that Pi has and the model has not
-        self._tool_began: dict[str, float] = {}
-        self._provider_error: str | None = None  # of the last assistant message
-        self._had_last_chance = False  # to finish although the budget is used up
+        self._recorder = Recorder(log)
+        self._steered: list[_Steered] = []
+        self._had_last_chance = False
         self._stderr_tail = Tail(STDERR_TAIL_BYTES)
-        self._stderr = asyncio.create_task(self._stderr_tail.read(self._sandbox.stderr))
+        self._stderr = asyncio.create_task(self._stderr_tail.read(sandbox.stderr))
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop reading Pi's stderr."""
         self._stderr.cancel()
         await asyncio.gather(self._stderr, return_exceptions=True)
 
-    async def work(self, prompt: str) -> Ending:
-        """Prompt, follow, remind; returns when Pi gives up, breaks, or was reminded often enough."""
-        reminders = urged = 0
-        self.is_begun.clear()
-        try:
-            while True:
-                await self._run(prompt)
-                self.is_begun.set()
-                if self._steered and urged < MAX_REMINDERS:  # they reach the model with the next prompt only
-                    urged += 1
-                    self._log.add("agent.reminded", {"reason": "message", "count": urged} | self.labels)
-                    prompt = GO_ON
-                    continue
-                if (ending := self._given_up(reminders)) is not None:
-                    return ending
-                if self._gateway.budget.is_exceeded:
-                    prompt = self._last_chance(LAST_CHANCE)
-                    continue
-                reminders += 1
-                self._log.add("agent.reminded", {"reason": "no_finish", "count": reminders} | self.labels)
-                prompt = NUDGE
-        except PiError as error:
-            return await self._broken(error)
+    async def work(self, prompt: str) -> NoReturn:
+        """Let the agent work alone: prompt it, and remind it whenever it stops without `finish`.
 
-    async def answer(self, prompt: str) -> Reply | Ending:
-        """One turn of a conversation: prompt, and follow until the agent has answered."""
-        self._said, self._sayable = [], MAX_REPLY_CHARACTERS
-        try:
+        Raises:
+            Ended: the agent stopped too often, its budget or its provider failed it, or Pi did.
+        """
+        reminders = message_reminders = 0
+        self.is_begun.clear()
+        while True:
             await self._run(prompt)
-            if self._gateway.budget.is_exceeded and not self._had_last_chance:
-                await self._run(self._last_chance(LAST_ANSWER))
-        except PiError as error:
-            return await self._broken(error)
-        text = "\n\n".join(self._said)
-        if self._gateway.budget.is_exceeded and not text:
-            return Ending(EndReason.BUDGET_EXCEEDED, BUDGET_EXCEEDED)
-        if self._provider_error is not None and not self._gateway.budget.is_exceeded:
-            reason, message = self._failure()
-            return Reply(text, (reason.value, message))
+            self.is_begun.set()
+            if (
+                self._steered and message_reminders < MAX_REMINDERS
+            ):  # the model gets them with the next prompt
+                message_reminders += 1
+                self._log.add("agent.reminded", {"reason": "message", "count": message_reminders})
+                prompt = GO_ON
+                continue
+            if (ending := self._ending_after_stop(reminders)) is not None:
+                raise Ended(ending)
+            if self._gateway.budget.is_exceeded:
+                self._allow_last_request()
+                prompt = LAST_CHANCE
+                continue
+            reminders += 1
+            self._log.add("agent.reminded", {"reason": "no_finish", "count": reminders})
+            prompt = NUDGE
+
+    async def answer(self, prompt: str) -> Reply:
+        """Let the agent answer in a turn of a conversation.
+
+        Raises:
+            Ended: the budget was used up before the agent said anything, or Pi failed.
+        """
+        self._recorder.begin_reply()
+        await self._run(prompt)
+        if self._gateway.budget.is_exceeded and not self._had_last_chance:
+            self._allow_last_request()
+            await self._run(LAST_ANSWER)
+        text = self._recorder.reply
+        if self._gateway.budget.is_exceeded:
+            if not text:
+                raise Ended(BUDGET_EXCEEDED)
+            return Reply(text)
+        if self._recorder.provider_error is not None:
+            return Reply(text, self._ending_of_requests())
         return Reply(text)
 
     async def steer(self, message_id: str, content: str) -> None:
-        """Give a working agent a message before its next model request; `on_heard` is told when it has it."""
-        text = steer_prompt(content)
-        given = (message_id, text)
-        self._steered.append(given)  # before: Pi may have taken it when its answer is read
+        """Give a message to a working agent, which reads it before its next model request."""
+        steered = _Steered(message_id, steer_prompt(content))
+        self._steered.append(steered)  # first: Pi may echo the message before it answers this command
         try:
-            await self._pi.steer(text)
+            await self._pi.steer(steered.text)
         except PiError:
             with contextlib.suppress(ValueError):
-                self._steered.remove(given)
+                self._steered.remove(steered)
 
     async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
-        """Tell the agent, in the middle of its work, to come to an end."""
-        self._log.add("agent.reminded", {"reason": "soft_finish"} | self.labels)
+        """Ask a working agent to come to an end."""
+        self._log.add("agent.reminded", {"reason": "soft_finish"})
         with contextlib.suppress(PiError):
             await self._pi.steer(wrap_up(seconds_left, is_conversation))
 
     async def _run(self, prompt: str) -> None:
-        """One prompt, until Pi has settled.
+        """Prompt Pi and record what it reports until it waits for the next prompt.
 
         Raises:
-            PiError: it never does.
+            Ended: it exits, or cannot be understood.
         """
-        await self._pi.prompt(prompt)
-        crash.reach("prompted")
-        async with contextlib.aclosing(self._pi.events()) as happenings:
-            async for event in happenings:
-                await self._record(event)
-                if isinstance(event, Settled):
-                    return
-        raise PiEndedError("Pi has exited")
-
-    async def _broken(self, error: PiError) -> Ending:
-        if not isinstance(error, PiEndedError):
-            if (cause := self._resource_limits.limit_blocking_progress()) is not None:
-                return Ending(*cause)
-            return Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
-        exit_ = await self._sandbox.wait()
-        await asyncio.wait([self._stderr], timeout=1)
-        return self._crash(exit_)
-
-    def _last_chance(self, prompt: str) -> str:
-        self._had_last_chance = True
-        self._gateway.budget.allow_last()
-        self._log.add("agent.reminded", {"reason": "budget"} | self.labels)
-        return prompt
-
-    def _given_up(self, reminders: int) -> Ending | None:
-        if self._gateway.budget.is_exceeded:
-            return Ending(EndReason.BUDGET_EXCEEDED, BUDGET_EXCEEDED) if self._had_last_chance else None
-        if self._provider_error is not None:
-            return Ending(*self._failure())
-        if reminders < MAX_REMINDERS:
-            return None
-        if (cause := self._resource_limits.limit_blocking_progress()) is not None:
-            return Ending(*cause)
-        message = f"The agent stopped without calling finish, and was reminded {MAX_REMINDERS} times."
-        return Ending(EndReason.AGENT_STOPPED, message)
+        try:
+            await self._pi.prompt(prompt)
+            crash.reach("prompted")
+            async with contextlib.aclosing(self._pi.events()) as events:
+                async for event in events:
+                    await self._record(event)
+                    if isinstance(event, Settled):
+                        return
+            raise PiEndedError("Pi has exited")
+        except PiError as error:
+            raise Ended(await self._ending_of_pi(error)) from error
 
     async def _record(self, event: PiEvent) -> None:
-        """An event of Pi's becomes one of the task's log."""
         match event:
-            case TextDelta():
-                self._log.add_delta(event.text, self.labels)
             case MessageCompleted(role="user"):
-                for given in self._steered:
-                    if event.text[:SHOWN] == given[1][:SHOWN]:
-                        self._steered.remove(given)
-                        await self._log.flush()  # what happened before is told before
-                        await self._on_heard(given[0])
-                        break
-            case MessageCompleted(role="assistant"):
-                is_error = event.stop_reason == "error"  # what was said before it is said again
-                self._provider_error = event.error_message if is_error else None
-                if event.text and not is_error:
-                    self._keep_said(event.text)
-                    data = {"role": "assistant", "content": event.text}
-                    self._log.add("message.completed", data | self.labels)
+                await self._echoed(event.text)
             case ToolStarted():
-                self.is_begun.set()  # Pi writes an answer down before it runs its tools
-                self._tool_began[event.call_id] = time.monotonic()
-                data = {
-                    "activityId": new_id("act"), "callId": event.call_id, "tool": event.tool,
-                    "input": event.input, "inputOmittedReason": event.input_omitted_reason,
-                }  # fmt: skip
-                self._log.add("tool.started", data | self.labels)
-            case ToolCompleted():
-                now = time.monotonic()
-                data = {
-                    "callId": event.call_id, "tool": event.tool, "isError": event.is_error, "output": event.output,
-                    "durationMs": round((now - self._tool_began.pop(event.call_id, now)) * 1000),
-                }  # fmt: skip
-                self._log.add("tool.completed", data | self.labels)
+                self.is_begun.set()  # Pi writes an answer to its session file before it runs the tools in it
             case RetryStarted():
                 data = {"attempt": event.attempt, "error": self._provider_message()}
-                self._log.add("model.retried", data | self.labels)
+                self._log.add("model.retried", data)
             case _:
                 pass
+        self._recorder.record(event)
         if self._log.is_full:
             await self._log.flush()
 
-    def _keep_said(self, text: str) -> None:
-        if kept := text[: self._sayable]:
-            self._said.append(kept)
-            self._sayable -= len(kept)
+    async def _echoed(self, text: str) -> None:
+        """Pi echoes a steering message when it gives it to the model."""
+        for steered in self._steered:
+            if text[:ECHO_PREFIX] == steered.text[:ECHO_PREFIX]:
+                self._steered.remove(steered)
+                await self._log.flush()  # so that the events before it get lower numbers than its delivery
+                await self._on_delivered(steered.message_id)
+                return
 
-    def _failure(self) -> Cause:
-        """Why no model request succeeds any more. A Pi that cannot write its session reports that as a failed one."""
-        cause = self._resource_limits.limit_blocking_progress() if self._gateway.last_error is None else None
-        return cause or (EndReason.PROVIDER_ERROR, self._provider_message())
+    def _allow_last_request(self) -> None:
+        """Let the agent make one more model request although its budget is used up."""
+        self._had_last_chance = True
+        self._gateway.budget.allow_last()
+        self._log.add("agent.reminded", {"reason": "budget"})
+
+    def _ending_after_stop(self, reminders: int) -> Ending | None:
+        """The ending for an agent that stopped without `finish`; None if it is to be prompted again."""
+        if self._gateway.budget.is_exceeded:
+            return BUDGET_EXCEEDED if self._had_last_chance else None
+        if self._recorder.provider_error is not None:
+            return self._ending_of_requests()
+        if reminders < MAX_REMINDERS:
+            return None
+        message = f"The agent stopped without calling finish, and was reminded {MAX_REMINDERS} times."
+        return self._resource_limits.limit_blocking_progress() or Ending(EndReason.AGENT_STOPPED, message)
+
+    def _ending_of_requests(self) -> Ending:
+        """The ending for an agent whose model requests fail. A Pi that cannot write its session file reports that as
+        a failed request too, one that the gateway has not seen."""
+        limit = self._resource_limits.limit_blocking_progress() if self._gateway.last_error is None else None
+        return limit or Ending(EndReason.PROVIDER_ERROR, self._provider_message())
 
     def _provider_message(self) -> str:
-        """The provider's own words where the gateway saw them; it scrubbed the key out of them."""
+        """What the provider answered, as the gateway saw it (without the key), or else as Pi reported it."""
         provider = self._task.execution.provider
-        seen = self._gateway.last_error
-        if seen is None:
-            return f"Pi reported a failed request to {provider}: {self._provider_error or 'without a reason'}"
-        return f"{provider} answered {seen.status}: {seen.message}"
+        last_error = self._gateway.last_error
+        if last_error is None:
+            reason = self._recorder.provider_error or "without a reason"
+            return f"Pi reported a failed request to {provider}: {reason}"
+        return f"{provider} answered {last_error.status}: {last_error.message}"
 
-    def _crash(self, end: Exit) -> Ending:
-        if (cause := self._resource_limits.limit_behind_exit(end)) is not None:
-            return Ending(*cause)
-        tail = self._stderr_tail.text.strip()
-        return Ending(
-            EndReason.AGENT_CRASHED, f"Pi ended unexpectedly with exit code {end.code}. {tail}".strip()
-        )
+    async def _ending_of_pi(self, error: PiError) -> Ending:
+        if not isinstance(error, PiEndedError):
+            limit = self._resource_limits.limit_blocking_progress()
+            return limit or Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
+        exit_ = await self._sandbox.wait()
+        await asyncio.wait([self._stderr], timeout=1)
+        return self._resource_limits.limit_behind_exit(exit_) or self._crash(exit_)
+
+    def _crash(self, exit_: Exit) -> Ending:
+        stderr = self._stderr_tail.text.strip()
+        message = f"Pi ended unexpectedly with exit code {exit_.code}. {stderr}".strip()
+        return Ending(EndReason.AGENT_CRASHED, message)

@@ -21,6 +21,7 @@ from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
 from agentcontainer.printable import printable
+from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
@@ -83,6 +84,14 @@ class CheckpointStore:
     max_bytes: int
     max_unpacked_bytes: int
     volumes: Volumes
+
+    @classmethod
+    def of(cls, services: Services) -> "CheckpointStore":
+        settings = services.settings
+        return cls(
+            services.sandboxes, services.blobs, services.folder, services.limits,
+            settings.max_checkpoint_bytes, settings.max_workspace_bytes, services.volumes,
+        )  # fmt: skip
 
     async def save(self, sandbox: Sandbox, root: Path, name: str, blob_key: str) -> Saved:
         """Store the workspace of `root`, in which `sandbox` may be at work: it is held still meanwhile if the host

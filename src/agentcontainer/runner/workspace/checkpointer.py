@@ -10,9 +10,9 @@ from agentcontainer import crash, db
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Checkpoint, Claim
-from agentcontainer.runner.log import ClaimLost
+from agentcontainer.runner.ending import ClaimLost
 from agentcontainer.runner.services import Services
-from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore
 from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.sandbox.bubblewrap import Sandbox
 
@@ -35,6 +35,7 @@ class Checkpointer:
         self._claim = claim
         self._layout = layout
         self._sandbox = sandbox
+        self._checkpoint_store = CheckpointStore.of(services)
         self._one_at_a_time = asyncio.Lock()
 
     async def save(self, *, is_limited: bool = False) -> Saved:
@@ -48,7 +49,7 @@ class Checkpointer:
             checkpoint_id, key = await db.retry_while_unavailable(
                 lambda: checkpoints.create(pool, self._claim.task_id)
             )
-            saved = await self._services.checkpoint_store.save(self._sandbox, where.root, where.name, key)
+            saved = await self._checkpoint_store.save(self._sandbox, where.root, where.name, key)
             if is_limited:
                 await self._check_quota(key, saved.size_bytes)
             checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)

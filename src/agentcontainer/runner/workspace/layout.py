@@ -13,13 +13,12 @@ from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks.model import Checkpoint, Task
 from agentcontainer.domain.tasks.repositories import opened
 from agentcontainer.errors import Unavailable
-from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runner.agent.model_access import models_of
-from agentcontainer.runner.agent.model_file import models_json
-from agentcontainer.runner.agent.prompts import harness
+from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
+from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.runner.workspace.store_check import missing_means_unavailable
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
@@ -52,7 +51,7 @@ class Layout:
         deadline = time.monotonic() + STORE_SECONDS
         while True:
             try:
-                async with services.missing_means_unavailable():
+                async with missing_means_unavailable(services):
                     return await self._lay_out(checkpoint, lease)
             except Unavailable as error:
                 if time.monotonic() > deadline:
@@ -67,11 +66,11 @@ class Layout:
             await (self._start_anew() if checkpoint is None else self._restore(checkpoint, lease))
 
     async def _restore(self, checkpoint: Checkpoint, lease: UidLease | None) -> None:
-        await self._services.checkpoint_store.restore(self.root, self.name, checkpoint, lease)
+        await CheckpointStore.of(self._services).restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
         safe_open.make_folder(self.root / "workspace", folders.TASK_FOLDER, uid)  # Pi starts in it
-        for path, text in self._pi_settings().items():  # the agent may have put a link there
+        for path, text in launch.settings_files(self._task).items():  # the agent may have put a link there
             await safe_open.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
 
     async def bring(self, message_files: Sequence[files.File], uid: int) -> list[str]:
@@ -98,7 +97,7 @@ class Layout:
         )
         self._check_room([*inputs, *references])
         await services.volumes.make(self.root / "workspace")
-        await folders.prepare(self.root, self._texts(), inputs, references, services.blobs)
+        await folders.prepare(self.root, launch.files(task), inputs, references, services.blobs)
         await self._bring_skills()
         await self._bring_repositories()
 
@@ -118,32 +117,13 @@ class Layout:
                 raise DiskFull(f"{what} does not fit: {self._services.volumes.room.fault}.") from None
             raise
 
-    def _texts(self) -> dict[str, str]:
-        task, execution = self._task, self._task.execution
-        return {
-            f"{folders.TASK_FOLDER}/TASK.md": task.instructions,
-            f"{folders.TASK_FOLDER}/HARNESS.md": harness(
-                execution.output_policy,
-                execution.internet_access,
-                execution.max_runtime_seconds,
-                execution.soft_finish_after_seconds,
-                is_conversation=task.mode == "conversation",
-                egress=execution.egress,
-            ),
-            **self._pi_settings(),
-        }
-
-    def _pi_settings(self) -> dict[str, str]:
-        models = models_json(self._task.execution.provider, models_of(self._task))
-        return pi_launch.settings_files(models)
-
     async def _bring_skills(self) -> None:
         services, task = self._services, self._task
         if task.skills:
             archives = await db.retry_while_unavailable(lambda: files.list_skills(services.pool, task.id))
             if len(archives) < len(task.skills):
                 raise InputUnavailable("A skill's file was deleted.")
-            target = self.root / "workspace" / pi_launch.SKILLS_FOLDER
+            target = self.root / "workspace" / launch.SKILLS_FOLDER
             await skills.place(archives, services.blobs, self.root / "workspace", target)
 
     async def _bring_repositories(self) -> None:

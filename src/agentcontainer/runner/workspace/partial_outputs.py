@@ -21,8 +21,9 @@ from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
 from agentcontainer.periodic import repeat
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
-from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
+from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointStore
 from agentcontainer.runner.workspace.outputs import Refused, collect
+from agentcontainer.runner.workspace.store_check import missing_means_unavailable
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 from agentcontainer.sandbox.volume import DiskFull
 
@@ -50,8 +51,8 @@ async def _keep_saved(services: Services, claim: Claim) -> bool:
         checkpoint = await checkpoints.get_current(services.pool, claim.task_id)
         if checkpoint is None:  # another runner has kept them
             return False
-        async with services.missing_means_unavailable():
-            await services.checkpoint_store.restore(root, root.name, checkpoint)
+        async with missing_means_unavailable(services):
+            await CheckpointStore.of(services).restore(root, root.name, checkpoint)
         return await PartialOutputs(services, claim, root).keep()
     except (Unavailable, SandboxError) as error:
         logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)

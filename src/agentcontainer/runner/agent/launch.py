@@ -1,0 +1,46 @@
+"""What an agent process is started with, for one task: its command, its environment and its files."""
+
+from agentcontainer.domain.tasks.model import Task
+from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent.model_access import models_of, weak_model_of
+from agentcontainer.runner.agent.model_file import models_json
+from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT, harness
+
+HOME = pi_launch.HOME
+SKILLS_FOLDER = pi_launch.SKILLS_FOLDER
+
+
+def command(task: Task) -> list[str]:
+    """The agent process's command."""
+    conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
+    system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
+    return pi_launch.argv(
+        task.execution.provider, models_of(task)[0], task.id, system_prompt, weak_model_of(task)
+    )
+
+
+def environment(task: Task | None = None) -> dict[str, str]:
+    """The agent process's environment; without a task, what it is for every task."""
+    return pi_launch.env(None if task is None else weak_model_of(task))
+
+
+def files(task: Task) -> dict[str, str]:
+    """Path below the workspace → content of the files that are there before the agent process starts."""
+    execution = task.execution
+    return {
+        "task/TASK.md": task.instructions,
+        "task/HARNESS.md": harness(
+            execution.output_policy,
+            execution.internet_access,
+            execution.max_runtime_seconds,
+            execution.soft_finish_after_seconds,
+            is_conversation=task.mode == "conversation",
+            egress=execution.egress,
+        ),
+        **settings_files(task),
+    }
+
+
+def settings_files(task: Task) -> dict[str, str]:
+    """Those of `files` that are written again when a workspace is restored."""
+    return pi_launch.settings_files(models_json(task.execution.provider, models_of(task)))

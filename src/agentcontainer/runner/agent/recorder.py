@@ -1,0 +1,71 @@
+"""Turns Pi's events into events of the task's log, and collects the agent's reply."""
+
+import time
+
+from agentcontainer.ids import new_id
+from agentcontainer.runner.agent.pi_frames import (
+    MessageCompleted,
+    PiEvent,
+    TextDelta,
+    ToolCompleted,
+    ToolStarted,
+)
+from agentcontainer.runner.log import EventLog
+
+MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn ends
+
+
+class Recorder:
+    """Records what one Pi reports."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.provider_error: str | None = None
+        """The error of the last assistant message; None if that message was complete."""
+        self._log = log
+        self._texts: list[str] = []
+        self._characters_left = MAX_REPLY_CHARACTERS
+        self._tool_started_at: dict[str, float] = {}
+
+    @property
+    def reply(self) -> str:
+        """What the agent said since `begin_reply`."""
+        return "\n\n".join(self._texts)
+
+    def begin_reply(self) -> None:
+        """A turn begins."""
+        self._texts, self._characters_left = [], MAX_REPLY_CHARACTERS
+
+    def record(self, event: PiEvent) -> None:
+        """Log what the agent said and did."""
+        match event:
+            case TextDelta():
+                self._log.add_delta(event.text)
+            case MessageCompleted(role="assistant"):
+                self._message(event)
+            case ToolStarted():
+                self._tool_started_at[event.call_id] = time.monotonic()
+                self._log.add("tool.started", {
+                    "activityId": new_id("act"), "callId": event.call_id, "tool": event.tool,
+                    "input": event.input, "inputOmittedReason": event.input_omitted_reason,
+                })  # fmt: skip
+            case ToolCompleted():
+                now = time.monotonic()
+                duration = now - self._tool_started_at.pop(event.call_id, now)
+                self._log.add("tool.completed", {
+                    "callId": event.call_id, "tool": event.tool, "isError": event.is_error,
+                    "output": event.output, "durationMs": round(duration * 1000),
+                })  # fmt: skip
+            case _:
+                pass
+
+    def _message(self, message: MessageCompleted) -> None:
+        if message.stop_reason == "error":  # Pi repeats the request, and the text of this message comes again
+            self.provider_error = message.error_message
+            return
+        self.provider_error = None
+        if message.text:
+            self._log.add("message.completed", {"role": "assistant", "content": message.text})
+            text = message.text[: self._characters_left]
+            if text:
+                self._texts.append(text)
+                self._characters_left -= len(text)

@@ -1,0 +1,94 @@
+"""What the agent's commands do: `finish`, `share`, `hibernate`, and the wake link. control.py parses and calls them."""
+
+from agentcontainer import crash, db
+from agentcontainer.domain.conversations import turns
+from agentcontainer.domain.hibernation import wake_links
+from agentcontainer.domain.tasks.model import Hibernation, Output
+from agentcontainer.domain.tasks.output_policy import Declared, refusals
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.runner.context import AttemptContext
+from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
+from agentcontainer.runner.ending import Ending
+from agentcontainer.runner.workspace.checkpointer import Checkpointer
+from agentcontainer.runner.workspace.outputs import Refused, collect
+
+MAX_REASON_CHARACTERS = 8000  # of an event `finish.rejected`
+
+
+class AgentCommands:
+    """The commands of one attempt's agent."""
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._context = context
+        self._checkpointer: Checkpointer | None = None
+
+    def allow_hibernation(self, checkpointer: Checkpointer) -> None:
+        """The sandbox has started, so its workspace can be saved."""
+        self._checkpointer = checkpointer
+
+    def refusal(self, command: Command) -> str | None:
+        """Why the task does not accept this command now; None if it does."""
+        return self._context.mode.refusal(command)
+
+    def log_refused_finish(self, reason: str) -> None:
+        """Log that a `finish` was refused."""
+        self._context.log.add("finish.rejected", {"message": reason[:MAX_REASON_CHARACTERS]})
+
+    async def finish(self, finish: Finish) -> bool:
+        """End the task with these outputs; False if it has ended already. Returns after the end is committed.
+
+        Raises:
+            Refused: the outputs do not follow the task's policy, or cannot be read. Unavailable: they cannot be stored.
+        """
+        if faults := refusals(self._context.task.execution.output_policy, finish.declared):
+            raise Refused("\n".join(faults))
+        outputs = await self._collect(finish.cwd, finish.declared)
+        ending = Ending(EndReason(finish.completion), finish.message, tuple(outputs))
+        return await self._context.outcome.end(ending)
+
+    async def share(self, share: Share) -> list[Output]:
+        """Give files to the user, who can download them at once.
+
+        Raises:
+            Refused: they are too many for a turn, cannot be read, or no turn is running.
+            Unavailable: they cannot be stored.
+        """
+        services, mode = self._context.services, self._context.mode
+        limit = services.settings.max_output_files
+        if len(mode.shared_file_ids) + len(share.declared) > limit:
+            raise Refused(f"At most {limit} files can be shared in a turn. Pack them into an archive.")
+        outputs = await self._collect(share.cwd, share.declared)
+        turn = mode.turn
+        if turn is None or not await db.retry_while_unavailable(
+            lambda: turns.share(services.pool, self._context.claim, turn, outputs)
+        ):
+            raise Refused("No turn is running: share files while you work on a message.")
+        mode.shared_file_ids += [output.id for output in outputs]
+        return outputs
+
+    async def hibernate(self, hibernate: Hibernate) -> bool:
+        """Save the workspace and hibernate the task; False if it has ended already. Returns after it is committed.
+
+        Raises:
+            CheckpointFailed: the workspace cannot be saved.
+        """
+        assert self._checkpointer is not None
+        saved = await self._checkpointer.save(is_limited=True)
+        crash.reach("hibernate")
+        hibernation = Hibernation(hibernate.message, hibernate.until, saved.checkpoint.id)
+        return await self._context.outcome.end(Ending(EndReason.HIBERNATED, hibernation=hibernation))
+
+    async def wake_link(self) -> str | None:
+        """The token of a new wake link; None if the task has too many, or has ended."""
+        services = self._context.services
+        return await wake_links.create(services.pool, services.vault, self._context.claim)
+
+    async def _collect(self, cwd: str, declared: list[Declared]) -> list[Output]:
+        services, task = self._context.services, self._context.task
+        crash.reach("finish_check")
+        outputs = await collect(
+            self._context.workspace, cwd, declared, task.execution.output_policy, services.blobs, task.id,
+            services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
+        )  # fmt: skip
+        crash.reach("outputs_stored")
+        return outputs
