@@ -21,7 +21,7 @@ from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.installation import running
 from agentcontainer.gateway.scripted import ScriptedModel, serve
 from agentcontainer.runner.agent.pi import Pi
-from agentcontainer.runner.agent.pi_frames import Settled
+from agentcontainer.runner.agent.pi_events import Settled
 from agentcontainer.runtime.install import runtime_dir
 
 WARM_SECONDS = 0.5

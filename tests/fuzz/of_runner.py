@@ -15,7 +15,7 @@ from typing import Any
 from agentcontainer import db
 from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.tasks.output_policy import Declared, json_faults, refusals
-from agentcontainer.runner.agent import pi_frames
+from agentcontainer.runner.agent import pi_frames, pi_framing
 from agentcontainer.runner.control_requests import (
     FinishRequest,
     HibernateRequest,
@@ -45,10 +45,10 @@ POLICIES = (
 
 def pi_stream(data: bytes) -> None:
     chunks, stream = pieces(data)
-    splitter = pi_frames.FrameSplitter()
+    splitter = pi_framing.FrameSplitter()
     frames = [frame for chunk in chunks for frame in splitter.feed(chunk)]
     *ended, _ = stream.split(b"\n")
-    assert frames == pi_frames.FrameSplitter().feed(stream)
+    assert frames == pi_framing.FrameSplitter().feed(stream)
     assert set(frames) <= set(ended)
     for frame in frames:
         try:

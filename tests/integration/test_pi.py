@@ -17,10 +17,12 @@ from aiohttp import web
 from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.gateway import scripted
 from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runner.agent.pi import Pi, PiEndedError, PiRefusedError
-from agentcontainer.runner.agent.pi_frames import (
+from agentcontainer.runner.agent.pi import Pi
+from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
+    PiEndedError,
     PiEvent,
+    PiRefusedError,
     RetryStarted,
     Settled,
     TextDelta,

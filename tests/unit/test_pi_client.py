@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.runner.agent.pi import Pi, PiEndedError, PiRefusedError
-from agentcontainer.runner.agent.pi_frames import (
+from agentcontainer.runner.agent.pi import Pi
+from agentcontainer.runner.agent.pi_events import (
     CommandFailed,
+    PiEndedError,
     PiEvent,
     PiProtocolError,
+    PiRefusedError,
     Settled,
     TextDelta,
     TurnStarted,

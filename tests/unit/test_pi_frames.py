@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcontainer.runner.agent import pi_frames
-from agentcontainer.runner.agent.pi_frames import (
-    FrameSplitter,
+from agentcontainer.runner.agent import pi_frames, pi_framing
+from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
     PiProtocolError,
     Response,
@@ -20,8 +19,9 @@ from agentcontainer.runner.agent.pi_frames import (
     ToolCompleted,
     ToolStarted,
     TurnStarted,
-    parse,
 )
+from agentcontainer.runner.agent.pi_frames import parse
+from agentcontainer.runner.agent.pi_framing import FrameSplitter
 
 
 def frame(**fields: Any) -> bytes:
@@ -109,7 +109,7 @@ def test_only_line_feeds_end_a_frame() -> None:
 def test_a_frame_without_end_is_refused() -> None:
     splitter = FrameSplitter()
     chunk = b"x" * 1024**2
-    for _ in range(pi_frames.MAX_FRAME_BYTES // len(chunk)):
+    for _ in range(pi_framing.MAX_FRAME_BYTES // len(chunk)):
         assert splitter.feed(chunk) == []
     with pytest.raises(PiProtocolError, match="more than 16777216 bytes"):
         splitter.feed(b"x")

@@ -1,4 +1,4 @@
-"""A conversation with Pi over its RPC streams: commands in, typed events out."""
+"""The connection to a running Pi: commands in, events out, over its stdin and stdout."""
 
 import asyncio
 import itertools
@@ -6,41 +6,37 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from agentcontainer.runner.agent.pi_frames import (
+from agentcontainer.runner.agent.pi_events import (
     CommandFailed,
-    FrameSplitter,
     MessageCompleted,
-    PiError,
+    PiEndedError,
     PiEvent,
     PiProtocolError,
+    PiRefusedError,
     Response,
     TextDelta,
     TurnStarted,
-    parse,
 )
+from agentcontainer.runner.agent.pi_frames import parse
+from agentcontainer.runner.agent.pi_framing import FrameSplitter
 
 CHUNK_BYTES = 64 * 1024
-MAX_PENDING_BYTES = 64 * 1024**2  # frames read while a command waits for its answer, and nobody takes events
-
-
-class PiRefusedError(PiError):
-    """Pi took the command and said no; the message is Pi's own."""
-
-
-class PiEndedError(PiError):
-    """Pi's streams are closed: it exited, or its sandbox is gone."""
+MAX_PENDING_BYTES = (
+    64 * 1024**2
+)  # of frames that arrive while a command waits for its answer and nobody reads events
 
 
 class Pi:
     """A running Pi.
 
-    Reading happens only within `events` and the commands, by whichever waits; no task runs behind. Commands
-    may be sent from within a loop over `events`, or beside it.
+    Only `events` and the commands read from Pi, whichever waits; there is no background task. Commands may be sent
+    from within a loop over `events`, or concurrently with it.
     """
 
     def __init__(
         self, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, command_seconds: float = 60
     ) -> None:
+        self.malformed_frames = 0
         self._command_seconds = command_seconds
         self._stdin = stdin
         self._stdout = stdout
@@ -49,24 +45,24 @@ class Pi:
         self._pending_bytes = 0
         self._answers: dict[str, asyncio.Future[Response]] = {}
         self._ids = itertools.count(1)
-        self._block: int | None = None  # of the message under way, what the last delta belongs to
+        self._last_block: int | None = None
+        """The content block of the last delta of the present message."""
         self._reading = asyncio.Lock()
         self._is_ended = False
-        self.malformed_frames = 0
 
     async def prompt(self, text: str) -> None:
-        """Start a run. Only when Pi is settled; `Settled` follows when the run is over.
+        """Start a run. Pi must be settled; it reports `Settled` when the run is over.
 
         Raises:
-            PiRefusedError: Pi is running, or takes the text as something else than a prompt.
+            PiRefusedError: Pi is running, or takes the text for something else than a prompt.
             PiEndedError, PiProtocolError
         """
         answer = await self._command("prompt", message=text)
-        if answer.disposition == "handled":  # no run began, and no `Settled` would ever come
+        if answer.disposition == "handled":  # no run begins, so no `Settled` would follow
             raise PiRefusedError("Pi did not start a run for this prompt")
 
     async def steer(self, text: str) -> None:
-        """Tell a running agent something before its next model request; a settled one hears it after the next prompt.
+        """Give a running agent a message before its next model request; a settled one gets it after the next prompt.
 
         Raises:
             PiRefusedError, PiEndedError, PiProtocolError
@@ -74,10 +70,10 @@ class Pi:
         await self._command("steer", message=text)
 
     async def events(self) -> AsyncGenerator[PiEvent]:
-        """Every event in order, until Pi's stdout ends. One reader at a time.
+        """All events in order, until Pi's stdout ends. Only one reader at a time.
 
         Raises:
-            PiProtocolError: what comes can no longer be understood as Pi's protocol.
+            PiProtocolError: Pi's output can no longer be understood.
         """
         while True:
             while self._pending:
@@ -112,7 +108,7 @@ class Pi:
         try:
             self._stdin.write(data)
             await self._stdin.drain()
-        except (ConnectionError, RuntimeError):  # RuntimeError: uvloop's word for a closed transport
+        except (ConnectionError, RuntimeError):  # uvloop raises RuntimeError for a closed transport
             raise PiEndedError("Pi has exited") from None
 
     async def _answer(self, answer: asyncio.Future[Response]) -> Response:
@@ -126,7 +122,7 @@ class Pi:
         return answer.result()
 
     async def _read(self) -> None:
-        """Take in what Pi sends next. The caller holds `_reading`."""
+        """Read what Pi sends next. The caller holds `_reading`."""
         data = await self._stdout.read(CHUNK_BYTES)
         if not data:
             self._is_ended = True
@@ -153,11 +149,11 @@ class Pi:
                 raise PiProtocolError(f"Pi sent more than {MAX_PENDING_BYTES} bytes of events unasked")
 
     def _separated(self, event: PiEvent) -> PiEvent:
-        """The event; the first delta of a message's second text begins with the blank line that parts the two."""
+        """The event; a delta that begins another content block of its message starts with a blank line."""
         if isinstance(event, TextDelta):
-            is_parted = self._block is not None and self._block != event.block
-            self._block = event.block
-            return TextDelta(f"\n\n{event.text}", event.block) if is_parted else event
+            is_new_block = self._last_block is not None and self._last_block != event.block
+            self._last_block = event.block
+            return TextDelta(f"\n\n{event.text}", event.block) if is_new_block else event
         if isinstance(event, TurnStarted | MessageCompleted):
-            self._block = None
+            self._last_block = None
         return event

@@ -3,7 +3,7 @@
 import time
 
 from agentcontainer.ids import new_id
-from agentcontainer.runner.agent.pi_frames import (
+from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
     PiEvent,
     TextDelta,

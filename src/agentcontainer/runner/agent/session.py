@@ -11,9 +11,10 @@ from agentcontainer.child_output import Tail
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
-from agentcontainer.runner.agent.pi import Pi, PiEndedError
-from agentcontainer.runner.agent.pi_frames import (
+from agentcontainer.runner.agent.pi import Pi
+from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
+    PiEndedError,
     PiError,
     PiEvent,
     RetryStarted,
