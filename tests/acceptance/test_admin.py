@@ -93,7 +93,7 @@ async def test_a_database_of_another_version_is_left_alone(database_url: str, po
     done = admin("create-account", "--name", "x", DATABASE_URL=database_url)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: The database has another version's schema; run `agentcontainer migrate`.\n"
+        "error: The database's schema is of another version. Run `agentcontainer migrate`.\n"
     )
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
 
@@ -136,7 +136,7 @@ async def test_amounts_that_are_none(database_url: str, pool: Pool, amount: str)
     ("arguments", "sentence"),
     [
         (["credit", "acc_nobody", "5"], "acc_nobody does not exist"),
-        (["credit", "acc_nobody", "0"], "must be above 0"),
+        (["credit", "acc_nobody", "0"], "must be more than 0"),
         (["create-key", "acc_nobody", "--name", "k"], "acc_nobody does not exist"),
         (["create-account", "--name", " "], "--name must be 1 to 200 printable characters"),
         (["create-account", "--name", "a\x1b[2J"], "--name must be 1 to 200 printable characters"),

@@ -70,9 +70,9 @@ def test_each_part_that_is_killed_is_started_again(short_dir: Path) -> None:
             assert wait_until(running.is_ready, 60), part
         assert account_of(running, running.api_key)
         said = running.stderr.read_text()
-        assert "agentcontainer: api ended with signal 9; starting it again in 0.2 s" in said
-        assert "agentcontainer: runner ended with signal 9; starting it again in 0.2 s" in said
-        assert "agentcontainer: PostgreSQL ended; starting it again" in said
+        assert "agentcontainer: api ended with signal 9; restarting it in 0.2 s" in said
+        assert "agentcontainer: runner ended with signal 9; restarting it in 0.2 s" in said
+        assert "agentcontainer: PostgreSQL ended; restarting it" in said
 
 
 def test_kill_9_of_up_leaves_nothing_and_loses_nothing(short_dir: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_readable_secret_key_is_refused(short_dir: Path) -> None:
     (short_dir / "secret_key").chmod(0o644)
     done = command("up", "--port", "0", DATA_DIR=short_dir)
     assert done.returncode == 1
-    assert done.stderr == f"error: {short_dir}/secret_key can be read by other users; chmod 600 it.\n"
+    assert done.stderr == f"error: {short_dir}/secret_key can be read by other users. Run: chmod 600 {short_dir}/secret_key\n"
 
 
 def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:

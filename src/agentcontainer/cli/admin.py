@@ -1,4 +1,4 @@
-"""`agentcontainer admin`: accounts, credit and keys, by whoever operates the installation."""
+"""`agentcontainer admin`: lets the operator manage accounts, credit and API keys."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ MAX_NAME = 200
 ACCOUNTS = """
 SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts ORDER BY created_at, id
 """
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Accounts, credit and API keys.")
@@ -27,13 +27,15 @@ app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Accounts, credit
 
 @app.command("create-account")
 def create_account(
-    name: Annotated[str, typer.Option(help="Whose account it is.")],
-    email: Annotated[str | None, typer.Option(help="How to reach them.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the account.")],
+    email: Annotated[str | None, typer.Option(help="Email address of its owner.")] = None,
     credit: Annotated[str, typer.Option(metavar="USD", help="Prepaid credit to start with.")] = "0",
-    is_unlimited: Annotated[bool, typer.Option("--unlimited", help="Never blocked, never charged.")] = False,
+    is_unlimited: Annotated[
+        bool, typer.Option("--unlimited", help="Never charged, and never blocked for lack of credit.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Create an account and print its first API key, this once."""
+    """Create an account and print its first API key, which is not shown again."""
     _check("--name", name)
     if email is not None:
         _check("--email", email)
@@ -46,7 +48,7 @@ def create_account(
         )
     )
     answer = {"accountId": account_id, "apiKey": key}
-    _print(answer, f"Account {account_id}\nAPI key {key} (shown this once)", as_json)
+    _print(answer, f"Account {account_id}\nAPI key {key} (not shown again)", as_json)
 
 
 @app.command("credit", context_settings={"ignore_unknown_options": True})
@@ -58,7 +60,7 @@ def credit(
     """Add prepaid credit to an account."""
     amount = micro_usd(amount_usd)
     if amount == 0:
-        raise ValidationError("The credit must be above 0 USD.")
+        raise ValidationError("The credit must be more than 0 USD.")
 
     from agentcontainer import db
     from agentcontainer.domain.ledger import service as ledger
@@ -78,13 +80,13 @@ def create_key(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     as_json: Json = False,
 ) -> None:
-    """Create a further API key for an account and print it, this once."""
+    """Create another API key for an account and print it; it is not shown again."""
     _check("--name", name)
     from agentcontainer.domain.accounts import service
 
     key_id, key = _run(lambda pool: service.create_key(pool, account_id, name))
     answer = {"keyId": key_id, "apiKey": key}
-    _print(answer, f"Key {key_id}\nAPI key {key} (shown this once)", as_json)
+    _print(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
 
 @app.command("list-accounts")
@@ -105,14 +107,14 @@ def list_accounts(as_json: Json = False) -> None:
         f"{row['id']}  {row['billing_mode']}  ${row['balance_micro_usd'] / 1e6:.2f}  {one_line(row['name'])}"
         for row in rows
     ]
-    _print(answer, "\n".join(lines) or "There is no account.", as_json)
+    _print(answer, "\n".join(lines) or "There are no accounts.", as_json)
 
 
-def _run(work: "Callable[[Pool], Awaitable[Answer]]") -> Answer:
+def _run(work: "Callable[[Pool], Awaitable[Result]]") -> Result:
     from agentcontainer import db
     from agentcontainer.cli.database import database
 
-    async def main() -> Answer:
+    async def main() -> Result:
         async with database(settings.load()) as url, db.pool(url, max_size=2) as pool:
             return await work(pool)
 

@@ -1,4 +1,4 @@
-"""A child process that is kept running, and never outlives us."""
+"""A child process that is restarted when it ends, and killed when its parent dies."""
 
 import asyncio
 import subprocess
@@ -10,18 +10,18 @@ from agentcontainer.embedded.launch import dying_with_us
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-STEADY_SECONDS = 10.0  # who lived this long is started again without a growing pause
+STEADY_SECONDS = 10.0  # a child that ran this long is restarted without backoff
 POLL_SECONDS = 0.05
 
 
 class Child:
-    """`agentcontainer <arguments>` as a process of its own. `say` gets a line about each of its deaths."""
+    """`agentcontainer <arguments>` as a child process. `say` gets a line each time it ends."""
 
     def __init__(
         self, arguments: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None]
     ) -> None:
         self.name = arguments[0]
-        self.early_deaths = 0  # in a row, each before it was steady
+        self.early_deaths = 0  # consecutive ends before STEADY_SECONDS
         self._argv = dying_with_us(
             [sys.executable, "-P", "-m", "agentcontainer.cli.main", *arguments], "SIGKILL"
         )
@@ -35,12 +35,12 @@ class Child:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it, and again whenever it ends, until stopped."""
+        """Start it, and restart it whenever it ends, until `stop`."""
         self._process = self._spawn()
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL if it has not ended in time. Stopping twice is fine."""
+        """Send SIGTERM, and SIGKILL if it has not ended after `seconds`; idempotent."""
         if self._keeper is not None:
             self._keeper.cancel()
         if self._process is None:
@@ -49,12 +49,12 @@ class Child:
         try:
             await asyncio.wait_for(_ended(self._process), seconds)
         except TimeoutError:
-            self._say(f"{self.name} did not end within {seconds:.0f} s; it is killed")
+            self._say(f"{self.name} did not end within {seconds:.0f} s; killing it")
             self._process.kill()
             await _ended(self._process)
 
     def kill(self) -> None:
-        """End it at once; a `stop` that waits for it then returns."""
+        """Kill it at once; a waiting `stop` then returns."""
         if self._process is not None:
             self._process.kill()
 
@@ -67,13 +67,13 @@ class Child:
                 pause, self.early_deaths = FIRST_PAUSE_SECONDS, 0
             self.early_deaths += 1
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._say(f"{self.name} ended with {how}; starting it again in {pause:.1f} s")
+            self._say(f"{self.name} ended with {how}; restarting it in {pause:.1f} s")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C must reach us alone, who then stop it in order.
+        # In a new session: Ctrl-C must reach only the parent, which stops its children in order.
         return subprocess.Popen(
             self._argv, stdin=subprocess.DEVNULL, stdout=2, env=self._environment, start_new_session=True
         )

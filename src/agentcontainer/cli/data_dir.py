@@ -1,4 +1,4 @@
-"""The data folder: made private, owned by one `agentcontainer up` at a time, holding the secret key."""
+"""The data folder: private to its owner, locked by one `agentcontainer up` at a time, and holding the secret key."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ LOCK_SECONDS = 1.0  # `is_up` takes the lock for an instant
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the folder, readable by its owner only, or see that it may be used.
+    """Create the folder, readable by its owner only, or check that an existing one may be used.
 
     Raises:
         SettingsError: it is another user's, or others may write into it.
@@ -22,20 +22,26 @@ def prepare(data_dir: Path) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"AGENTCONTAINER_DATA_DIR {data_dir} cannot be made: {error.strerror}.") from None
-    found = data_dir.stat()
-    if found.st_uid != os.geteuid():
-        raise SettingsError(f"AGENTCONTAINER_DATA_DIR {data_dir} belongs to another user.")
-    if found.st_mode & 0o022:
-        raise SettingsError(f"AGENTCONTAINER_DATA_DIR {data_dir} is writable by others; chmod 700 it.")
+        raise SettingsError(
+            f"AGENTCONTAINER_DATA_DIR {data_dir} cannot be created: {error.strerror}."
+        ) from None
+    status = data_dir.stat()
+    if status.st_uid != os.geteuid():
+        raise SettingsError(
+            f"AGENTCONTAINER_DATA_DIR {data_dir} belongs to another user. Run this as that user."
+        )
+    if status.st_mode & 0o022:
+        raise SettingsError(
+            f"AGENTCONTAINER_DATA_DIR {data_dir} is writable by other users. Run: chmod 700 {data_dir}"
+        )
 
 
 @contextmanager
 def up_lock(data_dir: Path) -> Generator[None]:
-    """Held while `agentcontainer up` runs; goes with the process.
+    """The lock that `agentcontainer up` holds while it runs; the kernel releases it when the process ends.
 
     Raises:
-        AgentContainerError: another one holds it; names its pid.
+        AgentContainerError: another process holds it; the message names its pid.
     """
     descriptor = open_lock_file(data_dir / "up.lock")
     try:
@@ -53,7 +59,7 @@ def up_lock(data_dir: Path) -> Generator[None]:
 
 
 def is_up(data_dir: Path) -> bool:
-    """Whether an `agentcontainer up` runs on this data folder."""
+    """Whether `agentcontainer up` is running on this data folder."""
     try:
         descriptor = open_lock_file(data_dir / "up.lock", create=False)
     except FileNotFoundError:
@@ -65,10 +71,10 @@ def is_up(data_dir: Path) -> bool:
 
 
 def ensure_secret_key(data_dir: Path) -> None:
-    """Make `secret_key` if there is none: whole or not at all, and only once however many try.
+    """Create the file `secret_key` if it does not exist, atomically: concurrent calls create one.
 
     Raises:
-        SettingsError: the one there is cannot be used.
+        SettingsError: the existing key is unusable.
     """
     if read_secret_key(data_dir) is not None:
         return
@@ -87,7 +93,7 @@ def ensure_secret_key(data_dir: Path) -> None:
 
 
 def read_secret_key(data_dir: Path) -> str | None:
-    """The installation's secret key; None: there is none yet.
+    """The installation's secret key; None: it has not been created.
 
     Raises:
         SettingsError: other users can read it, or it is damaged.
@@ -98,7 +104,7 @@ def read_secret_key(data_dir: Path) -> str | None:
     except FileNotFoundError:
         return None
     if mode & 0o077:
-        raise SettingsError(f"{path} can be read by other users; chmod 600 it.")
+        raise SettingsError(f"{path} can be read by other users. Run: chmod 600 {path}")
     if len(key) < 32:
         raise SettingsError(
             f"{path} is damaged: it holds fewer than 32 characters. Restore it from a backup."

@@ -1,4 +1,4 @@
-"""A database for a command that runs beside, or without, `agentcontainer up`."""
+"""Gives a command a database, whether or not `agentcontainer up` is running."""
 
 import asyncio
 import time
@@ -15,21 +15,21 @@ from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.migrations.schema import is_current, is_empty
 from agentcontainer.settings import Settings
 
-WAIT_SECONDS = 30  # an `up` that has just been started needs a moment
+WAIT_SECONDS = 30  # for an `up` that has just been started
 POLL_SECONDS = 0.1
 
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncGenerator[str]:
-    """The URL of a database with the current schema: the configured one, that of the `up` which runs on the
-    data folder, or an embedded server started for this block alone.
+    """The URL of a database with the current schema: the configured one, that of the `up` that is
+    running on the data folder, or that of an embedded server started for this block.
 
     Raises:
         Unavailable: it cannot be reached.
         SettingsError: its schema is of another version.
     """
     if settings.database_url is not None:
-        await _see_that_it_is_current(settings.database_url)
+        await _check_schema(settings.database_url)
         yield settings.database_url
     elif data_dir.is_up(settings.data_dir):
         yield await _url_of_running_up(settings)
@@ -57,12 +57,12 @@ async def _migrate(url: str) -> None:
         await migrate(url)
 
 
-async def _see_that_it_is_current(url: str) -> None:
+async def _check_schema(url: str) -> None:
     async with reaching():
         if await is_empty(url):
             await _migrate(url)
         elif not await is_current(url):
-            raise SettingsError("The database has another version's schema; run `agentcontainer migrate`.")
+            raise SettingsError("The database's schema is of another version. Run `agentcontainer migrate`.")
 
 
 async def _url_of_running_up(settings: Settings) -> str:
@@ -76,6 +76,6 @@ async def _url_of_running_up(settings: Settings) -> str:
             pass  # still starting
         await asyncio.sleep(POLL_SECONDS)
     raise AgentContainerError(
-        f"`agentcontainer up` runs on {settings.data_dir}, but its PostgreSQL does not answer. "
+        f"`agentcontainer up` is running on {settings.data_dir}, but its PostgreSQL does not answer. "
         "If it uses another database, set AGENTCONTAINER_DATABASE_URL here too."
     )

@@ -1,4 +1,4 @@
-"""`agentcontainer demo`: the main job from upload to download, in a data folder of its own that goes afterwards."""
+"""`agentcontainer demo`: runs one task from upload to download, in a temporary installation."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from agentcontainer.cli.error_lines import one_line
 from agentcontainer.errors import AgentContainerError, SettingsError
 
 if TYPE_CHECKING:
-    from agentcontainer.cli.demo_client import DemoClient
+    from agentcontainer.cli.demo_client import DemoClient, Task
 
 AGENT = "agt_standard_data"
 INSTRUCTIONS = """\
@@ -32,31 +32,31 @@ region and month, best products), and what is wrong with the data.
 Then finish with report.md, and give the main result in the finish message.
 """
 TASK_SECONDS = 900
-MAX_TEMPORARY = 40  # characters: below the folder lie Unix sockets, whose paths must be short
+MAX_TEMPORARY = 40  # characters; the folder will contain Unix sockets, whose paths must be short
 KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
 MODELS = {"anthropic": "claude-sonnet-4-6", "openai": "gpt-5.2", "openrouter": "anthropic/claude-sonnet-4.6"}
 OUTPUT = Path("demo-output")
-# What makes an installation: the demo's is its own, whatever is configured here.
+# Settings that identify an installation: the demo must not use the one that is configured here.
 NOT_INHERITED = ("DATABASE_URL", "STORAGE_URL", "PUBLIC_URL", "SECRET_KEY", "REGION", "CAPACITY")
 
 
 @dataclass(frozen=True)
 class Model:
-    """Who answers the agent: a real provider, or (`base_url`) the scripted model on this machine."""
+    """The model that the agent uses: a provider's, or the scripted model at `base_url`."""
 
     provider: str
     key: str
     base_url: str | None = None
 
     @property
-    def overrides(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, str]:
         return {"provider": self.provider, "model": MODELS[self.provider], "providerApiKey": self.key}
 
 
 def demo(
     provider: Annotated[
         str | None,
-        typer.Option(metavar="anthropic|openai|openrouter", help="Use this provider's real model."),
+        typer.Option(metavar="anthropic|openai|openrouter", help="Use a model of this provider."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
 ) -> None:
@@ -107,10 +107,10 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
         with console.status("Starting PostgreSQL, the API and a runner …"):
             model = await stack.enter_async_context(_model(console, provider, key))
             chosen = _settings(folder, model)
-            # The key goes by the API, as any client's does: no process of the installation inherits one.
+            # The key is sent through the API, as by any client; no process of the installation inherits it.
             environment = {name: value for name, value in os.environ.items() if name not in KEYS.values()}
             started = await stack.enter_async_context(running(chosen, environment, say))
-        console.print(f"AgentContainer is up at {started.base_url}, in a data folder of its own.")
+        console.print(f"AgentContainer is up at {started.base_url}, in a temporary data folder.")
         headers = {"Authorization": f"Bearer {started.api_key}"}
         http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=started.base_url, headers=headers, trust_env=False, timeout=30)
@@ -140,37 +140,35 @@ def _settings(folder: Path, model: Model) -> settings.Settings:
     return settings.load(data_dir=folder, host="127.0.0.1", port=0, log_level="warning", **base)
 
 
-async def _follow(console: Console, client: "DemoClient", task: dict[str, Any]) -> dict[str, Any]:
+async def _follow(console: Console, client: "DemoClient", task: "Task") -> "Task":
     from agentcontainer.cli import demo_view
 
     try:
         async with asyncio.timeout(TASK_SECONDS):
-            async for event in client.events(task["id"]):
-                if text := demo_view.line(event, task["createdAt"]):
+            async for event in client.events(task.id):
+                if text := demo_view.line(event, task.created_at):
                     console.print(text)
     except TimeoutError:
         raise AgentContainerError(f"The task did not end within {TASK_SECONDS} s.") from None
-    return await client.task(task["id"])
+    return await client.task(task.id)
 
 
 async def _run_task(console: Console, client: "DemoClient", model: Model) -> None:
     with as_file(files("agentcontainer.cli") / "demo_data" / "sales.csv") as csv:
         file_id = await client.upload(csv, "text/csv")
         console.print(f"Uploaded {csv.name}, {csv.stat().st_size} bytes, as {file_id}.")
-    body = {"instructions": INSTRUCTIONS, "inputFileIds": [file_id], "overrides": model.overrides}
-    task = await client.dispatch(AGENT, body)
-    console.print(f"Dispatched task {task['id']} to {AGENT}:\n")
+    task = await client.dispatch(AGENT, INSTRUCTIONS, [file_id], model.overrides)
+    console.print(f"Dispatched task {task.id} to {AGENT}:\n")
     with console.status("The agent works …"):
         task = await _follow(console, client, task)
-    if task["status"] != "finished":
-        raise AgentContainerError(f"The task {task['status']} ({task['errorCode']}): {task['error']}")
-    saved = await client.download(task["id"], OUTPUT)
-    console.print(f"\n[bold green]{task['completion'].capitalize()}.[/] ", end="")
-    console.print(one_line(task["result"]), markup=False)
-    tokens = task["tokenUsage"]
+    if task.status != "finished":
+        raise AgentContainerError(f"The task {task.status} ({task.error_code}): {task.error}")
+    saved = await client.download(task.id, OUTPUT)
+    console.print(f"\n[bold green]{(task.completion or 'finished').capitalize()}.[/] ", end="")
+    console.print(one_line(task.result or ""), markup=False)
     console.print(
-        f"Container time {task['containerMinutes'] * 60:.0f} s, "
-        f"{tokens['input_tokens']} tokens in, {tokens['output_tokens']} out. Downloaded:"
+        f"Container time {task.container_minutes * 60:.0f} s, "
+        f"{task.token_usage.input_tokens} tokens in, {task.token_usage.output_tokens} out. Downloaded:"
     )
     for path in saved:
         console.print(f"  {one_line(str(path.absolute()))}  {path.stat().st_size} bytes", markup=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
     is_fixing: Annotated[
         bool, typer.Option("--fix", help="Fix what can be fixed without a decision of yours.")
     ] = False,
@@ -52,7 +52,7 @@ def doctor(
 
         if is_fixing or is_any_age:
             raise SettingsError("--prove cannot be combined with --fix or --all. Run it alone.")
-        has_own_mounts = namespace.enter()  # before anything may start a thread
+        has_own_mounts = namespace.enter()  # must run before any thread is started
         chosen = settings.load(data_dir=data_dir)
         raise typer.Exit(asyncio.run(prove(chosen, as_json, has_own_mounts=has_own_mounts)))
     from agentcontainer.doctor.examination import Examination

@@ -1,4 +1,4 @@
-"""Every failure of a command is one line on stderr and exit code 1, never a stack."""
+"""Prints the failure of a command as one line on stderr, without a stack trace, and exits with code 1."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from agentcontainer.settings import ENV_PREFIX
 
 
 class CommandGroup(TyperGroup):
-    """A command group whose commands fail with a sentence."""
+    """A command group whose commands report failures as one line."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -23,28 +23,30 @@ class CommandGroup(TyperGroup):
         except Exception as error:
             if _is_of_typer(error) or os.environ.get(f"{ENV_PREFIX}LOG_LEVEL") == "debug":
                 raise
-            sys.stderr.write(f"error: {one_line(_sentence(error))}\n")
+            sys.stderr.write(f"error: {one_line(_message(error))}\n")
             raise typer.Exit(1) from None
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and without what could steer a terminal: it may come from anywhere."""
+    """The text on one line, without terminal control characters."""
     return " ".join(harmless(text).split())
 
 
 def harmless(text: str) -> str:
-    """The text with a blank for each letter that could steer a terminal, turn the text around or end the line."""
+    """The text with a space for each unprintable character: control, bidirectional and line break characters."""
     return printable(text, " ")
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, AgentContainerError):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if type(error).__module__.startswith("asyncpg."):
-        return f"The database says: {error}"
-    return f"unexpected {type(error).__name__}: {error} (set {ENV_PREFIX}LOG_LEVEL=debug to see where)"
+        return f"The database reported: {error}"
+    return (
+        f"unexpected {type(error).__name__}: {error} (set {ENV_PREFIX}LOG_LEVEL=debug to see the stack trace)"
+    )
 
 
 def _is_of_typer(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Everything on one machine in one data folder: PostgreSQL, API, runner; started, watched, stopped."""
+"""Starts, watches and stops PostgreSQL, the API and a runner on one machine, in one data folder."""
 
 import asyncio
 import contextlib
@@ -27,23 +27,23 @@ from agentcontainer.runtime import install as runtime
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 READY_SECONDS = 60.0
-DRAIN_SECONDS = 35.0  # the runner itself gives up after 30
+DRAIN_SECONDS = 35.0  # longer than the 30 s in which a runner drains
 EARLY_DEATHS = 3
 WATCH_SECONDS = 0.2
 TRIM_SECONDS = 60.0
-FIRST_ACCOUNT_LOCK = 0x61676661  # any number, but the same in every process
+FIRST_ACCOUNT_LOCK = 0x61676661  # an arbitrary number, the same in every process
 
 
 @dataclass(frozen=True)
 class Started:
-    """Where it is reached; the API key of the account made at the very first start, else None."""
+    """The API's URL, and the API key of the first account if this start created it."""
 
     base_url: str
     api_key: str | None
 
 
 class Installation:
-    """One installation's processes. `say` gets the lines for the operator: what died and is started again."""
+    """One installation's processes. `say` gets messages for the operator, such as restarts."""
 
     def __init__(
         self, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
@@ -56,10 +56,10 @@ class Installation:
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> Started:
-        """Start everything; returns when the API says that it is ready.
+        """Start everything; return when the API is ready.
 
         Raises:
-            AgentContainerError: a part did not start; says which. What did start still wants `stop`.
+            AgentContainerError: a part did not start; says which. Call `stop` for what was started.
         """
         runtime.check()
         if self._settings.secret_key is None:
@@ -78,7 +78,7 @@ class Installation:
         return Started(reached_at, await first_account(url))
 
     async def stop(self) -> None:
-        """Drain the runner, end the API, then PostgreSQL. Nothing is left after; calling twice is fine."""
+        """Drain the runner and stop the API, then PostgreSQL; idempotent."""
         await asyncio.gather(*(child.stop(DRAIN_SECONDS) for child in self._children))
         if self._watcher is not None:
             self._watcher.cancel()
@@ -87,7 +87,7 @@ class Installation:
             await self._postgres.stop()
 
     def kill(self) -> None:
-        """End everything at once; a `stop` that is waiting then returns."""
+        """Kill everything at once; a waiting `stop` then returns."""
         for child in self._children:
             child.kill()
         if self._watcher is not None:
@@ -108,7 +108,7 @@ class Installation:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if not postgres.is_running():
-                self._say("PostgreSQL ended; starting it again")
+                self._say("PostgreSQL ended; restarting it")
                 try:
                     await postgres.start()
                 except (AgentContainerError, OSError, asyncpg.PostgresError) as error:
@@ -127,7 +127,7 @@ class Installation:
                         return
                 for child in self._children:
                     if child.early_deaths >= EARLY_DEATHS:
-                        raise AgentContainerError(f"The {child.name} does not start; its messages are above.")
+                        raise AgentContainerError(f"The {child.name} does not start; see its messages above.")
                 await asyncio.sleep(0.05)
         raise AgentContainerError(f"The API did not become ready within {READY_SECONDS:.0f} s.")
 
@@ -136,7 +136,7 @@ class Installation:
 async def running(
     settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> AsyncGenerator[Started]:
-    """Everything runs for as long as the block lasts."""
+    """Runs everything for the duration of the block."""
     installation = Installation(settings, environment, say)
     try:
         yield await installation.start()
@@ -146,26 +146,26 @@ async def running(
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a child reads the same settings."""
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    ours = {ENV_PREFIX + name.upper(): _spelt(value) for name, value in given.items() if value is not None}
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    ours = {ENV_PREFIX + name.upper(): _encoded(value) for name, value in values.items() if value is not None}
     return {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)} | ours
 
 
-def _spelt(value: object) -> str:
+def _encoded(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, PriceFile):
         return value.path
     if isinstance(value, tuple):
-        return ",".join(str(one) for one in cast("tuple[object, ...]", value))
+        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
     return str(value)
 
 
 def free_port(host: str, port: int) -> int:
-    """The port if it can be listened on; for 0 one that can.
+    """The port, or a free one for 0.
 
     Raises:
-        SettingsError: it is taken, or the address is not this machine's.
+        SettingsError: the port is taken, or the address is not one of this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -181,11 +181,11 @@ def free_port(host: str, port: int) -> int:
 
 
 async def first_account(url: str) -> str | None:
-    """The API key of a new account if there is no account at all; two at once make one."""
+    """Create an account if there is none, and return its API key; concurrent calls create one account."""
     async with db.pool(url, max_size=2) as pool, pool.acquire() as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", FIRST_ACCOUNT_LOCK)
         if await connection.fetchval("SELECT true FROM accounts LIMIT 1"):
             return None
-        # Who runs the installation pays the providers themselves: no credit to be topped up.
+        # The operator pays the providers directly, so this account needs no credit.
         _, key = await service.create_account(pool, name="first account", is_unlimited=True)
         return key

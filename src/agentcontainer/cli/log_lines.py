@@ -1,4 +1,4 @@
-"""How log records become lines: a name that an agent chose can neither steer a terminal nor forge a line."""
+"""Formats log records so that a name chosen by an agent cannot control a terminal or forge a log line."""
 
 import logging
 from types import TracebackType
@@ -7,12 +7,12 @@ from agentcontainer.cli.error_lines import harmless
 
 
 class LogLines(logging.Formatter):
-    """One line for a record, then its stack, if it has one, indented."""
+    """Writes each record as one line, followed by its indented stack trace if there is one."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as logging names it
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides logging.Formatter's method
         return harmless(super().formatMessage(record))
 
     def formatException(  # noqa: N802
@@ -22,7 +22,7 @@ class LogLines(logging.Formatter):
 
 
 def without_stack(record: logging.LogRecord) -> bool:
-    """A filter: the error stands in the line itself. For what is no news each time that the database is away."""
+    """A log filter that replaces a stack trace by the error's text, for errors that repeat while a database is down."""
     if record.exc_info and record.exc_info[1] is not None:
         record.msg = f"{record.getMessage()}: {record.exc_info[1]!r}"
         record.args, record.exc_info = (), None

@@ -1,5 +1,8 @@
 """The command `agentcontainer`."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from agentcontainer.cli import admin, demo, doctor, processes, up
@@ -9,6 +12,24 @@ app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Run AI agents in sandboxed containers behind an HTTP API.",
 )  # fmt: skip
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"agentcontainer {version('agentcontainer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Run AI agents in sandboxed containers behind an HTTP API."""
+
+
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("api")(processes.api)

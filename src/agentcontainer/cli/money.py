@@ -1,4 +1,4 @@
-"""USD as people type it."""
+"""Converts between USD amounts and micro-dollars."""
 
 import re
 from decimal import Decimal
@@ -9,10 +9,10 @@ AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 
 
 def micro_usd(text: str) -> int:
-    """Integer micro-dollars of an amount such as `12.50`.
+    """The micro-dollars of an amount such as `12.50`.
 
     Raises:
-        ValidationError: it is no plain amount from 0 to 999999999.999999.
+        ValidationError: it is not an amount from 0 to 999999999.999999 in digits.
     """
     if not AMOUNT.fullmatch(text):
         raise ValidationError(
@@ -23,5 +23,5 @@ def micro_usd(text: str) -> int:
 
 
 def usd(micro: int) -> float:
-    """The number that stands for it in JSON."""
+    """The amount in USD, as JSON shows it."""
     return micro / 1_000_000

@@ -1,6 +1,6 @@
-"""`agentcontainer api`, `runner` and `migrate`: the parts of `up`, for running them apart.
+"""`agentcontainer api`, `runner` and `migrate`: run the parts of `up` as separate processes.
 
-Each imports what it runs only then: `--help` and the other commands need none of it.
+Each command imports what it runs when it is called, so that `--help` and the other commands start quickly.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from agentcontainer import settings
 from agentcontainer.cli.log_lines import LogLines, without_stack
 from agentcontainer.settings import Settings
 
-DataDir = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder for all data.")]
 
 
 def api(
@@ -34,38 +34,40 @@ def api(
 
 def runner(
     data_dir: DataDir = None,
-    region: Annotated[str | None, typer.Option(metavar="eu|any", help="Whose tasks to take.")] = None,
-    capacity: Annotated[int | None, typer.Option(help="Sandboxes at a time.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="eu|any", help="Region whose tasks it runs.")] = None,
+    capacity: Annotated[int | None, typer.Option(help="Sandboxes that run at the same time.")] = None,
 ) -> None:
-    """Take tasks and run them in sandboxes on this machine."""
+    """Run tasks in sandboxes on this machine."""
     from agentcontainer.sandbox import namespace
 
-    has_own_mounts = namespace.enter()  # before anything may start a thread
+    has_own_mounts = namespace.enter()  # must run before any thread is started
     from agentcontainer.runner.serve import serve
 
-    given = settings.load(data_dir=data_dir, region=region, capacity=capacity)
-    asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), given))
+    chosen = settings.load(data_dir=data_dir, region=region, capacity=capacity)
+    asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), chosen))
 
 
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to this version's schema."""
     asyncio.run(_migrate(settings.load(data_dir=data_dir)))
     typer.echo("The database has the current schema.")
 
 
-async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) -> None:
+async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings) -> None:
     import asyncpg
 
     from agentcontainer.cli.data_dir import prepare
     from agentcontainer.cli.resolve import reaching, resolve
 
-    os.umask(0o077)  # what is stored is nobody else's, whatever folder was given
+    os.umask(0o077)  # stored files are private, also in a folder that others can read
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())
-    logging.basicConfig(level=given.log_level.upper(), handlers=[handler])
-    logging.getLogger("pgqueuer").addFilter(without_stack)  # one for each try while the database is away
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a stack for each bad request
-    complete = resolve(given)
+    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
+    logging.getLogger("pgqueuer").addFilter(without_stack)  # it logs each retry during a database outage
+    logging.getLogger("aiohttp.server").setLevel(
+        logging.CRITICAL
+    )  # it logs a stack trace for each malformed request
+    complete = resolve(chosen)
     prepare(complete.data_dir)
     async with reaching():
         connection = await asyncpg.connect(complete.database_url, timeout=10)
@@ -73,11 +75,11 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], given: Settings) 
     await serve(complete)
 
 
-async def _migrate(given: Settings) -> None:
+async def _migrate(chosen: Settings) -> None:
     from agentcontainer.cli.database import database, migrated
 
-    if given.database_url is not None:
-        await migrated(given.database_url)
+    if chosen.database_url is not None:
+        await migrated(chosen.database_url)
         return
-    async with database(given):  # which has the current schema by its promise
+    async with database(chosen):  # migrates on entry
         pass

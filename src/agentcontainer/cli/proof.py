@@ -1,9 +1,10 @@
-"""`agentcontainer doctor --prove`: attempts to get out of a sandbox as it is installed here."""
+"""`agentcontainer doctor --prove`: runs the escape suite and prints its outcomes."""
 
 import json
 import logging
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -27,8 +28,10 @@ MEANINGS = {
 async def prove(
     chosen: Settings, as_json: bool, sandboxes: "Bubblewrap | None" = None, has_own_mounts: bool = False
 ) -> int:
-    """Make every attempt, print its outcome; the exit code. `sandboxes`: what is to be proven, if not what a runner
-    would use here; `has_own_mounts`: this process has entered a mount namespace, as a runner does.
+    """Run every attempt and print its outcome; return the exit code.
+
+    `sandboxes`: the sandboxes to test, by default those that a runner would use here. `has_own_mounts`: whether this
+    process has entered a mount namespace, as a runner does.
 
     Raises:
         SettingsError: the data folder cannot be used, or the runtime is not installed.
@@ -41,7 +44,9 @@ async def prove(
 
     install.check()
     data_folder.prepare(chosen.data_dir)
-    logging.getLogger().addHandler(logging.NullHandler())  # what the attempts upset is no news
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # the attempts provoke warnings that mean nothing here
     outcomes: list[Outcome] = []
     running = attempts(
         chosen.data_dir,
@@ -59,10 +64,11 @@ async def prove(
                 typer.echo(_line(outcome))
     code, weak = exit_code(outcomes), weak_limits_reason()
     if as_json:
-        answer = {"isProven": code == 0, "weakLimits": weak, "attempts": [_entry(one) for one in outcomes]}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        attempts_made = [asdict(_entry(outcome)) for outcome in outcomes]
+        report = {"isProven": code == 0, "weakLimits": weak, "attempts": attempts_made}
+        typer.echo(json.dumps(report, ensure_ascii=False))
     else:
-        _sum_up(outcomes, weak)
+        _print_summary(outcomes, weak)
     return code
 
 
@@ -73,7 +79,7 @@ def _line(outcome: "Outcome") -> str:
     return f"{MEANINGS[outcome.verdict]:<19} {text}"
 
 
-def _sum_up(outcomes: "list[Outcome]", weak: str | None) -> None:
+def _print_summary(outcomes: "list[Outcome]", weak: str | None) -> None:
     counts = {
         meaning: sum(outcome.verdict == verdict for outcome in outcomes)
         for verdict, meaning in MEANINGS.items()
@@ -84,12 +90,17 @@ def _sum_up(outcomes: "list[Outcome]", weak: str | None) -> None:
         typer.echo(one_line(weak))
 
 
-def _entry(outcome: "Outcome") -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Entry:
+    """An outcome in the JSON report."""
+
+    group: str
+    name: str
+    tries: str
+    verdict: str
+    detail: str
+
+
+def _entry(outcome: "Outcome") -> _Entry:
     attempt = outcome.attempt
-    return {
-        "group": outcome.group,
-        "name": attempt.name,
-        "tries": attempt.tries,
-        "verdict": outcome.verdict,
-        "detail": outcome.detail,
-    }
+    return _Entry(outcome.group, attempt.name, attempt.tries, outcome.verdict, outcome.detail)

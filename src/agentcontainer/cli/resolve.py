@@ -1,4 +1,4 @@
-"""From the settings as given to the settings complete, as `api` and `runner` need them."""
+"""Completes the settings with what `api` and `runner` need and the operator left out."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ def resolve(settings: Settings) -> Settings:
     """A copy with `database_url`, `storage_url`, `public_url` and `secret_key` filled.
 
     Raises:
-        SettingsError: no database runs, or there is no secret key; says how to get one.
+        SettingsError: no database is running, or there is no secret key; the message says what to do.
     """
     database_url = locate_url(settings)
     if database_url is None:
         raise SettingsError(
-            f"No database: AGENTCONTAINER_DATABASE_URL is not set, and no `agentcontainer up` runs on "
-            f"{settings.data_dir}."
+            f"No database: AGENTCONTAINER_DATABASE_URL is not set, and no `agentcontainer up` is running on "
+            f"{settings.data_dir}. Set the variable, or start `agentcontainer up`."
         )
     return settings.model_copy(
         update={
@@ -35,17 +35,17 @@ def resolve(settings: Settings) -> Settings:
 
 
 def base_url(host: str, port: int) -> str:
-    """Where a client on this machine reaches a server that listens on `host`."""
+    """The URL at which a client on this machine reaches a server that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 @asynccontextmanager
 async def reaching() -> AsyncGenerator[None]:
-    """Use the configured database in the block.
+    """Turns failures to use the configured database within the block into `Unavailable`.
 
     Raises:
-        Unavailable: it cannot be used; says why, but never its URL, which holds a password.
+        Unavailable: the database cannot be used. The message says why, but not the URL, which contains a password.
     """
     try:
         yield
@@ -59,6 +59,6 @@ def _stored_secret_key(settings: Settings) -> SecretStr:
     if key is None:
         raise SettingsError(
             f"No secret key: AGENTCONTAINER_SECRET_KEY is not set, and {settings.data_dir} holds none "
-            "(`agentcontainer up` makes it at its first start)."
+            "(`agentcontainer up` creates it at its first start)."
         )
     return SecretStr(key)

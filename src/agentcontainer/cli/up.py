@@ -1,4 +1,4 @@
-"""`agentcontainer up`: everything on one machine, in the foreground."""
+"""`agentcontainer up`: runs everything on one machine, in the foreground."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
 ) -> None:
@@ -40,7 +40,7 @@ def up(
 
 
 async def run_until_stopped(installation: "Installation", on_started: "Callable[[Started], None]") -> bool:
-    """Start it, keep it running until a signal, stop it; whether a second signal cut that short."""
+    """Run the installation until a signal, then stop it. Returns whether a second signal killed it."""
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(_run(installation, on_started))
     received = 0
@@ -49,7 +49,7 @@ async def run_until_stopped(installation: "Installation", on_started: "Callable[
         nonlocal received
         received += 1
         if received == 1:
-            say("stopping; once more to stop at once")
+            say("stopping; send the signal again to stop at once")
             running.cancel()
         else:
             installation.kill()
@@ -70,19 +70,19 @@ async def _run(installation: "Installation", on_started: "Callable[[Started], No
 
 
 def show(settings: Settings, started: "Started") -> None:
-    """Print where everything is: lines without a frame, so that they can be copied."""
+    """Print the URL, data folder and API key, as plain lines that can be copied."""
     console = Console(highlight=False, soft_wrap=True)
     console.print("[bold green]AgentContainer is up[/]")
     console.print(f"  API       {started.base_url}/api/v1")
     console.print(f"  Data      {settings.data_dir}", markup=False)
     if started.api_key is not None:
         console.print(f"  API key   [bold]{started.api_key}[/]")
-        console.print("            of a first account, shown this once: keep it now.")
+        console.print("            of the first account. It is not shown again: store it now.")
     console.print("  Stop      Ctrl-C")
     console.file.flush()
 
 
 def say(line: str) -> None:
-    """A line for the operator."""
+    """Print a line for the operator."""
     sys.stderr.write(f"agentcontainer: {line}\n")
     sys.stderr.flush()
