@@ -133,7 +133,10 @@ def test_a_readable_secret_key_is_refused(short_dir: Path) -> None:
     (short_dir / "secret_key").chmod(0o644)
     done = command("up", "--port", "0", DATA_DIR=short_dir)
     assert done.returncode == 1
-    assert done.stderr == f"error: {short_dir}/secret_key can be read by other users. Run: chmod 600 {short_dir}/secret_key\n"
+    assert (
+        done.stderr
+        == f"error: {short_dir}/secret_key can be read by other users. Run: chmod 600 {short_dir}/secret_key\n"
+    )
 
 
 def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:

@@ -1,18 +1,20 @@
 """The command line's pure parts."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentcontainer.cli import demo_view
+from agentcontainer.cli.demo_client import Event, EventData
 from agentcontainer.cli.installation import environment_of
 from agentcontainer.cli.money import micro_usd
 from agentcontainer.cli.resolve import base_url
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import load
 
-CREATED = "2026-03-26T14:00:00.000Z"
+CREATED = datetime(2026, 3, 26, 14, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud8
     ids=["message", "tool", "failed tool", "refused finish", "failed task", "event"],
 )
 def test_hostile_text_in_an_event_stays_text_on_its_line(type_: str, data: dict[str, Any]) -> None:
-    event = {"type": type_, "createdAt": "2026-03-26T14:00:01.500Z", "data": data}
+    created_at = "2026-03-26T14:00:01.500Z"
+    event = Event.model_validate({"sequence": 1, "type": type_, "createdAt": created_at, "data": data})
     shown = demo_view.line(event, CREATED)
     assert shown is not None
     assert "1.5 s" in shown
@@ -96,5 +99,5 @@ def test_hostile_text_in_an_event_stays_text_on_its_line(type_: str, data: dict[
 
 
 def test_an_event_of_a_kind_unknown_here_is_named() -> None:
-    event = {"type": "task.frozen", "createdAt": CREATED, "data": {}}
+    event = Event(sequence=1, type="task.frozen", created_at=CREATED, data=EventData())
     assert "task.frozen" in (demo_view.line(event, CREATED) or "")

@@ -1,4 +1,4 @@
-"""The shapes: an attempt, what became of it, and what counts as proven."""
+"""The types: an attempt, its outcome, and the exit code of a run."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,25 +9,29 @@ if TYPE_CHECKING:
     from agentcontainer.prove.trial import Trial
 
 PrepareTarget = Callable[["Trial"], Awaitable[Sequence[str]]]
-"""Puts in its place what the payload is after; returns the payload's arguments."""
+"""Creates what the payload tries to reach; returns the payload's arguments."""
 Place = Callable[["Trial", "Payload", Sequence[str]], Awaitable[str]]
-"""Runs a payload with its arguments; returns what it got. Raises: Untried."""
+"""Runs a payload with its arguments; returns what it obtained.
+
+Raises:
+    Untried: the payload did not run.
+"""
 Judge = Callable[["Trial", str], bool]
-"""Whether it got through, from what the place returned and what became of the bait."""
+"""Whether the payload got through, judged by what the place returned and by the state of the target."""
 
 
 class Untried(Exception):
-    """A payload could not even begin; the message says why."""
+    """A payload did not run; the message says why."""
 
 
 def says_nonce(trial: "Trial", got: str) -> bool:
-    """It got hold of the run's nonce, which stands where it must not reach, or which it says when it succeeds."""
+    """Whether the output contains the trial's nonce, which the payload either had to obtain or prints on success."""
     return trial.nonce in got
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to get through. `tries` says which in a sentence; `control` is where the same must succeed."""
+    """One way to escape. `tries` describes it in a sentence; in `control` the same payload must succeed."""
 
     name: str
     tries: str
@@ -37,15 +41,14 @@ class Attempt:
     control: Place
     has_got_through: Judge = says_nonce
     is_for_root: bool = False
-    """An ordinary user of the host may not do it either, so that there is no control without root."""
+    """Only root may do it on the host, so the control needs root."""
     controller: str | None = None
-    """The control group it is stopped by, or "disk": a workspace with a file system of its own. Not every host gives
-    us one."""
+    """The cgroup controller that stops it, or "disk" for a workspace volume. Not every host has them."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Attempts at one kind of thing."""
+    """Attempts of one kind."""
 
     name: str
     attempts: tuple[Attempt, ...]
@@ -56,8 +59,12 @@ Verdict = Literal["blocked", "got through", "inconclusive", "unprotected", "not 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an attempt. `unprotected` is what weak limits name; `inconclusive` shows nothing either way; what
-    this host cannot give to any sandbox is `not offered`."""
+    """The outcome of an attempt.
+
+    `unprotected`: it got through because this host lacks the limit that would stop it, which the notice of weak limits
+    names. `inconclusive`: the attack or its control could not be run, or the control failed. `not offered`: this host
+    cannot give a sandbox the feature that the attempt is about.
+    """
 
     group: str
     attempt: Attempt
@@ -66,8 +73,8 @@ class Outcome:
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0: everything was blocked, but for what the notice of weak limits names. 1: something got through. 2: nothing
-    did, but something could not be shown."""
+    """0: everything was blocked, except what the notice of weak limits names. 1: an attempt got through. 2: none did,
+    but at least one was inconclusive."""
     verdicts = {outcome.verdict for outcome in outcomes}
     if "got through" in verdicts:
         return 1

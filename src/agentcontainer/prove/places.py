@@ -1,6 +1,6 @@
-"""Where payloads run: in a sandbox as installed, in one of which something was taken away, or bare on the host.
+"""Where payloads run: in a sandbox as installed, in a weakened sandbox, or directly on the host.
 
-A bare payload is harmless by itself: it touches its trial, its own processes and its own namespaces only.
+A payload on the host is harmless: it affects only the files of its trial, its own processes and its own namespaces.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 async def sandboxed(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """In a sandbox as every task's."""
+    """In a sandbox like every task's."""
     return await _run_in(trial.setup.sandboxes, trial.spec(), payload, arguments)
 
 
 def limited(**limits: float) -> Place:
-    """In a sandbox as every task's, with these limits."""
+    """In a sandbox like every task's, with these limits."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         chosen = replace(LIMITS, **limits)  # pyright: ignore[reportArgumentType] (numbers either way)
@@ -42,7 +42,7 @@ def limited(**limits: float) -> Place:
 
 
 def online(*allow: str) -> Place:
-    """In a sandbox with access to the public internet, or to these hosts only."""
+    """In a sandbox with access to the public internet, or only to the hosts `allow`."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         spec = replace(trial.spec(), internet=Internet(allow or None))
@@ -52,7 +52,7 @@ def online(*allow: str) -> Place:
 
 
 async def on_a_disk_of_its_own(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """In a sandbox whose workspace was made as every task's, with little room."""
+    """In a sandbox whose workspace is a small volume, made like every task's."""
     shutil.rmtree(trial.workspace)
     await trial.setup.volumes.make(trial.workspace)
     trial.stack.push_async_callback(volume.unmount, trial.workspace)
@@ -60,7 +60,7 @@ async def on_a_disk_of_its_own(trial: Trial, payload: Payload, arguments: Sequen
 
 
 def weakened(edit: Edit) -> Place:
-    """In a sandbox whose options were edited."""
+    """In a sandbox that lacks a protection."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         return await _run_in(trial.setup.weakened(edit), trial.spec(), payload, arguments)
@@ -69,17 +69,17 @@ def weakened(edit: Edit) -> Place:
 
 
 async def bare(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """On the host, as ourselves."""
+    """On the host, as the current user."""
     return await _run([*payload.argv, *arguments], trial)
 
 
 async def inheriting(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """Bare, with the descriptor that the bait noted handed on."""
+    """On the host, inheriting the file descriptor that the target noted."""
     return await _run([*payload.argv, *arguments], trial, (trial.notes["descriptor"],))
 
 
 def namespaced(*kinds: str) -> Place:
-    """As root of new namespaces that end with it: what it changes there is nobody else's."""
+    """As root in new namespaces, which end with the payload and affect nothing else."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         flags = ["--user", "--map-root-user", *(f"--{kind}" for kind in kinds)]
@@ -104,7 +104,7 @@ async def _run_in(driver: Bubblewrap, spec: Spec, payload: Payload, arguments: S
             async with asyncio.timeout(SECONDS):
                 out, err = await reading
         except TimeoutError:
-            raise Untried(f"It had not ended after {SECONDS:.0f} s.") from None
+            raise Untried(f"The payload did not end within {SECONDS:.0f} s.") from None
     finally:
         await sandbox.destroy()
     return _begun(out, err)
@@ -112,7 +112,8 @@ async def _run_in(driver: Bubblewrap, spec: Spec, payload: Payload, arguments: S
 
 async def _run(argv: Sequence[str], trial: Trial, pass_fds: Sequence[int] = ()) -> str:
     out, err = trial.root / "out", trial.root / "err"
-    with out.open("wb") as stdout, err.open("wb") as stderr:  # files: children it leaves hold no pipe open
+    # Files instead of pipes, which surviving child processes would keep open.
+    with out.open("wb") as stdout, err.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", "--", *argv),
             stdin=asyncio.subprocess.DEVNULL,
@@ -127,7 +128,7 @@ async def _run(argv: Sequence[str], trial: Trial, pass_fds: Sequence[int] = ()) 
         async with asyncio.timeout(SECONDS):
             await process.wait()
     except TimeoutError:
-        raise Untried(f"It had not ended after {SECONDS:.0f} s.") from None
+        raise Untried(f"The payload did not end within {SECONDS:.0f} s.") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -140,5 +141,5 @@ def _begun(out: bytes, err: bytes) -> str:
     text = out.decode(errors="replace")
     if BEGUN not in text:
         complaint = " ".join(err.decode(errors="replace").split())[-200:]
-        raise Untried(f"The payload did not begin: {complaint or 'it said nothing'}")
+        raise Untried(f"The payload did not start: {complaint or 'no output'}")
     return text

@@ -1,4 +1,4 @@
-"""Sandboxes whose sockets are served: by a task's own gateway and control socket, or, for controls, by plain pipes."""
+"""Sandboxes with served sockets: by a real gateway and control socket or, for controls, by plain pipes."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,44 +20,47 @@ KEY = "sk-of-the-task"
 
 
 def by_gateway(
-    name: Name = "anthropic", *, is_heard: bool = True, tells_key: bool = False, status: int = 200
+    name: Name = "anthropic", *, is_received: bool = True, echoes_key: bool = False, status: int = 200
 ) -> Place:
-    """Served by the gateway of a task with the model MODEL. It gets what the provider hears, or, unless `is_heard`,
-    what the payload says; with `tells_key` the key is the nonce, and the provider tells it in an answer of `status`."""
+    """In a sandbox served by the gateway of a task that uses the model MODEL.
+
+    Returns what the provider received or, with `is_received` false, the payload's output. With `echoes_key` the
+    provider key is the nonce, and the provider returns it in a response with `status`.
+    """
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(trial, tells_key, status)
+        provider = await _provider(trial, echoes_key, status)
         sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
         client = await trial.stack.enter_async_context(provider_client())
-        route = Route(name, provider.url, frozenset({MODEL}), trial.nonce if tells_key else KEY)
+        route = Route(name, provider.url, frozenset({MODEL}), trial.nonce if echoes_key else KEY)
         gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
         await gateway.start()
         trial.stack.push_async_callback(gateway.close)
-        said = await sandboxed(trial, payload, arguments)
-        return provider.heard.decode(errors="replace") if is_heard else said
+        output = await sandboxed(trial, payload, arguments)
+        return provider.received.decode(errors="replace") if is_received else output
 
     return place
 
 
-def by_pipe(*, is_heard: bool = True, tells_key: bool = False, status: int = 200) -> Place:
-    """The same, but both sockets lead straight to the provider; the key is added on the way."""
+def by_pipe(*, is_received: bool = True, echoes_key: bool = False, status: int = 200) -> Place:
+    """As `by_gateway`, but both sockets are pipes to the provider, which add the key."""
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-        provider = await _provider(trial, tells_key, status)
+        provider = await _provider(trial, echoes_key, status)
         for name in ("gateway", "control"):
-            key = trial.nonce if tells_key else ""
+            key = trial.nonce if echoes_key else ""
             await pipe(trial, trial.root / f"sockets/{name}.sock", provider.port, key)
-        said = await sandboxed(trial, payload, arguments)
-        return provider.heard.decode(errors="replace") if is_heard else said
+        output = await sandboxed(trial, payload, arguments)
+        return provider.received.decode(errors="replace") if is_received else output
 
     return place
 
 
 class _Commands:
-    """Records what a runner would take for the agent's word."""
+    """Records the requests that a runner would accept from the agent."""
 
     def __init__(self) -> None:
-        self.taken: list[str] = []
+        self.accepted: list[str] = []
 
     def refusal(self, command: Command) -> str | None:  # noqa: ARG002
         return None
@@ -66,11 +69,11 @@ class _Commands:
         pass
 
     async def finish(self, finish: Finish) -> bool:
-        self.taken.append(f"{finish.cwd} {finish.declared}{finish.message}")
+        self.accepted.append(f"{finish.cwd} {finish.declared}{finish.message}")
         return True
 
     async def share(self, share: Share) -> list[Output]:
-        self.taken.append(f"{share.cwd} {share.declared}")
+        self.accepted.append(f"{share.cwd} {share.declared}")
         return []
 
     async def hibernate(self, hibernate: Hibernate) -> bool:  # noqa: ARG002
@@ -81,17 +84,17 @@ class _Commands:
 
 
 async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """Served by the control socket of a task. It gets what a runner would take for the agent's word."""
+    """In a sandbox served by a task's control socket. Returns what the runner accepted as the agent's requests."""
     commands = _Commands()
     control = Control(commands, max_files=10, max_hibernation=timedelta(days=1), public_url="")
     sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
     await control.start(sockets / "control.sock")
     trial.stack.push_async_callback(control.close)
     await sandboxed(trial, payload, arguments)
-    return "".join(commands.taken)
+    return "".join(commands.accepted)
 
 
-async def _provider(trial: Trial, is_indiscreet: bool, status: int) -> Provider:
-    provider = Provider(is_indiscreet, status)
+async def _provider(trial: Trial, echoes_key: bool, status: int) -> Provider:
+    provider = Provider(echoes_key, status)
     await provider.start(trial)
     return provider

@@ -1,4 +1,4 @@
-"""The other end of a sandbox's sockets: a provider that notes every byte, and the plain pipe that leads to it."""
+"""The server side of a sandbox's sockets: a provider that records every byte, and a plain pipe to it for controls."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,20 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Provider:
-    """Answers every request that it can read, with `status`; `heard` is all that ever reached it. With `is_indiscreet`
-    it tells the key it was asked with, in a header and, in pieces, in its answer."""
+    """Answers every request with `status`; `received` holds all bytes that reached it.
 
-    def __init__(self, is_indiscreet: bool = False, status: int = 200) -> None:
-        self.heard = bytearray()
+    With `echoes_key` it returns the request's key in a header, and split over two chunks of the body.
+    """
+
+    def __init__(self, echoes_key: bool = False, status: int = 200) -> None:
+        self.received = bytearray()
         self.url = ""
         self.port = 0
-        self._is_indiscreet = is_indiscreet
+        self._echoes_key = echoes_key
         self._status = status
 
     async def start(self, trial: Trial) -> None:
-        """Listens until the trial ends."""
+        """Listen until the trial ends."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_BYTES)
         trial.stack.callback(server.close)
         self.port = server.sockets[0].getsockname()[1]
@@ -34,35 +36,35 @@ class Provider:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                while await self._one(reader, writer):
+                while await self._handle(reader, writer):
                     pass
         finally:
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether there may be another."""
-        head = await self._note(reader.readuntil(b"\r\n\r\n"))
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Handle one request; returns whether another may follow."""
+        head = await self._record(reader.readuntil(b"\r\n\r\n"))
         if length := re.search(rb"(?i)\r\ncontent-length: *(\d+)", head):
             left = int(length[1])
             while left > 0:
-                left -= len(await self._note(_some(reader, min(left, 2**16))))
+                left -= len(await self._record(_some(reader, min(left, 2**16))))
         elif b"chunked" in head.lower():
-            await self._note(reader.readuntil(b"0\r\n\r\n"))
+            await self._record(reader.readuntil(b"0\r\n\r\n"))
         key = re.search(rb"(?i)\r\nx-api-key: *(\S+)", head)
-        for piece in _answer(self._status, key[1] if key and self._is_indiscreet else b""):
+        for piece in _answer(self._status, key[1] if key and self._echoes_key else b""):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0.02)
         return b"connection: close" not in head.lower()
 
-    async def _note(self, reading: Awaitable[bytes]) -> bytes:
+    async def _record(self, reading: Awaitable[bytes]) -> bytes:
         got = await reading
-        self.heard += got
+        self.received += got
         return got
 
 
-async def _some(reader: asyncio.StreamReader, most: int) -> bytes:
-    if not (got := await reader.read(most)):
+async def _some(reader: asyncio.StreamReader, limit: int) -> bytes:
+    if not (got := await reader.read(limit)):
         raise asyncio.IncompleteReadError(b"", None)
     return got
 
@@ -76,7 +78,7 @@ def _answer(status: int, key: bytes) -> list[bytes]:
 
 
 async def pipe(trial: Trial, path: Path, port: int, key: str = "") -> None:
-    """What stands in a gateway's place for a control: everything goes through, and the key with each beginning."""
+    """Serve a plain pipe in place of a gateway: it passes everything on, and adds the key to the first request."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward, outward = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""The suite on this host: a folder that a crash's sweep knows, sandboxes as a runner starts them."""
+"""Runs the suite on this host, in sandboxes as a runner starts them."""
 
 import asyncio
 import os
@@ -30,10 +30,12 @@ async def prove(
     is_online: bool = False,
     has_own_mounts: bool = False,
 ) -> AsyncGenerator[Outcome]:
-    """The outcomes of these attempts, in order; with `is_online` also of those at internet access. `sandboxes`: what is
-    to be proven, if not what a runner would use; `has_own_mounts`: this process has entered its own mount namespace.
+    """The outcomes of these attempts, in order; with `is_online`, also of the attempts at internet access.
 
-    It is safe beside a running `up`: it has a folder among the runners', and uids from the same locks.
+    `sandboxes`: the sandboxes to test, by default those that a runner would use. `has_own_mounts`: whether this process
+    has entered its own mount namespace.
+
+    It may run beside `agentcontainer up`: its folder is among the runners' folders, and it locks uids as they do.
     """
     hierarchy = detect()
 

@@ -1,4 +1,4 @@
-"""What stands outside a sandbox for a payload to reach: files, processes, servers of the trial's own."""
+"""Targets outside the sandbox that a payload tries to reach: files, processes and servers of one trial."""
 
 import asyncio
 import contextlib
@@ -16,24 +16,24 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def nonce_only(trial: Trial) -> Sequence[str]:
-    """Nothing: the payload is told the nonce, and says it when it has succeeded."""
+    """No target. The payload gets the nonce and prints it on success."""
     return [trial.nonce]
 
 
-async def nothing(trial: Trial) -> Sequence[str]:  # noqa: ARG001 - every bait is given its trial
-    """Nothing at all."""
+async def nothing(trial: Trial) -> Sequence[str]:  # noqa: ARG001 - the signature of PrepareTarget
+    """No target and no arguments."""
     return []
 
 
 async def secret_file(trial: Trial) -> Sequence[str]:
-    """A file of the host that everybody may read, and holds the nonce. The payload is told its path."""
+    """A world-readable file of the host that contains the nonce. The payload gets its path."""
     path = trial.outside / "secret"
     path.write_text(trial.nonce)
     return [str(path)]
 
 
 def reachable(inside: str, bare: str) -> PrepareTarget:
-    """The nonce, and a path: where it is in the sandbox, or below the trial's folder for a bare control."""
+    """The payload gets the nonce and a path: `inside` in the sandbox, `bare` below the trial's folder on the host."""
 
     async def prepare(trial: Trial) -> Sequence[str]:
         return [trial.nonce, trial.path(inside, trial.root / bare)]
@@ -42,7 +42,7 @@ def reachable(inside: str, bare: str) -> PrepareTarget:
 
 
 async def process(trial: Trial) -> Sequence[str]:
-    """A process of the host that bears the nonce in its command line and environment. The payload is told its pid."""
+    """A process of the host with the nonce in its command line and environment. The payload gets its pid."""
     child = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig", "KILL", "--", "perl", "-e", '$| = 1; print "\n"; sleep 60', trial.nonce),
         stdin=asyncio.subprocess.DEVNULL,
@@ -63,8 +63,8 @@ async def process(trial: Trial) -> Sequence[str]:
     return [str(child.pid)]
 
 
-def is_dead(trial: Trial, got: str) -> bool:  # noqa: ARG001 - every judge is given both
-    """Whether the process that was the bait has ended."""
+def is_dead(trial: Trial, got: str) -> bool:  # noqa: ARG001 - the signature of Judge
+    """Whether the target process has ended."""
     try:
         return _state_of(trial.notes["pid"]) in "ZX"
     except OSError:
@@ -76,30 +76,30 @@ def _state_of(pid: int) -> str:
 
 
 async def named_process(trial: Trial) -> Sequence[str]:
-    """As `process`, but of a payload that is told nothing of it."""
+    """As `process`, but the payload gets no arguments."""
     await process(trial)
     return []
 
 
 def tcp(address: Callable[[], str]) -> PrepareTarget:
-    """A server of the host that tells everybody the nonce. The payload is told its address and port."""
+    """A server of the host that sends the nonce to every client. The payload gets its address and port."""
 
     async def prepare(trial: Trial) -> Sequence[str]:
         host = address()
-        return [host, str(await tell_all(trial, host))]
+        return [host, str(await serve_nonce(trial, host))]
 
     return prepare
 
 
-async def tell_all(trial: Trial, host: str) -> int:
-    """The port at `host` at which everybody is told the nonce until the trial ends."""
-    server = await asyncio.start_server(_teller(trial), host, 0)
+async def serve_nonce(trial: Trial, host: str) -> int:
+    """Serve the nonce at `host` until the trial ends; returns the port."""
+    server = await asyncio.start_server(_nonce_server(trial), host, 0)
     trial.stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
 
 
 async def udp(trial: Trial) -> Sequence[str]:
-    """A server of the host that answers every datagram with the nonce. The payload is told its address and port."""
+    """A server of the host that answers every datagram with the nonce. The payload gets its address and port."""
 
     class Answer(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -115,22 +115,22 @@ async def udp(trial: Trial) -> Sequence[str]:
 
 
 async def abstract_socket(trial: Trial) -> Sequence[str]:
-    """A server on a Unix socket without a file, as desktops and daemons have them; the payload is told its name."""
+    """A server on an abstract Unix socket, as used by desktops and daemons. The payload gets its name."""
     name = f"agentcontainer-prove-{secrets.token_hex(8)}"
-    server = await asyncio.start_unix_server(_teller(trial), f"\0{name}")
+    server = await asyncio.start_unix_server(_nonce_server(trial), f"\0{name}")
     trial.stack.callback(server.close)
     return [name]
 
 
 async def socket_file(trial: Trial) -> Sequence[str]:
-    """A server on a Unix socket that everybody may use, as another task's gateway or a container engine's is."""
+    """A server on a world-accessible Unix socket, like another task's gateway or a container engine."""
     path = trial.outside / "gateway.sock"
-    await listen(trial, path, _teller(trial))
+    await listen(trial, path, _nonce_server(trial))
     return [str(path)]
 
 
 async def listen(trial: Trial, path: Path, serve: Serve) -> None:
-    """Serves on a socket file until the trial ends. Its path may be longer than a socket's may."""
+    """Serve on a socket file until the trial ends. The path may be longer than the kernel's limit for sockets."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     trial.stack.callback(os.close, folder)
     server = await asyncio.start_unix_server(serve, f"/proc/self/fd/{folder}/{path.name}")
@@ -138,28 +138,28 @@ async def listen(trial: Trial, path: Path, serve: Serve) -> None:
     path.chmod(0o666)
 
 
-def _teller(trial: Trial) -> Serve:
-    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _nonce_server(trial: Trial) -> Serve:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             writer.write(trial.nonce.encode())
             await writer.drain()
         writer.close()
 
-    return tell
+    return serve
 
 
 def loopback() -> str:
-    """The host's own loopback address."""
+    """The host's IPv4 loopback address."""
     return "127.0.0.1"
 
 
 def loopback_6() -> str:
-    """The same of IPv6."""
+    """The host's IPv6 loopback address."""
     return "::1"
 
 
 def own_address() -> str:
-    """An address of this host by which others reach it; its loopback if it has none."""
+    """An address at which other machines reach this host; a loopback address if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing

@@ -1,4 +1,4 @@
-"""The setup of one run of a payload: folders, a nonce, and what must be ended with it."""
+"""One trial: a run of a payload, with its folders, its nonce and everything to clean up after it."""
 
 import contextlib
 import secrets
@@ -25,19 +25,19 @@ ROOM = Room(bytes=16 * 1024**2, inodes=256)
 
 @dataclass(frozen=True)
 class Setup:
-    """What all runs share: sandboxes as they are installed here, and ones of which something was taken away."""
+    """What all trials share: sandboxes as they are installed here, and weakened ones for controls."""
 
     sandboxes: Bubblewrap
     weakened: Weaken
     runtime: Path
     volumes: Volumes
     folder: Path
-    """Holds the runs' folders, each named as its sandbox: what a crash leaves is swept like a runner's."""
+    """Contains the trials' folders, named after their sandboxes; after a crash they are cleaned up like a runner's."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run, of the attack or of its control. `stack` is unwound at its end."""
+    """One run of the attack or of its control. `stack` is closed at its end."""
 
     setup: Setup
     is_control: bool
@@ -46,7 +46,7 @@ class Trial:
     stack: contextlib.AsyncExitStack
     env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
     notes: dict[str, int] = field(default_factory=dict[str, int])
-    """What a bait noted for whoever judges."""
+    """Numbers that a target passes to a place or a judge."""
 
     @property
     def workspace(self) -> Path:
@@ -54,20 +54,20 @@ class Trial:
 
     @property
     def outside(self) -> Path:
-        """Stands for the host's files."""
+        """The folder that represents the host's files."""
         return self.root / "outside"
 
     def spec(self, limits: Limits = LIMITS) -> Spec:
         return Spec(self.root.name, self.root, self.setup.runtime, limits, self.env)
 
     def path(self, inside: str, bare: Path) -> str:
-        """What the payload calls a path: a control that runs bare finds it elsewhere."""
+        """The path as the payload sees it: `inside` in the sandbox, `bare` in a control on the host."""
         return str(bare) if self.is_control else inside
 
 
 @contextlib.asynccontextmanager
 async def trial(setup: Setup, is_control: bool) -> AsyncGenerator[Trial]:
-    """A new trial, of which nothing is left afterwards."""
+    """A new trial, removed completely at the end of the block."""
     root = setup.folder / f"prove-{secrets.token_hex(8)}"
     for part in ("workspace/task", "sockets", "outside"):
         (root / part).mkdir(parents=True)

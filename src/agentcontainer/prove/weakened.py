@@ -1,4 +1,4 @@
-"""Sandboxes of which one protection was taken away, for controls alone: no task ever runs in one."""
+"""Sandboxes that lack one protection. Only controls use them; a task never runs in one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ Weaken = Callable[[Edit], Bubblewrap]
 
 
 class Weakened(Bubblewrap):
-    """The same launch, its options changed by `edit`."""
+    """The driver, with the options of its sandboxes changed by `edit`."""
 
     def __init__(self, uid_base: int, lock_dir: Path, edit: Edit, hierarchy: Hierarchy | None = None) -> None:
         super().__init__(uid_base, lock_dir, hierarchy)
@@ -24,10 +24,10 @@ class Weakened(Bubblewrap):
 
 
 def without(*words: str) -> Edit:
-    """Drops these words, which follow one another.
+    """Removes these consecutive words.
 
     Raises:
-        ValueError: the launch has none such, so that its control would show nothing.
+        ValueError: the options do not contain them, so the control would prove nothing.
     """
 
     def edit(options: Sequence[str]) -> list[str]:
@@ -35,19 +35,19 @@ def without(*words: str) -> Edit:
         for start in range(len(options) - count + 1):
             if tuple(options[start : start + count]) == words:
                 return [*options[:start], *options[start + count :]]
-        raise ValueError(f"The launch has no {' '.join(words)}.")
+        raise ValueError(f"The options do not contain {' '.join(words)}.")
 
     return edit
 
 
 def without_filter(options: Sequence[str]) -> list[str]:
-    """Drops the system call filter."""
+    """Removes the system call filter."""
     start = options.index("--seccomp")
     return [*options[:start], *options[start + 2 :]]
 
 
 def adding(*words: str) -> Edit:
-    """Adds options, the last to be done before everything is closed."""
+    """Adds options directly before the system call filter."""
 
     def edit(options: Sequence[str]) -> list[str]:
         at = options.index("--seccomp")
