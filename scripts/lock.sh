@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates requirements.lock (what runs) and requirements-dev.lock (that, and the tools) from pyproject.toml.
-# Arguments go to uv, such as --upgrade or --upgrade-package NAME; without them versions stay as they are.
+# Regenerates requirements.lock (runtime dependencies) and requirements-dev.lock (these and the tools) from pyproject.toml.
+# Arguments are passed to uv, such as --upgrade or --upgrade-package NAME. Without them the versions do not change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ if [ -z "$uv" ]; then
     uv=$tools/bin/uv
 fi
 
-# hatchling and editables build the project itself, in .venv and from the lock like everything else.
+# hatchling and editables build the project itself; they are installed from the lock like everything else.
 compile() {
     printf 'hatchling\neditables\n' | "$uv" pip compile pyproject.toml - --quiet --universal --generate-hashes \
         --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"

@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[1] / "docs/life-of-a-task.md"
 
 
 def diagram() -> str:
-    """Mermaid for the transitions, and a table of what each end of an attempt means."""
+    """A Mermaid diagram of the transitions, and a table of the end reasons of an attempt."""
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending"]
     for from_, following in TRANSITIONS.items():
         lines += [f"    {from_} --> {to}" for to in Status if to in following]

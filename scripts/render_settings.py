@@ -14,10 +14,10 @@ UNITS = {1024**3: "GiB", 1024**2: "MiB"}
 
 
 def table() -> str:
-    """A row for each setting: its variable, its default, what it means and takes."""
+    """A table with a row for each setting: variable, default, meaning and allowed values."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        meaning = " ".join(part for part in (field.description, _takes(field)) if part)
+        meaning = " ".join(part for part in (field.description, _allowed(field)) if part)
         lines.append(f"| `{ENV_PREFIX}{name.upper()}` | {_default(name, field)} | {meaning} |")
     return "\n".join(lines)
 
@@ -38,19 +38,19 @@ def _default(name: str, field: FieldInfo) -> str:
     return f"`{value}`" if unit is None else f"`{value}` ({value // unit} {UNITS[unit]})"
 
 
-def _takes(field: FieldInfo) -> str:
-    """The values it takes, where its type or its bounds say so."""
-    kinds = (field.annotation, *get_args(field.annotation))  # `Region | None` holds its Literal within
+def _allowed(field: FieldInfo) -> str:
+    """The allowed values, if the setting's type or bounds restrict them."""
+    kinds = (field.annotation, *get_args(field.annotation))  # also finds the Literal in `Region | None`
     if choices := [choice for kind in kinds for choice in get_args(kind) if isinstance(choice, str)]:
         return f"One of {', '.join(f'`{choice}`' for choice in choices)}."
     words = {"gt": "above", "ge": "at least", "le": "at most"}
-    said = [
+    bounds = [
         f"{word} {getattr(bound, name)}"
         for name, word in words.items()
         for bound in field.metadata
         if hasattr(bound, name)
     ]
-    return f"{', '.join(said).capitalize()}." if said else ""
+    return f"{', '.join(bounds).capitalize()}." if bounds else ""
 
 
 if __name__ == "__main__":

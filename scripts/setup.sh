@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# From Python and make to a .venv that runs AgentContainer: `scripts/setup.sh`, or `scripts/setup.sh dev` for the
-# test tools too. Safe to run at any time; what is already there costs nothing.
+# Creates a .venv that runs AgentContainer: `scripts/setup.sh`, or `scripts/setup.sh dev` to include the test tools.
+# Idempotent; what is already installed is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-umask 022 # sandboxes run as other users and read what is installed here
+umask 022 # sandboxes run as other users, who must be able to read the installation
 
 venv=.venv
 kind=${1:-run} # or dev
@@ -16,12 +16,12 @@ fail() {
     exit 1
 }
 
-# What needs the network is tried three times: a mirror may fail once, and another apt hold its lock for a while.
-patiently() {
+# Tries a command up to three times: a mirror may fail once, and another apt process may hold the lock.
+with_retries() {
     local seconds
     for seconds in 10 30; do
         if "$@"; then return; fi
-        say "that failed; trying again in $seconds s" >&2
+        say "the command failed; trying again in $seconds s" >&2
         sleep $seconds
     done
     "$@"
@@ -35,7 +35,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed, and none is on the PATH."
+    fail "Python 3.11 or newer is required. Install it, or add it to the PATH."
 }
 
 has_seccomp() {
@@ -46,7 +46,7 @@ has_seccomp() {
     return 1
 }
 
-# The Debian packages that are missing, one a line.
+# Prints the missing Debian packages, one per line.
 missing_packages() {
     local command
     if ! is_usable && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -58,7 +58,7 @@ missing_packages() {
     done
     if ! has_seccomp; then echo libseccomp2; fi
     if [ "$kind" = dev ] && ! command -v docker-registry >/dev/null; then echo docker-registry; fi
-    # For the tests in a real browser. Ubuntu has it as a snap only: there, install it or Chrome yourself.
+    # For the browser tests. On Ubuntu, where it is a snap only, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
     if ! command -v perl >/dev/null; then echo perl-base; fi # doctor --prove
     # Internet access for agents.
@@ -81,15 +81,15 @@ install_packages() {
     local packages=$1 root=()
     local command="apt-get update && apt-get install -y --no-install-recommends $packages"
     if ! command -v apt-get >/dev/null; then
-        fail "these Debian packages, under your system's names for them, must be installed first: $packages"
+        fail "install these Debian packages first, under your system's names for them: $packages"
     fi
     if [ "$(id -u)" != 0 ]; then
-        if ! sudo -n true 2>/dev/null; then fail "run this, then start again: sudo sh -c '$command'"; fi
+        if ! sudo -n true 2>/dev/null; then fail "run this command, then start again: sudo sh -c '$command'"; fi
         root=(sudo -n)
     fi
     say "installing system packages: $packages"
-    if ! patiently "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "exec >/dev/null && $command"; then
-        fail "apt could not install them. This is the command: $command"
+    if ! with_retries "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "exec >/dev/null && $command"; then
+        fail "apt could not install the packages. Run the command yourself: $command"
     fi
 }
 
@@ -101,7 +101,7 @@ is_installed() {
     is_usable && [ -x $venv/bin/agentcontainer ] && fingerprint | cmp -s - "$venv/.installed-$1"
 }
 
-# A moved or copied .venv is not: its commands name the folder it was made in.
+# A moved or copied .venv is not usable: its commands contain the path of the folder it was created in.
 is_usable() {
     [ -x $venv/bin/python ] && [ "$(cat $venv/.made-in 2>/dev/null || pwd)" = "$(pwd)" ]
 }
@@ -109,24 +109,24 @@ is_usable() {
 install_python_packages() {
     local pip="$venv/bin/python -m pip --quiet --disable-pip-version-check"
     if ! is_usable || ! $venv/bin/python -m pip --version >/dev/null 2>&1; then
-        say "making $venv with $("$python" --version)"
+        say "creating $venv with $("$python" --version)"
         rm -rf $venv
         "$python" -m venv $venv
         pwd >$venv/.made-in
     fi
     rm -f $venv/.installed-*
     say "installing $lock"
-    patiently $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
+    with_retries $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
     $pip install --no-deps --no-build-isolation --no-index --editable .
-    # lock-overrides.txt says why this one complaint is none.
-    local misfits
-    misfits=$($venv/bin/python -m pip check 2>/dev/null | grep -v -e "^botocore .* python-dateutil" -e "^No broken" || true)
-    if [ -n "$misfits" ]; then fail "$lock does not fit pyproject.toml ($misfits): run make lock"; fi
+    # lock-overrides.txt explains why this one conflict is accepted.
+    local conflicts
+    conflicts=$($venv/bin/python -m pip check 2>/dev/null | grep -v -e "^botocore .* python-dateutil" -e "^No broken" || true)
+    if [ -n "$conflicts" ]; then fail "$lock does not match pyproject.toml ($conflicts): run make lock"; fi
     fingerprint >"$venv/.installed-$kind"
 }
 
-# Sandboxes are made by ordinary users, also when we are root.
-can_make_sandboxes() {
+# Sandboxes are created by ordinary users, also when this script runs as root.
+can_create_sandboxes() {
     local drop=()
     if [ "$(id -u)" = 0 ]; then drop=(setpriv --reuid 65534 --regid 65534 --clear-groups); fi
     "${drop[@]}" bwrap --unshare-user --ro-bind / / --chdir / true 2>/dev/null
@@ -139,7 +139,7 @@ packages=$(missing_packages | paste -sd ' ')
 if [ -n "$packages" ]; then install_packages "$packages"; fi
 if ! is_installed dev && ! is_installed "$kind"; then install_python_packages; fi
 $venv/bin/python -m agentcontainer.runtime.install >/dev/null
-if ! can_make_sandboxes; then
-    say "this system keeps ordinary users from making sandboxes, so tasks will fail here. On Ubuntu, allow it by:"
+if ! can_create_sandboxes; then
+    say "this system does not allow ordinary users to create sandboxes, so tasks will fail. On Ubuntu, allow it with:"
     say "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
 fi

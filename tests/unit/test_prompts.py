@@ -89,7 +89,7 @@ def test_the_prompt_carries_the_instructions_word_for_word_and_is_no_command_of_
 def test_a_conversation_is_told_of_turns_and_share_and_of_finish_for_later() -> None:
     text = prompts.harness(policy("at_least_one"), False, 3600, is_conversation=True)
     for words in (
-        "Every message of the user's starts a turn",
+        "Every message of the user starts a turn",
         "share report.md",
         "leave nothing running at the end of a turn",
         "once you are told that the work is handed over to you",

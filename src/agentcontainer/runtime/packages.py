@@ -1,4 +1,4 @@
-"""The npm packages of the runtime: pinned, fetched by the ordinary npm client, verified and unpacked here."""
+"""The npm packages of the agent runtime: their pinned versions, and how they are fetched, verified and unpacked."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ PACK_SECONDS = 300
 
 @dataclass(frozen=True)
 class Package:
-    """One exact npm package: `sha512` is its integrity in base64, `target` its folder in the runtime."""
+    """A pinned npm package. `sha512` is its hash in base64, `target` its folder in the runtime."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class Package:
         return f"{self.name.replace('@', '').replace('/', '-')}-{self.version}.tgz"
 
 
-# Pi's tarball is a whole bundle but for these two, which it looks for in node_modules.
+# Pi's package bundles its dependencies, except the other two, which it loads from node_modules.
 PACKAGES = (
     Package(
         "@earendil-works/pi-coding-agent",
@@ -44,13 +44,13 @@ PACKAGES = (
         "pi",
     ),
     Package(
-        "jiti",  # loads extensions
+        "jiti",  # loads Pi's extensions
         "2.7.0",
         "AC/7JofJvZGrrneWNaEnJeOLUx+JlGt7tNa0wZiRPT4MY1wmfKjt2+6O2p2uz2+skll8OZZmJMNqeke7kKbNgQ==",
         "pi/node_modules/jiti",
     ),
     Package(
-        "@silvia-odwyer/photon-node",  # resizes the images Pi reads
+        "@silvia-odwyer/photon-node",  # resizes images that Pi reads
         "0.3.4",
         "bnly4BKB3KDTFxrUIcgCLbaeVVS8lrAkri1pEzskpmxu9MdfGQTy8b8EgcD83ywD3RPMsIulY8xJH5Awa+t9fA==",
         "pi/node_modules/@silvia-odwyer/photon-node",
@@ -64,30 +64,30 @@ def node_path() -> Path:
 
 
 def fetch(package: Package, store: Path) -> Path:
-    """The package's verified tarball in `store`; fetched only when it is not there yet.
+    """The package's verified tarball in `store`, fetched if it is not there.
 
     Raises:
-        SettingsError: npm could not fetch it, or its bytes are not the pinned ones.
+        SettingsError: npm could not fetch it, or its hash is not the pinned one.
     """
     kept = store / package.tarball
-    if kept.exists() and _has_pinned_bytes(package, kept):
+    if kept.exists() and _has_pinned_hash(package, kept):
         return kept
     with tempfile.TemporaryDirectory(dir=store) as scratch:
         _npm_pack(package, Path(scratch))
         fetched = Path(scratch) / package.tarball
-        if not _has_pinned_bytes(package, fetched):
+        if not _has_pinned_hash(package, fetched):
             raise SettingsError(
-                f"{package.spec} was fetched, but its bytes are not the pinned ones: not installed."
+                f"{package.spec} was fetched, but its hash is not the pinned one, so it was not installed."
             )
         fetched.replace(kept)
     return kept
 
 
 def unpack(tarball: Path, target: Path) -> None:
-    """Write the tarball's files below `target`, without its leading folder.
+    """Write the tarball's files below `target`, without their top-level folder.
 
     Raises:
-        SettingsError: it holds something that is not a plain file within.
+        SettingsError: an entry is not a regular file, or its path is unsafe.
     """
     with tarfile.open(tarball) as archive:
         for member in archive:
@@ -97,7 +97,7 @@ def unpack(tarball: Path, target: Path) -> None:
             content = archive.extractfile(member) if member.isreg() else None
             if content is None or not inner or ".." in inner:
                 raise SettingsError(
-                    f"{tarball.name} holds {member.name!r}, which is not a plain file: not installed."
+                    f"{tarball.name} holds {member.name!r}, which is not a regular file, so it was not installed."
                 )
             path = target.joinpath(*inner)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def unpack(tarball: Path, target: Path) -> None:
             path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _has_pinned_bytes(package: Package, path: Path) -> bool:
+def _has_pinned_hash(package: Package, path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -116,12 +116,12 @@ def _has_pinned_bytes(package: Package, path: Path) -> bool:
 
 def _npm_pack(package: Package, folder: Path) -> None:
     npm = node_path().parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    # In an empty folder, so that no project's .npmrc or package.json takes part.
+    # Run in an empty folder, so that no project's .npmrc or package.json has an effect.
     command = [str(node_path()), str(npm), "pack", package.spec, "--ignore-scripts"]
     command += ["--no-update-notifier", "--loglevel=error"]
     path = f"{node_path().parent}:{os.environ.get('PATH', os.defpath)}"
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, "PATH": path},
@@ -132,6 +132,8 @@ def _npm_pack(package: Package, folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise SettingsError(f"Fetching {package.spec} took over {PACK_SECONDS} s. Try again.") from None
-    if done.returncode != 0:
-        raise SettingsError(f"{package.spec} could not be fetched: {done.stderr.strip()[-500:]}")
+        raise SettingsError(
+            f"Fetching {package.spec} took longer than {PACK_SECONDS} s. Run the command again."
+        ) from None
+    if completed.returncode != 0:
+        raise SettingsError(f"{package.spec} could not be fetched: {completed.stderr.strip()[-500:]}")
