@@ -19,7 +19,9 @@ ENDED = frozenset({"finished", "failed", "cancelled", "expired"})
 class Body(BaseModel):
     """A response's body; its names are in camelCase."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True
+    )
 
 
 class PreparedUpload(Body):
