@@ -1,4 +1,4 @@
-"""Files of the host, read and written."""
+"""Attempts to read and write files of the host."""
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
 from agentcontainer.prove.payload import perl
@@ -32,27 +32,27 @@ FILES = Group(
         _read("path", "Reads a file of the host by its path.", "print slurp($ARGV[0]);"),
         _read(
             "root-of-pid-1",
-            "Reads it through the root of the first process it sees.",
+            "Reads the file through the root folder of the first process that it sees.",
             'print slurp("/proc/1/root$ARGV[0]"), slurp("/proc/$$/root$ARGV[0]");',
         ),
         _read(
             "dots",
-            "Climbs from its folder to the top of all, and down to the file.",
+            "Reads the file by a path that climbs above the root folder.",
             'print slurp(("../" x 60) . $ARGV[0]);',
         ),
         _read(
             "symbolic-link",
-            "Makes a link to it in its workspace, and reads the link.",
+            "Reads the file through a symbolic link in its workspace.",
             'symlink $ARGV[0], "link"; print slurp("link");',
         ),
         _read(
             "hard-link",
-            "Makes a hard link to it in its workspace.",
+            "Reads the file through a hard link in its workspace.",
             'link $ARGV[0], "hard"; print slurp("hard");',
         ),
         _read(
             "open-descriptors",
-            "Looks for a folder of the host among its open files, and climbs from there.",
+            "Reads the file from a folder of the host among its open file descriptors.",
             'print map { slurp("/proc/self/fd/$_/../../../../../..$ARGV[0]") } 0 .. 255; print slurp("/proc/self/cwd/'
             '../../../../../../../../..$ARGV[0]");',
         ),
@@ -64,7 +64,7 @@ FILES = Group(
             "/etc/fstab",
         ),
         _there("homes", "Looks for the homes of the host's users.", "/root", "/home"),
-        _there("state", "Looks for what the host's services keep.", "/var/lib", "/var/log", "/var/cache"),
+        _there("state", "Looks for the data of the host's services.", "/var/lib", "/var/log", "/var/cache"),
         _there(
             "devices-of-the-host",
             "Looks for the host's hardware.",
@@ -72,7 +72,13 @@ FILES = Group(
             "/sys/kernel",
             "/dev/mqueue",
         ),
-        _there("run", "Looks for what runs on the host.", "/run/lock", "/run/systemd", "/run/docker.sock"),
+        _there(
+            "run",
+            "Looks for the runtime files of the host's services.",
+            "/run/lock",
+            "/run/systemd",
+            "/run/docker.sock",
+        ),
         _write_at(
             "runtime", "Changes the programs that every sandbox runs.", "/opt/agentcontainer/x", "outside/x"
         ),
@@ -85,22 +91,25 @@ FILES = Group(
         ),
         _write(
             "root",
-            "Writes into the root folder, which is memory.",
+            "Writes into the root folder, which is in memory.",
             "/x",
             weakened(without("--remount-ro", "/")),
         ),
         _write(
             "accounts-inside",
-            "Makes itself an account.",
+            "Adds an account.",
             "/etc/passwd",
             weakened(without("--remount-ro", "/")),
         ),
         _write(
-            "dev", "Writes into /dev, which is memory.", "/dev/x", weakened(without("--remount-ro", "/dev"))
+            "dev",
+            "Writes into /dev, which is in memory.",
+            "/dev/x",
+            weakened(without("--remount-ro", "/dev")),
         ),
         Attempt(
             "device-node",
-            "Makes a device of its own to reach a disk or memory.",
+            "Creates a device file to access a disk or memory.",
             perl('mkdir "d"; system("mknod", "d/null", "c", "1", "3") == 0 and print $ARGV[0];'),
             nonce_only,
             sandboxed,

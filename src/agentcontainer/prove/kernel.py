@@ -1,4 +1,7 @@
-"""The kernel: its riskier parts, and what is the whole machine's. Controls run without the system call filter."""
+"""Attempts to use risky parts of the kernel and settings of the whole machine.
+
+Controls run without the system call filter, as root of a namespace, or on the host.
+"""
 
 import platform
 
@@ -23,7 +26,7 @@ def _as_host_root(name: str, tries: str, script: str) -> Attempt:
     return Attempt(name, tries, perl(script), nonce_only, sandboxed, bare, is_for_root=True)
 
 
-# A program that makes a system call by the table of 32 bit, and says its argument if it was answered.
+# An ELF program that makes a 32-bit system call (int 0x80) and prints its argument if the call succeeds.
 _INT_80 = "b814000000cd8085c07e17488b742410ba20000000bf01000000b8010000000f0531ffb83c0000000f05"  # getpid, write, exit
 _OTHER_TABLE = f"""
 my $code = pack "H*", "{_INT_80}";
@@ -36,12 +39,12 @@ close $f; chmod 0755, "program"; system("./program", $ARGV[0]);
 _FOR_X86 = (
     _unfiltered(
         "other-table",
-        "Calls the kernel by its table for 32 bit programs, which no filter has read.",
+        "Makes 32-bit system calls, which a filter for 64-bit calls does not see.",
         _OTHER_TABLE,
     ),
     _unfiltered(
         "segments",
-        "Reads the table of its memory segments, an old way into the kernel.",
+        "Reads its local descriptor table, a rarely used part of the kernel.",
         f"my $buffer = 'x' x 64; syscall($call{{modify_ldt}}, 0, $buffer, 64) >= 0 {_SAY}",
     ),
 )
@@ -59,34 +62,34 @@ KERNEL = Group(
         ),
         _unfiltered(
             "io-uring",
-            "Makes the kernel do system calls for it, past the filter.",
+            "Makes the kernel perform system calls that the filter does not see.",
             f'my $buffer = "\\0" x 120; syscall($call{{io_uring_setup}}, 4, $buffer) >= 0 {_SAY}',
         ),
         _unfiltered(
             "queues",
-            "Takes of the queues for reading and writing that the whole host shares.",
+            "Uses up asynchronous I/O queues, which all processes of the host share.",
             f'my $queue = "\\0" x 8; syscall($call{{io_setup}}, 1, $queue) >= 0 {_SAY}',
         ),
         _unfiltered(
             "page-faults",
-            "Holds the kernel up in the middle of a copy.",
+            "Stops the kernel in the middle of a copy by handling page faults.",
             f"syscall($call{{userfaultfd}}, 1) >= 0 {_SAY}",
         ),
         _unfiltered(
             "file-handles",
-            "Names files by handles, which know no folders.",
+            "Opens files by handles, which bypass folders.",
             'my ($handle, $mount) = (pack(\'Ll\', 128, 0) . "\\0" x 128, "\\0" x 8);'
             "for ('/workspace', '/tmp', '/usr') { my $path = $_;"
             "syscall($call{name_to_handle_at}, -100, $path, $handle, $mount, 0) >= 0 and print $ARGV[0]; }",
         ),
         _unfiltered(
             "watch-files",
-            "Watches what everybody does with files.",
+            "Watches file accesses of all processes.",
             f"syscall($call{{fanotify_init}}, 0x200, 0) >= 0 {_SAY}",
         ),
         _unfiltered(
             "steer-clock",
-            "Asks for the host's clock, to steer it.",
+            "Adjusts the host's clock.",
             f'my $buffer = "\\0" x 512; syscall($call{{adjtimex}}, $buffer) >= 0 {_SAY}',
         ),
         _as_root_of(
@@ -101,7 +104,7 @@ KERNEL = Group(
         _as_root_of(
             "mount",
             name="bind",
-            tries="Binds /usr to a place where it may be written.",
+            tries="Bind-mounts /usr where it is writable.",
             script=(
                 f"my @text = ('/usr', '/tmp', '', '');"
                 f"syscall($call{{mount}}, @text[0 .. 2], 4096, $text[3]) == 0 {_SAY}"
@@ -110,19 +113,19 @@ KERNEL = Group(
         _as_root_of(
             "mount",
             name="new-mounts",
-            tries="Makes a file system by the newer calls.",
+            tries="Mounts a file system by the newer system calls.",
             script=(f"my $kind = 'tmpfs'; syscall($call{{fsopen}}, $kind, 0) >= 0 {_SAY}"),
         ),
         _as_root_of(
             "mount",
             name="copy-tree",
-            tries="Takes a copy of the tree of mounts.",
+            tries="Copies the mount tree.",
             script=(f"my $path = '/usr'; syscall($call{{open_tree}}, -100, $path, 1) >= 0 {_SAY}"),
         ),
         _as_root_of(
             "mount",
             name="change-root",
-            tries="Changes its root folder, to leave it by an open one.",
+            tries="Changes its root folder, to leave it through an open folder.",
             script=(f"my $path = '/tmp'; syscall($call{{chroot}}, $path) == 0 {_SAY}"),
         ),
         _as_root_of(
@@ -141,7 +144,7 @@ KERNEL = Group(
         ),
         _as_host_root(
             "core-pattern",
-            "Opens the setting that names a program the kernel runs as root.",
+            "Opens the setting that names a program which the kernel runs as root.",
             f"open(my $f, '+<', '/proc/sys/kernel/core_pattern') {_SAY}",
         ),
         _as_host_root(
@@ -151,13 +154,13 @@ KERNEL = Group(
         ),
         _as_host_root(
             "programs",
-            "Loads a map of a program into the kernel.",
+            "Loads a BPF map into the kernel.",
             f"my $ask = pack 'LLLL', 2, 4, 4, 1; $ask .= \"\\0\" x 112;"
             f"syscall($call{{bpf}}, 0, $ask, 128) >= 0 {_SAY}",
         ),
         _as_host_root(
             "counters",
-            "Reads the counters of the processor.",
+            "Reads the processor's performance counters.",
             "my $ask = pack('LLQ', 1, 112, 0) . \"\\0\" x 96;"
             f"syscall($call{{perf_event_open}}, $ask, 0, -1, -1, 0) >= 0 {_SAY}",
         ),

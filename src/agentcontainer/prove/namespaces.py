@@ -1,4 +1,4 @@
-"""Namespaces: the walls themselves, and rights within and beyond them."""
+"""Attempts to create or enter namespaces, and to use capabilities."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -47,7 +47,7 @@ def _shared(kind: str, what: str) -> Attempt:
 
 
 def _owner(trial: Trial, got: str) -> bool:
-    """Whether the file it made is, to the host, root's."""
+    """Whether the file that it created belongs to root on the host."""
     return trial.nonce in got and (trial.workspace / "made").stat().st_uid == 0
 
 
@@ -64,7 +64,7 @@ NAMESPACES = Group(
         ),
         _attempt(
             "clone3",
-            "Starts it by the newer call, whose flags no filter can read.",
+            "Starts it by clone3, whose flags a filter cannot read.",
             f"my $how = pack('QQQQQQQQ', {_NEW_USER}, 0, 0, 0, 17, 0, 0, 0);"
             "my $pid = syscall($call{clone3}, $how, 64); syscall($call{exit}, 0) if $pid == 0;"
             "$pid > 0 and print $ARGV[0];",
@@ -72,7 +72,7 @@ NAMESPACES = Group(
         ),
         _attempt(
             "enter",
-            "Enters a namespace by a descriptor of it.",
+            "Enters a namespace by its file descriptor.",
             "open(my $f, '<', '/proc/self/ns/uts') or exit;"
             "syscall($call{setns}, fileno $f, 0) == 0 and print $ARGV[0];",
             namespaced("uts"),
@@ -80,13 +80,13 @@ NAMESPACES = Group(
         *(_shared(kind, what) for kind, what in _OURS.items()),
         _attempt(
             "capabilities",
-            "Uses a right of root's that was left to it.",
+            "Finds a capability that was not dropped.",
             "print $ARGV[0] if slurp('/proc/self/status') =~ /^Cap(Prm|Eff|Bnd|Amb|Inh):\\t0*[1-9a-f]/m;",
             namespaced(),
         ),
         _attempt(
             "privileges",
-            "Could gain rights by running a program of root's (setuid).",
+            "Gains rights by running a setuid program.",
             "print $ARGV[0] if slurp('/proc/self/status') =~ /^NoNewPrivs:\\t0/m;",
             bare,
         ),
@@ -98,7 +98,7 @@ NAMESPACES = Group(
         ),
         Attempt(
             "root-to-the-host",
-            "Is root to the host, whatever it is inside.",
+            "Runs as root on the host, whatever user it is inside.",
             perl("my $f; open($f, '>', '/workspace/made') || open($f, '>', 'made'); print $ARGV[0];"),
             nonce_only,
             sandboxed,

@@ -1,4 +1,4 @@
-"""The network of a task without internet access: nothing but its own loopback."""
+"""Attempts at network access from a task without internet access, which has only its own loopback."""
 
 import socket
 from pathlib import Path
@@ -51,7 +51,7 @@ NETWORK = Group(
         ),
         Attempt(
             "all-addresses",
-            "Connects to a service of the host's by every name of oneself.",
+            "Connects to a service of the host by all local addresses.",
             perl(
                 'print map { tcp($_, $ARGV[1], "") } qw(127.0.0.1 127.0.0.2 0.0.0.0 127.255.255.254 localhost);'
             ),
@@ -61,7 +61,7 @@ NETWORK = Group(
         ),
         Attempt(
             "datagrams",
-            "Sends a datagram to a service of the host's.",
+            "Sends a datagram to a service of the host.",
             perl(
                 "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
                 "connect($s, sockaddr_in($ARGV[1], inet_aton($ARGV[0])));"
@@ -75,7 +75,7 @@ NETWORK = Group(
         *(_IPV6 if socket.has_ipv6 and Path("/proc/net/if_inet6").exists() else ()),
         Attempt(
             "devices",
-            "Finds a network device that leads out.",
+            "Finds a network device other than its loopback.",
             perl("print $ARGV[0] if slurp('/proc/net/dev') =~ /^\\s*(?!lo:)\\S+:/m;"),
             nonce_only,
             sandboxed,
@@ -83,12 +83,12 @@ NETWORK = Group(
         ),
         _change(
             "link",
-            "Switches its network device.",
+            "Turns a network device on.",
             "my $ask = pack 'a16 s x22', 'lo', 0x49; ioctl($s, 0x8914, $ask) and print $ARGV[0];",
         ),
         _change(
             "address",
-            "Gives itself another address.",
+            "Adds a network address.",
             "my $ask = pack 'a16 S n a4 x8', 'lo', AF_INET, 0, inet_aton('10.99.99.99');"
             "ioctl($s, 0x8916, $ask) and print $ARGV[0];",
         ),

@@ -1,4 +1,4 @@
-"""Processes of the host, and what may be done to one's own."""
+"""Attempts to affect processes of the host, and to do to its own what the filter forbids."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ async def _nonce_and_pid(trial: Trial) -> list[str]:
 
 
 def _and_later(place: Place) -> Place:
-    """What is found a while after the payload has ended."""
+    """Look for traces of the payload some time after it ended."""
 
     async def later(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         await place(trial, payload, arguments)
@@ -75,7 +75,7 @@ PROCESSES = Group(
         ),
         Attempt(
             "kill-all",
-            "Kills everything it may.",
+            "Kills every process that it can.",
             perl(
                 "my $child = fork // die; unless ($child) { sleep 30; exit } nap 0.2; kill 'KILL', -1; nap 0.3;"
                 "print $ARGV[0] if waitpid($child, 1) == $child;"
@@ -87,7 +87,7 @@ PROCESSES = Group(
         ),
         Attempt(
             "slow-down",
-            "Takes the priority from a process of the host.",
+            "Lowers the priority of a process of the host.",
             perl("setpriority(0, $ARGV[1], 19) and getpriority(0, $ARGV[1]) == 19 and print $ARGV[0];"),
             _nonce_and_pid,
             sandboxed,
@@ -118,7 +118,7 @@ PROCESSES = Group(
         ),
         Attempt(
             "first-to-run",
-            "Takes the processor before all others, by its priority.",
+            "Raises its own priority above that of other processes.",
             perl("setpriority(0, 0, -5); print $ARGV[0] if getpriority(0, 0) == -5;"),
             nonce_only,
             sandboxed,
@@ -127,7 +127,7 @@ PROCESSES = Group(
         ),
         Attempt(
             "outlive",
-            "Leaves a process behind that goes on when its sandbox has ended.",
+            "Leaves a process that continues after its sandbox has ended.",
             perl(
                 "unless (fork) { POSIX::setsid(); unless (fork) { close STDOUT; close STDERR; nap 0.6;"
                 'open(my $f, ">", "alive"); print $f "x"; close $f } exit } wait;'

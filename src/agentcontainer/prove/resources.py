@@ -1,4 +1,4 @@
-"""What one sandbox may take of the host's memory, processors and tables."""
+"""Attempts to use more of the host's memory, processors, disk and kernel tables than a sandbox may."""
 
 from agentcontainer.prove.attempt import Attempt, Group, Place
 from agentcontainer.prove.payload import Payload, perl, shell
@@ -13,7 +13,7 @@ _SLOW = limited(cpus=0.02)
 
 
 def _fill(size: int) -> Payload:
-    """Writes so many bytes to a file, and says so when there was room."""
+    """Writes `size` bytes to a file, and prints the nonce if there was space."""
     return perl(
         f"open(my $f, '>', $ARGV[1]) or exit; my $chunk = 'x' x {_MIB}; my $left = {size // _MIB};"
         f"while ($left--) {{ (syswrite($f, $chunk) // 0) == {_MIB} or exit }} close $f and print $ARGV[0];"
@@ -32,7 +32,7 @@ RESOURCES = Group(
     (
         Attempt(
             "fork-bomb",
-            "Starts processes without end.",
+            "Starts an unlimited number of processes.",
             perl(
                 "my @pids; for (1 .. 128) { my $pid = fork // last; unless ($pid) { nap 20; exit } push @pids, $pid }"
                 "kill 'KILL', @pids; print $ARGV[0] if @pids == 128;"
@@ -43,7 +43,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "memory",
-            "Takes memory without end.",
+            "Allocates an unlimited amount of memory.",
             perl(f"my $size = $ARGV[1] // {_BEYOND}; my $memory = 'x' x $size; print $ARGV[0];"),
             nonce_only,
             _SMALL,
@@ -52,7 +52,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "memory-file",
-            "Takes memory by a file that lies in none.",
+            "Allocates memory by an anonymous memory file.",
             perl(
                 f"my $name = 'm'; my $f = syscall($call{{memfd_create}}, $name, 0); open(my $to, '>&=', $f) or exit;"
                 f"my $chunk = 'x' x {_MIB}; for (1 .. {_BEYOND // _MIB}) {{ syswrite($to, $chunk) == {_MIB} or exit }}"
@@ -63,7 +63,7 @@ RESOURCES = Group(
             bare,
             controller="memory",
         ),
-        _folder("memory-tmp", "Takes memory by files in /tmp.", _BEYOND, "/tmp/fill", _SMALL, "memory"),  # noqa: S108
+        _folder("memory-tmp", "Allocates memory by files in /tmp.", _BEYOND, "/tmp/fill", _SMALL, "memory"),  # noqa: S108
         _folder("tmp", "Fills /tmp beyond its size.", 16 * _MIB, "/tmp/fill", sandboxed),  # noqa: S108
         _folder("shm", "Fills /dev/shm beyond its size.", 16 * _MIB, "/dev/shm/fill", sandboxed),  # noqa: S108
         Attempt(
@@ -77,7 +77,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "inodes",
-            "Uses up the host's files by empty ones in its workspace.",
+            "Uses up the host's inodes by empty files in its workspace.",
             perl("for (1 .. 1000) { open(my $f, '>', \"$ARGV[1]-$_\") or exit } print $ARGV[0];"),
             reachable("/workspace/many", "outside/many"),
             on_a_disk_of_its_own,
@@ -86,7 +86,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "open-files",
-            "Opens files without end.",
+            "Opens an unlimited number of files.",
             perl(
                 "my @f; for (1 .. 400) { open(my $f, '<', '/dev/null') or last; push @f, $f }"
                 "print $ARGV[0] if @f == 400;"
@@ -109,7 +109,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "core-dumps",
-            "Lets the host write what is in its memory to disk.",
+            "Makes the host write core dumps.",
             shell('ulimit -c 1 && [ "$(ulimit -c)" = 1 ] && echo "$1"'),
             nonce_only,
             sandboxed,
@@ -117,7 +117,7 @@ RESOURCES = Group(
         ),
         Attempt(
             "processors",
-            "Takes the processors from everybody.",
+            "Uses more processor time than its limit.",
             perl(
                 "my $end = (POSIX::times())[0] + 500; while ((POSIX::times())[0] < $end) {"
                 "my ($user, $system) = times; if ($user + $system > 0.3) { print $ARGV[0]; last } }"

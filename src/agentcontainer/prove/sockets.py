@@ -1,4 +1,4 @@
-"""Sockets: the host's, another task's, and families of which the kernel's code is rarely used."""
+"""Attempts to use sockets of the host or of another task, and rarely used socket families."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from agentcontainer.prove.trial import Trial
 from agentcontainer.prove.weakened import without_filter
 
 _FAMILIES = {
-    "netlink-events": ("Hears what devices the host gets.", 16, 3, 15),
-    "netlink-audit": ("Speaks to the kernel's audit.", 16, 3, 9),
-    "netlink-generic": ("Speaks to what drivers offer by netlink.", 16, 3, 16),
-    "netlink-filter": ("Speaks to the host's packet filter.", 16, 3, 12),
+    "netlink-events": ("Receives the host's device events.", 16, 3, 15),
+    "netlink-audit": ("Connects to the kernel's audit system.", 16, 3, 9),
+    "netlink-generic": ("Connects to drivers' generic netlink interfaces.", 16, 3, 16),
+    "netlink-filter": ("Connects to the host's packet filter.", 16, 3, 12),
 }
 _OPEN = "socket(my $s, %d, %d, %d) and print $ARGV[0];"
 
@@ -36,7 +36,7 @@ SOCKETS = Group(
     (
         Attempt(
             "abstract",
-            "Connects to a socket of the host's that has no file.",
+            "Connects to an abstract Unix socket of the host.",
             perl('print unix("\\0$ARGV[0]");'),
             abstract_socket,
             sandboxed,
@@ -44,7 +44,7 @@ SOCKETS = Group(
         ),
         Attempt(
             "another-tasks",
-            "Connects to another task's gateway, whose path it has guessed.",
+            "Connects to another task's gateway, whose path it knows.",
             perl(
                 "print unix($ARGV[0]); my ($folder) = $ARGV[0] =~ m|(.*)/|; chdir $folder; print unix('gateway.sock');"
             ),
@@ -54,7 +54,7 @@ SOCKETS = Group(
         ),
         Attempt(
             "linked",
-            "Connects to it by a link in its workspace.",
+            "Connects to another task's gateway through a link in its workspace.",
             perl('symlink $ARGV[0], "s"; print unix("s");'),
             socket_file,
             sandboxed,
@@ -70,7 +70,7 @@ SOCKETS = Group(
         ),
         Attempt(
             "take-the-place",
-            "Puts a socket of its own in the place of its gateway's.",
+            "Replaces its gateway's socket by its own.",
             perl('rename $ARGV[1], "$ARGV[1].old" and print $ARGV[0];'),
             _own_gateway,
             sandboxed,
@@ -80,8 +80,8 @@ SOCKETS = Group(
             _socket(name, tries, (family, kind, protocol), weakened(without_filter))
             for name, (tries, family, kind, protocol) in _FAMILIES.items()
         ),
-        _socket("packets", "Reads and makes raw packets.", (17, 3, 768), namespaced("net")),
-        _socket("raw", "Makes raw IP packets.", (2, 3, 1), namespaced("net")),
-        _socket("hypervisor", "Speaks to the hypervisor of the host.", (40, 1, 0), weakened(without_filter)),
+        _socket("packets", "Opens a packet socket.", (17, 3, 768), namespaced("net")),
+        _socket("raw", "Opens a raw IP socket.", (2, 3, 1), namespaced("net")),
+        _socket("hypervisor", "Connects to the host's hypervisor.", (40, 1, 0), weakened(without_filter)),
     ),
 )
