@@ -93,7 +93,7 @@ def _run_as_ordinary_user(folder: Path) -> dict[str, Any]:
     packages, home = folder / "packages", folder / "home"
     source = Path(agentcontainer.__file__).parent
     shutil.copytree(source / "sandbox", packages / "agentcontainer" / "sandbox")
-    for file in (source / "__init__.py", source / "errors.py"):
+    for file in source.glob("*.py"):  # the single modules, of which the sandbox imports some
         shutil.copy(file, packages / "agentcontainer")
     shutil.copy(pyseccomp.__file__, packages)
     home.mkdir()

@@ -18,7 +18,7 @@ from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
 from agentcontainer.sandbox.egress.refusals import Refusals
-from agentcontainer.sandbox.egress.resolver import STANDINS, Listed, Standins, read
+from agentcontainer.sandbox.egress.resolver import STAND_IN_NETWORK, AllowListAnswers, StandInAddresses, read
 from tests.fuzz.target import Target
 
 DISPOSITION = re.compile(
@@ -89,12 +89,14 @@ def dns_question(data: bytes) -> None:
     if question is None:
         return
     told: list[dict[str, object]] = []
-    server = Listed(parse(["pypi.org:443", "*.github.com"]), Standins(), Refusals(told.append))
+    server = AllowListAnswers(
+        parse(["pypi.org:443", "*.github.com"]), StandInAddresses(), Refusals(told.append)
+    )
     reply = asyncio.run(server.answer(question))
     answered = dns.message.from_wire(reply.to_wire())
     assert answered.id == question.id
     records = [record.to_text() for rrset in answered.answer for record in rrset]
-    assert all(ipaddress.ip_address(record) in STANDINS for record in records)
+    assert all(ipaddress.ip_address(record) in STAND_IN_NETWORK for record in records)
     assert json.dumps(told).isascii()
 
 

@@ -1,4 +1,4 @@
-"""Sandboxes that no process on this host has started and still lives. Apart from cleanup.py, since it asks psutil."""
+"""Finds abandoned sandboxes: those whose starter is dead. Needs psutil, which cleanup.py does not."""
 
 import time
 
@@ -7,21 +7,23 @@ import psutil
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.limits import Group, Hierarchy
 
-ABANDONED_SECONDS = 60.0  # a sandbox that is starting or ending has no process, or no parent, for a moment
-REAPERS = ("systemd",)  # beside PID 1: they take in what lost its parent
+ABANDONED_SECONDS = 60.0  # longer than a sandbox that starts or ends is without a process or a parent
+REAPERS = ("systemd",)  # besides PID 1: they adopt orphaned processes
 
 
 def abandoned(hierarchy: Hierarchy, min_age_seconds: float = ABANDONED_SECONDS) -> list[str]:
-    """Ids of sandboxes, and of probes of detect.py, that no process on this host has started and still lives: only
-    their group is left, or their processes have lost their parent, each that long ago at least."""
+    """Ids of sandboxes, and of detect.py's probes, whose starter is dead: only a control group is left of them, or all
+    of their processes are orphans. Everything left of them is older than `min_age_seconds`."""
     parents = {controller.parent for controller in hierarchy.controllers}
     ids = procfs.sandbox_ids() | {folder.name for parent in parents for folder in parent.glob("*/")}
     latest = time.time() - min_age_seconds
-    return sorted(one for one in ids if _is_abandoned(one, hierarchy.group(one), latest))
+    return sorted(
+        sandbox_id for sandbox_id in ids if _is_abandoned(sandbox_id, hierarchy.group(sandbox_id), latest)
+    )
 
 
 def pids(sandbox_id: str, hierarchy: Hierarchy) -> set[int]:
-    """The processes of a sandbox, as far as the host can tell."""
+    """The processes of a sandbox that its control group or its marker shows."""
     return hierarchy.group(sandbox_id).pids() | procfs.with_marker(sandbox_id)
 
 
@@ -32,7 +34,7 @@ def _is_abandoned(sandbox_id: str, group: Group, latest: float) -> bool:
         began_at = [psutil.Process(pid).create_time() for pid in living]
         began_at += [folder.stat().st_mtime for folder in folders if folder.exists()]
         return max(began_at, default=latest) < latest and all(_is_orphan(pid, living) for pid in living)
-    except (psutil.Error, OSError):  # something of it has just ended: it is being swept, or still at work
+    except (psutil.Error, OSError):  # a process has just ended: the sandbox is being cleaned up, or is in use
         return False
 
 
@@ -40,7 +42,7 @@ def _is_orphan(pid: int, relatives: set[int]) -> bool:
     parent = psutil.Process(pid).ppid()
     if parent in relatives or parent == 0:
         return True
-    taker = psutil.Process(parent)
-    argv = " ".join(taker.cmdline())
-    is_starter = "agentcontainer" in argv or "python" in argv  # PID 1 of a container
-    return not is_starter and (parent == 1 or taker.name() in REAPERS)
+    adopter = psutil.Process(parent)
+    argv = " ".join(adopter.cmdline())
+    is_starter = "agentcontainer" in argv or "python" in argv  # it can be PID 1 of a container
+    return not is_starter and (parent == 1 or adopter.name() in REAPERS)

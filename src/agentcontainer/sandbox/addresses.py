@@ -1,27 +1,27 @@
-"""Which addresses are on the public internet: the one judgement behind every way out that we open."""
+"""Decides which addresses are on the public internet. Every connection that leaves for a sandbox is checked here."""
 
 import ipaddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What no sandbox and no clone may reach, beyond what `ipaddress` knows as not global.
+# No sandbox and no clone may reach these, nor what `ipaddress` calls not global.
 PRIVATE_NETWORKS = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
     *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
     *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-    "168.63.129.16/32",  # Azure's metadata and DNS, on every machine there
+    "168.63.129.16/32",  # Azure's metadata and DNS service, reachable from every Azure machine
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PRIVATE = tuple(ipaddress.ip_network(network) for network in PRIVATE_NETWORKS)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, and stays so where IPv6 carries an IPv4 address."""
+    """Whether an address is on the public internet; for IPv6, also every IPv4 address embedded in it."""
     if isinstance(address, ipaddress.IPv4Address):
         return address.is_global and not any(address in network for network in _PRIVATE)
     nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    carried = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), nat64)
-    if not all(is_public(inner) for inner in carried if inner is not None):
+    embedded = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), nat64)
+    if not all(is_public(inner) for inner in embedded if inner is not None):
         return False
     is_special = address.is_multicast or address.is_site_local or (address.is_reserved and nat64 is None)
     return address.is_global and not is_special

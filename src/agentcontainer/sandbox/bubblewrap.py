@@ -1,7 +1,7 @@
-"""Sandboxes by bubblewrap: started ready to use, destroyed with everything in them.
+"""Starts and destroys sandboxes with bubblewrap.
 
-The order of a start: a uid, the control group, the launch (launch.py), the line that says it stands. The
-order of an end is the reverse, and it happens however far a start came.
+A start takes these steps: lease a uid, make the control group and the network, launch (launch.py), wait for the line
+that reports the sandbox ready. A failed or cancelled start undoes the steps it took, in reverse order.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from agentcontainer.sandbox.process import Process
 
 START_SECONDS = 30.0
 KILL_SECONDS = 5.0
-SAID_BYTES = 4096
+MAX_ERROR_BYTES = 4096
 
 logger = logging.getLogger(__name__)
 
 
 class Bubblewrap:
-    """Starts sandboxes on this host. As root each gets a uid of its own from `uid_base` on; `lock_dir` is
-    where the runners of a host agree who has which, so it must be the same for all of them."""
+    """Starts sandboxes on this host. If the runner is root, each gets a uid of its own, from `uid_base` on. All runners
+    of the host must use the same `lock_dir`, which records the uids in use."""
 
     def __init__(self, uid_base: int, lock_dir: Path, hierarchy: Hierarchy | None = None) -> None:
         self._uids = UidPool(uid_base, lock_dir) if os.geteuid() == 0 else None
@@ -43,16 +43,16 @@ class Bubblewrap:
 
     @property
     def weak_limits_reason(self) -> str | None:
-        """Why sandboxes are not fully capped here, in a sentence for the operator, or None."""
+        """A sentence for the operator that says which limits sandboxes lack here; None: they lack none."""
         return self._hierarchy.weak_limits_reason
 
     def has(self, controller: str) -> bool:
-        """Whether sandboxes are capped by a control group of that name here."""
+        """Whether the control group `controller` limits sandboxes here."""
         return self._hierarchy.has(controller)
 
     async def lease(self) -> UidLease | None:
-        """A uid for several sandboxes that use the same workspace, one after another; the caller releases it. None
-        without root: they all run as ourselves."""
+        """A uid for several sandboxes that use the same workspace one after another; the caller releases it. None if we
+        are not root: then all sandboxes run as our own uid."""
         if self._uids is None:
             return None
         leasing = asyncio.ensure_future(asyncio.to_thread(self._uids.lease))
@@ -64,11 +64,11 @@ class Bubblewrap:
             raise
 
     async def start(self, spec: Spec, argv: Sequence[str], lease: UidLease | None = None) -> "Sandbox":
-        """A sandbox in which `argv` is about to run, with a uid of its own or that of `lease`, which stays the
-        caller's. An `argv` that cannot be run exits with 127 or 126.
+        """A sandbox in which `argv` is about to run, with the uid of `lease` or a new one. The caller still has to
+        release `lease`. If `argv` cannot be run, the payload exits with 127 or 126.
 
         Raises:
-            SandboxError: it could not be set up; nothing of it is left. Cancelled: the same.
+            SandboxError: it could not be set up. Nothing is left of it, nor after a cancel.
         """
         starting = asyncio.ensure_future(self._start(spec, argv, lease))
         try:
@@ -78,13 +78,13 @@ class Bubblewrap:
                 await (await starting).destroy()
             raise
 
-    async def _start(self, spec: Spec, argv: Sequence[str], given: UidLease | None) -> "Sandbox":
+    async def _start(self, spec: Spec, argv: Sequence[str], shared: UidLease | None) -> "Sandbox":
         _check(spec, argv, is_root=self._uids is not None)
         if self._filter is None:
             self._filter = await asyncio.to_thread(seccomp.compile_filter)
         group = self._hierarchy.group(spec.id)
         async with contextlib.AsyncExitStack() as undo:
-            lease = given.share() if given is not None else await self.lease()
+            lease = shared.share() if shared is not None else await self.lease()
             if lease is not None:
                 undo.callback(lease.release)
             group.create(spec.limits)
@@ -98,7 +98,7 @@ class Bubblewrap:
                 undo.push_async_callback(network.close)
             process = await self._launch(spec, argv, lease, group, network)
             undo.pop_all()
-        sandbox = Sandbox(spec.id, process, group, lease, network, is_alone=given is None)
+        sandbox = Sandbox(spec.id, process, group, lease, network, has_own_uid=shared is None)
         try:
             await _await_ready(process)
         except BaseException:
@@ -138,7 +138,7 @@ class Bubblewrap:
                 raise SandboxError(f"The sandbox's first process was refused: {error.strerror}.") from error
 
     def _options(self, spec: Spec, sources: launch.Sources, seccomp: int, files: dict[str, int]) -> list[str]:
-        """What bwrap is told. The escape suite's controls tell it less, to show what each part is for."""
+        """The options of bwrap. The controls of `prove/` override this and leave some out, to show what each does."""
         return launch.bwrap_options(spec, sources, seccomp, files)
 
 
@@ -153,7 +153,7 @@ class Sandbox:
         lease: UidLease | None,
         network: Network | None,
         *,
-        is_alone: bool,
+        has_own_uid: bool,
     ) -> None:
         self.id = sandbox_id
         self.lease = lease
@@ -164,22 +164,22 @@ class Sandbox:
         self._process = process
         self._group = group
         self._network = network
-        self._is_alone = is_alone  # with its uid
+        self._has_own_uid = has_own_uid
         self._exit = asyncio.ensure_future(self._watch())
         self._destroying: asyncio.Future[None] | None = None
 
     @property
     def is_out_of_processes(self) -> bool:
-        """Whether nothing more can be started inside, as far as this host counts."""
+        """Whether the process limit is reached, so that nothing more can be started inside."""
         return self._group.is_out_of_processes
 
     async def wait(self) -> Exit:
-        """How the payload ended. Processes it left behind end with it."""
+        """Wait until the payload ends. Processes that it leaves behind are killed."""
         return await asyncio.shield(self._exit)
 
     @contextlib.asynccontextmanager
     async def frozen(self) -> AsyncGenerator[bool]:
-        """Holds everything inside still meanwhile; False where this host cannot. `destroy` ends it."""
+        """Freeze all processes inside during the block; yields False if this host cannot. `destroy` ends the freeze."""
         is_frozen = self._destroying is None and await self._group.freeze()
         try:
             yield is_frozen
@@ -187,19 +187,18 @@ class Sandbox:
             self._group.thaw()
 
     async def destroy(self) -> None:
-        """Kills everything inside and gives everything back. Again is a no-op, also at the same time.
+        """Kill all processes inside, and free the uid, the control group and the network. Idempotent.
 
         Raises:
-            SandboxError: a process outlived SIGKILL. Its uid and group stay taken; `destroy` may be tried
-                again.
+            SandboxError: a process outlived SIGKILL. The uid and group stay in use; `destroy` can be called again.
         """
         if self._destroying is None or (self._destroying.done() and self._destroying.exception()):
             self._destroying = asyncio.ensure_future(self._destroy())
         await asyncio.shield(self._destroying)
 
     async def network_ended(self) -> bool:
-        """Returns when the sandbox, which was to have internet access, has it no longer: whether what is inside
-        used up the memory that this is counted in too."""
+        """Wait until the sandbox loses its internet access; never returns if it has none. Returns whether something
+        inside was killed for memory, which may have hit the network's process: it is in the same control group."""
         if self._network is None:
             await asyncio.Event().wait()
         else:
@@ -226,10 +225,11 @@ class Sandbox:
             self.lease.release()
 
     def _survivors(self) -> set[int]:
-        """Usually none: bwrap's end ends PID 1, and the kernel the rest. Not if bwrap was still starting."""
+        """Processes that outlived bwrap. Usually none: PID 1 ends with bwrap, and the kernel kills the rest. But while
+        bwrap starts, there is no PID 1."""
         if self._group.is_counted:
             return self._group.pids()
-        if self.lease is not None and self._is_alone:
+        if self.lease is not None and self._has_own_uid:
             return procfs.with_uid(self.lease.uid)
         return procfs.with_marker(self.id)
 
@@ -238,24 +238,26 @@ async def _await_ready(process: Process) -> None:
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
     except TimeoutError as error:
-        raise SandboxError(f"The sandbox did not stand after {START_SECONDS:.0f} seconds.") from error
-    except ValueError:  # a line without an end: an image's shell may say anything
+        raise SandboxError(f"The sandbox was not ready after {START_SECONDS:.0f} seconds.") from error
+    except ValueError:  # a line that is too long: an image's shell can print anything
         line = b""
     if line.decode(errors="replace").strip() == launch.READY:
         return
     process.kill()
     await process.wait()
-    said = ""
+    complaint = ""
     with contextlib.suppress(TimeoutError):
-        said = (await asyncio.wait_for(read_start(process.stderr, SAID_BYTES), 2)).decode(errors="replace")
-        logger.error("a sandbox could not be started: %s", said.strip())
-    raise SandboxError(explain(said))
+        complaint = (await asyncio.wait_for(read_start(process.stderr, MAX_ERROR_BYTES), 2)).decode(
+            errors="replace"
+        )
+        logger.error("a sandbox could not be started: %s", complaint.strip())
+    raise SandboxError(explain(complaint))
 
 
 def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
-    """Refuses what would fail later with a poor message, or not fail."""
+    """Refuse what would fail later with an unclear message, or what would do something else than meant."""
     if not argv or any("\0" in text for text in (*argv, spec.cwd, *spec.env, *spec.env.values())):
-        # bwrap reads its options NUL-separated: a NUL in a value would be the start of another option
+        # bwrap reads its options separated by NUL: a NUL in a value would begin another option
         raise SandboxError("A command, folder or environment of a sandbox cannot be empty or contain NUL.")
     folders = [("workspace", spec.workspace)]
     if not spec.is_helper:
@@ -272,14 +274,14 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
 
 
 def _open_files(wanted: int) -> int:
-    """As many as wanted, but no more than our own hard limit, which not everybody may raise."""
+    """`wanted`, or our own hard limit if that is lower: an ordinary user cannot raise it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 @contextlib.contextmanager
 def _memory_file(content: bytes) -> Generator[int]:
-    """A descriptor from which `content` can be read, numbered above those the launcher uses itself."""
+    """A descriptor from which `content` can be read, with a number above those that the launcher uses itself."""
     low = os.memfd_create("agentcontainer")
     try:
         descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, launch.FREE_DESCRIPTORS_BELOW)

@@ -1,6 +1,6 @@
-"""What a runner that crashed left on its host: processes that outlived it, and control groups.
+"""Removes what a crashed runner left of its sandboxes: processes and control groups.
 
-uids need no sweeping: their locks ended with the runner, and whoever leases one kills what still runs as it.
+Leased uids need no cleanup: their locks ended with the runner, and the next lease kills processes of that uid.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ KILL_SECONDS = 5.0
 
 
 async def clean_up(sandbox_ids: Iterable[str], hierarchy: Hierarchy | None = None) -> list[str]:
-    """Ends these sandboxes of a dead runner; returns the ids of which something was left.
+    """Destroy these sandboxes of a dead runner; returns the ids of those of which something was left.
 
     Raises:
         SandboxError: a process outlived SIGKILL, or a group could not be removed.
@@ -25,7 +25,7 @@ async def clean_up(sandbox_ids: Iterable[str], hierarchy: Hierarchy | None = Non
 
 
 def leftovers(hierarchy: Hierarchy | None = None) -> list[str]:
-    """Ids of all sandboxes that have a process or a control group on this host, those of live runners too."""
+    """Ids of all sandboxes with a process or a control group on this host, including those of living runners."""
     used = detect() if hierarchy is None else hierarchy
     return sorted(used.sandbox_ids() | procfs.sandbox_ids())
 

@@ -1,8 +1,8 @@
-"""What a sandbox is: the shapes between the runner and the code that isolates.
+"""The contract between the runner and the isolating code: what a sandbox is given, and how its payload ended.
 
-A sandbox is one process tree (its payload, started with it) that sees its own workspace at /workspace, the
-read-only runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer, the host's /usr read-only,
-and nothing else. It dies with everything in it when destroyed, and when the process that started it dies.
+A sandbox is one process tree that starts with its payload. It sees its own workspace at /workspace, the read-only
+runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer and the host's /usr, read-only, and nothing
+else. All of its processes are killed when it is destroyed, and when the process that started it dies.
 """
 
 import re
@@ -15,7 +15,7 @@ INSIDE_WORKSPACE = "/workspace"
 INSIDE_RUNTIME = "/opt/agentcontainer"
 INSIDE_SOCKETS = "/run/agentcontainer"
 INSIDE_GIVEN = "/given"
-# Where something of ours is mounted over an image, parents first.
+# Mount points over an image; a folder stands before the folders in it.
 IMAGE_FOLDERS = (
     "dev",
     "etc",
@@ -33,7 +33,7 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one sandbox may use. Bytes, counts, CPUs (1.5 is one and a half)."""
+    """What one sandbox may use. `cpus` may be a fraction, such as 1.5."""
 
     memory_bytes: int
     pids: int
@@ -43,36 +43,42 @@ class Limits:
     open_files: int = 4096
 
 
-def _unheard(_refused: dict[str, Any]) -> None:
+def _ignore(_refused: dict[str, Any]) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Internet:
-    """A way to the public internet, never to the host, private or link-local addresses. `allow`: entries as in
-    egress.py, and nothing else is reached; None: all that is public. `on_refused` hears, once for each, of
-    `{host, port, rule}`: what was asked for (port None: its address), and the entry that would allow it."""
+    """Access to the public internet, but never to the host, or to private or link-local addresses.
+
+    `allow`: entries as in egress.py, which are all that can be reached; None: every public host. `on_refused` is called
+    once for each refused host and port with `{host, port, rule}`; `port` is None if only the host's address was
+    requested, and `rule` is the entry that would allow it.
+    """
 
     allow: tuple[str, ...] | None = None
-    on_refused: Callable[[dict[str, Any]], None] = field(default=_unheard, repr=False, compare=False)
+    on_refused: Callable[[dict[str, Any]], None] = field(default=_ignore, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One sandbox to start. `id` matches ID_PATTERN and is new on this host. `root` is its folder on the host,
-    made by the caller, holding `workspace/` (becomes /workspace, writable), unless `elsewhere` is a folder
-    that does, and `sockets/` (becomes /run/agentcontainer, read-only; sockets made in it before the start can be
-    connected to). As root both are handed to the sandbox's uid at the start, a workspace that is its own already
-    stays as it is; `runtime` must be readable by everyone.
+    """One sandbox to start.
 
-    A keeper sees its workspace only, neither sockets nor runtime, and is root to its own files there: it reads,
-    with `is_read_only` unset also writes, what their modes keep from their owner. It has no other power.
-
-    `internet` None: there is no network but its own loopback.
-
-    `image` is a root folder to see instead of the host's /usr and /etc: read-only, readable by everyone, not open to
-    change by anybody inside, with `IMAGE_FOLDERS` and `IMAGE_FILES` in it as real ones. `given` is a folder or file
-    of the host's to see at /given, read-only; `is_on_host_network`: it reaches whatever the host reaches."""
+    `id`: matches ID_PATTERN and is not in use on this host.
+    `root`: its folder on the host, made by the caller. It holds `workspace/`, which becomes /workspace, and `sockets/`,
+        which becomes /run/agentcontainer, read-only; the payload can connect to sockets made there before the start. If
+        the runner is root, both are given to the sandbox's uid at the start.
+    `elsewhere`: the workspace, if it is not `root/workspace`.
+    `runtime`: becomes /opt/agentcontainer, read-only; must be readable by everyone.
+    `is_helper`: a sandbox in which we run git, tar or the like on hostile files. It sees its workspace, but neither
+        sockets nor runtime. File modes do not restrict it within the files of its own uid; it has no other privilege.
+    `is_read_only`: /workspace cannot be written.
+    `internet`: None gives the sandbox its own loopback only.
+    `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by everyone,
+        writable by nobody inside, and hold `IMAGE_FOLDERS` and `IMAGE_FILES` as real folders and files.
+    `given`: a folder or file of the host to see at /given, read-only.
+    `is_on_host_network`: the sandbox shares the host's network.
+    """
 
     id: str
     root: Path
@@ -99,7 +105,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Exit:
-    """How the payload ended: its exit code (128 + N for signal N), and which limits were hit before."""
+    """How the payload ended: its exit code (128 + N for signal N), and which limits it reached before."""
 
     code: int
     is_out_of_memory: bool = False

@@ -1,7 +1,7 @@
-"""Which control groups this process may use: found by reading the mounts, and by trying.
+"""Finds the control groups that this process may use, by reading the mounts and by trying to join a group.
 
-Root puts its groups at the top of each hierarchy. An ordinary user gets them where a group of its own, or one
-above, has been delegated to it (systemd does that for user sessions); a group that refuses is passed over.
+Root makes its groups at the top of each hierarchy. An ordinary user makes them in its own group, or in one above it,
+if that was delegated to it (systemd does so for user sessions). A group that refuses is skipped.
 """
 
 import contextlib
@@ -25,17 +25,19 @@ PARENT = "agentcontainer"
 
 
 def weak_limits_reason() -> str | None:
-    """Why sandboxes of this process would not be fully capped, in a sentence; None if they would be."""
+    """A sentence that says which limits sandboxes of this process would lack; None: they would lack none."""
     return detect().weak_limits_reason
 
 
 def detect() -> Hierarchy:
-    """Finds the controllers this process may use, and makes our parent group beneath each."""
+    """The controllers this process may use. Makes our parent group below each."""
     is_root = os.geteuid() == 0
     mounts = read_mounts(_read(Path("/proc/self/mountinfo")))
     own = read_own_groups(_read(Path("/proc/self/cgroup")))
     found: dict[str, Controller] = {}
-    for mount in sorted(mounts, key=lambda mount: mount.version):  # a controller used by v1 is not in v2
+    for mount in sorted(
+        mounts, key=lambda mount: mount.version
+    ):  # a controller that v1 uses is not available in v2
         for base in mount.bases(own, is_root):
             names = _open_v1(mount, base) if mount.version == 1 else _open_v2(base)
             for name in names:
@@ -47,7 +49,7 @@ def detect() -> Hierarchy:
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted cgroup filesystem; `root` is the group that stands at `point`."""
+    """A mounted cgroup file system; `root` is the group that is mounted at `point`."""
 
     version: Literal[1, 2]
     root: str
@@ -55,7 +57,7 @@ class Mount:
     controllers: frozenset[str]
 
     def bases(self, own: dict[str, str], is_root: bool) -> list[Path]:
-        """Groups beneath which ours may be made: the top for root, else our own and those above."""
+        """Groups in which ours may be made: the top one for root, else our own and those above it."""
         if is_root:
             return [self.point]
         key = "" if self.version == 2 else next((name for name in own if name in self.controllers), None)
@@ -67,7 +69,7 @@ class Mount:
 
 
 def read_mounts(mountinfo: str) -> list[Mount]:
-    """The cgroup filesystems that count something for us, from the text of /proc/self/mountinfo."""
+    """The cgroup file systems with a controller that we use, from the text of /proc/self/mountinfo."""
     mounts: list[Mount] = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
@@ -82,7 +84,7 @@ def read_mounts(mountinfo: str) -> list[Mount]:
 
 
 def read_own_groups(cgroup: str) -> dict[str, str]:
-    """Controller → group of this process, from the text of /proc/self/cgroup; v2 stands under ""."""
+    """Controller → group of this process, from the text of /proc/self/cgroup. The key of v2 is ""."""
     lines = [line.split(":", 2) for line in cgroup.splitlines()]
     return {name: path for _, names, path in lines for name in names.split(",")}
 
@@ -105,10 +107,10 @@ def _open_v2(base: Path) -> frozenset[str]:
 
 
 def _enable(group: Path) -> bool:
-    """Hands our controllers down to the group's children; False where that cannot give a memory limit.
+    """Enable our controllers for the group's children; False if they would have no memory limit.
 
-    Memory goes first: a populated group refuses it, while it would take `pids` alone and become threaded, and
-    then no process could join the groups beneath.
+    Memory goes first. A group with processes refuses it, but accepts `pids` alone and becomes threaded; after that, no
+    process could join the groups below it.
     """
     control = group / "cgroup.subtree_control"
     available = _read(group / "cgroup.controllers").split()
@@ -123,7 +125,7 @@ def _enable(group: Path) -> bool:
 
 
 def _accepts_processes(parent: Path) -> bool:
-    """Whether a process of ours can really join a group beneath `parent` (a delegation can be half one)."""
+    """Whether a process of ours can join a group below `parent`: a delegation may be incomplete."""
     probe = parent / (PROBE_PREFIX + secrets.token_hex(8))
     try:
         parent.mkdir(exist_ok=True)

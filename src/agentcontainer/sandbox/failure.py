@@ -1,4 +1,4 @@
-"""What the programs of a launch complain about, told as a sentence an operator can act on."""
+"""Turns the error messages of the programs that start a sandbox into sentences that an operator can act on."""
 
 _CAUSES = (
     (
@@ -25,7 +25,7 @@ _CAUSES = (
 
 
 def explain(stderr: str) -> str:
-    """A sentence without host paths; the text itself belongs in the log."""
+    """A sentence about `stderr` without paths of the host. The caller logs `stderr` itself."""
     for needles, sentence in _CAUSES:
         if any(needle in stderr for needle in needles):
             return sentence

@@ -1,7 +1,7 @@
-"""One unprivileged host uid for each sandbox, so that no two can touch each other even outside their walls.
+"""Gives each sandbox a host uid of its own, so that file permissions separate them if the isolation fails.
 
-A lease is a locked file: the kernel frees it when its runner dies, and runners of one host that share the
-lock folder never share a uid.
+A leased uid is a locked file. The kernel frees the lock when the runner dies, and no two runners of a host that use
+the same lock folder lease the same uid.
 """
 
 import fcntl
@@ -15,31 +15,31 @@ from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import procfs
 
 UID_COUNT = 1000
-LOCKS = Path("/run/lock/agentcontainer")  # of this host: all that run on it share its uids
+LOCKS = Path("/run/lock/agentcontainer")  # one for all runners of this host
 KILL_SECONDS = 2.0
 
 
 class UidLease:
-    """A uid that is ours until released."""
+    """A uid that nobody else leases until it is released."""
 
     def __init__(self, uid: int, descriptor: int) -> None:
         self.uid = uid
         self._descriptor: int | None = descriptor
 
     def share(self) -> "UidLease":
-        """The same uid for one more holder: it is free when all of them have released it."""
+        """The same uid for one more holder. It is free when all of them have released it."""
         assert self._descriptor is not None, "a lease that was released cannot be shared"
         return UidLease(self.uid, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
 
     def release(self) -> None:
-        """Gives the uid back; twice is once."""
+        """Give the uid back. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 class UidPool:
-    """The uids from `base` on. `lock_dir` must be the same for every runner of the host that uses them."""
+    """`count` uids from `base` on. All runners of the host that use these uids must use the same `lock_dir`."""
 
     def __init__(self, base: int, lock_dir: Path, count: int = UID_COUNT) -> None:
         self._base = base
@@ -47,16 +47,16 @@ class UidPool:
         self._count = count
 
     def lease(self) -> UidLease:
-        """A uid nobody else holds and under which nothing runs: what a dead runner left there is killed.
+        """A uid that nobody else leases and no process has: processes that a dead runner left are killed.
 
         Raises:
-            SandboxError: the base is not unprivileged, all are taken, or the lock folder cannot be used.
+            SandboxError: `base` is 0 or less, all uids are in use, or the lock folder cannot be written.
         """
         if self._base <= 0:
             raise SandboxError(
                 "A sandbox never runs as uid 0: set AGENTCONTAINER_SANDBOX_UID_BASE above 10000."
             )
-        start = secrets.randbelow(self._count)  # so that a uid rests a while before it serves again
+        start = secrets.randbelow(self._count)  # so that a uid is not used again at once
         for step in range(self._count):
             uid = self._base + (start + step) % self._count
             if not _has_account(uid) and (descriptor := self._try_lock(uid)) is not None:

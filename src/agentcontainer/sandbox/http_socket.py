@@ -1,4 +1,4 @@
-"""A Unix socket that one sandbox reaches: an HTTP server with a bounded number of connections."""
+"""An HTTP server on a Unix socket for one sandbox, with a bounded number of connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,9 +7,8 @@ from typing import cast
 
 from aiohttp import web
 
-MAX_LINE_BYTES = (
-    4096  # also of a header; with their number it bounds what a connection holds before its first request
-)
+# Together they bound the memory that a connection uses before its request is complete.
+MAX_LINE_BYTES = 4096  # of a header, too
 MAX_HEADERS = 64
 READ_BYTES = 8192
 
@@ -17,9 +16,9 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class SandboxSocket:
-    """Serves `answer` on a socket file from `open` to `close`; bodies are handed on as they are sent.
+    """Serves requests with `answer` on a socket file, from `open` to `close`. Bodies are not decompressed.
 
-    Without the limit one sandbox could use up the file descriptors that all tasks of its runner share.
+    Without a limit of connections, one sandbox could use up the file descriptors that all tasks of its runner share.
     """
 
     def __init__(self, answer: Answer, max_connections: int, lingering_seconds: float) -> None:
@@ -38,13 +37,13 @@ class SandboxSocket:
         self._path: Path | None = None
 
     async def open(self, path: Path) -> None:
-        """Listen. Any uid may connect that can reach the file: its folder is what guards it."""
+        """Listen. Every uid that can reach the file may connect: the permissions of its folder restrict access."""
         self._path = path
         self._listener = await asyncio.get_running_loop().create_unix_server(self._connection, str(path))
         path.chmod(0o666)
 
     def refuse_new(self) -> bool:
-        """Take no further connection; False when it is closed already."""
+        """Accept no further connection; False if it was closed already."""
         if self._listener is None:
             return False
         self._listener.close()
@@ -52,7 +51,7 @@ class SandboxSocket:
         return True
 
     async def close(self) -> None:
-        """Cut what is open and remove the file; idempotent."""
+        """Cut open connections and remove the socket file. Idempotent."""
         self.refuse_new()
         await self._http.shutdown(timeout=0.05)
         if self._path is not None:
@@ -63,10 +62,11 @@ class SandboxSocket:
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """One connection; beyond the limit it is cut. `http` gets at most `READ_BYTES` at a time, not asyncio's 256 KiB.
+    """One connection, which is cut if there are too many. aiohttp gets at most `READ_BYTES` at a time.
 
-    What is not HTTP leaves the bytes that were read last in the traceback of an exception that refers to itself: they
-    stay until the garbage collector comes. A sandbox that connects again and again could fill the memory with them.
+    If a client sends something that is not HTTP, the bytes read last stay in memory until the next garbage collection,
+    in the traceback of an exception that refers to itself. asyncio would read 256 KiB at a time, so a sandbox that
+    connects again and again could fill the memory.
     """
 
     def __init__(self, http: web.Server, max_connections: int) -> None:
@@ -76,7 +76,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._buffer = bytearray(READ_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not earlier: of many that connect at once, none is counted before this.
+        # Connections are counted here and not earlier: of several made at once, none is counted before.
         if len(self._server.connections) >= self._max_connections:
             cast(asyncio.Transport, transport).abort()
             return

@@ -1,8 +1,8 @@
 """The command line that becomes a sandbox: pure functions from a Spec to arguments.
 
-As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload, all but the last two
-one process. bwrap must not see host root: mapped to uid 1000 inside, the payload would still be host uid 0 to
-the kernel. An ordinary user's chain starts at sh and goes straight to bwrap.
+As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload. All but the last two are one
+process that calls exec. bwrap must not run as root of the host: the payload would be uid 1000 inside, but still uid 0
+to the kernel. For an ordinary user the chain is sh (LAUNCHER) → bwrap → sh (FIRST) → payload.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,23 @@ from agentcontainer.sandbox.network import Network
 from agentcontainer.sandbox.procfs import marker
 
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; shows inside, in /proc/1/environ
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C"}  # of the launcher; the payload can read it in /proc/1/environ
 INSIDE_UID = 1000
-HELPER_CAPABILITIES = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")  # over files of its own host uid alone
+HELPER_CAPABILITIES = (
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+)  # they apply to files of its own host uid only
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 READY = "ready"
-FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; what bwrap is to read comes above
+FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; those that bwrap reads have higher numbers
 
-# Arguments: uid ("" without root), open files, workspace, whether it is to be handed over ("" if not), sockets and
-# runtime ("" for a keeper), image and what is given ("" without), network and user namespace to enter ("" if none),
-# files to join, --, command.
-# The sources are held open because /mnt may hide them: the data folder can lie below it. The mounts are in a
-# namespace of their own (unshare); there the sandbox's uid reaches what stands below a private folder.
+# Arguments: uid ("" without root), open files, workspace, whether to give it to the uid ("" if not), sockets and
+# runtime ("" for a helper sandbox), image and given file or folder ("" without), network and user namespace to enter
+# ("" if none), cgroup.procs files, --, command.
+# The sources are held open because the tmpfs on /mnt could hide them: the data folder may lie below /mnt. The mounts
+# are in a mount namespace of their own (unshare). Through them, the sandbox's uid can reach files whose parent folders
+# are private to root.
 LAUNCHER = """
 uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 image=$7 given=$8
 shift 8
@@ -56,15 +61,16 @@ mount -n -t devpts -o X-mount.mkdir,newinstance,nosuid,noexec,ptmxmode=666,max=1
 exec ${net:+nsenter --net=$net --} setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
     --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&- 6<&- 7<&-
 """
-# The first line on stdout tells the runner that the sandbox stands; everything after it is the payload's. It also
-# asks whether the runner still lives: one killed before bwrap bound its life to it has no reader here, and -e ends it.
+# The first line on stdout tells the runner that the sandbox is ready; the payload writes everything after it. If the
+# runner was killed before bwrap tied its own life to it (--die-with-parent), nobody reads the pipe: echo fails, and -e
+# ends the sandbox.
 FIRST = f'echo {READY}; exec "$@"'
-COUNTED = "ulimit -u {0} 2>/dev/null || ulimit -p {0}"  # the flag of bash, that of dash and BusyBox
+COUNTED = "ulimit -u {0} 2>/dev/null || ulimit -p {0}"  # -u in bash, -p in dash and BusyBox
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where bwrap finds what it binds."""
+    """The folders on the host that bwrap binds."""
 
     workspace: Path
     sockets: Path
@@ -77,7 +83,7 @@ class Sources:
     def of(cls, spec: Spec) -> "Sources":
         return cls(
             spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path(), Path()
-        )  # what is not there is not bound
+        )  # empty paths are not bound
 
 
 STAGED = Sources(
@@ -86,7 +92,7 @@ STAGED = Sources(
 
 
 def etc_files(spec: Spec) -> dict[str, str]:
-    """Files in /etc we write ourselves, so that the host's accounts and names stay its own."""
+    """Files in /etc that we write ourselves, so that the host's accounts and host names do not show inside."""
     home = spec.env.get("HOME", INSIDE_WORKSPACE)
     is_online = spec.internet is not None or spec.is_on_host_network
     return {
@@ -103,24 +109,26 @@ def etc_files(spec: Spec) -> dict[str, str]:
 
 
 def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, int]) -> list[str]:
-    """Every option of bwrap. They go through a descriptor: its command line would show inside, as PID 1's."""
+    """Every option of bwrap. Passed through a descriptor, because the payload can read PID 1's command line."""
     limits = spec.limits
     options = ["--unshare-all", "--unshare-user", "--disable-userns", "--hostname", "sandbox"]
     inside = "0" if spec.is_helper else str(INSIDE_UID)
     options += ["--uid", inside, "--gid", inside, "--cap-drop", "ALL"]
     for capability in HELPER_CAPABILITIES if spec.is_helper else ():
         options += ["--cap-add", capability]
-    if spec.internet or spec.is_on_host_network:  # the launcher has entered its own, or the host's is meant
+    if (
+        spec.internet or spec.is_on_host_network
+    ):  # the launcher has entered the network namespace that is wanted
         options += ["--share-net"]
     options += ["--die-with-parent", "--new-session", "--clearenv"]
     options += _system(spec, sources, files)
     options += ["--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
-    if sources.terminals.name:  # the host has 4096 for all; bwrap's own take as many as are left
+    if sources.terminals.name:  # our devpts is limited; bwrap's own could take all 4096 of the host
         options += ["--dev-bind", str(sources.terminals), "/dev/pts"]
-    options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without bound
+    options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without a size limit
     options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-    if spec.image is None:  # an image has it already
+    if spec.image is None:  # an image has the link already
         options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     if spec.given is not None:
         options += ["--ro-bind", str(sources.given), INSIDE_GIVEN]
@@ -135,7 +143,7 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
 
 
 def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
-    """The system's folders: the image's, or what a program needs of the host's; and our own files in /etc."""
+    """The root file system: the image, or the parts of the host that programs need; and our own files in /etc."""
     options: list[str] = []
     if spec.image is not None:
         options += ["--ro-bind", str(sources.image), "/"]
@@ -154,10 +162,11 @@ def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
 
 
 def payload_command(spec: Spec, argv: Sequence[str], *, counts_processes: bool) -> list[str]:
-    """What bwrap starts. Without a group to count processes the kernel counts them by user namespace."""
+    """The command that bwrap starts. Without a control group for processes, RLIMIT_NPROC limits them, which the kernel
+    counts for each user namespace."""
     if counts_processes:
         return ["/bin/sh", "-ec", FIRST, marker(spec.id), *argv]
-    if spec.image is not None:  # which need not have prlimit
+    if spec.image is not None:  # an image may lack prlimit
         return ["/bin/sh", "-ec", f"{COUNTED.format(spec.limits.pids)}; {FIRST}", marker(spec.id), *argv]
     counted = ["/usr/bin/prlimit", f"--nproc={spec.limits.pids}", "--"]
     return ["/bin/sh", "-ec", FIRST, marker(spec.id), *counted, *argv]
@@ -174,8 +183,8 @@ def launch_command(
     network: Network | None,
     payload: Sequence[str],
 ) -> list[str]:
-    """What the runner starts; `uid` None means as ourselves, without root. `is_handed_over`: the workspace becomes
-    the uid's, with all that is in it."""
+    """The command that the runner starts. `uid` None: we are not root, and the sandbox runs as our own uid.
+    `is_handed_over`: the workspace, with all files in it, is given to `uid`."""
     namespace = [] if uid is None else ["unshare", "--mount", "--propagation", "slave", "--"]
     return [
         *namespace,

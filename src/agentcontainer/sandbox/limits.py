@@ -1,7 +1,7 @@
-"""Control groups: what caps one sandbox's memory, processes and CPU, on hosts with cgroups v1, v2 or neither.
+"""Control groups, which limit a sandbox's memory, processes and CPU, on hosts with cgroups v1, v2 or neither.
 
-Each sandbox has the group `agentcontainer/<sandbox id>`, in every v1 hierarchy that counts or once in v2. A
-controller the host does not give us is left out, and `Hierarchy.weak_limits_reason` says so in a sentence.
+Each sandbox has the group `agentcontainer/<sandbox id>`: one in each v1 hierarchy that we use, or one in v2. If a host
+does not give us a controller, it is left out, and `Hierarchy.weak_limits_reason` says so.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from typing import Literal
 from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox.contract import ID_PATTERN, Limits
 
-CONTROLLERS = ("memory", "pids", "cpu")  # memory first: detect.py tells why
-OPTIONAL_CONTROLLERS = ("freezer",)  # of v1; every group of v2 can be frozen
+CONTROLLERS = ("memory", "pids", "cpu")  # memory first, see detect.py
+OPTIONAL_CONTROLLERS = ("freezer",)  # of v1; in v2 every group can be frozen
 CPU_PERIOD_MICROSECONDS = 100_000
-PROBE_PREFIX = "probe-"  # groups that detect.py makes for a moment
-MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
+PROBE_PREFIX = "probe-"  # of groups that detect.py makes and removes at once
+MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the least that the kernel accepts
 REMOVE_SECONDS = 5.0
 FREEZE_SECONDS = 2.0
-THAW_EVERY = 50  # tries
+THAW_EVERY = 50  # attempts
 V1_FREEZER = "freezer.state"
-FEW_PROCESSES = 4  # too few for a shell and what it starts
+FEW_PROCESSES = 4  # fewer than a shell and its child need
 
 
 @dataclass(frozen=True)
 class Controller:
-    """One thing the kernel counts, and the folder beneath which sandboxes get their groups."""
+    """A controller, and the folder in which sandboxes get their groups."""
 
     name: str
     version: Literal[1, 2]
@@ -45,7 +45,7 @@ class Hierarchy:
 
     @property
     def weak_limits_reason(self) -> str | None:
-        """A sentence for the operator when not everything can be capped, else None."""
+        """A sentence for the operator that says which limits sandboxes lack; None: they lack none."""
         missing = [name for name in CONTROLLERS if not self.has(name)]
         if not missing:
             return None
@@ -58,8 +58,12 @@ class Hierarchy:
         return any(controller.name == name for controller in self.controllers)
 
     def group(self, sandbox_id: str) -> "Group":
-        """The group of this sandbox, whether or not it exists yet; SandboxError if that is no sandbox id."""
-        if not ID_PATTERN.fullmatch(sandbox_id):  # it becomes a path
+        """The group of this sandbox, whether or not it exists.
+
+        Raises:
+            SandboxError: `sandbox_id` is not a sandbox id.
+        """
+        if not ID_PATTERN.fullmatch(sandbox_id):  # it becomes part of a path
             raise SandboxError("A sandbox id has 1 to 128 letters, digits, dots, dashes and underscores.")
         return Group(sandbox_id, self.controllers)
 
@@ -78,16 +82,20 @@ class Group:
 
     @property
     def is_counted(self) -> bool:
-        """Whether `pids` can tell what lives in the sandbox."""
+        """Whether `pids` returns the processes of the sandbox: there is at least one group."""
         return bool(self._folders)
 
     @property
     def join_files(self) -> list[Path]:
-        """A process that writes its id into each of these is in the group."""
+        """A process joins the group by writing its pid into each of these."""
         return [folder / "cgroup.procs" for folder in self._folders]
 
     def create(self, limits: Limits) -> None:
-        """Makes the group with its limits set, or raises SandboxError and leaves nothing."""
+        """Make the group and set its limits.
+
+        Raises:
+            SandboxError: it cannot be made; nothing of it is left.
+        """
         made: list[Path] = []
         try:
             for folder in self._folders:
@@ -111,7 +119,7 @@ class Group:
         return {int(pid) for path in self.join_files for pid in _read(path).split()}
 
     def oom_kills(self) -> int:
-        """How often the memory limit killed something. Read it before `remove`."""
+        """How many processes the memory limit killed. Read it before `remove`."""
         for controller, folder in self._controllers:
             if controller.name == "memory":
                 file = "memory.oom_control" if controller.version == 1 else "memory.events"
@@ -119,38 +127,38 @@ class Group:
         return 0
 
     def refused_processes(self) -> int:
-        """How often a process or thread was refused for their number. Read it before `remove`."""
+        """How many processes and threads were refused at the process limit. Read it before `remove`."""
         folder = self._folder_of("pids")
         return 0 if folder is None else _count(folder / "pids.events", "max")
 
     @property
     def is_out_of_processes(self) -> bool:
-        """Whether there are, at this moment, as many processes and threads as there may be, or almost."""
+        """Whether the number of processes and threads is at its limit, or almost."""
         folder = self._folder_of("pids")
         if folder is None:
             return False
-        current, most = (_read(folder / name).strip() for name in ("pids.current", "pids.max"))
-        return current.isdigit() and most.isdigit() and int(current) > int(most) - FEW_PROCESSES
+        current, limit = (_read(folder / name).strip() for name in ("pids.current", "pids.max"))
+        return current.isdigit() and limit.isdigit() and int(current) > int(limit) - FEW_PROCESSES
 
     def _folder_of(self, name: str) -> Path | None:
         return next((folder for controller, folder in self._controllers if controller.name == name), None)
 
     async def freeze(self) -> bool:
-        """Holds all in the group still until `thaw`; False, and nothing is held, where the host cannot."""
+        """Freeze all processes until `thaw`; False if the host cannot: then none is frozen."""
         switch = next((switch for switch in self._freezers() if switch.exists()), None)
         if switch is None:
             return False
         deadline = asyncio.get_running_loop().time() + FREEZE_SECONDS
         is_frozen = False
         try:
-            for tried in itertools.count(1):
-                _hold(switch)
+            for attempt in itertools.count(1):
+                _request_freeze(switch)
                 is_frozen = _is_frozen(switch)
                 if is_frozen or asyncio.get_running_loop().time() > deadline:
                     break
                 await asyncio.sleep(0.001)
-                if switch.name == V1_FREEZER and tried % THAW_EVERY == 0:
-                    # It can stay on its way for ever while new processes keep appearing.
+                if switch.name == V1_FREEZER and attempt % THAW_EVERY == 0:
+                    # A v1 freeze may never complete while new processes keep appearing: start again.
                     self.thaw()
                     await asyncio.sleep(0.01)
         except OSError:
@@ -161,14 +169,14 @@ class Group:
         return is_frozen
 
     def thaw(self) -> None:
-        """Lets the group run again; fine when it does, or is gone."""
+        """Let the processes run again. Does nothing if they run, or the group is gone."""
         for switch in self._freezers():
             with contextlib.suppress(OSError):
                 switch.write_text("THAWED" if switch.name == V1_FREEZER else "0")
 
     def kill(self) -> None:
-        """Kills all in the group at once where the kernel can (v2 since 5.14); elsewhere only thaws it, since a
-        frozen process of v1 does not die."""
+        """Kill all processes at once if the kernel can (v2 since Linux 5.14). Otherwise only thaw them, because SIGKILL
+        does not end a process that v1 has frozen."""
         self.thaw()
         for folder in self._folders:
             switch = folder / "cgroup.kill"
@@ -184,20 +192,24 @@ class Group:
                 yield folder / V1_FREEZER
 
     async def remove(self) -> bool:
-        """Removes the folders; a process on its way out gets a moment. True if there were any."""
-        found = [folder for folder in self._folders if folder.exists()]
+        """Remove the group, waiting for its last process to end; False if there was none.
+
+        Raises:
+            SandboxError: it is still in use after `REMOVE_SECONDS`.
+        """
+        existing = [folder for folder in self._folders if folder.exists()]
         deadline = asyncio.get_running_loop().time() + REMOVE_SECONDS
-        for folder in found:
+        for folder in existing:
             while not _is_removed(folder):
                 if asyncio.get_running_loop().time() > deadline:
                     raise SandboxError("The sandbox's control group is still in use: it cannot be removed.")
                 await asyncio.sleep(0.01)
-        return bool(found)
+        return bool(existing)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value to write into a file of a group; an optional one may be missing in this kernel."""
+    """A value to write into a file of a group. `is_optional`: some kernels lack the file."""
 
     file: str
     value: int | str
@@ -210,7 +222,7 @@ class Setting:
 
 
 def settings(controller: Controller, limits: Limits) -> Iterator[Setting]:
-    """The files that hold a controller's limits; swap gives no memory beyond the limit."""
+    """A controller's limits as files and values. Swap does not add to the memory limit."""
     quota = max(int(limits.cpus * CPU_PERIOD_MICROSECONDS), MIN_CPU_QUOTA_MICROSECONDS)
     match controller.name, controller.version:
         case "memory", 1:
@@ -230,7 +242,7 @@ def settings(controller: Controller, limits: Limits) -> Iterator[Setting]:
             pass
 
 
-def _hold(switch: Path) -> None:
+def _request_freeze(switch: Path) -> None:
     switch.write_text("FROZEN" if switch.name == V1_FREEZER else "1")
 
 

@@ -1,4 +1,4 @@
-"""A mount namespace of this process's own: what it mounts nobody else sees, and none of it outlives it."""
+"""Gives this process a mount namespace of its own: its mounts are invisible to others and end with it."""
 
 import ctypes
 import os
@@ -9,14 +9,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter() -> bool:
-    """Give this process its own view of the host's mounts; False where it may not: then it must mount nothing.
+    """Enter a new mount namespace; False if that is not allowed: then the process must not mount anything.
 
-    To be called before any thread starts: those that run already would stay behind. What is unmounted later is also
-    gone for the sandboxes that were started meanwhile, whose launch.py takes part in changes and makes none.
+    Call it before any thread starts: threads that run already stay in the old namespace. An unmount in the new one also
+    takes effect in the sandboxes started from it, because launch.py makes their mounts slaves of it.
     """
-    if os.geteuid() != 0 or _libc.unshare(_CLONE_NEWNS) != 0:  # os.unshare comes with Python 3.12
+    if os.geteuid() != 0 or _libc.unshare(_CLONE_NEWNS) != 0:  # os.unshare needs Python 3.12
         return False
-    # Private first: or what we mount would show on the host.
+    # Private first: otherwise our mounts would show on the host.
     return all(
         _libc.mount(b"none", b"/", None, _MS_REC | how, None) == 0 for how in (_MS_PRIVATE, _MS_SHARED)
     )

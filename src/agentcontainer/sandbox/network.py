@@ -1,4 +1,4 @@
-"""A sandbox's way to the internet, as its driver holds it. A process of its own makes and serves it: egress/."""
+"""A sandbox's internet access, seen from the runner. A process of its own (egress/) makes and serves it."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from agentcontainer.sandbox.procfs import marker
 START_SECONDS = 30.0
 END_SECONDS = 2.0
 MAX_LINE_BYTES = 4096
-# Run by root: /dev/net/tun may be root's alone, and what uses it has given up root. The copy is in a mount namespace
-# of the process.
+# Run as root. If only root may open /dev/net/tun, a copy that everybody may open is made, in a mount namespace of the
+# process: slirp4netns, which needs it, does not run as root.
 TUN = """
 [ -z "$(find /dev/net/tun -perm -o=rw)" ] || exec "$@"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,noexec agentcontainer /dev/net
@@ -25,14 +25,14 @@ mknod -m 666 /dev/net/tun c 10 200
 exec "$@"
 """
 
-Told = dict[str, Any]
+Message = dict[str, Any]
 
 
 class Network:
-    """A namespace with a way out. It is gone, for whatever is in it, when closed."""
+    """A network namespace with internet access. Closing it ends the access of everything in it."""
 
     def __init__(
-        self, process: Process, pid: int, descriptors: Told, on_refused: Callable[[Told], None]
+        self, process: Process, pid: int, descriptors: Message, on_refused: Callable[[Message], None]
     ) -> None:
         self._process = process
         self._folder = Path("/proc", str(pid), "fd")
@@ -48,10 +48,10 @@ class Network:
         join_files: Sequence[Path],
         env: dict[str, str],
     ) -> "Network":
-        """A network for the sandbox of this id, served as `uid` and counted in its groups.
+        """A network for this sandbox, served by a process that runs as `uid` and is in the sandbox's control groups.
 
         Raises:
-            SandboxError: the host cannot give one; nothing of it is left.
+            SandboxError: the host cannot make one; nothing of it is left.
         """
         command = [sys.executable, "-I", "-m", "agentcontainer.sandbox.egress", marker(sandbox_id)]
         if uid is not None and internet.allow is None:
@@ -76,39 +76,39 @@ class Network:
         try:
             process.stdin.write(json.dumps(config).encode() + b"\n")
             line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
-            said = _read(line)
-            if said is None or "net" not in said:
-                raise SandboxError(f"The sandbox has no internet access: {await _reason(process, said)}")
-            return cls(process, process.pid, said, internet.on_refused)
+            message = _read(line)
+            if message is None or "net" not in message:
+                raise SandboxError(f"The sandbox has no internet access: {await _reason(process, message)}")
+            return cls(process, process.pid, message, internet.on_refused)
         except BaseException as error:
             await _end(process)
             if isinstance(error, TimeoutError | ConnectionError):
-                raise SandboxError("The sandbox's network did not stand in time.") from error
+                raise SandboxError("The sandbox's network was not ready in time.") from error
             raise
 
     def path(self, kind: str) -> Path:
-        """Where the namespace (`user` or `net`) can be joined."""
+        """The file by which the namespace (`user` or `net`) can be joined."""
         return self._folder / str(self._descriptors[kind])
 
     async def ended(self) -> None:
-        """Returns when it serves no longer."""
+        """Wait until the serving process ends."""
         await self._process.wait()
 
     async def close(self) -> None:
-        """Ends it; again is a no-op."""
+        """End the serving process. Idempotent."""
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         await _end(self._process)
 
-    async def _listen(self, on_refused: Callable[[Told], None]) -> None:
-        with contextlib.suppress(ValueError):  # a line without an end
+    async def _listen(self, on_refused: Callable[[Message], None]) -> None:
+        with contextlib.suppress(ValueError):  # a line that is too long
             while line := await self._process.stdout.readline():
                 if (refused := _read(line)) is not None:
                     on_refused(refused)
 
 
 async def _end(process: Process) -> None:
-    """By the end of its input, so that it ends its own children; by force where it does not listen."""
+    """Close its input, at which it ends itself and its children; kill it if it does not."""
     process.stdin.close()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), END_SECONDS)
@@ -117,9 +117,9 @@ async def _end(process: Process) -> None:
     await process.close()
 
 
-async def _reason(process: Process, said: Told | None) -> str:
-    if said is not None and "error" in said:
-        return str(said["error"])
+async def _reason(process: Process, message: Message | None) -> str:
+    if message is not None and "error" in message:
+        return str(message["error"])
     with contextlib.suppress(TimeoutError):
         text = (await asyncio.wait_for(process.stderr.read(MAX_LINE_BYTES), END_SECONDS)).decode(
             errors="replace"
@@ -128,10 +128,10 @@ async def _reason(process: Process, said: Told | None) -> str:
     return "its process does not answer."
 
 
-def _read(line: bytes) -> Told | None:
-    """A line of JSON with an object in it."""
+def _read(line: bytes) -> Message | None:
+    """The JSON object in a line; None: there is none."""
     with contextlib.suppress(ValueError):
         value = json.loads(line)
         if isinstance(value, dict):
-            return cast("Told", value)
+            return cast("Message", value)
     return None

@@ -1,4 +1,4 @@
-"""Connecting out to a host by its name, at addresses that were judged: what is checked is what is connected to."""
+"""Connects to a host in two steps, so that the caller can check the very addresses that are then connected to."""
 
 import asyncio
 import ipaddress
@@ -14,20 +14,28 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a host. Raises OSError or UnicodeError: it has none."""
+    """The addresses of a host.
+
+    Raises:
+        OSError: it has none. UnicodeError: it is not a valid name.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+    entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries)
     return [ipaddress.ip_address(text) for text in texts]
 
 
 async def connect(addresses: Sequence[Address], port: int) -> Streams:
-    """A connection to the first address that takes one. Raises OSError: none does."""
+    """A connection to the first address that accepts one.
+
+    Raises:
+        OSError: none does.
+    """
     failure = OSError("there is no address")
     for address in addresses:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(str(address), port, limit=CHUNK_BYTES)
-        except OSError as error:  # a timeout is one too
+        except OSError as error:  # TimeoutError is an OSError
             failure = error
     raise failure

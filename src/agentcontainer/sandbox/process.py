@@ -1,4 +1,4 @@
-"""A child process with plain pipes as asyncio streams, held by a pidfd."""
+"""A child process with its pipes as asyncio streams, and a pidfd to kill and wait for it."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ STREAM_LIMIT_BYTES = 16 * 1024**2  # a reader buffers twice this before it stops
 
 
 class Process:
-    """A started child. `stdin`, `stdout`, `stderr` are its streams; `exit_code` is set once it has ended."""
+    """A started child; `stdin`, `stdout` and `stderr` are its streams."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Process:
     async def start(
         cls, argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int], owner: int | None
     ) -> "Process":
-        """Starts `argv` with nothing of ours but `env` and `pass_fds`; `owner` may open its pipes anew.
+        """Start `argv`. It inherits `env` and `pass_fds` only. The uid `owner` may open its pipes again.
 
-        The child is spawned on the event loop's own thread: a parent-death signal is bound to its thread.
+        The child is spawned on the event loop's thread, because its parent-death signal comes when that thread ends.
         """
         theirs, ours = _pipes(owner)
         try:
@@ -48,7 +48,7 @@ class Process:
                 env=env,
                 pass_fds=pass_fds,
                 cwd="/",
-                start_new_session=True,  # Ctrl-C in a terminal is for us to judge
+                start_new_session=True,  # so that Ctrl-C in a terminal signals us only
             )
         except BaseException:
             for descriptor in ours:
@@ -64,21 +64,21 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id; nobody else's for as long as it lives."""
+        """Its process id."""
         return self._child.pid
 
     async def wait(self) -> int:
-        """The exit code, 128 + N if signal N ended it."""
+        """Wait for the end; returns the exit code, 128 + N if signal N ended it."""
         return await asyncio.shield(self._ended)
 
     def kill(self) -> None:
-        """SIGKILL, unless it has ended."""
+        """Send SIGKILL, unless it has ended."""
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def close(self) -> None:
-        """Lets go of the pipes. What a reader holds already can still be read, and then its end."""
+        """Close the pipes. What the readers have buffered can still be read, and then the end of the stream."""
         if not self.stdin.transport.is_closing():
             self.stdin.transport.abort()
         for transport in self._readers:
@@ -96,10 +96,10 @@ class Process:
 
 
 def _pipes(owner: int | None) -> tuple[list[int], list[int]]:
-    """The child's ends and ours, in the order of its descriptors 0, 1, 2."""
+    """The child's ends of its pipes and ours, in the order of descriptors 0, 1, 2."""
     stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
     theirs = [stdin[0], stdout[1], stderr[1]]
-    if owner is not None:  # or `echo > /dev/stderr` fails in the child: it opens the pipe by its permissions
+    if owner is not None:  # `echo > /dev/stderr` in the child opens the pipe anew, which checks its owner
         for descriptor in theirs:
             os.fchown(descriptor, owner, owner)
     return theirs, [stdin[1], stdout[0], stderr[0]]

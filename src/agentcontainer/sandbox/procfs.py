@@ -1,4 +1,4 @@
-"""Finding and killing processes by what /proc tells of them: for what a control group does not show."""
+"""Finds and kills processes by what /proc says about them, where no control group lists them."""
 
 import contextlib
 import os
@@ -14,40 +14,41 @@ MARKER = "agentcontainer:"  # + sandbox id: an argument of bwrap, and so of PID 
 
 
 def marker(sandbox_id: str) -> str:
-    """The argument by which the processes that hold a sandbox are known from outside, even after a crash."""
+    """The command-line argument by which a sandbox's processes are found from outside, even after a crash."""
     return MARKER + sandbox_id
 
 
 def with_uid(uid: int) -> set[int]:
-    """Living processes that run as `uid`, in any of its four roles."""
+    """Living processes with `uid` as real, effective, saved or file system uid."""
     return {pid for pid in _pids() if uid in _uids(pid)}
 
 
 def with_marker(sandbox_id: str) -> set[int]:
-    """The launcher, the outer bwrap and PID 1 of a sandbox; when PID 1 dies the kernel kills all the rest."""
+    """The launcher, the outer bwrap and PID 1 of a sandbox. When PID 1 dies, the kernel kills all the others."""
     return {pid for pid, mark in _markers() if mark == marker(sandbox_id)}
 
 
 def sandbox_ids() -> set[str]:
-    """Every sandbox with a process that bears its marker. Anything on the host may bear one."""
+    """Ids of all sandboxes with a process that has their marker. Any process of the host can fake one."""
     return {name for _, mark in _markers() if ID_PATTERN.fullmatch(name := mark.removeprefix(MARKER))}
 
 
 def deleted_bytes(sandbox_id: str) -> int:
-    """What files hold that a sandbox's processes have open and no folder names any more."""
-    found: dict[tuple[int, int], int] = {}
+    """The size of deleted files that a sandbox's processes still have open."""
+    bytes_of_file: dict[tuple[int, int], int] = {}
     for pid in _descendants(with_marker(sandbox_id)):
         with contextlib.suppress(OSError):  # it ended meanwhile
             for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
                 with contextlib.suppress(OSError):
                     status = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
                     if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
-                        found[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(found.values())
+                        bytes_of_file[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(bytes_of_file.values())
 
 
 def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
-    """SIGKILLs what `find` finds until it finds nothing; False if something outlives the time. Blocks."""
+    """Send SIGKILL to what `find` returns until it returns nothing; False if that takes longer than `within_seconds`.
+    Blocks."""
     deadline = time.monotonic() + within_seconds
     pause = 0.002
     while _kill_once(find):
@@ -59,7 +60,8 @@ def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
 
 
 def _kill_once(find: Callable[[], set[int]]) -> bool:
-    """Kills what is found twice, held by a pidfd between: a number taken over by another process is safe."""
+    """Kill what `find` returns twice, before and after a pidfd was opened: a pid that was reused meanwhile is safe.
+    Returns whether there was anything to kill."""
     held: dict[int, int] = {}
     try:
         for pid in find() - {os.getpid()}:
@@ -75,7 +77,7 @@ def _kill_once(find: Callable[[], set[int]]) -> bool:
 
 
 def _descendants(ancestors: set[int]) -> set[int]:
-    """These processes and all below them: what loses its parent in a sandbox gets its PID 1."""
+    """These processes and all below them. An orphan in a sandbox becomes a child of the sandbox's PID 1."""
     children: dict[int, list[int]] = {}
     for pid in _pids() if ancestors else ():
         if found := re.search(rb"^PPid:\s+(\d+)", _read(f"/proc/{pid}/status"), re.M):
@@ -89,11 +91,11 @@ def _descendants(ancestors: set[int]) -> set[int]:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - thrice as fast
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - three times as fast
 
 
 def _uids(pid: int) -> set[int]:
-    """The real, effective, saved and filesystem uid of a process; none if it is a zombie or gone."""
+    """The real, effective, saved and file system uid of a process; none if it is a zombie or has ended."""
     status = _read(f"/proc/{pid}/status")
     state, uids = re.search(rb"^State:\s+(\w)", status, re.M), re.search(rb"^Uid:(.*)", status, re.M)
     if state is None or uids is None or state[1] in (b"Z", b"X"):
@@ -102,7 +104,7 @@ def _uids(pid: int) -> set[int]:
 
 
 def _markers() -> Iterator[tuple[int, str]]:
-    """Root sees every sandbox's; an ordinary user only its own, for it may kill no other."""
+    """Pairs of pid and marker: for root those of all sandboxes, for an ordinary user those it may kill."""
     own = os.geteuid()
     for pid in _pids():
         for argument in _read(f"/proc/{pid}/cmdline").split(b"\0"):

@@ -1,4 +1,4 @@
-"""How a folder goes that a sandbox had as its own."""
+"""Removes a folder that a sandbox could write to."""
 
 import asyncio
 import os
@@ -8,13 +8,13 @@ from agentcontainer.sandbox import volume
 
 
 async def remove(root: Path) -> None:
-    """Remove an attempt's folder, or a workspace, whatever the agent made of it.
+    """Remove an attempt's folder, or a workspace, with everything in it.
 
-    By `chmod` and `rm`: they neither follow links nor recurse, so no depth or name can stop or mislead them.
+    It runs `chmod` and `rm`, which neither follow links nor recurse: no depth and no name can stop or mislead them.
     """
     for folder in (root / "workspace", root):
         await volume.unmount(folder)
-    if os.geteuid() != 0:  # what the agent closed to itself must be opened first, from the top down
+    if os.geteuid() != 0:  # without root, folders that the agent made inaccessible must be opened first
         await _run("chmod", "-R", "u+rwx", "--", str(root))
     await _run("rm", "-rf", "--one-file-system", "--", str(root))
 

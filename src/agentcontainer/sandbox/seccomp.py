@@ -1,6 +1,6 @@
-"""The system call filter of every sandbox: what no agent's work needs and what has broken kernels before.
+"""The system call filter of every sandbox. It refuses calls that agents do not need and that kernel exploits have used.
 
-It is a second wall. The first is that the payload has no capabilities and can make no user namespace.
+It is the second line of defence. The first: the payload has no capabilities and cannot make a user namespace.
 """
 
 import errno
@@ -25,22 +25,22 @@ REFUSED = (
     *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "syslog"),
     *("swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "iopl", "ioperm", "vhangup", "nfsservctl"),
     *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname"),
-    # files by handle, which ignores the tree they are in
+    # files by handle: opens files outside of the mounted tree
     *("open_by_handle_at", "name_to_handle_at"),
 )
 NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
-TERMINAL_INJECTIONS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type into a terminal one shares
+TERMINAL_INJECTIONS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: put input into a shared terminal
 AF_NETLINK = 16
 SOCKET_FAMILIES = (1, 2, 10, AF_NETLINK)  # UNIX, INET, INET6, NETLINK
 NETLINK_ROUTE = 0  # getifaddrs needs it
 INTERNET_FAMILIES = (2, 10)
-PROTOCOLS = (0, 1, 6, 17, 58)  # of them: as the type says, ICMP, TCP, UDP, ICMPv6
-UNKNOWN_CALLS = range(451, 512)  # newer than libseccomp knows: ENOSYS, and programs take the older call
-FCHMODAT2 = 452  # the one of those that does nothing new
+PROTOCOLS = (0, 1, 6, 17, 58)  # of these families: the default of the type, ICMP, TCP, UDP, ICMPv6
+UNKNOWN_CALLS = range(451, 512)  # unknown to libseccomp: with ENOSYS, programs fall back to an older call
+FCHMODAT2 = 452  # the one of those that is harmless and needed
 
 
 class Condition(NamedTuple):
-    """What an argument of a call must be for a rule to hold: names of comparisons as in libseccomp."""
+    """A comparison of an argument of a call; `comparison` is a name of libseccomp."""
 
     argument: int
     comparison: str
@@ -49,7 +49,7 @@ class Condition(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A call that fails with `error`, always or when every condition holds."""
+    """A call that fails with `error` if every condition holds."""
 
     call: str | int
     error: int
@@ -57,14 +57,16 @@ class Rule(NamedTuple):
 
 
 def rules() -> Iterator[Rule]:
-    """Every rule of the filter; a call without one is allowed."""
+    """All rules of the filter. A call that no rule matches is allowed."""
     for call in REFUSED:
         yield Rule(call, errno.EPERM)
     for number in UNKNOWN_CALLS:
         if number != FCHMODAT2:
             yield Rule(number, errno.ENOSYS)
-    yield Rule("clone3", errno.ENOSYS)  # its flags lie in memory, where no filter can see them
-    yield Rule("io_setup", errno.ENOSYS)  # all on the host share what there is of it, and no group counts it
+    yield Rule("clone3", errno.ENOSYS)  # its flags are in memory, which a filter cannot read
+    yield Rule(
+        "io_setup", errno.ENOSYS
+    )  # the limit of AIO queues is one for the host, and no control group counts them
     for flag in NAMESPACE_FLAGS:
         yield Rule("clone", errno.EPERM, (Condition(0, "MASKED_EQ", flag, flag),))
     for request in TERMINAL_INJECTIONS:
@@ -80,7 +82,7 @@ def rules() -> Iterator[Rule]:
 
 
 def _other_than(allowed: tuple[int, ...], argument: int) -> Iterator[Condition]:
-    """Conditions of which one holds for every value that is not allowed."""
+    """Conditions: exactly one of them holds for each value that is not allowed."""
     for value in range(max(allowed)):
         if value not in allowed:
             yield Condition(argument, "EQ", value)
@@ -88,13 +90,13 @@ def _other_than(allowed: tuple[int, ...], argument: int) -> Iterator[Condition]:
 
 
 def compile_filter() -> bytes:
-    """The filter as the BPF program bwrap takes. Calls of a foreign architecture (32 bit) kill their thread.
+    """The filter as a BPF program for bwrap. A call of another architecture (32 bit) kills the calling thread.
 
     Raises:
-        SandboxError: libseccomp is missing, or too old to know a call we refuse.
+        SandboxError: libseccomp is missing, or too old to know a call that we refuse.
     """
     try:
-        import pyseccomp  # not above: it looks for the library at import, by running programs
+        import pyseccomp  # imported here: at import it runs programs to find the library
     except (ImportError, RuntimeError, OSError) as error:
         raise SandboxError("libseccomp is missing. Install it: apt install libseccomp2") from error
 
@@ -108,8 +110,13 @@ def compile_filter() -> bytes:
         if call == -1:
             raise SandboxError(f"libseccomp is too old: it does not know the system call {rule.call}.")
         conditions = [
-            pyseccomp.Arg(one.argument, getattr(pyseccomp, one.comparison), one.value, one.masked_value)
-            for one in rule.conditions
+            pyseccomp.Arg(
+                condition.argument,
+                getattr(pyseccomp, condition.comparison),
+                condition.value,
+                condition.masked_value,
+            )
+            for condition in rule.conditions
         ]
         program.add_rule(pyseccomp.ERRNO(rule.error), call, *conditions)
     with open(os.memfd_create("seccomp"), "w+b") as file:  # noqa: PTH123 - a descriptor, not a path

@@ -1,8 +1,8 @@
-"""Workspaces that hold no more than they may: each a file system of its own, in a file beside it.
+"""Volumes: workspaces with a size limit. Each is an ext4 file system in an image file beside it.
 
-Only in a mount namespace of our own (namespace.py): however this process dies, its mounts go with it, with a mount
-its loop device, and the file lies in the attempt's folder, which the next runner sweeps. Where that cannot be had, a
-workspace is a plain folder, and `is_capped` says so: somebody must watch it.
+They are mounted in a mount namespace of our own (namespace.py) only. When this process dies, its mounts and their loop
+devices end with it, and the next runner removes the image files. Without such a namespace a workspace is a plain
+folder, `is_capped` is false, and its size has to be watched (runner/workspace/disk_usage.py).
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from agentcontainer.errors import SandboxError
 IMAGE_SUFFIX = ".image"
 BLOCK_BYTES = 4096
 INODE_BYTES = 256
-OWN_INODES = 11  # of ext4
+OWN_INODES = 11  # that ext4 uses itself
 OWN_BYTES = 4 * 1024**2  # bitmaps, the superblock, rounding
-MAX_WITHHELD_BYTES = 16 * 1024**2  # ext4 keeps a fiftieth back from everybody, and no more than this
-RESTORED_BYTES = 32 * 1024**2  # a workspace that was full comes back, and its agent can go on
+MAX_RESERVED_BYTES = 16 * 1024**2  # ext4 reserves 1/50 of its blocks, at most this much
+RESTORED_BYTES = 32 * 1024**2  # extra room in a restored workspace: one that was full must be usable
 RESTORED_INODES = 256
-NEARLY_FULL_BYTES = 2 * 1024**2  # ext4 refuses before the last block is taken: it counts roughly
+NEARLY_FULL_BYTES = 2 * 1024**2  # ext4 counts free blocks roughly and refuses before the last one
 MAX_LOGGED = 300
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-# Nothing of it outlives the process, so nothing is journalled or forced to the disk.
+# No journal and no write barriers: the file system does not outlive the process.
 MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-I", str(INODE_BYTES), "-m", "0")
 FEATURES = ("-O", "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard")
 OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable,nobarrier"
@@ -35,28 +35,28 @@ logger = logging.getLogger(__name__)
 
 
 class DiskFull(Exception):
-    """What a task brings along is more than its workspace may hold. `str(error)` is a sentence for its owner."""
+    """A task's inputs or checkpoint need more room than its workspace has. `str(error)` is a sentence for its owner."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What a workspace may hold. An inode is a file, a folder or a link, and there is at most one for each 4 KiB."""
+    """The size limit of a workspace. Each file, folder and link is an inode; there is at most one for each 4 KiB."""
 
     bytes: int
     inodes: int
 
     def restored(self) -> "Room":
-        """The room of a workspace that comes from a checkpoint."""
+        """The limit of a workspace that is restored from a checkpoint."""
         return Room(self.bytes + RESTORED_BYTES, self.inodes + RESTORED_INODES)
 
     @property
     def fault(self) -> str:
-        """What to tell whoever wanted more."""
+        """The limit, as the end of a sentence."""
         return f"its workspace may hold {self.bytes} bytes and {self.inodes} files"
 
 
 class Volumes:
-    """Makes workspaces of so much room. `weak_reason` says why they are plain folders, or is None."""
+    """Makes workspaces with this limit. `weak_reason`: why they are plain folders instead; None: they are volumes."""
 
     def __init__(self, room: Room, weak_reason: str | None = "No mount namespace was entered.") -> None:
         self.room = room
@@ -64,7 +64,7 @@ class Volumes:
 
     @classmethod
     async def try_out(cls, room: Room, folder: Path, *, has_namespace: bool) -> "Volumes":
-        """Finds out by making one in `folder`. `has_namespace`: `namespace.enter` has said yes."""
+        """Find out whether volumes work, by making one in `folder`. `has_namespace`: `namespace.enter` succeeded."""
         if not has_namespace:
             return cls(room, "mounting needs root with CAP_SYS_ADMIN")
         trial = folder / f"volume-{secrets.token_hex(4)}"
@@ -76,7 +76,7 @@ class Volumes:
         return cls(room, None)
 
     async def make(self, folder: Path, *, is_restored: bool = False) -> None:
-        """Make the empty folder; its parents too. One that cannot be capped now is a plain one.
+        """Make the empty workspace and its parent folders. If no volume can be made now, it is a plain folder.
 
         Raises:
             SandboxError: the folder cannot be made.
@@ -85,7 +85,7 @@ class Volumes:
             try:
                 await _mount(folder, self.room.restored() if is_restored else self.room)
             except SandboxError as error:
-                logger.warning("a workspace is watched instead of capped: %s", error)
+                logger.warning("a workspace is a plain folder, whose size is only watched: %s", error)
             else:
                 return
         try:
@@ -95,33 +95,33 @@ class Volumes:
 
 
 def is_capped(folder: Path) -> bool:
-    """Whether the workspace is a file system of its own."""
+    """Whether the workspace is a volume."""
     return os.path.ismount(folder)
 
 
 def is_full(folder: Path) -> bool:
-    """Whether a capped workspace has no room left: for another block, or for another file."""
+    """Whether a volume has no room for another block, or for another file. False for a plain folder."""
     if not is_capped(folder):
         return False
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize < NEARLY_FULL_BYTES or found.f_favail == 0
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize < NEARLY_FULL_BYTES or status.f_favail == 0
 
 
 async def unmount(folder: Path) -> None:
-    """Give up a capped workspace with all that is in it; the empty folder stays. Fine if it is a plain one.
+    """Unmount a volume and remove its image file; the empty folder stays. Does nothing to a plain folder.
 
     Raises:
-        SandboxError: it cannot be given up.
+        SandboxError: it cannot be unmounted.
     """
     if not is_capped(folder):
         return
-    # The file first: or all that was written would still be brought to the disk.
+    # The file first: otherwise the kernel would still write all dirty pages to the disk.
     _image(folder).unlink(missing_ok=True)
     await _run("umount", "--no-mtab", "--no-canonicalize", "--lazy", "--", str(folder))
 
 
 async def remove(folder: Path) -> None:
-    """`unmount`, and remove the empty folder."""
+    """Unmount a volume, and remove its empty folder."""
     await unmount(folder)
     folder.rmdir()
 
@@ -132,10 +132,10 @@ def _image(folder: Path) -> Path:
 
 async def _mount(folder: Path, room: Room) -> None:
     image = _image(folder)
-    # A file takes a block, if it holds anything: more inodes than blocks would only be larger tables.
+    # A file that is not empty takes a block: more inodes than blocks would be useless.
     inodes = min(room.inodes, room.bytes // BLOCK_BYTES) + OWN_INODES
-    withheld = min(room.bytes // 50, MAX_WITHHELD_BYTES)
-    size = room.bytes + withheld + inodes * INODE_BYTES + OWN_BYTES
+    reserved = min(room.bytes // 50, MAX_RESERVED_BYTES)
+    size = room.bytes + reserved + inodes * INODE_BYTES + OWN_BYTES
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with image.open("xb") as file:
@@ -154,7 +154,7 @@ async def _mount(folder: Path, room: Room) -> None:
 
 
 async def _run(*command: str) -> None:
-    """Cancelled, it ends the command first: nothing is mounted behind our back."""
+    """Run a command. If cancelled, it still waits for the command: a mount must not appear after the cancel."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

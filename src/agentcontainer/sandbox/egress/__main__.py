@@ -1,7 +1,7 @@
 """The process behind a sandbox's network: `python -I -m agentcontainer.sandbox.egress MARKER`, started by network.py.
 
-It reads one line of JSON (`{uid, join, allow}`), gives up root for `uid`, makes the namespaces, and answers with a line
-`{user, net}`: its descriptors of them. From then on every line it writes is a refusal. It ends with its standard input.
+It reads a line of JSON (`{uid, join, allow}`), changes from root to `uid`, makes the namespaces, and writes a line with
+their descriptors (`{user, net}`). Every later line reports a refused host. It ends when its standard input ends.
 """
 
 import asyncio
@@ -24,10 +24,15 @@ from agentcontainer.sandbox.egress import firewall, namespace
 from agentcontainer.sandbox.egress.namespace import Namespace, NamespaceError
 from agentcontainer.sandbox.egress.refusals import Refusals
 from agentcontainer.sandbox.egress.relay import Relay
-from agentcontainer.sandbox.egress.resolver import Forwarded, Listed, Resolver, Standins
+from agentcontainer.sandbox.egress.resolver import (
+    AllowListAnswers,
+    ForwardedAnswers,
+    Resolver,
+    StandInAddresses,
+)
 
 OPEN_FILES = 1024
-IMPORTED_LATE = ("concurrent.futures.thread", "encodings.idna")  # by getaddrinfo, at its first call
+IMPORTED_LATE = ("concurrent.futures.thread", "encodings.idna")  # getaddrinfo imports them at its first call
 SLIRP = (
     "slirp4netns",
     "--configure",
@@ -44,39 +49,39 @@ def main() -> None:
         importlib.import_module(name)
     dns.rdata.load_all_types()
     dns.asyncbackend.set_default_backend("asyncio")
-    sys.meta_path.clear()  # without root our own files may be out of reach: what is not imported now, never is
+    sys.meta_path.clear()  # no imports from here on: without root our own files may be unreadable
     config = json.loads(sys.stdin.readline())
     try:
         _give_up_root(config["uid"], config["join"])
         rules = None if config["allow"] is None else parse(config["allow"])
         if rules is None:
             own = [str(address) for address in own_addresses() if address.version == 4]
-            made = namespace.make(lambda _: firewall.open_rules(own), has_relay=False)
-            slirp, lifeline = _slirp(made)
+            network = namespace.make(lambda _: firewall.open_rules(own), has_relay=False)
+            slirp, lifeline = _slirp(network)
         else:
-            made = namespace.make(firewall.listed_rules, has_relay=True)
+            network = namespace.make(firewall.listed_rules, has_relay=True)
             slirp = lifeline = None
     except NamespaceError as error:
-        _tell({"error": str(error)})
+        _send({"error": str(error)})
         sys.exit(1)
-    asyncio.run(_serve(made, rules, slirp))
+    asyncio.run(_serve(network, rules, slirp))
     del lifeline
 
 
 async def _serve(
-    made: Namespace, rules: Sequence[Rule] | None, slirp: subprocess.Popen[bytes] | None
+    network: Namespace, rules: Sequence[Rule] | None, slirp: subprocess.Popen[bytes] | None
 ) -> None:
-    refusals = Refusals(_tell)
+    refusals = Refusals(_send)
     if rules is None:
-        answer = Forwarded().answer
+        answer = ForwardedAnswers().answer
     else:
-        assert made.relay is not None
-        standins = Standins()
-        answer = Listed(rules, standins, refusals).answer
-        await Relay(rules, standins, refusals, own_addresses).start(made.relay)
-    await Resolver(answer).start(made.dns_udp, made.dns_tcp)
-    _tell({"user": made.user, "net": made.net})
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it from now on
+        assert network.relay is not None
+        stand_ins = StandInAddresses()
+        answer = AllowListAnswers(rules, stand_ins, refusals).answer
+        await Relay(rules, stand_ins, refusals, own_addresses).start(network.relay)
+    await Resolver(answer).start(network.dns_udp, network.dns_tcp)
+    _send({"user": network.user, "net": network.net})
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it after the start
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     loop.add_reader(sys.stdin.fileno(), lambda: ended.done() or ended.set_result(None))
@@ -87,47 +92,50 @@ async def _serve(
 
 
 def own_addresses() -> list[Address]:
-    """The addresses of this host, whatever they are: a sandbox reaches none of them."""
+    """All addresses of this host, public ones too. A sandbox must not reach any of them."""
     try:
-        shown = subprocess.run(("ip", "-json", "address"), capture_output=True, check=True, timeout=10).stdout
+        listed = subprocess.run(
+            ("ip", "-json", "address"), capture_output=True, check=True, timeout=10
+        ).stdout
     except FileNotFoundError:
         raise NamespaceError("ip is missing. Install it: apt install iproute2") from None
     except subprocess.SubprocessError:
         raise NamespaceError("The host's own addresses cannot be listed.") from None
-    entries = [entry for link in json.loads(shown) for entry in link.get("addr_info", ())]
+    entries = [entry for link in json.loads(listed) for entry in link.get("addr_info", ())]
     return [ipaddress.ip_address(entry["local"]) for entry in entries if "local" in entry]
 
 
 def _give_up_root(uid: int | None, join: Sequence[str]) -> None:
-    for path in join:  # what the sandbox's traffic costs is the sandbox's
+    for path in join:  # this process's memory and CPU count as the sandbox's
         Path(path).write_text(str(os.getpid()))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    open_files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
 
 
-def _slirp(made: Namespace) -> tuple[subprocess.Popen[bytes], int]:
-    """Gives the namespace its device. slirp4netns ends when the returned descriptor is closed: at our death."""
-    ready, said = os.pipe()
+def _slirp(network: Namespace) -> tuple[subprocess.Popen[bytes], int]:
+    """Start slirp4netns, which gives the namespace its device. It ends when the returned descriptor is closed, at the
+    latest when this process dies."""
+    ready, ready_writer = os.pipe()
     ending, lifeline = os.pipe()
-    paths = f"--userns-path=/proc/self/fd/{made.user}", f"--ready-fd={said}", f"--exit-fd={ending}"
-    target = "--netns-type=path", f"/proc/self/fd/{made.net}", "tap0"
+    paths = f"--userns-path=/proc/self/fd/{network.user}", f"--ready-fd={ready_writer}", f"--exit-fd={ending}"
+    target = "--netns-type=path", f"/proc/self/fd/{network.net}", "tap0"
     try:
         process = subprocess.Popen(
             (*SLIRP, *paths, *target),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(made.user, made.net, said, ending),
+            pass_fds=(network.user, network.net, ready_writer, ending),
         )
     except FileNotFoundError:
         raise NamespaceError("slirp4netns is missing. Install it: apt install slirp4netns") from None
-    os.close(said)
+    os.close(ready_writer)
     os.close(ending)
     try:
         if os.read(ready, 1) != b"1":
@@ -137,7 +145,7 @@ def _slirp(made: Namespace) -> tuple[subprocess.Popen[bytes], int]:
     return process, lifeline
 
 
-def _tell(message: dict[str, object]) -> None:
+def _send(message: dict[str, object]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The rules of a sandbox's network namespace, as nft reads them. Pure; set before anything inside can send."""
+"""The firewall rules of a sandbox's network namespace, for nft. They are set before anything inside can send."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from agentcontainer.sandbox.addresses import PRIVATE_NETWORKS
 
 DNS_PORT = 53
 
-# Everything public, by the tap device of slirp4netns. Loopback is the sandbox's own.
+# Every public address, through the tap device of slirp4netns. Loopback is the sandbox's own.
 _OPEN = """
 table inet egress {{
     set private {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {private} }} }}
@@ -26,7 +26,7 @@ table inet egress {{
 }}
 """
 
-# No device but loopback: whatever is sent comes to our own sockets, or nowhere.
+# There is no device but loopback. Whatever is sent arrives at our own sockets, or is refused.
 _LISTED = """
 table inet egress {{
     chain translate {{
@@ -48,10 +48,10 @@ table inet egress {{
 
 
 def open_rules(own_addresses: Sequence[str]) -> str:
-    """The public internet, and none of `own_addresses`: the host's IPv4 addresses and networks."""
+    """Allow the public internet, but not `own_addresses`, the host's IPv4 addresses."""
     return _OPEN.format(private=", ".join((*PRIVATE_NETWORKS, *own_addresses)))
 
 
 def listed_rules(relay_port: int) -> str:
-    """Nothing but our resolver, and our relay at `relay_port`."""
+    """Allow our DNS resolver and our relay at `relay_port` only."""
     return _LISTED.format(dns=DNS_PORT, relay=relay_port)

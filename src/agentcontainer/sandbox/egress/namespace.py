@@ -1,7 +1,7 @@
-"""Making the namespaces of a sandbox's network, with our sockets and rules in it, before anything else may use them.
+"""Makes the user and network namespaces of a sandbox's network, with our sockets and firewall rules in them.
 
-A child enters new user and network namespaces, prepares them, hands out what is to be kept, and ends. The namespaces
-live on by the descriptors; the sandbox later joins the network without any power over it.
+A child process enters new namespaces, sets them up, sends back descriptors of the namespaces and sockets, and ends. The
+descriptors keep the namespaces alive. The sandbox later joins the network namespace without privileges in it.
 """
 
 import ctypes
@@ -22,16 +22,16 @@ _LISTED_SETUP = (
     ("ip", "-4", "route", "add", "local", "default", "dev", "lo"),
 )
 _OPEN_SETUP = (("ip", "link", "set", "lo", "up"),)
-_MOST_DESCRIPTORS = 8
+_MAX_DESCRIPTORS = 8
 
 
 class NamespaceError(Exception):
-    """Why there is no network, as a sentence."""
+    """The network cannot be made; `str(error)` is a sentence that says why."""
 
 
 @dataclass(frozen=True)
 class Namespace:
-    """Descriptors of the namespaces, and of sockets that listen in them."""
+    """Descriptors of the namespaces, and sockets that listen in them."""
 
     user: int
     net: int
@@ -41,9 +41,9 @@ class Namespace:
 
 
 def make(rules: Callable[[int], str], *, has_relay: bool) -> Namespace:
-    """New namespaces under the rules that `rules` gives for the relay's port (0 without a relay).
+    """Make new namespaces. `rules` returns the firewall rules for the relay's port (0 without a relay).
 
-    Call it before any thread or event loop is started: it forks.
+    Call it before any thread or event loop starts: it forks.
 
     Raises:
         NamespaceError: the host refuses one of them, or a tool is missing.
@@ -63,14 +63,16 @@ def make(rules: Callable[[int], str], *, has_relay: bool) -> Namespace:
     theirs.close()
     try:
         ours.settimeout(PREPARE_SECONDS)
-        said, descriptors, _, _ = socket.recv_fds(ours, 4096, _MOST_DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(ours, 4096, _MAX_DESCRIPTORS)
     except OSError as error:
-        raise NamespaceError("The sandbox's network did not stand in time.") from error
+        raise NamespaceError("The sandbox's network was not ready in time.") from error
     finally:
         ours.close()
         os.waitpid(child, 0)
     if not descriptors:
-        raise NamespaceError(said.removeprefix(b"!").decode(errors="replace") or "The network's maker died.")
+        raise NamespaceError(
+            message.removeprefix(b"!").decode(errors="replace") or "The process that makes the network died."
+        )
     user, net, *sockets = descriptors
     udp, tcp, *relay = (socket.socket(fileno=descriptor) for descriptor in sockets)
     return Namespace(user, net, udp, tcp, relay[0] if relay else None)
@@ -79,7 +81,7 @@ def make(rules: Callable[[int], str], *, has_relay: bool) -> Namespace:
 def _prepare(out: socket.socket, rules: Callable[[int], str], has_relay: bool) -> None:
     uid, gid = os.getuid(), os.getgid()
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # who gave up root may not write its own maps otherwise
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # needed to write the maps below after changing from root
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         reason = os.strerror(ctypes.get_errno())
         raise NamespaceError(f"User namespaces are refused to ordinary users on this host: {reason}.")
@@ -95,7 +97,7 @@ def _prepare(out: socket.socket, rules: Callable[[int], str], has_relay: bool) -
         sockets.append(_listener(0))
     _run(("nft", "-f", "-"), rules(sockets[-1].getsockname()[1] if has_relay else 0))
     spaces = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in ("user", "net")]
-    socket.send_fds(out, [b"+"], [*spaces, *(one.fileno() for one in sockets)])
+    socket.send_fds(out, [b"+"], [*spaces, *(listening.fileno() for listening in sockets)])
 
 
 def _listener(port: int) -> socket.socket:
@@ -105,14 +107,14 @@ def _listener(port: int) -> socket.socket:
     return listening
 
 
-def _run(command: tuple[str, ...], given: str = "") -> None:
+def _run(command: tuple[str, ...], standard_input: str = "") -> None:
     try:
         subprocess.run(
-            command, input=given.encode(), capture_output=True, check=True, timeout=PREPARE_SECONDS
+            command, input=standard_input.encode(), capture_output=True, check=True, timeout=PREPARE_SECONDS
         )
     except FileNotFoundError:
         package = {"ip": "iproute2", "nft": "nftables"}[command[0]]
         raise NamespaceError(f"{command[0]} is missing. Install it: apt install {package}") from None
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise NamespaceError(f"{command[0]} failed: {said[0] if said else error.returncode}") from None
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        raise NamespaceError(f"{command[0]} failed: {lines[0] if lines else error.returncode}") from None

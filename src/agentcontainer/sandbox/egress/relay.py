@@ -1,7 +1,7 @@
-"""Connections of a sandbox whose hosts are named: each is judged by the name it is for, and made out here.
+"""Makes the TCP connections of a sandbox with an allow-list, each to a host on the list.
 
-Every TCP connection inside ends at our listener, which learns from the kernel where it was to go. An address that
-stands for a name is resolved now, and what we connect to is the very address that was judged.
+The firewall redirects every TCP connection inside to our listener, which asks the kernel for its original destination.
+A stand-in address is resolved to its host here; the addresses found are checked, and one of them is connected to.
 """
 
 import asyncio
@@ -13,32 +13,32 @@ from collections.abc import Callable, Sequence
 from agentcontainer.egress import Rule
 from agentcontainer.sandbox.addresses import Address, is_public
 from agentcontainer.sandbox.egress.refusals import Refusals
-from agentcontainer.sandbox.egress.resolver import Standins
+from agentcontainer.sandbox.egress.resolver import StandInAddresses
 from agentcontainer.sandbox.outward import CHUNK_BYTES, Streams, connect, resolve
 
 MAX_CONNECTIONS = 128
 _SO_ORIGINAL_DST = 80
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST, which programs notice at once
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, so that the program fails at once
 
 
 class Relay:
-    """Serves one sandbox. `own_addresses` gives the host's own, which are refused though they may be public."""
+    """Serves one sandbox. `own_addresses` returns the host's addresses, which are refused even if they are public."""
 
     def __init__(
         self,
         rules: Sequence[Rule],
-        standins: Standins,
+        stand_ins: StandInAddresses,
         refusals: Refusals,
         own_addresses: Callable[[], Sequence[Address]],
     ) -> None:
         self._rules = rules
-        self._standins = standins
+        self._stand_ins = stand_ins
         self._refusals = refusals
         self._own_addresses = own_addresses
         self._connections = 0
 
     async def start(self, listener: socket.socket) -> None:
-        """Serve from now on, for as long as the event loop runs."""
+        """Serve until the event loop ends."""
         await asyncio.start_server(self._serve, sock=listener, limit=CHUNK_BYTES)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,30 +62,34 @@ class Relay:
 
     async def _open(self, connection: socket.socket) -> Streams | None:
         address, port = _destination(connection)
-        name = self._standins.name_of(address)
+        name = self._stand_ins.name_of(address)
         host = name or address
         if not any(rule.matches(host, port) for rule in self._rules):
             if not ipaddress.ip_address(address).is_loopback:
                 self._refusals.add(host, port)
             return None
         try:
-            found = await resolve(address if name is None else f"{name}.", port)  # in no search domain
+            addresses = await resolve(
+                address if name is None else f"{name}.", port
+            )  # the dot excludes search domains
         except UnicodeError:
             return None
-        # In a thread: it runs a program, and the other connections must not wait for that.
+        # In a thread, because it runs a program and would block the other connections.
         own = await asyncio.to_thread(self._own_addresses)
-        return await connect([one for one in found if is_public(one) and one not in own], port)
+        return await connect(
+            [address for address in addresses if is_public(address) and address not in own], port
+        )
 
 
 def _destination(connection: socket.socket) -> tuple[str, int]:
-    """Where the sandbox connected to, before the rules led it here."""
+    """The destination of the connection before the firewall redirected it."""
     packed = connection.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
     port, raw = struct.unpack("!2xH4s8x", packed)
     return socket.inet_ntoa(raw), port
 
 
 async def _pump(near: Streams, far: Streams) -> None:
-    """Both directions, each until its end; an error in one ends both."""
+    """Copy both directions, each until its end; an error in one ends both."""
     copies = [asyncio.create_task(_copy(near[0], far[1])), asyncio.create_task(_copy(far[0], near[1]))]
     try:
         await asyncio.gather(*copies)

@@ -1,8 +1,8 @@
-"""The DNS server of a sandbox. What it says never leads to a private address.
+"""The DNS server of a sandbox. It never answers with a private address.
 
-Where hosts are named it asks nobody: a named host gets an address that stands for its name here alone, and the relay
-resolves it when it connects, so no question leaves this host and no answer can change between check and use. Without
-a list, questions go to the host's own nameservers, and private addresses are taken out of the answers.
+With an allow-list it sends no query: a host on the list gets a stand-in address, which only our relay understands and
+resolves when it connects. So no data leaves the host in queries, and no answer can change between check and use.
+Without a list, queries go to the host's nameservers, and private addresses are removed from the answers.
 """
 
 import asyncio
@@ -35,25 +35,27 @@ MAX_CONNECTIONS = 16
 MAX_QUESTION_BYTES = 4096
 UPSTREAM_SECONDS = 4.0
 IDLE_SECONDS = 10.0
-STANDINS = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544: never anybody's address on the internet
-MAX_STANDINS = 65_536
+STAND_IN_NETWORK = ipaddress.IPv4Network(
+    "198.18.0.0/15"
+)  # RFC 2544: no host of the internet has such an address
+MAX_STAND_INS = 65_536
 
 Answer = Callable[[dns.message.Message], Awaitable[dns.message.Message]]
 
 
-class Standins:
-    """Addresses that stand for names."""
+class StandInAddresses:
+    """Local addresses, each of which stands for a host name."""
 
     def __init__(self) -> None:
         self._names: dict[ipaddress.IPv4Address, str] = {}
         self._addresses: dict[str, ipaddress.IPv4Address] = {}
 
     def address_of(self, name: str) -> ipaddress.IPv4Address:
-        """The one address of a name; the oldest name's is taken when all are."""
+        """The address that stands for `name`. If all are in use, the oldest name loses its address."""
         if (known := self._addresses.get(name)) is not None:
             return known
-        if len(self._names) < MAX_STANDINS:
-            address = STANDINS[len(self._names) + 1]
+        if len(self._names) < MAX_STAND_INS:
+            address = STAND_IN_NETWORK[len(self._names) + 1]
         else:
             address, oldest = next(iter(self._names.items()))
             del self._names[address], self._addresses[oldest]
@@ -61,16 +63,16 @@ class Standins:
         return address
 
     def name_of(self, address: str) -> str | None:
-        """The name an address stands for, if it does."""
+        """The name that `address` stands for; None: it stands for none."""
         return self._names.get(ipaddress.IPv4Address(address))
 
 
-class Listed:
-    """Answers for the hosts of an allow-list."""
+class AllowListAnswers:
+    """Answers queries with an allow-list."""
 
-    def __init__(self, rules: Sequence[Rule], standins: Standins, refusals: Refusals) -> None:
+    def __init__(self, rules: Sequence[Rule], stand_ins: StandInAddresses, refusals: Refusals) -> None:
         self._rules = rules
-        self._standins = standins
+        self._stand_ins = stand_ins
         self._refusals = refusals
 
     async def answer(self, question: dns.message.Message) -> dns.message.Message:
@@ -83,13 +85,13 @@ class Listed:
                 self._refusals.add(name, None)
             reply.set_rcode(dns.rcode.NXDOMAIN)
         elif asked.rdtype == dns.rdatatype.A:
-            address = str(self._standins.address_of(name))
+            address = str(self._stand_ins.address_of(name))
             reply.answer.append(dns.rrset.from_text(asked.name, TTL_SECONDS, "IN", "A", address))
         return reply
 
 
-class Forwarded:
-    """Answers of the host's own nameservers, without private addresses."""
+class ForwardedAnswers:
+    """Answers queries with the host's nameservers, and removes private addresses."""
 
     def __init__(self, resolv_conf: Path = Path("/etc/resolv.conf")) -> None:
         self._resolv_conf = resolv_conf
@@ -117,7 +119,7 @@ class Forwarded:
 
 
 class Resolver:
-    """Serves a sandbox's questions at two sockets of its namespace, by UDP and TCP."""
+    """Serves a sandbox's DNS queries on two sockets of its namespace, by UDP and TCP."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -125,14 +127,14 @@ class Resolver:
         self._connections = 0
 
     async def start(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Serve from now on, for as long as the event loop runs."""
+        """Serve until the event loop ends."""
         udp.setblocking(False)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Datagrams(self._take), sock=udp)
         await asyncio.start_server(self._serve, sock=tcp, limit=MAX_QUESTION_BYTES)
 
     def _take(self, data: bytes, sender: tuple[str, int], transport: asyncio.DatagramTransport) -> None:
         if len(self._in_flight) >= MAX_IN_FLIGHT:
-            return  # a lost datagram: whoever asks in earnest asks again
+            return  # dropped: a resolver that needs the answer repeats its query
         task = asyncio.create_task(self._answer_datagram(data, sender, transport))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
@@ -159,7 +161,7 @@ class Resolver:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await writer.drain()
         except (OSError, EOFError):
-            pass  # a timeout is an OSError too
+            pass  # TimeoutError is an OSError
         finally:
             self._connections -= 1
             writer.close()
@@ -177,7 +179,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def read(data: bytes) -> dns.message.Message | None:
-    """One plain question of the internet's class, or None: then there is nothing to answer."""
+    """The query in `data`; None: it is not one query of the class IN, and is not answered."""
     try:
         message = dns.message.from_wire(data)
     except (dns.exception.DNSException, ValueError):
@@ -189,7 +191,7 @@ def read(data: bytes) -> dns.message.Message | None:
 
 
 def nameservers(resolv_conf: Path) -> list[str]:
-    """Addresses of the host's nameservers, read anew each time: a host may move to another network."""
+    """Addresses of the host's nameservers. Read for each query, because a host may move to another network."""
     try:
         lines = [line.split() for line in resolv_conf.read_text().splitlines()]
     except OSError:
@@ -198,9 +200,9 @@ def nameservers(resolv_conf: Path) -> list[str]:
 
 
 def _public(rrset: dns.rrset.RRset) -> dns.rrset.RRset | None:
-    """The set without private addresses; None if nothing is left of it."""
+    """The record set without private addresses; None if it is empty then."""
     if rrset.rdtype in (dns.rdatatype.SVCB, dns.rdatatype.HTTPS):
-        return None  # they carry addresses as hints
+        return None  # they contain addresses as hints
     if rrset.rdtype not in (dns.rdatatype.A, dns.rdatatype.AAAA):
         return rrset
     records = cast("Iterable[dns.rdata.Rdata]", rrset)
@@ -212,7 +214,7 @@ def _wire(reply: dns.message.Message, size: int) -> bytes:
     try:
         return reply.to_wire(max_size=size)
     except dns.exception.TooBig:
-        reply.flags |= dns.flags.TC  # asked again by TCP
+        reply.flags |= dns.flags.TC  # the client repeats its query by TCP
         for section in (reply.answer, reply.authority, reply.additional):
             section.clear()
         return reply.to_wire()
