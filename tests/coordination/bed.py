@@ -102,6 +102,10 @@ class Bed:
         assert self.settings.storage_url
         return Blobs(self.settings.storage_url)
 
+    def configure(self, **chosen: Any) -> None:
+        """Settings for the runners that are started after this."""
+        self.settings = self.settings.model_copy(update=chosen)
+
     async def dispatch(self, *steps: dict[str, Any]) -> str:
         request = Dispatch(instructions=script(*steps))
         task = await tasks.dispatch(self.pool, self.settings, self.vault, self.account_id, AGENT, request)
@@ -166,6 +170,10 @@ class Bed:
             assert time.monotonic() < give_up_at, f"left: {left}"
             await asyncio.sleep(0.05)
 
+    def attempts_with_sandbox(self, task_id: str) -> set[int]:
+        """The attempts of which a process or a control group is left."""
+        return {int(name.split("-")[1]) for name in self._sandboxes(task_id)}
+
     def _sandboxes(self, task_id: str) -> list[str]:
         return [name for name in leftovers() if name.startswith(task_id)]
 
@@ -202,6 +210,7 @@ class Bed:
             try:
                 yield runner
             finally:
+                proxy.forward_again()
                 runner.working.cancel()
                 await asyncio.gather(runner.working, return_exceptions=True)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Failure = Literal["reply lost", "cut before", "held"]
+Failure = Literal["reply lost", "hung", "cut before", "held"]
 READ_BYTES = 65536
 
 
@@ -68,8 +68,9 @@ class Proxy:
         self._links: dict[asyncio.Task[None], Link] = {}
 
     def trap(self, wanted: Wanted, failure: Failure) -> Trap:
-        """`reply lost`: the server commits, then the connection breaks without a reply. `cut before`: the connection
-        breaks and the server never sees the COMMIT. `held`: the COMMIT waits until `released`."""
+        """`reply lost`: the server commits, then the connection breaks without a reply. `hung`: the same, but the
+        connection stays open in silence. `cut before`: the connection breaks and the server never sees the COMMIT.
+        `held`: the COMMIT waits until `released`."""
         trap = Trap(wanted, failure)
         self._traps.append(trap)
         return trap
@@ -173,7 +174,8 @@ class Link:
                 await self._forward(writer, frame)
             elif kind == b"Z":  # ready for the next query: the server has committed
                 self._swallowing.sprung.set()
-                return
+                if self._swallowing.failure == "reply lost":
+                    return
 
     async def _forward(self, writer: asyncio.StreamWriter, frame: bytes) -> None:
         await self._proxy.flowing.wait()
@@ -184,7 +186,7 @@ class Link:
 
     async def _spring(self, trap: Trap) -> bool:
         """Whether the COMMIT is to be forwarded."""
-        if trap.failure == "reply lost":
+        if trap.failure in ("reply lost", "hung"):
             self._swallowing = trap
             return True
         trap.sprung.set()

@@ -8,7 +8,7 @@ from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import TERMINAL
-from tests.coordination.bed import CREDIT_MICRO_USD, Bed
+from tests.coordination.bed import Bed
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ async def _money_is_right(bed: Bed, story: Story) -> None:
     assert await ledger.unbalanced(bed.pool) == []
     assert await ledger.unreleased_holds(bed.pool) == []
     page = await ledger.list_page(bed.pool, bed.account_id, after_id=None, limit=100, is_descending=False)
-    kinds = Counter(entry.kind for entry in page.rows)
+    entries = [entry for entry in page.rows if entry.task_id == story.task.id]
+    kinds = Counter(entry.kind for entry in entries)
     assert kinds["hold"] == kinds["release"] == 1, kinds
     assert kinds["charge"] <= 1, kinds
-    total = sum(entry.amount_micro_usd for entry in page.rows)
-    assert total == CREDIT_MICRO_USD - story.task.cost_micro_usd
+    assert sum(entry.amount_micro_usd for entry in entries) == -story.task.cost_micro_usd
 
 
 async def _log(bed: Bed, task_id: str) -> list[tuple[str, dict[str, Any]]]:

@@ -74,6 +74,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
 
     sandbox = await starting.start(services.sandboxes, _spec(context, image), launch.command(task), lease)
     stack.push_async_callback(sandbox.destroy)
+    context.outcome.destroy_when_claim_lost(sandbox)
     if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, claim)):
         raise ClaimLost
     crash.reach("started")

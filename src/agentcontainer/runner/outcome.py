@@ -5,6 +5,7 @@ failures. A lost claim beats them all: nothing is committed then.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -14,12 +15,14 @@ from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.errors import SandboxError
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.runner.ending import ClaimLost, Ended, Ending
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.volume import DiskFull
 
 CANCEL_AGAIN_SECONDS = 10.0  # longer than a cancelled task may take to release what it holds
@@ -39,6 +42,7 @@ class Outcome:
         self._first: asyncio.Future[Ending] = loop.create_future()
         self._committed: asyncio.Future[Ending | None] = loop.create_future()
         self._claim_lost: asyncio.Future[None] = loop.create_future()
+        self._destroying: asyncio.Task[None] | None = None  # referenced, so that it is not garbage-collected
 
     def watch(self, watcher: Callable[[], Watcher]) -> None:
         """Run this watcher during every `race` from now on; what it returns is an ending."""
@@ -59,6 +63,15 @@ class Outcome:
         """Stop the attempt without writing anything to the database."""
         if not self._claim_lost.done():
             self._claim_lost.set_result(None)
+
+    def destroy_when_claim_lost(self, sandbox: Sandbox) -> None:
+        """Destroy the sandbox as soon as the claim is lost. Everything else that ends then may wait for the database
+        first, and another runner may soon start the task."""
+
+        def on_claim_lost(_: object) -> None:
+            self._destroying = asyncio.create_task(_destroy(sandbox))
+
+        self._claim_lost.add_done_callback(on_claim_lost)
 
     @property
     def interrupts(self) -> Sequence[asyncio.Future[Any]]:
@@ -173,3 +186,8 @@ async def _stop(tasks: Sequence[asyncio.Task[Any]]) -> None:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _destroy(sandbox: Sandbox) -> None:
+    with contextlib.suppress(SandboxError):  # closing the container destroys it again, and reports the error
+        await sandbox.destroy()

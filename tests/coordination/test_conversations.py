@@ -1,0 +1,115 @@
+"""A conversation's container between turns: kept, given up for other work, lost, or drained."""
+
+import pytest
+
+from agentcontainer.domain.tasks.state import Status
+from tests.coordination.bed import Bed, finish, waiting
+from tests.coordination.proxy import Failure, Wanted
+from tests.coordination.soundness import Story, sound_story
+
+EVICT = Wanted("UPDATE tasks SET runner_id = NULL")
+
+
+def replies(story: Story) -> list[str]:
+    return [data["content"] for data in story.of("message.created") if data["role"] == "assistant"]
+
+
+async def idle_conversation(bed: Bed) -> str:
+    """Its first turn is over, and its container is up."""
+    task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
+    await bed.until(task_id, Status.AWAITING_INPUT)
+    return task_id
+
+
+async def second_turn(bed: Bed, task_id: str) -> Story:
+    """The story of a conversation that was answered a second time, and ended."""
+    await bed.say(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Two."})
+    await bed.until_event(task_id, "turn.completed", 2)
+    await bed.end_conversation(task_id)
+    story = await sound_story(bed, task_id)
+    assert replies(story) == ["One.", "Two."]
+    assert story.outputs == {"notes.txt": b"a\nb\n"}
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (2, 1)]
+    return story
+
+
+async def test_the_longest_idle_container_is_evicted_for_a_task(bed: Bed) -> None:
+    bed.configure(warm_seconds=300)
+    async with bed.runner(capacity=2):
+        longest = await idle_conversation(bed)
+        latest = await idle_conversation(bed)
+        task_id = await bed.dispatch({"bash": "true"}, finish())
+        await bed.until(task_id)
+        assert bed.attempts_with_sandbox(longest) == set()
+        assert bed.attempts_with_sandbox(latest) == {1}
+        assert (await second_turn(bed, longest)).attempts == [1, 2]
+        assert (await second_turn(bed, latest)).attempts == [1]
+
+
+@pytest.mark.parametrize("failure", ["reply lost", "cut before"])
+async def test_eviction(bed: Bed, failure: Failure) -> None:
+    bed.configure(warm_seconds=0.2)
+    async with bed.runner() as runner:
+        trap = runner.proxy.trap(EVICT, failure)
+        task_id = await idle_conversation(bed)
+        await trap.until_sprung()
+        await bed.until_no_sandbox(task_id)
+        assert (await second_turn(bed, task_id)).attempts == [1, 2]
+
+
+async def test_a_message_that_comes_before_an_eviction_is_answered_in_the_same_container(bed: Bed) -> None:
+    bed.configure(warm_seconds=0.5)
+    async with bed.runner() as runner:
+        trap = runner.proxy.trap(EVICT, "cut before")
+        task_id = await idle_conversation(bed)
+        await trap.until_sprung()
+        assert (await second_turn(bed, task_id)).attempts == [1]
+
+
+async def test_drain_of_an_idle_container(bed: Bed) -> None:
+    async with bed.runner() as first:
+        task_id = await idle_conversation(bed)
+        await first.drain()
+        await bed.until_no_sandbox(task_id)
+        assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
+    async with bed.runner():
+        story = await second_turn(bed, task_id)
+    assert (story.attempts, story.count("task.requeued")) == ([1, 2], 0)
+
+
+async def test_drain_in_a_turn(bed: Bed) -> None:
+    async with bed.runner() as first:
+        task_id = await bed.converse(waiting(), {"say": "One."})
+        await bed.until_event(task_id, "tool.started")
+        await first.drain()
+    async with bed.runner():
+        await bed.until_event(task_id, "tool.started", 2)
+        await bed.let_go_on(task_id)
+        await bed.until(task_id, Status.AWAITING_INPUT)
+        await bed.end_conversation(task_id)
+        story = await sound_story(bed, task_id)
+    assert (replies(story), story.attempts) == (["One."], [1, 2])
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (1, 2)]
+
+
+async def test_a_turn_whose_state_cannot_be_saved_fails_and_the_next_one_goes_on_from_before(
+    bed: Bed,
+) -> None:
+    async with bed.runner() as first:
+        task_id = await idle_conversation(bed)
+        await first.drain()
+    bed.configure(max_checkpoint_bytes=1)
+    async with bed.runner() as second:
+        await bed.say(task_id, {"bash": "echo lost >> notes.txt"}, {"say": "Never stored."})
+        await bed.until_event(task_id, "turn.failed")
+        failed = await bed.until(task_id, Status.AWAITING_INPUT)
+        await bed.until_no_sandbox(task_id)
+        await second.drain()
+    assert failed.error_code == "checkpoint_failed"
+    bed.configure(max_checkpoint_bytes=10**9)
+    async with bed.runner():
+        await bed.say(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Three."})
+        await bed.until_event(task_id, "turn.completed", 2)
+        await bed.end_conversation(task_id)
+        story = await sound_story(bed, task_id)
+    assert (replies(story), story.outputs) == (["One.", "Three."], {"notes.txt": b"a\nb\n"})
