@@ -117,7 +117,7 @@ def test_a_task_from_beginning_to_end(
     assert shared_platform.files_with(key) == [], "nor in the database, nor anywhere"
 
 
-def test_a_wrong_key_is_not_tried_for_ever(
+def test_a_browser_stops_reconnecting_with_a_wrong_key(
     shared_platform: Platform, client: Client, browser: Browser, pages: tuple[str, dict[str, str]]
 ) -> None:
     task_id = client.dispatch(script(finish()))

@@ -33,7 +33,9 @@ def test_an_agent_whose_tokens_are_used_up_can_still_finish(client: Client, prov
 
 
 @pytest.mark.parametrize("budget", [{"maxTokens": MAX_TOKENS}, {"maxCostUsd": MAX_COST_USD}])
-def test_an_agent_that_lets_its_last_chance_pass_fails(client: Client, budget: dict[str, Any]) -> None:
+def test_an_agent_that_does_not_finish_with_its_last_request_fails(
+    client: Client, budget: dict[str, Any]
+) -> None:
     task = client.run(
         script(FILL_THE_CONTEXT, {"bash": "echo going on"}, finish()), overrides={"budget": budget}
     )
@@ -54,12 +56,12 @@ def test_an_agent_whose_money_is_used_up_can_still_finish(client: Client) -> Non
     assert task["costUsd"] < 0.01  # container time alone
 
 
-def test_a_budget_that_no_request_fits_into_fails_without_one(client: Client) -> None:
+def test_a_budget_too_small_for_any_request_fails_without_one(client: Client) -> None:
     task = client.run(script(finish()), overrides={"budget": {"maxTokens": 1}})
     assert (task["status"], task["errorCode"], tokens_of(task)) == ("failed", "budget_exceeded", 0), task
 
 
-def test_a_budget_that_lasts_is_not_noticed(client: Client) -> None:
+def test_a_sufficient_budget_changes_nothing(client: Client) -> None:
     budget = {"maxTokens": 1_000_000, "maxCostUsd": 10}
     task = client.run(script({"bash": "true"}, finish()), overrides={"budget": budget})
     assert (task["status"], reminders(client, task)) == ("finished", [])
@@ -75,7 +77,7 @@ def test_a_model_writes_the_title_beside_the_work(client: Client, provider: str)
     assert [event["data"] for event in titled] == [{"title": task["title"]}]
 
 
-def test_a_title_that_cannot_be_had_leaves_the_one_from_the_instructions(client: Client) -> None:
+def test_without_a_model_title_the_title_comes_from_the_instructions(client: Client) -> None:
     """No request fits into this budget, and the title's is tried in vain."""
     task = client.run(
         script(finish(), task="Count all the sheep."),

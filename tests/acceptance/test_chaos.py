@@ -25,7 +25,7 @@ def two_runners(scripted_url: str) -> Iterator[Platform]:
 @pytest.mark.parametrize(
     ("seed", "tasks", "seconds"), [(5, 10, 12), pytest.param(7, 100, 240, marks=pytest.mark.long)]
 )
-def test_whatever_happens_every_task_tells_the_truth(
+def test_every_task_ends_correctly_under_chaos(
     two_runners: Platform, seed: int, tasks: int, seconds: float
 ) -> None:
     Chaos(two_runners, seed, tasks, seconds).run()

@@ -69,7 +69,7 @@ def until_tool(client: Client, task_id: str, turn: int) -> None:
 
 
 @ON_ONE_PLATFORM
-def test_five_turns_warm_cold_and_through_two_deaths(brief_platform: Platform) -> None:
+def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: Platform) -> None:
     platform = brief_platform
     client = platform.account()
     note = "echo {0} >> log.txt; sha256sum log.txt > sum{0}.txt; share sum{0}.txt"
@@ -151,7 +151,7 @@ def test_messages_sent_while_a_turn_runs_are_answered_in_order(
     assert [f"Message {n}" in reply for n, reply in enumerate(replies[1:], 2)] == [True] * 4
 
 
-def test_files_of_a_message_are_there_before_its_turn(client: Client) -> None:
+def test_the_files_of_a_message_are_placed_before_its_turn(client: Client) -> None:
     first = client.upload("data.csv", b"a,b\n1,2\n")
     second = client.upload("data.csv", b"other\n")
     task_id = begin(client, script({"bash": "cat task_files/data.csv"}), inputFileIds=[first])
@@ -166,7 +166,7 @@ def test_files_of_a_message_are_there_before_its_turn(client: Client) -> None:
     assert client.http.delete(f"/files/{second}").status_code == 409, "a live task uses it"
 
 
-def test_overrides_of_a_message_hold_from_its_turn_on(client: Client) -> None:
+def test_the_overrides_of_a_message_apply_from_its_turn_on(client: Client) -> None:
     task_id = begin(client, script({"bash": "echo kept > a.txt"}))
     answered(client, task_id, 1)
     assert client.task(task_id)["execution"]["model"] == "claude-sonnet-4-6"
@@ -182,7 +182,7 @@ def test_overrides_of_a_message_hold_from_its_turn_on(client: Client) -> None:
     assert outputs[-1] == "kept\n"
 
 
-def test_a_late_word_of_the_container_before_does_not_stop_the_next(shared_platform: Platform) -> None:
+def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_platform: Platform) -> None:
     client = shared_platform.account()
     task_id = begin(client, "Hello.")
     answered(client, task_id, 1)
@@ -208,7 +208,7 @@ def test_a_late_word_of_the_container_before_does_not_stop_the_next(shared_platf
     assert "task.requeued" not in [event["type"] for event in client.events(task_id)]
 
 
-def test_a_failed_request_fails_the_turn_and_not_the_conversation(client: Client) -> None:
+def test_a_failed_model_request_fails_the_turn_but_not_the_conversation(client: Client) -> None:
     task_id = begin(client, script({"error": 400, "message": "no such thing", "times": 9}))
     task = answered(client, task_id, 1)
     assert (task["turnStatus"], task["errorCode"]) == ("failed", "provider_error")
@@ -252,7 +252,7 @@ def test_a_message_steers_a_running_task(client: Client, shared_platform: Platfo
 
 
 @pytest.mark.parametrize("verb", ["cancel", "end"])
-def test_a_warm_container_goes_with_its_conversation(shared_platform: Platform, verb: str) -> None:
+def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, verb: str) -> None:
     client = shared_platform.account()
     task_id = begin(client, "Hello.")
     answered(client, task_id, 1)
@@ -269,7 +269,7 @@ def test_a_warm_container_goes_with_its_conversation(shared_platform: Platform, 
 
 
 @ON_ONE_PLATFORM
-def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> None:
+def test_idle_conversations_give_their_slots_to_waiting_tasks(brief_platform: Platform) -> None:
     """Capacity is 2: two conversations wait warm, and a task gets a place at once all the same."""
     client = brief_platform.account()
     waiting = [begin(client, "Hello.") for _ in range(2)]
@@ -284,7 +284,7 @@ def test_waiting_conversations_make_room_for_work(brief_platform: Platform) -> N
 
 
 @ON_ONE_PLATFORM
-def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platform: Platform) -> None:
+def test_a_workspace_without_permissions_is_usable_after_hibernation(brief_platform: Platform) -> None:
     client = brief_platform.account()
     closed = "cd ../.pi/agent && ln -sf /etc/passwd models.json && chmod 000 /workspace/task"
     task_id = begin(client, script({"bash": closed}))
@@ -301,7 +301,7 @@ def test_a_workspace_closed_by_its_agent_is_usable_after_the_night(brief_platfor
 
 
 @ON_ONE_PLATFORM
-def test_what_the_agent_noted_in_its_task_is_there_warm_and_cold(brief_platform: Platform) -> None:
+def test_files_of_the_agent_are_there_after_a_warm_and_a_cold_start(brief_platform: Platform) -> None:
     client = brief_platform.account()
     task_id = begin(client, script({"bash": "echo noted >> TASK.md"}), instructions="Be brief.")
     answered(client, task_id, 1)
@@ -312,7 +312,7 @@ def test_what_the_agent_noted_in_its_task_is_there_warm_and_cold(brief_platform:
     assert output.split() == ["Be", "brief.noted"]
 
 
-def test_work_gets_the_place_of_a_conversation_as_soon_as_that_waits(scripted_url: str) -> None:
+def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(scripted_url: str) -> None:
     platform = Platform(scripted_url, capacity="1")
     try:
         platform.start()

@@ -52,7 +52,7 @@ def crashing(scripted_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.parametrize(("point", "part"), list(cells()))
-def test_whatever_dies_wherever(
+def test_the_task_ends_correctly_when_a_part_is_killed(
     crashing: tuple[Platform, Path], point: str, part: str, record_property: Callable[[str, object], None]
 ) -> None:
     platform, folder = crashing

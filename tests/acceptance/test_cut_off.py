@@ -133,7 +133,7 @@ def until_refused(client: Client, task_id: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_from_the_object_store(cut_platform: tuple[Platform, Relay]) -> None:
+def test_a_runner_cut_off_from_the_object_store_recovers(cut_platform: tuple[Platform, Relay]) -> None:
     platform, relay = cut_platform
     client = platform.account()
     given = client.upload("in.txt", b"given\n")
@@ -185,7 +185,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def test_from_room_on_its_disk(small_disks: tuple[Platform, dict[str, Path]]) -> None:
+def test_a_runner_without_disk_space_recovers(small_disks: tuple[Platform, dict[str, Path]]) -> None:
     platform, disks = small_disks
     client = platform.account()
     steps = script(waiting(then="echo a > out.txt"), FINISH, waiting("again"), FINISH)
@@ -217,7 +217,9 @@ def abandoning(scripted_url: str) -> Iterator[Platform]:
         yield platform
 
 
-def test_from_the_database(abandoning: Platform, short_dir: Path) -> None:
+def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
+    abandoning: Platform, short_dir: Path
+) -> None:
     """It stops its sandboxes before another runner may have the task; afterwards it is of use again."""
     platform = abandoning
     client = platform.account()
@@ -250,7 +252,7 @@ def test_from_the_database(abandoning: Platform, short_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
-def test_from_time(abandoning: Platform, seconds: float) -> None:
+def test_a_suspended_runner_writes_nothing_after_it_resumes(abandoning: Platform, seconds: float) -> None:
     """Its runner stands still; another takes the task, and the one that comes back writes nothing."""
     platform = abandoning
     client = platform.account()

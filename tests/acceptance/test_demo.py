@@ -41,7 +41,7 @@ def data_folders(folder: Path) -> list[Path]:
     return list(folder.glob("ac-demo-*"))
 
 
-async def test_offline_it_says_so_and_delivers_a_report(short_dir: Path) -> None:
+async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> None:
     # A configured installation is not the demo's.
     done = await demo(short_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:1/elsewhere")
     assert (done.returncode, done.stderr) == (0, "")
@@ -63,7 +63,7 @@ async def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
     assert not data_folders(home)
 
 
-async def test_with_a_provider_its_key_reaches_the_provider_and_nobody_else(short_dir: Path) -> None:
+async def test_the_demo_sends_the_providers_key_to_the_provider_only(short_dir: Path) -> None:
     async with await scripted.serve() as provider:
         done = await demo(
             short_dir,
@@ -79,7 +79,7 @@ async def test_with_a_provider_its_key_reaches_the_provider_and_nobody_else(shor
     assert KEY not in done.stdout + done.stderr
 
 
-async def test_a_failed_task_is_a_failed_demo(short_dir: Path) -> None:
+async def test_the_demo_fails_when_its_task_fails(short_dir: Path) -> None:
     async with await scripted.serve() as provider:
         done = await demo(
             short_dir,
@@ -124,7 +124,7 @@ async def test_ctrl_c_stops_everything(short_dir: Path) -> None:
         ("mistral", "--provider must be one of anthropic, openai, openrouter, not mistral."),
     ],
 )
-async def test_what_is_missing_is_named(short_dir: Path, provider: str, sentence: str) -> None:
+async def test_a_missing_key_or_provider_is_named(short_dir: Path, provider: str, sentence: str) -> None:
     done = await demo(short_dir, "--provider", provider)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {sentence}")

@@ -188,7 +188,7 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     assert client.ledger_sum() == pytest.approx(100 - costs, abs=1e-6)
 
 
-def test_what_only_a_person_can_judge_is_told_and_left(platform: Platform) -> None:
+def test_faults_that_need_a_person_are_reported_and_left_alone(platform: Platform) -> None:
     client = platform.account()
     done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
     wait_for(platform.data_dir / "blobs/installation")
@@ -290,7 +290,7 @@ def test_an_ordinary_user(short_dir: Path) -> None:
     assert "belongs to another user" in refused.stderr
 
 
-def test_mounts_in_the_way_are_unmounted(data_dir: Path) -> None:
+def test_leftover_mounts_are_unmounted(data_dir: Path) -> None:
     """In a mount namespace of the test's own."""
     dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"
     dead.mkdir(parents=True)
@@ -306,7 +306,7 @@ def test_mounts_in_the_way_are_unmounted(data_dir: Path) -> None:
     assert not (data_dir / "runners/rnr_dead").exists()
 
 
-def test_loop_devices_of_dead_runners_are_let_go(data_dir: Path) -> None:
+def test_loop_devices_of_dead_runners_are_detached(data_dir: Path) -> None:
     image = data_dir / "runners/rnr_dead/tsk_dead-1/image"
     image.parent.mkdir(parents=True)
     image.write_bytes(bytes(1024**2))
@@ -325,7 +325,7 @@ def test_loop_devices_of_dead_runners_are_let_go(data_dir: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-def test_a_running_platform_sweeps_by_itself_within_a_minute(platform: Platform) -> None:
+def test_a_running_platform_cleans_up_within_a_minute(platform: Platform) -> None:
     dead = platform.data_dir / "runners/rnr_dead"
     (dead / "tsk_dead-1/workspace").mkdir(parents=True)
     task_id = working(platform.account())

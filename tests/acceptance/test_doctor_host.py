@@ -125,7 +125,7 @@ async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
     assert re.fullmatch(r"this host's and the database's differ by (59|60) s", finding.where)
 
 
-async def test_a_store_is_written_read_and_left_as_it_was(pool: Pool, tmp_path: Path) -> None:
+async def test_the_store_check_leaves_no_object(pool: Pool, tmp_path: Path) -> None:
     [check] = STORAGE_CHECKS
     assert [one async for one in check.find(Store(pool, Blobs(tmp_path.as_uri())))] == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -70,7 +70,7 @@ def existing(client: Client, shared_platform: Platform) -> Iterator[ExistingClie
     made.http.close()
 
 
-def test_from_the_list_of_agents_to_the_outputs(existing: ExistingClient) -> None:
+def test_an_existing_client_works_from_the_agent_list_to_the_outputs(existing: ExistingClient) -> None:
     mine = existing.ask("POST", "/agents", json={"name": "Sales", "basePrompt": "Sum up what you get."})
     agents = existing.every("/agents")
     assert [agent["id"] for agent in existing.every("/agents", limit=1)] == [agent["id"] for agent in agents]

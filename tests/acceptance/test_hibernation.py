@@ -97,7 +97,7 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
 
 
 @pytest.mark.parametrize(("message", "told"), [("Häuser: 3.", "Häuser: 3."), (None, "an external system")])
-def test_the_woken_agent_hears_why_by_what_and_what_it_was_told(
+def test_the_prompt_of_a_woken_agent_says_why_it_was_woken(
     client: Client, message: str | None, told: str
 ) -> None:
     task_id = hibernating(client, script(NAP, HEARD, NAP, HEARD, finish()))
@@ -206,7 +206,7 @@ def test_a_refused_hibernation_leaves_the_task_at_work(client: Client, arguments
     assert hint in outputs_of_tools(client, task["id"])[0]
 
 
-def test_cancel_while_it_hibernates_ends_it_and_keeps_what_it_wrote(client: Client) -> None:
+def test_cancelling_a_hibernating_task_keeps_its_partial_outputs(client: Client) -> None:
     task_id = hibernating(client)
     before = client.task(task_id)
     answer = client.http.post(f"/tasks/{task_id}/cancel")
@@ -243,7 +243,7 @@ def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
     assert again[0] == "9", "what is left, not what was left when it was told first"
 
 
-def test_a_failed_task_keeps_what_its_agent_wrote(client: Client) -> None:
+def test_a_failed_task_keeps_its_partial_outputs(client: Client) -> None:
     write = (
         "echo draft > report.md; mkdir -p a/b; echo deep > a/b/c.txt; echo no > .hidden; ln -s /etc/passwd p"
     )
@@ -271,7 +271,7 @@ def test_partial_outputs_are_bounded_in_count_and_size(scripted_url: str) -> Non
         platform.close()
 
 
-def test_a_cancelled_task_keeps_what_its_agent_wrote(client: Client) -> None:
+def test_a_cancelled_task_keeps_its_partial_outputs(client: Client) -> None:
     task_id = client.dispatch(script({"bash": "echo draft > report.md"}, {"bash": "sleep 300"}))
     client.until_event(task_id, lambda event: event["type"] == "tool.completed")
     assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
@@ -304,7 +304,7 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
     assert platform.stop() == 0
 
 
-def test_a_runner_lost_before_the_first_answer_loses_not_the_task(saving_platform: Platform) -> None:
+def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(saving_platform: Platform) -> None:
     client = saving_platform.account()
     task_id = client.dispatch(script({"bash": "echo one >> log.txt"}, finish("log.txt")))
     deadline = time.monotonic() + 60
@@ -319,7 +319,7 @@ def test_a_runner_lost_before_the_first_answer_loses_not_the_task(saving_platfor
     assert client.outputs(task_id) == {"log.txt": b"one\n"}, "it was told its task"
 
 
-def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
+def test_a_drained_task_resumes_where_it_was(platform: Platform) -> None:
     client = platform.account()
     steps = script(
         {"bash": "echo one >> log.txt"},
@@ -340,7 +340,7 @@ def test_a_drained_task_goes_on_from_where_it_was(platform: Platform) -> None:
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
 
 
-def test_a_sleeping_task_survives_a_restart_of_everything(platform: Platform) -> None:
+def test_a_hibernating_task_survives_a_restart_of_the_platform(platform: Platform) -> None:
     client = platform.account()
     task_id = hibernating(
         client, script(WORK, {"bash": 'hibernate --message "x" --for 5s'}, finish("log.txt"))

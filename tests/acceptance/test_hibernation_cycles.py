@@ -35,7 +35,7 @@ def wake(client: Client, task_id: str) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("nights", [4, pytest.param(50, marks=pytest.mark.long)])
-def test_the_workspace_is_the_same_after_each_night(client: Client, nights: int) -> None:
+def test_the_workspace_is_the_same_after_each_hibernation(client: Client, nights: int) -> None:
     steps: list[dict[str, str]] = []
     for n in range(nights):
         steps += [
@@ -54,7 +54,7 @@ def test_the_workspace_is_the_same_after_each_night(client: Client, nights: int)
     assert all(re.fullmatch(r"[0-9a-f]{64}  -\n", line) for line in evenings), evenings
 
 
-def test_a_flipped_bit_in_the_store_is_told_loudly(platform: Platform) -> None:
+def test_a_corrupted_checkpoint_fails_the_task_with_a_reason(platform: Platform) -> None:
     client = platform.account()
     task_id = client.dispatch(script({"bash": "echo kept > a.txt"}, NAP, finish("a.txt")))
     client.wait(task_id, "hibernating")
@@ -77,7 +77,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_workspace_too_large_for_the_quota_stays_awake(scripted_url: str) -> None:
+def test_a_workspace_above_the_checkpoint_quota_does_not_hibernate(scripted_url: str) -> None:
     platform = Platform(scripted_url, capacity="1", checkpoint_quota_bytes="1000")
     try:
         platform.start()

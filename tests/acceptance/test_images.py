@@ -134,7 +134,7 @@ def test_a_conversation_in_an_image(client: Client, registry: Registry, good: La
     assert task["status"] == "awaiting_input", task
 
 
-def test_what_cannot_be_is_refused_at_once(client: Client, registry: Registry) -> None:
+def test_an_unusable_image_is_refused_at_dispatch(client: Client, registry: Registry) -> None:
     for image, status, words in (
         (f"{registry.host}/team/missing:1", 400, "does not exist"),
         ("127.0.0.1:1/x:1", 400, "not allowed here"),

@@ -110,7 +110,7 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
         "other",
     ],  # an archive tells when it was made, each test process another time
 )
-def test_what_is_no_skill_fails_the_task_uncharged(account: Client, content: bytes, why: str) -> None:
+def test_an_invalid_skill_fails_the_task_uncharged(account: Client, content: bytes, why: str) -> None:
     before = account.ledger_sum()
     task = account.run(script(finish()), skills=[account.upload("greet.zip", content)])
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "input_unavailable", 0), task
@@ -119,7 +119,7 @@ def test_what_is_no_skill_fails_the_task_uncharged(account: Client, content: byt
     assert "task.started" not in [event["type"] for event in account.events(task["id"])]
 
 
-def test_a_repository_stands_beside_the_input_files_and_its_token_nowhere(
+def test_a_repository_is_cloned_beside_the_input_files_and_its_token_is_nowhere(
     account: Client, own_platform: Platform, remote: GitServer
 ) -> None:
     task = account.run(
@@ -143,7 +143,7 @@ def test_a_repository_stands_beside_the_input_files_and_its_token_nowhere(
     assert own_platform.files_with(TOKEN.encode()) == []
 
 
-def test_a_repository_that_is_not_there_fails_the_task_uncharged(account: Client, remote: GitServer) -> None:
+def test_a_missing_repository_fails_the_task_uncharged(account: Client, remote: GitServer) -> None:
     for repository in (
         {"url": remote.url("git", "nothing")},
         {"url": remote.url("git", "app"), "ref": "nope"},
@@ -179,7 +179,7 @@ def test_private_addresses_are_refused_by_default(client: Client, remote: GitSer
     assert "not on the public internet" in task["error"]
 
 
-def test_what_cannot_be_named_is_refused_at_dispatch(client: Client) -> None:
+def test_an_invalid_repository_is_refused_at_dispatch(client: Client) -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"url": "https://user:secret@example.org/a"}, "url"),
         ({"url": "file:///etc"}, "url"),
@@ -216,7 +216,7 @@ def test_both_spellings_of_input_files(client: Client) -> None:
         assert answer.status_code == 400, answer.text
 
 
-def test_this_machine_keeps_no_scratch(own_platform: Platform) -> None:
+def test_no_temporary_files_are_left_on_the_host(own_platform: Platform) -> None:
     """After all of the above: nothing of skills and clones is left in the runner's folder."""
     deadline = time.monotonic() + 60
     while left := [path for path in (own_platform.data_dir / "runners").glob("*/*") if path.is_dir()]:

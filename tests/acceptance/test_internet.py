@@ -22,7 +22,7 @@ def answers(told: str) -> dict[str, str]:
     return {line.split()[0].split("/")[2].split(":")[0]: line.split(" ", 1)[1] for line in told.splitlines()}
 
 
-def test_a_task_with_internet_access_reaches_what_is_public(seen: dict[str, Any]) -> None:
+def test_a_task_with_internet_access_reaches_public_addresses_only(seen: dict[str, Any]) -> None:
     outcome = seen["open"]
     assert outcome["task"]["status"] == "finished", outcome["task"]
     said = answers(outcome["out.txt"])
@@ -34,7 +34,7 @@ def test_a_task_with_internet_access_reaches_what_is_public(seen: dict[str, Any]
     assert "public internet can be reached" in outcome["harness.txt"]
 
 
-def test_a_task_with_an_allow_list_reaches_named_hosts_and_says_what_it_lacked(seen: dict[str, Any]) -> None:
+def test_a_task_with_an_allow_list_reaches_those_hosts_and_logs_refusals(seen: dict[str, Any]) -> None:
     outcome = seen["listed"]
     assert outcome["task"]["status"] == "finished", outcome["task"]
     assert outcome["task"]["overrides"]["egress"] == {"allow": ["public.test:8080"]}
@@ -54,5 +54,5 @@ def test_a_task_without_internet_access_has_no_network(seen: dict[str, Any]) -> 
     assert seen["none"]["refused"] == []
 
 
-def test_nothing_of_a_network_outlives_its_runner(seen: dict[str, Any]) -> None:
+def test_no_network_process_outlives_its_runner(seen: dict[str, Any]) -> None:
     assert seen["left"] == []

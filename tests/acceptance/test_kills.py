@@ -37,7 +37,7 @@ def assert_nothing_is_left(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("part", ["runner", "api", "postgres"])
-def test_a_task_survives_the_death_of(request: pytest.FixtureRequest, part: str) -> None:
+def test_a_task_survives_the_kill_of(request: pytest.FixtureRequest, part: str) -> None:
     name = "platform" if part == "runner" else "patient_platform"
     platform: Platform = request.getfixturevalue(name)
     client = platform.account()
@@ -57,7 +57,7 @@ def test_a_task_survives_the_death_of(request: pytest.FixtureRequest, part: str)
     assert_nothing_is_left(platform)
 
 
-def test_a_runner_that_lost_its_database_takes_work_beside_what_it_has(
+def test_a_runner_takes_new_tasks_after_the_database_restarts(
     patient_platform: Platform,
 ) -> None:
     platform = patient_platform

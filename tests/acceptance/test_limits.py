@@ -68,7 +68,7 @@ def outputs_of_tools(client: Client, task: dict[str, Any]) -> list[str]:
     return [event["data"]["output"] for event in events if event["type"] == "tool.completed"]
 
 
-def test_a_full_disk_is_the_agents_to_mend(client: Client) -> None:
+def test_an_agent_can_free_a_full_disk(client: Client) -> None:
     report = {"bash": "rm big f*; echo fine > report.txt"}
     task = client.run(script({"bash": FILL}, report, finish("report.txt")))
     assert task["status"] == "finished", task
@@ -76,7 +76,7 @@ def test_a_full_disk_is_the_agents_to_mend(client: Client) -> None:
     assert client.outputs(task["id"]) == {"report.txt": b"fine\n"}
 
 
-def test_an_agent_that_a_full_disk_stops_is_disk_full_and_its_state_was_saved(client: Client) -> None:
+def test_an_agent_stopped_by_a_full_disk_fails_as_disk_full_with_its_state_saved(client: Client) -> None:
     task = client.run(script({"bash": FILL}, {"bash": "sleep 4"}))
     assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
     assert (
@@ -86,7 +86,7 @@ def test_an_agent_that_a_full_disk_stops_is_disk_full_and_its_state_was_saved(cl
     assert "task.checkpointed" in [event["type"] for event in client.events(task["id"])]
 
 
-def test_a_full_workspace_sleeps_and_wakes(client: Client) -> None:
+def test_a_task_with_a_full_workspace_hibernates_and_wakes(client: Client) -> None:
     sleep = {"bash": 'hibernate --message "Waiting." --for 1h'}
     task_id = client.dispatch(script({"bash": FILL}, sleep, {"bash": "ls -l big"}, finish()))
     client.wait(task_id, "hibernating")
@@ -118,14 +118,14 @@ def test_a_repository_for_which_no_room_is_left_fails_the_task_at_once(
     assert task["error"] == "The repository app of 127.0.0.1 is more than the workspace may hold."
 
 
-def test_an_agent_without_processes_left_is_too_many_processes(client: Client) -> None:
+def test_an_agent_at_its_process_limit_fails_as_too_many_processes(client: Client) -> None:
     task = client.run(script({"bash": f"python3 -c '{TO_PROCESSES}'"}))
     assert (task["status"], task["errorCode"]) == ("failed", "too_many_processes"), task
     assert f"{PIDS} processes" in task["error"]
     assert "Resource temporarily unavailable" in outputs_of_tools(client, task)[0]
 
 
-def test_an_agent_that_got_over_it_and_crashes_for_another_reason_is_agent_crashed(client: Client) -> None:
+def test_a_later_crash_for_another_reason_is_agent_crashed(client: Client) -> None:
     bomb = f"python3 -c '{TO_PROCESSES}'; pkill -f time.sleep"
     task = client.run(script({"bash": bomb}, {"bash": "kill -9 $PPID"}))
     assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
@@ -147,14 +147,14 @@ def test_a_flood_of_events_ends_its_task_and_does_not_grow_the_runner(
     assert most - before < 300 * 1024**2
 
 
-def test_neighbours_of_those_who_do_their_worst_finish(client: Client) -> None:
+def test_tasks_finish_beside_others_at_their_resource_limits(client: Client) -> None:
     with _noise(client):
         _three(client, seconds=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_neighbours_of_those_who_do_their_worst_take_less_than_twice_their_time(client: Client) -> None:
+def test_tasks_beside_others_at_their_limits_take_less_than_twice_as_long(client: Client) -> None:
     """Long enough for a machine on which others work too."""
     alone = _three(client, seconds=20)
     with _noise(client):
@@ -232,7 +232,7 @@ class OrdinaryPlatform(Platform):
         self.wait_ready()
 
 
-def test_without_root_a_watch_ends_what_holds_too_much(scripted_url: str) -> None:
+def test_without_root_disk_usage_is_polled_and_limited(scripted_url: str) -> None:
     platform = OrdinaryPlatform(scripted_url, **SETTINGS)
     try:
         platform.start()

@@ -26,7 +26,7 @@ NAMED = {"mode": "named", "files": [{"name": "report"}, {"name": "data", "requir
     ],
 )
 @pytest.mark.parametrize("is_complete", [True, False])
-def test_accepted(
+def test_outputs_that_meet_the_policy_are_accepted(
     client: Client,
     policy: dict[str, Any],
     arguments: tuple[str, ...],
@@ -59,7 +59,7 @@ def test_accepted(
         ({"mode": "any"}, ("link.md",), "symbolic link", ()),
     ],
 )
-def test_refused_explained_and_mended(
+def test_a_refused_finish_explains_why_and_can_be_repeated(
     client: Client, policy: dict[str, Any], wrong: tuple[str, ...], hint: str, right: tuple[str, ...]
 ) -> None:
     task = client.run(

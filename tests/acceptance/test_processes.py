@@ -52,7 +52,7 @@ async def test_they_run_apart_and_stop_cleanly(short_dir: Path, empty_database_u
 
 
 @pytest.mark.parametrize("part", ["api", "runner"])
-def test_what_is_missing_is_named(short_dir: Path, part: str) -> None:
+def test_a_missing_database_or_secret_key_is_named(short_dir: Path, part: str) -> None:
     without_database = run(part, DATA_DIR=short_dir)
     assert without_database.returncode == 1
     assert without_database.stderr == (

@@ -98,7 +98,7 @@ def test_the_upload_goes_to_s3_itself(s3_client: Client, server: S3Server) -> No
     assert len(keys_of(server, prepared)) == 1
 
 
-def test_what_is_sent_after_completion_changes_nothing(s3_client: Client, server: S3Server) -> None:
+def test_bytes_sent_after_completion_are_ignored(s3_client: Client, server: S3Server) -> None:
     prepared = prepare(s3_client)
     send(prepared, b"a,b")
     file = complete(s3_client, prepared).json()

@@ -97,7 +97,7 @@ def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
         assert is_gone(family, 15)
 
 
-def test_a_taken_port_is_said_in_a_sentence(short_dir: Path) -> None:
+def test_a_port_in_use_is_reported_in_a_sentence(short_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = command("up", "--port", str(port), DATA_DIR=short_dir / "data")

@@ -42,7 +42,7 @@ def test_input_in_output_out_byte_for_byte(client: Client, provider: str) -> Non
     assert "message.completed" in kinds
 
 
-def test_the_agent_finds_what_the_contract_promises(client: Client) -> None:
+def test_the_agent_finds_the_documented_environment(client: Client) -> None:
     task = client.run(
         script(
             {"bash": "cat ~/TASK.md > task.txt; cat HARNESS.md > harness.txt; ls -a ~ > ls.txt"},
@@ -68,7 +68,9 @@ def test_the_tasks_own_key_wins_and_both_spellings_of_a_model_work(client: Clien
     assert "sk-of-this-task-only-1" not in str(task) + str(client.events(task["id"]))
 
 
-def test_without_any_key_the_task_says_so_and_costs_nothing(shared_platform: object) -> None:
+def test_without_a_provider_key_the_task_fails_with_a_reason_and_costs_nothing(
+    shared_platform: object,
+) -> None:
     client = shared_platform.account(provider_keys=False)  # type: ignore[attr-defined]
     task = client.run(script(finish()))
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "provider_key_missing", 0)

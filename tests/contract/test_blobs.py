@@ -56,7 +56,7 @@ async def read(blobs: Blobs, key: str, *limits: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 5 * MB, 11 * MB + 1])
-async def test_what_was_put_is_read(store: Store, size: int) -> None:
+async def test_blobs_are_read_as_they_were_written(store: Store, size: int) -> None:
     content = os.urandom(size)
     blob = await store.blobs.put("uploads/a/b", chunks(content), size)
     assert (blob.key, blob.size_bytes) == ("uploads/a/b", size)
@@ -90,13 +90,13 @@ async def test_what_is_missing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 9, 10 * MB])
-async def test_too_much_is_refused_and_nothing_stays(store: Store, limit: int) -> None:
+async def test_too_many_bytes_are_refused_and_nothing_is_stored(store: Store, limit: int) -> None:
     with pytest.raises(PayloadTooLarge):
         await store.blobs.put("a", chunks(bytes(limit + 1)), limit)
     assert store.left() == []
 
 
-async def test_a_source_that_breaks_leaves_nothing(store: Store) -> None:
+async def test_an_interrupted_write_stores_nothing(store: Store) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield bytes(11 * MB)
         raise ConnectionResetError("the client went away")
@@ -106,7 +106,7 @@ async def test_a_source_that_breaks_leaves_nothing(store: Store) -> None:
     assert store.left() == []
 
 
-async def test_a_source_that_breaks_keeps_what_was_there(store: Store) -> None:
+async def test_an_interrupted_write_keeps_the_old_blob(store: Store) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"new"
         raise ConnectionResetError
@@ -117,7 +117,7 @@ async def test_a_source_that_breaks_keeps_what_was_there(store: Store) -> None:
     assert await read(store.blobs, "a") == b"old"
 
 
-async def test_an_unfinished_blob_is_not_there(store: Store) -> None:
+async def test_an_unfinished_blob_does_not_exist(store: Store) -> None:
     go_on = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -166,7 +166,7 @@ async def test_pages_hold_what_lies_below_a_prefix(store: Store) -> None:
     assert all(abs(datetime.now(UTC) - blob.modified_at) < timedelta(minutes=1) for blob in found)
 
 
-async def test_a_copy_stands_alone(store: Store) -> None:
+async def test_a_copy_is_independent_of_its_source(store: Store) -> None:
     await store.blobs.put("a", chunks(b"one"), 3)
     await store.blobs.copy("a", "b/c")
     await store.blobs.put("a", chunks(b"two"), 3)

@@ -92,7 +92,7 @@ def test_every_attempt_is_blocked_and_every_control_succeeds(proof: tuple[int, d
     assert min(sum(one["group"] == name for one in attempts) for name in NAMES) >= 7
 
 
-def test_the_suite_has_a_sentence_for_everything() -> None:
+def test_each_attempt_has_a_sentence() -> None:
     attempts = [one for group in GROUPS for one in group.attempts]
     assert all(one.tries.endswith(".") and one.tries[0].isupper() for one in attempts)
     assert {group.name for group in GROUPS} == NAMES
@@ -136,7 +136,7 @@ async def test_a_protection_that_is_missing_is_noticed(
     assert exit_code(found) == 1
 
 
-async def test_an_attempt_that_is_merely_broken_shows_nothing(short_dir: Path) -> None:
+async def test_a_broken_attempt_is_inconclusive(short_dir: Path) -> None:
     idle = Attempt("idle", "Does nothing.", perl(""), nonce_only, sandboxed, bare)
     stillborn = Attempt("stillborn", "Does not begin.", perl("}"), nonce_only, sandboxed, bare)
     sound = Attempt("sound", "Reads.", perl("print slurp($ARGV[0]);"), secret_file, sandboxed, bare)
@@ -147,7 +147,7 @@ async def test_an_attempt_that_is_merely_broken_shows_nothing(short_dir: Path) -
     assert exit_code(found) == 2
 
 
-async def test_a_sandbox_that_cannot_be_started_proves_nothing(short_dir: Path) -> None:
+async def test_a_sandbox_that_cannot_be_started_is_inconclusive(short_dir: Path) -> None:
     found = await outcomes(
         short_dir, (part(FILES, "path"), part(GATEWAY, "header")), adding("--no-such-option")
     )

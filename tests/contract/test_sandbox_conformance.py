@@ -170,7 +170,7 @@ async def test_many_at_once(bed: Bed) -> None:
     assert [outcome.out for outcome in outcomes] == [f"{number}\n" for number in range(8)]
 
 
-async def test_what_cannot_start_says_why_and_leaves_nothing(bed: Bed) -> None:
+async def test_a_failed_start_says_why_and_leaves_nothing(bed: Bed) -> None:
     gone = bed.spec()
     gone.workspace.rmdir()
     linked = bed.spec()

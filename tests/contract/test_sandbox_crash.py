@@ -84,7 +84,7 @@ async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_th
     assert not [pid for pid in _pids() if UID_BASE <= _uid(pid) < UID_BASE + 1000 and _command(pid)]
 
 
-async def test_the_sweep_takes_only_what_it_was_told(bed: Bed) -> None:
+async def test_clean_up_removes_only_the_given_sandboxes(bed: Bed) -> None:
     spared, ended = bed.spec(), bed.spec()
     one, other = await bed.start(["sleep", "1000"], spared), await bed.start(["sleep", "1000"], ended)
     assert {spared.id, ended.id} <= set(leftovers())
@@ -96,7 +96,7 @@ async def test_the_sweep_takes_only_what_it_was_told(bed: Bed) -> None:
     assert await clean_up([spared.id]) == []
 
 
-async def test_the_sweep_refuses_what_is_no_sandbox(bed: Bed) -> None:
+async def test_clean_up_refuses_ids_that_are_no_sandbox(bed: Bed) -> None:
     with pytest.raises(SandboxError, match="sandbox id"):
         await clean_up(["../agentcontainer"])
 

@@ -87,7 +87,7 @@ async def test_a_helper_beside_an_agent_ends_alone(bed: Bed, is_weak: bool) -> N
     assert not procfs.with_marker(other.id)
 
 
-async def test_a_workspace_that_is_the_leases_own_is_not_handed_over_again(bed: Bed) -> None:
+async def test_a_workspace_with_the_right_owner_is_not_changed_again(bed: Bed) -> None:
     lease = await bed.sandboxes.lease()
     spec, again = bed.spec(), bed.spec()
     first = await bed.sandboxes.start(spec, ["sh", "-c", "echo x > f; chmod 4755 f"], lease)
@@ -139,7 +139,7 @@ async def _counts_on(spec: Spec, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_frozen_sandbox_stands_still_and_then_goes_on(bed: Bed, freezing: Bubblewrap) -> None:
+async def test_a_frozen_sandbox_stops_and_then_continues(bed: Bed, freezing: Bubblewrap) -> None:
     spec = bed.spec()
     sandbox = await bed.start(["sh", "-c", f"({COUNT}) & cat"], spec, freezing)
     await _count(spec)
@@ -186,7 +186,7 @@ async def test_a_frozen_sandbox_can_be_destroyed_and_is_not_frozen_after(
     assert not control_groups.named(spec.id)
 
 
-async def test_where_nothing_can_be_frozen_it_runs_on(bed: Bed) -> None:
+async def test_without_a_freezer_the_sandbox_keeps_running(bed: Bed) -> None:
     spec = bed.spec()
     sandbox = await bed.start(["sh", "-c", COUNT], spec, bed.weak())
     async with sandbox.frozen() as is_frozen:
@@ -213,7 +213,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_what_a_runner_froze_before_it_was_killed_is_swept(bed: Bed) -> None:
+async def test_a_sandbox_frozen_by_a_killed_runner_is_removed(bed: Bed) -> None:
     spec = bed.spec()
     places = [spec.id, str(spec.root), str(spec.runtime), str(bed.folder / "locks"), str(UID_BASE)]
     with subprocess.Popen(

@@ -94,7 +94,9 @@ def test_the_control_everything_refused_would_answer_on_the_host(world: World) -
     assert str(said).count("'ping'") == len(targets), said
 
 
-def test_a_name_that_changes_its_mind_leads_nowhere(world: World, user: str, short_dir: Path) -> None:
+def test_a_dns_name_that_changes_to_a_private_address_is_not_reached(
+    world: World, user: str, short_dir: Path
+) -> None:
     script = CONNECT + "\nprint('again', socket.gethostbyname_ex('mixed.test')[2])"
     outcome = run(world, user, short_dir, None, script, "rebinding.test:80", "rebinding.test:80")
     assert "10.7.0.2" not in outcome["out"]
@@ -154,7 +156,7 @@ for address, port in (("45.1.0.2", 7777), ("45.1.0.2", 53), ("127.0.0.1", 53)):
     assert said == {"45.1.0.2:7777": "False", "45.1.0.2:53": "True", "127.0.0.1:53": "True"}
 
 
-def test_what_is_inside_changes_no_link_route_or_rule(world: World, user: str, short_dir: Path) -> None:
+def test_a_sandbox_cannot_change_links_routes_or_rules(world: World, user: str, short_dir: Path) -> None:
     script = """
 import socket, subprocess
 tries = {
@@ -180,7 +182,7 @@ for name, kind in (("raw", socket.SOCK_RAW), ("packet", socket.SOCK_RAW)):
         assert set(said.values()) == {"True"}, said
 
 
-def test_refusals_are_told_once_and_not_without_end(world: World, short_dir: Path) -> None:
+def test_refusals_are_logged_once_and_bounded(world: World, short_dir: Path) -> None:
     script = """
 import socket
 for number in range(400):

@@ -134,7 +134,7 @@ print(json.dumps(seen))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount terminals of another number")
-async def test_one_takes_not_all_terminals_of_the_host(bed: Bed) -> None:
+async def test_one_sandbox_cannot_use_all_terminals_of_the_host(bed: Bed) -> None:
     script = """
 import os, pty
 held = []

@@ -37,7 +37,7 @@ async def test_a_fork_bomb_is_contained(bed: Bed, is_weak: bool) -> None:
 
 
 @capped
-async def test_memory_beyond_the_limit_kills_and_says_so(bed: Bed) -> None:
+async def test_memory_above_the_limit_kills_and_is_reported(bed: Bed) -> None:
     outcome = await bed.python(HOG)
     assert (outcome.code, outcome.is_out_of_memory) == (137, True)
 
@@ -57,7 +57,7 @@ async def test_files_in_tmp_count_as_memory(bed: Bed) -> None:
 
 
 @capped
-async def test_cpu_beyond_the_quota_is_withheld(bed: Bed) -> None:
+async def test_cpu_time_is_limited_to_the_quota(bed: Bed) -> None:
     script = """
 import os, resource, time
 end = time.monotonic() + 1.2

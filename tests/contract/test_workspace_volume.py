@@ -152,7 +152,7 @@ def _process(script: str, home: Path, *, is_ordinary: bool) -> Iterator["subproc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_volume_is_capped_alone_in_its_process_and_gone_with_it(short_dir: Path) -> None:
+def test_a_volume_is_limited_private_to_its_process_and_removed_with_it(short_dir: Path) -> None:
     with _process(AS_ROOT, short_dir, is_ordinary=False) as child:
         assert child.stdout is not None
         seen: dict[str, Any] = json.loads(child.stdout.readline())
@@ -180,7 +180,7 @@ def test_a_volume_is_capped_alone_in_its_process_and_gone_with_it(short_dir: Pat
 
 
 @pytest.mark.parametrize("is_ordinary", [True, False], ids=["ordinary user", "root"])
-def test_elsewhere_a_workspace_is_watched_and_no_trick_hides_what_it_holds(
+def test_without_volumes_disk_usage_is_polled_and_cannot_be_hidden(
     short_dir: Path, is_ordinary: bool
 ) -> None:
     script = WATCHED if is_ordinary else f"has_namespace = False\n{WATCHED}"

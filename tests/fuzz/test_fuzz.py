@@ -28,7 +28,7 @@ REGRESSIONS: list[tuple[str, bytes]] = [
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_no_bytes_break_a_promise(target: Target) -> None:
+def test_any_bytes_are_parsed_or_refused(target: Target) -> None:
     @settings(
         max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -43,5 +43,5 @@ def test_no_bytes_break_a_promise(target: Target) -> None:
 
 
 @pytest.mark.parametrize(("name", "data"), REGRESSIONS, ids=range(len(REGRESSIONS)))
-def test_what_once_broke_one_does_no_more(name: str, data: bytes) -> None:
+def test_inputs_that_once_failed_are_handled(name: str, data: bytes) -> None:
     TARGETS[name].run(data)

@@ -34,7 +34,7 @@ async def bed() -> AsyncIterator[Bed]:
         yield bed
 
 
-async def test_everything_comes_back_and_the_next_container_finds_it_so(bed: Bed) -> None:
+async def test_a_restored_workspace_equals_the_saved_one(bed: Bed) -> None:
     first = await bed.start()
     lay(bed.workspace, odd(), first.host_uid)
     os.chmod(bed.workspace, 0o500)
@@ -103,7 +103,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-async def test_the_same_for_an_ordinary_user() -> None:
+async def test_an_ordinary_user_can_save_and_restore() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ac-ckp-", dir="/tmp"))
     try:
         script = f"{inspect.getsource(trees)}\n{AS_ORDINARY_USER}"
@@ -126,7 +126,7 @@ async def test_the_same_for_an_ordinary_user() -> None:
 
 
 @pytest.mark.parametrize("is_weak", [False, True])
-async def test_a_process_that_writes_all_the_time_is_saved_and_lives_on(is_weak: bool) -> None:
+async def test_a_workspace_is_saved_while_a_process_writes_to_it(is_weak: bool) -> None:
     script = (
         "cd workspace; echo up; n=0; while :; do n=$((n+1)); echo $n > new; mv new now; echo $n >> log; "
         'mkdir d$((n%50)) 2> /dev/null && echo x > d$((n%50))/f || rm -rf d$((n%50)); [ -e "../tmp/no" ] && exit; done'
@@ -166,7 +166,7 @@ async def _one(bed: Bed) -> Checkpoint:
 
 
 @pytest.mark.parametrize("place", [0.0, 0.001, 0.5, 0.9999999])
-async def test_a_flipped_bit_is_noticed_before_anything_is_unpacked(bed: Bed, place: float) -> None:
+async def test_a_corrupted_archive_is_refused_before_unpacking(bed: Bed, place: float) -> None:
     checkpoint = await _one(bed)
     with bed.stored()[0].open("r+b") as file:
         file.seek(int(checkpoint.size_bytes * place))
@@ -177,19 +177,19 @@ async def test_a_flipped_bit_is_noticed_before_anything_is_unpacked(bed: Bed, pl
 
 
 @pytest.mark.parametrize("size", [0, 1000, -1, 1])
-async def test_a_blob_that_is_shorter_or_longer_is_noticed(bed: Bed, size: int) -> None:
+async def test_a_blob_of_the_wrong_size_is_refused(bed: Bed, size: int) -> None:
     checkpoint = await _one(bed)
     os.truncate(bed.stored()[0], checkpoint.size_bytes + size if size in (-1, 1) else size)
     assert "not those that were saved" in await bed.refused(checkpoint)
 
 
-async def test_a_blob_that_is_gone_is_noticed(bed: Bed) -> None:
+async def test_a_missing_blob_is_reported(bed: Bed) -> None:
     checkpoint = await _one(bed)
     bed.stored()[0].unlink()
     assert "gone from the object store" in await bed.refused(checkpoint)
 
 
-async def test_an_archive_that_unpacks_to_other_than_was_saved_is_refused(bed: Bed) -> None:
+async def test_an_archive_that_unpacks_to_another_size_is_refused(bed: Bed) -> None:
     tar = _tar(_entry("f", content=b"x" * 10_000))
     whole = await bed.store(zstandard.compress(tar))
     right = Checkpoint("x", KEY, whole.size_bytes, whole.sha256, len(tar))
@@ -241,7 +241,7 @@ def _hostile(outside: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("trick", list(_hostile("/x")))
-async def test_a_hostile_archive_harms_nobody(bed: Bed, trick: str) -> None:
+async def test_a_hostile_archive_writes_nothing_outside_the_workspace(bed: Bed, trick: str) -> None:
     """Even one that the store's row vouches for."""
     outside = bed.folder / "outside"
     outside.mkdir(mode=0o777)
@@ -266,13 +266,13 @@ async def test_a_hostile_archive_harms_nobody(bed: Bed, trick: str) -> None:
 
 
 @pytest.mark.parametrize("trick", ["no tar", "a tar without its end", "a bomb", "a device", "a way up"])
-async def test_what_tar_cannot_read_leaves_nothing_behind(bed: Bed, trick: str) -> None:
+async def test_an_archive_that_tar_cannot_read_leaves_no_files(bed: Bed, trick: str) -> None:
     content = _hostile("/nowhere")[trick]
     checkpoint = await bed.store(content if trick == "a bomb" else zstandard.compress(content))
     assert str(bed.folder) not in await bed.refused(checkpoint)
 
 
-async def test_a_window_that_would_take_much_memory_is_refused(bed: Bed) -> None:
+async def test_an_archive_with_a_large_compression_window_is_refused(bed: Bed) -> None:
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     checkpoint = await bed.store(
@@ -281,7 +281,7 @@ async def test_a_window_that_would_take_much_memory_is_refused(bed: Bed) -> None
     assert "decompressed" in await bed.refused(checkpoint)
 
 
-async def test_a_workspace_above_a_limit_is_not_saved_and_its_sandbox_lives_on() -> None:
+async def test_a_workspace_above_a_limit_is_not_saved_and_its_sandbox_keeps_running() -> None:
     for limit, sentence in (
         ("max_bytes", "compressed, it has more"),
         ("max_unpacked_bytes", "it has more than"),
@@ -296,7 +296,7 @@ async def test_a_workspace_above_a_limit_is_not_saved_and_its_sandbox_lives_on()
             bed.is_clean()
 
 
-async def test_a_path_that_could_not_be_restored_is_told_at_the_save(bed: Bed) -> None:
+async def test_a_path_that_could_not_be_restored_is_refused_when_saving(bed: Bed) -> None:
     sandbox = await bed.start()
     deep = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\n"
     await asyncio.to_thread(subprocess.run, ["/usr/bin/python3", "-c", deep], cwd=bed.workspace, check=True)
@@ -317,7 +317,7 @@ async def test_the_deepest_path_that_can_be_saved_can_be_restored(bed: Bed) -> N
     assert subprocess.run(found, cwd=bed.workspace, capture_output=True, check=True).stdout == b"45"
 
 
-async def test_a_store_that_takes_nothing_is_told_in_a_sentence(bed: Bed) -> None:
+async def test_an_unavailable_store_is_reported_in_a_sentence(bed: Bed) -> None:
     sandbox = await bed.start()
     lay(bed.workspace, {b"noise": Node("file", os.urandom(30_000_000))}, sandbox.host_uid)
     (bed.folder / "blobs/checkpoints").write_text("in the way")
@@ -327,7 +327,7 @@ async def test_a_store_that_takes_nothing_is_told_in_a_sentence(bed: Bed) -> Non
     bed.is_clean()
 
 
-async def test_what_cannot_be_read_fails_with_tars_reason(bed: Bed) -> None:
+async def test_an_unreadable_file_fails_with_the_reason_of_tar(bed: Bed) -> None:
     if os.geteuid() != 0:
         pytest.skip("an ordinary user has no files but its own")
     sandbox = await bed.start()
@@ -374,7 +374,7 @@ async def test_a_cancelled_restore_leaves_nothing(bed: Bed, milliseconds: int) -
     await bed.restore(checkpoint)
 
 
-async def test_a_sandbox_destroyed_while_it_is_saved_ends_both(bed: Bed) -> None:
+async def test_destroying_a_sandbox_ends_its_save(bed: Bed) -> None:
     sandbox = await bed.start()
     lay(bed.workspace, {b"noise": Node("file", os.urandom(60_000_000))}, sandbox.host_uid)
     saving = asyncio.ensure_future(bed.save(sandbox))
@@ -408,7 +408,7 @@ async def test_a_large_workspace_stays_out_of_memory(bed: Bed) -> None:
     assert max(peaks) - peaks[0] < bound * 1024**2, f"{(max(peaks) - peaks[0]) // 1024**2} MiB more"
 
 
-async def test_several_at_once(bed: Bed) -> None:
+async def test_several_checkpoints_can_be_saved_at_once(bed: Bed) -> None:
     async with made() as other:
         beds = (bed, other)
         sandboxes = [await each.start() for each in beds]

@@ -58,20 +58,20 @@ async def _round_trip(children: dict[bytes, Node]) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FOLDERS)
-def test_any_tree_comes_back(children: dict[bytes, Node]) -> None:
+def test_any_file_tree_is_restored(children: dict[bytes, Node]) -> None:
     asyncio.run(_round_trip(children))
 
 
 @pytest.mark.long
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FOLDERS)
-def test_any_of_many_trees_comes_back(children: dict[bytes, Node]) -> None:
+def test_any_of_many_file_trees_is_restored(children: dict[bytes, Node]) -> None:
     asyncio.run(_round_trip(children))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-async def test_a_hundred_thousand_files_come_back() -> None:
+async def test_a_hundred_thousand_files_are_restored() -> None:
     tree = {
         b"d%d" % folder: Node(
             "folder", mode=0o755, children={b"f%d" % n: Node("file", b"%d" % n) for n in range(500)}

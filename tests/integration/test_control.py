@@ -105,7 +105,7 @@ async def bed(short_dir: Path) -> AsyncIterator[Bed]:
     await bed.control.close()
 
 
-async def test_connections_beyond_the_limit_are_cut_and_a_later_finish_is_heard(bed: Bed) -> None:
+async def test_connections_above_the_limit_are_closed_and_a_later_finish_is_answered(bed: Bed) -> None:
     held: list[asyncio.StreamWriter] = []
     alive = 0
     for _ in range(200):
@@ -123,7 +123,7 @@ async def test_connections_beyond_the_limit_are_cut_and_a_later_finish_is_heard(
     assert await bed.post(json.dumps(FINISH).encode()) == (200, "Accepted. The task is finished.")
 
 
-async def test_a_silent_request_does_not_keep_finish_from_others(bed: Bed) -> None:
+async def test_an_unfinished_request_does_not_block_finish(bed: Bed) -> None:
     _, writer = await asyncio.open_unix_connection(str(bed.socket))
     writer.write(b"POST /finish HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     await writer.drain()
@@ -143,7 +143,7 @@ async def test_a_silent_request_does_not_keep_finish_from_others(bed: Bed) -> No
         (json.dumps(FINISH | {"surprise": 1}).encode(), {}, "surprise"),
     ],
 )
-async def test_a_bad_request_is_refused_with_a_reason_and_without_a_word_in_the_log(
+async def test_a_bad_request_is_refused_with_a_reason_and_not_logged(
     bed: Bed, caplog: pytest.LogCaptureFixture, body: bytes, headers: dict[str, str], hint: str
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -271,12 +271,12 @@ async def test_a_workspace_that_cannot_be_saved_leaves_the_task_running(bed: Bed
     assert (await bed.post_hibernate(forSeconds=90))[0] == 200
 
 
-async def test_a_hibernation_that_comes_too_late_is_said_to(bed: Bed) -> None:
+async def test_a_hibernation_that_comes_too_late_is_refused_with_a_reason(bed: Bed) -> None:
     bed.has_ended = True
     assert await bed.post_hibernate(forSeconds=90) == (422, "The task has already ended.")
 
 
-async def test_of_several_at_once_one_hibernates_and_finish_waits(bed: Bed) -> None:
+async def test_of_concurrent_hibernations_one_is_accepted_and_finish_waits(bed: Bed) -> None:
     answers = await asyncio.gather(*(bed.post_hibernate(forSeconds=90) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 422, 422, 422, 422]
     assert len(bed.hibernations) == 1
@@ -311,7 +311,7 @@ async def test_a_wake_link_is_a_url_of_the_platform(bed: Bed) -> None:
     )
 
 
-async def test_a_runner_that_does_not_know_the_platforms_address_gives_the_path(bed: Bed) -> None:
+async def test_without_a_public_url_a_wake_link_is_a_path(bed: Bed) -> None:
     await bed.control.close()
     bed.control = bed.serve(public_url="")
     await bed.control.start(bed.socket)

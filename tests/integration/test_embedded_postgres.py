@@ -129,7 +129,7 @@ async def test_kill_9_of_the_server_loses_nothing_committed(short_dir: Path) -> 
         await server.stop()
 
 
-async def test_a_stale_pid_file_naming_a_living_stranger_is_no_hindrance(short_dir: Path) -> None:
+async def test_a_stale_pid_file_with_the_pid_of_another_process_is_ignored(short_dir: Path) -> None:
     async with running(short_dir, service_uid=UID) as url:
         await write(url)
     folder = short_dir / "postgres"
@@ -180,7 +180,7 @@ async def test_only_one_process_owns_a_data_folder(short_dir: Path, child: subpr
     assert is_running(short_dir)
 
 
-async def test_a_killed_initdb_is_begun_anew(short_dir: Path) -> None:
+async def test_a_killed_initdb_is_repeated(short_dir: Path) -> None:
     half_made = short_dir / "postgres" / "data.new" / "base"
     half_made.mkdir(parents=True)
     (half_made / "1").write_text("half")
@@ -216,7 +216,7 @@ async def test_the_log_is_bounded(short_dir: Path) -> None:
         assert log.stat().st_size < MAX_LOG_BYTES
 
 
-async def test_a_changed_service_uid_takes_the_data_over(short_dir: Path) -> None:
+async def test_the_data_is_handed_to_a_changed_service_uid(short_dir: Path) -> None:
     if os.geteuid() != 0:
         return  # an ordinary user has one uid only
     async with running(short_dir, service_uid=UID) as url:
@@ -225,7 +225,7 @@ async def test_a_changed_service_uid_takes_the_data_over(short_dir: Path) -> Non
         assert await read(url) == 42
 
 
-async def test_a_strict_umask_and_an_odd_path_do_no_harm(short_dir: Path) -> None:
+async def test_it_starts_with_a_strict_umask_and_an_unusual_path(short_dir: Path) -> None:
     umask = os.umask(0o077)
     try:
         async with running(short_dir / "a b'%41\"é", service_uid=UID) as url:

@@ -102,9 +102,7 @@ async def crash(folder: Path, key: str, when: str, megabytes: int = 1) -> None:
     assert await process.wait() == -signal.SIGKILL
 
 
-async def test_a_crash_between_blob_and_row_leaves_nothing_for_long(
-    pool: Pool, folder: Path, blobs: Blobs
-) -> None:
+async def test_a_blob_without_a_row_is_removed(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await crash(folder, "uploads/upl_1/a", "after")
     await crash(folder, "outputs/tsk_1/file_1", "after")
     assert len(kept(folder)) == 2
@@ -127,7 +125,7 @@ async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs) ->
     assert not (folder / "uploads").exists()
 
 
-async def test_what_has_a_row_stays(
+async def test_a_blob_with_a_row_is_kept(
     pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
 ) -> None:
     await upload(pool, configured, blobs, account_id, is_completed=True)
@@ -155,7 +153,7 @@ async def test_an_upload_never_completed_goes_an_hour_after_it_expired(
     assert not {abandoned, prepared.id} & {done}
 
 
-async def test_the_bytes_of_a_deleted_file_go_even_if_the_store_was_away(
+async def test_the_bytes_of_a_deleted_file_are_removed_once_the_store_is_back(
     pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
 ) -> None:
     await upload(pool, configured, blobs, account_id, is_completed=True)
@@ -165,7 +163,7 @@ async def test_the_bytes_of_a_deleted_file_go_even_if_the_store_was_away(
     assert kept(folder) == set()
 
 
-async def test_outputs_of_a_live_task_wait_for_its_end(
+async def test_outputs_of_a_live_task_are_kept_until_it_ends(
     pool: Pool, folder: Path, blobs: Blobs, account_id: str
 ) -> None:
     task_id = new_id("tsk")
@@ -197,9 +195,7 @@ async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs
     assert kept(folder) == set()
 
 
-async def test_a_sweep_that_broke_does_not_lock_the_next_one_out(
-    pool: Pool, folder: Path, blobs: Blobs
-) -> None:
+async def test_a_cancelled_clean_up_releases_its_lock(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await blobs.put("uploads/upl_1/a", chunks(), 1)
     age(folder)
     sweeping = asyncio.create_task(clean_up(pool, blobs))
@@ -210,7 +206,7 @@ async def test_a_sweep_that_broke_does_not_lock_the_next_one_out(
     assert kept(folder) == set()
 
 
-async def test_a_deletion_finds_the_store_away_and_stands(
+async def test_a_file_is_deleted_while_the_store_is_unavailable(
     pool: Pool, blobs: Blobs, configured: Settings, account_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -234,7 +230,7 @@ async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Pat
     assert await clean_up(pool, blobs) == 1
 
 
-async def test_a_store_that_is_not_mounted_gets_no_mark(
+async def test_an_unmounted_store_gets_no_installation_id(
     pool: Pool, configured: Settings, folder: Path, blobs: Blobs, account_id: str
 ) -> None:
     await upload(pool, configured, blobs, account_id, is_completed=True)

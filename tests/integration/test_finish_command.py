@@ -79,7 +79,7 @@ async def box(short_dir: Path) -> AsyncIterator[Box]:
     await server.cleanup()
 
 
-async def test_a_complete_task_is_sent_as_the_agent_said_it(box: Box) -> None:
+async def test_finish_sends_its_arguments_unchanged(box: Box) -> None:
     ran = await box.run(
         "finish", "--complete-task", "--message", 'Häuser: 3 "quoted" $HOME\nline two', "report.md", "a b.png"
     )
@@ -166,20 +166,20 @@ async def test_help_names_every_option_and_sends_nothing(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, "<html>"), (200, "null"), (200, '{"accepted":"yes"}')])
-async def test_what_is_no_answer_is_never_taken_for_one(box: Box, status: int, body: str) -> None:
+async def test_an_invalid_response_is_never_taken_as_success(box: Box, status: int, body: str) -> None:
     box.platform.status, box.platform.body = status, body
     ran = await box.run("finish", "--complete-task", "--message", "done")
     assert ran.code == 3
     assert f"the platform could not be reached (HTTP {status})" in ran.stderr
 
 
-async def test_an_unreachable_platform_is_said(box: Box) -> None:
+async def test_an_unreachable_platform_is_reported(box: Box) -> None:
     (box.root / "sockets/control.sock").unlink()
     ran = await box.run("finish", "--complete-task", "--message", "done")
     assert ran == Ran(3, "", "finish: the platform could not be reached (ENOENT); run finish again.\n")
 
 
-async def test_a_folder_that_is_gone_is_said(box: Box) -> None:
+async def test_a_missing_working_folder_is_reported(box: Box) -> None:
     gone = 'mkdir gone && cd gone && rmdir ../gone && finish --complete-task --message "done"'
     ran = await box.run("sh", "-c", gone)
     assert ran.code == 2
@@ -230,7 +230,7 @@ async def test_the_help_of_share_is_printed(box: Box) -> None:
     assert box.platform.asked == []
 
 
-async def test_share_says_when_the_platform_is_out_of_reach(box: Box) -> None:
+async def test_share_reports_an_unreachable_platform(box: Box) -> None:
     (box.root / "sockets/control.sock").unlink()
     ran = await box.run("share", "report.md")
     assert ran == Ran(3, "", "share: the platform could not be reached (ENOENT); run share again.\n")
@@ -249,7 +249,7 @@ async def test_share_says_when_the_platform_is_out_of_reach(box: Box) -> None:
         (["--until=2026-04-14T17:00+02:00"], {"until": "2026-04-14T17:00+02:00"}),
     ],
 )
-async def test_a_hibernation_is_sent_as_the_agent_said_it(
+async def test_hibernate_sends_its_arguments_unchanged(
     box: Box, arguments: list[str], deadline: dict[str, Any]
 ) -> None:
     box.platform.body = json.dumps({"accepted": True, "message": "Accepted. The task hibernates."})
@@ -275,7 +275,7 @@ async def test_a_wake_link_is_printed_before_the_task_hibernates(box: Box) -> No
 
 
 @pytest.mark.parametrize("code", [1, 3])
-async def test_without_the_wake_link_that_was_asked_for_nothing_hibernates(box: Box, code: int) -> None:
+async def test_when_a_wake_link_fails_the_task_does_not_hibernate(box: Box, code: int) -> None:
     refusal = json.dumps({"accepted": False, "message": "There is no wake link."})
     box.platform.answers["/wake-link"] = refusal if code == 1 else "<html>"
     ran = await box.run("hibernate", "--wake-link", "--message", "Waiting.", "--for", "1h")

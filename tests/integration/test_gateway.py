@@ -145,7 +145,7 @@ def test_a_route_shows_no_key() -> None:
         ("POST", "http://127.0.0.1:1/anthropic/v1/files", 404),
     ],
 )
-async def test_nothing_but_the_tasks_provider_is_reached(
+async def test_only_the_tasks_provider_is_reached(
     method: str, path: str, status: int, model: scripted.ScriptedModel, short_dir: Path
 ) -> None:
     async with gateway_to(model.url, short_dir) as inside:
@@ -215,7 +215,7 @@ async def test_an_unreachable_provider_is_named_and_its_address_is_not(short_dir
         assert inside.gateway.last_error == ProviderError(502, "Anthropic cannot be reached.")
 
 
-async def test_a_silent_provider_is_given_up(short_dir: Path) -> None:
+async def test_a_silent_provider_times_out(short_dir: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         raise AssertionError("should be cancelled")
@@ -240,7 +240,7 @@ async def test_rate_limits_pass_with_their_retry_after(short_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_cut_stream_is_cut_inwards_too(
+async def test_a_stream_cut_by_the_provider_is_cut_for_the_agent(
     path: str, model: scripted.ScriptedModel, short_dir: Path
 ) -> None:
     provider, base, _ = PATHS[path]
@@ -259,7 +259,7 @@ async def test_a_cut_stream_is_cut_inwards_too(
 
 @pytest.mark.parametrize("is_stream", [True, False])
 @pytest.mark.parametrize("path", PATHS)
-async def test_usage_is_counted_before_the_answer_ends(
+async def test_usage_is_counted_before_the_response_ends(
     path: str, is_stream: bool, model: scripted.ScriptedModel, short_dir: Path
 ) -> None:
     provider, base, _ = PATHS[path]

@@ -45,7 +45,7 @@ async def test_large_bodies_are_refused_declared_or_not(
     assert len(model.seen) == 1
 
 
-async def test_a_large_request_passes_whole(model: scripted.ScriptedModel, short_dir: Path) -> None:
+async def test_a_large_request_is_forwarded_whole(model: scripted.ScriptedModel, short_dir: Path) -> None:
     prompt = "long, " * 100_000 + "äöü\U0001f600"
     async with gateway_to(model.url, short_dir) as inside:
         assert (await inside.answer(prompt=prompt))[0] == 200
@@ -96,7 +96,7 @@ async def test_idle_connections_are_limited(model: scripted.ScriptedModel, short
         assert (await inside.answer())[0] == 200
 
 
-async def test_a_sandbox_that_hangs_up_ends_the_providers_work(short_dir: Path) -> None:
+async def test_a_request_is_cancelled_at_the_provider_when_the_sandbox_disconnects(short_dir: Path) -> None:
     ended = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:

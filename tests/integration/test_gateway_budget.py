@@ -192,16 +192,14 @@ async def test_the_cost_of_each_answer_is_reported_and_limited(
         assert 50_000 < sum(usage.cost_micro_usd for usage in sandbox.usage) <= 100_000
 
 
-async def test_what_earlier_attempts_used_counts(model: scripted.ScriptedModel, short_dir: Path) -> None:
+async def test_usage_of_earlier_attempts_counts(model: scripted.ScriptedModel, short_dir: Path) -> None:
     async with inside(model.url, short_dir, max_tokens=100_000, used_tokens=99_000) as sandbox:
         assert (await sandbox.answer(MESSAGES))[0] == 403
     assert not model.seen
 
 
 @pytest.mark.parametrize("is_hung_up", [True, False])
-async def test_an_answer_without_its_usage_counts_as_all_it_could_have_used(
-    short_dir: Path, is_hung_up: bool
-) -> None:
+async def test_a_response_without_usage_counts_as_its_maximum(short_dir: Path, is_hung_up: bool) -> None:
     """Anthropic tells the input first. Then the sandbox hangs up, or the provider breaks off."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -229,7 +227,7 @@ async def test_an_answer_without_its_usage_counts_as_all_it_could_have_used(
         assert sandbox.budget.used_tokens == 5700
 
 
-async def test_a_sandbox_that_hangs_up_before_the_answer_does_not_get_it_for_nothing(short_dir: Path) -> None:
+async def test_a_response_that_the_sandbox_did_not_wait_for_is_counted(short_dir: Path) -> None:
     arrived = asyncio.Event()
 
     async def handler(_: web.Request) -> web.StreamResponse:
@@ -247,7 +245,7 @@ async def test_a_sandbox_that_hangs_up_before_the_answer_does_not_get_it_for_not
 
 
 @pytest.mark.parametrize("status", [307, 400, 429, 500])
-async def test_what_the_provider_refused_costs_nothing(short_dir: Path, status: int) -> None:
+async def test_a_request_that_the_provider_refused_costs_nothing(short_dir: Path, status: int) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.json_response({"error": {"message": "no"}}, status=status)
 
@@ -277,7 +275,7 @@ async def test_an_image_counts_as_an_image_and_not_by_its_bytes(
             assert response.status == 200
 
 
-async def test_with_a_budget_no_other_model_is_fallen_back_to(
+async def test_with_a_budget_fallback_models_are_removed(
     model: scripted.ScriptedModel, short_dir: Path
 ) -> None:
     async with inside(model.url, short_dir, max_tokens=10**6) as sandbox:
@@ -330,7 +328,7 @@ async def test_a_title_that_does_not_fit_into_the_budget_is_not_asked_for(
         (["odd"], None),
     ],
 )
-async def test_whatever_the_model_writes_becomes_one_clean_line(text: Any, title: str | None) -> None:
+async def test_any_model_title_becomes_one_clean_line(text: Any, title: str | None) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.json_response({"type": "message", "content": [{"type": "text", "text": text}]})
 
@@ -348,7 +346,7 @@ async def test_whatever_the_model_writes_becomes_one_clean_line(text: Any, title
         web.json_response({"content": {}}),
     ],
 )
-async def test_no_answer_of_the_provider_makes_a_title_raise(answer: web.Response) -> None:
+async def test_no_provider_response_makes_the_title_fail(answer: web.Response) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 

@@ -72,7 +72,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
-async def test_what_is_no_proper_request_finishes_nothing(
+async def test_an_invalid_request_does_not_finish_the_task(
     bed: Bed, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "aiohttp.server")  # as the runner sets it
@@ -85,7 +85,7 @@ async def test_what_is_no_proper_request_finishes_nothing(
 
 
 @pytest.mark.parametrize("fault", ["x" * 900_000, "\x1b]0;owned\x07", "<script>"])
-async def test_a_reason_is_no_longer_than_what_it_is_about(bed: Bed, fault: str) -> None:
+async def test_the_reason_of_a_refusal_is_bounded(bed: Bed, fault: str) -> None:
     status, message = await bed.post(json.dumps(FINISH | {fault: 1}).encode())
     assert status == 422
     assert "Extra inputs are not permitted" in message
@@ -93,7 +93,7 @@ async def test_a_reason_is_no_longer_than_what_it_is_about(bed: Bed, fault: str)
     assert all(len(reason) < 10_000 for reason in bed.refusals)
 
 
-async def test_of_two_equal_names_one_counts(bed: Bed) -> None:
+async def test_a_repeated_field_counts_once(bed: Bed) -> None:
     body = ASKED[:-1] + b',"message":"Done twice."}'
     assert (await bed.post(body))[0] == 200
     assert [finish.message for finish in bed.accepted] == ["Done twice."]
@@ -127,7 +127,7 @@ async def test_a_thousand_connections_take_little_memory_and_nothing_from_anothe
         await neighbour.control.close()
 
 
-async def test_half_a_request_has_no_effect_when_its_sender_goes(bed: Bed) -> None:
+async def test_an_incomplete_request_has_no_effect(bed: Bed) -> None:
     for sent in (PLAIN[:-1], undeclared(b"/finish", TE, body=chunked(ASKED)[:-3])):
         _, writer = await asyncio.open_unix_connection(str(bed.socket))
         writer.write(sent)

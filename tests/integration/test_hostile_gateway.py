@@ -118,7 +118,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
-async def test_what_is_no_plain_request_never_reaches_the_provider(bed: Bed, sent: bytes) -> None:
+async def test_an_unusual_http_request_never_reaches_the_provider(bed: Bed, sent: bytes) -> None:
     answer = await exchange(bed.inside.socket, sent, 1)
     assert all(400 <= status < 500 for status in statuses(answer)), answer
     assert answer or len(sent) > 100_000  # cut while it was still sending
@@ -157,9 +157,7 @@ PASSED = {
 
 
 @pytest.mark.parametrize("sent", PASSED.values(), ids=PASSED)
-async def test_whatever_a_request_says_it_goes_to_the_tasks_provider_with_the_tasks_key(
-    bed: Bed, sent: bytes
-) -> None:
+async def test_any_request_goes_to_the_tasks_provider_with_the_tasks_key(bed: Bed, sent: bytes) -> None:
     answer = await exchange(bed.inside.socket, sent, 1)
     assert statuses(answer) == [200], answer
     assert KEY.encode() not in answer
@@ -248,7 +246,7 @@ async def _until_served(inside: Inside) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_answers_that_nobody_reads_wait_at_the_provider(short_dir: Path) -> None:
+async def test_an_unread_response_applies_back_pressure_to_the_provider(short_dir: Path) -> None:
     sent = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -269,7 +267,7 @@ async def test_answers_that_nobody_reads_wait_at_the_provider(short_dir: Path) -
             assert memory_bytes() - before < MAX_GROWTH_BYTES
 
 
-async def test_an_event_without_end_is_passed_on_and_not_kept(short_dir: Path) -> None:
+async def test_an_endless_event_is_forwarded_and_not_kept_in_memory(short_dir: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = await sse(request)
         await response.write(b'data: {"usage": "')
@@ -352,7 +350,7 @@ async def provider_of_bytes(sent: bytes) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(("sent", "status", "holds"), ANSWERS.values(), ids=ANSWERS)
-async def test_whatever_a_provider_answers_the_key_stays_outside(
+async def test_no_provider_response_reveals_the_key(
     short_dir: Path, sent: bytes, status: int, holds: bytes
 ) -> None:
     closing = request(PATH, b"Connection: close", body=ASKED)
@@ -367,7 +365,7 @@ async def test_whatever_a_provider_answers_the_key_stays_outside(
     assert KEY not in str(fault)
 
 
-async def test_an_error_without_end_is_cut(short_dir: Path) -> None:
+async def test_an_endless_error_body_is_cut(short_dir: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=500)
         await response.prepare(request)
@@ -380,7 +378,7 @@ async def test_an_error_without_end_is_cut(short_dir: Path) -> None:
         assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")
 
 
-async def test_each_socket_serves_its_own_task_whatever_the_other_names(short_dir: Path) -> None:
+async def test_each_socket_serves_only_its_own_task(short_dir: Path) -> None:
     keys: list[Any] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:

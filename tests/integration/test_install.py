@@ -30,7 +30,7 @@ async def start(share: Path) -> asyncio.subprocess.Process:
     )
 
 
-async def test_a_kill_and_two_at_once_leave_one_whole_runtime_that_all_may_read(short_dir: Path) -> None:
+async def test_a_killed_and_two_concurrent_installs_leave_one_complete_runtime(short_dir: Path) -> None:
     check()
     share = short_dir / "prefix/share/agentcontainer"
     shutil.copytree(share_dir() / "tarballs", share / "tarballs")  # so that nothing is fetched

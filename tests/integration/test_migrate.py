@@ -25,7 +25,7 @@ async def test_an_empty_database_gets_our_tables_and_the_queue(empty_database_ur
     assert await is_current(empty_database_url)
 
 
-async def test_three_at_once_take_turns(empty_database_url: str) -> None:
+async def test_concurrent_migrations_take_turns(empty_database_url: str) -> None:
     await asyncio.gather(*(migrate(empty_database_url) for _ in range(3)))
     assert await is_current(empty_database_url)
 
@@ -58,7 +58,7 @@ async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) 
     assert tables <= {"tasks", "alembic_version"}
 
 
-def test_the_head_is_the_one_alembic_knows() -> None:
+def test_the_expected_revision_is_the_head_of_alembic() -> None:
     config = Config()
     config.set_main_option("script_location", "agentcontainer:migrations")
     config.set_main_option("path_separator", "os")

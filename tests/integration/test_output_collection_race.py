@@ -68,7 +68,7 @@ def swapping(task: Path, secret: Path) -> Iterator[None]:
         process.stdout.close()
 
 
-async def test_an_agent_that_swaps_what_it_declared_hands_over_its_own_bytes_or_nothing(
+async def test_swapping_a_declared_file_never_exposes_a_file_of_the_host(
     short_dir: Path,
 ) -> None:
     home = home_in(short_dir)

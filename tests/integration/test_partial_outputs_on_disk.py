@@ -17,7 +17,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "task"
 
 
-def test_its_own_files_newest_first_and_nothing_hidden_or_given(home: Path) -> None:
+def test_partial_outputs_are_the_agents_visible_files_newest_first(home: Path) -> None:
     for age, name in enumerate(
         ("new.md", "deep/er/old.md", "TASK.md", "task_files/in.csv", "a/TASK.md", ".x/y", ".z")
     ):
@@ -29,7 +29,7 @@ def test_its_own_files_newest_first_and_nothing_hidden_or_given(home: Path) -> N
     assert own_files(home) == ["new.md", "deep/er/old.md", "a/TASK.md"]
 
 
-def test_links_lead_nowhere_also_in_the_place_of_its_home(home: Path) -> None:
+def test_links_are_not_followed(home: Path) -> None:
     (home / "up").symlink_to("../outside")
     assert own_files(home) == ["up"]
     home.rename(home.parent / "away")
@@ -37,7 +37,7 @@ def test_links_lead_nowhere_also_in_the_place_of_its_home(home: Path) -> None:
     assert own_files(home) == []
 
 
-def test_of_a_folder_with_very_many_files_some_are_looked_at(home: Path) -> None:
+def test_a_bounded_number_of_files_is_examined(home: Path) -> None:
     (home / "folder").mkdir()
     for number in range(500):
         (home / f"folder/{number}").touch()
@@ -45,7 +45,7 @@ def test_of_a_folder_with_very_many_files_some_are_looked_at(home: Path) -> None
     assert len(own_files(home)) == 500
 
 
-def test_folders_in_folders_end_somewhere(home: Path) -> None:
+def test_a_bounded_depth_of_folders_is_examined(home: Path) -> None:
     folder = os.open(home, os.O_RDONLY)
     for depth in range(partial_outputs.MAX_DEPTH + 50):
         os.close(os.open(f"at-{depth}", os.O_CREAT, dir_fd=folder))

@@ -110,7 +110,7 @@ def of(kind: type[T], events: list[PiEvent]) -> list[T]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def test_a_prompt_leads_to_a_tool_call_an_answer_and_rest(place: Place) -> None:
+async def test_a_prompt_leads_to_a_tool_call_and_a_reply(place: Place) -> None:
     place.model.answers = [run("echo made > out.txt; echo $HOME $PATH; pwd"), Say("All \u2028 done.")]
     async with place.pi() as (pi, _):
         await pi.prompt("Make out.txt.")
@@ -153,7 +153,7 @@ async def test_requests_carry_our_system_prompt_and_no_key(place: Place) -> None
     assert place.model.keys == ["sandbox"]
 
 
-async def test_a_running_agent_refuses_prompts_and_hears_what_is_steered(place: Place) -> None:
+async def test_a_running_agent_refuses_prompts_and_takes_steering_messages(place: Place) -> None:
     place.model.answers = [run("sleep 1; echo slept")]
     async with place.pi() as (pi, _):
         await pi.prompt("Sleep.")
@@ -184,7 +184,7 @@ async def test_the_next_prompt_goes_on_with_the_conversation(place: Place) -> No
         assert words in place.model.heard(2)
 
 
-async def test_deltas_make_up_the_message_they_come_before(place: Place) -> None:
+async def test_the_deltas_of_a_message_add_up_to_its_text(place: Place) -> None:
     place.model.answers = [Say("One.", more="Two.", tool="bash", input={"command": "true"}), Say("Three.")]
     async with place.pi() as (pi, _):
         await pi.prompt("Count.")
@@ -203,7 +203,7 @@ async def test_deltas_make_up_the_message_they_come_before(place: Place) -> None
     assert said == ["One.\n\nTwo.", "Three."]
 
 
-async def test_what_is_steered_too_late_waits_for_the_next_prompt(place: Place) -> None:
+async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(place: Place) -> None:
     async with place.pi() as (pi, _):
         await pi.prompt("First.")
         await settle(pi)
@@ -237,7 +237,7 @@ async def test_a_refused_key_is_reported_at_once(place: Place) -> None:
     assert "invalid x-api-key" in of(MessageCompleted, events)[-1].error_message
 
 
-async def test_an_agent_that_writes_into_pis_stdout_harms_only_itself(place: Place) -> None:
+async def test_an_agent_that_writes_to_the_stdout_of_pi_affects_only_itself(place: Place) -> None:
     forged = r'not json\n{"type":"auto_retry_start","attempt":"many","errorMessage":["x"]}\n\n'
     place.model.answers = [run(f"printf '{forged}' > /proc/$PPID/fd/1; echo wrote"), Say("Done.")]
     async with place.pi() as (pi, _):
@@ -295,7 +295,7 @@ async def test_a_killed_pi_resumes_its_session_in_another_sandbox(place: Place) 
     assert "Which word?" in place.model.heard(1)
 
 
-async def test_a_pi_killed_in_a_tool_call_resumes_with_all_that_was_said(place: Place) -> None:
+async def test_pi_killed_in_a_tool_call_resumes_with_the_whole_conversation(place: Place) -> None:
     place.model.answers = [run("echo juniper"), Say("Noted."), run("touch begun; sleep 60")]
     async with place.pi() as (pi, _):
         await pi.prompt("Remember.")
@@ -313,9 +313,7 @@ async def test_a_pi_killed_in_a_tool_call_resumes_with_all_that_was_said(place: 
 
 
 @pytest.mark.parametrize("kind", ["deadline", "message"])
-async def test_a_script_that_hibernates_goes_on_with_its_next_step_when_it_was_woken(
-    place: Place, kind: str
-) -> None:
+async def test_a_hibernating_script_continues_with_its_next_step(place: Place, kind: str) -> None:
     steps = [
         {
             "bash": "touch begun; sleep 60",

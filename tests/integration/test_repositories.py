@@ -115,7 +115,7 @@ async def test_equal_names_get_numbers_beside_the_input_files(bed: Bed, server: 
     assert (bed.target / "app").read_text() == "an input file"
 
 
-async def test_what_cannot_be_found_is_said_in_a_sentence(bed: Bed, server: GitServer) -> None:
+async def test_a_missing_repository_or_ref_is_reported_in_a_sentence(bed: Bed, server: GitServer) -> None:
     missing_ref = await bed.refusal(Repository(server.url("git", "app"), "nope"))
     assert "The repository app of 127.0.0.1 could not be cloned: " in missing_ref
     assert "nope" in missing_ref
@@ -199,21 +199,21 @@ async def test_git_runs_unprivileged_and_without_a_network(bed: Bed, server: Git
         assert network != os.readlink("/proc/self/ns/net")
 
 
-async def test_a_large_repository_is_refused_by_what_arrives(bed: Bed, server: GitServer) -> None:
+async def test_a_repository_is_refused_by_the_bytes_received(bed: Bed, server: GitServer) -> None:
     server.make("large", {"noise": os.urandom(8 * 1024**2)})
     assert "more than the 2000000 bytes" in await bed.refusal(
         Repository(server.url("git", "large")), max_bytes=2_000_000
     )
 
 
-async def test_a_bomb_is_refused_by_what_it_becomes(bed: Bed, server: GitServer) -> None:
+async def test_a_repository_is_refused_by_its_unpacked_size(bed: Bed, server: GitServer) -> None:
     server.make("bomb", {f"{number}": bytes(500_000) for number in range(60)})
     assert "more than the 5000000 bytes" in await bed.refusal(
         Repository(server.url("git", "bomb")), max_bytes=5_000_000
     )
 
 
-async def test_many_empty_files_are_not_free(bed: Bed, server: GitServer) -> None:
+async def test_empty_files_count_towards_the_size_limit(bed: Bed, server: GitServer) -> None:
     server.make("many", {f"{number}": b"" for number in range(2500)})
     assert "more than" in await bed.refusal(Repository(server.url("git", "many")), max_bytes=1_500_000)
 
@@ -231,7 +231,7 @@ async def test_submodules_are_not_fetched(bed: Bed, server: GitServer) -> None:
     assert not any("/app/" in path for path, _ in server.seen[before:])
 
 
-async def test_links_stay_links_and_hooks_do_not_arrive(bed: Bed, server: GitServer) -> None:
+async def test_links_stay_links_and_hooks_are_not_cloned(bed: Bed, server: GitServer) -> None:
     folder = server.make("links", {"f": b"x"})
     (folder / "out").symlink_to("/etc")
     (folder / "hooks").symlink_to(".git/hooks")

@@ -39,7 +39,7 @@ for number in range(300):
 """
 
 
-async def test_a_living_runner_sweeps_what_a_dead_one_left(pool: Pool, short_dir: Path) -> None:
+async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: Path) -> None:
     await runners.register(pool, "rnr_dead", "any", "here", 1)
     dead = short_dir / "runners" / "rnr_dead"
     (dead / "tsk_1-1" / "workspace").mkdir(parents=True)
@@ -57,7 +57,7 @@ async def test_a_living_runner_sweeps_what_a_dead_one_left(pool: Pool, short_dir
     assert dead_runners(short_dir) == []
 
 
-async def test_sweeps_beside_runners_that_come_and_go_disturb_none(short_dir: Path) -> None:
+async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
     argv = [sys.executable, "-c", CHURN, str(short_dir)]
     churning = [await asyncio.create_subprocess_exec(*argv, str(number)) for number in range(2)]
     ends = asyncio.gather(*(process.wait() for process in churning))

@@ -62,7 +62,7 @@ async def test_a_reader_never_sees_half_a_file(workspace: Path) -> None:
     assert (workspace / "f").read_text() == "new"
 
 
-async def test_content_that_breaks_off_leaves_what_was_there(workspace: Path) -> None:
+async def test_an_interrupted_write_keeps_the_old_content(workspace: Path) -> None:
     (workspace / "f").write_text("old")
 
     async def broken() -> AsyncIterator[bytes]:
@@ -92,7 +92,7 @@ TRICKS: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-async def test_whatever_stands_in_the_way_is_replaced_and_not_followed(workspace: Path, trick: str) -> None:
+async def test_an_existing_entry_is_replaced_and_not_followed(workspace: Path, trick: str) -> None:
     for place in ("in-place-of-the-file", "task", "task2"):
         TRICKS[trick](workspace / place, workspace.parent / "outside")
     await write_file(workspace, "in-place-of-the-file", b"ours")
@@ -106,7 +106,7 @@ async def test_whatever_stands_in_the_way_is_replaced_and_not_followed(workspace
 
 
 @pytest.mark.parametrize("trick", [trick for trick in TRICKS if trick != "nothing"])
-async def test_a_new_file_takes_no_others_place(workspace: Path, trick: str) -> None:
+async def test_a_new_file_never_replaces_another(workspace: Path, trick: str) -> None:
     taken = workspace / "data.csv"
     TRICKS[trick](taken, workspace.parent / "outside")
     before = taken.lstat()
@@ -139,7 +139,7 @@ async def test_the_longest_names_can_be_made_distinct(workspace: Path, name: str
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "a\0b", "", ".", "/"])
-async def test_a_path_that_is_none_below_the_workspace_is_refused(workspace: Path, path: str) -> None:
+async def test_a_path_outside_the_workspace_is_refused(workspace: Path, path: str) -> None:
     with pytest.raises(ValueError):
         await write_file(workspace, path, b"x")
     with pytest.raises(ValueError):
@@ -147,7 +147,7 @@ async def test_a_path_that_is_none_below_the_workspace_is_refused(workspace: Pat
     assert os.listdir(workspace) == []
 
 
-async def test_an_agent_that_swaps_folders_and_links_all_the_time_leads_nowhere_else(workspace: Path) -> None:
+async def test_swapping_folders_and_links_never_leads_outside(workspace: Path) -> None:
     """A race with a thread that makes `task` a folder, a link out, a file, a link out, and so on."""
     outside, task, spare = workspace.parent / "outside", workspace / "task", workspace / "spare"
     swaps = 0

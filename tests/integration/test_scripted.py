@@ -108,7 +108,7 @@ def script(*steps: dict[str, Any]) -> str:
     return f"Please:\n\n```script\n{json.dumps(steps)}\n```\nThank you."
 
 
-async def test_steps_are_played_in_order_and_then_it_is_done(agent: Agent) -> None:
+async def test_a_script_plays_its_steps_in_order(agent: Agent) -> None:
     agent.says(
         script(
             {"bash": "ls", "say": "Looking."},
@@ -123,13 +123,13 @@ async def test_steps_are_played_in_order_and_then_it_is_done(agent: Agent) -> No
     assert await agent.turn() == ("That is all.", [])
 
 
-async def test_after_a_last_call_it_is_done(agent: Agent) -> None:
+async def test_a_script_ends_after_its_last_call(agent: Agent) -> None:
     agent.says(script({"bash": "ls"}))
     await agent.turn()
     assert await agent.turn() == ("Done.", [])
 
 
-async def test_what_is_said_after_a_script_is_answered_with_what_came_before(agent: Agent) -> None:
+async def test_a_message_after_a_script_gets_the_earlier_reply(agent: Agent) -> None:
     agent.says(script({"bash": "ls", "say": "Looking."}, {"say": "That is all."}))
     await agent.turn()
     await agent.turn()
@@ -143,7 +143,7 @@ async def test_what_is_said_after_a_script_is_answered_with_what_came_before(age
     assert await agent.turn() == ("You said: Bye. Messages so far from you: 5.", [])
 
 
-async def test_what_is_said_while_a_script_runs_leaves_it_running(agent: Agent) -> None:
+async def test_a_message_during_a_script_does_not_stop_it(agent: Agent) -> None:
     agent.says(script({"bash": "one"}, {"bash": "two"}, {"say": "three"}))
     assert await agent.turn() == ("", [("bash", {"command": "one"})])
     agent.says("Hurry up.")
@@ -154,7 +154,7 @@ async def test_what_is_said_while_a_script_runs_leaves_it_running(agent: Agent) 
     assert await agent.turn() == ("You said: Well?. Messages so far from you: 4.", [])
 
 
-async def test_of_several_scripts_in_a_message_the_last_counts(agent: Agent) -> None:
+async def test_the_last_script_of_a_message_is_played(agent: Agent) -> None:
     agent.says(first_turn_prompt(script({"say": "standing"}), script({"say": "first"})))
     assert await agent.turn() == ("first", [])
 
@@ -168,7 +168,7 @@ async def test_a_later_script_starts_where_it_stands(agent: Agent) -> None:
     assert (await agent.turn())[0] == "three"
 
 
-async def test_errors_are_played_as_often_as_told_and_then_it_goes_on(agent: Agent) -> None:
+async def test_an_error_step_fails_the_given_number_of_times(agent: Agent) -> None:
     agent.says(
         script(
             {"say": "first"},
@@ -238,7 +238,7 @@ def _assembled(events: list[dict[str, Any]]) -> tuple[str, list[str]]:
     return text, arguments
 
 
-async def test_slow_takes_its_time(agent: Agent) -> None:
+async def test_a_slow_step_takes_its_seconds(agent: Agent) -> None:
     agent.says(script({"say": "one two three four", "slow": 0.03}))
     started = time.monotonic()
     async with agent.send(is_stream=True) as response:
@@ -260,7 +260,7 @@ async def test_bad_keys_are_refused_in_the_providers_shape(agent: Agent, key: st
 @pytest.mark.parametrize(
     "text", ["not json", "{}", '["a"]', '[{"sya": "x"}]', '[{"tool": 3}]', '[{"error": "x"}]']
 )
-async def test_a_wrong_script_is_said_to_be_wrong(agent: Agent, text: str) -> None:
+async def test_an_invalid_script_is_reported(agent: Agent, text: str) -> None:
     agent.says(f"```script\n{text}\n```")
     async with agent.send() as response:
         assert response.status == 400
@@ -283,7 +283,7 @@ async def test_without_tools_and_script_it_only_answers(agent: Agent) -> None:
     assert calls == []
 
 
-async def test_what_was_asked_is_recorded(agent: Agent, model: scripted.ScriptedModel) -> None:
+async def test_requests_are_recorded(agent: Agent, model: scripted.ScriptedModel) -> None:
     agent.says("hi")
     await agent.turn()
     seen = model.seen[-1]
@@ -324,7 +324,7 @@ async def test_in_a_conversation_it_reports_on_what_comes_with_a_message(agent: 
     assert await agent.turn() == ("Done.", [])
 
 
-async def test_what_is_said_while_it_works_on_a_task_does_not_stop_it(agent: Agent) -> None:
+async def test_a_steering_message_does_not_stop_the_scripted_model(agent: Agent) -> None:
     agent.says("Analyse the file.")
     await agent.turn("file: task_files/a.csv")
     agent.says("Hurry up.")
@@ -402,7 +402,7 @@ async def test_without_a_csv_it_writes_down_the_task(agent: Agent, tmp_path: Pat
     assert (tmp_path / "finished").read_text().splitlines()[-1] == "summary.md"
 
 
-async def test_it_runs_on_its_own() -> None:
+async def test_the_scripted_model_runs_as_a_process() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

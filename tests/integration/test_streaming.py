@@ -95,7 +95,7 @@ def wait_ready(process: subprocess.Popen[bytes], http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [200, pytest.param(2048, marks=pytest.mark.long)])
-def test_a_large_file_up_and_down_stays_out_of_memory(api: Api, megabytes: int) -> None:
+def test_a_large_upload_and_download_use_little_memory(api: Api, megabytes: int) -> None:
     body = {"filename": "a", "contentType": "application/x", "sizeBytes": megabytes * MB}
     prepared = api.http.post("/api/v1/uploads/prepare", json=body).json()
     sent, received = hashlib.sha256(), hashlib.sha256()
@@ -122,7 +122,7 @@ def test_a_large_file_up_and_down_stays_out_of_memory(api: Api, megabytes: int) 
     assert received.hexdigest() == sent.hexdigest()
 
 
-def test_a_reader_who_stops_reading_does_not_fill_the_memory(api: Api) -> None:
+def test_a_client_that_stops_reading_uses_little_memory(api: Api) -> None:
     body = {"filename": "a", "contentType": "application/x"}
     prepared = api.http.post("/api/v1/uploads/prepare", json=body).json()
     api.http.put(prepared["uploadUrl"], content=(CHUNK for _ in range(300)), headers=prepared["headers"])

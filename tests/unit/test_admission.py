@@ -32,7 +32,7 @@ WIRES: list[Wire] = ["anthropic-messages", "openai-responses", "openai-completio
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_plain_request_passes_unchanged(wire: Wire) -> None:
+def test_an_ordinary_request_is_forwarded_unchanged(wire: Wire) -> None:
     request = ask(wire, model="m2", temperature=0.5)
     assert {name: sent(wire, request)[name] for name in request} == request
     assert admit(wire, json.dumps(request).encode(), MODELS).model == "m2"
@@ -150,7 +150,7 @@ def message(*parts: dict[str, Any]) -> list[dict[str, Any]]:
         ("openai-completions", {"preset": "other"}),
     ],
 )
-def test_what_is_more_than_a_models_answer_is_refused(wire: Wire, fields: dict[str, Any]) -> None:
+def test_requests_for_more_than_a_completion_are_refused(wire: Wire, fields: dict[str, Any]) -> None:
     assert refusal(wire, ask(wire) | fields).status == 400
 
 
@@ -190,12 +190,12 @@ def test_what_is_more_than_a_models_answer_is_refused(wire: Wire, fields: dict[s
         ),
     ],
 )
-def test_what_pi_sends_passes(wire: Wire, fields: dict[str, Any]) -> None:
+def test_the_requests_of_pi_are_accepted(wire: Wire, fields: dict[str, Any]) -> None:
     request = ask(wire) | fields
     assert {name: sent(wire, request)[name] for name in request} == request
 
 
-def test_fallbacks_to_other_models_are_taken_out() -> None:
+def test_fallbacks_to_other_models_are_removed() -> None:
     wire: Wire = "anthropic-messages"
     assert "fallbacks" not in sent(wire, ask(wire, fallbacks=[{"model": "m9"}]))
     kept = sent(wire, ask(wire, fallbacks=[{"model": "m9"}, {"model": "m2", "speed": "fast"}]))["fallbacks"]
@@ -209,7 +209,7 @@ def test_nothing_is_stored_and_usage_is_always_reported() -> None:
     assert sent("openai-completions", streamed)["stream_options"] == {"include_usage": True}
 
 
-def test_odd_text_survives() -> None:
+def test_unusual_text_is_forwarded_unchanged() -> None:
     text = 'a\ud800b \u2028 ä "\\'
     request = ask("anthropic-messages", messages=[{"role": "user", "content": text}])
     assert sent("anthropic-messages", request)["messages"][0]["content"] == text

@@ -51,7 +51,7 @@ steps = st.lists(
     st.one_of(st.none(), st.integers(1, 400_000)),
     st.integers(0, 1000),
 )
-def test_no_interleaving_passes_a_limit(
+def test_concurrent_requests_never_exceed_a_limit(
     history: list[object], max_tokens: int | None, max_micro_usd: int | None, used_before: int
 ) -> None:
     if max_tokens is None and max_micro_usd is None:
@@ -113,12 +113,12 @@ async def test_an_output_that_does_not_fit_is_lowered() -> None:
     assert LAST_OUTPUT < second.output_tokens < first.output_tokens
 
 
-async def test_all_that_is_left_is_granted_once_it_is_little() -> None:
+async def test_a_small_remainder_is_granted_whole() -> None:
     ours = budget(max_tokens=2 * 1000 + LAST_OUTPUT + 3000)
     assert (await reserved(ours, 1000, 128_000)).output_tokens == 3000
 
 
-async def test_what_fits_once_another_has_settled_waits_for_it() -> None:
+async def test_a_request_waits_when_it_fits_only_after_another_settles() -> None:
     ours = budget(max_tokens=10_000)
     first = await reserved(ours, 3000, 2000)
     second = asyncio.ensure_future(ours.reserve(Ask("m", 3000, 2000)))
@@ -150,7 +150,7 @@ async def test_a_last_request_that_the_provider_failed_may_be_repeated() -> None
     assert await ours.reserve(Ask("m", 1, 1)) is None
 
 
-async def test_an_answer_that_broke_off_counts_as_all_that_was_held() -> None:
+async def test_a_response_that_broke_off_costs_all_that_was_held_for_it() -> None:
     ours = budget(max_tokens=100_000, max_micro_usd=100_000)
     told = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
     assert (told.input_tokens, told.output_tokens, told.unreported_tokens) == (1500, 20, 2980)
@@ -158,14 +158,14 @@ async def test_an_answer_that_broke_off_counts_as_all_that_was_held() -> None:
     assert (ours.used_tokens, ours.used_micro_usd) == (4500, told.cost_micro_usd)
 
 
-async def test_what_is_done_aside_neither_waits_nor_exceeds() -> None:
+async def test_a_side_request_neither_waits_nor_exceeds_the_budget() -> None:
     ours = budget(max_tokens=10_000)
     assert ours.reserve_aside(Ask("m", 9000, 1000)) is None
     assert not ours.is_exceeded
     assert ours.reserve_aside(Ask("m", 500, 1000)) is not None
 
 
-async def test_without_limits_everything_passes_and_is_still_priced() -> None:
+async def test_without_limits_all_requests_pass_and_are_priced() -> None:
     free = Budget(None, lambda _: PRICE)
     told = free.settle(await reserved(free, 0, 0), usage(1000, 100), is_complete=True)
     assert (told.cost_micro_usd, told.unreported_tokens) == (470, 0)
@@ -173,7 +173,7 @@ async def test_without_limits_everything_passes_and_is_still_priced() -> None:
     assert (cut.unreported_tokens, cut.cost_micro_usd) == (0, 0)
 
 
-async def test_without_a_price_no_cost_limit_is_kept_by_luck() -> None:
+async def test_a_cost_limit_without_a_known_price_refuses_requests() -> None:
     assert await Budget(model.Budget(max_cost_micro_usd=10**9)).reserve(Ask("m", 1, 1)) is None
 
 

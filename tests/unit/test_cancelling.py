@@ -21,7 +21,7 @@ async def give(_id: str, _content: str) -> None:
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_steering_ends_whenever_it_is_cancelled(steps: int) -> None:
+async def test_steering_can_be_cancelled_at_any_step(steps: int) -> None:
     steering = Steering(NoMessages(), Claim("tsk_1", 1))  # pyright: ignore[reportArgumentType]
     running = asyncio.create_task(steering.run(give))
     await asyncio.sleep(0.01)
@@ -33,7 +33,7 @@ async def test_steering_ends_whenever_it_is_cancelled(steps: int) -> None:
     assert running.cancelled()
 
 
-async def test_a_connection_that_breaks_while_it_is_given_back_does_not_hide_a_cancel() -> None:
+async def test_a_broken_connection_does_not_swallow_a_cancel() -> None:
     async def act() -> None:
         try:
             await asyncio.sleep(10)

@@ -23,7 +23,7 @@ from agentcontainer.domain.models.catalogue import Rates
         ("openai", "o3", "o3"),
     ],
 )
-def test_either_spelling_becomes_the_providers_own(provider: str, model: str, wire: str) -> None:
+def test_both_spellings_of_a_model_become_the_providers(provider: str, model: str, wire: str) -> None:
     assert catalogue.wire_id(provider, model) == wire
     assert catalogue.check(provider, model) is None
 
@@ -52,11 +52,11 @@ def test_an_unknown_model_passes(provider: str, model: str) -> None:
 @pytest.mark.parametrize(
     "model", ["", "--mode", "a b", "a\nb", "a\x00", "claude-söt", "x" * 201, '"', "$(id)", "-x"]
 )
-def test_what_is_no_model_id_is_refused(model: str) -> None:
+def test_an_invalid_model_id_is_refused(model: str) -> None:
     assert "must be a model id" in (catalogue.check("anthropic", model) or "")
 
 
-def test_who_has_a_model() -> None:
+def test_the_providers_of_a_model() -> None:
     assert catalogue.providers_of("claude-sonnet-4.6") == {"anthropic"}
     assert catalogue.providers_of("anthropic/claude-sonnet-4-6") == {"openrouter"}
     assert catalogue.providers_of("nobody-has-this") == frozenset()

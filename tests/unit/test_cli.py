@@ -34,7 +34,7 @@ def test_amounts(text: str, expected: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "-1", "+1", "1.", ".5", "1e2", "NaN", "1 ", "1\n", "0.0000001", "10000000000"]
 )
-def test_what_is_no_amount(text: str) -> None:
+def test_an_invalid_amount_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="is not an amount in USD"):
         micro_usd(text)
 
@@ -49,11 +49,13 @@ def test_what_is_no_amount(text: str) -> None:
         ("box.example", "http://box.example:8080"),
     ],
 )
-def test_where_a_client_on_this_machine_goes(host: str, expected: str) -> None:
+def test_the_base_url_for_a_client_on_this_machine(host: str, expected: str) -> None:
     assert base_url(host, 8080) == expected
 
 
-def test_a_child_reads_the_settings_its_parent_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_child_process_reads_the_same_settings_as_its_parent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     prices = tmp_path / "prices.json"
     prices.write_text('{"anthropic": {"model": {"input": 1.5, "output": 2}}}')
     for name, value in {
@@ -87,7 +89,7 @@ HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud8
     ],
     ids=["message", "tool", "failed tool", "refused finish", "failed task", "event"],
 )
-def test_hostile_text_in_an_event_stays_text_on_its_line(type_: str, data: dict[str, Any]) -> None:
+def test_control_characters_in_an_event_are_not_printed(type_: str, data: dict[str, Any]) -> None:
     created_at = "2026-03-26T14:00:01.500Z"
     event = Event.model_validate({"sequence": 1, "type": type_, "createdAt": created_at, "data": data})
     shown = demo_view.line(event, CREATED)
@@ -98,6 +100,6 @@ def test_hostile_text_in_an_event_stays_text_on_its_line(type_: str, data: dict[
     assert len(shown) < 300
 
 
-def test_an_event_of_a_kind_unknown_here_is_named() -> None:
+def test_an_event_of_unknown_type_is_printed_with_its_type() -> None:
     event = Event(sequence=1, type="task.frozen", created_at=CREATED, data=EventData())
     assert "task.frozen" in (demo_view.line(event, CREATED) or "")

@@ -82,7 +82,7 @@ async def test_only_the_named_host_and_port_are_let_through(short_dir: Path, ech
     await writer.wait_closed()
 
 
-async def test_a_name_of_a_private_address_is_not_connected_to(short_dir: Path, echo: int) -> None:
+async def test_a_host_with_a_private_address_is_not_connected_to(short_dir: Path, echo: int) -> None:
     clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, is_private_allowed=False)
     await clone_proxy.start(short_dir / "s")
     assert await answer(short_dir / "s", "localhost", echo) != 0
@@ -90,7 +90,7 @@ async def test_a_name_of_a_private_address_is_not_connected_to(short_dir: Path, 
     await clone_proxy.close()
 
 
-async def test_more_bytes_than_may_are_cut_off(short_dir: Path, echo: int) -> None:
+async def test_the_connection_is_cut_at_the_byte_limit(short_dir: Path, echo: int) -> None:
     clone_proxy = CloneProxy("127.0.0.1", echo, max_bytes=10_000, is_private_allowed=True)
     await clone_proxy.start(short_dir / "s")
     _, (reader, writer) = await asked(short_dir / "s", "127.0.0.1", echo)
@@ -101,7 +101,7 @@ async def test_more_bytes_than_may_are_cut_off(short_dir: Path, echo: int) -> No
     await clone_proxy.close()
 
 
-async def test_a_dead_port_and_nonsense_end_in_a_refusal(short_dir: Path) -> None:
+async def test_a_dead_port_and_invalid_requests_are_refused(short_dir: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

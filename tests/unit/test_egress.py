@@ -32,7 +32,7 @@ EGRESS: dict[str, Any] = {"allow": ["pypi.org:443"]}
         ("140.82.121.3", "140.82.121.4", 443, False),
     ],
 )
-def test_what_an_entry_allows(entry: str, host: str, port: int, is_match: bool) -> None:
+def test_hosts_and_ports_that_an_entry_allows(entry: str, host: str, port: int, is_match: bool) -> None:
     assert Rule.of(entry).matches(host, port) is is_match
 
 

@@ -39,7 +39,7 @@ CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": OTH
         ("docker-archive:/srv/tool.tar:team/tool:1", "docker-archive:/srv/tool.tar:team/tool:1"),
     ],
 )  # fmt: skip
-def test_a_name_is_made_whole(text: str, whole: str) -> None:
+def test_an_image_name_is_completed_with_registry_and_tag(text: str, whole: str) -> None:
     assert str(parse(text)) == whole
     assert str(parse(whole)) == whole
 
@@ -56,7 +56,7 @@ def test_a_name_is_made_whole(text: str, whole: str) -> None:
         "oci-archive:/srv/x", "tarball:/srv/x", "docker.io/library/python:1@sha256:" + "G" * 64,
     ],
 )  # fmt: skip
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_an_invalid_image_name_is_refused(text: str) -> None:
     with pytest.raises(ImageRefused):
         allow_nothing(text)
 
@@ -67,7 +67,7 @@ def allow_nothing(text: str) -> None:
 
 
 @given(st.text())
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         reference = parse(text)
     except ImageRefused:
@@ -75,7 +75,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     assert parse(str(reference)) == reference
 
 
-def test_only_what_is_allowed(tmp_path: Path) -> None:
+def test_only_allowed_registries_and_folders_are_used(tmp_path: Path) -> None:
     inside, outside = tmp_path / "images", tmp_path / "private"
     for folder in (inside / "tool", outside / "tool"):
         folder.mkdir(parents=True)
@@ -98,7 +98,9 @@ def test_only_what_is_allowed(tmp_path: Path) -> None:
             access.check(parse(bad))
 
 
-def test_the_settings_say_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_settings_decide_which_images_are_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("AGENTCONTAINER_IMAGE_REGISTRIES", "ghcr.io, http://127.0.0.1:5000,https://inside")
     monkeypatch.setenv("AGENTCONTAINER_IMAGE_FOLDERS", f"{tmp_path},/srv/images")
     access = Access.of(settings.load())
@@ -145,7 +147,7 @@ def test_a_hostile_manifest_is_refused(hostile: bytes) -> None:
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
     st.sampled_from(["manifests", "config", "layers", "Env", "schemaVersion", "digest"]), inner)))  # fmt: skip
-def test_no_json_breaks_the_readers(document: Any) -> None:
+def test_any_json_is_read_or_refused(document: Any) -> None:
     for read in (manifest.read, manifest.check_config, manifest.variables):
         try:
             read(json.dumps(document).encode())
@@ -169,7 +171,7 @@ def test_an_index_names_the_image_of_this_platform() -> None:
         manifest.chosen(other)
 
 
-def test_an_images_environment_lies_beneath_ours() -> None:
+def test_our_environment_overrides_that_of_the_image() -> None:
     entries = [
         "PATH=/opt/x:/usr/bin",
         "LANG=de",

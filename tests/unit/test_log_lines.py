@@ -17,19 +17,19 @@ def logged(message: str, *arguments: object, error: BaseException | None = None)
     return stream.getvalue().removesuffix("\n").split("\n")
 
 
-def test_a_name_in_a_message_stays_on_its_line_and_is_harmless() -> None:
+def test_control_characters_in_a_log_message_are_escaped() -> None:
     [line] = logged("%s: is too large", HOSTILE)
     assert line.endswith("ERROR x: a [2Jb  2026-01-01 ERROR forged txt 31m c: is too large")
     assert line.isprintable()
 
 
-def test_a_stack_is_indented_and_harmless() -> None:
+def test_a_traceback_is_indented_and_escaped() -> None:
     lines = logged("failed", error=ValueError(HOSTILE))
     assert len(lines) == 3
     assert all(line.startswith("  ") and line.isprintable() for line in lines[1:])
 
 
-def test_an_error_can_stand_in_the_line_itself() -> None:
+def test_an_error_can_be_part_of_its_log_line() -> None:
     error = ValueError(HOSTILE)
     record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "%s failed", ("it",), (ValueError, error, None))
     assert without_stack(record)

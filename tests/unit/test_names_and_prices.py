@@ -42,7 +42,7 @@ def test_a_title_comes_from_the_first_line(instructions: str, title: str) -> Non
     assert title_of(instructions) == title
 
 
-def test_equal_input_names_are_told_apart() -> None:
+def test_equal_input_names_are_made_distinct() -> None:
     assert distinct_names(["a.csv", "a.csv", "b", "a.csv", "b"]) == [
         "a.csv",
         "a (2).csv",
@@ -54,7 +54,7 @@ def test_equal_input_names_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".csv", "é" * 127, "a." + "b" * 253], ids=["x.csv", "é", "a.b"])
-def test_the_longest_input_names_are_told_apart_and_stay_names(name: str) -> None:
+def test_the_longest_input_names_are_made_distinct_and_stay_valid(name: str) -> None:
     names = distinct_names([name] * 12)
     assert names[0] == name
     assert len(set(names)) == 12
@@ -64,12 +64,12 @@ def test_the_longest_input_names_are_told_apart_and_stay_names(name: str) -> Non
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "a\\b", "a\0", "a\nb", "\x1b[2J", "x" * 256, "é" * 128, "\ud800"]
 )
-def test_a_filename_is_a_name_and_nothing_else(name: str) -> None:
+def test_a_filename_is_not_a_path(name: str) -> None:
     assert filename_fault(name)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "….md", "a b (2).tar.gz", "x" * 255, ".hidden", "-rf"])
-def test_ordinary_names_pass(name: str) -> None:
+def test_ordinary_file_names_are_accepted(name: str) -> None:
     assert filename_fault(name) is None
 
 

@@ -40,7 +40,7 @@ def test_ordinary_text_is_never_estimated_too_low(text: str, tokens: int) -> Non
     assert many - few >= 1000 * tokens
 
 
-def test_no_more_input_than_the_context_window_is_expected() -> None:
+def test_the_input_estimate_is_at_most_the_context_window() -> None:
     assert ask_of(admitted(content="x" * 10_000_000), "anthropic").input_tokens == 1_000_000
     unknown = admitted(model="claude-new", content="x" * 10_000_000)
     assert ask_of(unknown, "anthropic").input_tokens > 5_000_000
@@ -54,7 +54,7 @@ def test_no_more_input_than_the_context_window_is_expected() -> None:
         ("openai-completions", {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}),
     ],
 )  # fmt: skip
-def test_an_image_counts_by_its_being_there(wire: Wire, part: dict[str, Any]) -> None:
+def test_an_image_has_a_fixed_token_estimate(wire: Wire, part: dict[str, Any]) -> None:
     providers: dict[Wire, Provider] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
     one, two = (
         ask_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
@@ -64,7 +64,7 @@ def test_an_image_counts_by_its_being_there(wire: Wire, part: dict[str, Any]) ->
     assert 10_000 <= two - one < 11_000
 
 
-def test_what_only_looks_like_an_image_counts_as_text() -> None:
+def test_text_that_resembles_an_image_is_estimated_as_text() -> None:
     picture = {"type": "image", "source": {"type": "base64", "data": "A" * 400_000}}
     call = {"type": "tool_use", "id": "t", "name": "bash", "input": picture}
     assert ask_of(admitted(content=[call]), "anthropic").input_tokens > 200_000
@@ -75,7 +75,7 @@ def test_a_document_may_fill_the_context_window() -> None:
     assert ask_of(admitted(content=[document]), "anthropic").input_tokens == 1_000_000
 
 
-def test_cache_entries_that_live_long_are_expected_to_cost_more() -> None:
+def test_long_lived_cache_entries_are_estimated_at_their_higher_price() -> None:
     block = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     assert ask_of(admitted(content=[block]), "anthropic").has_long_writes
     assert not ask_of(admitted(), "anthropic").has_long_writes

@@ -26,7 +26,7 @@ NAMED = OutputPolicy("named", (NamedOutput("report"), NamedOutput("chart", is_re
         (NAMED, [Declared("a.md", "report"), Declared("c.png", "chart")]),
     ],
 )
-def test_what_meets_the_policy_is_accepted(policy: OutputPolicy, declared: list[Declared]) -> None:
+def test_outputs_that_meet_the_policy_are_accepted(policy: OutputPolicy, declared: list[Declared]) -> None:
     assert refusals(policy, declared) == []
 
 
@@ -42,20 +42,20 @@ def test_what_meets_the_policy_is_accepted(policy: OutputPolicy, declared: list[
         (NAMED, [Declared("a.md", "report"), Declared("b.md", "report")], "given twice"),
     ],
 )
-def test_what_does_not_is_refused_with_a_way_to_mend_it(
+def test_other_outputs_are_refused_with_a_hint(
     policy: OutputPolicy, declared: list[Declared], hint: str
 ) -> None:
     assert any(hint in fault for fault in refusals(policy, declared))
 
 
-def test_type_and_size_of_a_named_output() -> None:
+def test_a_named_output_must_have_its_type_and_size() -> None:
     wanted = NamedOutput("report", content_type="text/csv", max_bytes=10)
     assert content_fault(wanted, "text/csv", 10) is None
     assert "must be text/csv" in (content_fault(wanted, "text/plain", 1) or "")
     assert "11 bytes" in (content_fault(wanted, "text/csv", 11) or "")
 
 
-def test_json_schema_of_a_named_output() -> None:
+def test_the_json_schema_of_a_named_output_is_checked() -> None:
     schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}
     assert json_faults(schema, {"total": 1}) == []
     assert json_faults(schema, {"total": "1"})[0].startswith("total: ")
@@ -65,7 +65,7 @@ def test_json_schema_of_a_named_output() -> None:
 @pytest.mark.parametrize(
     "schema", [{"type": "nonsense"}, {"$ref": "http://127.0.0.1:9/schema"}, {"pattern": "(?<=a)b("}]
 )
-def test_a_schema_that_is_none_or_reaches_out_is_named(schema: dict[str, object]) -> None:
+def test_an_invalid_schema_or_one_with_remote_references_is_refused(schema: dict[str, object]) -> None:
     assert schema_fault(schema) is not None
 
 
@@ -75,7 +75,7 @@ def test_a_hostile_pattern_cannot_stall_the_runner() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["unevaluatedProperties", "unevaluatedItems"])
-def test_a_schema_whose_references_branch_without_end_is_refused_before_it_is_followed(keyword: str) -> None:
+def test_a_schema_with_endlessly_branching_references_is_refused_unread(keyword: str) -> None:
     twice = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
     schema = {keyword: False, "$ref": "#/$defs/a0", "$defs": twice | {"a60": {"properties": {"a": {}}}}}
     assert schema_fault(schema) == (

@@ -88,7 +88,7 @@ async def test_a_prompt_that_started_no_run_is_refused(ends: tuple[Pi, Peer]) ->
         await prompting
 
 
-async def test_the_texts_of_one_message_are_parted_as_in_the_whole_of_it(ends: tuple[Pi, Peer]) -> None:
+async def test_deltas_have_the_same_separators_as_the_whole_message(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     for block, text in ((1, "one"), (1, " more"), (3, "two")):
         update = {"type": "text_delta", "contentIndex": block, "delta": text}
@@ -105,7 +105,7 @@ async def test_the_texts_of_one_message_are_parted_as_in_the_whole_of_it(ends: t
     ]
 
 
-async def test_answers_find_their_commands_in_any_order_while_events_are_read(ends: tuple[Pi, Peer]) -> None:
+async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     seen: list[PiEvent] = []
 
@@ -129,7 +129,7 @@ async def test_answers_find_their_commands_in_any_order_while_events_are_read(en
     assert seen == [TextDelta("between"), CommandFailed("parse", "Failed to parse command")]
 
 
-async def test_a_command_may_be_sent_from_within_the_loop_over_events(ends: tuple[Pi, Peer]) -> None:
+async def test_a_command_can_be_sent_while_iterating_over_events(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
 
     async def answer_later() -> None:
@@ -151,7 +151,7 @@ async def test_a_command_may_be_sent_from_within_the_loop_over_events(ends: tupl
     assert texts == [str(number) for number in range(100)]
 
 
-async def test_the_end_of_pi_ends_events_and_fails_commands(ends: tuple[Pi, Peer]) -> None:
+async def test_when_pi_exits_the_events_end_and_commands_fail(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     prompting = asyncio.create_task(pi.prompt("hello"))
     await peer.command()
@@ -164,7 +164,7 @@ async def test_the_end_of_pi_ends_events_and_fails_commands(ends: tuple[Pi, Peer
         await pi.steer("anyone there?")
 
 
-async def test_garbage_between_frames_is_counted_and_passed_over(ends: tuple[Pi, Peer]) -> None:
+async def test_bytes_between_frames_are_counted_and_skipped(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     peer.writer.write(b"\n\r\nnot json\n[1]\n\xff\xff\n" + b"{" * 5000 + b"\n")
     peer.say("still here")
@@ -173,7 +173,7 @@ async def test_garbage_between_frames_is_counted_and_passed_over(ends: tuple[Pi,
     assert pi.malformed_frames == 5
 
 
-async def test_a_flood_while_a_command_waits_is_refused(ends: tuple[Pi, Peer]) -> None:
+async def test_too_many_events_while_a_command_waits_are_an_error(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
     prompting = asyncio.create_task(pi.prompt("hello"))
     await peer.command()
@@ -189,7 +189,7 @@ async def test_a_flood_while_a_command_waits_is_refused(ends: tuple[Pi, Peer]) -
     flooding.cancel()
 
 
-async def test_a_command_without_an_answer_ends(sockets: tuple[Peer, Peer]) -> None:
+async def test_a_command_without_a_response_times_out(sockets: tuple[Peer, Peer]) -> None:
     here, peer = sockets
     pi = Pi(here.writer, here.reader, command_seconds=0.2)
     peer.send(type="turn_start")

@@ -87,13 +87,13 @@ def delta(text: str) -> bytes:
         (frame(kind="no type"), None),
     ],
 )
-def test_a_frame_becomes_its_event(sent: bytes, event: object) -> None:
+def test_each_kind_of_frame_is_parsed(sent: bytes, event: object) -> None:
     assert parse(sent) == event
     assert parse(sent + b"\r") == event
 
 
 @given(st.lists(st.binary(min_size=1).map(lambda data: data.replace(b"\n", b"x"))), st.integers(1, 7))
-def test_frames_come_out_whole_however_they_arrive(frames: list[bytes], size: int) -> None:
+def test_frames_are_whole_however_their_bytes_are_split(frames: list[bytes], size: int) -> None:
     stream = b"".join(line + b"\n" for line in frames)
     splitter = FrameSplitter()
     chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
@@ -106,7 +106,7 @@ def test_only_line_feeds_end_a_frame() -> None:
     assert json.loads(line) == {"text": text}
 
 
-def test_a_frame_without_end_is_refused() -> None:
+def test_an_endless_frame_is_refused() -> None:
     splitter = FrameSplitter()
     chunk = b"x" * 1024**2
     for _ in range(pi_framing.MAX_FRAME_BYTES // len(chunk)):
@@ -145,7 +145,7 @@ def test_the_summary_of_a_long_run_may_be_longer_than_a_frame() -> None:
     ],
     ids=lambda line: line[:32].decode(errors="replace"),
 )
-def test_what_is_not_a_json_object_of_a_reasonable_number_of_values_is_malformed(line: bytes) -> None:
+def test_a_frame_that_is_no_json_object_or_has_too_many_values_is_malformed(line: bytes) -> None:
     with pytest.raises(ValueError):
         parse(line)
 
@@ -176,7 +176,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(K
 
 
 @given(st.dictionaries(KEYS, VALUES), TYPES)
-def test_no_shape_breaks_the_parser(fields: dict[str, Any], type_: str) -> None:
+def test_a_frame_of_any_shape_is_parsed_to_something_storable(fields: dict[str, Any], type_: str) -> None:
     event = parse(frame(**(fields | {"type": type_})))
     if event is not None:
         stored = json.dumps(dataclasses.asdict(event), ensure_ascii=False, allow_nan=False)
@@ -185,14 +185,14 @@ def test_no_shape_breaks_the_parser(fields: dict[str, Any], type_: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_break_the_parser(line: bytes) -> None:
+def test_any_bytes_are_parsed_or_malformed(line: bytes) -> None:
     try:
         parse(line)
     except ValueError:
         return
 
 
-def test_what_the_database_cannot_hold_is_replaced() -> None:
+def test_characters_that_the_database_cannot_store_are_replaced() -> None:
     assert parse(delta("a\0b\ud800c")) == TextDelta("a\ufffdb\ufffdc")
     assert parse(frame(type="tool_execution_start", args={"k\0": ["\ud800"]})) == ToolStarted(
         "", "", {"k\ufffd": ["\ufffd"]}

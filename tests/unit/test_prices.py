@@ -29,7 +29,7 @@ def test_each_kind_of_token_has_its_rate_and_parts_of_a_micro_dollar_are_rounded
     assert SONNET.cost(1, 0, cache_read=1) == 1
 
 
-def test_above_a_threshold_the_higher_tier_holds_for_the_whole_request() -> None:
+def test_above_a_threshold_the_higher_price_applies_to_the_whole_request() -> None:
     tiered = Price(rates("1", "2", "1", "1"), ((100, rates("5", "6", "5", "5")),))
     assert tiered.cost(100, 10) == 120
     assert tiered.cost(101, 10) == 101 * 5 + 60
@@ -38,7 +38,7 @@ def test_above_a_threshold_the_higher_tier_holds_for_the_whole_request() -> None
 
 
 @pytest.mark.parametrize("micro_usd", [0, 1, 3749, 3750, 3751, 20_000])
-def test_the_affordable_output_is_affordable_and_no_token_more(micro_usd: int) -> None:
+def test_the_affordable_output_is_the_largest_that_can_be_paid(micro_usd: int) -> None:
     output = SONNET.affordable_output(micro_usd, 1000)
     assert output is not None
     if output < 0:
@@ -47,7 +47,7 @@ def test_the_affordable_output_is_affordable_and_no_token_more(micro_usd: int) -
         assert SONNET.max_cost(1000, output) <= micro_usd < SONNET.max_cost(1000, output + 1)
 
 
-def test_the_catalogue_knows_prices_tiers_and_free_models_and_no_price_of_routers() -> None:
+def test_the_catalogue_has_prices_tiers_and_free_models_but_no_price_for_routers() -> None:
     assert prices.find("anthropic", "claude-sonnet-4.6", None) == SONNET
     tiered = prices.find("openai", "gpt-5.4", None)
     assert tiered is not None
@@ -85,7 +85,7 @@ def test_the_price_file_wins_in_either_spelling(tmp_path: Path) -> None:
         ('{"openai": {"m": {"input": NaN, "output": 2}}}', "openai.m.input must be a number"),
     ],
 )
-def test_a_wrong_price_file_is_a_sentence_at_start(tmp_path: Path, content: Any, said: str) -> None:
+def test_a_wrong_price_file_stops_the_start_with_a_sentence(tmp_path: Path, content: Any, said: str) -> None:
     path = tmp_path / "prices.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(SettingsError) as caught:
@@ -94,6 +94,6 @@ def test_a_wrong_price_file_is_a_sentence_at_start(tmp_path: Path, content: Any,
     assert said in str(caught.value)
 
 
-def test_a_price_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_price_file_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load(model_prices_file=tmp_path / "none.json")

@@ -25,7 +25,7 @@ def policy(mode: str) -> OutputPolicy:
     return OutputPolicy.of({"mode": mode})
 
 
-def test_the_conventions_are_told_in_full() -> None:
+def test_the_prompt_states_all_conventions() -> None:
     text = prompts.harness(OutputPolicy(), False, 3600)
     for word in (
         "TASK.md",
@@ -47,12 +47,12 @@ def test_the_conventions_are_told_in_full() -> None:
         ("at_least_one", "At least one file must be handed over"),
     ],
 )
-def test_the_output_policy_is_told_in_harness_and_prompt(mode: str, sentence: str) -> None:
+def test_both_prompt_files_state_the_output_policy(mode: str, sentence: str) -> None:
     assert sentence in prompts.harness(policy(mode), False, 3600)
     assert sentence in prompts.prompt("Do it.", policy(mode))
 
 
-def test_named_outputs_are_told_with_the_command_and_what_each_must_be() -> None:
+def test_the_prompt_shows_how_to_declare_each_named_output() -> None:
     text = prompts.harness(NAMED, False, 3600)
     assert '`finish --complete-task --message "…" --output report=PATH --output numbers=PATH`' in text
     assert "`report`: required; a file of type text/markdown." in text
@@ -61,12 +61,12 @@ def test_named_outputs_are_told_with_the_command_and_what_each_must_be() -> None
     assert "`extra chart`: optional (`--output 'extra chart=PATH'`)." in text
 
 
-def test_a_name_of_a_client_cannot_reach_into_the_template() -> None:
+def test_a_clients_file_name_is_not_expanded_as_a_template() -> None:
     text = prompts.harness(OutputPolicy.of({"mode": "named", "files": [{"name": "$time"}]}), False, 3600)
     assert "`$time`: required." in text
 
 
-def test_limits_are_told_as_they_are() -> None:
+def test_the_prompt_states_the_limits_in_force() -> None:
     text = prompts.harness(OutputPolicy(), False, 3661, 3000)
     assert "after 61 min 1 s" in text
     assert "After 50 min you are asked to wrap up" in text
@@ -79,14 +79,14 @@ def test_limits_are_told_as_they_are() -> None:
 @pytest.mark.parametrize(
     "instructions", ["/skill:x do this", "line one\n\nline $two {three}", "---\n`finish`"]
 )
-def test_the_prompt_carries_the_instructions_word_for_word_and_is_no_command_of_pi(instructions: str) -> None:
+def test_the_instructions_are_in_the_prompt_verbatim_and_never_a_pi_command(instructions: str) -> None:
     text = prompts.prompt(instructions, OutputPolicy())
     assert f"\n{instructions}\n" in text
     assert not text.startswith("/")
     assert "`finish`" in text
 
 
-def test_a_conversation_is_told_of_turns_and_share_and_of_finish_for_later() -> None:
+def test_the_prompt_of_a_conversation_explains_turns_share_and_later_finish() -> None:
     text = prompts.harness(policy("at_least_one"), False, 3600, is_conversation=True)
     for words in (
         "Every message of the user starts a turn",
@@ -105,7 +105,7 @@ def test_a_conversation_is_told_of_turns_and_share_and_of_finish_for_later() -> 
     assert len(headings) == len(set(headings))
 
 
-def test_a_task_may_hibernate_and_a_conversation_only_once_it_is_handed_over() -> None:
+def test_the_prompt_offers_hibernate_to_tasks_and_handed_off_conversations() -> None:
     only_later = "only once the work is handed over to you: a conversation cannot hibernate"
     for is_conversation in (False, True):
         text = prompts.harness(OutputPolicy(), False, 3600, is_conversation=is_conversation)
@@ -127,7 +127,7 @@ def test_a_task_may_hibernate_and_a_conversation_only_once_it_is_handed_over() -
         ("link", "somebody who used the wake link"),
     ],
 )
-def test_a_woken_agent_is_told_why_and_by_what_and_every_message_word_for_word(kind: str, by: str) -> None:
+def test_the_wake_prompt_names_the_cause_and_quotes_each_message(kind: str, by: str) -> None:
     reason = "/wait for\n\n$x {y}"
     text = prompts.woken_prompt(kind, reason, ["/skill:x\n\n---\n$a", "Second."])
     assert not text.startswith("/")
@@ -142,12 +142,12 @@ def test_a_woken_agent_is_told_why_and_by_what_and_every_message_word_for_word(k
     assert "message for you" not in prompts.woken_prompt(kind, reason, [])
 
 
-def test_every_kind_of_wake_is_told() -> None:
+def test_each_kind_of_wake_has_its_sentence() -> None:
     for kind in get_args(WakeKind):
         assert "You were woken by " in prompts.woken_prompt(kind, "Waiting.", [])
 
 
-def test_an_interrupted_agent_is_told_in_one_sentence() -> None:
+def test_the_prompt_after_an_interruption_is_one_sentence() -> None:
     assert prompts.RESUMED.count(".") == 1
     for words in (
         "was lost",
@@ -158,20 +158,20 @@ def test_an_interrupted_agent_is_told_in_one_sentence() -> None:
         assert words in prompts.RESUMED
 
 
-def test_a_task_is_not_told_of_turns_and_share() -> None:
+def test_the_prompt_of_a_task_does_not_mention_turns_or_share() -> None:
     text = prompts.harness(OutputPolicy(), False, 3600) + prompts.SYSTEM_PROMPT + prompts.wrap_up(60)
     assert "share" not in text
     assert "turn starts" not in text
 
 
-def test_a_turn_carries_the_message_word_for_word_and_names_its_files() -> None:
+def test_the_prompt_of_a_turn_quotes_the_message_and_names_its_files() -> None:
     assert prompts.turn_prompt("What now?\n\n$x {y}") == "What now?\n\n$x {y}"
     text = prompts.turn_prompt("Look.", ["a b.csv", "c.csv"])
     assert text.startswith("Look.\n")
     assert text.splitlines()[-1].endswith("~/task_files: 'a b.csv' c.csv)")
 
 
-def test_a_message_of_the_users_is_no_command_of_pi() -> None:
+def test_a_user_message_is_never_a_pi_command() -> None:
     for text in (
         prompts.turn_prompt("/skill:x do this"),
         prompts.first_turn_prompt("/skill:x", "/skill:x"),
@@ -182,14 +182,14 @@ def test_a_message_of_the_users_is_no_command_of_pi() -> None:
         assert not text.startswith("/")
 
 
-def test_the_first_turn_carries_instructions_and_message() -> None:
+def test_the_first_turn_has_the_instructions_and_the_message() -> None:
     text = prompts.first_turn_prompt("Be brief.\n\nAlways.", "Hello?", ["a.csv"])
     assert "\nBe brief.\n\nAlways.\n" in text
     assert text.index("Always.") < text.index("\nHello?\n") < text.index("a.csv")
 
 
 @pytest.mark.parametrize("message", [None, "Mind the\n\ntests."])
-def test_a_handoff_says_how_to_end(message: str | None) -> None:
+def test_the_prompt_of_a_handoff_says_how_to_finish(message: str | None) -> None:
     text = prompts.handoff_prompt(message, policy("at_least_one"))
     assert text.startswith(prompts.HANDOFF)
     assert f"\n{message}\n" in text if message else "adds" not in text
@@ -197,11 +197,11 @@ def test_a_handoff_says_how_to_end(message: str | None) -> None:
     assert "At least one file must be handed over" in text
 
 
-def test_a_message_to_a_task_is_said_to_be_one() -> None:
+def test_a_steering_message_is_introduced_as_one() -> None:
     assert prompts.steer_prompt("In French,\nplease.") == f"{prompts.STEERED}\n\nIn French,\nplease."
 
 
-def test_time_that_runs_out_is_told_as_fits_the_kind_of_task() -> None:
+def test_the_time_warning_fits_the_mode_of_the_task() -> None:
     assert "`finish`" in prompts.wrap_up(60)
     assert "finish" not in prompts.wrap_up(60, is_conversation=True)
     assert "in 1 min." in prompts.wrap_up(60, is_conversation=True)

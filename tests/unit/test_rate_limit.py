@@ -24,7 +24,7 @@ def allowed(limit: RateLimit, key_id: str, tries: int) -> int:
     return count
 
 
-def test_a_minutes_worth_at_once_then_one_by_one() -> None:
+def test_a_burst_of_one_minute_is_allowed_then_a_steady_rate() -> None:
     clock = Clock()
     limit = RateLimit(120, clock)
     assert allowed(limit, "key_a", 200) == 120
@@ -34,13 +34,13 @@ def test_a_minutes_worth_at_once_then_one_by_one() -> None:
     assert allowed(limit, "key_a", 200) == 120
 
 
-def test_keys_do_not_take_from_each_other() -> None:
+def test_each_key_has_its_own_limit() -> None:
     limit = RateLimit(3, Clock())
     assert [allowed(limit, key_id, 5) for key_id in ("key_a", "key_b", "key_a")] == [3, 3, 0]
 
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(1, 60), (6, 10), (60, 1), (6000, 1)])
-def test_it_says_when_to_come_back(per_minute: int, seconds: int) -> None:
+def test_a_refusal_says_after_how_many_seconds_to_retry(per_minute: int, seconds: int) -> None:
     clock = Clock()
     limit = RateLimit(per_minute, clock)
     allowed(limit, "key_a", per_minute)
@@ -51,11 +51,11 @@ def test_it_says_when_to_come_back(per_minute: int, seconds: int) -> None:
     limit.take("key_a")
 
 
-def test_zero_is_no_limit() -> None:
+def test_a_limit_of_zero_means_no_limit() -> None:
     assert allowed(RateLimit(0, Clock()), "key_a", 10_000) == 10_000
 
 
-def test_it_remembers_a_bounded_number_of_keys_the_latest() -> None:
+def test_only_the_latest_keys_are_remembered() -> None:
     limit = RateLimit(1, Clock())
     for number in range(MAX_BUCKETS + 500):
         assert allowed(limit, f"key_{number}", 1) == 1

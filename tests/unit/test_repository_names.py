@@ -37,7 +37,7 @@ def test_other_urls_are_refused_without_being_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize("ref", ["main", "v1.0", "feature/ä-b", "a" * 40, "refs.x", "x@y", "héad"])
-def test_names_of_refs_pass(ref: str) -> None:
+def test_valid_ref_names_are_accepted(ref: str) -> None:
     assert ref_fault(ref) is None
 
 
@@ -48,7 +48,7 @@ def test_names_of_refs_pass(ref: str) -> None:
         "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "a\nb", "a\0b", "a\x7fb", "a\ud800b", "a" * 256,
     ],
 )  # fmt: skip
-def test_what_is_no_ref_is_refused(ref: str) -> None:
+def test_an_invalid_ref_name_is_refused(ref: str) -> None:
     assert ref_fault(ref) is not None
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_ref_is_refused(ref: str) -> None:
         (Repository(GOOD, path="x"), "x"),
     ],
 )
-def test_the_folder_has_the_last_name_of_the_url_or_the_one_given(repository: Repository, name: str) -> None:
+def test_the_folder_is_named_after_the_url_unless_a_path_is_given(repository: Repository, name: str) -> None:
     check([repository], is_plain_token_allowed=False)
     assert repository.name == name
 
@@ -80,14 +80,14 @@ def test_the_folder_has_the_last_name_of_the_url_or_the_one_given(repository: Re
         (Repository("http://example.org/a", token="secret"), "token"),
     ],
 )
-def test_a_fault_names_its_field(repository: Repository, field: str) -> None:
+def test_a_validation_error_names_its_field(repository: Repository, field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         check([Repository(GOOD), repository], is_plain_token_allowed=False)
     assert caught.value.details[0].path == f"inputRepositories.1.{field}"
     assert "secret" not in str(caught.value)
 
 
-def test_a_task_keeps_a_token_sealed_and_for_itself() -> None:
+def test_the_token_of_a_repository_is_encrypted_for_its_task() -> None:
     vault = Vault("k" * 32)
     wanted = [Repository(GOOD, "main", "x", "ghp_secret"), Repository(GOOD)]
     kept = sealed(wanted, vault, "tsk_1")

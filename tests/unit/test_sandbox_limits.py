@@ -31,11 +31,11 @@ IN_DOCKER = """\
 """
 
 
-def test_a_host_of_v2_has_one_mount() -> None:
+def test_a_host_with_cgroups_v2_has_one_mount() -> None:
     assert read_mounts(SYSTEMD_V2) == [Mount(2, "/", Path("/sys/fs/cgroup"), frozenset())]
 
 
-def test_a_host_of_both_has_a_mount_for_each_controller() -> None:
+def test_a_host_with_cgroups_v1_and_v2_has_a_mount_for_each_controller() -> None:
     assert read_mounts(HYBRID) == [
         Mount(2, "/", Path("/sys/fs/cgroup/unified"), frozenset()),
         Mount(1, "/", Path("/sys/fs/cgroup/cpu,cpuacct"), frozenset({"cpu"})),
@@ -82,7 +82,9 @@ def test_root_uses_the_top_and_a_user_only_what_is_delegated(tmp_path: Path) -> 
         ("cpu", 2, {"cpu.max": "150000 100000"}),
     ],
 )
-def test_what_is_written(name: str, version: int, written: dict[str, int | str]) -> None:
+def test_limits_are_written_to_the_control_files(
+    name: str, version: int, written: dict[str, int | str]
+) -> None:
     controller = Controller(name, 1 if version == 1 else 2, Path("/x"))
     assert {setting.file: setting.value for setting in settings(controller, LIMITS)} == written
 
@@ -107,7 +109,7 @@ def test_a_host_without_a_freezer_has_full_limits_and_one_with_nothing_else_has_
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_what_a_group_tells_of_limits_that_were_hit(tmp_path: Path, version: Literal[1, 2]) -> None:
+def test_a_control_group_reports_which_limits_were_hit(tmp_path: Path, version: Literal[1, 2]) -> None:
     folder = tmp_path / "tsk_1-1"
     group = Hierarchy(tuple(Controller(name, version, tmp_path) for name in ("memory", "pids"))).group(
         folder.name
@@ -146,6 +148,6 @@ def test_a_sandbox_id_is_never_a_path(name: str) -> None:
         ("something new about /srv/secret", "log says why"),
     ],
 )
-def test_a_failed_launch_is_told_in_a_sentence_without_paths(stderr: str, part: str) -> None:
+def test_a_failed_launch_is_described_without_paths(stderr: str, part: str) -> None:
     assert part in explain(stderr)
     assert "/srv" not in explain(stderr)

@@ -90,7 +90,7 @@ def test_a_skill_in_one_folder_keeps_its_name(bench: Path, pack: Pack) -> None:
     assert sorted(path.name for path in folder.rglob("*")) == ["SKILL.md", "x", "y"]
 
 
-def test_two_skills_of_one_name_stand_beside_each_other(bench: Path) -> None:
+def test_two_skills_with_the_same_name_get_distinct_folders(bench: Path) -> None:
     first, second = (installed(bench, zip_of({"greet/SKILL.md": TEXT})) for _ in range(2))
     assert (first.name, second.name) == ("greet", "greet (2)")
 
@@ -130,7 +130,7 @@ def test_links_and_devices_in_a_zip_are_refused(bench: Path, kind: int) -> None:
     assert "link" in refusal(bench, zip_of({"SKILL.md": b"/etc/passwd"}, mode=kind | 0o777))
 
 
-def test_a_bomb_is_refused(bench: Path) -> None:
+def test_an_archive_that_unpacks_to_too_many_bytes_is_refused(bench: Path) -> None:
     zeros = bytes(MAX_UNPACKED_BYTES // 2)
     for pack in (zip_of, tgz_of):
         assert "unpacks to more" in refusal(bench, pack({"SKILL.md": TEXT, "a": zeros, "b": zeros}))
@@ -191,7 +191,7 @@ def test_an_encrypted_zip_is_refused(bench: Path) -> None:
         "cut-tgz",
     ],  # gzip writes the time into its header
 )
-def test_what_is_no_whole_archive_is_refused(bench: Path, content: bytes) -> None:
+def test_a_truncated_or_foreign_archive_is_refused(bench: Path, content: bytes) -> None:
     assert refusal(bench, content)
 
 
@@ -244,7 +244,7 @@ def broken(draw: st.DrawFn) -> bytes:
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=tars() | broken() | st.binary(max_size=600))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_whatever_the_archive_nothing_is_written_elsewhere(content: bytes) -> None:
+def test_no_archive_writes_outside_its_target_folder(content: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ac-") as folder:
         root = Path(folder)
         (root / "in/target").mkdir(parents=True)

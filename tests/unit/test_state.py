@@ -16,7 +16,7 @@ SEED_EDGES = [
 
 
 @pytest.mark.parametrize(("from_", "to"), SEED_EDGES)
-def test_every_move_the_specification_names_is_allowed(from_: str, to: str) -> None:
+def test_every_documented_status_change_is_allowed(from_: str, to: str) -> None:
     assert Status(to) in TRANSITIONS[Status(from_)]
 
 

@@ -16,7 +16,7 @@ from agentcontainer.errors import SettingsError
         "s3://bucket?endpoint=https%3A%2F%2Fminio.example%3A9000",
     ],
 )
-def test_taken(url: str) -> None:
+def test_valid_storage_urls_are_accepted(url: str) -> None:
     assert settings.load(storage_url=url).storage_url == url
 
 
@@ -37,14 +37,14 @@ def test_taken(url: str) -> None:
         ("s3://bucket?endpoint=ftp://x", "endpoint"),
     ],
 )
-def test_refused_with_a_sentence(url: str, says: str) -> None:
+def test_invalid_storage_urls_are_refused_with_a_sentence(url: str, says: str) -> None:
     with pytest.raises(SettingsError, match=r"^AGENTCONTAINER_STORAGE_URL is wrong: ") as refused:
         settings.load(storage_url=url)
     assert says in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
-def test_s3_takes_no_post() -> None:
+def test_uploads_to_s3_cannot_use_post() -> None:
     assert settings.load(upload_method="post").upload_method == "post"
     with pytest.raises(SettingsError, match="AGENTCONTAINER_UPLOAD_METHOD"):
         settings.load(upload_method="post", storage_url="s3://bucket")

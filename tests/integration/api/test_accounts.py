@@ -42,7 +42,9 @@ async def test_the_account(bed: Bed) -> None:
     ],
     ids=ascii,
 )  # fmt: skip
-async def test_without_a_key_nothing_is_told(bed: Bed, alice: Account, authorization: str | None) -> None:
+async def test_without_a_valid_key_every_route_answers_401(
+    bed: Bed, alice: Account, authorization: str | None
+) -> None:
     headers = (
         {} if authorization is None else {"Authorization": authorization.replace("KEY", alice.key).encode()}
     )
@@ -62,7 +64,7 @@ async def test_a_key_in_the_query_is_not_accepted(bed: Bed, alice: Account) -> N
     assert alice.key not in answer.text
 
 
-async def test_two_authorization_headers_are_none(bed: Bed, alice: Account) -> None:
+async def test_two_authorization_headers_are_refused(bed: Bed, alice: Account) -> None:
     headers = [("Authorization", f"Bearer {alice.key}"), ("Authorization", "Bearer ac_live_x")]
     assert (await bed.http.get("/api/v1/account", headers=headers)).status_code == 401
 
@@ -178,7 +180,7 @@ async def test_pages_of_agents(alice: Account) -> None:
     assert (first["pageInfo"]["hasMore"], rest["pageInfo"]["hasMore"]) == (True, False)
 
 
-async def test_another_accounts_agent_is_as_if_it_did_not_exist(
+async def test_an_agent_of_another_account_answers_like_a_missing_one(
     bed: Bed, alice: Account, bob: Account
 ) -> None:
     async with bed.pool.acquire() as connection, connection.transaction():

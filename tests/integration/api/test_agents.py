@@ -179,7 +179,7 @@ async def test_any_other_change_makes_a_version_and_the_rest_is_carried_over(
     assert await versions(alice, agent) == [first, version]
 
 
-async def test_what_is_as_it_was_makes_no_version(alice: Account) -> None:
+async def test_an_unchanged_agent_gets_no_version(alice: Account) -> None:
     agent = await make(alice, basePrompt="x", defaults=DEFAULTS, referenceFileIds=[await alice.upload()])
     version = agent["currentVersion"]
     same = {
@@ -293,7 +293,7 @@ async def test_versions_page_by_number(alice: Account) -> None:
         assert error["details"][0]["path"] == name
 
 
-async def test_an_activated_version_is_current_and_the_ground_of_the_next(alice: Account) -> None:
+async def test_an_activated_version_is_current_and_the_next_is_based_on_it(alice: Account) -> None:
     agent = await make(alice, basePrompt="One.")
     first = agent["currentVersion"]
     await change(alice, agent, basePrompt="Two.")
@@ -346,7 +346,7 @@ async def test_an_archived_agent_takes_no_task_and_can_come_back(alice: Account)
     await dispatch(alice, agent)
 
 
-async def test_a_name_is_taken_once_among_the_living(alice: Account, bob: Account) -> None:
+async def test_a_name_is_unique_among_unarchived_agents(alice: Account, bob: Account) -> None:
     agent = await make(alice, name="Analyst")
     other = await make(alice, name="Other")
     await make(bob, name="Analyst")
@@ -362,7 +362,7 @@ async def test_a_name_is_taken_once_among_the_living(alice: Account, bob: Accoun
     assert (await do(alice, agent, "unarchive"))["archivedAt"] is None
 
 
-async def test_of_equal_names_at_once_one_is_made(alice: Account) -> None:
+async def test_concurrent_creations_with_one_name_make_one_agent(alice: Account) -> None:
     answers = await asyncio.gather(*(alice.post(AGENTS, {"name": "Same"}) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 4
 
@@ -392,7 +392,7 @@ async def test_standard_agents_can_be_read_and_not_changed(alice: Account) -> No
         assert (await alice.get(one)).json() == agent
 
 
-async def test_another_accounts_agent_is_as_if_it_did_not_exist(alice: Account, bob: Account) -> None:
+async def test_an_agent_of_another_account_answers_like_a_missing_one(alice: Account, bob: Account) -> None:
     agent, own = await make(bob), await make(alice)
     version_id = agent["currentVersion"]["id"]
     reaches: list[tuple[str, str, Any]] = [

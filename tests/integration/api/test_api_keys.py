@@ -74,7 +74,9 @@ async def test_a_revoked_key_is_gone_at_once_also_the_one_in_use(bed: Bed, alice
     assert await names(successor) == ["next"]
 
 
-async def test_two_who_revoke_the_last_two_keys_at_once(bed: Bed, alice: Account) -> None:
+async def test_of_two_concurrent_revocations_of_the_last_keys_one_is_refused(
+    bed: Bed, alice: Account
+) -> None:
     for _ in range(5):
         made = (await alice.post(KEYS, {"name": "two"})).json()
         ids = [key["id"] for key in (await alice.get(KEYS)).json()["data"]]

@@ -54,7 +54,7 @@ def as_json(content: str | bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("model", "field"), sorted({(case.model, case.path) for case in cases()}), ids=str)
-async def test_wrong_values(bed: Bed, alice: Account, model: str, field: str) -> None:
+async def test_a_wrong_value_is_refused_by_its_path(bed: Bed, alice: Account, model: str, field: str) -> None:
     method, path, _ = BODIES[model]
     path = await at(alice, path)
     before = await bed.rows()
@@ -170,7 +170,7 @@ async def test_files_and_versions_that_are_not_there(bed: Bed, alice: Account, b
         assert [detail["path"] for detail in error["details"]] == [path]
 
 
-async def test_more_than_one_fault_is_told_at_once(bed: Bed, alice: Account) -> None:
+async def test_all_faults_of_a_body_are_reported_at_once(bed: Bed, alice: Account) -> None:
     body = {"instructions": 1, "title": "", "overrides": {"runtime": "x"}, "skils": []}
     error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
     assert {detail["path"] for detail in error["details"]} == {
@@ -212,7 +212,7 @@ async def test_more_than_one_fault_is_told_at_once(bed: Bed, alice: Account) -> 
     ],
     ids=lambda value: ascii(value)[:50],
 )
-async def test_what_is_not_our_json(bed: Bed, alice: Account, content: bytes, path: str) -> None:
+async def test_malformed_json_is_refused(bed: Bed, alice: Account, content: bytes, path: str) -> None:
     error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", **as_json(content))
     assert error["details"][0]["path"] == path
     assert path in error["message"]
@@ -228,7 +228,7 @@ async def test_what_is_not_our_json(bed: Bed, alice: Account, content: bytes, pa
         "application/json; charset=latin-1",
     ],
 )
-async def test_other_content_types(bed: Bed, alice: Account, content_type: str) -> None:
+async def test_other_content_types_are_refused(bed: Bed, alice: Account, content_type: str) -> None:
     for model, (method, path, body) in BODIES.items():
         if model == "LinkRequest" and content_type == "application/x-www-form-urlencoded":
             continue  # the one route that takes forms
@@ -241,7 +241,7 @@ async def test_other_content_types(bed: Bed, alice: Account, content_type: str) 
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
 )
-async def test_spellings_of_json(alice: Account, content_type: str) -> None:
+async def test_spellings_of_the_json_content_type_are_accepted(alice: Account, content_type: str) -> None:
     answer = await alice.send(
         "POST", DISPATCH, content=b'{"instructions":"x"}', headers={"Content-Type": content_type}
     )
@@ -249,7 +249,7 @@ async def test_spellings_of_json(alice: Account, content_type: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "limit"), [("DispatchRequest", 4 * 1024**2), ("UploadRequest", 64 * 1024)])
-async def test_bodies_over_the_limit(bed: Bed, alice: Account, model: str, limit: int) -> None:
+async def test_bodies_above_the_limit_are_refused(bed: Bed, alice: Account, model: str, limit: int) -> None:
     method, path, _ = BODIES[model]
     sent = 0
 
@@ -348,7 +348,7 @@ async def test_routes_without_query_refuse_one(bed: Bed, alice: Account) -> None
 @pytest.mark.parametrize(
     "hostile", ["%00", "a%00b", "%FF", "%0d%0a", "a%20b", "x" * 10_000, "'%20OR%201=1--", "é", "%2e%2e", "$1"]
 )
-async def test_ids_that_no_id_of_ours_looks_like(bed: Bed, alice: Account, hostile: str) -> None:
+async def test_hostile_ids_are_not_found(bed: Bed, alice: Account, hostile: str) -> None:
     task_id = (await alice.dispatch())["id"]
     for method, path in (
         ("GET", f"/api/v1/agents/{hostile}"), ("GET", f"/api/v1/tasks/{hostile}"),
@@ -370,7 +370,7 @@ async def test_ids_that_no_id_of_ours_looks_like(bed: Bed, alice: Account, hosti
         await refused(bed, alice, "POST", path, 404, "not_found", json=body)
 
 
-async def test_what_is_another_accounts_is_as_if_it_did_not_exist(
+async def test_resources_of_another_account_answer_like_missing_ones(
     bed: Bed, alice: Account, bob: Account
 ) -> None:
     task_id = (await bob.dispatch())["id"]
@@ -399,7 +399,7 @@ async def test_what_is_another_accounts_is_as_if_it_did_not_exist(
     assert (await alice.get("/api/v1/tasks")).json()["data"][0]["id"] == own_id
 
 
-async def test_an_output_of_another_task_of_mine_is_not_under_this_one(bed: Bed, alice: Account) -> None:
+async def test_an_output_is_found_under_its_own_task_only(bed: Bed, alice: Account) -> None:
     task_id, other_id = (await alice.dispatch())["id"], (await alice.dispatch())["id"]
     [file_id] = await alice.finish(task_id, {"a.txt": b"x"})
     await refused(bed, alice, "GET", f"/api/v1/tasks/{other_id}/files/{file_id}", 404, "not_found")

@@ -64,7 +64,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
     assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() == task
 
 
-async def test_every_field_of_the_seed_is_accepted(alice: Account) -> None:
+async def test_all_fields_of_a_dispatch_are_accepted(alice: Account) -> None:
     version_id = (await alice.get(f"/api/v1/agents/{AGENT}")).json()["currentVersion"]["id"]
     overrides: dict[str, Any] = {
         "provider": "anthropic",

@@ -59,7 +59,7 @@ async def test_routes_that_are_not_there(
     assert error_of(answer)["code"] == code
 
 
-async def test_a_wrong_method_is_told_the_right_ones(alice: Account) -> None:
+async def test_a_wrong_method_is_answered_with_the_allowed_ones(alice: Account) -> None:
     answer = await alice.get("/api/v1/provider-keys/openai")
     assert answer.headers["allow"] == "DELETE, PUT"
     assert "DELETE, PUT" in error_of(answer)["message"]
@@ -75,7 +75,7 @@ async def test_each_answer_has_an_id_of_its_own(bed: Bed) -> None:
     assert all(id_.startswith("req_") and id_ != "req_theirs" for id_ in ids)
 
 
-async def test_answers_are_neither_cached_nor_guessed_at(alice: Account) -> None:
+async def test_responses_forbid_caching_and_content_sniffing(alice: Account) -> None:
     for path in ("/api/v1/account", "/nope"):
         answer = await alice.get(path)
         assert answer.headers["cache-control"] == "no-store"
@@ -101,7 +101,7 @@ async def test_the_access_log_holds_ids_and_no_secrets(
         assert not any(secret in line for line in lines)
 
 
-async def test_what_we_cannot_explain_is_logged_and_not_told(
+async def test_an_unexpected_error_is_logged_and_not_shown(
     bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     await bed.pool.execute("ALTER TABLE provider_keys RENAME TO hidden")

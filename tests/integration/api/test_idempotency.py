@@ -90,7 +90,7 @@ async def test_the_longest_and_the_strangest_keys(alice: Account) -> None:
         assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
 
 
-async def test_two_keys_are_none(bed: Bed, alice: Account) -> None:
+async def test_two_idempotency_keys_are_refused(bed: Bed, alice: Account) -> None:
     headers = [("Authorization", f"Bearer {alice.key}"), ("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
     assert (await bed.http.post(TASKS, json=BODY, headers=headers)).status_code == 400
 
@@ -219,7 +219,7 @@ async def test_every_route_with_an_effect_takes_the_key() -> None:
     assert any(is_authenticated(route) and idempotency.is_idempotent(route) for route in ROUTES)
 
 
-async def test_who_may_not_ask_gets_no_replay(bed: Bed, alice: Account) -> None:
+async def test_a_replay_needs_a_valid_api_key(bed: Bed, alice: Account) -> None:
     headers = keyed()
     await alice.post(TASKS, BODY, headers=headers)
     answer = await Account(bed, alice.id, "ac_live_wrong").post(TASKS, BODY, headers=headers)

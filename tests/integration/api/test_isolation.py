@@ -91,7 +91,7 @@ def shape(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES_WITH_IDS)
-async def test_anothers_id_is_as_if_it_did_not_exist(bed: Bed, method: str, path: str) -> None:
+async def test_an_id_of_another_account_answers_like_a_missing_one(bed: Bed, method: str, path: str) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     theirs, own = await belongings(alice), await belongings(bob)
     body = body_of(method, path)
@@ -111,7 +111,7 @@ async def test_anothers_id_is_as_if_it_did_not_exist(bed: Bed, method: str, path
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_lists_hold_nothing_of_anothers(bed: Bed, path: str) -> None:
+async def test_lists_have_nothing_of_another_account(bed: Bed, path: str) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     theirs = await belongings(alice)
     own = await bob.get(path, params={} if path == "/api/v1/account" else {"limit": "100"})
@@ -135,7 +135,9 @@ async def test_lists_hold_nothing_of_anothers(bed: Bed, path: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_anothers_id_in_a_body(bed: Bed, path: str, body: dict[str, Any], name: str) -> None:
+async def test_an_id_of_another_account_in_a_body_is_refused(
+    bed: Bed, path: str, body: dict[str, Any], name: str
+) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     upload = await alice.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
     theirs = await belongings(alice) | {"uploadId": upload.json()["uploadId"]}
@@ -168,7 +170,9 @@ async def test_anothers_id_in_a_body(bed: Bed, path: str, body: dict[str, Any], 
     ("method", "part"),
     [("POST", "messages"), ("GET", "messages"), ("GET", "activities"), ("POST", "handoff"), ("POST", "end")],
 )
-async def test_anothers_conversation_is_as_if_it_did_not_exist(bed: Bed, method: str, part: str) -> None:
+async def test_a_conversation_of_another_account_answers_like_a_missing_one(
+    bed: Bed, method: str, part: str
+) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     ids = [await alice.awaiting_input(), (await alice.converse())["task"]["id"], "tsk_" + "z" * 26]
     options: dict[str, Any] = {"json": {"content": "x"}} if (method, part) == ("POST", "messages") else {}
@@ -182,7 +186,7 @@ async def test_anothers_conversation_is_as_if_it_did_not_exist(bed: Bed, method:
     assert await bed.rows() == before
 
 
-async def test_anothers_hibernating_task_is_as_if_it_did_not_exist(bed: Bed) -> None:
+async def test_a_hibernating_task_of_another_account_answers_like_a_missing_one(bed: Bed) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     task_id = await alice.hibernating()
     before = await state_of(bed, alice)

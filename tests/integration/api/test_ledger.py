@@ -49,7 +49,7 @@ def check_chain(found: list[dict[str, Any]]) -> None:
 
 
 @in_session
-async def test_the_way_of_a_hold(bed: Bed, alice: Account) -> None:
+async def test_a_hold_is_released_and_the_cost_charged(bed: Bed, alice: Account) -> None:
     task = await alice.dispatch()
     await bed.pool.execute(
         "UPDATE tasks SET container_micro_seconds = 61200000 WHERE id = $1", task["id"]
@@ -111,7 +111,7 @@ async def test_pages_survive_inserts(bed: Bed, alice: Account) -> None:
 
 
 @in_session
-async def test_a_cursor_of_another_account_leads_nowhere(bed: Bed, alice: Account, bob: Account) -> None:
+async def test_a_cursor_of_another_account_returns_nothing(bed: Bed, alice: Account, bob: Account) -> None:
     await credit(bed, alice, 1)
     cursor = (await alice.get(f"{LEDGER}?limit=1")).json()["pageInfo"]["nextCursor"]
     assert await entries(bob, f"?cursor={cursor}") == []

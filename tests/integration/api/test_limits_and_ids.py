@@ -86,7 +86,7 @@ async def test_every_response_and_its_log_line_name_the_request(
             assert error_of(answer)["requestId"] in line
 
 
-async def test_a_fault_of_ours_is_logged_under_its_request(
+async def test_an_unexpected_error_is_logged_with_its_request_id(
     bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "agentcontainer.api")

@@ -100,7 +100,7 @@ Made = Callable[[Account], Coroutine[Any, Any, str]]
     [cancelled, failed, ended, handed_off, autonomous, autonomous_and_finished],
     ids=lambda made: made.__name__,
 )
-async def test_who_takes_no_message(bed: Bed, alice: Account, made: Made) -> None:
+async def test_tasks_that_take_no_message_answer_409(bed: Bed, alice: Account, made: Made) -> None:
     task_id = await made(alice)
     error = await refused(bed, alice, messages(task_id), 409, {"content": "Go on."})
     assert error["code"] == "conflict"
@@ -110,13 +110,13 @@ async def test_who_takes_no_message(bed: Bed, alice: Account, made: Made) -> Non
 @pytest.mark.parametrize(
     "made", [cancelled, failed, ended, pending, autonomous_and_finished], ids=lambda made: made.__name__
 )
-async def test_who_cannot_be_steered(bed: Bed, alice: Account, made: Made) -> None:
+async def test_tasks_that_cannot_be_steered_answer_409(bed: Bed, alice: Account, made: Made) -> None:
     error = await refused(bed, alice, messages(await made(alice), "tasks"), 409, {"content": "Go on."})
     assert error["code"] == "conflict"
 
 
 @pytest.mark.parametrize("made", [autonomous, handed_off], ids=lambda made: made.__name__)
-async def test_who_can_be_steered(bed: Bed, alice: Account, made: Made) -> None:
+async def test_tasks_that_can_be_steered_take_a_message(bed: Bed, alice: Account, made: Made) -> None:
     task_id = await made(alice)
     before = await everything(alice, messages(task_id, "tasks"))
     status = (await alice.get(f"{V1}/tasks/{task_id}")).json()["status"]
@@ -209,7 +209,7 @@ async def test_a_file_of_a_message_cannot_be_deleted_while_the_conversation_live
     assert [file["id"] for file in (await everything(alice, messages(task_id)))[1]["files"]] == [file_id]
 
 
-async def test_turns_that_cannot_be_asked_for(alice: Account) -> None:
+async def test_invalid_turn_ranges_are_refused(alice: Account) -> None:
     path = f"{V1}/conversations/{await pending(alice)}/activities"
     for query, name in (
         ("fromTurn=3&toTurn=2", "toTurn"), ("fromTurn=0", "fromTurn"), ("toTurn=0", "toTurn"), ("turn=1", "turn"),
@@ -222,7 +222,7 @@ async def test_turns_that_cannot_be_asked_for(alice: Account) -> None:
         assert (await alice.get(f"{path}?{query}")).status_code == 200, query
 
 
-async def test_cursors_are_of_their_own_list(alice: Account) -> None:
+async def test_a_cursor_works_for_its_own_list_only(alice: Account) -> None:
     task_id = await pending(alice)
     await alice.post(messages(task_id), {"content": "x"})
     cursor = (await alice.get(messages(task_id), params={"limit": 1})).json()["pageInfo"]["nextCursor"]
@@ -266,7 +266,7 @@ async def test_messages_one_after_the_other_keep_their_order_while_others_send(a
         assert own == [f"{name} {number}" for number in range(15)]
 
 
-async def test_only_so_many_may_wait(bed: Bed, alice: Account) -> None:
+async def test_the_number_of_queued_messages_is_limited(bed: Bed, alice: Account) -> None:
     task_id = await pending(alice)
     answers = [await alice.post(messages(task_id), {"content": "x"}) for _ in range(MAX_QUEUED + 1)]
     assert [answer.status_code for answer in answers] == [201] * (MAX_QUEUED - 1) + [
@@ -306,7 +306,7 @@ async def test_twenty_handoffs_at_once_are_one(alice: Account) -> None:
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
 
 
-async def test_messages_race_the_end_and_none_is_lost(alice: Account) -> None:
+async def test_no_accepted_message_is_lost_when_the_conversation_ends(alice: Account) -> None:
     """What was answered 201 is in the transcript; what was not is not."""
     task_id = await alice.awaiting_input()
     sending = [alice.post(messages(task_id), {"content": f"{number}"}) for number in range(20)]

@@ -75,7 +75,7 @@ async def test_download_byte_for_byte(alice: Account, size: int) -> None:
         ("claims-to-be.png", "text/html; charset=utf-7"), ("a.pdf", "application/pdf"), ("script", "text/javascript"),
     ],
 )  # fmt: skip
-async def test_nothing_is_shown_in_place_whatever_it_claims_to_be(
+async def test_outputs_are_always_served_as_attachments(
     alice: Account, filename: str, content_type: str, is_range: bool
 ) -> None:
     task_id = (await alice.dispatch())["id"]
@@ -92,7 +92,7 @@ async def test_nothing_is_shown_in_place_whatever_it_claims_to_be(
 
 
 @pytest.mark.parametrize("filename", HOSTILE_NAMES)
-async def test_the_name_cannot_leave_its_header(alice: Account, filename: str) -> None:
+async def test_a_file_name_cannot_break_out_of_its_header(alice: Account, filename: str) -> None:
     task_id = (await alice.dispatch())["id"]
     [file_id] = await alice.finish(task_id, {filename: b"x"})
     answer = await alice.get(f"/api/v1/tasks/{task_id}/files/{file_id}")
@@ -103,7 +103,7 @@ async def test_the_name_cannot_leave_its_header(alice: Account, filename: str) -
     assert "set-cookie" not in answer.headers
 
 
-async def test_a_content_type_that_is_none_is_not_sent(bed: Bed, alice: Account) -> None:
+async def test_an_invalid_content_type_is_not_sent(bed: Bed, alice: Account) -> None:
     task_id = (await alice.dispatch())["id"]
     [file_id] = await alice.finish(task_id, {"a.txt": b"x"}, content_type="text/html\r\nX-Evil: 1")
     answer = await alice.get(f"/api/v1/tasks/{task_id}/files/{file_id}")
@@ -111,7 +111,7 @@ async def test_a_content_type_that_is_none_is_not_sent(bed: Bed, alice: Account)
     assert "x-evil" not in answer.headers
 
 
-async def test_bytes_that_are_gone_are_told_before_anything_is_sent(bed: Bed, alice: Account) -> None:
+async def test_missing_bytes_are_reported_before_the_response_starts(bed: Bed, alice: Account) -> None:
     task_id = (await alice.dispatch())["id"]
     [file_id] = await alice.finish(task_id, {"a.txt": b"x"})
     await bed.blobs.delete(f"outputs/{file_id}")

@@ -103,7 +103,7 @@ async def test_they_are_kept_as_soon_as_the_store_is_there(
     assert os.listdir(services.folder) == []
 
 
-async def test_what_a_container_could_not_hand_on_comes_from_its_checkpoint(
+async def test_partial_outputs_that_a_container_could_not_store_come_from_its_checkpoint(
     services: Services, alice: Account
 ) -> None:
     claim = await ended(services, alice)
@@ -126,7 +126,9 @@ async def test_an_expired_conversation_leaves_them_too(services: Services, alice
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
-async def test_one_that_has_to_wait_keeps_no_other_from_it(services: Services, alice: Account) -> None:
+async def test_a_task_whose_store_is_unavailable_does_not_block_others(
+    services: Services, alice: Account
+) -> None:
     waiting, other = await ended(services, alice), await ended(services, alice)
     query = "UPDATE tasks SET completed_at = '2001-02-02' WHERE id = $1"  # the first in the line
     await services.pool.execute(query, waiting.task_id)

@@ -77,7 +77,9 @@ class TestWhoMayFollow:
                 await tools(bed, task_id, 1)
                 assert [frame.id for frame in await within(30, other.some(2))] == [1, 2]
 
-    async def test_so_many_and_no_more(self, bed: Bed, alice: Account, bob: Account, short_dir: Path) -> None:
+    async def test_the_number_of_streams_is_limited(
+        self, bed: Bed, alice: Account, bob: Account, short_dir: Path
+    ) -> None:
         task_id, theirs = (await alice.dispatch())["id"], (await bob.dispatch())["id"]
         path = f"/api/v1/tasks/{task_id}/events"
         with serving(bed, short_dir, hub__STREAMS_PER_ACCOUNT=2) as api:

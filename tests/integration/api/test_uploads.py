@@ -96,7 +96,7 @@ async def test_an_empty_file(bed: Bed, alice: Account) -> None:
 
 
 @pytest.mark.parametrize("filename", HOSTILE_NAMES)
-async def test_names_that_are_odd_and_still_names(alice: Account, filename: str) -> None:
+async def test_unusual_file_names_are_accepted(alice: Account, filename: str) -> None:
     file_id = await alice.upload(b"x", filename)
     assert await alice.bed.pool.fetchval("SELECT filename FROM files WHERE id = $1", file_id) == filename
 
@@ -112,7 +112,7 @@ async def test_another_content_type_is_refused(bed: Bed, alice: Account, sent: s
 
 @pytest.mark.parametrize(("size", "status"), [(9, 400), (0, 400), (11, 413), (2_000_000, 413)])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["announced", "chunked"])
-async def test_other_than_the_declared_bytes_are_refused(
+async def test_bytes_other_than_declared_are_refused(
     bed: Bed, alice: Account, size: int, status: int, is_chunked: bool
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
@@ -202,7 +202,7 @@ async def test_a_repeat_replaces_and_leaves_one_blob(bed: Bed, alice: Account) -
     assert done.json()["sha256"] == hashlib.sha256(b"second").hexdigest()
 
 
-async def test_after_completion_the_bytes_stand(bed: Bed, alice: Account) -> None:
+async def test_bytes_cannot_change_after_completion(bed: Bed, alice: Account) -> None:
     prepared = await prepare(alice)
     await put(bed, prepared, b"first")
     done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})

@@ -101,7 +101,9 @@ class TestWake:
         assert sealed is not None
         assert bed.vault.open(sealed, task_id) == "sk-of-the-second-half"
 
-    async def test_what_a_key_was_for_stays_with_it_when_none_is_sent(self, bed: Bed, alice: Account) -> None:
+    async def test_a_provider_key_is_used_for_its_own_provider_after_a_wake(
+        self, bed: Bed, alice: Account
+    ) -> None:
         task_id = (await alice.dispatch(overrides={"providerApiKey": "sk-of-the-dispatch"}))["id"]
         await alice.hibernate(task_id)
         answer = await alice.post(wake(task_id), EXTERNAL | {"overrides": {"maxRuntimeSeconds": 60}})
@@ -248,7 +250,9 @@ class TestCheckpointStorage:
         assert await self.storage(alice) == {"usedBytes": 300} | quota
         assert await self.storage(bob) == {"usedBytes": 0} | quota
 
-    async def test_what_exceeds_the_quota_is_refused(self, bed: Bed, alice: Account, bob: Account) -> None:
+    async def test_a_checkpoint_above_the_quota_is_refused(
+        self, bed: Bed, alice: Account, bob: Account
+    ) -> None:
         settings = bed.settings.model_copy(update={"checkpoint_quota_bytes": 1000})
         first = await alice.hibernating(size_bytes=400)
         await alice.hibernating(size_bytes=500)

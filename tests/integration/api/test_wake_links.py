@@ -77,7 +77,7 @@ class TestPage:
             ):
                 assert part not in re.sub(r"<p>.*?</p>|<h1>.*?</h1>|<title>.*?</title>", "", answer.text)
 
-    async def test_looking_wakes_nothing(self, bed: Bed, alice: Account) -> None:
+    async def test_opening_a_wake_link_wakes_nothing(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         rows = await bed.rows()
         before = (await alice.get(f"{V1}/tasks/{task_id}")).json()
@@ -187,7 +187,7 @@ class TestLink:
         for token in (tokens[0], tokens[2]):
             await self.refused(bed, f"/wake/{token}", 409, "out of date")
 
-    async def test_who_guesses_finds_nothing(self, bed: Bed, alice: Account) -> None:
+    async def test_a_guessed_token_is_not_found(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         token = path.rpartition("/")[2]
         link_id, _, signature = token.partition("-")
@@ -276,7 +276,7 @@ class TestLink:
             for part in (token, token.partition("-")[0], token.partition("-")[2], forged):
                 assert part not in whole
 
-    async def test_a_fault_of_ours_shows_nothing(self, bed: Bed, alice: Account) -> None:
+    async def test_an_unexpected_error_shows_no_details(self, bed: Bed, alice: Account) -> None:
         _, path = await linked(alice)
         await bed.pool.execute("ALTER TABLE wake_links RENAME TO hidden")
         try:

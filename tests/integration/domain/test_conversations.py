@@ -108,7 +108,7 @@ async def test_a_turn_that_lost_its_runner_is_tried_again_with_the_next_number(t
     assert (task.status, task.turn_status, task.tries) == (Status.AWAITING_INPUT, "completed", 0)
 
 
-async def test_a_lost_container_between_turns_costs_nothing_but_the_warmth(talk: Talk) -> None:
+async def test_a_container_lost_between_turns_only_costs_a_cold_start(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await runners.stop(talk.pool, [RUNNER])
@@ -118,7 +118,7 @@ async def test_a_lost_container_between_turns_costs_nothing_but_the_warmth(talk:
     assert (await talk.task()).status is Status.PENDING, "it needs a new container"
 
 
-async def test_of_a_message_and_putting_away_exactly_one_is_first(talk: Talk) -> None:
+async def test_a_message_and_an_eviction_at_the_same_time_are_ordered(talk: Talk) -> None:
     claim, turn = await talk.start()
     for number in range(1, 11):
         assert await talk.end(claim, turn) == "idle"
@@ -133,7 +133,7 @@ async def test_of_a_message_and_putting_away_exactly_one_is_first(talk: Talk) ->
         assert turn.number == number + 1
 
 
-async def test_an_idle_conversation_expires_without_any_runner(talk: Talk) -> None:
+async def test_an_idle_conversation_expires_without_a_runner(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await runners.stop(talk.pool, [RUNNER])
@@ -149,7 +149,7 @@ async def test_an_idle_conversation_expires_without_any_runner(talk: Talk) -> No
     assert balance == CREDIT - task.cost_micro_usd, "the hold is given back"
 
 
-async def test_a_message_keeps_a_conversation_from_expiring(talk: Talk) -> None:
+async def test_a_message_postpones_the_expiry_of_a_conversation(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
@@ -173,7 +173,7 @@ async def test_messages_sent_at_once_get_a_turn_each(talk: Talk) -> None:
     assert following == "idle"
 
 
-async def test_changed_overrides_take_another_container_and_later_ones_build_on_them(talk: Talk) -> None:
+async def test_changed_overrides_need_a_new_container_and_accumulate(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.send(overrides={"model": "claude-opus-4-5"})
     await talk.send(overrides={"maxRuntimeSeconds": 4000})
@@ -215,7 +215,7 @@ async def test_a_lost_container_leaves_what_earlier_turns_cost(talk: Talk) -> No
     assert (await talk.task()).container_micro_seconds // 1_000_000 == 90
 
 
-async def test_checkpoints_that_nobody_starts_from_are_swept(talk: Talk, tmp_path: object) -> None:
+async def test_unused_checkpoints_are_removed(talk: Talk, tmp_path: object) -> None:
     blobs = Blobs(f"file://{tmp_path}")
     claim, turn = await talk.start()
     await talk.end(claim, turn)
@@ -332,7 +332,7 @@ async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) 
     assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, newer]
 
 
-async def test_a_key_in_pieces_is_in_no_event_and_no_delta(talk: Talk, database_url: str) -> None:
+async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_url: str) -> None:
     claim, _ = await talk.start()
     heard: list[str] = []
     listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: heard.append}))

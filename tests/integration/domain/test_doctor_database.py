@@ -28,7 +28,7 @@ def found(examination: Examination) -> dict[str, str]:
     return {one.finding.where: one.finding.what for one in examination.found}
 
 
-async def test_tasks_that_nobody_moves_on(pool: Pool, database_url: str, make_task: MakeTask) -> None:
+async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: MakeTask) -> None:
     await runners.register(pool, "rnr_living", "any", "here", 1)
     living = await make_task("running", runner_id="rnr_living")
     lost = await make_task("running", runner_id="rnr_gone")
@@ -62,7 +62,9 @@ async def test_tasks_that_nobody_moves_on(pool: Pool, database_url: str, make_ta
 
 
 @pytest.mark.long
-async def test_more_of_them_than_one_look_tells(pool: Pool, database_url: str, make_task: MakeTask) -> None:
+async def test_stuck_tasks_beyond_one_page_are_counted(
+    pool: Pool, database_url: str, make_task: MakeTask
+) -> None:
     tasks = [await make_task("pending") for _ in range(510)]
     await pool.execute(OLD, tasks)
     examination = await examined(pool, database_url)
@@ -71,7 +73,7 @@ async def test_more_of_them_than_one_look_tells(pool: Pool, database_url: str, m
     assert await pool.fetchval("SELECT count(*) FROM pgqueuer") == 510
 
 
-async def test_holds_of_tasks_that_ended(
+async def test_holds_of_ended_tasks_are_found(
     pool: Pool, database_url: str, account_id: str, make_task: MakeTask
 ) -> None:
     settled, live, forgotten = [await make_task("running", runner_id="rnr_1") for _ in range(3)]

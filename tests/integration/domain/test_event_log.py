@@ -16,7 +16,7 @@ from .conftest import MakeTask
 
 
 @pytest.mark.parametrize(("most", "kept"), [(Volume(25, 10**9), 25), (Volume(10**9, 25 * 2000), 24)])
-async def test_a_log_takes_so_much_and_no_more(
+async def test_the_event_log_has_a_size_limit(
     pool: Pool, make_task: MakeTask, most: Volume, kept: int
 ) -> None:
     task_id = await make_task("running", attempt=1)

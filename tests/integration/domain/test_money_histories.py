@@ -237,7 +237,7 @@ class Histories(RuleBasedStateMachine):
             )
 
 
-def test_random_histories_keep_the_books(postgres_url: str, migrated_template: str) -> None:
+def test_the_ledger_adds_up_after_random_histories(postgres_url: str, migrated_template: str) -> None:
     name = f"histories_{secrets.token_hex(6)}"
     url = postgres_url.replace("@/agentcontainer?", f"@/{name}?")
 

@@ -10,7 +10,7 @@ _DAMAGE = "UPDATE tasks SET execution = execution - 'runtimeRegion' WHERE id = A
 _SLEEP = "UPDATE tasks SET hibernate_until_at = now() WHERE status = 'hibernating'"
 
 
-async def test_a_task_that_cannot_be_moved_on_keeps_no_other_from_it(pool: Pool, make_task: MakeTask) -> None:
+async def test_a_task_that_fails_to_move_on_does_not_block_others(pool: Pool, make_task: MakeTask) -> None:
     lost = [await make_task("running", runner_id="rnr_gone") for _ in range(3)]
     asleep = [await make_task("hibernating") for _ in range(3)]
     await pool.execute(_SLEEP)

@@ -99,7 +99,7 @@ async def test_a_drain_gives_the_task_back_without_using_a_try(
     assert (task.status, task.tries) == (Status.PENDING, 0)
 
 
-async def test_of_cancel_and_finish_at_once_one_wins_and_the_money_is_settled_once(
+async def test_a_concurrent_cancel_and_finish_settle_the_money_once(
     pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
 ) -> None:
     for _ in range(5):
@@ -158,7 +158,7 @@ async def test_the_reconciler_finds_a_pending_task_without_a_job(
     assert [row["task_id"] for row in await pool.fetch(JOBS)] == [queued, forgotten]
 
 
-async def test_an_attempt_that_lost_its_task_ends_nothing_while_it_waits_for_the_next(
+async def test_a_fenced_attempt_cannot_end_the_requeued_task(
     pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
 ) -> None:
     """Its number is still the row's: only the next claim counts on."""

@@ -14,7 +14,7 @@ from .conftest import MakeTask
 
 
 @pytest.mark.parametrize("from_", Status)
-async def test_a_move_happens_exactly_when_the_table_allows_it(
+async def test_a_status_changes_exactly_when_the_table_allows_it(
     pool: Pool, make_task: MakeTask, from_: Status
 ) -> None:
     for to in Status:
@@ -36,7 +36,7 @@ async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_t
     assert not (await events.list_page(pool, task_id, limit=10)).rows
 
 
-async def test_of_many_claims_of_a_pending_task_one_wins(pool: Pool, make_task: MakeTask) -> None:
+async def test_one_of_many_concurrent_claims_wins(pool: Pool, make_task: MakeTask) -> None:
     task_id = await make_task("pending", attempt=0)
 
     async def claim(runner_id: str) -> Claim | None:

@@ -30,7 +30,7 @@ def long(value: str) -> Any:
     return pytest.param(value, marks=pytest.mark.long)
 
 
-async def test_a_moved_tag_moves_no_version(bed: Bed, registry: Registry, good: Layout) -> None:
+async def test_a_moved_tag_does_not_change_a_version(bed: Bed, registry: Registry, good: Layout) -> None:
     name = f"{registry.host}/team/moving:1"
     registry.push(good, "team/moving:1")
     pinned = await bed.lookup.pin(name, FIELD)
@@ -134,7 +134,7 @@ TRICKS = [
 ]
 
 
-async def test_a_hostile_image_harms_nobody(bed: Bed, registry: Registry) -> None:
+async def test_a_hostile_image_writes_nothing_outside_its_folder(bed: Bed, registry: Registry) -> None:
     kept = Path("/tmp/ac-kept")
     kept.write_text("kept")
     try:
@@ -164,7 +164,7 @@ async def test_a_hostile_image_harms_nobody(bed: Bed, registry: Registry) -> Non
 @pytest.mark.parametrize(
     "target", ["/etc/shadow", long("../../../../../../../../etc/shadow"), long("usr/up/etc/shadow")]
 )
-async def test_a_hard_link_out_leads_nowhere(bed: Bed, registry: Registry, target: str) -> None:
+async def test_a_hard_link_out_of_an_image_is_refused(bed: Bed, registry: Registry, target: str) -> None:
     layers = [oci.system(), oci.layer([Entry("usr/up", kind=tarfile.SYMTYPE, target="/"),
                                        Entry("stolen", kind=tarfile.LNKTYPE, target=target)])]  # fmt: skip
     made = Layout(bed.folder / "linked", layers)
@@ -175,7 +175,7 @@ async def test_a_hard_link_out_leads_nowhere(bed: Bed, registry: Registry, targe
     assert bed.kept == set()
 
 
-async def test_a_bomb_is_refused(bed: Bed, registry: Registry) -> None:
+async def test_an_image_that_unpacks_to_too_many_bytes_is_refused(bed: Bed, registry: Registry) -> None:
     made = Layout(bed.folder / "bomb", [oci.system(), oci.layer([Entry("zeros", bytes(200 * 1024**2))])])
     registry.push(made, "team/bomb:1")
     pinned = await bed.lookup.pin(f"{registry.host}/team/bomb:1", FIELD)

@@ -36,7 +36,7 @@ from .conftest import FIELD, MAX_BYTES, Bed
         ("Team/Good", "must be the name of an image"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_is_refused_when_it_is_named(
+async def test_an_unusable_image_is_refused_when_it_is_named(
     bed: Bed, registry: Registry, good: Layout, folder: Path, name: str, sentence: str
 ) -> None:
     (folder / "not-one").mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ async def test_an_image_for_another_machine_or_too_large_is_refused_when_it_is_n
         await bed.lookup.pin(f"oci:{large.folder}", FIELD)
 
 
-async def test_a_registry_that_is_away_is_no_fault_of_the_client(bed: Bed) -> None:
+async def test_an_unreachable_registry_is_unavailable_and_no_client_error(bed: Bed) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{closed.getsockname()[1]}"
