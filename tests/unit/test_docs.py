@@ -1,15 +1,28 @@
 """The papers say what the code does: their tables, links, and the tests they name."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import typer
+from pydantic import BaseModel
 
+from agentcontainer.api import events
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.errors import CODES
+from agentcontainer.api.routes.accounts import Account
+from agentcontainer.api.routes.activities import Activity
+from agentcontainer.api.routes.ledger import LedgerEntry
+from agentcontainer.api.routes.outputs import OutputFile
+from agentcontainer.api.routes.uploads import PreparedUpload
+from agentcontainer.api.schemas.agents import Agent
 from agentcontainer.api.schemas.dispatch import DispatchRequest, Overrides
+from agentcontainer.api.schemas.files import File
+from agentcontainer.api.schemas.messages import Message
+from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.cli.main import app as cli
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
@@ -53,6 +66,38 @@ def test_every_error_code_of_a_task_and_who_pays() -> None:
 
 def test_every_event_type() -> None:
     assert set(rows("events.md", "type")) == set(EVENT_TYPES)
+
+
+def test_every_field_of_an_event() -> None:
+    described = rows("events.md", "type")
+    checked: set[str] = set()
+    for event in vars(events).values():
+        if not (isinstance(event, type) and issubclass(event, BaseModel) and event.model_fields.get("data")):
+            continue
+        for name in get_args(event.model_fields["type"].annotation):
+            checked.add(name)
+            fields = properties(event.model_fields["data"].annotation) - {"turnNumber", "attemptNumber"}
+            if name != "message.created":  # the message itself
+                assert {field for field in fields if f"`{field}`" not in described[name][0]} == set(), name
+    assert checked == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("page", "model"),
+    [
+        ("account.md", Account), ("account.md", LedgerEntry), ("agents.md", Agent), ("files.md", PreparedUpload),
+        ("files.md", File), ("tasks.md", Task), ("tasks.md", OutputFile), ("conversations.md", Message),
+        ("conversations.md", Activity),
+    ],
+)  # fmt: skip
+def test_the_example_of_a_resource_has_all_its_fields(page: str, model: type[BaseModel]) -> None:
+    blocks = re.findall(r"^ *```json\n(.*?)^ *```", (REFERENCE / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert properties(model) in [set(json.loads(block)) for block in blocks]
+
+
+def properties(model: Any) -> set[str]:
+    """The names of a model's fields, as clients see them."""
+    return set(model.model_json_schema(mode="serialization")["properties"])
 
 
 def test_every_status() -> None:
@@ -142,6 +187,13 @@ def test_every_claim_of_security_is_shown_by_tests_or_attempts_that_exist() -> N
         named = re.findall(r"`([^`]+)`", shown)
         assert named, protected
         assert {name for name in named if "::" not in name} <= known, protected
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
+def test_every_source_file_that_is_named_exists(paper: Path) -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|mjs))`", paper.read_text())
+    places = (ROOT, ROOT / "src/agentcontainer", ROOT / "tests")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
 
 
 def test_every_decision_is_in_the_index() -> None:
