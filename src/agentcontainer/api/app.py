@@ -60,7 +60,7 @@ ROUTERS: Sequence[APIRouter] = (
     wake.link_router,
 )
 ROUTES = tuple(route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
-# The framework's own tracing would write whole URLs, and with them the signatures of upload URLs.
+# FastAPI's tracing would record whole URLs, which for uploads hold signatures.
 _NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -71,8 +71,10 @@ _NO_TELEMETRY: TelemetryConfig = {
 
 
 def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: Hub | None = None) -> FastAPI:
-    """The application; it owns nothing of what it is given, and starts nothing. Without a hub that runs, event
-    streams show what is there and nothing new."""
+    """The application. It starts nothing and closes none of its arguments.
+
+    Event streams get new events only from a `hub` that runs.
+    """
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
@@ -91,8 +93,8 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: 
 
 async def _respond(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
-        # The framework names the methods of the first route on this path only.
-        here = [route for route in ROUTES if route.path_regex.match(request.scope["path"])]
-        methods = {method for route in here for method in route.methods or ()}
+        # Starlette lists only the methods of the first route with this path.
+        matching = [route for route in ROUTES if route.path_regex.match(request.scope["path"])]
+        methods = {method for route in matching for method in route.methods or ()}
         error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
     return response_to(error, request.state.request_id)

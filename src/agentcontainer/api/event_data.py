@@ -1,6 +1,6 @@
 """What `data` holds in each type of event, for the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
@@ -204,7 +204,7 @@ class ToolStarted(_InTurn):
     activity_id: str
     call_id: str
     tool: str
-    input: dict[str, Any] | None
+    input: Annotated[object, WithJsonSchema({"type": ["object", "null"]})]
     input_omitted_reason: Annotated[InputOmittedReason | None, Field(description="Why `input` is null.")]
 
 

@@ -3,7 +3,7 @@
 Stored events are sent without validation, so a log that an older version wrote stays readable.
 """
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
@@ -165,7 +165,7 @@ class Event(Outgoing):
     type: str
     task_id: str
     created_at: Timestamp
-    data: dict[str, Any]
+    data: object
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -1,19 +1,18 @@
-"""Who follows which task's log: one listening connection and one reader per process, whatever the number of streams.
+"""Delivers new events to the streams of this process, with one listening connection and one reader for all of them.
 
-A notification only says that a task has news. The reader then reads them once, for all who follow the task, into a
-short tail. Nobody has a queue of events: a follower is a position in the log. One who falls behind the tail reads
-pages of its own, at the pace at which it takes them.
+A notification says that a task has new events. The reader reads them once for all followers of the task, into a short
+tail. A follower has no queue of events, only a position in the log. If it falls behind the tail, it reads pages from
+the database as fast as its client takes them.
 """
 
 import asyncio
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, cast
 
 import asyncpg
+from pydantic import BaseModel, ValidationError
 
 from agentcontainer import db
 from agentcontainer.api import sse_frames
@@ -24,23 +23,23 @@ from agentcontainer.errors import RateLimited
 from agentcontainer.periodic import repeat
 
 STREAMS_PER_ACCOUNT = 1000  # in one process
-POLL_SECONDS = 2.0  # notifications may be lost
-CLOSING_SECONDS = 0.5  # for streams to end by themselves when the process stops
+POLL_SECONDS = 2.0  # because notifications may be lost
+CLOSING_SECONDS = 0.5  # when the process stops: until streams that have not ended are cut
 TAIL_EVENTS = 64
 TAIL_BYTES = 64 * 1024
-CHUNK_BYTES = 64 * 1024  # handed to a client at once, and one event more
+CHUNK_BYTES = 64 * 1024  # sent at once; the last event may exceed it
 MAX_DELTAS = 256
 MAX_DELTA_BYTES = 64 * 1024
-TASKS_AT_ONCE = 100  # of one query
-PAGES_AT_ONCE = 4  # connections of the pool that those who are behind may use
+TASKS_PER_QUERY = 100
+MAX_PAGE_READERS = 4  # database connections that followers behind the tail may use
 
 FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
-_LAST = frozenset(f"task.{status}" for status in TERMINAL)
+_LAST_TYPES = frozenset(f"task.{status}" for status in TERMINAL)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An event, ready to be sent to many."""
+    """An event as the frame that all its followers get."""
 
     sequence: int
     type: str
@@ -53,14 +52,22 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Delta:
-    """What the agent said after the event `after`."""
+    """A part of what the agent is saying, said after the event with sequence `after`."""
 
     after: int
     frame: bytes
 
 
+class _DeltaNotification(BaseModel):
+    """The payload of a notification on `DELTA_CHANNEL`."""
+
+    taskId: str  # noqa: N815
+    after: int
+    data: object
+
+
 class _Watch:
-    """A task that somebody follows: where its log ends as far as we know, and the last events of it."""
+    """A task with followers: the last known sequence of its log, and a tail of its last events."""
 
     def __init__(self, task_id: str, end: int) -> None:
         self.task_id = task_id
@@ -70,7 +77,7 @@ class _Watch:
         self._tail_bytes = 0
 
     def add(self, event: events.Event) -> None:
-        if event.sequence != self.end + 1:  # read for an earlier watch of the same task
+        if event.sequence != self.end + 1:  # it was read for an earlier watch of this task
             return
         entry = _Entry.of(event)
         self.end = entry.sequence
@@ -80,7 +87,7 @@ class _Watch:
             self._tail_bytes -= len(self._tail.popleft().frame)
 
     def next(self, position: int) -> _Entry | None:
-        """The event after this position, if the tail has it."""
+        """The event after this position, if it is in the tail."""
         index = position - self.end + len(self._tail)
         return self._tail[index] if 0 <= index < len(self._tail) else None
 
@@ -90,30 +97,30 @@ class _Watch:
 
 
 class Follower:
-    """A position in a task's log, and what the agent said since. What it holds does not grow with what it missed."""
+    """A position in a task's log, and the deltas since. Its size is bounded, however far it is behind."""
 
     def __init__(self, hub: "Hub", watch: _Watch, position: int, cut: Callable[[], None]) -> None:
         self.position = position
-        self.is_stopped = False  # the client or the process goes, or the log is at its end
+        self.is_stopped = False  # the client left, the process stops, or the log has ended
         self.cut = cut
         self._hub = hub
         self._watch = watch
         self._page = deque[_Entry]()
         self._deltas = deque[_Delta]()
         self._delta_bytes = 0
-        self._said = 0  # the last message.completed that was sent
+        self._last_message = 0  # sequence of the last message.completed that was sent
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
         self._woken.set()
 
     def stop(self) -> None:
-        """There is nothing more to wait for."""
+        """End the stream."""
         self.is_stopped = True
         self._woken.set()
 
-    def hear(self, delta: _Delta) -> None:
-        """Keep a delta until its turn. The oldest go when they become many: the whole text follows as an event."""
+    def add_delta(self, delta: _Delta) -> None:
+        """Keep a delta until it is sent. If there are too many, drop the oldest: the full text follows as an event."""
         self._deltas.append(delta)
         self._delta_bytes += len(delta.frame)
         while len(self._deltas) > MAX_DELTAS or self._delta_bytes > MAX_DELTA_BYTES:
@@ -121,14 +128,14 @@ class Follower:
         self._woken.set()
 
     async def has_news(self, until: float) -> bool:
-        """Wait until the log goes on after our position; False when that did not happen in time."""
+        """Wait until there is an event after our position; False if there is none before `until`."""
         while self._watch.end <= self.position:
             if self.is_stopped or not await self._is_woken(until):
                 return False
         return True
 
     async def next(self, until: float) -> bytes:
-        """The next frames, some 64 KiB at most; empty when the time is over, or when we were stopped."""
+        """Wait for the next frames, about `CHUNK_BYTES` at most. Empty after `until`, or if the stream ends."""
         while not self.is_stopped:
             if chunk := self._take():
                 return chunk
@@ -138,21 +145,21 @@ class Follower:
         return b""
 
     def _take(self) -> bytes:
-        taken: list[bytes] = []
+        frames: list[bytes] = []
         size = 0
         while size < CHUNK_BYTES and not self.is_stopped:
             frame = self._next_delta() or self._next_event()
             if frame is None:
                 break
-            taken.append(frame)
+            frames.append(frame)
             size += len(frame)
-        return b"".join(taken)
+        return b"".join(frames)
 
     def _next_delta(self) -> bytes | None:
         while self._deltas and self._deltas[0].after <= self.position:
             delta = self._deltas.popleft()
             self._delta_bytes -= len(delta.frame)
-            if delta.after >= self._said:
+            if delta.after >= self._last_message:
                 return delta.frame
         return None
 
@@ -162,13 +169,13 @@ class Follower:
             return None
         self.position = entry.sequence
         if entry.type == "message.completed":
-            self._said = entry.sequence
-        if entry.type in _LAST:
+            self._last_message = entry.sequence
+        if entry.type in _LAST_TYPES:
             self.is_stopped = True
         return entry.frame
 
     async def _read_page(self) -> bool:
-        """Read on where the tail does not reach; False, after a moment, when the database does not answer."""
+        """Read the events before the tail; False, after a pause, if the database cannot be reached."""
         with suppress(*FAILURES):
             async with self._hub.pages:
                 page = await new_events.read(self._hub.pool, {self._watch.task_id: self.position})
@@ -188,38 +195,38 @@ class Follower:
 
 
 class Hub:
-    """All who follow a log in this process. Without `run` they see what was there when they came, and no more."""
+    """The followers of this process. Without `run` they get the events that exist when they start, and no more."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.pages = asyncio.Semaphore(PAGES_AT_ONCE)
+        self.pages = asyncio.Semaphore(MAX_PAGE_READERS)
         self._watches: dict[str, _Watch] = {}
-        self._counts = Counter[str]()  # followers of each account
-        self._unread: dict[str, None] = {}  # tasks that have news, in order
+        self._counts = Counter[str]()  # followers by account
+        self._unread: dict[str, None] = {}  # tasks with new events, in order of notification
         self._has_unread = asyncio.Event()
         self._must_poll = asyncio.Event()
         self._is_closed = False
 
     def check_room(self, account_id: str) -> None:
-        """Whether the account may follow one more.
+        """Check that the account may have one more follower.
 
         Raises:
-            RateLimited: it has too many.
+            RateLimited: it has `STREAMS_PER_ACCOUNT`.
         """
         if self._counts[account_id] >= STREAMS_PER_ACCOUNT:
             raise RateLimited(
-                f"An account may have {STREAMS_PER_ACCOUNT} streams at once. End others first.", 10
+                f"An account may have {STREAMS_PER_ACCOUNT} streams at once. Close others first.", 10
             )
 
     @contextmanager
     def follow(
         self, account_id: str, task_id: str, end: int, position: int, cut: Callable[[], None] = lambda: None
     ) -> Generator[Follower]:
-        """Follow a log that was seen to end at `end`, from `position` on. `cut` ends a client who does not read."""
+        """Follow a log, last seen with sequence `end`, from `position` on. `cut` disconnects a stalled client."""
         watch = self._watches.get(task_id)
         if watch is None:
             watch = self._watches[task_id] = _Watch(task_id, end)
-            self._read([task_id])  # what was added since it was seen
+            self._read([task_id])  # events since `end` was read
         follower = Follower(self, watch, position, cut)
         follower.is_stopped = self._is_closed
         watch.followers.add(follower)
@@ -235,14 +242,14 @@ class Hub:
                 del self._counts[account_id]
 
     async def run(self, url: str) -> None:
-        """Listen, poll and read, until cancelled."""
+        """Listen for notifications, poll, and read new events, until cancelled."""
         handlers = {events.CHANNEL: self._on_event, events.DELTA_CHANNEL: self._on_delta}
         async with asyncio.TaskGroup() as group:
             for part in (lambda: db.listen(url, handlers), self._poll, self._read_unread):
                 group.create_task(repeat("reading events for streams", part, db.RECONNECT_SECONDS, FAILURES))
 
     def close(self) -> None:
-        """The process stops: end all streams, also those that come now, and cut those that do not end."""
+        """End all streams, and those that still start, because the process stops. Cut those that do not end."""
         self._is_closed = True
         for follower in self._followers():
             follower.stop()
@@ -258,20 +265,20 @@ class Hub:
     def _on_event(self, task_id: str) -> None:
         if task_id in self._watches:
             self._read([task_id])
-        elif not task_id:  # the connection is new: who knows what was missed
+        elif not task_id:  # a new connection: notifications may have been missed
             self._must_poll.set()
 
     def _on_delta(self, payload: str) -> None:
         try:
-            given = cast("dict[str, Any]", json.loads(payload))
-            watch = self._watches.get(given["taskId"])
-            if watch is None:
-                return
-            delta = _Delta(int(given["after"]), sse_frames.delta_frame(watch.task_id, given["data"]))
-        except (ValueError, TypeError, KeyError):  # "", of a new connection, too
+            notification = _DeltaNotification.model_validate_json(payload)
+        except ValidationError:  # also for "", which announces a new connection
             return
+        watch = self._watches.get(notification.taskId)
+        if watch is None:
+            return
+        delta = _Delta(notification.after, sse_frames.delta_frame(watch.task_id, notification.data))
         for follower in watch.followers:
-            follower.hear(delta)
+            follower.add_delta(delta)
 
     def _read(self, task_ids: Iterable[str]) -> None:
         self._unread.update(dict.fromkeys(task_ids))
@@ -294,21 +301,21 @@ class Hub:
             await self._read_some()
 
     async def _read_some(self) -> None:
-        taken = list(self._unread)[:TASKS_AT_ONCE]
-        for task_id in taken:
+        task_ids = list(self._unread)[:TASKS_PER_QUERY]
+        for task_id in task_ids:
             del self._unread[task_id]
         if not self._unread:
             self._has_unread.clear()
-        positions = {task_id: self._watches[task_id].end for task_id in taken if task_id in self._watches}
+        positions = {task_id: self._watches[task_id].end for task_id in task_ids if task_id in self._watches}
         if not positions:
             return
         try:
-            found = await new_events.read(self.pool, positions)
+            page = await new_events.read(self.pool, positions)
         except FAILURES:
-            self._read(taken)
+            self._read(task_ids)
             raise
         changed: dict[str, int] = {}
-        for event, last in found:
+        for event, last in page:
             if event.task_id in self._watches:
                 self._watches[event.task_id].add(event)
                 changed[event.task_id] = last

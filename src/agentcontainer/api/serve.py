@@ -1,4 +1,4 @@
-"""The API process: the application on a socket, and what runs beside it."""
+"""The API process: the HTTP server and the background loops that run beside it."""
 
 import asyncio
 import logging
@@ -32,18 +32,18 @@ BACKLOG = 2048
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way may end within `DRAIN_SECONDS`, event streams end at once.
+    """Serve until SIGTERM or SIGINT. Requests then have `DRAIN_SECONDS` to finish; event streams end at once.
 
-    `database_url`, `storage_url`, `secret_key` and `public_url` must be filled.
+    The settings `database_url`, `storage_url`, `secret_key` and `public_url` must be set.
 
     Raises:
-        SettingsError: the address cannot be listened on, or the database has another schema.
+        SettingsError: the address is not available, or the database has the schema of another version.
     """
     assert settings.database_url is not None
     assert settings.storage_url is not None
     assert settings.secret_key is not None
     if not await is_current(settings.database_url):
-        raise SettingsError("The database has not this version's schema: run `agentcontainer migrate`.")
+        raise SettingsError("The database does not have this version's schema. Run `agentcontainer migrate`.")
     vault = Vault(settings.secret_key.get_secret_value())
     with _listening(settings.host, settings.port) as listener:
         async with db.pool(settings.database_url) as pool:
@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> None:
 
 
 class _Protocol(H11Protocol):
-    """h11, the parser that bounds the size of headers; it shows routes the connection, which streams bound and cut."""
+    """The h11 parser, which limits the size of headers. Gives event streams access to their connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
@@ -79,7 +79,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to us: uvicorn would raise them anew after a clean stop."""
+    """Installs no signal handlers: uvicorn would raise the signals again after a clean stop."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -96,8 +96,8 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
             f"AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on {host}:{port}: {error.strerror}."
         ) from None
     with listener:
-        # Accepted sockets inherit it: asyncio sets it only on sockets it made itself, and a response goes out in two
-        # writes, the second of which would wait 40 ms for the client's delayed acknowledgement.
+        # Accepted sockets inherit the option; asyncio sets it only on sockets that it creates itself. Without it the
+        # second write of a response would wait 40 ms for the client's delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 

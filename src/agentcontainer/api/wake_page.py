@@ -1,4 +1,4 @@
-"""The pages of a wake link. No script, nothing from elsewhere: what an agent wrote stands in them."""
+"""The HTML pages of a wake link. They contain text of an agent, so they run no scripts and load nothing."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ HEADERS = {
 
 
 def question(link: WakeLink) -> str:
-    """What would be woken, and the form that does it: sent to the page's own address, so that it need not name it."""
+    """Which task the link wakes, and the form that wakes it. The form posts to the page's own URL."""
     until = ""
     if link.hibernate_until_at is not None:
         at = link.hibernate_until_at
@@ -47,12 +47,12 @@ def question(link: WakeLink) -> str:
 
 
 def thanks() -> str:
-    """It is awake."""
+    """The page after the task was woken."""
     return _page("The task is awake", "<p>It goes on where it stopped. You can close this page.</p>")
 
 
 def refusal(message: str) -> str:
-    """Why not."""
+    """The page that says why the task was not woken."""
     return _page("The task was not woken", f'<p role="alert">{escape(message)}</p>')
 
 

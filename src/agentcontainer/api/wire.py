@@ -77,13 +77,13 @@ class Outgoing(_WireModel):
     @classmethod
     def of(cls, source: object, **values: object) -> Self:
         """Built from the attributes of `source`; `values` are the fields that `source` has not, or has otherwise."""
-        return cls.model_validate(_Overlay(source, values) if values else source)
+        return cls.model_validate(_Overlay(source, **values) if values else source)
 
 
 class _Overlay:
     """An object with some attributes replaced, for pydantic to read."""
 
-    def __init__(self, source: object, values: dict[str, object]) -> None:
+    def __init__(self, source: object, **values: object) -> None:
         self._source = source
         self._values = values
 

@@ -1,4 +1,4 @@
-"""The outermost layer of every request: its id, the headers of every response, the access log, the last catch."""
+"""The outermost layer: request ids, the headers of every response, the access log, and unexpected errors."""
 
 import logging
 import re
@@ -14,13 +14,13 @@ from agentcontainer.ids import new_id
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("agentcontainer.api.access")
 
-CLIENT_WENT_AWAY = 499  # in the log only: nobody is there to read it
-# Only ids of ours are logged from a path: whatever else stands there may be a secret that was put in the wrong place.
+CLIENT_DISCONNECTED = 499  # in the log only
+# Only the platform's own ids are logged from a path. Anything else may be a secret in the wrong place.
 _ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led)_[0-9a-z_]{1,60}")
 
 
 class Envelope:
-    """ASGI middleware, outside of all handlers."""
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,17 +39,19 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
-                if scope["state"].get("open_to_pages"):  # event streams, and what is answered instead of one
+                if scope["state"].get("open_to_pages"):  # event streams, and errors in place of one
                     MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            status = CLIENT_WENT_AWAY
+            status = CLIENT_DISCONNECTED
         except Exception as error:
-            if status:  # too late for another status: the server cuts the connection, so that nobody takes it for whole
-                logger.error("%s: failed while responding", request_id)
+            if (
+                status
+            ):  # it is already sent; the server closes the connection, so the response is visibly incomplete
+                logger.error("%s: failed after the response had started", request_id)
                 raise
             await response_to(error, request_id)(scope, receive, send_with_headers)
         finally:

@@ -1,4 +1,4 @@
-"""How often one API key may ask: a token bucket a key, in this process."""
+"""The rate limit of API keys: one token bucket for each key, in this process."""
 
 import math
 import time
@@ -6,23 +6,25 @@ from collections.abc import Callable
 
 from agentcontainer.errors import RateLimited
 
-MAX_BUCKETS = 10_000  # above, the longest unused goes: its key merely starts afresh
+MAX_BUCKETS = 10_000  # beyond it the least recently used bucket is dropped; its key then has a full one
 
 
 class RateLimit:
-    """`per_minute` requests at once, refilled evenly over a minute. 0: no limit."""
+    """A burst of `per_minute` requests, refilled evenly over a minute. 0: no limit."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._capacity = per_minute
         self._per_second = per_minute / 60
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}  # key id: tokens, at; the longest unused first
+        self._buckets: dict[
+            str, tuple[float, float]
+        ] = {}  # key id: (tokens, time); least recently used first
 
     def take(self, key_id: str) -> None:
-        """Count a request.
+        """Count a request of this key.
 
         Raises:
-            RateLimited: too many; says when the next one may come.
+            RateLimited: the bucket is empty; says when the next request may be sent.
         """
         if not self._capacity:
             return

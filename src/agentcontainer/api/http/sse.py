@@ -1,4 +1,4 @@
-"""A task's log as `text/event-stream`, for as long as the task lives and the client reads."""
+"""The response that streams a task's event log as `text/event-stream`."""
 
 import asyncio
 import logging
@@ -18,21 +18,22 @@ from agentcontainer.errors import Unauthorized
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
-KEEP_ALIVE_SECONDS = 15.0  # and that often we look whether the key still opens the door
-SEND_SECONDS = 30.0  # a client that takes nothing for so long is cut
-SEND_BUFFER = 128 * 1024  # of the kernel: what lies there for a client that has stopped reading
+KEEP_ALIVE_SECONDS = 15.0  # the API key is checked again at the same interval
+SEND_SECONDS = 30.0  # a client that accepts no data for so long is disconnected
+SEND_BUFFER_BYTES = 128 * 1024  # the kernel's buffer for one connection
 
 
 class EventStream(Response):
-    """The log after `position`, then what is added to it, and what the agent is just saying.
+    """The events after `position`, then new ones as they are logged, with the deltas of what the agent is saying.
 
-    It ends with the task, with its API key and with this process. A client goes on elsewhere by `Last-Event-ID`.
+    It ends when the task ends, the API key is revoked, or this process stops. A client reconnects with
+    `Last-Event-ID`.
     """
 
     def __init__(
         self, hub: Hub, task: Task, position: int, check_key: Callable[[], Awaitable[object]]
     ) -> None:
-        # Streams change the limits of their connection, so no other request may follow on it.
+        # A stream changes the limits of its connection, so the connection must not be reused.
         headers = {
             "X-Accel-Buffering": "no",
             "Connection": "close",
@@ -48,26 +49,25 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = cast("asyncio.Transport | None", scope["state"].get("transport"))
         if transport is not None:
-            _bound(transport)
+            _limit_buffers(transport)
         cut = transport.abort if transport is not None else lambda: None
         task, hub = self._task, self._hub
         with hub.follow(task.account_id, task.id, task.last_event_sequence, self._position, cut) as follower:
-            leaving = asyncio.create_task(until_disconnected(receive))
-            leaving.add_done_callback(lambda _: follower.stop())
+            disconnected = asyncio.create_task(until_disconnected(receive))
+            disconnected.add_done_callback(lambda _: follower.stop())
             try:
                 await send(
                     {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
                 )
                 await self._send_all(send, follower)
             except _Stalled:
-                logger.info("%s: cut a stream whose client did not read", task.id)
+                logger.info("%s: closed a stream whose client did not read", task.id)
                 cut()
-                with suppress(
-                    TimeoutError
-                ):  # else the server takes this for a response that we forgot to end
-                    await asyncio.wait_for(asyncio.shield(leaving), 1)
+                # Returning before the server knows of the disconnection would be logged as an incomplete response.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(disconnected), 1)
             finally:
-                leaving.cancel()
+                disconnected.cancel()
 
     async def _send_all(self, send: Send, follower: Follower) -> None:
         clock = asyncio.get_running_loop().time
@@ -79,13 +79,13 @@ class EventStream(Response):
             elif follower.is_stopped:
                 break
             if clock() >= beat:
-                if not await self._may_go_on():
+                if not await self._is_key_valid():
                     break
                 await _send(send, KEEP_ALIVE)
                 beat = clock() + KEEP_ALIVE_SECONDS
         await _send(send, b"", is_last=True)
 
-    async def _may_go_on(self) -> bool:
+    async def _is_key_valid(self) -> bool:
         try:
             await self._check_key()
         except Unauthorized:
@@ -96,13 +96,13 @@ class EventStream(Response):
 
 
 async def until_disconnected(receive: Receive) -> None:
-    """Until the client has closed the connection."""
+    """Wait until the client closes the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class _Stalled(Exception):
-    """The client does not take what we send."""
+    """The client accepts no data."""
 
 
 async def _send(send: Send, body: bytes, *, is_last: bool = False) -> None:
@@ -113,10 +113,10 @@ async def _send(send: Send, body: bytes, *, is_last: bool = False) -> None:
         raise _Stalled from None
 
 
-def _bound(transport: asyncio.Transport) -> None:
-    """Let little pile up for a client that does not read, here and in the kernel, and not for long."""
-    transport.set_write_buffer_limits(high=0)  # `send` waits until the kernel has all of the chunk before
+def _limit_buffers(transport: asyncio.Transport) -> None:
+    """Buffer little data for a client that does not read, and not for long, in this process and in the kernel."""
+    transport.set_write_buffer_limits(high=0)  # `send` waits until the kernel has the previous chunk
     connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    # Also of a client that vanished without a word, to whom comments alone would be sent for a quarter of an hour.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    # Also detects a client whose host vanished: keep-alive comments alone would be sent for 15 minutes.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_SECONDS * 1000))

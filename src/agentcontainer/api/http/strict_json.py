@@ -1,13 +1,15 @@
-"""JSON as we accept it: nothing that PostgreSQL cannot store, another parser reads differently, or costs too much.
+"""A strict JSON parser for request bodies, whose errors name the path of the fault.
 
-Refused, with the path: NUL and lone surrogates in strings and keys, NaN and Infinity, a key given twice, numbers
-beyond 64 bits, nesting deeper than `MAX_DEPTH`, more than `MAX_VALUES` values.
+It refuses NUL and lone surrogates (PostgreSQL cannot store them), keys that occur twice, NaN, Infinity and numbers
+beyond 64 bits (parsers read them differently), nesting deeper than `MAX_DEPTH` and more than `MAX_VALUES` values
+(they cost too much).
 """
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TypeAlias
 
 from agentcontainer.db import storable
 from agentcontainer.errors import ValidationError
@@ -23,15 +25,18 @@ _TOO_LARGE = "must be a number within 64 bits"
 
 @dataclass(frozen=True)
 class _Refused:
-    """Stands where the parser met something we refuse; only the walk afterwards knows the path to it."""
+    """Takes the place of a refused value in the document: `_check` finds it there and knows its path."""
 
     message: str
     key: str | None = None
 
 
+Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | _Refused | None"
+
+
 @dataclass(frozen=True)
 class _Place:
-    """A path as a chain, spelt out only when something is wrong there."""
+    """A path as a linked list. It is formatted only for an error."""
 
     above: "_Place | None"
     step: str | int
@@ -46,15 +51,15 @@ class _Place:
 
 
 def shown(step: str | int) -> str:
-    """A key of the client's, fit for a message: short and printable."""
+    """A key of the client, shortened and printable, for an error message."""
     return printable(str(step)[:64], "?")
 
 
-def parse(data: bytes) -> Any:
-    """The document.
+def parse(data: bytes) -> object:
+    """Parse a document.
 
     Raises:
-        ValidationError: it is not JSON, or holds what we refuse; names the path.
+        ValidationError: it is not JSON, or holds something that is refused; names the path.
     """
     try:
         document = json.loads(
@@ -75,12 +80,13 @@ def parse(data: bytes) -> Any:
 
 
 def text_fault(text: str) -> str | None:
-    """What keeps a string from being stored; None: nothing."""
+    """Why a string cannot be stored; None if it can."""
     return "must not hold NUL or half a surrogate pair" if storable(text) != text else None
 
 
-def _check(document: Any) -> None:
-    waiting: list[tuple[Any, _Place | None, int]] = [(document, None, 1)]
+def _check(document: Value) -> None:
+    """Walk the document without recursion, and raise for the first fault."""
+    waiting: list[tuple[Value, _Place | None, int]] = [(document, None, 1)]
     seen = 0
     while waiting:
         value, place, depth = waiting.pop()
@@ -89,23 +95,24 @@ def _check(document: Any) -> None:
                 place = _Place(place, value.key)
             raise ValidationError.at(str(place or "body"), fault)
         seen += 1
-        if (
-            isinstance(value, dict | list)
-            and seen + len(waiting) + len(cast("list[Any]", value)) > MAX_VALUES
-        ):
+        if isinstance(value, dict | list) and seen + len(waiting) + len(value) > MAX_VALUES:
             raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
-        if isinstance(value, dict):
-            for key, child in cast("dict[str, Any]", value).items():
-                if fault := text_fault(key):
-                    raise ValidationError.at(str(_Place(place, key)), f"its name {fault}")
-                waiting.append((child, _Place(place, key), depth + 1))
-        elif isinstance(value, list):
-            waiting += [
-                (child, _Place(place, n), depth + 1) for n, child in enumerate(cast("list[Any]", value))
-            ]
+        waiting += [(child, child_place, depth + 1) for child, child_place in _children(value, place)]
 
 
-def _fault(value: Any, depth: int) -> str | None:
+def _children(value: Value, place: _Place | None) -> Iterator[tuple[Value, _Place]]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            child_place = _Place(place, key)
+            if fault := text_fault(key):
+                raise ValidationError.at(str(child_place), f"its name {fault}")
+            yield child, child_place
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield child, _Place(place, index)
+
+
+def _fault(value: Value, depth: int) -> str | None:
     if isinstance(value, str):
         return text_fault(value)
     if isinstance(value, _Refused):
@@ -116,7 +123,7 @@ def _fault(value: Any, depth: int) -> str | None:
 
 
 def _integer(digits: str) -> int | _Refused:
-    # The length first: converting a long numeral costs the square of its digits.
+    # Check the length first: converting a numeral takes quadratic time.
     if len(digits) <= MAX_INTEGER_DIGITS and -(2**63) <= (number := int(digits)) < 2**63:
         return number
     return _Refused(_TOO_LARGE)
@@ -127,13 +134,13 @@ def _float(digits: str) -> float | _Refused:
     return number if math.isfinite(number) and abs(number) < 2**63 else _Refused(_TOO_LARGE)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+def _object(pairs: list[tuple[str, Value]]) -> Value:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
     seen: set[str] = set()
-    twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-    return _Refused("is given twice", twice)
+    repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
+    return _Refused("is given twice", repeated)
 
 
 def _constant(_name: str) -> _Refused:

@@ -1,7 +1,7 @@
 """Tasks: dispatch, read, list and cancel."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query
 from pydantic import BeforeValidator, Field, model_validator
@@ -53,7 +53,7 @@ class TasksQuery(PageQuery):
 
     @model_validator(mode="before")
     @classmethod
-    def _collect_metadata(cls, parameters: dict[str, str]) -> dict[str, object]:
+    def _collect_metadata(cls, parameters: dict[str, str]) -> object:
         names = [name for name in parameters if name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX]
         metadata = {name.removeprefix(METADATA_PREFIX): parameters[name] for name in names}
         rest = {name: value for name, value in parameters.items() if name not in names}
@@ -81,10 +81,18 @@ async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Query()]
 ) -> TaskPage:
     """List the account's tasks."""
+    filters = {
+        "status": query.status,
+        "agent_id": query.agent_id,
+        "mode": query.mode,
+        "created_after": _end_of_millisecond(query.created_after),
+        "created_before": query.created_before,
+        "metadata": query.metadata or None,
+    }
     page = await store.list_page(
         services.pool,
         account_id,
-        _filters(query),
+        {name: value for name, value in filters.items() if value is not None},
         after_id=paging.position("tasks", query),
         limit=query.limit,
         is_descending=query.order == "desc",
@@ -109,18 +117,6 @@ async def cancel_task(
     """
     task = await service.cancel(services.pool, services.settings, account_id, task_id)
     return Task.of_task(task, services.settings)
-
-
-def _filters(query: TasksQuery) -> dict[str, Any]:
-    filters = {
-        "status": query.status,
-        "agent_id": query.agent_id,
-        "mode": query.mode,
-        "created_after": _end_of_millisecond(query.created_after),
-        "created_before": query.created_before,
-        "metadata": query.metadata or None,
-    }
-    return {name: value for name, value in filters.items() if value is not None}
 
 
 def _end_of_millisecond(moment: datetime | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
@@ -34,6 +34,8 @@ MAX_SKILLS = 100
 MAX_BUDGET_USD = 10_000
 MAX_BUDGET_TOKENS = 10**12
 
+T = TypeVar("T")
+
 TitleSource = TypeAliasType("TitleSource", Literal["instructions", "model"])
 
 
@@ -45,7 +47,7 @@ def _check_text(value: str) -> str:
     return value
 
 
-def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+def _check_metadata(value: T) -> T:
     if json_size(value) > MAX_METADATA_BYTES:
         raise ValueError(f"must have at most {MAX_METADATA_BYTES} bytes as JSON")
     return value

@@ -28,12 +28,12 @@ def json_size(value: object) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _check_schema(value: object) -> dict[str, Any] | bool:
+def _check_schema(value: object) -> object:
     if not isinstance(value, dict | bool):
         raise ValueError("must be a JSON Schema: an object or a boolean")
     if json_size(cast("object", value)) > MAX_SCHEMA_BYTES:
         raise ValueError(f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON")
-    return cast("dict[str, Any] | bool", value)
+    return cast("object", value)
 
 
 AgentRuntime = TypeAliasType("AgentRuntime", Literal["pi"])
