@@ -199,7 +199,9 @@ def test_every_source_file_that_is_named_exists(paper: Path) -> None:
 def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs/decisions"
     index = (folder / "README.md").read_text()
-    assert re.findall(r"\]\((0[^)]+)\)", index) == sorted(page.name for page in folder.glob("0*.md"))
+    assert re.findall(r"\]\((0[^)]+)\)", index) == sorted(page.name for page in folder.glob("0*.md")), (
+        "list it in docs/decisions/README.md"
+    )
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))

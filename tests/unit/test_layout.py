@@ -11,9 +11,9 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 MAX_LINES = 407  # of a file; 400 is the rule
 MAX_P90_LINES = 25  # nine of ten functions have at most so many
-MAX_OPEN_MAPPINGS = 110  # in all of src; 40 is the rule
-MAX_LONG_OPENINGS = 40  # modules whose docstring begins with more than one sentence; none is the rule
-MAX_NAMING = 6  # files that name a document outside the repository; none is the rule
+MAX_OPEN_MAPPINGS = 106  # in all of src; 40 is the rule
+MAX_LONG_OPENINGS = 34  # modules whose docstring begins with more than one sentence; none is the rule
+MAX_NAMING = 5  # files that name a document outside the repository; none is the rule
 OPEN_MAPPING = re.compile(
     r"\b(?:dict|Dict|Mapping|MutableMapping)\[str, ?(?:Any|object|JsonValue|Json)\b|TypedDict[^\n]*total=False"
 )
