@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.tasks.execution import agent_defaults, laid_over, merge
+from agentcontainer.domain.execution.service import agent_defaults, laid_over, merge
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import Settings

@@ -14,8 +14,8 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.agents import store
 from agentcontainer.domain.agents.model import Agent, Change, Content, Version
+from agentcontainer.domain.execution.service import agent_defaults
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks.execution import agent_defaults
 from agentcontainer.errors import Conflict, Forbidden, NotFound, ValidationError
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings

@@ -9,9 +9,9 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import Activity, Draft, Message
+from agentcontainer.domain.execution.service import laid_over, merge
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
-from agentcontainer.domain.tasks.execution import laid_over, merge
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
 from agentcontainer.errors import Conflict, NotFound, ValidationError

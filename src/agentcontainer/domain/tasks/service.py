@@ -8,11 +8,11 @@ from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
+from agentcontainer.domain.execution.service import laid_over, merge, session_ttl_seconds
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events, queue, repositories, store
-from agentcontainer.domain.tasks.execution import laid_over, merge, session_ttl_seconds
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
