@@ -164,7 +164,7 @@ class Account:
             bed.pool, bed.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=[]
         )
         assert following == "idle"
-        assert await turns.evict(bed.pool, claim)
+        assert await store.evict(bed.pool, claim)
 
     async def hibernate(
         self,

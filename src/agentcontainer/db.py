@@ -24,6 +24,7 @@ else:
     Record = asyncpg.Record
 
 T = TypeVar("T")
+JsonObject = dict[str, Any]  # of a jsonb column, or the data of an event
 RECONNECT_SECONDS = 0.5
 PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page as text: it stands in memory several times over
 

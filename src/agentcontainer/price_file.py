@@ -12,7 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-_PROVIDERS = ("anthropic", "openai", "openrouter")
+from agentcontainer.providers import PROVIDERS
+
 _NEEDED = {"input", "output"}
 _FIELDS = _NEEDED | {"cacheRead", "cacheWrite"}
 _MOST = 1_000_000  # USD per million tokens
@@ -43,8 +44,8 @@ def read(path: object) -> PriceFile | None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from None
     providers = _object(document, "the file")
-    if unknown := sorted(providers.keys() - set(_PROVIDERS)):
-        raise ValueError(f"it names {unknown[0][:50]}, which is none of {', '.join(_PROVIDERS)}")
+    if unknown := sorted(providers.keys() - PROVIDERS.keys()):
+        raise ValueError(f"it names {unknown[0][:50]}, which is none of {', '.join(PROVIDERS)}")
     return PriceFile(
         str(path),
         {

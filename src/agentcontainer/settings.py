@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from agentcontainer import price_file
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
+from agentcontainer.providers import PROVIDERS
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ MAX_DATA_DIR_BYTES = 60  # a Unix socket path holds 107 bytes; ours stand up to 
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
 Region = Literal["eu", "any"]
-Provider = Literal["anthropic", "openrouter", "openai"]
 
 
 def _default_data_dir() -> Path:
@@ -309,12 +309,12 @@ class Settings(BaseSettings):
         return int(self.container_usd_per_minute * 1_000_000)
 
     @property
-    def base_urls(self) -> dict[Provider, str]:
+    def base_urls(self) -> dict[str, str]:
         """Where the gateway sends each provider's requests."""
         return {
-            "anthropic": self.anthropic_base_url,
-            "openai": self.openai_base_url,
-            "openrouter": self.openrouter_base_url,
+            provider.name: getattr(self, provider.base_url_setting)
+            for provider in PROVIDERS.values()
+            if provider.base_url_setting is not None
         }
 
 

@@ -22,6 +22,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.conversations.model import Draft
+from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.tasks import service as tasks
@@ -132,7 +133,9 @@ class Bed:
         return await tasks.cancel(self.pool, self.settings, self.account_id, task_id)
 
     async def wake(self, task_id: str) -> None:
-        await hibernation.wake(self.pool, self.settings, self.vault, self.account_id, task_id, None, {}, None)
+        await hibernation.wake(
+            self.pool, self.settings, self.vault, self.account_id, task_id, None, Overrides(), None
+        )
 
     async def task(self, task_id: str) -> Task:
         return await tasks.get(self.pool, self.account_id, task_id)

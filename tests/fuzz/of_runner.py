@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agentcontainer import db
-from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.tasks.output_policy import Declared, json_faults, refusals
 from agentcontainer.runner.agent import pi_frames, pi_framing
 from agentcontainer.runner.control_requests import (
@@ -39,7 +39,7 @@ POLICIES = (
     OutputPolicy("any"),
     OutputPolicy("none"),
     OutputPolicy("at_least_one"),
-    OutputPolicy("named", (NamedOutput("report"), NamedOutput("data", is_required=False))),
+    OutputPolicy("named", (NamedOutput("report"), NamedOutput("data", required=False))),
 )
 
 

@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.gateway.request_body import Limits
@@ -18,7 +17,7 @@ from agentcontainer.gateway.usage import Usage
 
 KEY = "sk-real-0123456789abcdef"
 MODEL = "the-model"
-PATHS: dict[str, tuple[Provider, str, str]] = {
+PATHS: dict[str, tuple[str, str, str]] = {
     # incoming path: provider, the base URL's path, the path at the provider
     "/anthropic/v1/messages": ("anthropic", "", "/v1/messages"),
     "/openai/v1/responses": ("openai", "/v1", "/v1/responses"),
@@ -59,7 +58,7 @@ def script(*steps: dict[str, Any]) -> str:
 
 @asynccontextmanager
 async def gateway_to(
-    url: str, folder: Path, provider: Provider = "anthropic", key: str | None = KEY, **limits: Any
+    url: str, folder: Path, provider: str = "anthropic", key: str | None = KEY, **limits: Any
 ) -> AsyncIterator[Inside]:
     socket = folder / "gateway.sock"
     async with provider_client() as client:

@@ -11,23 +11,23 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agentcontainer.domain.models import catalogue, prices
-from agentcontainer.domain.models.catalogue import Provider
-from agentcontainer.domain.tasks import model as tasks
+from agentcontainer.domain.execution import model as execution
+from agentcontainer.domain.models import prices
 from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.gateway.budget import LAST_OUTPUT, Budget
 from agentcontainer.gateway.title import MAX_TITLE_CHARACTERS, write_title
 from agentcontainer.gateway.usage import Usage
+from agentcontainer.providers import PROVIDERS
 
 from .test_gateway import KEY, provider_that, sse
 
-MODELS: dict[Provider, str] = {
+MODELS: dict[str, str] = {
     "anthropic": "claude-sonnet-4-6",
     "openai": "gpt-5.2",
     "openrouter": "anthropic/claude-sonnet-4.6",
 }
-WIRES: dict[str, tuple[Provider, str, str]] = {
+WIRES: dict[str, tuple[str, str, str]] = {
     # incoming path: provider, the base URL's path, the field that limits the output
     "/anthropic/v1/messages": ("anthropic", "", "max_tokens"),
     "/openai/v1/responses": ("openai", "/v1", "max_output_tokens"),
@@ -66,7 +66,7 @@ async def inside(
 ) -> AsyncIterator[Inside]:
     provider, base, _ = WIRES[path]
     usage: list[Usage] = []
-    budget = Budget(tasks.Budget(**limits), lambda model: prices.find(provider, model, None), used_tokens)
+    budget = Budget(execution.Budget(**limits), lambda model: prices.find(provider, model, None), used_tokens)
     socket = folder / "gateway.sock"
     async with provider_client() as client:
         route = Route(provider, url + base, frozenset({MODELS[provider]}), KEY)
@@ -287,7 +287,7 @@ async def test_with_a_budget_fallback_models_are_removed(
 # Titles: the one request that is not the sandbox's.
 
 
-async def title_from(url: str, provider: Provider, budget: Budget, usage: list[Usage]) -> str | None:
+async def title_from(url: str, provider: str, budget: Budget, usage: list[Usage]) -> str | None:
     base = {"anthropic": "", "openai": "/v1", "openrouter": "/api/v1"}[provider]
     route = Route(provider, url + base, frozenset({MODELS[provider]}), KEY)
     async with provider_client() as client:
@@ -296,10 +296,10 @@ async def title_from(url: str, provider: Provider, budget: Budget, usage: list[U
         )
 
 
-@pytest.mark.parametrize("provider", catalogue.PROVIDERS)
-async def test_a_title_is_written_and_counted(provider: Provider, model: scripted.ScriptedModel) -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_title_is_written_and_counted(provider: str, model: scripted.ScriptedModel) -> None:
     usage: list[Usage] = []
-    budget = Budget(tasks.Budget(max_tokens=10_000), lambda name: prices.find(provider, name, None))
+    budget = Budget(execution.Budget(max_tokens=10_000), lambda name: prices.find(provider, name, None))
     assert await title_from(model.url, provider, budget, usage) == "About: Count the sheep."
     assert usage[0].cost_micro_usd > 0
     assert budget.used_tokens == usage[0].input_tokens + usage[0].output_tokens > 0
@@ -310,7 +310,7 @@ async def test_a_title_is_written_and_counted(provider: Provider, model: scripte
 async def test_a_title_that_does_not_fit_into_the_budget_is_not_asked_for(
     model: scripted.ScriptedModel,
 ) -> None:
-    budget = Budget(tasks.Budget(max_tokens=2000))
+    budget = Budget(execution.Budget(max_tokens=2000))
     assert await title_from(model.url, "anthropic", budget, []) is None
     assert not model.seen
     assert not budget.is_exceeded

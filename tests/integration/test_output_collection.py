@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner.workspace.outputs import Refused, collect

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused, collect
 from tests.ordinary_user import as_ordinary_user, home_in

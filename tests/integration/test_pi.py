@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
-from agentcontainer.domain.tasks.model import OutputPolicy
+from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.gateway import scripted
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.pi import Pi

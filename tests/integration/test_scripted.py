@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agentcontainer.domain.tasks.model import OutputPolicy
+from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.gateway import scripted
 from agentcontainer.runner.agent.prompts import (
     CONVERSATION_PROMPT,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentcontainer.domain.execution import model
+from agentcontainer.domain.execution.store import budget_of
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.domain.models.prices import Price
-from agentcontainer.domain.tasks import model
 from agentcontainer.gateway.budget import LAST_OUTPUT, Ask, Budget, Reservation
 from agentcontainer.gateway.usage import Usage
 
@@ -186,4 +187,4 @@ async def test_a_cost_limit_without_a_known_price_refuses_requests() -> None:
     ],
 )
 def test_dollars_become_whole_micro_dollars_exactly(data: dict[str, object], limits: model.Budget) -> None:
-    assert model.Budget.of(data) == limits
+    assert budget_of(data) == limits

@@ -6,6 +6,7 @@ import pytest
 
 from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.models.catalogue import Rates
+from agentcontainer.providers import PROVIDERS
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_model_known_as_another_providers_only_is_refused(provider: str, model
     assert said in (catalogue.check(provider, model) or "")
 
 
-@pytest.mark.parametrize("provider", catalogue.PROVIDERS)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("model", ["brand-new-model-7", "vendor/thing:free", "~vendor/latest", "@cf/x"])
 def test_an_unknown_model_passes(provider: str, model: str) -> None:
     assert catalogue.check(provider, model) is None
@@ -70,7 +71,7 @@ def test_limits_and_prices() -> None:
     assert catalogue.find("openai", "nobody-has-this") is None
 
 
-@pytest.mark.parametrize("provider", catalogue.PROVIDERS)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_no_two_models_of_a_provider_differ_in_dots_only(provider: str) -> None:
     """Otherwise one of them could not be asked for in the other spelling."""
     models = catalogue._catalogue()[provider]  # pyright: ignore[reportPrivateUsage]

@@ -1,15 +1,16 @@
 """Allow-lists: what an entry means, and how they go together with internet access."""
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from agentcontainer.domain.execution.service import agent_defaults, laid_over, merge
+from agentcontainer.domain.execution.model import DefaultsChange, Overrides
+from agentcontainer.domain.execution.service import change_defaults, platform_defaults, resolve
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import Settings
 
-EGRESS: dict[str, Any] = {"allow": ["pypi.org:443"]}
+EGRESS = ("pypi.org:443",)
 
 
 @pytest.mark.parametrize(
@@ -42,22 +43,27 @@ def test_the_entry_that_a_refusal_names_would_allow_it() -> None:
 
 
 def test_an_allow_list_needs_internet_access_and_ends_with_it() -> None:
+    settings = Settings()
+    offline = platform_defaults(settings)
+    online = replace(offline, internet_access=True)
     with pytest.raises(ValidationError) as refused:
-        merge({}, {"egress": EGRESS}, Settings())
+        resolve(offline, Overrides(egress=EGRESS), settings)
     assert refused.value.details[0].path == "overrides.egress"
-    before = {"internetAccess": True, "egress": EGRESS}
-    assert merge({}, before, Settings())["egress"] == EGRESS
-    assert merge({"internetAccess": True}, {"egress": EGRESS}, Settings())["egress"] == EGRESS
-    assert laid_over(before, {"model": "x"})["egress"] == EGRESS
-    assert "egress" not in merge({}, laid_over(before, {"internetAccess": False}), Settings())
+    before = Overrides(internet_access=True, egress=EGRESS)
+    assert resolve(offline, before, settings).egress == EGRESS
+    assert resolve(online, Overrides(egress=EGRESS), settings).egress == EGRESS
+    assert before.updated(Overrides(model="x")).egress == EGRESS
+    assert resolve(offline, before.updated(Overrides(internet_access=False)), settings).egress is None
 
 
 def test_an_operator_may_offer_no_internet_access() -> None:
     closed = Settings(internet_access=False)
+    offline = platform_defaults(closed)
     with pytest.raises(ValidationError) as refused:
-        merge({}, {"internetAccess": True}, closed)
+        resolve(offline, Overrides(internet_access=True), closed)
     assert refused.value.details[0].path == "overrides.internetAccess"
     with pytest.raises(ValidationError) as refused:
-        agent_defaults({"internetAccess": True}, closed, {})
+        change_defaults(offline, DefaultsChange(internet_access=True), closed)
     assert refused.value.details[0].path == "defaults.internetAccess"
-    assert merge({"internetAccess": True}, {"internetAccess": False}, closed)["internetAccess"] is False
+    online = replace(offline, internet_access=True)
+    assert resolve(online, Overrides(internet_access=False), closed).internet_access is False

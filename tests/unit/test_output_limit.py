@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.output_limit import ask_of, with_output
 from agentcontainer.gateway.token_estimate import tokens_at_most
@@ -55,7 +54,7 @@ def test_the_input_estimate_is_at_most_the_context_window() -> None:
     ],
 )  # fmt: skip
 def test_an_image_has_a_fixed_token_estimate(wire: Wire, part: dict[str, Any]) -> None:
-    providers: dict[Wire, Provider] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
+    providers: dict[Wire, str] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
     one, two = (
         ask_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
         for count in (1, 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.tasks.output_policy import (
     Declared,
     content_fault,
@@ -12,7 +12,7 @@ from agentcontainer.domain.tasks.output_policy import (
 )
 
 FILE = Declared("a.md")
-NAMED = OutputPolicy("named", (NamedOutput("report"), NamedOutput("chart", is_required=False)))
+NAMED = OutputPolicy("named", (NamedOutput("report"), NamedOutput("chart", required=False)))
 
 
 @pytest.mark.parametrize(

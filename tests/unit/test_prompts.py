@@ -4,12 +4,13 @@ from typing import get_args
 
 import pytest
 
+from agentcontainer.domain.execution.model import OutputPolicy
+from agentcontainer.domain.execution.store import policy_of
 from agentcontainer.domain.hibernation.service import WakeKind
-from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.runner.agent import prompts
 from agentcontainer.runtime.install import COMMANDS, FILES
 
-NAMED = OutputPolicy.of(
+NAMED = policy_of(
     {
         "mode": "named",
         "files": [
@@ -22,7 +23,7 @@ NAMED = OutputPolicy.of(
 
 
 def policy(mode: str) -> OutputPolicy:
-    return OutputPolicy.of({"mode": mode})
+    return policy_of({"mode": mode})
 
 
 def test_the_prompt_states_all_conventions() -> None:
@@ -62,7 +63,7 @@ def test_the_prompt_shows_how_to_declare_each_named_output() -> None:
 
 
 def test_a_clients_file_name_is_not_expanded_as_a_template() -> None:
-    text = prompts.harness(OutputPolicy.of({"mode": "named", "files": [{"name": "$time"}]}), False, 3600)
+    text = prompts.harness(policy_of({"mode": "named", "files": [{"name": "$time"}]}), False, 3600)
     assert "`$time`: required." in text
 
 

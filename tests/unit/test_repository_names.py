@@ -1,11 +1,9 @@
 """What may be named as an input repository, and how a task keeps its token."""
 
-import json
-
 import pytest
 
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.tasks.repositories import Repository, check, opened, ref_fault, sealed, url_fault
+from agentcontainer.domain.tasks.repositories import Repository, check, ref_fault, seal, unseal, url_fault
 from agentcontainer.errors import SettingsError, ValidationError
 
 GOOD = "https://example.org/team/app.git"
@@ -90,8 +88,8 @@ def test_a_validation_error_names_its_field(repository: Repository, field: str) 
 def test_the_token_of_a_repository_is_encrypted_for_its_task() -> None:
     vault = Vault("k" * 32)
     wanted = [Repository(GOOD, "main", "x", "ghp_secret"), Repository(GOOD)]
-    kept = sealed(wanted, vault, "tsk_1")
-    assert "ghp_secret" not in json.dumps(kept) + repr(wanted)
-    assert opened(kept, vault, "tsk_1") == wanted
+    kept = seal(wanted, vault, "tsk_1")
+    assert "ghp_secret" not in repr(kept) + repr(wanted)
+    assert unseal(kept, vault, "tsk_1") == wanted
     with pytest.raises(SettingsError):
-        opened(kept, vault, "tsk_2")
+        unseal(kept, vault, "tsk_2")

@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
 
 from agentcontainer.domain.tasks import events
+from agentcontainer.providers import PROVIDERS
 
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _QUOTED = r'"[ !#-\[\]-~]*"'
@@ -118,8 +119,19 @@ def check_line(value: str) -> str:
     return value
 
 
+def _check_provider(value: object) -> object:
+    if value not in PROVIDERS:
+        raise ValueError(f"must be one of {', '.join(PROVIDERS)}")
+    return value
+
+
 # A named alias becomes a schema of its own in the OpenAPI document, so that generators name the enum after it.
-Provider = TypeAliasType("Provider", Literal["anthropic", "openrouter", "openai"])
+Provider = TypeAliasType(
+    "Provider",
+    Annotated[
+        str, BeforeValidator(_check_provider), WithJsonSchema({"type": "string", "enum": list(PROVIDERS)})
+    ],
+)
 Region = TypeAliasType("Region", Literal["eu", "any"])
 
 Timestamp = Annotated[

@@ -18,6 +18,7 @@ from rich.console import Console
 from agentcontainer import settings
 from agentcontainer.cli.error_lines import one_line
 from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from agentcontainer.cli.demo_client import DemoClient, Task
@@ -33,8 +34,6 @@ Then finish with report.md, and give the main result in the finish message.
 """
 TASK_SECONDS = 900
 MAX_TEMPORARY = 40  # characters; the folder will contain Unix sockets, whose paths must be short
-KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
-MODELS = {"anthropic": "claude-sonnet-4-6", "openai": "gpt-5.2", "openrouter": "anthropic/claude-sonnet-4.6"}
 OUTPUT = Path("demo-output")
 # Settings that identify an installation: the demo must not use the one that is configured here.
 NOT_INHERITED = ("DATABASE_URL", "STORAGE_URL", "PUBLIC_URL", "SECRET_KEY", "REGION", "CAPACITY")
@@ -50,7 +49,9 @@ class Model:
 
     @property
     def overrides(self) -> dict[str, str]:
-        return {"provider": self.provider, "model": MODELS[self.provider], "providerApiKey": self.key}
+        model = PROVIDERS[self.provider].demo_model
+        assert model is not None
+        return {"provider": self.provider, "model": model, "providerApiKey": self.key}
 
 
 def demo(
@@ -77,14 +78,23 @@ def demo(
 
 
 def _key_of(provider: str) -> str:
-    if provider not in KEYS:
-        raise SettingsError(f"--provider must be one of {', '.join(KEYS)}, not {provider}.")
-    key = os.environ.get(KEYS[provider], "").strip()
+    providers = _real_providers()
+    if provider not in providers:
+        raise SettingsError(f"--provider must be one of {', '.join(providers)}, not {provider}.")
+    variable = providers[provider]
+    key = os.environ.get(variable, "").strip()
     if not key:
-        raise SettingsError(
-            f"{KEYS[provider]} is not set; without --provider the offline scripted model is used."
-        )
+        raise SettingsError(f"{variable} is not set; without --provider the offline scripted model is used.")
     return key
+
+
+def _real_providers() -> dict[str, str]:
+    """The providers that can be used with a key, and the environment variable that holds it."""
+    return {
+        provider.name: provider.key_variable
+        for provider in PROVIDERS.values()
+        if provider.key_variable is not None
+    }
 
 
 async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> None:
@@ -108,7 +118,8 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
             model = await stack.enter_async_context(_model(console, provider, key))
             chosen = _settings(folder, model)
             # The key is sent through the API, as by any client; no process of the installation inherits it.
-            environment = {name: value for name, value in os.environ.items() if name not in KEYS.values()}
+            keys = _real_providers().values()
+            environment = {name: value for name, value in os.environ.items() if name not in keys}
             started = await stack.enter_async_context(running(chosen, environment, say))
         console.print(f"AgentContainer is up at {started.base_url}, in a temporary data folder.")
         headers = {"Authorization": f"Bearer {started.api_key}"}
@@ -122,13 +133,15 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
 @contextlib.asynccontextmanager
 async def _model(console: Console, provider: str | None, key: str | None) -> AsyncGenerator[Model]:
     if provider is not None and key is not None:
-        console.print(f"Model: {MODELS[provider]} of {provider}, with your key.")
+        console.print(f"Model: {PROVIDERS[provider].demo_model} of {provider}, with your key.")
         yield Model(provider, key)
         return
     from agentcontainer.gateway import scripted
 
     console.print("Model: [bold yellow]none[/], the offline script plays its part: a fixed small job, no AI.")
-    console.print(f"       For a real one set a key and name its provider: --provider {'|'.join(KEYS)}")
+    console.print(
+        f"       For a real one set a key and name its provider: --provider {'|'.join(_real_providers())}"
+    )
     async with await scripted.serve() as server:
         yield Model("anthropic", "offline-script-needs-no-key", server.url)
 

@@ -12,8 +12,8 @@ from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.doctor.store import Store
 from agentcontainer.errors import AgentContainerError, NotFound
-from agentcontainer.gateway.upstreams import PROVIDER_NAMES
 from agentcontainer.ids import new_id
+from agentcontainer.providers import PROVIDERS
 from agentcontainer.settings import Settings
 
 MIN_POSTGRES = 14
@@ -73,7 +73,7 @@ async def providers(settings: Settings) -> AsyncGenerator[Finding]:
     faults = await asyncio.gather(*(_fault(url) for url in urls.values()))
     for (provider, url), fault in zip(urls.items(), faults, strict=True):
         if fault is not None:
-            where = f"{PROVIDER_NAMES[provider]} at {urlsplit(url).netloc}: {fault}"
+            where = f"{PROVIDERS[provider].title} at {urlsplit(url).netloc}: {fault}"
             how = f"allow it, or set AGENTCONTAINER_{provider.upper()}_BASE_URL; ignore a provider that you do not use"
             yield Finding("unreachable provider", where, how, is_notice=True)
 

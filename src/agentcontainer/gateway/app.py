@@ -15,7 +15,6 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.output_limit import ask_of, with_output
@@ -32,7 +31,6 @@ from agentcontainer.gateway.refusal import Refused, error_body
 from agentcontainer.gateway.request_body import BodyReader, Limits
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
-    PROVIDER_NAMES,
     Endpoint,
     Wire,
     request_headers,
@@ -41,6 +39,7 @@ from agentcontainer.gateway.upstreams import (
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
+from agentcontainer.providers import PROVIDERS
 from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
 from agentcontainer.sandbox.http_socket import SandboxSocket
 
@@ -57,7 +56,7 @@ class Route:
     `models` are the provider's own ids. Without an `api_key` every request is answered 401.
     """
 
-    provider: Provider
+    provider: str
     base_url: str
     models: frozenset[str]
     api_key: str | None = field(repr=False)
@@ -103,7 +102,7 @@ class Gateway:
         self.last_error: ProviderError | None = None
         """The error of the latest response; None once a response begins successfully."""
         self._route = route
-        self._name = PROVIDER_NAMES[route.provider]
+        self._name = PROVIDERS[route.provider].title
         self._socket_path = socket_path
         self._on_usage = on_usage
         self._client = client
@@ -151,7 +150,7 @@ class Gateway:
             raise Refused(405, "The model gateway accepts POST only.")
         if endpoint.provider != self._route.provider:
             raise Refused(
-                403, f"This task's models are {self._name}'s, not {PROVIDER_NAMES[endpoint.provider]}'s."
+                403, f"This task's models are {self._name}'s, not {PROVIDERS[endpoint.provider].title}'s."
             )
         if len(self._in_flight) >= self._limits.requests:
             raise Refused(

@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from agentcontainer.domain.execution import model
 from agentcontainer.domain.models.prices import Price
-from agentcontainer.domain.tasks import model
 from agentcontainer.gateway.usage import Usage
 
 LAST_OUTPUT = 1024  # output tokens of the last request: enough to call `finish`

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agentcontainer.domain.models import catalogue
-from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted
 from agentcontainer.gateway.budget import Ask
 from agentcontainer.gateway.json_object import JsonObject
@@ -24,7 +23,7 @@ _OUTPUT_FIELDS: Mapping[Wire, tuple[str, ...]] = {
 _REASONING_LIMITS = {"thinking": "budget_tokens", "reasoning": "max_tokens"}
 
 
-def ask_of(admitted: Admitted, provider: Provider) -> Ask:
+def ask_of(admitted: Admitted, provider: str) -> Ask:
     """The most that the request can use.
 
     Raises:
@@ -42,7 +41,7 @@ def ask_of(admitted: Admitted, provider: Provider) -> Ask:
     return Ask(admitted.model, input_tokens, output_tokens, has_long_writes)
 
 
-def with_output(admitted: Admitted, provider: Provider, tokens: int) -> Admitted:
+def with_output(admitted: Admitted, provider: str, tokens: int) -> Admitted:
     """The request with an output of at most `tokens`, and without other models to fall back to.
 
     A reasoning budget that exceeds `tokens` is lowered to half of them, or removed if that is too little.
@@ -69,7 +68,7 @@ def _output_limits(admitted: Admitted) -> dict[str, int]:
     return limits
 
 
-def _is_whole_output(admitted: Admitted, provider: Provider, tokens: int) -> bool:
+def _is_whole_output(admitted: Admitted, provider: str, tokens: int) -> bool:
     """Whether `tokens` is all that the model can write.
 
     Such a limit is not sent: some hosts refuse one that does not fit into the context window beside the input.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from agentcontainer.domain.models.catalogue import Provider
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.app import Route
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
@@ -21,7 +20,7 @@ from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.output_limit import ask_of, with_output
 from agentcontainer.gateway.provider_response import beginning, is_read_timeout, settle
 from agentcontainer.gateway.refusal import Refused
-from agentcontainer.gateway.upstreams import ENDPOINTS, Endpoint, Wire, request_headers, url
+from agentcontainer.gateway.upstreams import Endpoint, Wire, main_endpoint, request_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.printable import without_controls
 from agentcontainer.redaction import encodings_of, redact
@@ -31,11 +30,6 @@ _SECONDS = 60
 _OUTPUT_TOKENS = 1024  # more than a title, because some models reason first
 _PROMPT_CHARACTERS = 4000
 _RESPONSE_BYTES = 256 * 1024
-_PATHS: dict[Provider, str] = {
-    "anthropic": "/anthropic/v1/messages",
-    "openai": "/openai/v1/responses",
-    "openrouter": "/openrouter/api/v1/chat/completions",
-}
 _PROMPT = (
     "Write a title for this task: at most 60 characters, in the language of the task, saying what is to be done. "
     "Answer with the title alone. Do not do the task.\n\n<task>\n{task}\n</task>"
@@ -53,7 +47,7 @@ async def write_title(
     """A title for the task, written by `model`; None: it could not be had."""
     if not route.api_key:
         return None
-    endpoint = ENDPOINTS[_PATHS[route.provider]]
+    endpoint = main_endpoint(route.provider)
     prompt = _PROMPT.format(task=instructions[:_PROMPT_CHARACTERS])
     try:
         admitted = admit(endpoint.wire, _request(endpoint.wire, model, prompt), route.models)

@@ -5,37 +5,27 @@ The path of a request never reaches a provider: it selects an `Endpoint`, whose 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from multidict import MultiMapping
 
-from agentcontainer.domain.models.catalogue import Provider
+from agentcontainer.providers import PROVIDERS, WireProtocol
 
-Wire = Literal["anthropic-messages", "openai-responses", "openai-completions"]
-
-PROVIDER_NAMES: Mapping[Provider, str] = {
-    "anthropic": "Anthropic",
-    "openai": "OpenAI",
-    "openrouter": "OpenRouter",
-}
+Wire = WireProtocol
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """One API operation of a provider; `path` is appended to its base URL."""
 
-    provider: Provider
+    provider: str
     wire: Wire
     path: str
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
-    "/anthropic/v1/messages": Endpoint("anthropic", "anthropic-messages", "/v1/messages"),
-    "/openai/v1/responses": Endpoint("openai", "openai-responses", "/responses"),
-    "/openrouter/api/v1/chat/completions": Endpoint("openrouter", "openai-completions", "/chat/completions"),
-    "/openrouter/api/v1/messages": Endpoint("openrouter", "anthropic-messages", "/messages"),
-    # Pi appends /v1/messages to a base URL that already ends in /v1.
-    "/openrouter/api/v1/v1/messages": Endpoint("openrouter", "anthropic-messages", "/messages"),
+    request_path: Endpoint(provider.name, endpoint.protocol, endpoint.path)
+    for provider in PROVIDERS.values()
+    for request_path, endpoint in provider.request_paths().items()
 }
 
 _REQUEST_HEADERS = {
@@ -60,11 +50,13 @@ def request_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: st
     headers["Content-Type"] = "application/json"
     headers["Accept-Encoding"] = "identity"  # a compressed response could not be redacted
     headers["User-Agent"] = "agentcontainer"
-    if endpoint.provider == "anthropic":
-        headers["x-api-key"] = api_key
-    else:
-        headers["Authorization"] = f"Bearer {api_key}"
-    return headers
+    return headers | PROVIDERS[endpoint.provider].key_headers(api_key)
+
+
+def main_endpoint(provider: str) -> Endpoint:
+    """The endpoint of the provider that the platform itself uses."""
+    endpoint = PROVIDERS[provider].endpoints[0]
+    return Endpoint(provider, endpoint.protocol, endpoint.path)
 
 
 def response_headers(received: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,6 @@ An attempt got through if the provider or the runner received it; controls send 
 first sends a valid request, which must be answered, so that a refusal afterwards is due to the trick.
 """
 
-from agentcontainer.domain.models.catalogue import Provider as Name
 from agentcontainer.prove.attempt import Attempt, Group
 from agentcontainer.prove.payload import perl
 from agentcontainer.prove.served import MODEL, by_control, by_gateway, by_pipe
@@ -37,7 +36,7 @@ def _sends(socket: str, plain: str, script: str) -> str:
 
 def _asks(name: str, tries: str, script: str, path: str = ANTHROPIC) -> Attempt:
     """A request to the gateway of a task whose provider serves `path`."""
-    provider: Name = "openai" if path == OPENAI else "anthropic"
+    provider: str = "openai" if path == OPENAI else "anthropic"
     payload = perl(_sends("$gateway", _PLAIN[path], script), begins=False)
     return Attempt(name, tries, payload, nonce_only, by_gateway(provider), by_pipe())
 

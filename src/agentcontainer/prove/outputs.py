@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
+from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import OutputPolicy
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.prove.attempt import Attempt, Group, Place, PrepareTarget
 from agentcontainer.prove.payload import Payload, perl

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from agentcontainer.domain.models.catalogue import Provider as Name
 from agentcontainer.domain.tasks.model import Output
 from agentcontainer.gateway.app import Gateway, Route, provider_client
 from agentcontainer.prove.attempt import Place
@@ -20,7 +19,7 @@ KEY = "sk-of-the-task"
 
 
 def by_gateway(
-    name: Name = "anthropic", *, is_received: bool = True, echoes_key: bool = False, status: int = 200
+    name: str = "anthropic", *, is_received: bool = True, echoes_key: bool = False, status: int = 200
 ) -> Place:
     """In a sandbox served by the gateway of a task that uses the model MODEL.
 

@@ -11,6 +11,7 @@ from agentcontainer import db
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import service as files
+from agentcontainer.domain.tasks import store as tasks
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
@@ -124,7 +125,7 @@ class Dialogue:
                 services.pool, services.settings, context.claim, turn,
                 checkpoint_id=checkpoint.id if checkpoint else None,
                 reply=log.redact(db.storable(reply.text)), file_ids=context.mode.shared_file_ids,
-                failure=None if failure is None else (failure.reason.value, failure.message or ""),
+                failure=None if failure is None else turns.Failure(failure.reason.value, failure.message or ""),
                 may_go_on=may_go_on,
             )  # fmt: skip
 
@@ -166,7 +167,7 @@ class Dialogue:
         if has_exited:
             await self._leave_to_other_container(turn.number + 1)
             return None
-        if await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
+        if await db.retry_while_unavailable(lambda: tasks.evict(pool, claim)):
             return None
         return await begin_turn(self._context)  # a message came before the container could be given up
 
@@ -183,5 +184,5 @@ class Dialogue:
     async def _leave_to_other_container(self, turn_number: int) -> None:
         """This container is of no more use. If the next turn is due already, another container begins it."""
         pool, claim = self._context.services.pool, self._context.claim
-        if not await db.retry_while_unavailable(lambda: turns.evict(pool, claim)):
+        if not await db.retry_while_unavailable(lambda: tasks.evict(pool, claim)):
             await db.retry_while_unavailable(lambda: turns.restart(pool, claim, turn_number))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.tasks import model, service, store
 
 from .conftest import AGENT, Account, Bed, error_of
@@ -24,15 +25,15 @@ async def refused(account: Account, **body: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("budget", "stored"),
     [
-        ({"maxTokens": 1}, model.Budget(None, 1)),
-        ({"maxCostUsd": 2}, model.Budget(2_000_000, None)),
-        ({"maxCostUsd": 0.000001, "maxTokens": 10**12}, model.Budget(1, 10**12)),
-        ({"maxCostUsd": 9999.999999, "maxTokens": None}, model.Budget(9_999_999_999, None)),
-        ({"maxCostUsd": 10000}, model.Budget(10_000_000_000, None)),
+        ({"maxTokens": 1}, Budget(None, 1)),
+        ({"maxCostUsd": 2}, Budget(2_000_000, None)),
+        ({"maxCostUsd": 0.000001, "maxTokens": 10**12}, Budget(1, 10**12)),
+        ({"maxCostUsd": 9999.999999, "maxTokens": None}, Budget(9_999_999_999, None)),
+        ({"maxCostUsd": 10000}, Budget(10_000_000_000, None)),
     ],
 )
 async def test_a_budget_is_echoed_and_stored_exactly(
-    bed: Bed, alice: Account, budget: dict[str, Any], stored: model.Budget
+    bed: Bed, alice: Account, budget: dict[str, Any], stored: Budget
 ) -> None:
     task = await alice.dispatch(overrides={"budget": budget})
     assert task["overrides"] == {
@@ -126,7 +127,7 @@ async def test_usage_totals_may_arrive_twice_and_in_any_order(bed: Bed, alice: A
         claim = await store.claim(connection, task_id, "run_test")
     assert claim is not None
     for totals in ((100, 10, 5, 42), (200, 20, 10, 84), (200, 20, 10, 84), (100, 10, 5, 42)):
-        await store.raise_usage(bed.pool, claim, *totals)
+        await store.raise_usage(bed.pool, claim, model.TaskUsage(*totals))
     row = await store.get(bed.pool, task_id)
     assert row is not None
     assert (row.input_tokens, row.output_tokens, row.unreported_tokens, row.model_cost_micro_usd) == (

@@ -15,8 +15,9 @@ from agentcontainer.domain.agents import standard
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.conversations import service, turns
 from agentcontainer.domain.conversations.model import Draft, Turn
+from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import events, reconcile, runners, store
+from agentcontainer.domain.tasks import events, overdue, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
@@ -122,7 +123,7 @@ async def test_a_message_and_an_eviction_at_the_same_time_are_ordered(talk: Talk
     claim, turn = await talk.start()
     for number in range(1, 11):
         assert await talk.end(claim, turn) == "idle"
-        _, is_put_away = await asyncio.gather(talk.send(), turns.evict(talk.pool, claim))
+        _, is_put_away = await asyncio.gather(talk.send(), store.evict(talk.pool, claim))
         status = (await talk.task()).status
         assert status is (Status.PENDING if is_put_away else Status.RUNNING)
         if is_put_away:
@@ -175,8 +176,8 @@ async def test_messages_sent_at_once_get_a_turn_each(talk: Talk) -> None:
 
 async def test_changed_overrides_need_a_new_container_and_accumulate(talk: Talk) -> None:
     claim, turn = await talk.start()
-    await talk.send(overrides={"model": "claude-opus-4-5"})
-    await talk.send(overrides={"maxRuntimeSeconds": 4000})
+    await talk.send(overrides=Overrides(model="claude-opus-4-5"))
+    await talk.send(overrides=Overrides(max_runtime_seconds=4000))
     assert await talk.end(claim, turn) == "restart"
     assert (await talk.task()).status is Status.PENDING
     claim, turn = await talk.start()
@@ -185,7 +186,7 @@ async def test_changed_overrides_need_a_new_container_and_accumulate(talk: Talk)
     claim, turn = await talk.start()
     execution = (await talk.task()).execution
     assert (execution.model, execution.max_runtime_seconds) == ("claude-opus-4-5", 4000)
-    await talk.send(overrides={"model": "claude-opus-4-5"})  # as it is: nothing to change
+    await talk.send(overrides=Overrides(model="claude-opus-4-5"))  # as it is: nothing to change
     assert await talk.end(claim, turn) == "turn"
 
 
@@ -243,11 +244,11 @@ async def test_a_checkpoint_that_took_long_is_not_swept_before_it_counts(
 
 async def test_a_key_goes_to_its_own_provider_only(talk: Talk) -> None:
     claim, turn = await talk.start()
-    await talk.send(overrides={"provider": "anthropic"}, provider_api_key="sk-for-anthropic")
+    await talk.send(overrides=Overrides(provider="anthropic"), provider_api_key="sk-for-anthropic")
     assert await talk.end(claim, turn) == "restart"
     claim, turn = await talk.start()
     assert await store.provider_key_ciphertext(talk.pool, talk.id) is not None
-    await talk.send(overrides={"provider": "openai", "model": "gpt-5.2"})
+    await talk.send(overrides=Overrides(provider="openai", model="gpt-5.2"))
     assert await talk.end(claim, turn) == "restart"
     await talk.start()
     assert await store.provider_key_ciphertext(talk.pool, talk.id) is None
@@ -257,7 +258,7 @@ async def test_answered_turns_are_charged_however_the_next_one_fails(talk: Talk)
     claim, turn = await talk.start()
     await talk.pool.execute("UPDATE tasks SET container_started_at = now() - interval '60 seconds'")
     await talk.end(claim, turn)
-    await turns.evict(talk.pool, claim)
+    await store.evict(talk.pool, claim)
     await talk.send()
     claim = await talk.claim()
     await talk.begin(claim)
@@ -301,7 +302,7 @@ async def test_a_turn_yields_its_container_when_it_may_not_go_on(talk: Talk) -> 
     await talk.send("Second.")
     assert await turns.end(
         talk.pool, talk.settings, claim, turn, checkpoint_id=None, reply="", file_ids=(),
-        failure=("checkpoint_failed", "Too large."), may_go_on=False,
+        failure=turns.Failure("checkpoint_failed", "Too large."), may_go_on=False,
     ) == "restart"  # fmt: skip
     task = await talk.task()
     assert (task.status, task.turn_number, task.turn_status) == (Status.PENDING, 2, "queued")
@@ -313,7 +314,7 @@ async def test_what_was_answered_meanwhile_does_not_expire(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
-    [found] = await store.expired(talk.pool)
+    [found] = await overdue.expired(talk.pool)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))  # and it waits again
     assert not await tasks.expire(talk.pool, talk.settings, found)

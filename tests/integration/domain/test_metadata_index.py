@@ -5,6 +5,7 @@ from typing import Any
 
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.tasks import store
+from agentcontainer.domain.tasks.model import TaskFilter
 
 from .conftest import EXECUTION, MakeTask
 
@@ -66,7 +67,12 @@ async def test_the_rows_a_metadata_filter_reads(pool: Pool, account_id: str, mak
             explaining = Explaining(connection)
             listing: Any = explaining
             await store.list_page(
-                listing, account_id, {"metadata": metadata}, after_id=None, limit=20, is_descending=True
+                listing,
+                account_id,
+                TaskFilter(metadata=metadata),
+                after_id=None,
+                limit=20,
+                is_descending=True,
             )
         assert explaining.plan["Actual Rows"] == expected
         assert rows_read(explaining.plan) <= most_read, explaining.plan

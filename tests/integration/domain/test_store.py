@@ -23,14 +23,14 @@ async def test_a_status_changes_exactly_when_the_table_allows_it(
             moved = await store.move(connection, task_id, to)
         task = await store.get(pool, task_id)
         assert task is not None
-        assert (moved is not None) == (to in TRANSITIONS[from_]), (from_, to)
+        assert moved is (to in TRANSITIONS[from_]), (from_, to)
         assert task.status == (to if to in TRANSITIONS[from_] else from_)
 
 
 async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_task: MakeTask) -> None:
     task_id = await make_task("running", attempt=2)
     async with db.transaction(pool) as connection:
-        assert await store.move(connection, task_id, Status.FINISHED, attempt=1) is None
+        assert await store.move(connection, task_id, Status.FINISHED, attempt=1) is False
         assert await events.append(connection, task_id, [("tool.started", {})], Claim(task_id, 1)) is None
     assert not await store.container_started(pool, Claim(task_id, 1))
     assert not (await events.list_page(pool, task_id, limit=10)).rows

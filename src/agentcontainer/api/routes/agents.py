@@ -1,6 +1,6 @@
 """Agents: create, read, change, archive."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query
 from pydantic import AfterValidator, Field
@@ -12,10 +12,12 @@ from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.schemas.agents import Agent
-from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput
+from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, policy_of
 from agentcontainer.api.schemas.ids import AgentId
 from agentcontainer.api.wire import Id, Incoming, Line, Outgoing, from_whole_number, without_nulls
 from agentcontainer.domain.agents import model, service
+from agentcontainer.domain.execution.model import DefaultsChange
+from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import ValidationError
 from agentcontainer.images.reference import MAX_CHARACTERS
 
@@ -189,14 +191,14 @@ def _names_image(body: AgentContent) -> bool:
     return body.runtime is not None and "container_image" in body.runtime.model_fields_set
 
 
-async def _image(body: AgentContent, services: Services, current: str | None) -> tuple[str | None] | None:
-    """The pinned image in a tuple; None if the body has no such field. The current image need not be looked up."""
+async def _image(body: AgentContent, services: Services, current: str | None) -> str | Unset | None:
+    """The pinned image. UNSET: the body has no such field. The current image need not be looked up."""
     if body.runtime is None or not _names_image(body):
-        return None
+        return UNSET
     image = body.runtime.container_image
     if image is None or image == current:
-        return (image,)
-    return (await services.images.pin(image, "runtime.containerImage"),)
+        return image
+    return await services.images.pin(image, "runtime.containerImage")
 
 
 async def _change_of(
@@ -213,14 +215,15 @@ async def _change_of(
         description=body.description,
         container_image=await _image(body, services, current_image),
         base_prompt=body.base_prompt,
-        defaults=_fields_set(body.defaults) if body.defaults else {},
+        defaults=_defaults_change(body.defaults) if body.defaults else DefaultsChange(),
         reference_file_ids=body.reference_file_ids,
         skills=body.skills,
     )
 
 
-def _fields_set(defaults: AgentDefaultsInput) -> dict[str, Any]:
-    """The fields in the body, nulls included, under their wire names."""
-    aliases = {name: str(field.alias) for name, field in AgentDefaultsInput.model_fields.items()}
-    nulls = dict.fromkeys(aliases[name] for name in defaults.model_fields_set)
-    return nulls | without_nulls(defaults)
+def _defaults_change(body: AgentDefaultsInput) -> DefaultsChange:
+    """The fields in the body, nulls included."""
+    values = {name: getattr(body, name) for name in body.model_fields_set}
+    if body.output_policy is not None:
+        values["output_policy"] = policy_of(body.output_policy)
+    return DefaultsChange(**values)

@@ -15,10 +15,11 @@ from agentcontainer.api.schemas.dispatch import (
     Overrides,
     Text,
     naming_input_files_as_sent,
+    overrides_of,
 )
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.messages import Message, TaskAndMessage
-from agentcontainer.api.wire import Incoming, Outgoing, without_nulls
+from agentcontainer.api.wire import Incoming, Outgoing
 from agentcontainer.domain.conversations import model, service
 
 router = authenticated("Messages")
@@ -64,7 +65,7 @@ async def send_message(
     draft = model.Draft(
         content=body.content,
         input_file_ids=body.file_ids(),
-        overrides=without_nulls(overrides, exclude={"provider_api_key"}),
+        overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
     )
     with naming_input_files_as_sent(body):

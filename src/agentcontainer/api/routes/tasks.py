@@ -19,6 +19,7 @@ from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks.model import TaskFilter
 
 METADATA_PREFIX = "metadata."
 
@@ -81,18 +82,10 @@ async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Query()]
 ) -> TaskPage:
     """List the account's tasks."""
-    filters = {
-        "status": query.status,
-        "agent_id": query.agent_id,
-        "mode": query.mode,
-        "created_after": _end_of_millisecond(query.created_after),
-        "created_before": query.created_before,
-        "metadata": query.metadata or None,
-    }
     page = await store.list_page(
         services.pool,
         account_id,
-        {name: value for name, value in filters.items() if value is not None},
+        _filter(query),
         after_id=paging.position("tasks", query),
         limit=query.limit,
         is_descending=query.order == "desc",
@@ -117,6 +110,17 @@ async def cancel_task(
     """
     task = await service.cancel(services.pool, services.settings, account_id, task_id)
     return Task.of_task(task, services.settings)
+
+
+def _filter(query: TasksQuery) -> TaskFilter:
+    return TaskFilter(
+        status=query.status,
+        agent_id=query.agent_id,
+        mode=query.mode,
+        created_after=_end_of_millisecond(query.created_after),
+        created_before=query.created_before,
+        metadata=query.metadata or None,
+    )
 
 
 def _end_of_millisecond(moment: datetime | None) -> datetime | None:

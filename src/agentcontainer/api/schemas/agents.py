@@ -7,6 +7,7 @@ from pydantic import Field
 from agentcontainer.api.schemas.execution import AgentRuntime
 from agentcontainer.api.wire import Outgoing, Provider, Region, Timestamp
 from agentcontainer.domain.agents import model
+from agentcontainer.domain.execution.store import policy_to_json
 
 
 class Runtime(Outgoing):
@@ -46,8 +47,8 @@ class AgentVersion(Outgoing):
     @classmethod
     def of_version(cls, version: model.Version) -> Self:
         """The version as it is sent."""
-        names = {name: str(field.serialization_alias) for name, field in AgentDefaults.model_fields.items()}
-        defaults = {name: version.defaults[alias] for name, alias in names.items()}
+        policy = policy_to_json(version.defaults.output_policy)
+        defaults = AgentDefaults.of(version.defaults, output_policy=policy)
         return cls.of(version, runtime=Runtime.of(version), defaults=defaults)
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 from pydantic_core.core_schema import ValidationInfo
 from typing_extensions import TypeAliasType
 
-from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, json_size
+from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, json_size, policy_of
 from agentcontainer.api.wire import (
     VISIBLE_PATTERN,
     Id,
@@ -17,14 +17,16 @@ from agentcontainer.api.wire import (
     Line,
     ProviderApiKey,
     from_whole_number,
-    without_nulls,
 )
+from agentcontainer.domain.execution import model as execution
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
+from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
 from agentcontainer.errors import ValidationError
 
+T = TypeVar("T")
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 512 KiB of text can take six times that in JSON, as \u escapes
 MAX_TEXT_BYTES = 512 * 1024
 MAX_METADATA_BYTES = 16 * 1024
@@ -33,8 +35,6 @@ MAX_REPOSITORIES = 10
 MAX_SKILLS = 100
 MAX_BUDGET_USD = 10_000
 MAX_BUDGET_TOKENS = 10**12
-
-T = TypeVar("T")
 
 TitleSource = TypeAliasType("TitleSource", Literal["instructions", "model"])
 
@@ -231,6 +231,34 @@ class DispatchRequest(NewTask, _Instructions):  # in this order the instructions
     max_body_bytes = MAX_BODY_BYTES
 
 
+def overrides_of(body: Overrides) -> execution.Overrides:
+    """The overrides as the domain holds them. Null means not given."""
+    budget = body.budget
+    return execution.Overrides(
+        provider=_or_unset(body.provider),
+        model=_or_unset(body.model),
+        weak_model=_or_unset(body.weak_model),
+        internet_access=_or_unset(body.internet_access),
+        max_runtime_seconds=_or_unset(body.max_runtime_seconds),
+        soft_finish_after_seconds=_or_unset(body.soft_finish_after_seconds),
+        output_policy=UNSET if body.output_policy is None else policy_of(body.output_policy),
+        runtime_region=_or_unset(body.runtime_region),
+        runtime=_or_unset(body.runtime),
+        budget=UNSET
+        if budget is None
+        else execution.Budget(_micro_usd(budget.max_cost_usd), budget.max_tokens),
+        egress=UNSET if body.egress is None else tuple(body.egress.allow),
+    )
+
+
+def _or_unset(value: T | None) -> T | Unset:
+    return UNSET if value is None else value
+
+
+def _micro_usd(usd: float | None) -> int | None:
+    return None if usd is None else int(Decimal(repr(usd)) * 1_000_000)
+
+
 def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
     """The request as the domain takes it."""
     overrides = body.overrides or Overrides()
@@ -246,7 +274,7 @@ def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
         title=body.title,
         title_source=body.title_source or "instructions",
         metadata=body.metadata or {},
-        overrides=without_nulls(overrides, exclude={"provider_api_key"}),
+        overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
     )
 

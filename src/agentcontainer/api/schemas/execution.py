@@ -16,6 +16,7 @@ from agentcontainer.api.wire import (
     Region,
     from_whole_number,
 )
+from agentcontainer.domain.execution import model as execution
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMAS_BYTES = 256 * 1024  # of one policy, which is stored twice in its task and in every agent version
@@ -93,6 +94,17 @@ class OutputPolicy(Incoming):
         if sum(json_size(schema) for schema in schemas) > MAX_SCHEMAS_BYTES:
             raise ValueError(f"must have at most {MAX_SCHEMAS_BYTES} bytes of jsonSchema together")
         return files
+
+
+def policy_of(policy: OutputPolicy) -> execution.OutputPolicy:
+    """The policy as the domain holds it."""
+    files = (
+        execution.NamedOutput(
+            output.name, output.required, output.content_type, output.max_bytes, output.json_schema
+        )
+        for output in policy.files or ()
+    )
+    return execution.OutputPolicy(policy.mode, tuple(files))
 
 
 class ExecutionInput(Incoming):

@@ -8,6 +8,7 @@ from typing_extensions import TypeAliasType
 from agentcontainer.api.event_data import Completion, TaskErrorCode, TaskMode, TaskStatus, TokenUsage
 from agentcontainer.api.schemas.agents import Runtime
 from agentcontainer.api.wire import Outgoing, Provider, Region, Timestamp, Usd, usd
+from agentcontainer.domain.execution.store import overrides_to_json
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model
 from agentcontainer.domain.tasks.state import TERMINAL
@@ -73,6 +74,7 @@ class Task(Outgoing):
         return cls.of(
             task,
             runtime=Runtime.of(task),
+            overrides=overrides_to_json(task.overrides),
             runtime_region=task.execution.runtime_region,
             cost_usd=usd(cost),
             container_minutes=round(seconds / 60, 4),

@@ -1,29 +1,31 @@
-"""What an agent and its versions are, as the rest of the code holds them."""
+"""An agent, its versions, and what a client changes in it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from agentcontainer.db import Record
+from agentcontainer.domain.execution.model import AgentDefaults, DefaultsChange
+from agentcontainer.domain.unset import UNSET, Unset
 
 
 @dataclass(frozen=True)
-class Version:
-    """One immutable version of an agent. `defaults` is camel-case, as on the wire; `skills` are file ids."""
+class Content:
+    """What a version is made of. `container_image`: pinned; None: the platform's own. `skills` are file ids."""
+
+    container_image: str | None
+    base_prompt: str
+    defaults: AgentDefaults
+    reference_file_ids: list[str]
+    skills: list[str]
+
+
+@dataclass(frozen=True)
+class Version(Content):
+    """One version of an agent. It never changes."""
 
     id: str
     agent_id: str
     number: int
-    container_image: str | None
-    base_prompt: str
-    defaults: dict[str, Any]
-    reference_file_ids: list[str]
-    skills: list[str]
     created_at: datetime
-
-    @classmethod
-    def of(cls, row: Record) -> "Version":
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -38,33 +40,27 @@ class Agent:
     archived_at: datetime | None
     created_at: datetime
 
-    @classmethod
-    def of(cls, row: Record) -> "Agent":
-        version = Version(**{**row["version"], "created_at": row["version_created_at"]})
-        names = ("id", "account_id", "name", "description", "archived_at", "created_at")
-        return cls(**{name: row[name] for name in names}, current_version=version)
+
+@dataclass(frozen=True)
+class NewAgent:
+    """An agent about to be inserted, before its first version."""
+
+    id: str
+    account_id: str
+    name: str
+    description: str
+    current_version_id: str
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a client wants of an agent, new or not. None: not said. In `defaults` a None resets that default.
-    `container_image`: (None,) for the platform's own."""
+    """What a client sets in a new or an existing agent. None: not sent."""
 
     name: str | None = None
     description: str | None = None
-    container_image: tuple[str | None] | None = None
+    container_image: str | Unset | None = UNSET
+    """None: the platform's own image."""
     base_prompt: str | None = None
-    defaults: dict[str, Any] = field(default_factory=dict[str, Any])
+    defaults: DefaultsChange = field(default_factory=DefaultsChange)
     reference_file_ids: list[str] | None = None
     skills: list[str] | None = None
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a version is made of. `container_image`: its pinned name; None: the platform's own."""
-
-    container_image: str | None
-    base_prompt: str
-    defaults: dict[str, Any]
-    reference_file_ids: list[str]
-    skills: list[str]

@@ -1,7 +1,6 @@
 """What can be done with agents: one verb, one function, one transaction.
 
-An account's own agents can be changed by it; standard ones only read. A version never changes once it is there:
-tasks are pinned to theirs.
+An account can change its own agents and read the standard ones. A version never changes, since tasks refer to it.
 """
 
 from collections.abc import Generator
@@ -13,9 +12,11 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.agents import store
-from agentcontainer.domain.agents.model import Agent, Change, Content, Version
-from agentcontainer.domain.execution.service import agent_defaults
+from agentcontainer.domain.agents.model import Agent, Change, Content, NewAgent, Version
+from agentcontainer.domain.execution.model import DefaultsChange
+from agentcontainer.domain.execution.service import change_defaults, platform_defaults
 from agentcontainer.domain.files import service as files
+from agentcontainer.domain.unset import UNSET
 from agentcontainer.errors import Conflict, Forbidden, NotFound, ValidationError
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
@@ -45,28 +46,31 @@ async def list_page(
 
 
 async def create(pool: Pool, settings: Settings, account_id: str, name: str, change: Change) -> Agent:
-    """A new agent with its version 1.
+    """Create an agent with its version 1.
 
     Raises:
         Conflict: the account has an agent of this name.
-        ValidationError: a default or a file cannot be; names the field.
+        ValidationError: a default or a file is not valid; names the field.
     """
     agent_id, version_id = new_id("agt"), new_id("agv")
-    content = _content(Content(None, "", agent_defaults({}, settings, {}), [], []), change, settings)
+    content = _content(Content(None, "", platform_defaults(settings), [], []), change, settings)
+    agent = NewAgent(agent_id, account_id, name, change.description or "", version_id)
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
             await _check_files(connection, account_id, change)
-            await store.insert(connection, agent_id, account_id, name, change.description or "", version_id)
+            await store.insert(connection, agent)
             await store.insert_version(connection, version_id, agent_id, content)
             return await get(connection, account_id, agent_id)
 
 
 async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str, change: Change) -> Agent:
-    """Rename or describe the agent in place; whatever else differs makes a new version, which becomes current.
+    """Change the agent: name and description in place, anything else by a new version, which becomes current.
 
     Raises:
-        NotFound: no such agent. Forbidden: a standard one. Conflict: the name is taken.
-        ValidationError: a default or a file cannot be; names the field.
+        NotFound: no such agent.
+        Forbidden: it is a standard agent.
+        Conflict: the name is taken.
+        ValidationError: a default or a file is not valid; names the field.
     """
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
@@ -86,10 +90,11 @@ async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str,
 
 
 async def archive(pool: Pool, account_id: str, agent_id: str) -> Agent:
-    """It takes no new tasks; its name is free for another. Archiving twice is fine.
+    """Archive the agent: it takes no new tasks, and its name is free for another. An archived one stays as it is.
 
     Raises:
-        NotFound: no such agent. Forbidden: a standard one.
+        NotFound: no such agent.
+        Forbidden: it is a standard agent.
     """
     async with db.transaction(pool) as connection:
         agent = await _lock(connection, account_id, agent_id)
@@ -98,10 +103,12 @@ async def archive(pool: Pool, account_id: str, agent_id: str) -> Agent:
 
 
 async def unarchive(pool: Pool, account_id: str, agent_id: str) -> Agent:
-    """It takes new tasks again.
+    """Let an archived agent take new tasks again.
 
     Raises:
-        NotFound: no such agent. Forbidden: a standard one. Conflict: its name is taken meanwhile.
+        NotFound: no such agent.
+        Forbidden: it is a standard agent.
+        Conflict: another agent has its name now.
     """
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
@@ -114,7 +121,8 @@ async def activate(pool: Pool, account_id: str, agent_id: str, version_id: str) 
     """Make one of the agent's versions current.
 
     Raises:
-        NotFound: no such agent or version. Forbidden: a standard agent.
+        NotFound: no such agent or version.
+        Forbidden: it is a standard agent.
     """
     async with db.transaction(pool) as connection:
         await _lock(connection, account_id, agent_id)
@@ -153,7 +161,9 @@ async def resolve_version(
     """The version a new task is pinned to: the named one, or the agent's current.
 
     Raises:
-        NotFound: no such agent. Conflict: it is archived. ValidationError: it has no such version.
+        NotFound: no such agent.
+        Conflict: it is archived.
+        ValidationError: it has no such version.
     """
     agent = await get(connection, account_id, agent_id)
     if agent.archived_at is not None:
@@ -182,15 +192,16 @@ async def _version(connection: Connection | Pool, agent_id: str, version_id: str
 
 
 def _content(before: Content, change: Change, settings: Settings) -> Content:
-    """What is said over what was there."""
+    """`change` over the content of the version before."""
+    has_new_defaults = change.defaults != DefaultsChange()
     return Content(
-        container_image=before.container_image
-        if change.container_image is None
-        else change.container_image[0],
+        container_image=before.container_image if change.container_image is UNSET else change.container_image,
         base_prompt=before.base_prompt if change.base_prompt is None else change.base_prompt,
-        defaults=agent_defaults(change.defaults, settings, before.defaults)
-        if change.defaults
-        else before.defaults,
+        defaults=(
+            change_defaults(before.defaults, change.defaults, settings)
+            if has_new_defaults
+            else before.defaults
+        ),
         reference_file_ids=(
             before.reference_file_ids if change.reference_file_ids is None else change.reference_file_ids
         ),
@@ -199,7 +210,7 @@ def _content(before: Content, change: Change, settings: Settings) -> Content:
 
 
 async def _check_files(connection: Connection, account_id: str, change: Change) -> None:
-    """Those of the version before need no look: a file that a version uses cannot be deleted."""
+    """Check the files that the change names. Those of the version before exist: a file in use cannot be deleted."""
     await files.check_inputs(connection, account_id, change.reference_file_ids or (), "referenceFileIds")
     await files.check_inputs(connection, account_id, change.skills or (), "skills")
 

@@ -1,40 +1,32 @@
-"""The agents that ship with the platform: readable by all accounts, editable by none."""
+"""The agents that ship with the platform. Every account can use them, none can change them."""
 
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from agentcontainer import db
 from agentcontainer.db import Pool
+from agentcontainer.domain.agents import store
+from agentcontainer.domain.execution.model import AgentDefaults, OutputPolicy
+from agentcontainer.domain.execution.store import defaults_to_json
 
-_DEFAULTS: dict[str, Any] = {
-    "provider": "anthropic",
-    "model": "claude-sonnet-4-6",
-    "weakModel": "claude-haiku-4-5",
-    "internetAccess": False,
-    "maxRuntimeSeconds": 3600,
-    "softFinishAfterSeconds": 3300,
-    "sessionTtlSeconds": 3600,
-    "outputPolicy": {"mode": "any"},
-    "runtimeRegion": "any",
-}
-_INSERT_VERSION = """
-INSERT INTO agent_versions (id, agent_id, number, base_prompt, defaults)
-SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4 FROM agent_versions WHERE agent_id = $2
-ON CONFLICT DO NOTHING
-"""
-_UPSERT_AGENT = """
-INSERT INTO agents (id, name, description, current_version_id) VALUES ($1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description,
-    current_version_id = excluded.current_version_id
-"""
-_LOCK = 0x6167656E7473  # an advisory lock: one process at a time installs
+_DEFAULTS = AgentDefaults(
+    provider="anthropic",
+    model="claude-sonnet-4-6",
+    weak_model="claude-haiku-4-5",
+    internet_access=False,
+    max_runtime_seconds=3600,
+    soft_finish_after_seconds=3300,
+    session_ttl_seconds=3600,
+    output_policy=OutputPolicy("any"),
+    runtime_region="any",
+)
+_LOCK_ID = 0x6167656E7473  # of the advisory lock that lets one process at a time install
 
 
 @dataclass(frozen=True)
 class StandardAgent:
-    """What a standard agent is made of."""
+    """A standard agent as this release ships it."""
 
     id: str
     name: str
@@ -43,9 +35,9 @@ class StandardAgent:
 
     @property
     def version_id(self) -> str:
-        """Derived from the content, so that a changed prompt is a new version and an unchanged one is not."""
+        """A hash of the content, so that a new version is installed exactly when the content has changed."""
         digest = hashlib.sha256(
-            json.dumps([self.base_prompt, _DEFAULTS], sort_keys=True).encode()
+            json.dumps([self.base_prompt, defaults_to_json(_DEFAULTS)], sort_keys=True).encode()
         ).hexdigest()
         return self.id.replace("agt_", "agv_") + "_" + digest[:12]
 
@@ -98,11 +90,17 @@ STANDARD_AGENTS = (
 
 
 async def install(pool: Pool) -> None:
-    """Make the standard agents of this release current. Safe to repeat, and from several processes at once."""
+    """Install the standard agents of this release. Idempotent, and safe in several processes at once."""
+    defaults = defaults_to_json(_DEFAULTS)
     async with db.transaction(pool) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_ID)
         for agent in STANDARD_AGENTS:
-            await connection.execute(
-                _INSERT_VERSION, agent.version_id, agent.id, agent.base_prompt, _DEFAULTS
+            await store.upsert_standard(
+                connection,
+                agent.id,
+                agent.name,
+                agent.description,
+                agent.version_id,
+                agent.base_prompt,
+                defaults,
             )
-            await connection.execute(_UPSERT_AGENT, agent.id, agent.name, agent.description, agent.version_id)

@@ -1,18 +1,19 @@
-"""All SQL on agents and their versions."""
+"""SQL on agents and their versions."""
 
 from datetime import datetime
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Page, Pool
-from agentcontainer.domain.agents.model import Agent, Content, Version
+from agentcontainer.db import Connection, JsonObject, Page, Pool, Record
+from agentcontainer.domain.agents.model import Agent, Content, NewAgent, Version
+from agentcontainer.domain.execution.store import defaults_of, defaults_to_json
 
 _SELECT = """
 SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at
 FROM agents a JOIN agent_versions v ON v.id = a.current_version_id
 WHERE (a.account_id = $1 OR a.account_id IS NULL)
 """
-# Without the join: a row that waited for its lock would be joined to the version it no longer points to.
-# NO KEY: tasks that are dispatched meanwhile, which refer to the agent, need not wait.
+# No join: after waiting for the lock, PostgreSQL would return the new agent row with the old version.
+# NO KEY: dispatches, whose tasks refer to the agent, need not wait.
 _LOCK = "SELECT archived_at FROM agents WHERE id = $2 AND account_id = $1 FOR NO KEY UPDATE"
 _INSERT = """
 INSERT INTO agents (id, account_id, name, description, current_version_id) VALUES ($1, $2, $3, $4, $5)
@@ -26,16 +27,26 @@ UPDATE agents SET name = coalesce($2, name), description = coalesce($3, descript
 """
 _VERSION = "SELECT * FROM agent_versions WHERE agent_id = $1 AND id = $2"
 _VERSIONS = "SELECT * FROM agent_versions WHERE agent_id = $1"
+_INSERT_STANDARD_VERSION = """
+INSERT INTO agent_versions (id, agent_id, number, base_prompt, defaults)
+SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4 FROM agent_versions WHERE agent_id = $2
+ON CONFLICT DO NOTHING
+"""
+_UPSERT_STANDARD = """
+INSERT INTO agents (id, name, description, current_version_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description,
+    current_version_id = excluded.current_version_id
+"""
 
 
 async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> Agent | None:
-    """An agent of the account, or a standard one; None: neither."""
+    """An agent of the account, or a standard one. None: there is no such agent."""
     row = await connection.fetchrow(_SELECT + "AND a.id = $2", account_id, agent_id)
-    return Agent.of(row) if row else None
+    return _agent(row) if row else None
 
 
 async def lock(connection: Connection, account_id: str, agent_id: str) -> bool:
-    """Nobody else changes the account's own agent while the transaction lasts; False: there is none."""
+    """Lock the account's own agent until the transaction ends. False: the account has no such agent."""
     return await connection.fetchrow(_LOCK, account_id, agent_id) is not None
 
 
@@ -46,32 +57,41 @@ async def list_page(
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
     query = f"{_SELECT} AND ($2::text IS NULL OR a.id {sign} $2)"
     return await db.fetch_page(
-        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=Agent.of
+        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=_agent
     )
 
 
-async def insert(
-    connection: Connection, agent_id: str, account_id: str, name: str, description: str, version_id: str
-) -> None:
-    """A new agent; its version follows within the transaction."""
-    await connection.execute(_INSERT, agent_id, account_id, name, description, version_id)
+async def insert(connection: Connection, agent: NewAgent) -> None:
+    """Insert an agent. Its version must follow in the same transaction."""
+    await connection.execute(
+        _INSERT, agent.id, agent.account_id, agent.name, agent.description, agent.current_version_id
+    )
 
 
 async def insert_version(connection: Connection, version_id: str, agent_id: str, content: Content) -> None:
-    """The agent's next version, not yet current."""
+    """Insert the agent's next version. `set_current` makes it current."""
     await connection.execute(
-        _INSERT_VERSION, version_id, agent_id, content.container_image, content.base_prompt, content.defaults,
-        content.reference_file_ids, content.skills,
+        _INSERT_VERSION, version_id, agent_id, content.container_image, content.base_prompt,
+        defaults_to_json(content.defaults), content.reference_file_ids, content.skills,
     )  # fmt: skip
 
 
+async def upsert_standard(
+    connection: Connection, agent_id: str, name: str, description: str, version_id: str, base_prompt: str,
+    defaults: JsonObject,
+) -> None:  # fmt: skip
+    """Insert or update a standard agent, and insert this version of it unless it exists."""
+    await connection.execute(_INSERT_STANDARD_VERSION, version_id, agent_id, base_prompt, defaults)
+    await connection.execute(_UPSERT_STANDARD, agent_id, name, description, version_id)
+
+
 async def describe(connection: Connection, agent_id: str, name: str | None, description: str | None) -> None:
-    """Another name or description; None: as it is."""
+    """Set name and description. None: unchanged."""
     await connection.execute(_DESCRIBE, agent_id, name, description)
 
 
 async def set_current(connection: Connection, agent_id: str, version_id: str) -> None:
-    """New tasks get this version."""
+    """Make this the version of new tasks."""
     await connection.execute("UPDATE agents SET current_version_id = $2 WHERE id = $1", agent_id, version_id)
 
 
@@ -80,9 +100,9 @@ async def set_archived(connection: Connection, agent_id: str, archived_at: datet
 
 
 async def get_version(connection: Connection | Pool, agent_id: str, version_id: str) -> Version | None:
-    """A version of the agent; None: it has no such."""
+    """A version of the agent. None: the agent has no such version."""
     row = await connection.fetchrow(_VERSION, agent_id, version_id)
-    return Version.of(row) if row else None
+    return _version(dict(row), row["created_at"]) if row else None
 
 
 async def list_versions(
@@ -92,5 +112,33 @@ async def list_versions(
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
     query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2)"
     return await db.fetch_page(
-        pool, query, agent_id, after_number, order=f"number {direction}", limit=limit, of=Version.of
+        pool, query, agent_id, after_number, order=f"number {direction}", limit=limit,
+        of=lambda row: _version(dict(row), row["created_at"]),
+    )  # fmt: skip
+
+
+def _agent(row: Record) -> Agent:
+    return Agent(
+        id=row["id"],
+        account_id=row["account_id"],
+        name=row["name"],
+        description=row["description"],
+        current_version=_version(row["version"], row["version_created_at"]),
+        archived_at=row["archived_at"],
+        created_at=row["created_at"],
+    )
+
+
+def _version(row: JsonObject, created_at: datetime) -> Version:
+    """`row` is a row of `agent_versions`, or the same as JSON, in which times are text."""
+    return Version(
+        id=row["id"],
+        agent_id=row["agent_id"],
+        number=row["number"],
+        container_image=row["container_image"],
+        base_prompt=row["base_prompt"],
+        defaults=defaults_of(row["defaults"]),
+        reference_file_ids=row["reference_file_ids"],
+        skills=row["skills"],
+        created_at=created_at,
     )

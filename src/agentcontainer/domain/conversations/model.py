@@ -1,12 +1,15 @@
-"""What a conversation is made of, as the rest of the code holds it."""
+"""Messages, activities and turns, as the rest of the code holds them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from agentcontainer.db import Record
+from agentcontainer.db import JsonObject
+from agentcontainer.domain.execution.model import Execution, Overrides
 from agentcontainer.domain.tasks.events import iso
+from agentcontainer.domain.tasks.model import Mode
+from agentcontainer.domain.tasks.state import Status
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class MessageFile:
 
 @dataclass(frozen=True)
 class Message:
-    """An entry of the transcript. A reply's tokens and cost (container time) are those of its turn.
+    """An entry of the transcript. A reply carries the tokens and the cost (of container time) of its turn.
 
-    `sequence` is that of its `message.created` event.
+    `sequence` is the number of its `message.created` event.
     """
 
     id: str
@@ -41,13 +44,8 @@ class Message:
     created_at: datetime
     files: Sequence[MessageFile] = ()
 
-    @classmethod
-    def of(cls, row: Record) -> "Message":
-        """As its own row has it, without its files."""
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name != "files"})
-
-    def event(self) -> dict[str, Any]:
-        """What the log says of it: as clients see it."""
+    def event(self) -> JsonObject:
+        """The data of its `message.created` event."""
         return {
             "id": self.id,
             "turnNumber": self.turn_number,
@@ -70,7 +68,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Activity:
-    """A tool call of a turn, read from the event log. Of an attempt that was lost: failed, `interrupted`."""
+    """A tool call of a turn, read from the event log. One that its attempt did not complete: failed, `interrupted`."""
 
     id: str
     turn_number: int
@@ -79,7 +77,7 @@ class Activity:
     completed_sequence: int | None
     call_id: str
     tool_key: str
-    input: dict[str, Any] | None
+    input: JsonObject | None
     input_omitted_reason: str | None
     status: Literal["running", "completed", "failed"]
     error_code: str | None
@@ -90,17 +88,17 @@ class Activity:
 
 @dataclass(frozen=True)
 class Draft:
-    """A message as the client sent it. `overrides` is camel-case and holds no key."""
+    """A message as the client sent it, and what the task runs with from its turn on."""
 
     content: str
     input_file_ids: Sequence[str] = ()
-    overrides: dict[str, Any] = field(default_factory=dict[str, Any])
+    overrides: Overrides = field(default_factory=Overrides)
     provider_api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn that an attempt works on. `used_*` is what the task had used before it."""
+    """A turn that an attempt works on. `used_*`: what the task had used before the turn."""
 
     message_id: str
     number: int
@@ -112,5 +110,48 @@ class Turn:
     used_output_tokens: int
 
     @property
-    def event(self) -> dict[str, Any]:
+    def event(self) -> JsonObject:
         return {"turnNumber": self.number, "attemptNumber": self.attempt_number}
+
+
+@dataclass(frozen=True)
+class NewExecution:
+    """What a task runs with from some turn on, and the provider key that came with it, encrypted."""
+
+    overrides: Overrides
+    execution: Execution
+    provider_key_ciphertext: bytes | None
+
+
+@dataclass(frozen=True)
+class OpeningMessage:
+    """The user's message that opens a turn. `new_execution` None: the task runs as before."""
+
+    id: str
+    content: str
+    status: Literal["queued", "delivered"]
+    is_handoff: bool
+    new_execution: NewExecution | None
+
+
+@dataclass(frozen=True)
+class LockedTask:
+    """The columns of a task that turns need, read with the row locked."""
+
+    id: str
+    account_id: str
+    agent_id: str
+    agent_version_id: str
+    mode: Mode
+    status: Status
+    attempt: int
+    turn_number: int
+    turn_status: str | None
+    turn_attempt: int
+    last_turn_number: int
+    handed_off_at: datetime | None
+    overrides: Overrides
+    execution: Execution
+    input_tokens: int
+    output_tokens: int
+    used_micro_seconds: int

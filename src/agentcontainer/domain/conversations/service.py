@@ -1,15 +1,16 @@
-"""What a client can do to a conversation: one verb, one function, one transaction."""
+"""What clients can do to a conversation: one verb, one function, one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.conversations import store
-from agentcontainer.domain.conversations.model import Activity, Draft, Message
-from agentcontainer.domain.execution.service import laid_over, merge
+from agentcontainer.domain.conversations.model import Activity, Draft, LockedTask, Message, NewExecution
+from agentcontainer.domain.execution.model import Overrides
+from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
@@ -18,11 +19,11 @@ from agentcontainer.errors import Conflict, NotFound, ValidationError
 from agentcontainer.settings import Settings
 
 MESSAGE_CHANNEL = (
-    "agentcontainer_messages"  # NOTIFY payload: the id of a task whose runner has a message to fetch
+    "agentcontainer_messages"  # NOTIFY payload: the id of a task with a message for its runner to fetch
 )
 MAX_CONTENT_BYTES = 512 * 1024
 MAX_QUEUED = 200
-HANDOFF_MESSAGE = "Go on alone from here until the work is done."
+HANDOFF_MESSAGE = "Go on alone from here until the work is done."  # the default, for the agent
 
 
 async def create(
@@ -34,11 +35,11 @@ async def create(
     dispatch: Dispatch,
     message: Draft,
 ) -> tuple[Task, Message]:
-    """A conversation with its first message. The dispatch's input files come with that message.
+    """Create a conversation with its first message, to which the dispatch's input files belong.
 
     Raises:
-        ValidationError: the message, a file, a version or an override cannot be; names the field. And as
-        `tasks.service.dispatch` does.
+        ValidationError: the message, a file, the version or an override is not valid; names the field.
+        Others as `tasks.service.dispatch`.
     """
     content = check_content(message.content, "message")
     titled = replace(dispatch, title=dispatch.title or tasks.title_of(dispatch.instructions or content))
@@ -48,83 +49,84 @@ async def create(
         )
         await store.set_turn(connection, task_id, 1, "queued", 0)
         draft = store.new_message(task_id, "user", content, turn_number=1)
-        made = await store.insert(connection, draft, file_ids=dispatch.input_file_ids)
+        first = await store.insert(connection, draft, file_ids=dispatch.input_file_ids)
         task = await tasks.get(connection, account_id, task_id)
         await tasks.hold(connection, settings, account_id, task_id)
-        return task, made
+        return task, first
 
 
 async def send(
     pool: Pool, settings: Settings, vault: Vault, account_id: str, task_id: str, message: Draft
 ) -> tuple[Task, Message]:
-    """A user's message: the next turn, now or after those that are queued before it.
+    """Queue a user's message, which opens the next turn. The turn begins at once if none is before it.
 
     Raises:
-        NotFound: no such task. ValidationError: names the field.
-        Conflict: it is no conversation, has ended, was handed off, or has too many messages waiting.
+        NotFound: no such task.
+        ValidationError: the message, a file or an override is not valid; names the field.
+        Conflict: it is not a conversation, has ended, was handed off, or has too many messages waiting.
     """
     content = check_content(message.content, "content")
     async with db.transaction(pool) as connection:
-        row = await _open(connection, account_id, task_id)
+        task = await _lock_open(connection, account_id, task_id)
         await files.check_inputs(connection, account_id, message.input_file_ids)
-        overrides, execution = await _execution(connection, settings, row, message)
-        key = message.provider_api_key
-        made = await _queue(
-            connection, row, content, overrides=overrides, execution=execution,
-            provider_key=vault.seal(key, task_id) if key else None, file_ids=message.input_file_ids,
-        )  # fmt: skip
-        return await tasks.get(connection, account_id, task_id), made
+        new_execution = await _new_execution(connection, settings, vault, task, message)
+        queued = await _queue(
+            connection, task, content, new_execution=new_execution, file_ids=message.input_file_ids
+        )
+        return await tasks.get(connection, account_id, task_id), queued
 
 
 async def hand_off(pool: Pool, account_id: str, task_id: str, message: str | None) -> tuple[Task, Message]:
-    """The agent goes on alone until `finish`, from the next turn on. Raises as `send` does."""
+    """Let the agent work alone until `finish`, from the next turn on. Raises as `send` does."""
     content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
-        row = await _open(connection, account_id, task_id)
+        task = await _lock_open(connection, account_id, task_id)
         await store.set_handed_off(connection, task_id)
-        made = await _queue(connection, row, content, is_handoff=True)
-        return await tasks.get(connection, account_id, task_id), made
+        queued = await _queue(connection, task, content, is_handoff=True)
+        return await tasks.get(connection, account_id, task_id), queued
 
 
 async def end(pool: Pool, settings: Settings, account_id: str, task_id: str) -> Task:
-    """The user closes the conversation: `finished`; its container stops within seconds. Again is fine.
+    """Finish the conversation; its container stops within seconds. A finished one stays as it is.
 
     Raises:
-        NotFound: no such task. Conflict: it is no conversation, or has ended otherwise.
+        NotFound: no such task.
+        Conflict: it is not a conversation, or has ended otherwise.
     """
     async with db.transaction(pool) as connection:
-        row = await _conversation(connection, account_id, task_id)
-        if row["status"] not in TERMINAL:
+        task = await _lock_conversation(connection, account_id, task_id)
+        if task.status not in TERMINAL:
             await tasks.end(connection, settings, task_id, EndReason.ENDED)
             await tasks.stop_container(connection, task_id)
-        elif row["status"] != Status.FINISHED:
-            raise Conflict(f"Conversation {task_id} is {row['status']} and cannot be ended.")
+        elif task.status is not Status.FINISHED:
+            raise Conflict(f"Conversation {task_id} is {task.status} and cannot be ended.")
         return await tasks.get(connection, account_id, task_id)
 
 
 async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tuple[Task, Message]:
-    """A message for an agent that works alone, which gets it before its next model request.
+    """Send a steering message: an agent that works alone receives it before its next model request.
 
     Raises:
-        NotFound: no such task. ValidationError: names the field.
-        Conflict: it has ended, hibernates, is a conversation, or has too many messages waiting.
+        NotFound: no such task.
+        ValidationError: the message is not valid; names the field.
+        Conflict: the task has ended, hibernates, is a conversation, or has too many messages waiting.
     """
     content = check_content(content, "content")
     async with db.transaction(pool) as connection:
-        row = await store.lock(connection, task_id, account_id=account_id)
-        if row is None:
+        task = await store.lock(connection, task_id, account_id=account_id)
+        if task is None:
             raise NotFound(f"Task {task_id} does not exist.")
-        if row["status"] not in (Status.PENDING, Status.RUNNING):
-            raise Conflict(f"Task {task_id} is {row['status']} and takes no message.")
-        if row["mode"] == "conversation" and row["handed_off_at"] is None:
+        if task.status not in (Status.PENDING, Status.RUNNING):
+            raise Conflict(f"Task {task_id} is {task.status} and takes no message.")
+        if task.mode == "conversation" and task.handed_off_at is None:
             raise Conflict(
                 f"Task {task_id} is a conversation: use POST /api/v1/conversations/{task_id}/messages."
             )
         await _check_queue(connection, task_id)
-        # Who works alone does so in the last turn.
-        made = await add_steering(connection, task_id, content, row["last_turn_number"])
-        await _tell_runner(connection, task_id)
-        return await tasks.get(connection, account_id, task_id), made
+        # An agent that was handed a conversation works alone in its last turn.
+        message = await add_steering(connection, task_id, content, task.last_turn_number)
+        await _notify_runner(connection, task_id)
+        return await tasks.get(connection, account_id, task_id), message
 
 
 async def list_messages(
@@ -140,7 +142,8 @@ async def list_messages(
     """The transcript by sequence, from `after` on.
 
     Raises:
-        NotFound: no such task. Conflict: it is no conversation, unless `of_any_mode`.
+        NotFound: no such task.
+        Conflict: it is not a conversation (unless `of_any_mode`).
     """
     if of_any_mode:
         await tasks.get(pool, account_id, task_id)
@@ -160,10 +163,11 @@ async def list_activities(
     limit: int,
     is_descending: bool,
 ) -> Page[Activity]:
-    """What the agent did in these turns, by started_sequence, from `after` on.
+    """The agent's tool calls in these turns, by started_sequence, from `after` on.
 
     Raises:
-        NotFound: no such task. Conflict: it is no conversation.
+        NotFound: no such task.
+        Conflict: it is not a conversation.
     """
     await check_is_conversation(pool, account_id, task_id)
     return await store.list_activities(
@@ -172,10 +176,11 @@ async def list_activities(
 
 
 async def check_is_conversation(pool: Pool, account_id: str, task_id: str) -> Task:
-    """The conversation.
+    """The task, if it is a conversation.
 
     Raises:
-        NotFound: no such task. Conflict: it is no conversation.
+        NotFound: no such task.
+        Conflict: it is not a conversation.
     """
     task = await tasks.get(pool, account_id, task_id)
     if task.mode != "conversation":
@@ -184,21 +189,21 @@ async def check_is_conversation(pool: Pool, account_id: str, task_id: str) -> Ta
 
 
 async def add_steering(connection: Connection, task_id: str, content: str, turn_number: int) -> Message:
-    """A message that an agent which works alone gets as soon as it can."""
+    """Queue a message that opens no turn, for an agent that works alone. The caller has locked the task's row."""
     draft = store.new_message(task_id, "user", content, turn_number)
     return await store.insert(connection, draft, is_steering=True)
 
 
 async def has_queued(connection: Connection, task_id: str) -> bool:
-    """Whether a message waits that the agent has not got."""
+    """Whether there is a message that the agent has not received."""
     return await store.count_queued(connection, task_id) > 0
 
 
 def check_content(content: str, field: str) -> str:
-    """The content, as it may be.
+    """The content unchanged.
 
     Raises:
-        ValidationError: it is empty, or too long.
+        ValidationError: it is empty, or too long; names `field`.
     """
     if not content.strip():
         raise ValidationError.at(field, "must not be empty")
@@ -209,43 +214,53 @@ def check_content(content: str, field: str) -> str:
     return content
 
 
-async def _conversation(connection: Connection, account_id: str, task_id: str) -> Any:
-    """The row, locked."""
-    row = await store.lock(connection, task_id, account_id=account_id)
-    if row is None:
+async def _lock_conversation(connection: Connection, account_id: str, task_id: str) -> LockedTask:
+    task = await store.lock(connection, task_id, account_id=account_id)
+    if task is None:
         raise NotFound(f"Task {task_id} does not exist.")
-    if row["mode"] != "conversation":
+    if task.mode != "conversation":
         raise _not_a_conversation(task_id)
-    return row
+    return task
 
 
-async def _open(connection: Connection, account_id: str, task_id: str) -> Any:
-    """The row of a conversation that takes messages, locked."""
-    row = await _conversation(connection, account_id, task_id)
-    if row["status"] in TERMINAL:
-        raise Conflict(f"Conversation {task_id} is {row['status']} and takes no message.")
-    if row["handed_off_at"] is not None:
+async def _lock_open(connection: Connection, account_id: str, task_id: str) -> LockedTask:
+    """Lock a conversation that takes messages."""
+    task = await _lock_conversation(connection, account_id, task_id)
+    if task.status in TERMINAL:
+        raise Conflict(f"Conversation {task_id} is {task.status} and takes no message.")
+    if task.handed_off_at is not None:
         raise Conflict(
             f"Conversation {task_id} was handed off: the agent works alone now. POST /api/v1/tasks/{task_id}/messages "
-            "gives it a message."
+            "sends it a message."
         )
-    return row
+    return task
 
 
-async def _queue(connection: Connection, row: Any, content: str, **rest: Any) -> Message:
-    """The message of the next free turn; the turn begins at once when nothing is before it."""
-    task_id, number = row["id"], row["last_turn_number"] + 1
-    await _check_queue(connection, task_id)
-    made = await store.insert(connection, store.new_message(task_id, "user", content, number), **rest)
-    await store.set_last_turn(connection, task_id, number)
-    if row["status"] == Status.AWAITING_INPUT:
-        await store.set_turn(connection, task_id, number, "queued", 0)
-        # What changes how the agent runs takes a new container.
-        if rest.get("execution") is None and await tasks.resume(connection, task_id):
-            await _tell_runner(connection, task_id)
+async def _queue(
+    connection: Connection,
+    task: LockedTask,
+    content: str,
+    *,
+    is_handoff: bool = False,
+    new_execution: NewExecution | None = None,
+    file_ids: Sequence[str] = (),
+) -> Message:
+    """Queue the message of the next free turn, and begin that turn at once if the conversation waits for input."""
+    number = task.last_turn_number + 1
+    await _check_queue(connection, task.id)
+    draft = store.new_message(task.id, "user", content, number)
+    message = await store.insert(
+        connection, draft, is_handoff=is_handoff, new_execution=new_execution, file_ids=file_ids
+    )
+    await store.set_last_turn(connection, task.id, number)
+    if task.status is Status.AWAITING_INPUT:
+        await store.set_turn(connection, task.id, number, "queued", 0)
+        # A changed execution needs a new container.
+        if new_execution is None and await tasks.resume(connection, task.id):
+            await _notify_runner(connection, task.id)
         else:
-            await tasks.requeue(connection, task_id)
-    return made
+            await tasks.requeue(connection, task.id)
+    return message
 
 
 async def _check_queue(connection: Connection, task_id: str) -> None:
@@ -255,24 +270,23 @@ async def _check_queue(connection: Connection, task_id: str) -> None:
         )
 
 
-async def _execution(
-    connection: Connection, settings: Settings, row: Any, message: Draft
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """All overrides of the task from this message on, and what they come to; None: as before."""
-    if not message.overrides and message.provider_api_key is None:
-        return None, None
-    before = await store.last_execution(connection, row["id"]) or row
-    version = await agents.get_version(
-        connection, row["account_id"], row["agent_id"], row["agent_version_id"]
-    )
-    overrides = laid_over(before["overrides"], message.overrides)
-    execution = merge(version.defaults, overrides, settings)
-    if execution == before["execution"] and message.provider_api_key is None:
-        return None, None
-    return overrides, execution
+async def _new_execution(
+    connection: Connection, settings: Settings, vault: Vault, task: LockedTask, message: Draft
+) -> NewExecution | None:
+    """What the task runs with from this message on. None: the message changes nothing."""
+    key = message.provider_api_key
+    if message.overrides == Overrides() and key is None:
+        return None
+    before = await store.last_queued_execution(connection, task.id) or task
+    version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
+    overrides = before.overrides.updated(message.overrides)
+    execution = resolve(version.defaults, overrides, settings)
+    if execution == before.execution and key is None:
+        return None
+    return NewExecution(overrides, execution, vault.seal(key, task.id) if key else None)
 
 
-async def _tell_runner(connection: Connection, task_id: str) -> None:
+async def _notify_runner(connection: Connection, task_id: str) -> None:
     await connection.execute("SELECT pg_notify($1, $2)", MESSAGE_CHANNEL, task_id)
 
 

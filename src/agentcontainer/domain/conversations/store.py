@@ -1,15 +1,29 @@
-"""All SQL on messages, and activities as the event log tells them."""
+"""SQL on messages, on the columns of `tasks` that belong to turns, and on activities, which the event log holds."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
-from agentcontainer.domain.conversations.model import Activity, Message, MessageFile
+from agentcontainer.domain.conversations.model import (
+    Activity,
+    LockedTask,
+    Message,
+    MessageFile,
+    NewExecution,
+    OpeningMessage,
+)
+from agentcontainer.domain.execution.store import (
+    execution_of,
+    execution_to_json,
+    overrides_of,
+    overrides_to_json,
+)
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks.state import Status
 from agentcontainer.ids import new_id
 
 _INSERT = """
@@ -44,7 +58,8 @@ _OF_TURN = (
 )
 _QUEUED = "SELECT count(*) FROM messages WHERE task_id = $1 AND status = 'queued'"
 _LAST_EXECUTION = """
-SELECT overrides, execution FROM messages WHERE task_id = $1 AND status = 'queued' AND execution IS NOT NULL
+SELECT overrides, execution, provider_key_ciphertext FROM messages
+WHERE task_id = $1 AND status = 'queued' AND execution IS NOT NULL
 ORDER BY turn_number DESC LIMIT 1
 """
 _SET_TURN = """
@@ -53,7 +68,7 @@ UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
         WHEN $3 = 'running' AND $4 = 1 THEN container_micro_seconds ELSE turn_base_micro_seconds END
 WHERE id = $1
 """
-_TAKE = """
+_SET_DELIVERED = """
 UPDATE messages SET status = 'delivered', attempt_number = $2, provider_key_ciphertext = NULL,
     delivered_at = clock_timestamp() WHERE id = $1
 """
@@ -65,7 +80,7 @@ WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
 """
-# What the agent says of a turn's tools, from the log. An attempt that was lost never completes what it began.
+# A tool call without a completion is running only if its attempt is: a lost attempt completes none.
 _ACTIVITIES = """
 SELECT s.sequence AS started_sequence, s.data AS started, s.created_at AS started_at,
     c.sequence AS completed_sequence, c.data AS completed, c.created_at AS completed_at, t.status = 'running'
@@ -85,37 +100,55 @@ WHERE s.task_id = $1 AND s.type = 'tool.started'
 
 async def lock(
     connection: Connection, task_id: str, *, account_id: str | None = None, attempt: int | None = None
-) -> Any | None:
-    """The task's row, locked; None: not there, another account's, or the claim of `attempt` is lost."""
-    return await connection.fetchrow(_LOCK, task_id, account_id, attempt)
+) -> LockedTask | None:
+    """The task, its row locked. None: it does not exist, is not of `account_id`, or the claim of `attempt` is lost."""
+    row = await connection.fetchrow(_LOCK, task_id, account_id, attempt)
+    if row is None:
+        return None
+    parsed = ("status", "overrides", "execution")
+    return LockedTask(
+        **{name: row[name] for name in LockedTask.__dataclass_fields__ if name not in parsed},
+        status=Status(row["status"]),
+        overrides=overrides_of(row["overrides"]),
+        execution=execution_of(row["execution"]),
+    )
 
 
 async def insert(
-    connection: Connection, message: Message, *, claim: Claim | None = None, is_steering: bool = False,
-    is_handoff: bool = False, overrides: dict[str, Any] | None = None, execution: dict[str, Any] | None = None,
-    provider_key: bytes | None = None, file_ids: Sequence[str] = (),
-) -> Message:  # fmt: skip
-    """A message of the transcript and its event; its sequence is set here."""
-    files = await _files(connection, file_ids)
-    draft = replace(message, files=files)
-    sequence = await events.append(connection, message.task_id, [("message.created", draft.event())], claim)
+    connection: Connection,
+    message: Message,
+    *,
+    claim: Claim | None = None,
+    is_steering: bool = False,
+    is_handoff: bool = False,
+    new_execution: NewExecution | None = None,
+    file_ids: Sequence[str] = (),
+) -> Message:
+    """Insert a message and log it; returns it with its sequence and files. The caller has locked the task's row."""
+    message = replace(message, files=await _files(connection, file_ids))
+    created = ("message.created", message.event())
+    sequence = await events.append(connection, message.task_id, [created], claim)
     assert sequence is not None, "the row is locked, and the claim was checked"
-    made = replace(draft, sequence=sequence)
+    message = replace(message, sequence=sequence)
+    new = new_execution
     await connection.execute(
-        _INSERT, made.id, made.task_id, sequence, made.turn_number, made.attempt_number, made.role, made.status,
-        made.content, made.input_tokens, made.output_tokens, made.cost_micro_usd, made.created_at, is_steering,
-        is_handoff, overrides, execution, provider_key,
+        _INSERT, message.id, message.task_id, sequence, message.turn_number, message.attempt_number, message.role,
+        message.status, message.content, message.input_tokens, message.output_tokens, message.cost_micro_usd,
+        message.created_at, is_steering, is_handoff,
+        overrides_to_json(new.overrides) if new else None,
+        execution_to_json(new.execution) if new else None,
+        new.provider_key_ciphertext if new else None,
     )  # fmt: skip
     if file_ids:
-        await connection.execute(_INSERT_FILES, made.id, list(file_ids))
-    return made
+        await connection.execute(_INSERT_FILES, message.id, list(file_ids))
+    return message
 
 
 def new_message(
     task_id: str, role: Literal["user", "assistant"], content: str, turn_number: int, attempt_number: int = 1,
     *, input_tokens: int = 0, output_tokens: int = 0, cost_micro_usd: int = 0,
 ) -> Message:  # fmt: skip
-    """A message that is not stored yet."""
+    """A message to `insert`."""
     return Message(
         id=new_id("msg"), task_id=task_id, sequence=0, turn_number=turn_number, attempt_number=attempt_number,
         role=role, status="queued" if role == "user" else "created", content=content, input_tokens=input_tokens,
@@ -123,66 +156,70 @@ def new_message(
     )  # fmt: skip
 
 
-async def of_turn(connection: Connection, task_id: str, turn_number: int) -> Any | None:
-    """The user's message that opens the turn."""
-    return await connection.fetchrow(_OF_TURN, task_id, turn_number)
+async def of_turn(connection: Connection, task_id: str, turn_number: int) -> OpeningMessage | None:
+    """The user's message that opens the turn. None: there is no such turn yet."""
+    row = await connection.fetchrow(_OF_TURN, task_id, turn_number)
+    if row is None:
+        return None
+    return OpeningMessage(row["id"], row["content"], row["status"], row["is_handoff"], _new_execution(row))
 
 
 async def count_queued(connection: Connection, task_id: str) -> int:
-    """How many messages wait for the agent."""
+    """How many messages the agent has not received yet."""
     return int(await connection.fetchval(_QUEUED, task_id))
 
 
-async def last_execution(connection: Connection, task_id: str) -> Any | None:
-    """Overrides and execution of the last queued message that changes them."""
-    return await connection.fetchrow(_LAST_EXECUTION, task_id)
+async def last_queued_execution(connection: Connection, task_id: str) -> NewExecution | None:
+    """What the last queued message that changes the execution sets."""
+    row = await connection.fetchrow(_LAST_EXECUTION, task_id)
+    return None if row is None else _new_execution(row)
 
 
 async def set_turn(connection: Connection, task_id: str, number: int, status: str, attempt: int) -> None:
-    """Where the conversation stands."""
+    """Set the current turn, its status, and the number of the attempt at it."""
     await connection.execute(_SET_TURN, task_id, number, status, attempt)
 
 
 async def set_last_turn(connection: Connection, task_id: str, number: int) -> None:
-    """The last turn that a message has been sent for."""
+    """Set the last turn that a message was sent for."""
     await connection.execute("UPDATE tasks SET last_turn_number = $2 WHERE id = $1", task_id, number)
 
 
 async def set_handed_off(connection: Connection, task_id: str) -> None:
-    """From the next turn on the agent works alone."""
+    """Record that the agent works alone from the next turn on."""
     await connection.execute("UPDATE tasks SET handed_off_at = clock_timestamp() WHERE id = $1", task_id)
 
 
 async def set_error(connection: Connection, task_id: str, error: str | None, error_code: str | None) -> None:
-    """Why the last turn failed; None: it did not."""
+    """Set why the last turn failed. None: it did not fail."""
     query = "UPDATE tasks SET error = $2, error_code = $3 WHERE id = $1"
     await connection.execute(query, task_id, error, error_code)
 
 
 async def set_checkpoint(connection: Connection, task_id: str, checkpoint_id: str | None) -> None:
-    """A turn is over: the state that the next container starts from (None: as before), which gets all its tries."""
+    """A turn is over: set the checkpoint that the next container starts from (None: unchanged) and reset the tries."""
     query = "UPDATE tasks SET checkpoint_id = coalesce($2, checkpoint_id), tries = 0, is_mid_turn = false WHERE id = $1"
     await connection.execute(query, task_id, checkpoint_id)
 
 
 async def is_queued(connection: Connection, message_id: str) -> bool:
-    """Whether the agent has not got the message yet."""
+    """Whether the agent has not received the message yet."""
     query = "SELECT status = 'queued' FROM messages WHERE id = $1"
     return bool(await connection.fetchval(query, message_id))
 
 
-async def take(connection: Connection, message_id: str, attempt_number: int) -> None:
-    """The agent gets the message."""
-    await connection.execute(_TAKE, message_id, attempt_number)
+async def set_delivered(connection: Connection, message_id: str, attempt_number: int) -> None:
+    """The agent has received the message; its provider key is the task's now."""
+    await connection.execute(_SET_DELIVERED, message_id, attempt_number)
 
 
 async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
-    """(id, content) of messages for a running autonomous task that it has not got yet."""
+    """(id, content) of the steering messages that the agent has not received, in order."""
     return [(row["id"], row["content"]) for row in await pool.fetch(_STEERING, task_id)]
 
 
 async def requeue_steering(pool: Pool, claim: Claim) -> None:
-    """The agent has got what it got before the checkpoint that it starts from, and nothing since."""
+    """Queue again the steering messages that were delivered after the checkpoint which the attempt starts from."""
     await pool.execute(_REQUEUE_STEERING, claim.task_id, claim.attempt)
 
 
@@ -193,12 +230,12 @@ async def list_page(
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
     query = f"{_PAGE} AND ($2::bigint IS NULL OR sequence {sign} $2)"
     page = await db.fetch_page(
-        pool, query, task_id, after, order=f"sequence {direction}", limit=limit, of=Message.of
+        pool, query, task_id, after, order=f"sequence {direction}", limit=limit, of=_message
     )
     files: dict[str, list[MessageFile]] = {}
     for row in await pool.fetch(_FILES, [message.id for message in page.rows]):
         files.setdefault(row["message_id"], []).append(_file(row))
-    return replace(page, rows=[replace(one, files=files.get(one.id, ())) for one in page.rows])
+    return replace(page, rows=[replace(message, files=files.get(message.id, ())) for message in page.rows])
 
 
 async def list_activities(
@@ -218,6 +255,18 @@ async def list_activities(
         pool, query, task_id, from_turn, to_turn, after,
         order=f"started_sequence {direction}", limit=limit, of=_activity,
     )  # fmt: skip
+
+
+def _new_execution(row: Record) -> NewExecution | None:
+    if row["execution"] is None:
+        return None
+    return NewExecution(
+        overrides_of(row["overrides"]), execution_of(row["execution"]), row["provider_key_ciphertext"]
+    )
+
+
+def _message(row: Record) -> Message:
+    return Message(**{name: row[name] for name in Message.__dataclass_fields__ if name != "files"})
 
 
 def _activity(row: Record) -> Activity:

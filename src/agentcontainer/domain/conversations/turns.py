@@ -1,73 +1,81 @@
-"""Turns as an attempt lives through them: begun, ended, and the container put away between them.
+"""The turns of a conversation as an attempt runs them: how each begins and ends.
 
-Each function is one transaction under the attempt's fence: it returns None, or False, and writes nothing, when the
-claim is lost.
+Each function is one transaction, fenced by the claim: if the claim is lost it returns None or False and writes nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Connection, JsonObject, Pool
 from agentcontainer.domain.conversations import store
-from agentcontainer.domain.conversations.model import Turn
+from agentcontainer.domain.conversations.model import LockedTask, OpeningMessage, Turn
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks import store as task_store
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
-Next = Literal["turn", "idle", "restart"]
+Next = Literal["turn", "idle", "restart"]  # what an attempt does after a turn
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a turn ended without a reply."""
+
+    error_code: str
+    error: str
 
 
 async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn | None:
-    """The turn that is due: the one that was interrupted, or the next. `event_id`, of its `turn.started`, makes this
-    idempotent."""
+    """Begin the interrupted turn again, or the next one. Idempotent for one `event_id`, that of its `turn.started`."""
     event_id = event_id or new_id("evt")
     async with db.transaction(pool) as connection:
-        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
-        if row is None:
+        task = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if task is None:
             return None
-        number, attempt_number = row["turn_number"], row["turn_attempt"] + 1
-        if row["turn_status"] not in ("queued", "running"):
+        number, attempt_number = task.turn_number, task.turn_attempt + 1
+        if task.turn_status not in ("queued", "running"):
             number, attempt_number = number + 1, 1
         message = await store.of_turn(connection, claim.task_id, number)
         assert message is not None, "a conversation runs only with a message to work on"
-        if row["turn_status"] == "running" and await events.last_if_written(
+        if task.turn_status == "running" and await events.last_if_written(
             connection, claim.task_id, event_id
         ):
-            return _turn(message, row, row["turn_attempt"])  # begun by the call whose reply was lost
-        if message["execution"] is not None and message["status"] == "queued":
-            await tasks.set_execution(
-                connection, claim.task_id, message["overrides"], message["execution"],
-                message["provider_key_ciphertext"],
-            )  # fmt: skip
-        await store.take(connection, message["id"], attempt_number)
+            return _turn(number, message, task, task.turn_attempt)  # begun by the call whose reply was lost
+        is_new, new = message.status == "queued", message.new_execution
+        if new is not None and is_new:
+            await task_store.set_execution(
+                connection, claim.task_id, new.overrides, new.execution, new.provider_key_ciphertext
+            )
+        await store.set_delivered(connection, message.id, attempt_number)
         await store.set_turn(connection, claim.task_id, number, "running", attempt_number)
         await store.set_error(connection, claim.task_id, None, None)
-        turn = _turn(message, row, attempt_number)
+        turn = _turn(number, message, task, attempt_number)
         data = turn.event | {"messageId": turn.message_id}
-        delivered = [("message.delivered", data)] if message["status"] == "queued" else []
+        delivered = [("message.delivered", data)] if is_new else []
         ids = [*(new_id("evt") for _ in delivered), event_id]
         await events.append(connection, claim.task_id, [*delivered, ("turn.started", data)], claim, ids)
         return turn
 
 
-def _turn(message: Any, row: Any, attempt_number: int) -> Turn:
+def _turn(number: int, message: OpeningMessage, task: LockedTask, attempt_number: int) -> Turn:
     return Turn(
-        message["id"], message["turn_number"], attempt_number, message["content"], message["is_handoff"],
-        row["used_micro_seconds"], row["input_tokens"], row["output_tokens"],
+        message.id, number, attempt_number, message.content, message.is_handoff,
+        task.used_micro_seconds, task.input_tokens, task.output_tokens,
     )  # fmt: skip
 
 
 async def share(pool: Pool, claim: Claim, turn: Turn, outputs: Sequence[Output]) -> bool:
-    """Files of a turn, downloadable from now on. Idempotent."""
+    """Make files of a turn downloadable. Idempotent."""
     async with db.transaction(pool) as connection:
-        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
-        if row is None:
+        task = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if task is None:
             return False
-        if await tasks.add_outputs(connection, row["account_id"], claim.task_id, outputs):
+        if await tasks.add_outputs(connection, task.account_id, claim.task_id, outputs):
             drafts = [("file.shared", tasks.file_event(output) | turn.event) for output in outputs]
             await events.append(connection, claim.task_id, drafts, claim)
         return True
@@ -82,70 +90,67 @@ async def end(
     checkpoint_id: str | None,
     reply: str,
     file_ids: Sequence[str],
-    failure: tuple[str, str] | None = None,
+    failure: Failure | None = None,
     may_go_on: bool = True,
 ) -> Next | None:
-    """The turn is over, its state is in the checkpoint. With `failure` (error code, error) there is no reply; without
-    a checkpoint the next container starts from the one before.
+    """End the turn: with the reply, or with a failure. The next container starts from the checkpoint (None: from the
+    one before).
 
-    What comes next: another `turn` in this container (if it `may_go_on`), `idle` in it, or a `restart` in another.
-    May be repeated when it is not known whether it was committed.
+    Returns what comes next: another `turn` in this container (only if it `may_go_on`), `idle` in it until a message
+    comes, or a `restart` in another. Idempotent, so it may be repeated when a commit's outcome is not known.
     """
     async with db.transaction(pool) as connection:
-        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
-        if row is None or row["turn_status"] != "running":
-            return await _ended(connection, claim, turn)
-        await tasks.count_time(connection, claim)
+        task = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if task is None or task.turn_status != "running":
+            return await _next_of_ended(connection, claim, turn)
+        await task_store.count_time(connection, claim)
         await store.set_checkpoint(connection, claim.task_id, checkpoint_id)
         if failure is None:
-            await _answer(connection, settings, claim, turn, row, reply, file_ids)
+            await _add_reply(connection, settings, claim, turn, task, reply, file_ids)
         else:
-            data = turn.event | {"errorCode": failure[0], "error": failure[1]}
+            data = turn.event | {"errorCode": failure.error_code, "error": failure.error}
             await events.append(connection, claim.task_id, [("turn.failed", data)], claim)
-            await store.set_error(connection, claim.task_id, failure[1], failure[0])
-        await store.set_turn(
-            connection, claim.task_id, turn.number, "failed" if failure else "completed", turn.attempt_number
-        )
-        return await _go_on(connection, claim, turn, may_go_on)
+            await store.set_error(connection, claim.task_id, failure.error, failure.error_code)
+        status = "failed" if failure else "completed"
+        await store.set_turn(connection, claim.task_id, turn.number, status, turn.attempt_number)
+        return await _choose_next(connection, claim, turn, may_go_on)
 
 
-async def _ended(connection: Connection, claim: Claim, turn: Turn) -> Next | None:
-    """What came next of a turn that this attempt has ended before; None: it has not, the claim is lost."""
-    row = await store.lock(connection, claim.task_id)
-    if (
-        row is None
-        or row["attempt"] != claim.attempt
-        or row["turn_status"] not in ("completed", "failed", "queued")
-    ):
+async def _next_of_ended(connection: Connection, claim: Claim, turn: Turn) -> Next | None:
+    """What `end` returned when this attempt ended the turn. None: it did not end it, so the claim is lost."""
+    task = await store.lock(connection, claim.task_id)
+    if task is None or task.attempt != claim.attempt:
         return None
-    if row["turn_number"] != turn.number + (row["turn_status"] == "queued"):
+    if task.turn_status not in ("completed", "failed", "queued"):
+        return None
+    if task.turn_number != turn.number + (task.turn_status == "queued"):
         return None
     following: dict[str, Next] = {"running": "turn", "awaiting_input": "idle", "pending": "restart"}
-    return following.get(row["status"])
+    return following.get(task.status)
 
 
-async def _answer(
-    connection: Connection, settings: Settings, claim: Claim, turn: Turn, row: Any, reply: str,
+async def _add_reply(
+    connection: Connection, settings: Settings, claim: Claim, turn: Turn, task: LockedTask, reply: str,
     file_ids: Sequence[str],
 ) -> None:  # fmt: skip
     rate = settings.container_micro_usd_per_minute
-    message = store.new_message(
+    draft = store.new_message(
         claim.task_id, "assistant", reply, turn.number, turn.attempt_number,
-        input_tokens=row["input_tokens"] - turn.used_input_tokens,
-        output_tokens=row["output_tokens"] - turn.used_output_tokens,
-        cost_micro_usd=container_cost_micro_usd(row["used_micro_seconds"] - turn.used_micro_seconds, rate),
+        input_tokens=task.input_tokens - turn.used_input_tokens,
+        output_tokens=task.output_tokens - turn.used_output_tokens,
+        cost_micro_usd=container_cost_micro_usd(task.used_micro_seconds - turn.used_micro_seconds, rate),
     )  # fmt: skip
-    made = await store.insert(connection, message, claim=claim, file_ids=file_ids)
-    data = turn.event | {"messageId": made.id}
+    message = await store.insert(connection, draft, claim=claim, file_ids=file_ids)
+    data = turn.event | {"messageId": message.id}
     await events.append(connection, claim.task_id, [("turn.completed", data)], claim)
 
 
-async def _go_on(connection: Connection, claim: Claim, turn: Turn, may_go_on: bool) -> Next:
+async def _choose_next(connection: Connection, claim: Claim, turn: Turn, may_go_on: bool) -> Next:
     following = await store.of_turn(connection, claim.task_id, turn.number + 1)
     if following is None:
-        await tasks.rest(connection, claim)
+        await tasks.await_input(connection, claim)
         return "idle"
-    if following["execution"] is None and may_go_on:
+    if following.new_execution is None and may_go_on:
         return "turn"
     await store.set_turn(connection, claim.task_id, turn.number + 1, "queued", 0)
     await tasks.requeue(connection, claim.task_id)
@@ -153,39 +158,26 @@ async def _go_on(connection: Connection, claim: Claim, turn: Turn, may_go_on: bo
 
 
 async def restart(pool: Pool, claim: Claim, number: int) -> None:
-    """The turn that is due cannot run in this container: another begins it."""
+    """Leave this turn to another container, because it cannot run in this one."""
     async with db.transaction(pool) as connection:
         if await store.lock(connection, claim.task_id, attempt=claim.attempt) is not None:
             await store.set_turn(connection, claim.task_id, number, "queued", 0)
             await tasks.requeue(connection, claim.task_id)
 
 
-async def evict(pool: Pool, claim: Claim) -> bool:
-    """The container is given up between turns; False when a message came first."""
-    return await tasks.evict(pool, claim)
-
-
 async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:
-    """The agent, which works alone, has got the message."""
+    """Record that the agent, which works alone, has received the message."""
     async with db.transaction(pool) as connection:
-        row = await store.lock(connection, claim.task_id, attempt=claim.attempt)
-        if row is None:
+        task = await store.lock(connection, claim.task_id, attempt=claim.attempt)
+        if task is None:
             return False
         if not await store.is_queued(connection, message_id):
             return True  # delivered by a call whose reply was lost
-        data: dict[str, Any] = {"messageId": message_id}
-        if row["mode"] == "conversation":
-            data = {"turnNumber": row["turn_number"], "attemptNumber": row["turn_attempt"]} | data
-        await store.take(connection, message_id, data.get("attemptNumber", 1))
+        data: JsonObject = {"messageId": message_id}
+        attempt_number = 1
+        if task.mode == "conversation":
+            attempt_number = task.turn_attempt
+            data = {"turnNumber": task.turn_number, "attemptNumber": attempt_number} | data
+        await store.set_delivered(connection, message_id, attempt_number)
         await events.append(connection, claim.task_id, [("message.delivered", data)], claim)
         return True
-
-
-async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:
-    """(id, content) of the messages that an agent which works alone has not got yet, in order."""
-    return await store.queued_steering(pool, task_id)
-
-
-async def requeue_steering(pool: Pool, claim: Claim) -> None:
-    """The agent starts from nothing: it has got no message yet."""
-    await store.requeue_steering(pool, claim)

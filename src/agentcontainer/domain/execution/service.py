@@ -1,125 +1,155 @@
-"""The one place where the platform's defaults, an agent version's and a task's overrides become what runs.
+"""How the platform's defaults, an agent version's defaults and a task's overrides become what runs.
 
-Each layer lies over the one below by the same rules: an agent's defaults over the platform's, a change of them over
-the version before, a task's overrides over its version's defaults. All is camel-case, as on the wire.
+All layers merge by one rule, `_merge`: the platform's defaults, over them a version's, over them a task's overrides.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import TypeVar
 
+from agentcontainer.domain.execution.model import (
+    AgentDefaults,
+    Choices,
+    DefaultsChange,
+    Execution,
+    OutputPolicy,
+    Overrides,
+)
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks.output_policy import schema_fault
+from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import Settings
 
-_MERGED = (
-    "provider", "model", "weakModel", "internetAccess", "maxRuntimeSeconds", "softFinishAfterSeconds",
-    "outputPolicy", "runtimeRegion",
-)  # fmt: skip
 NO_INTERNET = "true is not offered by this installation; use false"
-_PLATFORM_DEFAULTS: dict[str, Any] = {
-    "provider": "anthropic",
-    "model": "claude-sonnet-4-6",
-    "weakModel": None,
-    "internetAccess": False,
-    "softFinishAfterSeconds": None,
-    "sessionTtlSeconds": 3600,
-    "outputPolicy": {"mode": "any"},
-    "runtimeRegion": "any",
-}
+
+T = TypeVar("T")
 
 
-def merge(defaults: dict[str, Any], overrides: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The effective execution of a task: its overrides over its version's `defaults` over the platform's.
+def platform_defaults(settings: Settings) -> AgentDefaults:
+    """What applies where neither agent nor task sets anything."""
+    return AgentDefaults(
+        provider="anthropic",
+        model="claude-sonnet-4-6",
+        weak_model=None,
+        internet_access=False,
+        max_runtime_seconds=settings.default_max_runtime_seconds,
+        soft_finish_after_seconds=None,
+        session_ttl_seconds=3600,
+        output_policy=OutputPolicy("any"),
+        runtime_region="any",
+    )
+
+
+def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -> Execution:
+    """What a task runs with: its overrides over the defaults of its agent version.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
     """
-    own = {name: value for name, value in defaults.items() if value is not None}
-    lower = {name: value for name, value in (_platform(settings) | own).items() if name in _MERGED}
-    given = {name: value for name, value in overrides.items() if name in _MERGED and value is not None}
-    merged = _layer(lower, given, "overrides")
-    if merged["internetAccess"] and not settings.internet_access:
+    merged = _merge(platform_defaults(settings), defaults, overrides, "overrides")
+    if merged.internet_access and not settings.internet_access:
         raise ValidationError.at("overrides.internetAccess", NO_INTERNET)
-    of_task = {name: overrides[name] for name in ("budget", "egress") if overrides.get(name) is not None}
-    if "maxCostUsd" in of_task.get("budget", {}):
-        _check_prices(merged, settings)
-    if "egress" in of_task and not merged["internetAccess"]:
+    execution = Execution(
+        provider=merged.provider,
+        model=merged.model,
+        weak_model=merged.weak_model,
+        internet_access=merged.internet_access,
+        max_runtime_seconds=merged.max_runtime_seconds,
+        soft_finish_after_seconds=merged.soft_finish_after_seconds,
+        output_policy=merged.output_policy,
+        runtime_region=merged.runtime_region,
+        budget=None if overrides.budget is UNSET else overrides.budget,
+        egress=None if overrides.egress is UNSET else overrides.egress,
+    )
+    if execution.budget is not None and execution.budget.max_cost_micro_usd is not None:
+        _check_prices(execution, settings)
+    if execution.egress is not None and not execution.internet_access:
         raise ValidationError.at(
-            "overrides.egress", "narrows internet access: it goes with internetAccess true only"
+            "overrides.egress", "narrows internet access, so it needs internetAccess: true"
         )
-    return merged | of_task
+    return execution
 
 
-def laid_over(before: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """A task's overrides with later ones over them. An allow-list ends with the internet access that it narrows."""
-    merged = before | later
-    if later.get("internetAccess") is False and "egress" not in later:
-        merged.pop("egress", None)
-    return merged
-
-
-def session_ttl_seconds(defaults: dict[str, Any], settings: Settings) -> int:
-    """How long a conversation of a version with these defaults may wait for its user."""
-    return defaults.get("sessionTtlSeconds") or _platform(settings)["sessionTtlSeconds"]
-
-
-def agent_defaults(given: dict[str, Any], settings: Settings, before: dict[str, Any]) -> dict[str, Any]:
-    """All defaults of an agent version: those `given` over those of the version before, over the platform's.
-    A given None resets to the platform's.
+def change_defaults(before: AgentDefaults, change: DefaultsChange, settings: Settings) -> AgentDefaults:
+    """The defaults of an agent's next version.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
     """
-    platform = _platform(settings)
-    filled = {name: platform[name] if value is None else value for name, value in given.items()}
-    merged = _layer(platform | before, filled, "defaults")
-    if given.get("internetAccess") and not settings.internet_access:
+    platform = platform_defaults(settings)
+    merged = _merge(platform, before, change, "defaults")
+    if change.internet_access is True and not settings.internet_access:
         raise ValidationError.at("defaults.internetAccess", NO_INTERNET)
-    return merged
+    ttl = _pick(change.session_ttl_seconds, before.session_ttl_seconds, platform.session_ttl_seconds)
+    return replace(merged, session_ttl_seconds=ttl)
 
 
-def _platform(settings: Settings) -> dict[str, Any]:
-    return _PLATFORM_DEFAULTS | {"maxRuntimeSeconds": settings.default_max_runtime_seconds}
+def _pick(chosen: T | Unset | None, below: T, platform: T) -> T:
+    if isinstance(chosen, Unset):
+        return below
+    return platform if chosen is None else chosen
 
 
-def _layer(lower: dict[str, Any], given: dict[str, Any], path: str) -> dict[str, Any]:
-    """`given` over `lower`. What only `lower` says, and no longer fits, gives way: a weak model of another provider,
-    a soft limit beyond the hard one. The model does not: it must be named with a changed provider."""
-    merged = lower | given
-    is_provider_changed = merged["provider"] != lower["provider"]
-    if is_provider_changed and "model" not in given:
-        raise ValidationError.at(
-            f"{path}.model",
-            f"is needed: the model {lower['model']} is of {lower['provider']}, not {merged['provider']}",
-        )
-    if is_provider_changed and "weakModel" not in given:
-        merged["weakModel"] = None
-    for name in ("model", "weakModel"):
-        if merged[name] is not None and (fault := catalogue.check(merged["provider"], merged[name])):
-            raise ValidationError.at(f"{path}.{name}", fault)
-    _check_limits(merged, given, path)
-    for position, output in enumerate(merged["outputPolicy"].get("files") or ()):
-        schema = output.get("jsonSchema")
-        if schema is not None and (fault := schema_fault(schema)):
-            raise ValidationError.at(f"{path}.outputPolicy.files.{position}.jsonSchema", fault)
-    return merged
+def _merge(platform: AgentDefaults, below: AgentDefaults, chosen: Choices, path: str) -> AgentDefaults:
+    """`chosen` over `below`; `path` is the field of the request that holds `chosen`.
 
-
-def _check_limits(merged: dict[str, Any], given: dict[str, Any], path: str) -> None:
-    soft, hard = merged["softFinishAfterSeconds"], merged["maxRuntimeSeconds"]
+    An inherited value that conflicts with a chosen one is reset to None: a weak model of another provider, and a soft
+    limit at or above the hard limit. The model is not: a changed provider needs a model with it.
+    """
+    merged = AgentDefaults(
+        provider=_pick(chosen.provider, below.provider, platform.provider),
+        model=_pick(chosen.model, below.model, platform.model),
+        weak_model=_pick(chosen.weak_model, below.weak_model, platform.weak_model),
+        internet_access=_pick(chosen.internet_access, below.internet_access, platform.internet_access),
+        max_runtime_seconds=_pick(
+            chosen.max_runtime_seconds, below.max_runtime_seconds, platform.max_runtime_seconds
+        ),
+        soft_finish_after_seconds=_pick(
+            chosen.soft_finish_after_seconds,
+            below.soft_finish_after_seconds,
+            platform.soft_finish_after_seconds,
+        ),
+        session_ttl_seconds=below.session_ttl_seconds,
+        output_policy=_pick(chosen.output_policy, below.output_policy, platform.output_policy),
+        runtime_region=_pick(chosen.runtime_region, below.runtime_region, platform.runtime_region),
+    )
+    if merged.provider != below.provider:
+        if chosen.model is UNSET:
+            raise ValidationError.at(
+                f"{path}.model",
+                f"is needed: the model {below.model} is of {below.provider}, not {merged.provider}",
+            )
+        if chosen.weak_model is UNSET:
+            merged = replace(merged, weak_model=None)
+    _check_models(merged, path)
+    soft, hard = merged.soft_finish_after_seconds, merged.max_runtime_seconds
     if soft is not None and soft >= hard:
-        if "softFinishAfterSeconds" in given:
+        if chosen.soft_finish_after_seconds is not UNSET:
             raise ValidationError.at(
                 f"{path}.softFinishAfterSeconds", f"must be below maxRuntimeSeconds ({hard})"
             )
-        merged["softFinishAfterSeconds"] = None
+        merged = replace(merged, soft_finish_after_seconds=None)
+    _check_schemas(merged.output_policy, f"{path}.outputPolicy")
+    return merged
 
 
-def _check_prices(merged: dict[str, Any], settings: Settings) -> None:
-    for model in (merged["model"], merged["weakModel"]):
-        if model is not None and prices.find(merged["provider"], model, settings.model_prices_file) is None:
+def _check_models(merged: AgentDefaults, path: str) -> None:
+    for field, model in (("model", merged.model), ("weakModel", merged.weak_model)):
+        if model is not None and (fault := catalogue.check(merged.provider, model)):
+            raise ValidationError.at(f"{path}.{field}", fault)
+
+
+def _check_schemas(policy: OutputPolicy, path: str) -> None:
+    for position, output in enumerate(policy.files):
+        if output.json_schema is not None and (fault := schema_fault(output.json_schema)):
+            raise ValidationError.at(f"{path}.files.{position}.jsonSchema", fault)
+
+
+def _check_prices(execution: Execution, settings: Settings) -> None:
+    for model in (execution.model, execution.weak_model):
+        if model is not None and prices.find(execution.provider, model, settings.model_prices_file) is None:
             raise ValidationError.at(
                 "overrides.budget.maxCostUsd",
-                f"cannot be kept: nobody knows the price of {model} at {merged['provider']}; use maxTokens, or ask "
+                f"cannot be enforced: the price of {model} at {execution.provider} is not known; use maxTokens, or ask "
                 "the operator to add it to AGENTCONTAINER_MODEL_PRICES_FILE",
             )

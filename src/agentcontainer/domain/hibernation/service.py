@@ -1,12 +1,13 @@
 """How a task falls asleep, and what wakes it: its client, a link, its deadline, a message that its agent has not got.
 Of several at once exactly one wins: the row is locked."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.conversations import service as conversations
+from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.tasks import events, store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Task
@@ -41,7 +42,7 @@ async def wake(
     account_id: str,
     task_id: str,
     message: str | None,
-    overrides: dict[str, Any],
+    overrides: Overrides,
     provider_api_key: str | None,
 ) -> Task:
     """Wake a hibernating task, with a `message` or (None) by an external wake. `overrides` hold from now on.
@@ -58,7 +59,7 @@ async def wake(
             raise NotFound(f"Task {task_id} does not exist.")
         if task.status is not Status.HIBERNATING:
             raise Conflict(f"Task {task_id} is {task.status} and cannot be woken: it does not hibernate.")
-        if overrides or provider_api_key is not None:
+        if overrides != Overrides() or provider_api_key is not None:
             await tasks.change_execution(connection, settings, vault, task, overrides, provider_api_key)
         kind: WakeKind = "external_wake" if message is None else "message"
         await wake_locked(connection, task_id, kind, message, task.last_turn_number)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any
 
-Provider = Literal["anthropic", "openai", "openrouter"]
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+from agentcontainer.providers import PROVIDERS
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9~@][A-Za-z0-9~@._:/+-]{0,199}")
 # Providers refuse a request whose max_tokens is above what the model can write.
@@ -105,7 +104,7 @@ def is_known(provider: str, model: str) -> bool:
     return find(provider, model) is not None
 
 
-def providers_of(model: str) -> frozenset[Provider]:
+def providers_of(model: str) -> frozenset[str]:
     """The providers that the catalogue knows to have this id, in either spelling."""
     return frozenset(provider for provider in PROVIDERS if is_known(provider, model))
 

@@ -1,107 +1,29 @@
-"""What a task is, as the rest of the code holds it."""
+"""A task and what belongs to it, as the rest of the code holds them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
-from agentcontainer.db import Record
-from agentcontainer.domain.models.catalogue import Provider
-from agentcontainer.domain.tasks.repositories import Repository
+from agentcontainer.db import JsonObject
+from agentcontainer.domain.execution.model import Execution, Overrides, RuntimeRegion
+from agentcontainer.domain.tasks.repositories import Repository, StoredRepository
 from agentcontainer.domain.tasks.state import Status
 
-PolicyMode = Literal["any", "none", "at_least_one", "named"]
-
-
-@dataclass(frozen=True)
-class NamedOutput:
-    """One output that a `named` policy asks for."""
-
-    name: str
-    is_required: bool = True
-    content_type: str | None = None
-    max_bytes: int | None = None
-    json_schema: dict[str, Any] | bool | None = None
-
-
-@dataclass(frozen=True)
-class OutputPolicy:
-    """What files a task must, or must not, produce [S]."""
-
-    mode: PolicyMode = "any"
-    files: tuple[NamedOutput, ...] = ()
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> "OutputPolicy":
-        """From its wire form, e.g. `{"mode": "named", "files": [{"name": "report"}]}`."""
-        files = (
-            NamedOutput(
-                name=entry["name"],
-                is_required=entry.get("required", True),
-                content_type=entry.get("contentType"),
-                max_bytes=entry.get("maxBytes"),
-                json_schema=entry.get("jsonSchema"),
-            )
-            for entry in data.get("files") or ()
-        )
-        return cls(data["mode"], tuple(files))
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a task's model requests may use, all attempts together; None: no limit."""
-
-    max_cost_micro_usd: int | None = None
-    max_tokens: int | None = None
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> "Budget":
-        """From its wire form, e.g. `{"maxCostUsd": 1.5}`."""
-        cost = data.get("maxCostUsd")
-        micro_usd = None if cost is None else int(Decimal(str(cost)) * 1_000_000)
-        return cls(micro_usd, data.get("maxTokens"))
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a task runs: the version's defaults with the task's overrides on top. Camel-case in the database."""
-
-    provider: Provider
-    model: str
-    weak_model: str | None
-    internet_access: bool
-    max_runtime_seconds: int
-    soft_finish_after_seconds: int | None
-    output_policy: OutputPolicy
-    runtime_region: str
-    budget: Budget | None = None
-    egress: tuple[str, ...] | None = None
-    """The only hosts it may reach, as entries of egress.py; None: with internet access, all public ones."""
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> "Execution":
-        return cls(
-            provider=data["provider"],
-            model=data["model"],
-            weak_model=data.get("weakModel"),
-            internet_access=data["internetAccess"],
-            max_runtime_seconds=data["maxRuntimeSeconds"],
-            soft_finish_after_seconds=data.get("softFinishAfterSeconds"),
-            output_policy=OutputPolicy.of(data["outputPolicy"]),
-            runtime_region=data["runtimeRegion"],
-            budget=Budget.of(data["budget"]) if data.get("budget") else None,
-            egress=tuple(data["egress"]["allow"]) if data.get("egress") else None,
-        )
+Mode = Literal["autonomous", "conversation"]
+TitleSource = Literal["instructions", "model"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A row of `tasks`, read. Money in micro-dollars, time in microseconds."""
+    """A row of `tasks`, with the names of its agent and the content of its version.
+
+    Money is in micro-dollars. `container_micro_seconds` includes the time of a container that is up now.
+    """
 
     id: str
     account_id: str
-    mode: str
+    mode: Mode
     agent_id: str
     agent_name: str
     agent_version_id: str
@@ -114,12 +36,12 @@ class Task:
     hibernate_until_at: datetime | None
     title: str | None
     instructions: str
-    overrides: dict[str, Any]
+    overrides: Overrides
     execution: Execution
     skills: list[str]
-    metadata: dict[str, Any]
-    input_repositories: list[dict[str, Any]]
-    title_source: str
+    metadata: JsonObject
+    input_repositories: Sequence[StoredRepository]
+    title_source: TitleSource
     attempt: int
     tries: int
     container_micro_seconds: int
@@ -144,44 +66,110 @@ class Task:
     started_at: datetime | None
     completed_at: datetime | None
 
-    @classmethod
-    def of(cls, row: Record) -> "Task":
-        values = {name: row[name] for name in cls.__dataclass_fields__ if name != "container_micro_seconds"}
-        values["container_micro_seconds"] = row[
-            "used_micro_seconds"
-        ]  # with that of a container that is up now
-        values["status"] = Status(row["status"])
-        values["execution"] = Execution.of(row["execution"])
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class Dispatch:
-    """A request for a new task, as the API parsed it. `overrides` is camel-case and holds no key."""
+    """A request for a new task, as the API parsed it."""
 
     instructions: str
     version_id: str | None = None
     input_file_ids: Sequence[str] = ()
     input_repositories: Sequence[Repository] = ()
-    skills: Sequence[str] = ()  # beside those of the version
+    skills: Sequence[str] = ()
+    """File ids, in addition to those of the version."""
     title: str | None = None
-    title_source: str = "instructions"
-    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
-    overrides: dict[str, Any] = field(default_factory=dict[str, Any])
+    title_source: TitleSource = "instructions"
+    metadata: JsonObject = field(default_factory=JsonObject)
+    overrides: Overrides = field(default_factory=Overrides)
     provider_api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
+class NewTask:
+    """A task about to be inserted, `pending`."""
+
+    id: str
+    account_id: str
+    agent_id: str
+    agent_version_id: str
+    mode: Mode
+    title: str
+    instructions: str
+    metadata: JsonObject
+    overrides: Overrides
+    execution: Execution
+    skills: Sequence[str]
+    provider_key_ciphertext: bytes | None
+    hold_micro_usd: int
+    title_source: TitleSource
+    input_repositories: Sequence[StoredRepository]
+    session_ttl_seconds: int | None
+
+
+@dataclass(frozen=True)
+class TaskFilter:
+    """Which tasks a list shows; None in a field: any. `metadata`: top-level keys that hold these strings."""
+
+    status: Status | None = None
+    agent_id: str | None = None
+    mode: Mode | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Claim:
-    """One attempt's right to write on a task: valid while the row is `running` with this attempt number."""
+    """One attempt's right to write to a task: valid while the row is `running` with this attempt number."""
 
     task_id: str
     attempt: int
 
 
 @dataclass(frozen=True)
+class ClosedContainer:
+    """A task whose container was just closed, with what its next step needs."""
+
+    account_id: str
+    attempt: int
+    tries: int
+    hold_micro_usd: int
+    container_micro_seconds: int
+    runtime_region: RuntimeRegion
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a task's row says about its end."""
+
+    completion: str | None = None
+    result: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskUsage:
+    """What a task's model requests have used. `unreported_tokens`: an upper bound where the provider did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    unreported_tokens: int
+    cost_micro_usd: int
+
+
+@dataclass(frozen=True)
+class PendingTask:
+    """A pending task, with what a queue entry needs."""
+
+    task_id: str
+    attempt: int
+    region: RuntimeRegion
+
+
+@dataclass(frozen=True)
 class Hibernation:
-    """What an agent asked for, and the checkpoint that its task will go on from."""
+    """What an agent asked for, and the checkpoint that its next container starts from."""
 
     message: str
     until: datetime
@@ -203,7 +191,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved workspace: a tar of `unpacked_bytes`, compressed to the `size_bytes` whose digest is `sha256`."""
+    """A saved workspace: a tar of `unpacked_bytes`, stored compressed with `size_bytes` and the digest `sha256`."""
 
     id: str
     blob_key: str

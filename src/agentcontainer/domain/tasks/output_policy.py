@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import jsonschema_rs
 
-from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 
 MAX_SCHEMA_FAULTS = 5
 # For these the validator follows every path through the references beforehand; 60 of them can make it 2**30 paths.

@@ -10,8 +10,8 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service as hibernation
-from agentcontainer.domain.tasks import queue, service, store
-from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks import overdue, queue, service
+from agentcontainer.domain.tasks.model import Claim, PendingTask
 from agentcontainer.periodic import repeat
 from agentcontainer.settings import Settings
 
@@ -32,14 +32,14 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
     async def lose(claim: Claim) -> bool:
         return await service.lose(pool, settings, claim, "The runner of this task was lost.")
 
-    async def enqueue(waiting: tuple[str, int, str]) -> bool:
+    async def enqueue(task: PendingTask) -> bool:
         async with db.transaction(pool) as connection:
-            return await queue.enqueue(connection, *waiting)
+            return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
 
-    found = await _each(await store.lost(pool, silence), lose)
+    found = await _each(await overdue.lost(pool, silence), lose)
     found += await _each(await hibernation.due(pool), lambda task_id: hibernation.wake_due(pool, task_id))
-    found += await _each(await store.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
-    return found + await _each(await store.waiting(pool, silence), enqueue)
+    found += await _each(await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
+    return found + await _each(await overdue.without_job(pool, silence), enqueue)
 
 
 async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int:
@@ -58,10 +58,10 @@ async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int
 async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     """Task id → what `reconcile` would find of it: the first hundreds of each kind."""
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
-    found = {claim.task_id: "a task whose runner is gone" for claim in await store.lost(pool, silence)}
+    found = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
     found |= dict.fromkeys(await hibernation.due(pool), "a task that slept past its deadline")
-    found |= dict.fromkeys(await store.expired(pool), "a conversation that waited too long")
-    waiting = [task_id for task_id, _, _ in await store.waiting(pool, silence)]
+    found |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
+    waiting = [task.task_id for task in await overdue.without_job(pool, silence)]
     return found | dict.fromkeys(waiting, "a pending task without a queue entry")
 
 

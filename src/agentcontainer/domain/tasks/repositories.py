@@ -1,10 +1,8 @@
-"""Repositories as inputs: what a client may name, and how a task keeps it. A token is never kept in clear."""
+"""Git repositories as inputs: which ones a client may name, and how their tokens are stored (encrypted only)."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agentcontainer.domain.accounts.vault import Vault
@@ -15,13 +13,12 @@ MAX_URL_CHARACTERS = 2048
 MAX_REF_CHARACTERS = 255
 FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
-_SEALED = "sealedToken"  # the key that store.py strips when the task ends
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository to clone into `task_files/`. `ref` None: the remote's default branch."""
+    """A git repository to clone into `task_files/`. `ref` None: the remote's default branch."""
 
     url: str
     ref: str | None = None
@@ -39,7 +36,7 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """Its folder in `task_files/`: `path`, or the last part of the URL without `.git`."""
+        """The name of its folder in `task_files/`: `path`, or the last part of the URL without `.git`."""
         return self.path if self.path is not None else _last_part(self.url)
 
     @property
@@ -48,8 +45,22 @@ class Repository:
         return self.ref is not None and FULL_SHA.fullmatch(self.ref) is not None
 
 
+@dataclass(frozen=True)
+class StoredRepository:
+    """A `Repository` as a task's row holds it, its token encrypted."""
+
+    url: str
+    ref: str | None
+    path: str | None
+    sealed_token: bytes | None
+
+
 def check(repositories: Sequence[Repository], *, is_plain_token_allowed: bool) -> None:
-    """Raises: ValidationError: one cannot be cloned as named; names the field."""
+    """Check what a client named.
+
+    Raises:
+        ValidationError: a repository cannot be cloned as named; names the field.
+    """
     for position, repository in enumerate(repositories):
         at = f"inputRepositories.{position}"
         if fault := url_fault(repository.url):
@@ -65,7 +76,7 @@ def check(repositories: Sequence[Repository], *, is_plain_token_allowed: bool) -
 
 
 def url_fault(url: str) -> str | None:
-    """What is wrong with the URL of a repository; None: nothing. The sentence never repeats the URL."""
+    """Why this cannot be the URL of a repository; None: it can. Never repeats the URL, which may hold a secret."""
     if len(url) > MAX_URL_CHARACTERS or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         return f"must be a URL of at most {MAX_URL_CHARACTERS} ASCII characters; others are written as %XX"
     if not url.startswith(("https://", "http://")):
@@ -85,7 +96,7 @@ def url_fault(url: str) -> str | None:
 
 
 def ref_fault(ref: str) -> str | None:
-    """What is wrong with the name of a branch or tag, by the rules of `git check-ref-format`; None: nothing."""
+    """Why this cannot be a branch or tag, by the rules of `git check-ref-format`; None: it can."""
     parts = ref.split("/")
     if (
         len(ref) > MAX_REF_CHARACTERS
@@ -99,38 +110,40 @@ def ref_fault(ref: str) -> str | None:
     return None
 
 
-def sealed(repositories: Sequence[Repository], vault: Vault, task_id: str) -> list[dict[str, Any]]:
-    """As the task's row keeps them."""
-    return [_sealed(repository, vault, task_id) for repository in repositories]
-
-
-def opened(entries: Sequence[dict[str, Any]], vault: Vault, task_id: str) -> list[Repository]:
-    """From the task's row.
-
-    Raises:
-        SettingsError: the secret key has changed since.
-    """
+def seal(repositories: Sequence[Repository], vault: Vault, task_id: str) -> list[StoredRepository]:
+    """As the task's row holds them: each token encrypted for this task only."""
     return [
-        Repository(
-            entry["url"],
-            entry.get("ref"),
-            entry.get("path"),
-            vault.open(base64.b64decode(entry[_SEALED]), _context(task_id)) if _SEALED in entry else None,
+        StoredRepository(
+            repository.url,
+            repository.ref,
+            repository.path,
+            None if repository.token is None else vault.seal(repository.token, _context(task_id)),
         )
-        for entry in entries
+        for repository in repositories
     ]
 
 
-def _sealed(repository: Repository, vault: Vault, task_id: str) -> dict[str, Any]:
-    entry = {"url": repository.url, "ref": repository.ref, "path": repository.path}
-    if repository.token is not None:
-        sealed_token = vault.seal(repository.token, _context(task_id))
-        entry[_SEALED] = base64.b64encode(sealed_token).decode()
-    return entry
+def unseal(stored: Sequence[StoredRepository], vault: Vault, task_id: str) -> list[Repository]:
+    """The reverse of `seal`.
+
+    Raises:
+        SettingsError: the installation's secret key has changed since.
+    """
+    return [
+        Repository(
+            repository.url,
+            repository.ref,
+            repository.path,
+            None
+            if repository.sealed_token is None
+            else vault.open(repository.sealed_token, _context(task_id)),
+        )
+        for repository in stored
+    ]
 
 
 def _context(task_id: str) -> str:
-    return f"{task_id} repository"  # another one than the provider key's, so that neither opens as the other
+    return f"{task_id} repository"  # differs from the provider key's, so that neither opens as the other
 
 
 def _last_part(url: str) -> str:

@@ -1,37 +1,53 @@
-"""What can be done to a task: one verb, one function, one transaction."""
+"""What can be done to a task: one verb, one function, one transaction.
+
+A function here writes more than one row or checks a rule. What a single statement does is called in the store.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal
 
 from agentcontainer import crash, db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Connection, JsonObject, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
-from agentcontainer.domain.execution.service import laid_over, merge, session_ttl_seconds
+from agentcontainer.domain.execution.model import Overrides
+from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks import events, queue, repositories, store
-from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Hibernation, Output, Task
+from agentcontainer.domain.tasks import events, overdue, queue, repositories, store
+from agentcontainer.domain.tasks.model import (
+    Checkpoint,
+    Claim,
+    ClosedContainer,
+    Dispatch,
+    Ending,
+    Hibernation,
+    Mode,
+    NewTask,
+    Output,
+    Task,
+)
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
 
 CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, its last attempt to stop
 MAX_TITLE_CHARACTERS = 80
-RETRY_DELAY = timedelta(seconds=2)  # doubled with each try: a moment's fault must not use them all
+RETRY_DELAY = timedelta(
+    seconds=2
+)  # exponential backoff, so that a transient failure does not use up MAX_TRIES
 
 
 async def dispatch(
     pool: Pool, settings: Settings, vault: Vault, account_id: str, agent_id: str, request: Dispatch
 ) -> Task:
-    """Create a task: resolve the version, check the files, insert, log, enqueue, hold the money.
+    """Create a task, enqueue it, and hold the money for it.
 
     Raises:
-        NotFound: no such agent for this account.
+        NotFound: the account has no such agent.
         Conflict: the agent is archived.
-        ValidationError: a version, a file or an override cannot be; names the field.
+        ValidationError: the version, a file or an override is not valid; names the field.
         InsufficientBalance: the balance is below the hold.
     """
     async with db.transaction(pool) as connection:
@@ -50,34 +66,44 @@ async def create(
     account_id: str,
     agent_id: str,
     request: Dispatch,
-    mode: Literal["autonomous", "conversation"],
+    mode: Mode,
 ) -> str:
-    """A new task, logged and enqueued; returns its id. `hold` must follow. Raises as `dispatch` does."""
+    """Insert, log and enqueue a task; returns its id. The caller must call `hold` next. Raises as `dispatch` does."""
     version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
-    execution = merge(version.defaults, request.overrides, settings)
+    execution = resolve(version.defaults, request.overrides, settings)
     await files.check_inputs(connection, account_id, request.input_file_ids)
     await files.check_inputs(connection, account_id, request.skills, "skills")
     is_private_allowed = settings.allow_private_repositories
     repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
-    task_id = await store.begin(connection, account_id)
+    task_id = await store.reserve_id(connection, account_id)
     key = request.provider_api_key
-    ttl = session_ttl_seconds(version.defaults, settings) if mode == "conversation" else None
-    values = (
-        account_id, agent_id, version.id, mode, request.title or title_of(request.instructions), request.instructions,
-        request.metadata, request.overrides, execution, list(dict.fromkeys([*version.skills, *request.skills])),
-        vault.seal(key, task_id) if key else None, settings.hold_micro_usd, request.title_source,
-        repositories.sealed(request.input_repositories, vault, task_id), ttl,
-    )  # fmt: skip
-    await store.insert(connection, task_id, values, request.input_file_ids)
-    data = {"status": "pending", "agentId": agent_id, "mode": mode}
-    await events.append(connection, task_id, [("task.created", data)])
-    await queue.enqueue(connection, task_id, 0, execution["runtimeRegion"])
+    task = NewTask(
+        id=task_id,
+        account_id=account_id,
+        agent_id=agent_id,
+        agent_version_id=version.id,
+        mode=mode,
+        title=request.title or title_of(request.instructions),
+        instructions=request.instructions,
+        metadata=request.metadata,
+        overrides=request.overrides,
+        execution=execution,
+        skills=list(dict.fromkeys([*version.skills, *request.skills])),
+        provider_key_ciphertext=vault.seal(key, task_id) if key else None,
+        hold_micro_usd=settings.hold_micro_usd,
+        title_source=request.title_source,
+        input_repositories=repositories.seal(request.input_repositories, vault, task_id),
+        session_ttl_seconds=version.defaults.session_ttl_seconds if mode == "conversation" else None,
+    )
+    await store.insert(connection, task, request.input_file_ids)
+    created: JsonObject = {"status": "pending", "agentId": agent_id, "mode": mode}
+    await events.append(connection, task_id, [("task.created", created)])
+    await queue.enqueue(connection, task_id, 0, execution.runtime_region)
     return task_id
 
 
 async def hold(connection: Connection, settings: Settings, account_id: str, task_id: str) -> None:
-    """Hold a new task's money: the last step of its transaction, since until the commit the account's other
-    dispatches wait.
+    """Hold a new task's money. Call it last in the transaction: the account's other dispatches wait from here on.
 
     Raises:
         InsufficientBalance: the balance is below the hold.
@@ -88,7 +114,7 @@ async def hold(connection: Connection, settings: Settings, account_id: str, task
 
 
 def title_of(instructions: str) -> str:
-    """The first line of the instructions, cut to a title."""
+    """The first line of the instructions, shortened to a title."""
     line = next((line.strip("# \t") for line in instructions.splitlines() if line.strip("# \t")), "Task")
     return line if len(line) <= MAX_TITLE_CHARACTERS else line[: MAX_TITLE_CHARACTERS - 1].rstrip() + "…"
 
@@ -103,10 +129,11 @@ async def get(pool: Connection | Pool, account_id: str, task_id: str) -> Task:
 
 
 async def cancel(pool: Pool, settings: Settings, account_id: str, task_id: str) -> Task:
-    """Cancel a live task; its runner stops the container within seconds. Cancelling twice is fine.
+    """Cancel a live task; its runner stops the container within seconds. A cancelled task stays as it is.
 
     Raises:
-        NotFound: no such task. Conflict: it has ended otherwise.
+        NotFound: no such task.
+        Conflict: it has ended otherwise.
     """
     async with db.transaction(pool) as connection:
         task = await _existing(connection, task_id, account_id)
@@ -120,30 +147,31 @@ async def cancel(pool: Pool, settings: Settings, account_id: str, task_id: str) 
 
 
 async def stop_container(connection: Connection, task_id: str) -> None:
-    """Tell the runner at once that the task's claim is no longer its own; its heartbeat would tell it too. The word may
-    come when the task has its next container already, which it does not mean."""
+    """Notify the runner that the task's claim has ended, so that it need not wait for its next heartbeat.
+
+    The notification names the attempt, because it may arrive when the task runs in its next container already.
+    """
     await store.notify_of_end(connection, CANCEL_CHANNEL, task_id)
 
 
 async def requeue(connection: Connection, task_id: str) -> None:
-    """A conversation with a message to work on needs a new container, at once."""
-    row = await store.move(connection, task_id, Status.PENDING)
-    assert row is not None
-    await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"])
+    """Give a task that has something to do a new container."""
+    moved = await store.move(connection, task_id, Status.PENDING)
+    assert moved, "the caller has locked the row and checked the status"
+    closed = await store.close_container(connection, task_id)
+    await queue.enqueue(connection, task_id, closed.attempt, closed.runtime_region)
     await stop_container(connection, task_id)
 
 
 async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
-    """The attempt's container is given up until something wakes the task; False when the claim is lost."""
-    row = await store.move(
+    """Stop the attempt until something wakes the task. False, and nothing written: the claim is lost."""
+    if not await store.move(
         connection, claim.task_id, Status.HIBERNATING, attempt=claim.attempt, only_from=Status.RUNNING
-    )
-    if row is None:
+    ):
         return False
-    await store.sleep(
-        connection, claim.task_id, hibernation.until, hibernation.message, hibernation.checkpoint_id
-    )
-    data = {
+    await store.close_container(connection, claim.task_id)
+    await store.set_hibernation(connection, claim.task_id, hibernation)
+    data: JsonObject = {
         "status": "hibernating", "message": hibernation.message,
         "hibernateUntilAt": events.iso(hibernation.until),
     }  # fmt: skip
@@ -152,12 +180,14 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
 
 
 async def save(connection: Connection, claim: Claim, checkpoint: Checkpoint, paused_seconds: float) -> bool:
-    """From now on a lost container costs no more than what comes after this checkpoint; False: the claim is lost.
-    Idempotent."""
-    is_first_call = await store.adopt(connection, claim, checkpoint.id)
+    """Make this stored checkpoint the one that the next container starts from. False: the claim is lost. Idempotent.
+
+    The container time until now is counted with it, since a later loss of the container does not undo this work.
+    """
+    is_first_call = await store.set_checkpoint(connection, claim, checkpoint.id)
     if is_first_call:
         await store.count_time(connection, claim)
-        data = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
+        data: JsonObject = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
         await events.append(connection, claim.task_id, [("task.checkpointed", data)], claim)
     return is_first_call is not None
 
@@ -167,85 +197,67 @@ async def change_execution(
     settings: Settings,
     vault: Vault,
     task: Task,
-    overrides: dict[str, Any],
-    key: str | None,
+    overrides: Overrides,
+    provider_key: str | None,
 ) -> None:
-    """Further overrides, on top of those the task has; the caller holds its row.
+    """Set further overrides. The caller has locked the task's row.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
     """
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
-    merged = laid_over(task.overrides, overrides)
-    execution = merge(version.defaults, merged, settings)
-    sealed = vault.seal(key, task.id) if key else None
-    await set_execution(connection, task.id, merged, execution, sealed)
+    merged = task.overrides.updated(overrides)
+    execution = resolve(version.defaults, merged, settings)
+    sealed = vault.seal(provider_key, task.id) if provider_key else None
+    await store.set_execution(connection, task.id, merged, execution, sealed)
 
 
-async def set_execution(
-    connection: Connection,
-    task_id: str,
-    overrides: dict[str, Any],
-    execution: dict[str, Any],
-    key: bytes | None,
-) -> None:
-    """What a task runs with from now on; `key` None: with the key it has, if that is for the same provider."""
-    await store.set_execution(connection, task_id, overrides, execution, key)
-
-
-async def resume(connection: Connection, task_id: str) -> bool:
-    """A conversation goes on in the container that is still up; False when there is none."""
-    return await store.resume(connection, task_id)
-
-
-async def add_partial_outputs(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
-    """Partial outputs of a task that ended without handing them over; False when it did not, or has got them."""
-    async with db.transaction(pool) as connection:
-        account_id = await store.take_partial_outputs(connection, claim.task_id, claim.attempt)
-        if account_id is not None:
-            await store.insert_outputs(connection, account_id, claim.task_id, outputs, is_partial=True)
-        return account_id is not None
-
-
-async def wants_partial_outputs(pool: Pool, claim: Claim) -> bool:
-    """Whether the task ended in this attempt without handing its files over."""
-    task = await store.get(pool, claim.task_id)
-    endings = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
-    return task is not None and task.status in endings and task.attempt == claim.attempt
-
-
-async def rest(connection: Connection, claim: Claim) -> None:
-    """A conversation waits for its user; its container stays up for now."""
-    expires_at = await store.rest(connection, claim)
-    assert expires_at is not None, "the row is locked, and the claim was checked"
-    data = {"status": "awaiting_input", "expiresAt": events.iso(expires_at)}
+async def await_input(connection: Connection, claim: Claim) -> None:
+    """A conversation waits for its user, with its container up. The caller has locked the row and checked the claim."""
+    moved = await store.move(connection, claim.task_id, Status.AWAITING_INPUT, only_from=Status.RUNNING)
+    assert moved, "the caller has locked the row and checked the claim"
+    expires_at = await store.begin_wait(connection, claim.task_id)
+    data: JsonObject = {"status": "awaiting_input", "expiresAt": events.iso(expires_at)}
     await events.append(connection, claim.task_id, [("task.awaiting_input", data)])
 
 
-async def evict(pool: Pool, claim: Claim) -> bool:
-    """The container of a waiting conversation is given up, its time charged; False when it does not wait."""
-    return await store.evict(pool, claim)
-
-
-async def count_time(connection: Connection, claim: Claim) -> None:
-    """Count the container time until now for good."""
-    await store.count_time(connection, claim)
+async def resume(connection: Connection, task_id: str) -> bool:
+    """A waiting conversation goes on in its container. False: it has none, so it needs `requeue`."""
+    if not await store.end_wait(connection, task_id):
+        return False
+    return await store.move(connection, task_id, Status.RUNNING, only_from=Status.AWAITING_INPUT)
 
 
 async def add_outputs(
     connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
 ) -> bool:
-    """Output files of a task that goes on; False when they have been added before."""
+    """Add output files of a task that goes on. False: they were added before."""
     if await store.is_output(connection, outputs[0].id):
         return False
     await store.insert_outputs(connection, account_id, task_id, outputs)
     return True
 
 
-async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:
-    """The container of this claim is gone without having said so; False when it is not the task's any more."""
+async def add_partial_outputs(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
+    """Add what a task had written when it ended without delivering outputs. False: it needs none, or has them."""
     async with db.transaction(pool) as connection:
-        # Between turns nothing is lost with it: the next message starts from the checkpoint.
+        account_id = await overdue.take_partial_outputs(connection, claim.task_id, claim.attempt)
+        if account_id is not None:
+            await store.insert_outputs(connection, account_id, claim.task_id, outputs, is_partial=True)
+        return account_id is not None
+
+
+async def wants_partial_outputs(pool: Pool, claim: Claim) -> bool:
+    """Whether the task ended in this attempt without delivering outputs."""
+    task = await store.get(pool, claim.task_id)
+    statuses = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+    return task is not None and task.status in statuses and task.attempt == claim.attempt
+
+
+async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:
+    """End an attempt whose runner is lost. False: the claim is not valid any more."""
+    async with db.transaction(pool) as connection:
+        # Between turns nothing is lost with the container: the next message starts from the checkpoint.
         if await store.evict(connection, claim, is_charged=False):
             return True
         return await end(
@@ -254,9 +266,11 @@ async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bo
 
 
 async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
-    """A conversation that waited too long is over; False when it no longer waits."""
+    """End a conversation that waited too long. False: it does not wait any more."""
     async with db.transaction(pool) as connection:
-        if not await store.is_expired(connection, task_id):  # it may have been answered since it was found
+        if not await overdue.lock_if_expired(
+            connection, task_id
+        ):  # a message may have come since it was found
             return False
         await end(connection, settings, task_id, EndReason.EXPIRED)
         await stop_container(connection, task_id)
@@ -264,17 +278,17 @@ async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
 
 
 async def start_container(pool: Pool, claim: Claim) -> bool:
-    """The container is up: bill from now and log it. False: the claim is lost. May be repeated: idempotent."""
+    """The container is up: its time counts from now. False: the claim is lost. Idempotent."""
     async with db.transaction(pool) as connection:
         is_first_call = await store.container_started(connection, claim)
         if is_first_call:
-            data = {"status": "running", "attempt": claim.attempt}
+            data: JsonObject = {"status": "running", "attempt": claim.attempt}
             await events.append(connection, claim.task_id, [("task.started", data)], claim)
         return is_first_call is not None
 
 
 async def set_title(pool: Pool, claim: Claim, title: str) -> None:
-    """A model has written the title. Nothing is written when the claim is lost: a title is never worth a failure."""
+    """Set a title that a model wrote. Does nothing when the claim is lost."""
     async with db.transaction(pool) as connection:
         if await store.set_title(connection, claim, title):
             await events.append(connection, claim.task_id, [("task.titled", {"title": title})], claim)
@@ -290,81 +304,89 @@ async def end(
     message: str | None = None,
     outputs: Sequence[Output] = (),
 ) -> bool:
-    """However an attempt ends, it ends here: status, container time, outputs, money and event in one transaction.
+    """End an attempt, or a task without one: status, container time, outputs, money and event in one transaction.
 
-    `message` is the finish message, or the sentence why it failed. False, and nothing written, when the task
-    has moved on (`attempt` no longer holds the claim, or it is already final).
+    `message` is the finish message, or why the task failed. False, and nothing written: the task has moved on
+    (`attempt` is not its attempt any more, or it has ended).
     """
     meaning = MEANING[reason]
-    is_controlled = meaning.status is Status.FINISHED
-    # An attempt ends what runs: requeued, a task has its number until the next claim.
+    # The end of an attempt needs `running`: a requeued task keeps its attempt number until the next claim.
     only_from = Status.RUNNING if attempt is not None or meaning.status is Status.PENDING else None
-    completion = reason.value if reason in (EndReason.COMPLETE, EndReason.INCOMPLETE) else None
-    row = await store.move(
-        connection, task_id, meaning.status, attempt=attempt, is_charged=meaning.is_charged,
-        uses_a_try=meaning.uses_a_try, completion=completion, result=message if is_controlled else None,
-        only_from=only_from, **_failure(meaning, message),
-    )  # fmt: skip
-    if row is None:
+    if not await store.move(connection, task_id, meaning.status, attempt=attempt, only_from=only_from):
         return False
+    closed = await store.close_container(
+        connection, task_id, is_charged=meaning.is_charged, uses_a_try=meaning.uses_a_try
+    )
     if meaning.status is Status.PENDING:
-        await _requeue_or_fail(connection, settings, task_id, row, meaning, message)
+        await _requeue_or_fail(connection, settings, task_id, closed, meaning, message)
         return True
-    await store.insert_outputs(connection, row["account_id"], task_id, outputs)
+    await store.insert_outputs(connection, closed.account_id, task_id, outputs)
     crash.reach("settle")
-    await store.forget_keys(connection, task_id)
-    await _settle(connection, settings, task_id, row, is_charged=not meaning.is_platforms_fault)
-    data: dict[str, Any] = {"status": meaning.status.value}
-    if is_controlled:
-        data |= {
-            "completion": completion,
-            "message": message,
-            "files": [file_event(output) for output in outputs],
-        }
+    ending = _ending(reason, message)
+    await _finish(connection, settings, task_id, closed, ending, is_charged=not meaning.is_platforms_fault)
+    data: JsonObject = {"status": meaning.status.value}
+    if meaning.status is Status.FINISHED:
+        files_data = [file_event(output) for output in outputs]
+        data |= {"completion": ending.completion, "message": message, "files": files_data}
     else:
         data |= {"errorCode": meaning.error_code, "error": message}
     await events.append(connection, task_id, [(f"task.{meaning.status}", data)])
     return True
 
 
-def _failure(meaning: Meaning, message: str | None) -> dict[str, str | None]:
-    if meaning.status is not Status.FAILED:
-        return {}
-    return {"error": message, "error_code": meaning.error_code}
+def _ending(reason: EndReason, message: str | None) -> Ending:
+    meaning = MEANING[reason]
+    if meaning.status is Status.FINISHED:
+        is_of_agent = reason in (EndReason.COMPLETE, EndReason.INCOMPLETE)
+        return Ending(completion=reason.value if is_of_agent else None, result=message)
+    if meaning.status is Status.FAILED:
+        return Ending(error=message, error_code=meaning.error_code)
+    return Ending()
 
 
 async def _requeue_or_fail(
-    connection: Connection, settings: Settings, task_id: str, row: Any, meaning: Meaning, message: str | None
+    connection: Connection,
+    settings: Settings,
+    task_id: str,
+    closed: ClosedContainer,
+    meaning: Meaning,
+    message: str | None,
 ) -> None:
-    if row["tries"] < MAX_TRIES:
-        await events.append(
-            connection, task_id, [("task.requeued", {"status": "pending", "reason": message})]
-        )
-        delay = RETRY_DELAY * 2 ** row["tries"]
-        await queue.enqueue(connection, task_id, row["attempt"], row["execution"]["runtimeRegion"], delay)
+    if closed.tries < MAX_TRIES:
+        requeued: JsonObject = {"status": "pending", "reason": message}
+        await events.append(connection, task_id, [("task.requeued", requeued)])
+        delay = RETRY_DELAY * 2**closed.tries
+        await queue.enqueue(connection, task_id, closed.attempt, closed.runtime_region, delay)
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
-    await store.move(connection, task_id, Status.FAILED, error=error, error_code=meaning.error_code)
-    await store.forget_keys(connection, task_id)
-    await _settle(connection, settings, task_id, row, is_charged=False)
-    data = {"status": "failed", "errorCode": meaning.error_code, "error": error}
-    await events.append(connection, task_id, [("task.failed", data)])
+    await store.move(connection, task_id, Status.FAILED)
+    ending = Ending(error=error, error_code=meaning.error_code)
+    await _finish(connection, settings, task_id, closed, ending, is_charged=False)
+    failed: JsonObject = {"status": "failed", "errorCode": meaning.error_code, "error": error}
+    await events.append(connection, task_id, [("task.failed", failed)])
 
 
-async def _settle(
-    connection: Connection, settings: Settings, task_id: str, row: Any, is_charged: bool
+async def _finish(
+    connection: Connection,
+    settings: Settings,
+    task_id: str,
+    closed: ClosedContainer,
+    ending: Ending,
+    *,
+    is_charged: bool,
 ) -> None:
+    """Record the end of a task that has its final status, delete its keys, and settle its money."""
+    await store.set_ending(connection, task_id, ending)
+    await store.delete_message_keys(connection, task_id)
     rate = settings.container_micro_usd_per_minute
-    cost = container_cost_micro_usd(row["container_micro_seconds"], rate) if is_charged else 0
-    if await ledger.is_unlimited(connection, row["account_id"]):
-        await store.set_cost(connection, task_id, cost)
-        return
-    await ledger.settle(connection, row["account_id"], task_id, row["hold_micro_usd"], cost)
+    cost = container_cost_micro_usd(closed.container_micro_seconds, rate) if is_charged else 0
+    if not await ledger.is_unlimited(connection, closed.account_id):
+        await ledger.settle(connection, closed.account_id, task_id, closed.hold_micro_usd, cost)
     await store.set_cost(connection, task_id, cost)
 
 
-def file_event(output: Output) -> dict[str, Any]:
-    """What the log says of an output file."""
+def file_event(output: Output) -> JsonObject:
+    """An output file as events show it."""
     return {
         "id": output.id,
         "filename": output.filename,

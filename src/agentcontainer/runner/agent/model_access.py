@@ -12,7 +12,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks import service, store
-from agentcontainer.domain.tasks.model import Claim, Task
+from agentcontainer.domain.tasks.model import Claim, Task, TaskUsage
 from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.budget import Budget
 from agentcontainer.gateway.title import write_title
@@ -92,8 +92,10 @@ class ModelAccess:
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens
         self._cost_micro_usd += usage.cost_micro_usd
-        totals = self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd
-        await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, *totals))
+        totals = TaskUsage(
+            self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd
+        )
+        await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, totals))
 
     async def _give_title(self, subject: str) -> None:
         """Beside the work. Whatever goes wrong, the task keeps the title that it has."""

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from string import Template
 
-from agentcontainer.domain.tasks.model import NamedOutput, OutputPolicy
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.runtime.install import FILES
 
 # In the system prompt, so that it outlives every compaction of a long conversation.

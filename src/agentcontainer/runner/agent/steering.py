@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from agentcontainer import db
 from agentcontainer.db import Pool
+from agentcontainer.domain.conversations import store as conversations
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.ending import ClaimLost
@@ -29,7 +30,7 @@ class Steering:
 
     async def start_over(self) -> None:
         """Queue again what an earlier attempt's agent got: this attempt's agent has no message yet."""
-        await db.retry_while_unavailable(lambda: turns.requeue_steering(self._pool, self._claim))
+        await db.retry_while_unavailable(lambda: conversations.requeue_steering(self._pool, self._claim))
         self.look()
 
     async def take_all(self) -> list[str]:
@@ -39,7 +40,7 @@ class Steering:
             ClaimLost: the claim is lost.
         """
         queued = await db.retry_while_unavailable(
-            lambda: turns.queued_steering(self._pool, self._claim.task_id)
+            lambda: conversations.queued_steering(self._pool, self._claim.task_id)
         )
         for message_id, _ in queued:
             self._given_ids.add(message_id)
@@ -55,7 +56,7 @@ class Steering:
                     await self._news.wait()
             self._news.clear()
             queued = await db.retry_while_unavailable(
-                lambda: turns.queued_steering(self._pool, self._claim.task_id)
+                lambda: conversations.queued_steering(self._pool, self._claim.task_id)
             )
             for message_id, content in queued:
                 if message_id not in self._given_ids:

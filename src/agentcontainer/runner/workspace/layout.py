@@ -11,7 +11,7 @@ from agentcontainer import crash, db
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks.model import Checkpoint, Task
-from agentcontainer.domain.tasks.repositories import opened
+from agentcontainer.domain.tasks.repositories import unseal
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
@@ -133,5 +133,5 @@ class Layout:
                 services.sandboxes, services.runtime, services.limits, services.folder, self.name,
                 settings.max_repository_bytes, settings.allow_private_repositories,
             )  # fmt: skip
-            wanted = opened(self._task.input_repositories, services.vault, self._task.id)
+            wanted = unseal(self._task.input_repositories, services.vault, self._task.id)
             await repositories.place(cloning, wanted, self.root / "workspace" / TASK_FILES)

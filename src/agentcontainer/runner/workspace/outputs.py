@@ -14,9 +14,10 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
 from agentcontainer.domain.files.service import filename_fault
-from agentcontainer.domain.tasks.model import NamedOutput, Output, OutputPolicy
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.domain.tasks.output_policy import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge, Unavailable
 from agentcontainer.ids import new_id

@@ -13,9 +13,10 @@ import asyncpg
 
 from agentcontainer import db
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.domain.files.service import filename_fault
-from agentcontainer.domain.tasks import service, store
-from agentcontainer.domain.tasks.model import Claim, Output, OutputPolicy
+from agentcontainer.domain.tasks import overdue, service
+from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
 from agentcontainer.periodic import repeat
@@ -41,7 +42,7 @@ MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to
 async def keep_forgotten(services: Services) -> bool:
     """Keep the remains of tasks whose container was gone when they ended, from their checkpoints; False: there are
     none, or they cannot be had now. One that has to wait keeps no other from it."""
-    claims = await store.missing_partial_outputs(services.pool, AFTER)
+    claims = await overdue.missing_partial_outputs(services.pool, AFTER)
     return any([await _keep_saved(services, claim) for claim in claims])
 
 

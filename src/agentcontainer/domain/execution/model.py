@@ -1,0 +1,117 @@
+"""How tasks run: what clients choose (an agent's defaults, a task's overrides) and what results (the execution)."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from agentcontainer.domain.unset import UNSET, Unset
+
+PolicyMode = Literal["any", "none", "at_least_one", "named"]
+RuntimeRegion = Literal["eu", "any"]
+
+
+@dataclass(frozen=True)
+class NamedOutput:
+    """One output that a `named` policy asks for. None in any field: the client did not send it."""
+
+    name: str
+    required: bool | None = None
+    content_type: str | None = None
+    max_bytes: int | None = None
+    json_schema: dict[str, Any] | bool | None = None
+
+    @property
+    def is_required(self) -> bool:
+        return self.required is not False
+
+
+@dataclass(frozen=True)
+class OutputPolicy:
+    """Which files a task must, or must not, produce."""
+
+    mode: PolicyMode = "any"
+    files: tuple[NamedOutput, ...] = ()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a task's model requests may use, in all attempts together. None: no limit."""
+
+    max_cost_micro_usd: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The fields that an agent's defaults and a task's overrides share.
+
+    UNSET: the value of the layer below applies. None: the platform's default applies.
+    """
+
+    provider: str | Unset | None = UNSET
+    model: str | Unset | None = UNSET
+    weak_model: str | Unset | None = UNSET
+    internet_access: bool | Unset | None = UNSET
+    max_runtime_seconds: int | Unset | None = UNSET
+    soft_finish_after_seconds: int | Unset | None = UNSET
+    output_policy: OutputPolicy | Unset | None = UNSET
+    runtime_region: RuntimeRegion | Unset | None = UNSET
+
+
+@dataclass(frozen=True)
+class DefaultsChange(Choices):
+    """What a client changes in an agent's defaults."""
+
+    session_ttl_seconds: int | Unset | None = UNSET
+
+
+@dataclass(frozen=True)
+class Overrides(Choices):
+    """What one task runs with instead of its agent's defaults. The API turns a null override into UNSET."""
+
+    runtime: Literal["pi"] | Unset = UNSET
+    budget: Budget | Unset = UNSET
+    egress: tuple[str, ...] | Unset = UNSET
+    """The only hosts that the task may connect to: entries as in egress.py."""
+
+    def updated(self, later: "Overrides") -> "Overrides":
+        """These overrides with the fields that `later` sets replaced.
+
+        `egress` restricts internet access, so it is dropped when `later` turns internet access off.
+        """
+        values = {field.name: getattr(later, field.name) for field in fields(later)}
+        merged = replace(self, **{name: value for name, value in values.items() if value is not UNSET})
+        if later.internet_access is False and later.egress is UNSET:
+            return replace(merged, egress=UNSET)
+        return merged
+
+
+@dataclass(frozen=True)
+class AgentDefaults:
+    """What a task of an agent version runs with where its overrides set nothing."""
+
+    provider: str
+    model: str
+    weak_model: str | None
+    internet_access: bool
+    max_runtime_seconds: int
+    soft_finish_after_seconds: int | None
+    session_ttl_seconds: int
+    output_policy: OutputPolicy
+    runtime_region: RuntimeRegion
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a task runs with: its overrides over the defaults of its agent version."""
+
+    provider: str
+    model: str
+    weak_model: str | None
+    internet_access: bool
+    max_runtime_seconds: int
+    soft_finish_after_seconds: int | None
+    output_policy: OutputPolicy
+    runtime_region: RuntimeRegion
+    budget: Budget | None = None
+    egress: tuple[str, ...] | None = None
+    """The only hosts that the task may connect to, as in egress.py. None: all public ones, given internet access."""

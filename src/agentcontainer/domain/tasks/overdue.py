@@ -1,0 +1,69 @@
+"""SQL that finds tasks which need somebody: lost runners, expired waits, missing jobs and partial outputs."""
+
+from datetime import timedelta
+
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.tasks.model import Claim, PendingTask
+
+_LOST = """
+SELECT t.id, t.attempt FROM tasks t LEFT JOIN runners r ON r.id = t.runner_id
+WHERE (t.status = 'running' OR t.status = 'awaiting_input' AND t.runner_id IS NOT NULL)
+    AND (r.id IS NULL OR r.stopped_at IS NOT NULL OR r.heartbeat_at < now() - $1::interval)
+"""
+_EXPIRED = """
+SELECT id FROM tasks WHERE status = 'awaiting_input' AND expires_at < now() ORDER BY expires_at LIMIT 500
+"""
+_IS_EXPIRED = """
+SELECT true FROM tasks WHERE id = $1 AND status = 'awaiting_input' AND expires_at < now() FOR UPDATE
+"""
+_WITHOUT_JOB = """
+SELECT id, attempt, execution->>'runtimeRegion' AS region FROM tasks
+WHERE status = 'pending' AND updated_at < now() - $1::interval AND NOT EXISTS (
+    SELECT FROM pgqueuer WHERE dedupe_key = tasks.id || ':' || attempt AND status IN ('queued', 'picked'))
+ORDER BY id LIMIT 500
+"""
+_MISSING_PARTIAL_OUTPUTS = """
+SELECT id, attempt FROM tasks WHERE remains_at IS NULL AND checkpoint_id IS NOT NULL
+    AND status IN ('failed', 'cancelled', 'expired') AND completed_at < now() - $1::interval
+ORDER BY completed_at LIMIT 10
+"""
+_TAKE_PARTIAL_OUTPUTS = """
+UPDATE tasks SET remains_at = now() WHERE id = $1 AND attempt = $2 AND remains_at IS NULL
+    AND status IN ('failed', 'cancelled', 'expired')
+RETURNING account_id
+"""
+
+
+async def lost(pool: Pool, silent_for: timedelta) -> list[Claim]:
+    """Claims with a container whose runner stopped, vanished, or sent no heartbeat for that long."""
+    return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_LOST, silent_for)]
+
+
+async def expired(pool: Pool) -> list[str]:
+    """Ids of conversations that have waited too long."""
+    return [row["id"] for row in await pool.fetch(_EXPIRED)]
+
+
+async def lock_if_expired(connection: Connection, task_id: str) -> bool:
+    """Whether a conversation has waited too long; if so, its row is locked until the transaction ends."""
+    return bool(await connection.fetchval(_IS_EXPIRED, task_id))
+
+
+async def without_job(pool: Pool, longer_than: timedelta) -> list[PendingTask]:
+    """Tasks that are pending for that long without a job in the queue."""
+    rows = await pool.fetch(_WITHOUT_JOB, longer_than)
+    return [PendingTask(row["id"], row["attempt"], row["region"]) for row in rows]
+
+
+async def missing_partial_outputs(pool: Pool, older_than: timedelta) -> list[Claim]:
+    """The last attempts of tasks that ended that long ago, have a checkpoint, and whose partial outputs nobody stored:
+    ten at most."""
+    return [
+        Claim(row["id"], row["attempt"]) for row in await pool.fetch(_MISSING_PARTIAL_OUTPUTS, older_than)
+    ]
+
+
+async def take_partial_outputs(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
+    """The account of a task that ended without delivering outputs; the caller stores its partial outputs. Answers so
+    once for each task, afterwards None."""
+    return await connection.fetchval(_TAKE_PARTIAL_OUTPUTS, task_id, attempt)

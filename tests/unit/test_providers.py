@@ -1,0 +1,31 @@
+"""The provider table: each entry has what the rest of the platform reads from it."""
+
+import pytest
+
+from agentcontainer.domain.models import catalogue
+from agentcontainer.gateway.upstreams import ENDPOINTS
+from agentcontainer.providers import PROVIDERS, Provider
+from agentcontainer.settings import Settings
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+def test_each_provider_has_a_base_url_and_known_models(provider: Provider) -> None:
+    assert Settings().base_urls[provider.name].startswith("https://")
+    assert provider.demo_model is not None
+    assert catalogue.is_known(provider.name, provider.demo_model)
+
+
+def test_no_two_providers_share_a_request_path() -> None:
+    assert len(ENDPOINTS) == sum(len(provider.request_paths()) for provider in PROVIDERS.values())
+    assert {path: (one.provider, one.path) for path, one in ENDPOINTS.items()} == {
+        "/anthropic/v1/messages": ("anthropic", "/v1/messages"),
+        "/openai/v1/responses": ("openai", "/responses"),
+        "/openrouter/api/v1/chat/completions": ("openrouter", "/chat/completions"),
+        "/openrouter/api/v1/messages": ("openrouter", "/messages"),
+        "/openrouter/api/v1/v1/messages": ("openrouter", "/messages"),
+    }
+
+
+def test_the_key_goes_into_the_header_that_the_provider_reads() -> None:
+    assert PROVIDERS["anthropic"].key_headers("sk") == {"x-api-key": "sk"}
+    assert PROVIDERS["openai"].key_headers("sk") == {"Authorization": "Bearer sk"}
