@@ -163,5 +163,5 @@ def test_a_data_folder_that_others_may_write_is_refused(short_dir: Path) -> None
     short_dir.chmod(0o777)
     done = admin("list-accounts", DATA_DIR=short_dir)
     assert done.returncode == 1
-    assert "is writable by others" in done.stderr
+    assert "is writable by other users" in done.stderr
     assert not list(short_dir.iterdir())

@@ -236,7 +236,7 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     found = [one for one in answer["findings"] if sandbox_id in one["where"] or str(data_dir) in one["where"]]
     assert [one["check"] for one in found] == ["processes", "attempt folders"]
     [sentence] = answer["notExamined"]
-    assert sentence.startswith("The database could not be asked: ")
+    assert sentence.startswith("The database could not be examined: ")
     assert procfs.with_marker(sandbox_id)
     code, answer = run(settings, "--fix")
     assert [one["isMended"] for one in of(data_dir, answer)] == [True]

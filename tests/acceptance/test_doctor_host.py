@@ -122,7 +122,9 @@ async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
         await connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')
     await pool.expire_connections()
     [finding] = [one async for one in check.find(Server(pool))]
-    assert re.fullmatch(r"this host's and the database's differ by (59|60) s", finding.where)
+    assert re.fullmatch(
+        r"the clocks of this host and of the database server differ by (59|60) s", finding.where
+    )
 
 
 async def test_the_store_check_leaves_no_object(pool: Pool, tmp_path: Path) -> None:
@@ -132,5 +134,5 @@ async def test_the_store_check_leaves_no_object(pool: Pool, tmp_path: Path) -> N
     (other := tmp_path / "other").mkdir()
     (other / "uploads").write_text("in the way of the folder")
     [finding] = [one async for one in check.find(Store(pool, Blobs(other.as_uri())))]
-    assert finding.what == "object store that cannot be used"
+    assert finding.what == "unusable object store"
     assert str(tmp_path) not in finding.where

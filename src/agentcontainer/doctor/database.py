@@ -46,7 +46,7 @@ async def holds(database: Database) -> AsyncGenerator[Finding]:
     """Money held for tasks that have ended or do not exist."""
     for hold in await ledger.unreleased_holds(database.pool):
         what = (
-            f"hold of {dollars(hold.micro_usd)} for a task that is not running"
+            f"hold of {dollars(hold.micro_usd)} for a task that has ended or does not exist"
             if hold.micro_usd
             else "hold recorded on a task without an entry in the ledger"
         )

@@ -90,7 +90,9 @@ async def test_holds_of_ended_tasks_are_found(
     )  # as no code of ours does
     before = await pool.fetchval("SELECT balance_micro_usd FROM accounts")
     examination = await examined(pool, database_url)
-    assert found(examination) == {f"{forgotten} of {account_id}": "hold of $0.50 without a live task"}
+    assert found(examination) == {
+        f"{forgotten} of {account_id}": "hold of $0.50 for a task that has ended or does not exist"
+    }
     assert examination.is_healthy
     assert await pool.fetchval("SELECT balance_micro_usd FROM accounts") == before + 500_000
     assert await pool.fetchval("SELECT hold_micro_usd FROM tasks WHERE id = $1", live) == 500_000
