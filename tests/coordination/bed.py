@@ -226,7 +226,7 @@ async def opened(database_url: str, folder: Path, **chosen: Any) -> AsyncIterato
         configured = settings.load(
             data_dir=folder, database_url=database_url, storage_url=f"file://{folder}/blobs",
             secret_key=secrets.token_hex(32), anthropic_base_url=model.url, image_registries="",
-            sandbox_disk_bytes=10**9, runner_lost_after_seconds=5, warm_seconds=30, **chosen,
+            sandbox_disk_bytes=10**9, runner_lost_after_seconds=60, warm_seconds=300, **chosen,
         )  # fmt: skip
         await standard.install(pool)
         account_id, _ = await accounts.create_account(pool, name="Test", credit_micro_usd=CREDIT_MICRO_USD)

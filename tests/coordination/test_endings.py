@@ -72,6 +72,7 @@ async def test_a_drain_whose_checkpoint_fails_gives_the_task_back_as_it_began(be
 
 async def test_a_runner_whose_packets_are_dropped_stops_its_agents_before_others_take_over(bed: Bed) -> None:
     """Also where it waits for the reply to a write of events when that happens."""
+    bed.configure(runner_lost_after_seconds=5)
     async with bed.runner() as first:
         task_id = await bed.dispatch(waiting(), waiting("again", then="echo a >> out.txt"), finish("out.txt"))
         await bed.until_event(task_id, "tool.started")
