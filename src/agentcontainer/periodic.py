@@ -22,8 +22,10 @@ async def repeat(
     every_seconds: float,
     expected: tuple[type[Exception], ...] = (),
     log_again_seconds: float = LOG_AGAIN_SECONDS,
+    retry_seconds: float | None = None,
 ) -> NoReturn:
-    """Call `action`, wait `every_seconds`, and so on until cancelled, whether it succeeds or fails.
+    """Call `action`, wait `every_seconds`, and so on until cancelled, whether it succeeds or fails. After a failure
+    it waits `retry_seconds` instead, if given.
 
     `name` says in the log what failed, as in "cleaning images". A failure of an `expected` type is a warning, any
     other an error with its traceback; one of the same type is logged again after `log_again_seconds` at the earliest.
@@ -31,13 +33,15 @@ async def repeat(
     failures = _FailureLog(name, expected, log_again_seconds)
     cancels = _cancel_requests()
     while True:
+        pause_seconds = every_seconds
         try:
             await action()
         except Exception as error:
             failures.add(error)
+            pause_seconds = every_seconds if retry_seconds is None else retry_seconds
         if _cancel_requests() > cancels:  # asyncpg can swallow a CancelledError when its connection drops
             raise asyncio.CancelledError
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(pause_seconds)
 
 
 @asynccontextmanager

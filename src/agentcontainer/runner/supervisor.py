@@ -1,9 +1,4 @@
-"""Takes work, never more than its capacity; keeps its claims alive; gives them back when it drains.
-
-The rule that makes a lost runner safe: it renews its lease every `BEAT_SECONDS`, and when it cannot for well under
-the time after which others call it lost, it destroys its own sandboxes. What the database no longer says is ours,
-is dropped here at the next beat.
-"""
+"""One runner's work: takes jobs up to its capacity, runs an attempt for each, and gives them back when it drains."""
 
 import asyncio
 import contextlib
@@ -11,32 +6,29 @@ import logging
 import socket
 from datetime import timedelta
 
-import asyncpg
 from pgqueuer.errors import RetryRequested
-from pgqueuer.models import Job
-from pgqueuer.qm import QueueManager
-from pgqueuer.queries import Queries
 
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
-from agentcontainer.domain.tasks import queue, runners, service, store
+from agentcontainer.domain.tasks import runners, service, store
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.periodic import background
 from agentcontainer.runner.attempt import Attempt
+from agentcontainer.runner.delivery import deliver
+from agentcontainer.runner.lease import keep_lease
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace.partial_outputs import keep_forgotten_forever
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS = 2.0
-POLL = timedelta(seconds=2)  # how late a job is taken whose notification got lost
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
-NO_FREE_SLOT = timedelta(seconds=0.5)  # all are taken by conversations at work: another runner may have one
-EVICTION_SECONDS = 5.0  # for a container to be put away
-SELF_FENCE_SHARE = 0.7  # of the time after which others take our tasks over
+RETRY_WITHOUT_SLOT = timedelta(seconds=0.5)  # another runner may have a free slot
+EVICTION_SECONDS = 5.0  # for an idle container to be closed
+STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
 
 
 class Supervisor:
@@ -49,102 +41,63 @@ class Supervisor:
         self._id = runner_id
         self._region = region
         self._capacity = capacity
-        self._slots = asyncio.Semaphore(capacity)
+        self._free_slots = asyncio.Semaphore(capacity)
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
         self._occupied: dict[Claim, Slot] = {}
-        self._waiting = 0  # jobs that wait for a slot
+        self._waiting_jobs = 0
+        """Jobs that wait for a slot."""
         self._draining = asyncio.Event()
-        self._faults = 0  # in a row
+        self._faults_in_a_row = 0
         self._paused_until = 0.0
-        self._claiming: set[str] = set()  # ids of tasks
-        self._unknown: set[Claim] = set()  # ours by the database, but not here: seen at the last beat
+        self._claiming: set[str] = set()
+        """Ids of tasks that are being claimed."""
+        self._unknown: set[Claim] = set()
+        """Claims that the database had for this runner at the last heartbeat, and no attempt here."""
 
     def drain(self) -> None:
-        """Take no new work, give back what runs, then let `run` return."""
+        """Take no more jobs, give back the tasks that run, then let `run` return."""
         self._draining.set()
 
     async def run(self) -> None:
-        """Work until drained."""
+        """Work until drained.
+
+        Raises:
+            LoopEnded: a background loop ended; all attempts are dropped.
+        """
         await db.retry_while_unavailable(lambda: runners.register(
             self._pool, self._id, self._region, socket.gethostname(), self._capacity
         ))  # fmt: skip
-        loops = [
-            asyncio.create_task(loop)
-            for loop in (
-                self._deliver(),
-                self._keep_alive(),
+        try:
+            async with background(
+                deliver(self._settings, self._region, self._capacity, self._draining, self._take),
+                keep_lease(self._heartbeat, self._settings.runner_lost_after_seconds, self._drop_all),
                 self._listen(),
                 reconcile_forever(self._pool, self._settings),
                 keep_forgotten_forever(self._services),
-            )
-        ]
-        try:
-            drained = asyncio.create_task(self._draining.wait())
-            done, _ = await asyncio.wait([*loops, drained], return_when=asyncio.FIRST_COMPLETED)
-            for attempt, _task in self._attempts.values():
-                attempt.stop(EndReason.DRAINED, "The runner was stopped.")
-            await asyncio.gather(*(task for _, task in self._attempts.values()), return_exceptions=True)
-            for loop in done - {drained}:
-                loop.result()  # a loop never ends by itself: raise what broke it
+            ):
+                try:
+                    await self._draining.wait()
+                    for attempt, _ in self._attempts.values():
+                        attempt.stop(EndReason.DRAINED, "The runner was stopped.")
+                    await asyncio.gather(*self._running(), return_exceptions=True)
+                finally:  # before the loops are cancelled, for PgQueuer waits for its jobs, and they for the attempts
+                    for task in self._running():
+                        task.cancel()
         finally:
-            for loop in [*loops, *(task for _, task in self._attempts.values())]:
-                loop.cancel()
-            await asyncio.gather(
-                *loops, *(task for _, task in self._attempts.values()), return_exceptions=True
-            )
+            await asyncio.gather(*self._running(), return_exceptions=True)
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(runners.stop(self._pool, [self._id]), 3)
+                await asyncio.wait_for(runners.stop(self._pool, [self._id]), STOP_SECONDS)
 
-    async def _deliver(self) -> None:
-        """Receive jobs; made anew, with a connection of its own, whenever the database was away."""
-        assert self._settings.database_url is not None
-        while not self._draining.is_set():
-            try:
-                connection = await asyncpg.connect(self._settings.database_url, timeout=10)
-            except db.UNREACHABLE:
-                await asyncio.sleep(db.RECONNECT_SECONDS)
-                continue
-            is_lost = asyncio.Event()
-            connection.add_termination_listener(lambda _, is_lost=is_lost: is_lost.set())
-            try:
-                await self._receive(QueueManager(Queries.from_asyncpg_connection(connection)), is_lost)
-            except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-                logger.warning("delivery interrupted: %s", type(error).__name__)
-                await asyncio.sleep(db.RECONNECT_SECONDS)
-            finally:
-                connection.terminate()
-        await asyncio.Event().wait()
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [task for _, task in self._attempts.values()]
 
-    async def _receive(self, manager: QueueManager, is_lost: asyncio.Event) -> None:
-        async def take(job: Job) -> None:
-            await self._take(job, is_lost)
+    async def _take(self, task_id: str, is_delivery_lost: asyncio.Event) -> None:
+        """Take one job: wait for a slot, claim the task, start the attempt. Returns when the attempt has ended or is
+        idle, so that PgQueuer counts its jobs as the capacity does.
 
-        for region in {"any", self._region}:
-            manager.entrypoint(queue.entrypoint(region))(take)
-        receiving = asyncio.create_task(
-            manager.run(
-                batch_size=1,
-                max_concurrent_tasks=max(
-                    2, self._capacity
-                ),  # PgQueuer's least; the semaphore is the true limit
-                dequeue_timeout=POLL,
-                heartbeat_timeout=timedelta(seconds=self._settings.runner_lost_after_seconds),
-            )
-        )
-        draining = asyncio.create_task(self._draining.wait())
-        try:
-            await asyncio.wait([receiving, draining], return_when=asyncio.FIRST_COMPLETED)
-            manager.shutdown.set()
-            await receiving
-        finally:
-            draining.cancel()
-            receiving.cancel()
-            await asyncio.gather(receiving, draining, return_exceptions=True)
-
-    async def _take(self, job: Job, is_lost: asyncio.Event) -> None:
-        """One job: a free slot, the claim, the attempt. The job lives until its attempt ends, or waits for a user, so
-        that PgQueuer's own count respects the capacity; an attempt outlives a broken delivery, which `is_lost`."""
-        task_id = (job.payload or b"").decode()
+        Raises:
+            RetryRequested: not now; the job is delivered again, here or elsewhere.
+        """
         await self._take_slot()
         is_taken = False
         try:
@@ -157,12 +110,26 @@ class Supervisor:
             crash.reach("claimed")
         finally:
             if not is_taken:
-                self._slots.release()
+                self._free_slots.release()
         if claim is not None:
-            await self._start(claim, is_lost)
+            await self._start(claim, is_delivery_lost)
+
+    async def _take_slot(self) -> None:
+        """Take a slot. If none is free, evict the conversation that has been idle for longest."""
+        self._waiting_jobs += 1
+        try:
+            if self._free_slots.locked():
+                idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
+                any(slot.evict() for slot in sorted(idle, key=lambda slot: slot.idle_since or 0))
+            async with asyncio.timeout(EVICTION_SECONDS):
+                await self._free_slots.acquire()
+        except TimeoutError:
+            raise RetryRequested(RETRY_WITHOUT_SLOT, reason="no free slot") from None
+        finally:
+            self._waiting_jobs -= 1
 
     async def _claim(self, task_id: str) -> Claim | None:
-        """The claim on a task; None: it is not pending, or another job of this runner is claiming it."""
+        """Claim a task; None if it is not pending, or another job of this runner is claiming it."""
         if task_id in self._claiming:
             return None
         sent: Claim | None = None
@@ -181,99 +148,67 @@ class Supervisor:
         finally:
             self._claiming.remove(task_id)
 
-    async def _take_slot(self) -> None:
-        """A slot; where all are taken, that of the conversation that has waited for its user the longest."""
-        self._waiting += 1
-        try:
-            if self._slots.locked():
-                idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
-                any(slot.evict() for slot in sorted(idle, key=lambda slot: slot.idle_since or 0))
-            async with asyncio.timeout(EVICTION_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise RetryRequested(NO_FREE_SLOT, reason="no free slot") from None
-        finally:
-            self._waiting -= 1
-
-    async def _start(self, claim: Claim, is_lost: asyncio.Event) -> None:
-        """Start the attempt; returns when it has ended, or waits for a user. And when the delivery is lost: PgQueuer
-        waits for all of its jobs before there can be another."""
-        slot = self._occupied[claim] = Slot(lambda: self._waiting > 0)
+    async def _start(self, claim: Claim, is_delivery_lost: asyncio.Event) -> None:
+        """Start an attempt; returns when it has ended or is idle, or when the delivery is lost."""
+        slot = self._occupied[claim] = Slot(lambda: self._waiting_jobs > 0)
         attempt = Attempt(self._services, claim, slot)
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
 
-        def ended(_: object) -> None:
+        def on_end(_: object) -> None:
             del self._attempts[claim], self._occupied[claim]
-            self._slots.release()
-            self._note(attempt.is_platform_fault)
+            self._free_slots.release()
+            self._count_fault(attempt.is_platform_fault)
 
-        task.add_done_callback(ended)
-        others = [asyncio.create_task(event.wait()) for event in (slot.became_idle, is_lost)]
+        task.add_done_callback(on_end)
+        events = [asyncio.create_task(event.wait()) for event in (slot.became_idle, is_delivery_lost)]
         try:
-            await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, *events], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for other in others:
-                other.cancel()
+            for event in events:
+                event.cancel()
 
-    def _note(self, is_fault: bool) -> None:
-        """A host at fault (no descriptors, a full disk) must not use up the tries of every task that waits."""
-        self._faults = self._faults + 1 if is_fault else 0
-        if self._faults >= FAULTS_TO_PAUSE:
+    def _count_fault(self, is_fault: bool) -> None:
+        """Pause after several faults in a row: a broken host (a full disk, no file descriptors) must not use up the
+        tries of every waiting task."""
+        self._faults_in_a_row = self._faults_in_a_row + 1 if is_fault else 0
+        if self._faults_in_a_row >= FAULTS_TO_PAUSE:
             logger.error(
-                "%d attempts in a row failed on this host; it takes no work for %s", self._faults, PAUSE
+                "%d attempts in a row failed on this host; it takes no work for %s",
+                self._faults_in_a_row,
+                PAUSE,
             )
             self._paused_until = asyncio.get_running_loop().time() + PAUSE.total_seconds()
 
-    async def _keep_alive(self) -> None:
-        """Renew the lease; where that does not succeed in time, fence ourselves off, whatever else waits."""
-        loop = asyncio.get_running_loop()
-        patience = self._settings.runner_lost_after_seconds * SELF_FENCE_SHARE
-        fence = loop.call_later(patience, self._fence_off)
-        try:
-            while True:
-                began_at = loop.time()
-                try:
-                    async with asyncio.timeout(BEAT_SECONDS):
-                        await self._beat()
-                    fence.cancel()
-                    fence = loop.call_at(began_at + patience, self._fence_off)
-                except (asyncpg.PostgresError, *db.UNREACHABLE) as error:
-                    logger.warning("heartbeat failed: %s", type(error).__name__)
-                    await asyncio.sleep(db.RECONNECT_SECONDS)
-                else:
-                    await asyncio.sleep(BEAT_SECONDS)
-        finally:
-            fence.cancel()
-
-    def _fence_off(self) -> None:
-        self._drop(set(self._attempts), "the lease could not be renewed")
-
-    async def _beat(self) -> None:
-        here = set(self._attempts)  # before the question: a claim made meanwhile is not yet in the answer
+    async def _heartbeat(self) -> None:
+        """Renew the lease, and compare the claims that the database has for this runner with its attempts."""
+        before = set(self._attempts)  # read first: a claim made during the queries is not in their answer
         is_alive = await runners.beat(self._pool, self._id)
         held = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
-        self._drop(here - held, "the claim is gone")
-        unknown = {c for c in held - set(self._attempts) if c.task_id not in self._claiming}
+        self._drop(before - held, "the claim is gone")
+        unknown = {claim for claim in held - set(self._attempts) if claim.task_id not in self._claiming}
         for claim in unknown & self._unknown:  # the reply to its commit was lost for longer than we retry
             await service.lose(self._pool, self._settings, claim, "The attempt was not started.")
         self._unknown = unknown
-        for attempt, _ in self._attempts.values():  # a notification may have been lost
+        for attempt, _ in self._attempts.values():  # a notification of a message may have been lost
             attempt.wake()
 
-    def _drop(self, claims: set[Claim], why: str) -> None:
+    def _drop(self, claims: set[Claim], reason: str) -> None:
         for claim in claims & set(self._attempts):
-            logger.debug("%s attempt %d dropped: %s", claim.task_id, claim.attempt, why)
+            logger.debug("%s attempt %d dropped: %s", claim.task_id, claim.attempt, reason)
             self._attempts[claim][0].drop()
 
+    def _drop_all(self) -> None:
+        self._drop(set(self._attempts), "the lease could not be renewed")
+
     async def _listen(self) -> None:
-        """Hear of cancels and messages at once; the beat would notice them too."""
+        """React to cancellations and messages at once; without the notification the next heartbeat does."""
         assert self._settings.database_url is not None
 
-        def on_cancel(word: str) -> None:
-            task_id, _, last = word.partition(" ")
-            ours = {claim for claim in self._attempts if claim.task_id == task_id}
-            self._drop({claim for claim in ours if claim.attempt <= int(last)}, "cancelled")
+        def on_cancel(payload: str) -> None:
+            task_id, _, last_attempt = payload.partition(" ")
+            claims = {claim for claim in self._attempts if claim.task_id == task_id}
+            self._drop({claim for claim in claims if claim.attempt <= int(last_attempt)}, "cancelled")
 
         def on_message(task_id: str) -> None:
             for claim, (attempt, _) in self._attempts.items():
