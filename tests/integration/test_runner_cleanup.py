@@ -14,11 +14,11 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import runners
 from agentcontainer.errors import SandboxError
 from agentcontainer.runner.cleanup import (
+    clean_up_forever,
     dead_runners,
     living_sandboxes,
+    remove_dead_runners,
     runner_folder,
-    sweep_dead_runners,
-    sweep_forever,
 )
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import abandoned
@@ -46,7 +46,7 @@ async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: P
     with runner_folder(short_dir, "rnr_living") as living:
         (living / "tsk_2-1").mkdir()
         assert (dead_runners(short_dir), living_sandboxes(short_dir)) == ([dead], {"tsk_2-1"})
-        sweeping = asyncio.create_task(sweep_forever(pool, short_dir, every_seconds=0.1))
+        sweeping = asyncio.create_task(clean_up_forever(pool, short_dir, every_seconds=0.1))
         async with asyncio.timeout(60):
             while not await pool.fetchval("SELECT stopped_at FROM runners"):
                 await asyncio.sleep(0.05)
@@ -63,7 +63,7 @@ async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
     ends = asyncio.gather(*(process.wait() for process in churning))
     swept: list[str] = []
     while not ends.done():
-        swept += await sweep_dead_runners(short_dir)
+        swept += await remove_dead_runners(short_dir)
         assert dead_runners(short_dir) == []
         await asyncio.sleep(0)
     assert await ends == [0, 0]

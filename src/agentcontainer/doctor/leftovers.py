@@ -19,7 +19,7 @@ from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.embedded import leftovers
 from agentcontainer.errors import SandboxError
 from agentcontainer.file_lock import open_lock_file, try_lock
-from agentcontainer.runner.cleanup import attempts, dead_runners, living_sandboxes, sweep_dead_runner
+from agentcontainer.runner.cleanup import attempts, dead_runners, living_sandboxes, remove_dead_runner
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.abandoned import ABANDONED_SECONDS, abandoned, pids
 from agentcontainer.sandbox.cleanup import clean_up
@@ -111,7 +111,7 @@ async def attempt_folders(host: Host) -> AsyncGenerator[Finding]:
     """Folders of dead runners, with the folders of their attempts."""
 
     async def remove(runner: Path) -> None:
-        if await sweep_dead_runner(runner):
+        if await remove_dead_runner(runner):
             host.swept.append(runner.name)
 
     for runner in dead_runners(host.data_dir):

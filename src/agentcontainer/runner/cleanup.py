@@ -1,7 +1,7 @@
-"""What a crash leaves on this host, found and removed when the next runner starts, and by those that run.
+"""Cleans up what crashed runners left on this host: when a runner starts, and every minute in all runners.
 
-Each runner process has a folder of its own below DATA_DIR/runners and holds a lock on it while it lives; a folder
-whose lock is free belongs to a dead one.
+Each runner process has a folder below DATA_DIR/runners and holds a lock on it while it runs. A folder whose lock is
+free belongs to a dead runner.
 """
 
 import asyncio
@@ -32,73 +32,72 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def runner_folder(data_dir: Path, runner_id: str) -> Generator[Path]:
-    """This runner's folder, locked for as long as the process lives; removed at an orderly end."""
+    """Create this runner's folder, locked while the process lives; remove it afterwards, unless the block raised."""
     folder = data_dir / "runners" / runner_id
     folder.parent.mkdir(mode=0o700, exist_ok=True)
-    with _making(folder.parent):
+    with _registry_lock(folder.parent):
         folder.mkdir(mode=0o700)
         descriptor = open_lock_file(folder / LOCK)
-        assert try_lock(descriptor), "nobody else can have locked the file of a folder made just now"
+        assert try_lock(descriptor), "the folder is new, so nobody else can hold its lock"
     try:
         yield folder
-        with _making(folder.parent):
+        with _registry_lock(folder.parent):
             (folder / LOCK).unlink()
             folder.rmdir()
     finally:
         os.close(descriptor)
 
 
-async def sweep_dead_runners(data_dir: Path) -> list[str]:
-    """Destroy what dead runners of this data folder left; returns their ids.
+async def remove_dead_runners(data_dir: Path) -> list[str]:
+    """Remove what dead runners of this data folder left; returns their ids.
 
     Raises:
         SandboxError: something of theirs cannot be killed or removed.
     """
-    return [folder.name for folder in _folders(data_dir) if await sweep_dead_runner(folder)]
+    return [folder.name for folder in _folders(data_dir) if await remove_dead_runner(folder)]
 
 
-async def sweep_dead_runner(folder: Path) -> bool:
-    """Destroy what the runner of this folder left; False, and nothing is touched, while it lives.
+async def remove_dead_runner(folder: Path) -> bool:
+    """Remove what the runner of this folder left. If the runner is alive, return False and touch nothing.
 
     Raises:
         SandboxError: something of it cannot be killed or removed.
     """
-    with _making(folder.parent):
-        descriptor = _lock_of_dead(folder)
+    with _registry_lock(folder.parent):
+        descriptor = _take_dead_lock(folder)
     if descriptor is None:
         return False
     try:
-        found = attempts(folder)
-        await clean_up([attempt.name for attempt in found])
-        for attempt in found:
+        leftovers = attempts(folder)
+        await clean_up([attempt.name for attempt in leftovers])
+        for attempt in leftovers:
             await folders.remove(attempt)
-        await asyncio.to_thread(_remove_emptied, folder)
+        await asyncio.to_thread(_remove_empty, folder)
         return True
     finally:
         os.close(descriptor)
 
 
-async def sweep_abandoned(data_dir: Path) -> list[str]:
-    """Destroy the sandboxes whose starter is dead and of which no folder tells; returns their ids.
+async def remove_abandoned_sandboxes(data_dir: Path) -> list[str]:
+    """Destroy sandboxes whose runner is dead and has no folder any more; returns their ids.
 
     Raises:
         SandboxError: one of them cannot be killed or removed.
     """
     hierarchy = await asyncio.to_thread(detect)
-    found = await asyncio.to_thread(abandoned, hierarchy)
-    return await clean_up(set(found) - living_sandboxes(data_dir), hierarchy)
+    sandboxes = await asyncio.to_thread(abandoned, hierarchy)
+    return await clean_up(set(sandboxes) - living_sandboxes(data_dir), hierarchy)
 
 
-async def sweep_forever(pool: Pool, data_dir: Path, every_seconds: float = INTERVAL_SECONDS) -> None:
-    """Sweep every minute, whether the database answers or not, until cancelled: a runner that died may have no
-    successor."""
+async def clean_up_forever(pool: Pool, data_dir: Path, every_seconds: float = INTERVAL_SECONDS) -> None:
+    """Clean up every `every_seconds` until cancelled, because a dead runner may have no successor."""
 
     async def once() -> None:
-        if swept := await sweep_dead_runners(data_dir):
-            logger.info("removed what %d dead runners left", len(swept))
-            await db.retry_while_unavailable(lambda: runners.stop(pool, swept))
-        if found := await sweep_abandoned(data_dir):
-            logger.info("removed what was left of %d sandboxes", len(found))
+        if removed := await remove_dead_runners(data_dir):
+            logger.info("removed what %d dead runners left", len(removed))
+            await db.retry_while_unavailable(lambda: runners.stop(pool, removed))
+        if sandboxes := await remove_abandoned_sandboxes(data_dir):
+            logger.info("removed what was left of %d sandboxes", len(sandboxes))
 
     expected = (SandboxError, asyncpg.PostgresError, *db.UNREACHABLE)
     await asyncio.sleep(every_seconds)
@@ -111,7 +110,7 @@ def dead_runners(data_dir: Path) -> list[Path]:
 
 
 def living_sandboxes(data_dir: Path) -> set[str]:
-    """Ids of all sandboxes that living runners of this data folder may have: each has a folder as long as it lives."""
+    """Ids of the sandboxes that living runners of this data folder may have: each has a folder while it exists."""
     return {entry.name for folder in _folders(data_dir) if _is_living(folder) for entry in attempts(folder)}
 
 
@@ -121,7 +120,7 @@ def _folders(data_dir: Path) -> list[Path]:
 
 
 def attempts(folder: Path) -> list[Path]:
-    """The folders of attempts, and of their helpers, in that of a runner; their names are those of the sandboxes."""
+    """The folders of attempts and of helper sandboxes in a runner's folder. Each is named like its sandbox."""
     try:
         return [entry for entry in folder.iterdir() if entry.is_dir()]
     except FileNotFoundError:  # its runner has just ended
@@ -129,8 +128,8 @@ def attempts(folder: Path) -> list[Path]:
 
 
 def _is_living(folder: Path) -> bool:
-    with _making(folder.parent):
-        descriptor = _lock_of_dead(folder)
+    with _registry_lock(folder.parent):
+        descriptor = _take_dead_lock(folder)
     if descriptor is None:
         return folder.exists()
     os.close(descriptor)
@@ -138,14 +137,14 @@ def _is_living(folder: Path) -> bool:
 
 
 @contextmanager
-def _making(parent: Path) -> Generator[None]:
-    """Keeps a sweep from seeing a folder that is made but not yet locked."""
+def _registry_lock(parent: Path) -> Generator[None]:
+    """Keep others from seeing a runner's folder that is created but not locked yet."""
     with locked(parent / LOCK):
         yield
 
 
-def _lock_of_dead(folder: Path) -> int | None:
-    """The lock of a dead runner's folder, now ours; None while its runner lives."""
+def _take_dead_lock(folder: Path) -> int | None:
+    """Take the lock of a dead runner's folder; None if the runner is alive."""
     try:
         descriptor = open_lock_file(folder / LOCK)
     except FileNotFoundError:
@@ -156,9 +155,11 @@ def _lock_of_dead(folder: Path) -> int | None:
     return None
 
 
-def _remove_emptied(folder: Path) -> None:
+def _remove_empty(folder: Path) -> None:
     try:
-        with _making(folder.parent):  # or another's look at the lock would make it anew
+        with _registry_lock(
+            folder.parent
+        ):  # or another process that checks the lock would create its file again
             (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
     except OSError as error:

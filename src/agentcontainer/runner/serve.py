@@ -1,4 +1,4 @@
-"""A runner process, from its settings to its drained end."""
+"""A runner process, from its settings until it has drained."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
 from agentcontainer.periodic import background
-from agentcontainer.runner.cleanup import runner_folder, sweep_dead_runners, sweep_forever
+from agentcontainer.runner.cleanup import clean_up_forever, remove_dead_runners, runner_folder
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
@@ -32,12 +32,13 @@ DRAIN_SECONDS = 30.0
 
 
 async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
-    """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once. `has_own_mounts`:
-    what this process mounts is its own and goes with it (sandbox/namespace.py).
+    """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once.
+
+    `has_own_mounts`: this process has its own mount namespace, so its mounts disappear with it.
 
     Raises:
-        SettingsError: the runtime is not installed, or the schema is another.
-        SandboxError: what a dead runner left cannot be removed.
+        SettingsError: the runtime is not installed, or the database has another schema version.
+        SandboxError: what a dead runner left on this host cannot be removed.
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()
@@ -49,9 +50,9 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(settings.database_url, max_size=settings.capacity + 8))
-        if swept := await sweep_dead_runners(settings.data_dir):
-            logger.info("swept what %d dead runners left", len(swept))
-            await db.retry_while_unavailable(lambda: runners.stop(pool, swept))
+        if removed := await remove_dead_runners(settings.data_dir):
+            logger.info("removed what %d dead runners left", len(removed))
+            await db.retry_while_unavailable(lambda: runners.stop(pool, removed))
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
         volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
         client = await stack.enter_async_context(provider_client())
@@ -64,7 +65,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
         limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
         async with background(
-            sweep_forever(pool, settings.data_dir),
+            clean_up_forever(pool, settings.data_dir),
             clean_forever(settings.data_dir / IMAGES_FOLDER, limits),
         ):
             await _until_drained(supervisor)
@@ -77,14 +78,14 @@ async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) ->
         logger.info("each workspace is a volume of %d bytes and %d files", room.bytes, room.inodes)
     else:
         logger.warning(
-            "WEAK DISK LIMITS: %s, so workspaces are watched: an agent can go beyond its limit for moments.",
+            "WEAK DISK LIMITS: %s, so disk usage is polled: an agent can exceed its limit for a few seconds.",
             volumes.weak_reason.rstrip("."),
         )
     free, needed = shutil.disk_usage(folder).free, settings.capacity * room.bytes
     if free < needed:
         logger.warning(
-            "%d bytes are free for workspaces that may hold %d together. If they fill the disk, all suffer: lower "
-            "AGENTCONTAINER_SANDBOX_DISK_BYTES or AGENTCONTAINER_CAPACITY, or make room.", free, needed,
+            "%d bytes are free on the disk, but all workspaces may use %d together. If the disk fills up, tasks fail: "
+            "lower AGENTCONTAINER_SANDBOX_DISK_BYTES or AGENTCONTAINER_CAPACITY, or free some space.", free, needed,
         )  # fmt: skip
     return volumes
 

@@ -1,4 +1,4 @@
-"""How an attempt reaches its models: the gateway on its socket, the budget, what is used, and the task's title."""
+"""An attempt's access to its models: the gateway on its socket, the budget, the usage count, and the task's title."""
 
 import asyncio
 import contextlib
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def models_of(task: Task) -> list[str]:
-    """The task's model and its weak model, if it has one, as the provider spells them."""
+    """The task's model, then its weak model if it has one, as the provider spells them."""
     provider = task.execution.provider
-    named = (task.execution.model, task.execution.weak_model)
-    return [catalogue.wire_id(provider, model) for model in named if model is not None]
+    models = (task.execution.model, task.execution.weak_model)
+    return [catalogue.wire_id(provider, model) for model in models if model is not None]
 
 
 def weak_model_of(task: Task) -> str | None:
@@ -35,10 +35,10 @@ def weak_model_of(task: Task) -> str | None:
 
 
 async def provider_key(services: Services, task: Task) -> str | None:
-    """The task's own key of its provider, or its account's; None where there is neither.
+    """The key for the task's provider: the task's own, or else its account's; None if there is neither.
 
     Raises:
-        SettingsError: it cannot be opened with this installation's secret key.
+        SettingsError: it cannot be decrypted with this installation's secret key.
     """
     sealed = await store.provider_key_ciphertext(services.pool, task.id)
     if sealed is not None:
@@ -49,7 +49,7 @@ async def provider_key(services: Services, task: Task) -> str | None:
 
 
 class ModelAccess:
-    """One attempt's access to models, with the account's or the task's own key."""
+    """One attempt's access to models, with one provider key."""
 
     def __init__(
         self,
@@ -78,16 +78,17 @@ class ModelAccess:
         self._cost_micro_usd = task.model_cost_micro_usd
 
     async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
-        """The gateway, listening, and a title for `subject` being written where a model shall; `stack` ends both."""
+        """Start the gateway, and if the task wants a title from a model, begin to write it from `subject`. `stack`
+        stops both."""
         gateway = Gateway(self._route, socket, self._count, self._client, budget=self._budget)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         if self._task.title_source == "model" and self._claim.attempt == 1:
-            stack.push_async_callback(_cancelled, asyncio.create_task(self._give_title(subject)))
+            stack.push_async_callback(_cancel, asyncio.create_task(self._write_title(subject)))
         return gateway
 
     async def _count(self, usage: Usage) -> None:
-        """Totals, not additions, are written: a write whose reply was lost is repeated."""
+        """Write totals, not increments: a write whose reply was lost is repeated."""
         self._input_tokens += usage.input_tokens
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens
@@ -97,8 +98,8 @@ class ModelAccess:
         )
         await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, totals))
 
-    async def _give_title(self, subject: str) -> None:
-        """Beside the work. Whatever goes wrong, the task keeps the title that it has."""
+    async def _write_title(self, subject: str) -> None:
+        """Let a model write the task's title. If that fails, the task keeps the title that it has."""
         try:
             title = await write_title(
                 self._route, self._client, self._budget, self._count, models_of(self._task)[-1],
@@ -107,9 +108,9 @@ class ModelAccess:
             if title is not None:
                 await service.set_title(self._pool, self._claim, db.storable(title))
         except Exception:
-            logger.exception("%s: no title", self._claim.task_id)
+            logger.exception("%s: no title was written", self._claim.task_id)
 
 
-async def _cancelled(work: asyncio.Task[None]) -> None:
+async def _cancel(work: asyncio.Task[None]) -> None:
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)

@@ -1,36 +1,36 @@
-"""How Pi is started inside a sandbox: its arguments, its environment, its settings files. All pure."""
+"""How Pi is started inside a sandbox: its arguments, its environment and its settings files."""
 
 import json
 
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
 
 HOME = f"{INSIDE_WORKSPACE}/task"
-PI_FOLDER = ".pi"  # below the workspace: Pi's own state, which a checkpoint takes along
+PI_FOLDER = ".pi"  # below the workspace; contains Pi's state, which checkpoints include
 SKILLS_FOLDER = f"{PI_FOLDER}/agent/skills"
 MAX_RETRIES = 3
-RETRY_BASE_MS = 500  # doubled each time: a provider that stays down is given up within 4 seconds
-HTTP_IDLE_MS = 300_000  # a reasoning model may be silent for minutes before its first byte
+RETRY_BASE_MS = 500  # exponential backoff; a provider that stays down fails the task within 4 seconds
+HTTP_IDLE_MS = 300_000  # a reasoning model may send nothing for minutes
 
 
 def argv(
     provider: str, model: str, session_id: str, system_prompt: str, weak_model: str | None = None
 ) -> list[str]:
-    """The command of a sandbox's payload. An existing session of that id is resumed.
+    """Pi's command. A session with this id is resumed if there is one.
 
-    `model` is in Pi's catalogue for that provider or declared in models.json: another is matched fuzzily.
+    Pi must know `model` from its catalogue or from models.json; otherwise it takes the most similar name that it knows.
     """
     pi = f"{INSIDE_RUNTIME}/pi/dist/bundle/cli.js"
     command = [f"{INSIDE_RUNTIME}/bin/node", "--import", f"{INSIDE_RUNTIME}/forward.mjs", pi, "--mode", "rpc"]
     command += ["--provider", provider, "--model", model]
     command += ["--session-dir", f"{INSIDE_WORKSPACE}/{PI_FOLDER}/sessions", "--session-id", session_id]
     command += ["--append-system-prompt", system_prompt, "--no-extensions", "--no-approve"]
-    if weak_model is not None:  # only then: loading any extension costs 70 ms
+    if weak_model is not None:  # loading an extension takes 70 ms
         command += ["--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
     return command
 
 
 def env(weak_model: str | None = None) -> dict[str, str]:
-    """Everything in the environment of Pi and of the commands it runs."""
+    """The whole environment of Pi and of the commands that it runs."""
     variables = {
         "PATH": f"{INSIDE_RUNTIME}/bin:/usr/local/bin:/usr/bin:/bin",
         "HOME": HOME,
@@ -41,7 +41,7 @@ def env(weak_model: str | None = None) -> dict[str, str]:
         "PI_TELEMETRY": "0",
         "PI_SKIP_VERSION_CHECK": "1",
         "NODE_COMPILE_CACHE": f"{INSIDE_RUNTIME}/cache",
-        "NODE_COMPILE_CACHE_PORTABLE": "1",  # it was filled under another path
+        "NODE_COMPILE_CACHE_PORTABLE": "1",  # the cache was filled under another path
     }
     if weak_model is not None:
         variables["AGENTCONTAINER_WEAK_MODEL"] = weak_model
@@ -53,9 +53,9 @@ def settings_files(models_json: str) -> dict[str, str]:
     settings = {
         "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
         "httpIdleTimeoutMs": HTTP_IDLE_MS,
-        "steeringMode": "all",  # several messages for a running agent go into one model request
-        "transport": "sse",  # the gateway speaks HTTP, no WebSocket
-        "cacheWarming": "off",  # or Pi would make model requests that the task did not ask for
+        "steeringMode": "all",  # all waiting steering messages go into one model request
+        "transport": "sse",  # the gateway does not speak WebSocket
+        "cacheWarming": "off",  # warming makes model requests, which cost money
         "defaultProjectTrust": "never",
     }
     return {
