@@ -48,14 +48,16 @@ class RuntimeInput(Incoming):
     """What an agent runs in (its container image) and on (its agent runtime)."""
 
     container_image: Annotated[
-        str | None,
+        Annotated[
+            str,
+            Field(min_length=1, max_length=MAX_CHARACTERS, json_schema_extra={"pattern": "^[!-~]*$"}),
+        ]
+        | None,
         Field(
-            min_length=1, max_length=MAX_CHARACTERS,
             description="An OCI image: `python:3.12-slim`, `ghcr.io/owner/name@sha256:…`, `oci:/folder:tag`, "
             "`docker-archive:/file`. It is pinned to its present digest. Null: the host's own system folders.",
-            json_schema_extra={"pattern": "^[!-~]*$"},
         ),
-    ] = None  # fmt: skip
+    ] = None
     agent_runtime: AgentRuntime | None = None
 
 

@@ -17,10 +17,12 @@ from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.uploads import service as uploads
 
 MAX_SIZE_BYTES = 2**62
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-# The media type is that of the file; code generators need one that they know.
+# Every media type is accepted. Code generators know this one for bytes, and do not know `*/*`.
 _RAW_BODY = {
-    "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY, "*/*": _BINARY}}
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 }
 
 router = authenticated("Files")
