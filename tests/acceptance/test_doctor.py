@@ -284,7 +284,9 @@ def test_an_ordinary_user(short_dir: Path) -> None:
     assert run(settings, "--fix", wrap=wrap)[0] == 0
     code, answer = run(settings, wrap=wrap)
     assert (code, answer["isWell"], answer["findings"], answer["notExamined"]) == (0, True, [], [])
-    assert answer["notes"] == ["Only this host was examined: no database is set, and none is here."]
+    assert answer["notes"] == [
+        "Only this host was examined: no database is configured, and the data folder contains none."
+    ]
     refused = subprocess.run(COMMAND, env=settings, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "belongs to another user" in refused.stderr
