@@ -1,6 +1,8 @@
-"""Parses JSON from untrusted programs. Python's parser alone also accepts NaN and Infinity, and repeated names.
+"""Parses JSON from untrusted programs. Python's parser alone also accepts NaN and Infinity, and repeated
+names.
 
-Requests of API clients are parsed by `api/http/strict_json.py`, which has more limits and names the path of a fault.
+Requests of API clients are parsed by `api/http/strict_json.py`, which has more limits and names the path of a
+fault.
 """
 
 import json
@@ -13,8 +15,8 @@ class TooManyValues(ValueError):
 
 
 def loads(text: bytes | str, *, is_strict: bool, max_values: int | None = None) -> object:
-    """The document in `text`. `is_strict` refuses what parsers read differently: a name repeated within one object,
-    and numbers beyond a double. The number of values is checked before anything is parsed.
+    """The document in `text`. `is_strict` refuses what parsers read differently: a name repeated within one
+    object, and numbers beyond a double. The number of values is checked before anything is parsed.
 
     Raises:
         TooManyValues: `text` can hold more than `max_values`.

@@ -27,8 +27,9 @@ async def repeat(
     """Call `action`, wait `every_seconds`, and so on until cancelled, whether it succeeds or fails. After a failure
     it waits `retry_seconds` instead, if given.
 
-    `name` says in the log what failed, as in "cleaning images". A failure of an `expected` type is a warning, any
-    other an error with its traceback; one of the same type is logged again after `log_again_seconds` at the earliest.
+    `name` says in the log what failed, as in "cleaning images". A failure of an `expected` type is a warning,
+    any other an error with its traceback; one of the same type is logged again after `log_again_seconds` at
+    the earliest.
     """
     failures = _FailureLog(name, expected, log_again_seconds)
     cancels = _cancel_requests()

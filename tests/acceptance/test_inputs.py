@@ -159,7 +159,7 @@ def test_a_repository_over_the_limit_fails_the_task(account: Client, remote: Git
     remote.make("bomb", {f"{number}": bytes(200_000) for number in range(60)})
     task = account.run(script(finish()), inputRepositories=[{"url": remote.url("git", "bomb")}])
     assert (task["status"], task["errorCode"]) == ("failed", "input_unavailable"), task
-    assert "more than the 4194304 bytes" in task["error"]
+    assert "more than 4194304 bytes" in task["error"]
 
 
 def test_a_task_is_cancelled_while_its_repository_is_cloned(

@@ -115,7 +115,7 @@ def test_a_repository_for_which_no_room_is_left_fails_the_task_at_once(
             inputRepositories=[{"url": server.url("git", "app")}],
         )
     assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
-    assert task["error"] == "The repository app of 127.0.0.1 is more than the workspace may hold."
+    assert task["error"] == "The repository app of 127.0.0.1 is larger than the workspace may be."
 
 
 def test_an_agent_at_its_process_limit_fails_as_too_many_processes(client: Client) -> None:

@@ -83,7 +83,7 @@ UNSAYABLE = re.compile(
             "must not be below fromTurn", "the log of this task ends at", "must not have more than [0-9]+ fields",
             "must be a host name", "must have a port from 1 to", "cannot have a . before an address",
             "narrows internet access",
-            "must be the name of an image", "names (the registry|no folder|no file)", "has a tag that cannot be one",
+            "must be the name of an image", "names (the registry|no folder|no file)", "has a tag that is not valid",
             "must have (sha256:|an absolute path)",
         )
     )

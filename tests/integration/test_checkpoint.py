@@ -186,7 +186,7 @@ async def test_a_blob_of_the_wrong_size_is_refused(bed: Bed, size: int) -> None:
 async def test_a_missing_blob_is_reported(bed: Bed) -> None:
     checkpoint = await _one(bed)
     bed.stored()[0].unlink()
-    assert "gone from the object store" in await bed.refused(checkpoint)
+    assert "missing from the object store" in await bed.refused(checkpoint)
 
 
 async def test_an_archive_that_unpacks_to_another_size_is_refused(bed: Bed) -> None:

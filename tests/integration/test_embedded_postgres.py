@@ -194,7 +194,7 @@ async def test_data_of_another_major_version_is_refused(short_dir: Path) -> None
     data = short_dir / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(SettingsError, match=r"made by PostgreSQL 9, but only version .*18"):
+    with pytest.raises(SettingsError, match=r"created by PostgreSQL 9, but only version .*18"):
         await Postgres(short_dir, service_uid=UID).start()
 
 
@@ -203,7 +203,7 @@ async def test_a_server_that_cannot_start_says_why(short_dir: Path) -> None:
         pass
     (short_dir / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
     server = Postgres(short_dir, service_uid=UID)
-    with pytest.raises(AgentContainerError, match=r"did not start\. Its last words: .*no_such_setting"):
+    with pytest.raises(AgentContainerError, match=r"did not start\. The end of its log: .*no_such_setting"):
         await server.start()
     assert not server.is_running()
 
@@ -236,7 +236,7 @@ async def test_it_starts_with_a_strict_umask_and_an_unusual_path(short_dir: Path
 
 
 async def test_a_comma_in_the_path_is_refused(short_dir: Path) -> None:
-    with pytest.raises(SettingsError, match="must not hold a comma"):
+    with pytest.raises(SettingsError, match="must not contain a comma"):
         await Postgres(short_dir / "a,b", service_uid=UID).start()
 
 

@@ -41,7 +41,7 @@ def test_a_bounded_number_of_files_is_examined(home: Path) -> None:
     (home / "folder").mkdir()
     for number in range(500):
         (home / f"folder/{number}").touch()
-    assert len(own_files(home, most=101)) == 100
+    assert len(own_files(home, max_entries=101)) == 100
     assert len(own_files(home)) == 500
 
 

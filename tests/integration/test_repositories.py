@@ -201,14 +201,14 @@ async def test_git_runs_unprivileged_and_without_a_network(bed: Bed, server: Git
 
 async def test_a_repository_is_refused_by_the_bytes_received(bed: Bed, server: GitServer) -> None:
     server.make("large", {"noise": os.urandom(8 * 1024**2)})
-    assert "more than the 2000000 bytes" in await bed.refusal(
+    assert "more than 2000000 bytes" in await bed.refusal(
         Repository(server.url("git", "large")), max_bytes=2_000_000
     )
 
 
 async def test_a_repository_is_refused_by_its_unpacked_size(bed: Bed, server: GitServer) -> None:
     server.make("bomb", {f"{number}": bytes(500_000) for number in range(60)})
-    assert "more than the 5000000 bytes" in await bed.refusal(
+    assert "more than 5000000 bytes" in await bed.refusal(
         Repository(server.url("git", "bomb")), max_bytes=5_000_000
     )
 

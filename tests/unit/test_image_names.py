@@ -164,11 +164,11 @@ def test_an_index_names_the_image_of_this_platform() -> None:
     ]
     index = manifest.read(json.dumps({"manifests": entries}).encode())
     assert isinstance(index, manifest.Index)
-    assert manifest.chosen(index) == DIGEST
+    assert manifest.digest_for_host(index) == DIGEST
     other = manifest.read(json.dumps({"manifests": entries[::2]}).encode())
     assert isinstance(other, manifest.Index)
     with pytest.raises(ImageRefused, match=r"it has: linux/s390x$"):
-        manifest.chosen(other)
+        manifest.digest_for_host(other)
 
 
 def test_our_environment_overrides_that_of_the_image() -> None:

@@ -129,7 +129,7 @@ async def database_server(host: Host) -> AsyncGenerator[Finding]:
                 await leftovers.clear(folder / "data", folder / "socket")
 
     with _unowned(folder) as is_unowned:
-        pids_left = leftovers.found(folder / "data") if is_unowned else []
+        pids_left = leftovers.server_pids(folder / "data") if is_unowned else []
     if pids_left:
         where = f"{folder / 'data'} (pid {_listed(pids_left)})"
         yield Finding("PostgreSQL server without `agentcontainer up`", where, "stop it with SIGQUIT", clear)

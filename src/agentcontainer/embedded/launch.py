@@ -1,9 +1,9 @@
-"""The command line that starts a PostgreSQL program: never as uid 0, and never outliving this process.
+"""The command line that starts a PostgreSQL program. The program never has uid 0, and ends with this process.
 
-An ordinary user runs it directly. Root cannot: PostgreSQL refuses uid 0, the data folder may lie where no
-other user can go (/root), and we add no user to the host. So root gives the program a mount namespace of
-its own, where `/mnt` holds the server's folder and programs and `/etc/passwd` knows the service uid. Nothing
-of it is mounted on the host.
+An ordinary user runs it directly. Root cannot: PostgreSQL refuses uid 0, the data folder may be inaccessible
+to other users (/root), and we add no user to the host. So the program gets a mount namespace of its own, in
+which `/mnt` has the server's folder and programs, and `/etc/passwd` has the service uid. Nothing is mounted
+on the host.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from agentcontainer.embedded.binaries import Binaries
 
-MOUNT = Path("/mnt")  # any folder that every system has and PostgreSQL does not need
+MOUNT = Path("/mnt")  # a folder that every system has and PostgreSQL does not need
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
-# The tmpfs is built over `socket` and then moved to /mnt, since the sources may lie below /mnt themselves.
+# The tmpfs is mounted on `socket` first and then moved to /mnt, because the sources may be below /mnt.
 _NAMESPACE = """
 umask 022
 stage=$1 folder=$2 uid=$3 site=$4
@@ -35,16 +35,16 @@ mount --bind /mnt/passwd /etc/passwd
 cd /
 exec "$@"
 """
-# The parent may have died before the death signal was set; then nobody would ever end this process.
+# If the parent died before the death signal was set, the signal would never come.
 _GUARD = 'parent=$1; shift; [ "$PPID" = "$parent" ] || exit 1; exec "$@"'
 
 
 def command(
     binaries: Binaries, program: str, arguments: Sequence[str], folder: Path, service_uid: int | None
 ) -> list[str]:
-    """The argv that runs `program` with `arguments`, which name the server's `folder` by `inside`.
+    """The argv that runs `program` with `arguments`, which name the server's folder as `inside` returns it.
 
-    `service_uid` is None for an ordinary user.
+    `service_uid`: None if we are not root.
     """
     programs = binaries.folder
     if service_uid is not None and binaries.site is not None:
@@ -64,11 +64,11 @@ def command(
 
 
 def dying_with_us(argv: Sequence[str], signal_name: str, *options: str) -> list[str]:
-    """The argv that runs `argv` so that it gets the signal when this process dies; `options`: setpriv's."""
+    """The argv that runs `argv` so that it gets this signal when our process dies. `options`: of setpriv."""
     guarded = ["sh", "-c", _GUARD, "sh", str(os.getpid()), *argv]
     return ["setpriv", *options, "--pdeathsig", signal_name, *guarded]
 
 
 def inside(folder: Path, service_uid: int | None) -> Path:
-    """Where the started program finds the server's folder."""
+    """The server's folder as the started program sees it."""
     return folder if service_uid is None else MOUNT / "postgres"

@@ -1,4 +1,4 @@
-"""Where the embedded server of a data folder is, and whether it runs."""
+"""The URL of the embedded server of a data folder, and whether the server runs."""
 
 import socket
 from pathlib import Path
@@ -6,17 +6,17 @@ from urllib.parse import quote
 
 from agentcontainer.settings import Settings
 
-NAME = "agentcontainer"  # of the database and of its superuser
-PORT = 5432  # only part of the socket's name
+NAME = "agentcontainer"  # the name of the database and of its superuser
+PORT = 5432  # part of the socket's file name only
 
 
 def service_uid(settings: Settings) -> int:
-    """The uid PostgreSQL runs as when we are root: beside the sandboxes' uids, never one of them."""
+    """The uid that PostgreSQL runs as if we are root: the one before the sandboxes' uids."""
     return settings.sandbox_uid_base - 1
 
 
 def url_of(data_dir: Path) -> str:
-    """Where the embedded server of that data folder is, or would be, reached."""
+    """The URL of the embedded server of this data folder, whether it runs or not."""
     return f"postgresql://{NAME}@/{NAME}?host={quote(str(data_dir / 'postgres' / 'socket'))}&port={PORT}"
 
 
@@ -31,7 +31,7 @@ def is_running(data_dir: Path) -> bool:
 
 
 def locate_url(settings: Settings) -> str | None:
-    """`database_url` if set, else the embedded server's while it runs."""
+    """`database_url` if it is set, or the URL of the embedded server if it runs, or None."""
     if settings.database_url is not None:
         return settings.database_url
     return url_of(settings.data_dir) if is_running(settings.data_dir) else None

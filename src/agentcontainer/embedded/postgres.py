@@ -1,9 +1,10 @@
-"""The embedded PostgreSQL: one server per data folder, on a Unix socket only, dying with this process.
+"""The embedded PostgreSQL: one server for each data folder, on a Unix socket only, which ends with this
+process.
 
 DATA_DIR/postgres/data     the cluster
-                  socket   0700, the only way in: so `trust` is enough inside
-                  log      what the server says; the last megabytes
-                  lock     held (flock) by the process whose server it is
+                  socket   a folder of mode 0700 with the only socket, so `trust` authentication is enough
+                  log      the last megabytes of the server's log
+                  lock     locked by the process that runs the server
 """
 
 import asyncio
@@ -26,10 +27,10 @@ from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.file_lock import lock, open_lock_file
 
 MAX_LOG_BYTES = 4 * 1024**2
-LOCK_SECONDS = 20.0  # a one-off command such as `admin` may hold it for a moment
-START_SECONDS = 300  # crash recovery after heavy writing takes its time
+LOCK_SECONDS = 20.0  # a command such as `admin` may hold the lock for a moment
+START_SECONDS = 300  # crash recovery can take minutes
 POLL_SECONDS = 0.02
-# A fast shutdown, an immediate one, by force.
+# Fast shutdown, immediate shutdown, kill.
 STOP_STEPS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 NOT_YET = (
     OSError,
@@ -48,18 +49,18 @@ SERVER_SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "log_checkpoints": "off",
-    "log_error_verbosity": "terse",  # details quote rows
-    "log_min_error_statement": "panic",  # statements may quote values
+    "log_error_verbosity": "terse",  # details can contain data of rows
+    "log_min_error_statement": "panic",  # statements can contain values
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @asynccontextmanager
 async def running(data_dir: Path, *, service_uid: int, is_durable: bool = True) -> AsyncGenerator[str]:
-    """The server's URL, for as long as the block lasts."""
+    """Run the server during the block; yields its URL."""
     server = Postgres(data_dir, service_uid=service_uid, is_durable=is_durable)
     try:
         yield await server.start()
@@ -68,9 +69,9 @@ async def running(data_dir: Path, *, service_uid: int, is_durable: bool = True) 
 
 
 class Postgres:
-    """The server of one data folder. `is_durable=False` trades crash safety for speed: for tests only.
+    """The server of one data folder. `is_durable=False` gives up crash safety for speed, for tests only.
 
-    Start it from a thread that lives as long as it should: the server ends with the thread that started it.
+    The server ends when the thread that started it ends.
     """
 
     def __init__(self, data_dir: Path, *, service_uid: int, is_durable: bool = True) -> None:
@@ -89,10 +90,10 @@ class Postgres:
         return self._process is not None and self._process.poll() is None
 
     async def start(self, *, lock_seconds: float = LOCK_SECONDS) -> str:
-        """Make the cluster if there is none, recover it if it crashed; returns the URL once it answers.
+        """Start the server, and create the cluster if there is none; returns the URL once the server answers.
 
         Raises:
-            SettingsError: there is no PostgreSQL, or one of another major version than the data's.
+            SettingsError: PostgreSQL is not installed, or not in the major version of the data.
             AgentContainerError: another process holds the lock, or the server did not start; says why.
         """
         try:
@@ -103,7 +104,7 @@ class Postgres:
         return self.url
 
     async def stop(self) -> None:
-        """A fast shutdown, by force if it takes too long. Nothing is left after; calling twice is fine."""
+        """Shut the server down, by force if it takes too long. No process is left after it. Idempotent."""
         try:
             for number, seconds in STOP_STEPS:
                 if not self.is_running():
@@ -117,16 +118,16 @@ class Postgres:
             self._unlock()
 
     def kill(self) -> None:
-        """End it at once, without a checkpoint; a `stop` that is waiting then returns."""
+        """End the server at once, without a database checkpoint. A waiting `stop` then returns."""
         self._signal(signal.SIGQUIT)
 
     def trim_log(self) -> None:
-        """Keep the log within bounds; to be called now and then."""
+        """Truncate the log if it is too large. Call it periodically."""
         log = self._folder / "log"
         with suppress(FileNotFoundError):
             if log.stat().st_size > MAX_LOG_BYTES:
                 shutil.copyfile(log, self._folder / "log.1")
-                os.truncate(log, 0)  # the server appends, so it goes on at the new end
+                os.truncate(log, 0)  # the server appends, so it continues at the new end
 
     async def _start(self, lock_seconds: float) -> None:
         self._make_folders()
@@ -140,32 +141,33 @@ class Postgres:
             await self._make_cluster(binaries)
         self._give_away(data)
         self._process = self._launch(binaries, "postgres", self._arguments())
-        await self._answers()
+        await self._wait_until_ready()
 
     def _make_folders(self) -> None:
         if "," in str(self._folder):
             raise SettingsError(
-                "AGENTCONTAINER_DATA_DIR must not hold a comma: it would part the database's URL."
+                "AGENTCONTAINER_DATA_DIR must not contain a comma, which has a meaning in the database's URL."
             )
         if self._folder.exists() and self._folder.stat().st_uid != os.geteuid():
             raise SettingsError(
                 f"{self._folder} belongs to another user; run as that user, or use another data folder."
             )
         self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Root's folder, the service's content: a broken-into server cannot put a link where root writes.
+        # Root owns the folder, the service uid its content: a compromised server cannot put a link where root
+        # writes.
         self._folder.mkdir(exist_ok=True)
-        self._folder.chmod(0o711)  # whatever the umask is
+        self._folder.chmod(0o711)  # independent of the umask
         (self._folder / "socket").mkdir(mode=0o700, exist_ok=True)
         self._give_away(self._folder / "socket")
 
     def _give_away(self, folder: Path) -> None:
-        """Make everything in `folder` the service uid's (it changes with AGENTCONTAINER_SANDBOX_UID_BASE)."""
+        """Give everything in `folder` to the service uid, which changes with AGENTCONTAINER_SANDBOX_UID_BASE."""
         if self._uid is None or folder.stat().st_uid == self._uid:
             return
         for _, folders, files, descriptor in os.fwalk(folder):
             for name in (*folders, *files):
                 os.chown(name, self._uid, self._uid, dir_fd=descriptor, follow_symlinks=False)
-        os.chown(folder, self._uid, self._uid)  # last: it says that all was done
+        os.chown(folder, self._uid, self._uid)  # last, because it shows that the rest is done
 
     async def _take_lock(self, seconds: float) -> None:
         if self._lock is not None:
@@ -191,7 +193,7 @@ class Postgres:
             shutil.rmtree(new)
         new.mkdir(mode=0o700)
         self._give_away(new)
-        # Locale C: no upgrade of the system's libraries can change the order of an index.
+        # Locale C, so that an upgrade of the system's libraries cannot change the order of an index.
         arguments = [
             "--encoding=UTF8",
             "--locale=C",
@@ -203,32 +205,33 @@ class Postgres:
         pgdata = str(inside(self._folder, self._uid) / "data.new")
         self._process = self._launch(binaries, "initdb", [*arguments, f"--pgdata={pgdata}"])
         if not await self._ended(START_SECONDS) or self._process.returncode != 0:
-            raise self._failure("PostgreSQL could not make its data folder")
+            raise self._failure("PostgreSQL could not create its data folder")
         if (self._folder / "data").exists():
             (self._folder / "data").rmdir()
         new.rename(self._folder / "data")
 
     def _arguments(self) -> list[str]:
         here = inside(self._folder, self._uid)
-        chosen = SERVER_SETTINGS | {"unix_socket_directories": str(here / "socket")}
+        settings = SERVER_SETTINGS | {"unix_socket_directories": str(here / "socket")}
         if not self._is_durable:
-            chosen |= THROWAWAY_SETTINGS
+            settings |= NOT_DURABLE_SETTINGS
         return [
             "-D",
             str(here / "data"),
-            *(part for key, value in chosen.items() for part in ("-c", f"{key}={value}")),
+            *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
         ]
 
     def _launch(self, binaries: Binaries, program: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         argv = command(binaries, program, arguments, self._folder, self._uid)
         with open(self._folder / "log", "ab", opener=_private) as log:
-            # A session of its own: Ctrl-C at the terminal must reach us alone, who then stop it in order.
+            # A session of its own, so that Ctrl-C in the terminal reaches us only, and we stop the server
+            # cleanly.
             return subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=ENVIRONMENT,
                 start_new_session=True,
             )  # fmt: skip
 
-    async def _answers(self) -> None:
+    async def _wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
         while self.is_running() and time.monotonic() < give_up_at:
             try:
@@ -263,7 +266,7 @@ class Postgres:
 
     def _failure(self, what: str) -> AgentContainerError:
         lines = (self._folder / "log").read_text(errors="replace").splitlines()[-5:]
-        return AgentContainerError(f"{what}. Its last words: {' | '.join(lines) or '(none)'}")
+        return AgentContainerError(f"{what}. The end of its log: {' | '.join(lines) or '(none)'}")
 
 
 def _private(path: str, flags: int) -> int:

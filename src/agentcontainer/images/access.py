@@ -1,6 +1,6 @@
-"""Where images may come from: the registries and folders that the operator allows, and nothing else.
+"""Restricts images to the registries and folders that the operator allows.
 
-Without it a client could name any address, and have us talk to what only we can reach.
+Otherwise a client could name any address, and make us connect to services that only this host can reach.
 """
 
 from collections.abc import Mapping
@@ -12,29 +12,30 @@ from agentcontainer.images.faults import ImageRefused
 from agentcontainer.images.reference import Reference
 from agentcontainer.settings import Settings
 
-# A registry on the internet is reached at public addresses only, whatever it redirects to; one that the operator names
-# with its scheme may stand inside, and is reached as this host does, by TLS or without.
-Way = Literal["internet", "host", "host without TLS"]
-WAYS: Mapping[str, Way] = {"": "internet", "https": "host", "http": "host without TLS"}
+# A registry without a scheme is reached at public addresses only, also after redirects. One that the operator
+# names with a scheme may be in the host's network: it is reached over the host's network, with TLS or
+# without.
+Route = Literal["internet", "host", "host without TLS"]
+ROUTES: Mapping[str, Route] = {"": "internet", "https": "host", "http": "host without TLS"}
 
 
 @dataclass(frozen=True)
 class Access:
-    """`registries`: host, with its port → how it is reached."""
+    """What is allowed. `registries`: host and port → how it is reached."""
 
-    registries: Mapping[str, Way]
+    registries: Mapping[str, Route]
     folders: tuple[Path, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> "Access":
-        ways = [entry.rpartition("://") for entry in settings.image_registries]
-        return cls({host: WAYS[scheme] for scheme, _, host in ways}, settings.image_folders)
+        entries = [entry.rpartition("://") for entry in settings.image_registries]
+        return cls({host: ROUTES[scheme] for scheme, _, host in entries}, settings.image_folders)
 
     def check(self, reference: Reference) -> None:
-        """Return if it may be looked at.
+        """Return if the image's registry or path is allowed.
 
         Raises:
-            ImageRefused: it may not.
+            ImageRefused: it is not.
         """
         if reference.registry is not None and reference.registry not in self.registries:
             allowed = ", ".join(sorted(self.registries)) or "none"
@@ -45,15 +46,16 @@ class Access:
         if reference.registry is None:
             self.path(reference)
 
-    def way(self, reference: Reference) -> Way | None:
-        """How the registry of an allowed image is reached; None: it is a path."""
+    def route(self, reference: Reference) -> Route | None:
+        """How the registry of an allowed image is reached; None: the image is a path."""
         return None if reference.registry is None else self.registries[reference.registry]
 
     def path(self, reference: Reference) -> Path:
-        """Where a path leads, which is below an allowed folder also when links are followed.
+        """The real path of an image, with all links followed. It is below an allowed folder.
 
         Raises:
-            ImageRefused: it is not, or nothing is there. The answer to both is the same.
+            ImageRefused: it is not, or it does not exist; the message is the same, so that it tells nothing
+            about the host.
         """
         try:
             real = Path(reference.name).resolve(strict=True)

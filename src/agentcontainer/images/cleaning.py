@@ -1,4 +1,5 @@
-"""Removes images that nobody used for long, and the least used while they take too much room; never one in use."""
+"""Removes images from the cache: those unused for too long, and the least recently used while it is too
+large."""
 
 import logging
 import time
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """How long images stay unused, and how much they may take together."""
+    """How long an unused image stays, and how large all images together may be."""
 
     seconds: float
     max_bytes: int
@@ -34,20 +35,21 @@ async def clean_forever(folder: Path, limits: CacheLimits) -> None:
 
 
 async def clean(folder: Path, limits: CacheLimits) -> list[str]:
-    """Remove what is too old or too much, and what a killed process left half removed; returns the digests."""
+    """Remove images beyond the limits, and what a killed process left half removed; returns the digests. An
+    image in use stays."""
     removed: list[str] = []
     kept = 0
-    for last_at, key, size in sorted(_found(folder), reverse=True):
+    for last_at, key, size in sorted(_images(folder), reverse=True):
         kept += size
-        is_wanted = last_at >= time.time() - limits.seconds and kept <= limits.max_bytes
-        if not is_wanted and await _remove(folder, key, last_at):
+        is_kept = last_at >= time.time() - limits.seconds and kept <= limits.max_bytes
+        if not is_kept and await _remove(folder, key, last_at):
             removed.append(key)
             kept -= size
     return removed
 
 
-def _found(folder: Path) -> Generator[tuple[float, str, int]]:
-    """Time of the last use, digest, size; of what is not whole: 0."""
+def _images(folder: Path) -> Generator[tuple[float, str, int]]:
+    """(time of the last use, digest, size) of each image; time and size are 0 if it is incomplete."""
     for place in folder.iterdir() if folder.is_dir() else ():
         if place.name != LOCKS:
             record = read_record(place)
@@ -55,7 +57,7 @@ def _found(folder: Path) -> Generator[tuple[float, str, int]]:
 
 
 async def _remove(folder: Path, key: str, last_at: float) -> bool:
-    """Remove the image unless it is in use, or was meanwhile."""
+    """Remove the image, unless it is in use or was used since `last_at`; returns whether it was removed."""
     with try_locked(folder / LOCKS / key) as is_locked:
         if not is_locked or used_at(folder / key) != last_at:
             return False

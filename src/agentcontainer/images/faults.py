@@ -1,19 +1,20 @@
-"""Why an image cannot be had, apart by whose fault it is."""
+"""The reasons why an image cannot be used, by whose fault it is."""
 
 
 class ImageFault(Exception):
-    """`str(error)` goes on where a sentence for the client begins with "The image", without host paths."""
+    """`str(error)` continues a sentence for the client that begins with "The image". It has no path of the
+    host."""
 
 
 class ImageRefused(ImageFault):
-    """The image, or its name, is wrong: the same again would fail again."""
+    """The image or its name is wrong: another try would fail, too."""
 
 
 class ImageUnreachable(ImageFault):
-    """Not the client's fault: the registry is away, or this host lacks a program. Later it may work."""
+    """The registry cannot be reached, or this host lacks a program: a later try may succeed."""
 
 
 def too_large(max_bytes: int) -> ImageRefused:
     return ImageRefused(
-        f"has more than the {max_bytes} bytes that one may have (AGENTCONTAINER_MAX_IMAGE_BYTES)"
+        f"has more than {max_bytes} bytes, the limit for an image (AGENTCONTAINER_MAX_IMAGE_BYTES)"
     )

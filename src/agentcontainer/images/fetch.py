@@ -1,8 +1,8 @@
-"""Brings an image onto this host: pulled by skopeo, verified here, unpacked by umoci, made ready to be mounted.
+"""Fetches an image: skopeo pulls it, we verify it, umoci unpacks it, and we prepare its files for mounting.
 
-Both programs read hostile bytes, so both run in helper sandboxes beneath a uid of their own (umoci without a
-network); between them we check every byte against the digest in the image's pinned name. What is unpacked belongs to
-root afterwards, where there is root, without setuid bits, and readable by all.
+Both programs read untrusted bytes, so both run in helper sandboxes with a uid of their own, umoci without a
+network. Between them we check all bytes against the digest in the image's pinned name. In the end the files
+are readable by everyone, without setuid bits and, if the runner is root, owned by root.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from agentcontainer.sandbox.host_uids import UidLease
 PULL_SECONDS = 900.0
 UNPACK_SECONDS = 900.0
 CHUNK_BYTES = 1024**2
-ENTRY_BYTES = 1024  # what a file costs beside its content
-# Each program has a workspace of its own: what we write for the second, the first has never been able to touch.
+ENTRY_BYTES = 1024  # counted for each file, in addition to its content
+# A workspace for each program, so that the first cannot touch what we write for the second.
 PULLED, UNPACKED = "pulled", "unpacked"
 LAYOUT = "layout"
 ROOT = "root"
@@ -42,10 +42,11 @@ PLAIN_KIND = "application/vnd.oci.image.layer.v1.tar"
 CONFIG_KIND = "application/vnd.oci.image.config.v1+json"
 MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
 
-# Measured in here, where nothing that an image closes is closed to us. Then what we mount over is made a real folder
-# or file, never a link, parents first; and everybody may read what its owner may.
+# The size is measured in the helper sandbox, where no file mode of the image can hide files. After unpacking,
+# each mount point is made a real folder or file instead of a link, parents first, and all files become
+# readable by everyone.
 UNPACK = f"""
-most=$1 folders=$2 files=$3
+max_bytes=$1 folders=$2 files=$3
 cd {INSIDE_WORKSPACE}
 umoci raw unpack --rootless --image {LAYOUT}:{TAG} {ROOT} >&2 &
 unpacking=$!
@@ -53,7 +54,7 @@ measure() {{
     bytes=$({du.shell("--bytes", ROOT)})
     entries=$({du.shell("--inodes", ROOT)})
     size=$((${{bytes:-0}} + {ENTRY_BYTES} * ${{entries:-0}}))
-    [ "$size" -le "$most" ] || exit {TOO_LARGE}
+    [ "$size" -le "$max_bytes" ] || exit {TOO_LARGE}
 }}
 while kill -0 "$unpacking" 2>/dev/null; do sleep 0.2; measure; done
 wait "$unpacking"
@@ -76,7 +77,7 @@ echo "$size"
 
 @dataclass(frozen=True)
 class Fetched:
-    """An unpacked image: its root folder, its size there, and the environment it asks for."""
+    """An unpacked image: its root folder, its unpacked size, and its environment variables."""
 
     root: Path
     size_bytes: int
@@ -85,7 +86,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Fetch:
-    """What fetching needs. `name` is that of its sandboxes and `root` their folder, which is not there yet."""
+    """Fetches one image. `name`: the id of its sandboxes; `root`: their folder, which must not exist yet."""
 
     sandboxes: Bubblewrap
     access: Access
@@ -94,13 +95,15 @@ class Fetch:
     max_bytes: int
 
     async def run(self, reference: Reference) -> Fetched:
-        """Fetch what the pinned `reference` names; everything made is below `root`.
+        """Fetch the image that the pinned `reference` names. All files are made below `root`.
 
         Raises:
-            ImageRefused: it cannot be used. ImageUnreachable: the registry is away. SandboxError: we could not try.
+            ImageRefused: it cannot be used. ImageUnreachable: the registry cannot be reached, or this host
+            lacks a program
+                or disk. SandboxError: the platform failed.
         """
-        for needed in ("skopeo", "umoci"):
-            program.need(needed)
+        for name in ("skopeo", "umoci"):
+            program.need(name)
         for folder in (PULLED, UNPACKED):
             (self.root / folder / "workspace").mkdir(mode=0o755, parents=True)
         lease = await self.sandboxes.lease()
@@ -110,7 +113,7 @@ class Fetch:
             size = await self._unpack(lease)
             unpacked = self.root / UNPACKED / "workspace" / ROOT
             await asyncio.to_thread(_check_mount_points, unpacked)
-            await _take_over(unpacked)
+            await _give_to_root(unpacked)
         except OSError as error:
             raise SandboxError(f"An image could not be unpacked: {error.strerror}.") from error
         finally:
@@ -119,27 +122,27 @@ class Fetch:
         return Fetched(unpacked, size, variables)
 
     async def _pull(self, reference: Reference, lease: UidLease | None) -> bytes:
-        """Make a layout of the image for umoci; its configuration."""
+        """Pull the image and write it as a layout for umoci; returns its configuration."""
         bounds = Bounds(PULL_SECONDS, manifest.MAX_BYTES, self.max_bytes + 2 * manifest.MAX_BYTES)
         skopeo = Skopeo(self.sandboxes, self.access, self.name, self.root / PULLED, lease, bounds)
         raw = await skopeo.manifest(reference)
         if manifest.digest_of(raw) != reference.digest:
-            raise ImageRefused(f"is not any more what it was: its digest has changed from {reference.digest}")
-        found = manifest.read(raw)
-        wanted = (reference.digest,)
-        if isinstance(found, Index):
-            wanted = (manifest.chosen(found), *found.fitting)
+            raise ImageRefused(f"has changed: its digest is no longer {reference.digest}")
+        document = manifest.read(raw)
+        allowed = (reference.digest,)
+        if isinstance(document, Index):
+            allowed = (manifest.digest_for_host(document), *document.fitting)
             if reference.registry is not None:
-                reference = reference.pinned(wanted[0])
-                found = manifest.read(await skopeo.manifest(reference))
-        if isinstance(found, Manifest):
-            manifest.check_size(found, self.max_bytes)
+                reference = reference.pinned(allowed[0])
+                document = manifest.read(await skopeo.manifest(reference))
+        if isinstance(document, Manifest):
+            manifest.check_size(document, self.max_bytes)
         copy = await skopeo.copy(reference)
         layout = self.root / UNPACKED / "workspace" / LAYOUT
-        return await asyncio.to_thread(_lay_out, copy, layout, wanted, self.max_bytes)
+        return await asyncio.to_thread(_lay_out, copy, layout, allowed, self.max_bytes)
 
     async def _unpack(self, lease: UidLease | None) -> int:
-        """Run umoci; the bytes it made."""
+        """Run umoci; returns the unpacked size in bytes."""
         root = self.root / UNPACKED
         spec = Spec(self.name, root, root, program.LIMITS, program.ENVIRONMENT, "/", is_helper=True)
         bounds = Bounds(UNPACK_SECONDS, 100, 2 * self.max_bytes + 2 * manifest.MAX_BYTES)
@@ -162,56 +165,62 @@ class Fetch:
         return int(outcome.stdout)
 
 
-def _lay_out(copy: Path, layout: Path, wanted: tuple[str | None, ...], max_bytes: int) -> bytes:
-    """Turn skopeo's folder into a layout, every file of it checked; the configuration.
+def _lay_out(copy: Path, layout: Path, allowed: tuple[str | None, ...], max_bytes: int) -> bytes:
+    """Make a layout of skopeo's folder, checking the digest of every file; returns the configuration. The
+    manifest's digest must be one of `allowed`.
 
     Raises:
-        ImageRefused: something is not what its digest says.
+        ImageRefused: a digest does not match, or the image is not for this platform or too large.
     """
     try:
         folder = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        raise ImageRefused("was not copied whole") from None
+        raise ImageRefused("was not copied completely") from None
     try:
         raw = _read(folder, "manifest.json")
-        found = manifest.read(raw)
-        if manifest.digest_of(raw) not in wanted or not isinstance(found, Manifest):
-            raise ImageRefused("is another than its registry says")
-        manifest.check_size(found, max_bytes)
+        image = manifest.read(raw)
+        if manifest.digest_of(raw) not in allowed or not isinstance(image, Manifest):
+            raise ImageRefused("is not the one that its registry announced")
+        manifest.check_size(image, max_bytes)
         blobs = layout / "blobs/sha256"
         blobs.mkdir(parents=True)
-        config = _read(folder, _hex(found.config.digest))
-        if manifest.digest_of(config) != found.config.digest:
-            raise ImageRefused("has a configuration that is not what its digest says")
+        config = _read(folder, _hex(image.config.digest))
+        if manifest.digest_of(config) != image.config.digest:
+            raise ImageRefused("has a configuration that does not match its digest")
         manifest.check_config(config)
-        kinds = [_move(folder, layer, blobs) for layer in found.layers]
-        _write_layout(layout, found, config, kinds)
+        kinds = [_move(folder, layer, blobs) for layer in image.layers]
+        _write_layout(layout, image, config, kinds)
         return config
     finally:
         os.close(folder)
 
 
 def _move(folder: int, layer: Blob, blobs: Path) -> str:
-    """Move a layer that is what its digest says into the layout; its kind, by its own first bytes."""
+    """Move a layer into the layout if it matches its digest; returns its media type, found by its first
+    bytes.
+
+    Raises:
+        ImageRefused: it does not match.
+    """
     name = _hex(layer.digest)
     target = blobs / name
-    if not target.exists():  # a layer may be there twice
+    if not target.exists():  # a manifest may list a layer twice
         with _open(folder, name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                raise ImageRefused("has a layer that is not what its digest says")
+                raise ImageRefused("has a layer that does not match its digest")
         os.rename(name, target, src_dir_fd=folder)
     with target.open("rb") as file:
         return KINDS.get(file.read(2), PLAIN_KIND)
 
 
-def _write_layout(layout: Path, found: Manifest, config: bytes, kinds: list[str]) -> None:
+def _write_layout(layout: Path, image: Manifest, config: bytes, kinds: list[str]) -> None:
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_KIND,
-        "config": {"mediaType": CONFIG_KIND, "digest": found.config.digest, "size": len(config)},
+        "config": {"mediaType": CONFIG_KIND, "digest": image.config.digest, "size": len(config)},
         "layers": [
             {"mediaType": kind, "digest": layer.digest, "size": _size(layout, layer)}
-            for kind, layer in zip(kinds, found.layers, strict=True)
+            for kind, layer in zip(kinds, image.layers, strict=True)
         ],
     }
     raw = json.dumps(document).encode()
@@ -219,7 +228,7 @@ def _write_layout(layout: Path, found: Manifest, config: bytes, kinds: list[str]
     entry = {"mediaType": MANIFEST_KIND, "digest": digest, "size": len(raw)}
     named = entry | {"annotations": {"org.opencontainers.image.ref.name": TAG}}
     files = {
-        f"blobs/sha256/{_hex(found.config.digest)}": config,
+        f"blobs/sha256/{_hex(image.config.digest)}": config,
         f"blobs/sha256/{_hex(digest)}": raw,
         "index.json": json.dumps({"schemaVersion": 2, "manifests": [named]}).encode(),
         "oci-layout": json.dumps({"imageLayoutVersion": "1.0.0"}).encode(),
@@ -242,38 +251,39 @@ def _read(folder: int, name: str) -> bytes:
 
 
 def _open(folder: int, name: str) -> BufferedReader:
-    """A regular file, and no link to one.
+    """Open a regular file, without following a link.
 
     Raises:
-        ImageRefused: it is none, or is not there.
+        ImageRefused: it is not a regular file, or does not exist.
     """
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
-        raise ImageRefused("was not copied whole") from None
+        raise ImageRefused("was not copied completely") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ImageRefused("was not copied whole")
+        raise ImageRefused("was not copied completely")
     return os.fdopen(descriptor, "rb")
 
 
 def _check_mount_points(root: Path) -> None:
-    """What unpacked it saw hostile bytes: do not take its word that no mount point is a link.
+    """Return if every mount point is a real folder or file. The sandbox that unpacked the image is not
+    trusted with it, because the image may have taken it over.
 
     Raises:
-        ImageRefused: one is.
+        ImageRefused: one is a link or missing.
     """
-    for names, is_right in ((("", *IMAGE_FOLDERS), stat.S_ISDIR), (IMAGE_FILES, stat.S_ISREG)):
+    for names, is_kind in ((("", *IMAGE_FOLDERS), stat.S_ISDIR), (IMAGE_FILES, stat.S_ISREG)):
         try:
-            is_whole = all(is_right((root / name).lstat().st_mode) for name in names)
+            is_whole = all(is_kind((root / name).lstat().st_mode) for name in names)
         except OSError:
             is_whole = False
         if not is_whole:
             raise ImageRefused("cannot be unpacked: it has a link where the sandbox needs a folder")
 
 
-async def _take_over(root: Path) -> None:
-    """Make it root's, so that no sandbox's uid ever owns it; that drops setuid bits, too."""
+async def _give_to_root(root: Path) -> None:
+    """Make root the owner, so that no sandbox's uid owns the files. That also removes setuid bits."""
     if os.geteuid() != 0:
         return
     process = await asyncio.create_subprocess_exec(
@@ -286,4 +296,4 @@ async def _take_over(root: Path) -> None:
         await process.wait()
         raise
     if code != 0:
-        raise SandboxError("An image could not be made root's own.")
+        raise SandboxError("The files of an image could not be given to root.")

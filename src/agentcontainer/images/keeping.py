@@ -1,13 +1,13 @@
-"""The images of this host: each fetched once, checked once, shared by all sandboxes that name it, removed by age.
+"""The cache of this host's images. Each is fetched and checked once, and shared by all sandboxes that use it.
 
     DATA_DIR/images/
-        locks/<digest>    held shared by whoever uses the image, alone by who makes or removes it
-        <digest>/         shows up whole, by one rename
-            image.json    size, environment, and what the check found; its time is that of the last use
-            root/         the image's files, read-only in every sandbox
+        locks/<digest>    locked shared while the image is used, exclusively while it is made or removed
+        <digest>/         appears complete, by one rename
+            image.json    size, environment, result of the check; its modification time is the time of the
+            last use root/         the image's files, read-only in every sandbox
 
-Several runners may share the folder: the kernel's file locks, which end with their process, are all that says who does
-what. What is half-made lies in the runner's own folder, where its sweep finds it.
+Several runners may share the folder; they coordinate by these locks alone. An incomplete image is in the
+folder of the runner that makes it, where the cleanup of dead runners finds it.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from agentcontainer import file_lock
 from agentcontainer.images.access import Access
@@ -32,7 +33,7 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.removal import remove
 
-FAULT_SECONDS = 3600.0  # how long an image is not tried again: the fault may have been this host's
+FAULT_SECONDS = 3600.0  # then a broken image is tried again: this host may have been at fault
 RECORD = "image.json"
 ROOT = "root"
 LOCKS = "locks"
@@ -40,8 +41,8 @@ LOCKS = "locks"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of an image. `runtimes`: the versions of ours it was checked with. `fault`: why none runs in it;
-    then its files are gone."""
+    """What image.json holds. `runtimes`: the versions of our runtime that start in the image. `fault`: why
+    none does; then the image's files were removed."""
 
     size_bytes: int
     variables: dict[str, str]
@@ -49,10 +50,13 @@ class Record:
     fault: str | None
 
 
+_RECORD = TypeAdapter(Record)
+
+
 @dataclass(frozen=True)
 class Images:
-    """What images need. `folder` holds those of this host, `scratch` is the runner's own; `env`: ours, in every
-    sandbox of an agent."""
+    """The cache in `folder`, shared by the runners of this host. `scratch`: this runner's own folder. `env`:
+    our variables in every agent's sandbox."""
 
     sandboxes: Bubblewrap
     access: Access
@@ -65,10 +69,10 @@ class Images:
 
     @contextlib.asynccontextmanager
     async def use(self, name: str) -> AsyncGenerator[Image]:
-        """The image of this pinned name, which stays for as long as the block lasts.
+        """The image of this pinned name. It is not removed during the block.
 
         Raises:
-            ImageFault: it cannot be had, or no agent can run in it. SandboxError: this host cannot do it now.
+            ImageFault: it cannot be fetched, or no agent can run in it. SandboxError: this host failed.
         """
         reference = parse(name)
         self.access.check(reference)
@@ -83,7 +87,7 @@ class Images:
             os.close(descriptor)
 
     async def _held(self, descriptor: int, key: str, reference: Reference) -> Image:
-        """The image, with the lock held shared."""
+        """The image, made if necessary. On return the lock is held shared."""
         place = self.folder / key
         while True:
             await file_lock.lock(descriptor, is_shared=True)
@@ -92,23 +96,24 @@ class Images:
                 return await self._checked(place, record)
             file_lock.unlock(descriptor)
             await file_lock.lock(descriptor)
-            if self._valid_record(place) is None:  # of several that waited, the first makes it
+            if self._valid_record(place) is None:  # of several waiters, the first makes it
                 await self._make(place, key, reference)
             file_lock.unlock(descriptor)
 
     async def _checked(self, place: Path, record: Record) -> Image:
-        """The image that is there, once it is known that our runtime runs in it."""
+        """The image in `place`. Checks first that our runtime starts in it, if this version was not checked
+        before."""
         image = Image(place / ROOT, record.variables)
         if record.fault is not None:
             raise ImageRefused(record.fault)
-        if self.runtime.name not in record.runtimes:  # another version of ours made it, and may be using it
+        if self.runtime.name not in record.runtimes:  # made by another version, which may be using it
             await self._check(image)
             _write(place, replace(record, runtimes=[*record.runtimes, self.runtime.name]))
         os.utime(place / RECORD)
         return image
 
     def _valid_record(self, place: Path) -> Record | None:
-        """What is known, but for a fault that was found long ago or by another runtime: that is tried again."""
+        """The record; None if there is none, or it has a fault that is old or was found with another runtime."""
         record = read_record(place)
         if record is None or record.fault is None:
             return record
@@ -116,7 +121,7 @@ class Images:
         return record if is_recent and self.runtime.name in record.runtimes else None
 
     async def _make(self, place: Path, key: str, reference: Reference) -> None:
-        """Have the image fetched and checked; the lock is held alone."""
+        """Fetch and check the image. Needs the exclusive lock."""
         scratch = self.scratch / f"image-{key[:12]}-{secrets.token_hex(6)}"
         new = scratch / "new"
         try:
@@ -143,16 +148,15 @@ class Images:
 
 
 def read_record(place: Path) -> Record | None:
-    """What is known of the image in this folder; None: it is not there, or not whole."""
+    """The record of the image in `place`; None: there is no complete image."""
     try:
-        document: dict[str, Any] = json.loads((place / RECORD).read_text())
-        return Record(**document)
-    except (OSError, ValueError, TypeError):
+        return _RECORD.validate_json((place / RECORD).read_bytes())
+    except (OSError, ValueError):
         return None
 
 
 def used_at(place: Path) -> float:
-    """When the image in this folder was last used; 0: it is not whole."""
+    """When the image in `place` was last used; 0: it is not complete."""
     try:
         return (place / RECORD).stat().st_mtime
     except OSError:
@@ -160,18 +164,19 @@ def used_at(place: Path) -> float:
 
 
 def _write(place: Path, record: Record) -> None:
-    """At once, as others read it."""
+    """Replace the record atomically, because others read it meanwhile."""
     new = place / f"{RECORD}.{secrets.token_hex(4)}"
     new.write_text(json.dumps(asdict(record)))
     new.rename(place / RECORD)
 
 
 async def discard(place: Path) -> None:
-    """Remove an image's folder; the lock is held alone. Its record goes first: nobody takes what is left of it."""
+    """Remove an image. Needs the exclusive lock. The record goes first, so that a half-removed image is not
+    used."""
     (place / RECORD).unlink(missing_ok=True)
     await remove(place)
 
 
 def _sync(folder: Path) -> None:
-    """What is on the disk is all of it, before its name is."""
+    """Write the files to the disk before the rename, so that a power cut leaves no incomplete image."""
     subprocess.run(["sync", "--file-system", str(folder)], check=False)

@@ -1,4 +1,5 @@
-"""Finds out, when an agent's version is made, what an image's name stands for, and whether it can be used here."""
+"""Resolves an image's name to a digest when an agent version is made, and checks that the image can be used
+here."""
 
 import asyncio
 import contextlib
@@ -23,15 +24,15 @@ from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-AT_A_TIME = 3  # each may hold a database connection of its request
+MAX_LOOKUPS = 3  # at once: the request of each may hold a database connection
 SECONDS = 20.0
 RETRY_SECONDS = 3
-OLD_SECONDS = 600.0  # a folder that a killed process left
+OLD_SECONDS = 600.0  # an older folder was left by a killed process
 FOLDER = "lookups"
 
 
 class Lookup:
-    """Looks images up, a few at a time. Nothing is started before the first."""
+    """Looks up images, a few at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -40,13 +41,14 @@ class Lookup:
         self._under_way = 0
 
     async def pin(self, text: str, field: str) -> str:
-        """The whole name of the image that `text` names, with the digest it has now.
+        """The full name of the image that `text` names, with its current digest.
 
         Raises:
-            ValidationError: there is no such image, or it cannot be used; names the `field`.
-            Unavailable: it cannot be told now. RateLimited: others are being looked up.
+            ValidationError: there is no such image, or it cannot be used here; names the `field`.
+            Unavailable: it cannot be looked up now.
+            RateLimited: too many others are being looked up.
         """
-        if self._under_way >= AT_A_TIME:
+        if self._under_way >= MAX_LOOKUPS:
             raise RateLimited(
                 "Other images are being looked up; send this again in some seconds.", RETRY_SECONDS
             )
@@ -73,22 +75,22 @@ class Lookup:
             self._under_way -= 1
 
     async def _pinned(self, skopeo: Skopeo, reference: Reference) -> Reference:
-        """The pin is what the name stands for: of an image for several platforms their index, so that runners of each
-        find theirs."""
+        """The name with the digest. For an image for several platforms it is the digest of the index, so that
+        a runner of each platform finds its own image."""
         raw = await skopeo.manifest(reference)
         digest = manifest.digest_of(raw)
         if reference.digest not in (None, digest):
             raise ImageRefused("does not have this digest")
-        found = manifest.read(raw)
-        if isinstance(found, manifest.Manifest):
-            manifest.check_size(found, self._settings.max_image_bytes)
+        document = manifest.read(raw)
+        if isinstance(document, manifest.Manifest):
+            manifest.check_size(document, self._settings.max_image_bytes)
             manifest.check_config(await skopeo.config(reference))
         else:
-            one = manifest.chosen(found)
+            digest_here = manifest.digest_for_host(document)
             if reference.registry is not None:
-                found = manifest.read(await skopeo.manifest(reference.pinned(one)))
-                if isinstance(found, manifest.Manifest):
-                    manifest.check_size(found, self._settings.max_image_bytes)
+                document = manifest.read(await skopeo.manifest(reference.pinned(digest_here)))
+                if isinstance(document, manifest.Manifest):
+                    manifest.check_size(document, self._settings.max_image_bytes)
         return reference.pinned(digest)
 
     @contextlib.asynccontextmanager
@@ -108,7 +110,7 @@ class Lookup:
 
 
 async def _remove_old(folder: Path) -> None:
-    """Remove what lookups left that were killed."""
+    """Remove the folders of lookups that were killed."""
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
             if entry.stat(follow_symlinks=False).st_mtime < time.time() - OLD_SECONDS:

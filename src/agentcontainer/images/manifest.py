@@ -1,13 +1,13 @@
-"""Reads what registries say of an image: manifests, indexes and configurations. All of it is hostile JSON. Pure."""
+"""Parses the JSON that describes an image: manifests, indexes and configurations. All of it is untrusted."""
 
 import hashlib
-import json
 import platform
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
+from agentcontainer import json_syntax
+from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.images.faults import ImageRefused, too_large
 from agentcontainer.images.reference import DIGEST
 from agentcontainer.printable import printable
@@ -28,13 +28,13 @@ LAYERS = (
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# They would change what our own runtime does; what an image needs for its own programs may stay.
-_NOT_TAKEN = re.compile(r"(NODE_|PI_|AGENTCONTAINER_).*")
+# These would change what our own runtime does.
+_IGNORED_VARIABLE = re.compile(r"(NODE_|PI_|AGENTCONTAINER_).*")
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A file of an image, by its digest."""
+    """A file of an image."""
 
     digest: str
     size_bytes: int
@@ -50,42 +50,43 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Index:
-    """Images for several platforms; `fitting`: the digests of those for this one, the registry's first choice first."""
+    """Images for several platforms. `fitting`: the digests of those for this platform, in the order of the
+    index."""
 
     fitting: tuple[str, ...]
     platforms: tuple[str, ...]
 
 
 def digest_of(raw: bytes) -> str:
-    """The digest by which these bytes are known."""
+    """The digest of these bytes, as registries write it."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def own_platform() -> str:
-    """This host's, as images name it."""
+    """This host's platform, as images name it."""
     machine = platform.machine()
     return f"linux/{ARCHITECTURES.get(machine, machine)}"
 
 
 def read(raw: bytes) -> Manifest | Index:
-    """What a manifest or an index says.
+    """The manifest or index in `raw`.
 
     Raises:
-        ImageRefused: it is neither, or asks for what we do not do.
+        ImageRefused: it is neither, or has something that we do not support.
     """
-    document = _object(raw)
+    document = _document(raw)
     if document.get("mediaType") in INDEXES or "manifests" in document:
         return _index(document)
     if document.get("schemaVersion") != 2:
-        raise ImageRefused("is in Docker's old format (schema 1); push it again with a tool of this decade")
+        raise ImageRefused("is in Docker's old format (schema 1); push it again with a current tool")
     layers = _list(document.get("layers"))
     if len(layers) > MAX_LAYERS:
         raise ImageRefused(f"has more than {MAX_LAYERS} layers")
-    return Manifest(_blob(_mapping(document.get("config"))), tuple(_layer(_mapping(one)) for one in layers))
+    return Manifest(_blob(_object(document.get("config"))), tuple(_layer(_object(layer)) for layer in layers))
 
 
-def chosen(index: Index) -> str:
-    """The digest of the image that an index has for this host.
+def digest_for_host(index: Index) -> str:
+    """The digest of the image for this host.
 
     Raises:
         ImageRefused: it has none.
@@ -97,7 +98,7 @@ def chosen(index: Index) -> str:
 
 
 def check_size(manifest: Manifest, max_bytes: int) -> None:
-    """Return if its compressed layers are not above what they may unpack to.
+    """Return if the compressed layers together are not above the limit for an unpacked image.
 
     Raises:
         ImageRefused: they are.
@@ -107,28 +108,38 @@ def check_size(manifest: Manifest, max_bytes: int) -> None:
 
 
 def check_config(raw: bytes) -> None:
-    """Return if the configuration is that of an image for this host.
+    """Return if the configuration is for this host's platform.
 
     Raises:
         ImageRefused: it is for another platform.
     """
-    document = _object(raw)
-    found = f"{document.get('os')}/{document.get('architecture')}"
-    if found != own_platform():
-        raise ImageRefused(f"is made for {_shown(found)}, but this host is {own_platform()}")
+    document = _document(raw)
+    platform_of_image = f"{document.text('os')}/{document.text('architecture')}"
+    if platform_of_image != own_platform():
+        raise ImageRefused(f"is made for {_shown(platform_of_image)}, but this host is {own_platform()}")
 
 
 def variables(raw: bytes) -> dict[str, str]:
-    """The environment that a configuration asks for, as far as it can be had."""
-    entries = _list(_mapping(_object(raw).get("config") or {}).get("Env") or [])
-    found: dict[str, str] = {}
+    """The environment variables of a configuration. Those that are malformed or would change our runtime are
+    left out.
+
+    Raises:
+        ImageRefused: they are too large together.
+    """
+    entries = _list(_object(_document(raw).get("config") or {}).get("Env") or [])
+    environment: dict[str, str] = {}
     for entry in entries[:MAX_VARIABLES]:
         name, equals, value = entry.partition("=") if isinstance(entry, str) else ("", "", "")
-        if equals and _VARIABLE.fullmatch(name) and not _NOT_TAKEN.fullmatch(name) and _is_sound(value):
-            found[name] = value
-    if sum(len(name) + len(value.encode()) for name, value in found.items()) > MAX_VARIABLES_BYTES:
+        if (
+            equals
+            and _VARIABLE.fullmatch(name)
+            and not _IGNORED_VARIABLE.fullmatch(name)
+            and _is_sound(value)
+        ):
+            environment[name] = value
+    if sum(len(name) + len(value.encode()) for name, value in environment.items()) > MAX_VARIABLES_BYTES:
         raise ImageRefused(f"has an environment of more than {MAX_VARIABLES_BYTES} bytes")
-    return found
+    return environment
 
 
 def _is_sound(value: str) -> bool:
@@ -138,22 +149,22 @@ def _is_sound(value: str) -> bool:
         return False
 
 
-def _index(document: Mapping[str, Any]) -> Index:
+def _index(document: JsonObject) -> Index:
     fitting: list[str] = []
     platforms: list[str] = []
     for entry in _list(document.get("manifests"))[:MAX_LAYERS]:
-        wanted = _mapping(_mapping(entry).get("platform") or {})
-        named = f"{wanted.get('os')}/{wanted.get('architecture')}"
+        platform_of_entry = _object(_object(entry).get("platform") or {})
+        named = f"{platform_of_entry.text('os')}/{platform_of_entry.text('architecture')}"
         if named == own_platform():
-            fitting.append(_blob(_mapping(entry)).digest)
-        if named != "unknown/unknown" and _shown(named) not in platforms:  # those are attestations
+            fitting.append(_blob(_object(entry)).digest)
+        if named != "unknown/unknown" and _shown(named) not in platforms:  # unknown/unknown is an attestation
             platforms.append(_shown(named))
     return Index(tuple(fitting), tuple(platforms))
 
 
-def _layer(entry: Mapping[str, Any]) -> Blob:
-    if entry.get("urls"):  # elsewhere: at an address of the image's choice
-        raise ImageRefused("has layers that lie outside its registry")
+def _layer(entry: JsonObject) -> Blob:
+    if "urls" in entry and entry.get("urls"):  # at an address that the image chooses
+        raise ImageRefused("has layers that are stored outside its registry")
     if entry.get("mediaType") not in LAYERS:
         raise ImageRefused(
             f"has a layer of the kind {_shown(str(entry.get('mediaType')))}: only tar, plain or by gzip, is supported"
@@ -161,7 +172,7 @@ def _layer(entry: Mapping[str, Any]) -> Blob:
     return _blob(entry)
 
 
-def _blob(entry: Mapping[str, Any]) -> Blob:
+def _blob(entry: JsonObject) -> Blob:
     digest, size = entry.get("digest"), entry.get("size")
     if entry.get("urls") or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise _broken()
@@ -170,25 +181,25 @@ def _blob(entry: Mapping[str, Any]) -> Blob:
     return Blob(digest, size)
 
 
-def _object(raw: bytes) -> Mapping[str, Any]:
+def _document(raw: bytes) -> JsonObject:
     if len(raw) > MAX_BYTES:
         raise ImageRefused(f"has a manifest or a configuration of more than {MAX_BYTES} bytes")
     try:
-        return _mapping(json.loads(raw))
-    except (ValueError, RecursionError):
+        return _object(json_syntax.loads(raw, is_strict=False))
+    except ValueError:
         raise _broken() from None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
+def _object(value: object) -> JsonObject:
+    if (document := JsonObject.of(value)) is None:
         raise _broken()
-    return cast("dict[str, Any]", value)
+    return document
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     if not isinstance(value, list):
         raise _broken()
-    return cast("list[Any]", value)
+    return cast("list[object]", value)
 
 
 def _broken() -> ImageRefused:
@@ -196,5 +207,5 @@ def _broken() -> ImageRefused:
 
 
 def _shown(text: str) -> str:
-    """An image's own words in a sentence of ours."""
+    """Text of an image, made fit for a message."""
     return printable(text)[:80]

@@ -1,4 +1,4 @@
-"""Runs a program over an image in a helper sandbox, bounded in time, memory, output and disk."""
+"""Runs a program in a helper sandbox with limits on time, memory, output and disk."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a run may take. `disk_bytes`: of its workspace."""
+    """The limits of a run. `disk_bytes`: the size of its workspace."""
 
     seconds: float
     output_bytes: int
@@ -35,7 +35,8 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended, and what it said."""
+    """How a run ended. `stdout` is one byte longer than its limit if there was more; `stderr` is the last
+    part."""
 
     code: int
     stdout: bytes
@@ -46,7 +47,7 @@ def need(program: str) -> None:
     """Return if this host has the program.
 
     Raises:
-        ImageUnreachable: it has not; says which package to install.
+        ImageUnreachable: it does not; says which package to install.
     """
     if shutil.which(program, path=launch.PATH) is None:
         raise ImageUnreachable(f"cannot be read: this host has no {program} (apt install {program})")
@@ -58,33 +59,32 @@ async def run(
     """Run `argv` to its end.
 
     Raises:
-        ImageRefused: it took more than it may. SandboxError: the platform could not try.
+        ImageRefused: it exceeded a limit. SandboxError: it could not be run.
     """
     sandbox = await sandboxes.start(spec, argv, lease)
     try:
         async with asyncio.timeout(bounds.seconds):
-            return await _watched(sandbox, spec.workspace, bounds)
+            return await _run_to_end(sandbox, spec.workspace, bounds)
     except TimeoutError:
         raise ImageRefused(f"took longer than {bounds.seconds:.0f} seconds") from None
     finally:
         await sandbox.destroy()
 
 
-async def _watched(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
+async def _run_to_end(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
     sandbox.stdin.close()
     complaints = Tail(STDERR_BYTES)
-    # One byte more than allowed shows that there was more.
-    talking = asyncio.gather(
+    reading = asyncio.gather(
         keep_start(sandbox.stdout, bounds.output_bytes + 1), complaints.read(sandbox.stderr)
     )
-    watching = asyncio.create_task(_watch(folder, bounds.disk_bytes))
+    watching = asyncio.create_task(_watch_disk(folder, bounds.disk_bytes))
     exiting = asyncio.create_task(sandbox.wait())
     try:
         await asyncio.wait((watching, exiting), return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             watching.result()
         ending = await exiting
-        stdout, _ = await talking
+        stdout, _ = await reading
         stderr = complaints.text
         if stderr and ending.code != 0:
             logger.info("%s: exit code %d: %s", sandbox.id, ending.code, stderr.strip())
@@ -92,13 +92,13 @@ async def _watched(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:
             raise ImageRefused(f"needs more than {LIMITS.memory_bytes} bytes of memory to be read")
         return Outcome(ending.code, stdout, stderr)
     finally:
-        for task in (watching, exiting, talking):
+        for task in (watching, exiting, reading):
             task.cancel()
-        await asyncio.gather(watching, exiting, talking, return_exceptions=True)
+        await asyncio.gather(watching, exiting, reading, return_exceptions=True)
 
 
-async def _watch(folder: Path, max_bytes: int) -> None:
-    """Never returns.
+async def _watch_disk(folder: Path, max_bytes: int) -> None:
+    """Measure the folder again and again. Never returns.
 
     Raises:
         ImageRefused: the folder holds more than `max_bytes`.

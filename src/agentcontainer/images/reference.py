@@ -1,7 +1,7 @@
-"""How an image is named: `python:3.12`, `ghcr.io/x/y@sha256:…`, `oci:/folder[:tag]`, `docker-archive:/file[:ref]`.
+"""Image names: `python:3.12`, `ghcr.io/x/y@sha256:…`, `oci:/folder[:tag]`, `docker-archive:/file[:ref]`.
 
-A name is made whole when it is read (`docker.io/library/python:3.12`), and pinned by the digest it resolved to, which
-stands behind its tag: `docker.io/library/python:3.12@sha256:…`. Pure.
+Parsing completes a short name (`docker.io/library/python:3.12`). A pinned name has the digest behind its tag:
+`docker.io/library/python:3.12@sha256:…`.
 """
 
 import re
@@ -22,12 +22,15 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REGISTRY = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_PATH_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,254}")  # for docker-archive a name with its tag
+_PATH_TAG = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,254}"
+)  # with docker-archive it is a name with its tag
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An image's whole name. `name`: registry and repository, or the path on the host. `digest` None: not pinned."""
+    """An image's full name. `name`: registry and repository, or the path on the host. `digest` None: not
+    pinned."""
 
     transport: Transport
     name: str
@@ -46,15 +49,15 @@ class Reference:
         return self.name.partition("/")[0] if self.transport == "docker" else None
 
     def pinned(self, digest: str) -> "Reference":
-        """The same, fixed to what it stands for now."""
+        """The same name, with this digest."""
         return replace(self, digest=digest)
 
 
 def parse(text: str) -> Reference:
-    """What `text` names.
+    """The image that `text` names.
 
     Raises:
-        ImageRefused: it is no name of an image.
+        ImageRefused: `text` is not an image name.
     """
     if not text or len(text) > MAX_CHARACTERS or not text.isprintable() or " " in text:
         raise ImageRefused(
@@ -76,7 +79,7 @@ def _path(transport: Transport, rest: str, digest: str | None) -> Reference:
     if not path.startswith("/") or "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise ImageRefused(f"must have an absolute path without . and .. behind {transport}:")
     if tag and not _PATH_TAG.fullmatch(tag):
-        raise ImageRefused("has a tag that cannot be one")
+        raise ImageRefused("has a tag that is not valid")
     return Reference(transport, path.rstrip("/") or "/", tag or None, digest)
 
 
@@ -95,7 +98,7 @@ def _in_registry(name: str, digest: str | None) -> Reference:
             "must be the name of an image: a registry and a repository in lower case, such as ghcr.io/owner/name:tag"
         )
     if (tag and not _TAG.fullmatch(tag)) or name.endswith(":"):
-        raise ImageRefused("has a tag that cannot be one")
+        raise ImageRefused("has a tag that is not valid")
     if not tag and digest is None:
         tag = DEFAULT_TAG
     return Reference("docker", f"{registry}/{repository}", tag or None, digest)

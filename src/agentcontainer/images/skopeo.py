@@ -1,6 +1,7 @@
-"""skopeo, which talks to registries and reads archives, in a helper sandbox with a network.
+"""Runs skopeo, which talks to registries and reads archives, in a helper sandbox with network access.
 
-It sees an empty workspace and, for a path, that one thing. What it says and leaves is judged by the caller.
+The sandbox sees an empty workspace and, for an image given by its path, that path. Callers must check its
+output.
 """
 
 import re
@@ -16,14 +17,14 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_WORKSPACE, Internet, Spec
 from agentcontainer.sandbox.host_uids import UidLease
 
-COPY = "dir"  # what `copy` makes in the workspace
+COPY = "dir"  # the folder that `copy` makes in the workspace
 _MISSING = re.compile(
     r"manifest unknown|name unknown|not found|no such file|no image found|does not exist|no descriptor|404",
     re.I,
 )
 _DENIED = re.compile(r"unauthorized|authentication required|denied|forbidden|\b40[13]\b", re.I)
 _BUSY = re.compile(r"toomanyrequests|too many requests|\b429\b|\b50[0234]\b", re.I)
-_AWAY = re.compile(
+_UNREACHABLE = re.compile(
     r"no such host|connection refused|connection reset|i/o timeout|timed? ?out|network is unreachable|no route to host|"
     r"server misbehaving|x509|tls|server gave http response|unexpected eof|dial tcp",
     re.I,
@@ -33,7 +34,7 @@ _NO_DISK = re.compile(r"no space left|quota exceeded", re.I)
 
 @dataclass(frozen=True)
 class Skopeo:
-    """Runs in sandboxes called `name`, with the folder `root`, which holds an empty `workspace`."""
+    """Runs in sandboxes with the id `name` and the folder `root`, which holds an empty `workspace`."""
 
     sandboxes: Bubblewrap
     access: Access
@@ -46,7 +47,8 @@ class Skopeo:
         """The manifest or index, as it is stored.
 
         Raises:
-            ImageRefused: there is none. ImageUnreachable: the registry is away. SandboxError: we could not try.
+            ImageRefused: there is none. ImageUnreachable: the registry cannot be reached.
+            SandboxError: skopeo could not be run.
         """
         return await self._inspect(reference, "--raw")
 
@@ -55,7 +57,7 @@ class Skopeo:
         return await self._inspect(reference, "--raw", "--config")
 
     async def copy(self, reference: Reference) -> Path:
-        """The image for this platform in a new folder; its files belong to nobody we trust. Raises as `manifest`."""
+        """Copy the image for this platform into a new folder. Its files are untrusted. Raises as `manifest`."""
         target = f"dir:{INSIDE_WORKSPACE}/{COPY}"
         await self._run(
             reference, "copy", ["--preserve-digests", "--quiet"], [target], "--src-tls-verify=false"
@@ -69,7 +71,7 @@ class Skopeo:
         return outcome.stdout
 
     async def _run(
-        self, reference: Reference, verb: str, options: list[str], targets: list[str], plain: str
+        self, reference: Reference, verb: str, options: list[str], targets: list[str], without_tls: str
     ) -> Outcome:
         program.need("skopeo")
         self.access.check(reference)
@@ -86,12 +88,12 @@ class Skopeo:
             "--retry-times",
             "2",
         ]
-        way = self.access.way(reference)
-        argv += [plain] if way == "host without TLS" else []
+        route = self.access.route(reference)
+        argv += [without_tls] if route == "host without TLS" else []
         spec = Spec(
             self.name, self.root, self.root, program.LIMITS, program.ENVIRONMENT, INSIDE_WORKSPACE,
             is_helper=True, given=given,
-            internet=Internet() if way == "internet" else None, is_on_host_network=(way or "").startswith("host"),
+            internet=Internet() if route == "internet" else None, is_on_host_network=(route or "").startswith("host"),
         )  # fmt: skip
         argv += [_source(reference), *targets]
         outcome = await program.run(self.sandboxes, spec, argv, self.bounds, self.lease)
@@ -101,7 +103,7 @@ class Skopeo:
 
 
 def _source(reference: Reference) -> str:
-    """As skopeo names it: a digest wins over a tag, and a path is where the sandbox has it."""
+    """The image as skopeo names it: with the digest rather than the tag, and a path as seen in the sandbox."""
     if reference.transport == "docker":
         return f"docker://{reference.name}" + (
             f"@{reference.digest}" if reference.digest is not None else f":{reference.tag}"
@@ -110,7 +112,7 @@ def _source(reference: Reference) -> str:
 
 
 def _fault(stderr: str, reference: Reference) -> Exception:
-    """What went wrong, in words of ours: skopeo's own tell of hosts and paths."""
+    """An error in our own words: skopeo's messages contain hosts and paths."""
     where = reference.registry
     if _NO_DISK.search(stderr):
         return ImageUnreachable("cannot be read: this host has too little disk")
@@ -121,10 +123,8 @@ def _fault(stderr: str, reference: Reference) -> Exception:
             else "cannot be read as an image"
         )
     if _BUSY.search(stderr):
-        return ImageUnreachable(
-            f"cannot be fetched: the registry {where} serves no more for now; try again later"
-        )
-    if _AWAY.search(stderr):
+        return ImageUnreachable(f"cannot be fetched: the registry {where} is busy; try again later")
+    if _UNREACHABLE.search(stderr):
         return ImageUnreachable(f"cannot be fetched: the registry {where} cannot be reached; try again later")
     if _DENIED.search(stderr):
         return ImageRefused(f"does not exist in {where}, or needs a login, which is not supported")

@@ -1,6 +1,7 @@
-"""Starts sandboxes in images, and tells whose fault it is when one does not start.
+"""Starts sandboxes in images. If one does not start, it finds out whether the image or this host is at fault.
 
-An image is a client's. One that does not start must not count against this host, which would stop taking work.
+Images come from clients. A broken one must not count as a failure of this host, which would pause and take no
+work.
 """
 
 import asyncio
@@ -18,19 +19,20 @@ from agentcontainer.sandbox.launch import PATH
 from agentcontainer.sandbox.removal import remove
 
 CHECK_SECONDS = 120.0
-SAID_BYTES = 16 * 1024
-FITTING = "an image based on Debian, Ubuntu or Fedora, such as python:3.12-slim"
+MAX_OUTPUT_BYTES = 16 * 1024
+SUITABLE_IMAGE = "an image based on Debian, Ubuntu or Fedora, such as python:3.12-slim"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An unpacked image: its root folder, and the environment it asks for."""
+    """An unpacked image: its root folder and its environment variables."""
 
     root: Path
     variables: Mapping[str, str]
 
     def env(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """The image's environment beneath ours; in PATH our commands come first, then its own."""
+        """The image's environment, in which `ours` takes precedence. PATH has our commands first, then the
+        image's."""
         path = f"{INSIDE_RUNTIME}/bin:{self.variables.get('PATH', PATH)}"
         return {**self.variables, **ours, "PATH": path}
 
@@ -41,7 +43,8 @@ async def start(
     """A sandbox, in an image or not.
 
     Raises:
-        ImageRefused: it does not stand in this image, while one without would. SandboxError: none would.
+        ImageRefused: it does not start in this image, but would without. SandboxError: it would not start
+        without, either.
     """
     try:
         return await sandboxes.start(spec, argv, lease)
@@ -50,17 +53,18 @@ async def start(
             raise
         control = await sandboxes.start(replace(spec, image=None, cwd="/"), ["true"], lease)
         await control.destroy()
-        raise ImageRefused(f"has no shell that starts (/bin/sh): use {FITTING}") from None
+        raise ImageRefused(f"has no shell that starts (/bin/sh): use {SUITABLE_IMAGE}") from None
 
 
 async def check(
     sandboxes: Bubblewrap, image: Image, runtime: Path, limits: Limits, folder: Path, ours: Mapping[str, str]
 ) -> None:
-    """Return if our runtime starts in the image, with the environment that agents have there. `folder` is where the
-    sandbox gets its own.
+    """Return if our runtime starts in the image, with an agent's environment. The sandbox gets a folder in
+    `folder`.
 
     Raises:
-        ImageRefused: it does not; says what would be right. SandboxError: we could not try.
+        ImageRefused: it does not start; says what kind of image to use. SandboxError: this host cannot start
+        sandboxes.
     """
     name = f"image-check-{secrets.token_hex(8)}"
     root = folder / name
@@ -68,12 +72,14 @@ async def check(
         for part in ("workspace", "sockets"):
             (root / part).mkdir(parents=True)
         spec = Spec(name, root, runtime, limits, image.env(ours), "/tmp", image=image.root)  # noqa: S108
-        # Pi's commands run under node by this first line, as here.
+        # This starts node, as Pi does.
         sandbox = await start(sandboxes, spec, [f"{INSIDE_RUNTIME}/bin/finish", "--help"])
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                said, out, ending = await asyncio.gather(
-                    sandbox.stderr.read(SAID_BYTES), sandbox.stdout.read(SAID_BYTES), sandbox.wait()
+                stderr, stdout, ending = await asyncio.gather(
+                    sandbox.stderr.read(MAX_OUTPUT_BYTES),
+                    sandbox.stdout.read(MAX_OUTPUT_BYTES),
+                    sandbox.wait(),
                 )
         except TimeoutError:
             raise ImageRefused("has no shell or C library that starts our node in time") from None
@@ -81,20 +87,20 @@ async def check(
             await sandbox.destroy()
     finally:
         await remove(root)
-    if ending.code != 0 or b"finish" not in out:
-        raise ImageRefused(await asyncio.to_thread(_reason, said.decode(errors="replace"), image.root))
+    if ending.code != 0 or b"finish" not in stdout:
+        raise ImageRefused(await asyncio.to_thread(_reason, stderr.decode(errors="replace"), image.root))
 
 
 def _reason(stderr: str, root: Path) -> str:
     if "GLIBC_" in stderr:
-        return f"has a C library (glibc) that is too old for our node, which needs 2.28: use {FITTING}"
+        return f"has a C library (glibc) that is too old for our node, which needs 2.28: use {SUITABLE_IMAGE}"
     if "GLIBCXX_" in stderr or "CXXABI_" in stderr:
-        return f"has a libstdc++ that is too old for our node: use {FITTING}"
+        return f"has a libstdc++ that is too old for our node: use {SUITABLE_IMAGE}"
     if "libstdc++" in stderr or "libgcc" in stderr:
         return "lacks libstdc++.so.6, which our node needs: install the package libstdc++6 in it (libstdc++ on Fedora)"
-    folders = [root / "lib", root / "usr/lib"]  # not by way of a link, which would be the host's
+    folders = [root / "lib", root / "usr/lib"]  # a link could lead to the host's folder
     if any(list(folder.glob("ld-musl-*")) for folder in folders if folder.resolve() == folder):
-        return f"is made with musl (as Alpine is), but our node needs glibc: use {FITTING}"
+        return f"is made with musl (as Alpine is), but our node needs glibc: use {SUITABLE_IMAGE}"
     if "not found" in stderr:
-        return f"has no glibc, which our node needs: use {FITTING}"
-    return f"does not start our node: use {FITTING}"
+        return f"has no glibc, which our node needs: use {SUITABLE_IMAGE}"
+    return f"does not start our node: use {SUITABLE_IMAGE}"

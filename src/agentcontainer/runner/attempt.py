@@ -141,7 +141,7 @@ class Attempt:
                 session.work(await self._first_prompt(context.task, handoff)),
                 time_limit.enforce(context, session, used_seconds),
                 self._steering.run(session.steer),
-                checkpointer.keep_now_and_then(session.is_begun),
+                checkpointer.keep_periodically(session.is_begun),
             )
         except Ended as ended:
             if ended.ending.reason is EndReason.DRAINED and session.is_begun.is_set():

@@ -70,7 +70,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     gateway = await models.open(stack, sockets / "gateway.sock", _subject(context))
     commands = AgentCommands(context)
     await _open_control(context, commands, stack, sockets)
-    stack.push_async_callback(PartialOutputs(services, claim, root).keep)
+    stack.push_async_callback(PartialOutputs(services, claim, root).store)
 
     sandbox = await starting.start(services.sandboxes, _spec(context, image), launch.command(task), lease)
     stack.push_async_callback(sandbox.destroy)

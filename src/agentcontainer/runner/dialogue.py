@@ -95,7 +95,7 @@ class Dialogue:
             message_files = await db.retry_while_unavailable(
                 lambda: files.list_of_message(pool, turn.message_id)
             )
-            names = await self._container.layout.bring(message_files, self._container.sandbox.host_uid)
+            names = await self._container.layout.add_files(message_files, self._container.sandbox.host_uid)
         if turn.number == 1 and task.instructions:
             text = first_turn_prompt(task.instructions, turn.content, names)
         else:

@@ -20,7 +20,7 @@ from agentcontainer.runner.delivery import deliver
 from agentcontainer.runner.lease import keep_lease
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slot
-from agentcontainer.runner.workspace.partial_outputs import keep_forgotten_forever
+from agentcontainer.runner.workspace.partial_outputs import collect_missing_forever
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Supervisor:
                 keep_lease(self._heartbeat, self._settings.runner_lost_after_seconds, self._drop_all),
                 self._listen(),
                 reconcile_forever(self._pool, self._settings),
-                keep_forgotten_forever(self._services),
+                collect_missing_forever(self._services),
             ):
                 try:
                     await self._draining.wait()

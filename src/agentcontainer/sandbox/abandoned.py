@@ -12,8 +12,8 @@ REAPERS = ("systemd",)  # besides PID 1: they adopt orphaned processes
 
 
 def abandoned(hierarchy: Hierarchy, min_age_seconds: float = ABANDONED_SECONDS) -> list[str]:
-    """Ids of sandboxes, and of detect.py's probes, whose starter is dead: only a control group is left of them, or all
-    of their processes are orphans. Everything left of them is older than `min_age_seconds`."""
+    """Ids of sandboxes, and of detect.py's probes, whose starter is dead: only a control group is left of
+    them, or all of their processes are orphans. Everything left of them is older than `min_age_seconds`."""
     parents = {controller.parent for controller in hierarchy.controllers}
     ids = procfs.sandbox_ids() | {folder.name for parent in parents for folder in parent.glob("*/")}
     latest = time.time() - min_age_seconds

@@ -1,4 +1,5 @@
-"""Decides which addresses are on the public internet. Every connection that leaves for a sandbox is checked here."""
+"""Decides which addresses are on the public internet. Every connection that leaves for a sandbox is checked
+here."""
 
 import ipaddress
 

@@ -1,7 +1,8 @@
 """Starts and destroys sandboxes with bubblewrap.
 
-A start takes these steps: lease a uid, make the control group and the network, launch (launch.py), wait for the line
-that reports the sandbox ready. A failed or cancelled start undoes the steps it took, in reverse order.
+A start takes these steps: lease a uid, make the control group and the network, launch (launch.py), wait for
+the line that reports the sandbox ready. A failed or cancelled start undoes the steps it took, in reverse
+order.
 """
 
 import asyncio
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 
 class Bubblewrap:
-    """Starts sandboxes on this host. If the runner is root, each gets a uid of its own, from `uid_base` on. All runners
-    of the host must use the same `lock_dir`, which records the uids in use."""
+    """Starts sandboxes on this host. If the runner is root, each gets a uid of its own, from `uid_base` on.
+    All runners of the host must use the same `lock_dir`, which records the uids in use."""
 
     def __init__(self, uid_base: int, lock_dir: Path, hierarchy: Hierarchy | None = None) -> None:
         self._uids = UidPool(uid_base, lock_dir) if os.geteuid() == 0 else None
@@ -51,8 +52,8 @@ class Bubblewrap:
         return self._hierarchy.has(controller)
 
     async def lease(self) -> UidLease | None:
-        """A uid for several sandboxes that use the same workspace one after another; the caller releases it. None if we
-        are not root: then all sandboxes run as our own uid."""
+        """A uid for several sandboxes that use the same workspace one after another; the caller releases it.
+        None if we are not root: then all sandboxes run as our own uid."""
         if self._uids is None:
             return None
         leasing = asyncio.ensure_future(asyncio.to_thread(self._uids.lease))
@@ -64,8 +65,8 @@ class Bubblewrap:
             raise
 
     async def start(self, spec: Spec, argv: Sequence[str], lease: UidLease | None = None) -> "Sandbox":
-        """A sandbox in which `argv` is about to run, with the uid of `lease` or a new one. The caller still has to
-        release `lease`. If `argv` cannot be run, the payload exits with 127 or 126.
+        """A sandbox in which `argv` is about to run, with the uid of `lease` or a new one. The caller still
+        has to release `lease`. If `argv` cannot be run, the payload exits with 127 or 126.
 
         Raises:
             SandboxError: it could not be set up. Nothing is left of it, nor after a cancel.
@@ -138,7 +139,8 @@ class Bubblewrap:
                 raise SandboxError(f"The sandbox's first process was refused: {error.strerror}.") from error
 
     def _options(self, spec: Spec, sources: launch.Sources, seccomp: int, files: dict[str, int]) -> list[str]:
-        """The options of bwrap. The controls of `prove/` override this and leave some out, to show what each does."""
+        """The options of bwrap. The controls of `prove/` override this and leave some out, to show what each
+        does."""
         return launch.bwrap_options(spec, sources, seccomp, files)
 
 
@@ -179,7 +181,8 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def frozen(self) -> AsyncGenerator[bool]:
-        """Freeze all processes inside during the block; yields False if this host cannot. `destroy` ends the freeze."""
+        """Freeze all processes inside during the block; yields False if this host cannot. `destroy` ends the
+        freeze."""
         is_frozen = self._destroying is None and await self._group.freeze()
         try:
             yield is_frozen
@@ -190,15 +193,17 @@ class Sandbox:
         """Kill all processes inside, and free the uid, the control group and the network. Idempotent.
 
         Raises:
-            SandboxError: a process outlived SIGKILL. The uid and group stay in use; `destroy` can be called again.
+            SandboxError: a process outlived SIGKILL. The uid and group stay in use; `destroy` can be called
+            again.
         """
         if self._destroying is None or (self._destroying.done() and self._destroying.exception()):
             self._destroying = asyncio.ensure_future(self._destroy())
         await asyncio.shield(self._destroying)
 
     async def network_ended(self) -> bool:
-        """Wait until the sandbox loses its internet access; never returns if it has none. Returns whether something
-        inside was killed for memory, which may have hit the network's process: it is in the same control group."""
+        """Wait until the sandbox loses its internet access; never returns if it has none. Returns whether
+        something inside was killed for memory, which may have hit the network's process: it is in the same
+        control group."""
         if self._network is None:
             await asyncio.Event().wait()
         else:
@@ -225,8 +230,8 @@ class Sandbox:
             self.lease.release()
 
     def _survivors(self) -> set[int]:
-        """Processes that outlived bwrap. Usually none: PID 1 ends with bwrap, and the kernel kills the rest. But while
-        bwrap starts, there is no PID 1."""
+        """Processes that outlived bwrap. Usually none: PID 1 ends with bwrap, and the kernel kills the rest.
+        But while bwrap starts, there is no PID 1."""
         if self._group.is_counted:
             return self._group.pids()
         if self.lease is not None and self._has_own_uid:

@@ -1,6 +1,7 @@
 """Removes what a crashed runner left of its sandboxes: processes and control groups.
 
-Leased uids need no cleanup: their locks ended with the runner, and the next lease kills processes of that uid.
+Leased uids need no cleanup: their locks ended with the runner, and the next lease kills processes of that
+uid.
 """
 
 import asyncio

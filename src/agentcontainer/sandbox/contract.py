@@ -1,8 +1,9 @@
 """The contract between the runner and the isolating code: what a sandbox is given, and how its payload ended.
 
-A sandbox is one process tree that starts with its payload. It sees its own workspace at /workspace, the read-only
-runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer and the host's /usr, read-only, and nothing
-else. All of its processes are killed when it is destroyed, and when the process that started it dies.
+A sandbox is one process tree that starts with its payload. It sees its own workspace at /workspace, the
+read-only runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer and the host's /usr,
+read-only, and nothing else. All of its processes are killed when it is destroyed, and when the process that
+started it dies.
 """
 
 import re
@@ -51,9 +52,9 @@ def _ignore(_refused: dict[str, Any]) -> None:
 class Internet:
     """Access to the public internet, but never to the host, or to private or link-local addresses.
 
-    `allow`: entries as in egress.py, which are all that can be reached; None: every public host. `on_refused` is called
-    once for each refused host and port with `{host, port, rule}`; `port` is None if only the host's address was
-    requested, and `rule` is the entry that would allow it.
+    `allow`: entries as in egress.py, which are all that can be reached; None: every public host. `on_refused`
+    is called once for each refused host and port with `{host, port, rule}`; `port` is None if only the host's
+    address was requested, and `rule` is the entry that would allow it.
     """
 
     allow: tuple[str, ...] | None = None
@@ -65,17 +66,18 @@ class Spec:
     """One sandbox to start.
 
     `id`: matches ID_PATTERN and is not in use on this host.
-    `root`: its folder on the host, made by the caller. It holds `workspace/`, which becomes /workspace, and `sockets/`,
-        which becomes /run/agentcontainer, read-only; the payload can connect to sockets made there before the start. If
-        the runner is root, both are given to the sandbox's uid at the start.
+    `root`: its folder on the host, made by the caller. It holds `workspace/`, which becomes /workspace, and
+        `sockets/`, which becomes /run/agentcontainer, read-only; the payload can connect to sockets made there
+        before the start. If the runner is root, both are given to the sandbox's uid at the start.
     `elsewhere`: the workspace, if it is not `root/workspace`.
     `runtime`: becomes /opt/agentcontainer, read-only; must be readable by everyone.
-    `is_helper`: a sandbox in which we run git, tar or the like on hostile files. It sees its workspace, but neither
-        sockets nor runtime. File modes do not restrict it within the files of its own uid; it has no other privilege.
+    `is_helper`: a sandbox in which we run git, tar or the like on hostile files. It sees its workspace, but
+        neither sockets nor runtime. File modes do not restrict it within the files of its own uid; it has no
+        other privilege.
     `is_read_only`: /workspace cannot be written.
     `internet`: None gives the sandbox its own loopback only.
-    `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by everyone,
-        writable by nobody inside, and hold `IMAGE_FOLDERS` and `IMAGE_FILES` as real folders and files.
+    `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by
+        everyone, writable by nobody inside, and hold `IMAGE_FOLDERS` and `IMAGE_FILES` as real folders and files.
     `given`: a folder or file of the host to see at /given, read-only.
     `is_on_host_network`: the sandbox shares the host's network.
     """

@@ -1,7 +1,7 @@
 """Finds the control groups that this process may use, by reading the mounts and by trying to join a group.
 
-Root makes its groups at the top of each hierarchy. An ordinary user makes them in its own group, or in one above it,
-if that was delegated to it (systemd does so for user sessions). A group that refuses is skipped.
+Root makes its groups at the top of each hierarchy. An ordinary user makes them in its own group, or in one
+above it, if that was delegated to it (systemd does so for user sessions). A group that refuses is skipped.
 """
 
 import contextlib
@@ -109,8 +109,8 @@ def _open_v2(base: Path) -> frozenset[str]:
 def _enable(group: Path) -> bool:
     """Enable our controllers for the group's children; False if they would have no memory limit.
 
-    Memory goes first. A group with processes refuses it, but accepts `pids` alone and becomes threaded; after that, no
-    process could join the groups below it.
+    Memory goes first. A group with processes refuses it, but accepts `pids` alone and becomes threaded; after
+    that, no process could join the groups below it.
     """
     control = group / "cgroup.subtree_control"
     available = _read(group / "cgroup.controllers").split()

@@ -1,7 +1,7 @@
 """Gives each sandbox a host uid of its own, so that file permissions separate them if the isolation fails.
 
-A leased uid is a locked file. The kernel frees the lock when the runner dies, and no two runners of a host that use
-the same lock folder lease the same uid.
+A leased uid is a locked file. The kernel frees the lock when the runner dies, and no two runners of a host
+that use the same lock folder lease the same uid.
 """
 
 import fcntl
@@ -66,8 +66,8 @@ class UidPool:
         raise SandboxError(f"All {self._count} uids for sandboxes from {self._base} on are in use.")
 
     def _try_lock(self, uid: int) -> int | None:
-        """The descriptor of the uid's locked file; None if another holds the lock. Lock files are never removed: a new
-        file of the same name would be a second lock."""
+        """The descriptor of the uid's locked file; None if another holds the lock. Lock files are never
+        removed: a new file of the same name would be a second lock."""
         try:
             self._lock_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = file_lock.open_lock_file(self._lock_dir / f"uid-{uid}")

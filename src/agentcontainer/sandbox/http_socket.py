@@ -18,7 +18,8 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class SandboxSocket:
     """Serves requests with `answer` on a socket file, from `open` to `close`. Bodies are not decompressed.
 
-    Without a limit of connections, one sandbox could use up the file descriptors that all tasks of its runner share.
+    Without a limit of connections, one sandbox could use up the file descriptors that all tasks of its runner
+    share.
     """
 
     def __init__(self, answer: Answer, max_connections: int, lingering_seconds: float) -> None:
@@ -37,7 +38,8 @@ class SandboxSocket:
         self._path: Path | None = None
 
     async def open(self, path: Path) -> None:
-        """Listen. Every uid that can reach the file may connect: the permissions of its folder restrict access."""
+        """Listen. Every uid that can reach the file may connect: the permissions of its folder restrict
+        access."""
         self._path = path
         self._listener = await asyncio.get_running_loop().create_unix_server(self._connection, str(path))
         path.chmod(0o666)
@@ -64,9 +66,9 @@ class SandboxSocket:
 class _Connection(asyncio.BufferedProtocol):
     """One connection, which is cut if there are too many. aiohttp gets at most `READ_BYTES` at a time.
 
-    If a client sends something that is not HTTP, the bytes read last stay in memory until the next garbage collection,
-    in the traceback of an exception that refers to itself. asyncio would read 256 KiB at a time, so a sandbox that
-    connects again and again could fill the memory.
+    If a client sends something that is not HTTP, the bytes read last stay in memory until the next garbage
+    collection, in the traceback of an exception that refers to itself. asyncio would read 256 KiB at a time,
+    so a sandbox that connects again and again could fill the memory.
     """
 
     def __init__(self, http: web.Server, max_connections: int) -> None:

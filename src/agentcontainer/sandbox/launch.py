@@ -1,8 +1,8 @@
 """The command line that becomes a sandbox: pure functions from a Spec to arguments.
 
-As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload. All but the last two are one
-process that calls exec. bwrap must not run as root of the host: the payload would be uid 1000 inside, but still uid 0
-to the kernel. For an ordinary user the chain is sh (LAUNCHER) → bwrap → sh (FIRST) → payload.
+As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload. All but the last two
+are one process that calls exec. bwrap must not run as root of the host: the payload would be uid 1000 inside,
+but still uid 0 to the kernel. For an ordinary user the chain is sh (LAUNCHER) → bwrap → sh (FIRST) → payload.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 READY = "ready"
 FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; those that bwrap reads have higher numbers
 
-# Arguments: uid ("" without root), open files, workspace, whether to give it to the uid ("" if not), sockets and
-# runtime ("" for a helper sandbox), image and given file or folder ("" without), network and user namespace to enter
-# ("" if none), cgroup.procs files, --, command.
-# The sources are held open because the tmpfs on /mnt could hide them: the data folder may lie below /mnt. The mounts
-# are in a mount namespace of their own (unshare). Through them, the sandbox's uid can reach files whose parent folders
-# are private to root.
+# Arguments: uid ("" without root), open files, workspace, whether to give it to the uid ("" if not), sockets
+# and runtime ("" for a helper sandbox), image and given file or folder ("" without), network and user
+# namespace to enter ("" if none), cgroup.procs files, --, command. The sources are held open because the
+# tmpfs on /mnt could hide them: the data folder may lie below /mnt. The mounts are in a mount namespace of
+# their own (unshare). Through them, the sandbox's uid can reach files whose parent folders are private to
+# root.
 LAUNCHER = """
 uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 image=$7 given=$8
 shift 8
@@ -61,9 +61,9 @@ mount -n -t devpts -o X-mount.mkdir,newinstance,nosuid,noexec,ptmxmode=666,max=1
 exec ${net:+nsenter --net=$net --} setpriv --reuid "$uid" --regid "$uid" --clear-groups \\
     --inh-caps=-all --bounding-set=-all --no-new-privs "$@" 3<&- 4<&- 5<&- 6<&- 7<&-
 """
-# The first line on stdout tells the runner that the sandbox is ready; the payload writes everything after it. If the
-# runner was killed before bwrap tied its own life to it (--die-with-parent), nobody reads the pipe: echo fails, and -e
-# ends the sandbox.
+# The first line on stdout tells the runner that the sandbox is ready; the payload writes everything after it.
+# If the runner was killed before bwrap tied its own life to it (--die-with-parent), nobody reads the pipe:
+# echo fails, and -e ends the sandbox.
 FIRST = f'echo {READY}; exec "$@"'
 COUNTED = "ulimit -u {0} 2>/dev/null || ulimit -p {0}"  # -u in bash, -p in dash and BusyBox
 
@@ -143,7 +143,8 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
 
 
 def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
-    """The root file system: the image, or the parts of the host that programs need; and our own files in /etc."""
+    """The root file system: the image, or the parts of the host that programs need; and our own files in
+    /etc."""
     options: list[str] = []
     if spec.image is not None:
         options += ["--ro-bind", str(sources.image), "/"]
@@ -162,8 +163,8 @@ def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
 
 
 def payload_command(spec: Spec, argv: Sequence[str], *, counts_processes: bool) -> list[str]:
-    """The command that bwrap starts. Without a control group for processes, RLIMIT_NPROC limits them, which the kernel
-    counts for each user namespace."""
+    """The command that bwrap starts. Without a control group for processes, RLIMIT_NPROC limits them, which
+    the kernel counts for each user namespace."""
     if counts_processes:
         return ["/bin/sh", "-ec", FIRST, marker(spec.id), *argv]
     if spec.image is not None:  # an image may lack prlimit

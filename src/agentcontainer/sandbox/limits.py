@@ -1,7 +1,7 @@
 """Control groups, which limit a sandbox's memory, processes and CPU, on hosts with cgroups v1, v2 or neither.
 
-Each sandbox has the group `agentcontainer/<sandbox id>`: one in each v1 hierarchy that we use, or one in v2. If a host
-does not give us a controller, it is left out, and `Hierarchy.weak_limits_reason` says so.
+Each sandbox has the group `agentcontainer/<sandbox id>`: one in each v1 hierarchy that we use, or one in v2.
+If a host does not give us a controller, it is left out, and `Hierarchy.weak_limits_reason` says so.
 """
 
 import asyncio
@@ -175,8 +175,8 @@ class Group:
                 switch.write_text("THAWED" if switch.name == V1_FREEZER else "0")
 
     def kill(self) -> None:
-        """Kill all processes at once if the kernel can (v2 since Linux 5.14). Otherwise only thaw them, because SIGKILL
-        does not end a process that v1 has frozen."""
+        """Kill all processes at once if the kernel can (v2 since Linux 5.14). Otherwise only thaw them,
+        because SIGKILL does not end a process that v1 has frozen."""
         self.thaw()
         for folder in self._folders:
             switch = folder / "cgroup.kill"

@@ -11,8 +11,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def enter() -> bool:
     """Enter a new mount namespace; False if that is not allowed: then the process must not mount anything.
 
-    Call it before any thread starts: threads that run already stay in the old namespace. An unmount in the new one also
-    takes effect in the sandboxes started from it, because launch.py makes their mounts slaves of it.
+    Call it before any thread starts: threads that run already stay in the old namespace. An unmount in the
+    new one also takes effect in the sandboxes started from it, because launch.py makes their mounts slaves of
+    it.
     """
     if os.geteuid() != 0 or _libc.unshare(_CLONE_NEWNS) != 0:  # os.unshare needs Python 3.12
         return False

@@ -16,8 +16,8 @@ from agentcontainer.sandbox.procfs import marker
 START_SECONDS = 30.0
 END_SECONDS = 2.0
 MAX_LINE_BYTES = 4096
-# Run as root. If only root may open /dev/net/tun, a copy that everybody may open is made, in a mount namespace of the
-# process: slirp4netns, which needs it, does not run as root.
+# Run as root. If only root may open /dev/net/tun, a copy that everybody may open is made, in a mount
+# namespace of the process: slirp4netns, which needs it, does not run as root.
 TUN = """
 [ -z "$(find /dev/net/tun -perm -o=rw)" ] || exec "$@"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,noexec agentcontainer /dev/net
@@ -48,7 +48,8 @@ class Network:
         join_files: Sequence[Path],
         env: dict[str, str],
     ) -> "Network":
-        """A network for this sandbox, served by a process that runs as `uid` and is in the sandbox's control groups.
+        """A network for this sandbox, served by a process that runs as `uid` and is in the sandbox's control
+        groups.
 
         Raises:
             SandboxError: the host cannot make one; nothing of it is left.

@@ -1,4 +1,5 @@
-"""Connects to a host in two steps, so that the caller can check the very addresses that are then connected to."""
+"""Connects to a host in two steps, so that the caller can check the very addresses that are then connected
+to."""
 
 import asyncio
 import ipaddress

@@ -36,7 +36,8 @@ class Process:
     ) -> "Process":
         """Start `argv`. It inherits `env` and `pass_fds` only. The uid `owner` may open its pipes again.
 
-        The child is spawned on the event loop's thread, because its parent-death signal comes when that thread ends.
+        The child is spawned on the event loop's thread, because its parent-death signal comes when that
+        thread ends.
         """
         theirs, ours = _pipes(owner)
         try:

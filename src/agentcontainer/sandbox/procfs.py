@@ -47,8 +47,8 @@ def deleted_bytes(sandbox_id: str) -> int:
 
 
 def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
-    """Send SIGKILL to what `find` returns until it returns nothing; False if that takes longer than `within_seconds`.
-    Blocks."""
+    """Send SIGKILL to what `find` returns until it returns nothing; False if that takes longer than
+    `within_seconds`. Blocks."""
     deadline = time.monotonic() + within_seconds
     pause = 0.002
     while _kill_once(find):
@@ -60,8 +60,8 @@ def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
 
 
 def _kill_once(find: Callable[[], set[int]]) -> bool:
-    """Kill what `find` returns twice, before and after a pidfd was opened: a pid that was reused meanwhile is safe.
-    Returns whether there was anything to kill."""
+    """Kill what `find` returns twice, before and after a pidfd was opened: a pid that was reused meanwhile is
+    safe. Returns whether there was anything to kill."""
     held: dict[int, int] = {}
     try:
         for pid in find() - {os.getpid()}:

@@ -10,7 +10,8 @@ from agentcontainer.sandbox import volume
 async def remove(root: Path) -> None:
     """Remove an attempt's folder, or a workspace, with everything in it.
 
-    It runs `chmod` and `rm`, which neither follow links nor recurse: no depth and no name can stop or mislead them.
+    It runs `chmod` and `rm`, which neither follow links nor recurse: no depth and no name can stop or mislead
+    them.
     """
     for folder in (root / "workspace", root):
         await volume.unmount(folder)

@@ -1,4 +1,5 @@
-"""The system call filter of every sandbox. It refuses calls that agents do not need and that kernel exploits have used.
+"""The system call filter of every sandbox. It refuses calls that agents do not need and that kernel exploits
+have used.
 
 It is the second line of defence. The first: the payload has no capabilities and cannot make a user namespace.
 """
@@ -90,7 +91,8 @@ def _other_than(allowed: tuple[int, ...], argument: int) -> Iterator[Condition]:
 
 
 def compile_filter() -> bytes:
-    """The filter as a BPF program for bwrap. A call of another architecture (32 bit) kills the calling thread.
+    """The filter as a BPF program for bwrap. A call of another architecture (32 bit) kills the calling
+    thread.
 
     Raises:
         SandboxError: libseccomp is missing, or too old to know a call that we refuse.

@@ -1,8 +1,9 @@
 """Volumes: workspaces with a size limit. Each is an ext4 file system in an image file beside it.
 
-They are mounted in a mount namespace of our own (namespace.py) only. When this process dies, its mounts and their loop
-devices end with it, and the next runner removes the image files. Without such a namespace a workspace is a plain
-folder, `is_capped` is false, and its size has to be watched (runner/workspace/disk_usage.py).
+They are mounted in a mount namespace of our own (namespace.py) only. When this process dies, its mounts and
+their loop devices end with it, and the next runner removes the image files. Without such a namespace a
+workspace is a plain folder, `is_capped` is false, and its size has to be watched
+(runner/workspace/disk_usage.py).
 """
 
 import asyncio
@@ -35,12 +36,14 @@ logger = logging.getLogger(__name__)
 
 
 class DiskFull(Exception):
-    """A task's inputs or checkpoint need more room than its workspace has. `str(error)` is a sentence for its owner."""
+    """A task's inputs or checkpoint need more room than its workspace has. `str(error)` is a sentence for its
+    owner."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """The size limit of a workspace. Each file, folder and link is an inode; there is at most one for each 4 KiB."""
+    """The size limit of a workspace. Each file, folder and link is an inode; there is at most one for each 4
+    KiB."""
 
     bytes: int
     inodes: int
@@ -56,7 +59,8 @@ class Room:
 
 
 class Volumes:
-    """Makes workspaces with this limit. `weak_reason`: why they are plain folders instead; None: they are volumes."""
+    """Makes workspaces with this limit. `weak_reason`: why they are plain folders instead; None: they are
+    volumes."""
 
     def __init__(self, room: Room, weak_reason: str | None = "No mount namespace was entered.") -> None:
         self.room = room
@@ -64,7 +68,8 @@ class Volumes:
 
     @classmethod
     async def try_out(cls, room: Room, folder: Path, *, has_namespace: bool) -> "Volumes":
-        """Find out whether volumes work, by making one in `folder`. `has_namespace`: `namespace.enter` succeeded."""
+        """Find out whether volumes work, by making one in `folder`. `has_namespace`: `namespace.enter`
+        succeeded."""
         if not has_namespace:
             return cls(room, "mounting needs root with CAP_SYS_ADMIN")
         trial = folder / f"volume-{secrets.token_hex(4)}"
@@ -76,7 +81,8 @@ class Volumes:
         return cls(room, None)
 
     async def make(self, folder: Path, *, is_restored: bool = False) -> None:
-        """Make the empty workspace and its parent folders. If no volume can be made now, it is a plain folder.
+        """Make the empty workspace and its parent folders. If no volume can be made now, it is a plain
+        folder.
 
         Raises:
             SandboxError: the folder cannot be made.

@@ -21,7 +21,7 @@ from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.workspace.layout import Layout
-from agentcontainer.runner.workspace.partial_outputs import PartialOutputs, keep_forgotten
+from agentcontainer.runner.workspace.partial_outputs import PartialOutputs, collect_missing
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.volume import Room, Volumes
 from tests.uids import UID_BASE
@@ -93,12 +93,12 @@ async def test_they_are_kept_as_soon_as_the_store_is_there(
     if away == "checkpoints":
         broken.rename(broken.with_name("aside"))
     broken.symlink_to(broken.name)  # a loop: neither there nor gone
-    await keep_forgotten(services)
+    await collect_missing(services)
     assert await partial(alice, claim) == []
     broken.unlink()
     if away == "checkpoints":
         broken.with_name("aside").rename(broken)
-    assert await keep_forgotten(services)
+    assert await collect_missing(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
     assert os.listdir(services.folder) == []
 
@@ -112,17 +112,17 @@ async def test_partial_outputs_that_a_container_could_not_store_come_from_its_ch
     (home / "late.md").write_text("never saved")
     in_the_way = services.folder.parent / "blobs/outputs"
     in_the_way.write_text("")
-    await PartialOutputs(services, claim, services.folder / "attempt").keep()
+    await PartialOutputs(services, claim, services.folder / "attempt").store()
     in_the_way.unlink()
     assert await partial(alice, claim) == []
-    assert await keep_forgotten(services)
+    assert await collect_missing(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
 async def test_an_expired_conversation_leaves_them_too(services: Services, alice: Account) -> None:
     claim = await ended(services, alice, is_expired=True)
     assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
-    assert await keep_forgotten(services)
+    assert await collect_missing(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
@@ -135,11 +135,11 @@ async def test_a_task_whose_store_is_unavailable_does_not_block_others(
     blob = services.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
     blob.rename(blob.with_name("aside"))
     blob.symlink_to(blob.name)  # a loop: neither there nor gone
-    assert await keep_forgotten(services)
+    assert await collect_missing(services)
     assert await partial(alice, other) == [("report.md", len(WRITTEN), True)]
     assert await partial(alice, waiting) == []
     blob.with_name("aside").rename(blob)
-    assert await keep_forgotten(services)
+    assert await collect_missing(services)
     assert await partial(alice, waiting) == [("report.md", len(WRITTEN), True)]
 
 
@@ -164,7 +164,7 @@ async def test_a_task_goes_on_when_its_store_is_mounted_again(services: Services
     await folders.remove(layout.root)
 
     await services.blobs.delete(f"checkpoints/{task_id}/saved")
-    with pytest.raises(CheckpointCorrupt, match="gone"):
+    with pytest.raises(CheckpointCorrupt, match="missing"):
         await layout.run(lease)
     await folders.remove(layout.root)
     if lease is not None:

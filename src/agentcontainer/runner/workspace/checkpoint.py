@@ -1,8 +1,8 @@
-"""Saves a whole workspace to the object store, and brings it back.
+"""Saves a whole workspace to the object store, and restores it.
 
-GNU tar reads and writes what a hostile agent made, so it runs like an agent does: in a sandbox of its own beneath the
-workspace's uid, which sees that workspace and nothing else. There it is a keeper (sandbox/contract.py): what the
-agent closed to itself is saved too. Its stream is compressed here, in a thread, and never held whole.
+GNU tar reads and writes files that a hostile agent made, so it runs in a helper sandbox (sandbox/contract.py)
+with the workspace's uid. That sandbox sees the workspace only, and file modes do not restrict it: files that
+the agent made unreadable are saved, too. The tar stream is compressed in this process, a chunk at a time.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import IO
 
 import zstandard
 
+from agentcontainer.child_output import Tail
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
@@ -31,9 +32,9 @@ from agentcontainer.sandbox.volume import DiskFull, Volumes
 
 LEVEL = 1
 QUEUED_CHUNKS = 2
-MAX_WINDOW_BYTES = 8 * 1024**2  # what a frame may make the decompressor hold; level 1 asks for far less
-STALL_SECONDS = 60.0  # for the next bytes: a disk or a store may be slow, but not still
-MAX_PATH_BYTES = 4095  # what tar can open again
+MAX_WINDOW_BYTES = 8 * 1024**2  # bounds the decompressor's memory; level 1 needs far less
+STALL_SECONDS = 60.0  # without progress of the disk or the object store
+MAX_PATH_BYTES = 4095  # tar cannot open a longer path
 MAX_REASON_CHARACTERS = 300
 STDERR_BYTES = 16 * 1024
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
@@ -41,15 +42,15 @@ COMMON = ("--file=-", f"--directory={INSIDE_WORKSPACE}", "--numeric-owner", "--q
 CREATE = (
     *("tar", "--create", *COMMON, "--format=posix", "--sparse", "--sort=none", "--one-file-system"),
     *("--owner=0", "--group=0", "--pax-option=exthdr.name=x,delete=atime,delete=ctime"),
-    *("--blocking-factor=64", "--verbose", "."),  # verbose: names on stderr, where they are counted
+    *("--blocking-factor=64", "--verbose", "."),  # verbose: prints each name on stderr, where we count them
 )
 EXTRACT = (
     *("tar", "--extract", *COMMON, "--preserve-permissions", "--no-same-owner", "--delay-directory-restore"),
     *("--warning=no-timestamp", "--warning=no-unknown-keyword"),
 )
-WAIT = 'read -r _; exec "$@"'  # the launch is not part of the pause
-TAR_CHANGED = 1  # exit code: something was written or removed while it was read
-_ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")  # how tar writes a byte that would not print
+WAIT = 'read -r _; exec "$@"'  # so that the sandbox is not frozen while the helper starts
+TAR_CHANGED = 1  # exit code: a file changed while it was read
+_ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")  # how tar prints a byte that is not printable
 DISK_FAULTS = ("No space left on device", "Disk quota exceeded", "Input/output error")
 
 
@@ -58,12 +59,12 @@ class CheckpointFailed(Exception):
 
 
 class CheckpointCorrupt(Exception):
-    """What the store holds is not what was saved. `str(error)` is a sentence for the task's owner."""
+    """The stored checkpoint is missing or damaged. `str(error)` is a sentence for the task's owner."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a save made; `paused_seconds`: how long the sandbox was held still for it."""
+    """The result of a save. `paused_seconds`: how long the sandbox was frozen for it."""
 
     size_bytes: int
     sha256: str
@@ -74,8 +75,9 @@ class Saved:
 
 @dataclass(frozen=True)
 class CheckpointStore:
-    """What checkpoints need. `folder` is the runner's own, where the helpers get folders by which a sweep finds
-    them; `max_bytes` is for the blob, `max_unpacked_bytes` for the tar in it."""
+    """Saves and restores workspaces. `folder`: the runner's own; each helper sandbox gets a folder there, by
+    which the cleanup finds it after a crash. `max_bytes` limits the blob, `max_unpacked_bytes` the tar in it.
+    """
 
     sandboxes: Bubblewrap
     blobs: Blobs
@@ -94,11 +96,13 @@ class CheckpointStore:
         )  # fmt: skip
 
     async def save(self, sandbox: Sandbox, root: Path, name: str, blob_key: str) -> Saved:
-        """Store the workspace of `root`, in which `sandbox` may be at work: it is held still meanwhile if the host
-        can. `name` begins the helper's name and is this attempt's. The blob was read again when this returns.
+        """Store the workspace of `root`. `sandbox`, which may be using it, is frozen meanwhile if the host
+        can do that.
+        `name`: the attempt's. The blob is read back and verified.
 
         Raises:
-            CheckpointFailed: it could not be; no blob stays, unless the store cannot even be asked to drop it.
+            CheckpointFailed: the workspace could not be saved. No blob stays, unless the store cannot be
+            reached.
         """
         try:
             return await self._save(sandbox, root, f"{name}-save", blob_key)
@@ -112,14 +116,14 @@ class CheckpointStore:
     async def restore(
         self, root: Path, name: str, checkpoint: Checkpoint, lease: UidLease | None = None
     ) -> None:
-        """Make the folder `workspace` of `root`, which must not be there yet, as it was saved; when this fails it is
-        not there either. Start its sandbox with the same `lease` (from `Bubblewrap.lease`): handed over to another
-        uid its files lose their setuid bits, and time.
+        """Make the folder `workspace` of `root`, which must not exist, as it was saved. After an error it
+        does not exist. Start its sandbox with the same `lease` (from `Bubblewrap.lease`): giving the files to
+        another uid would clear their setuid bits, and take time.
 
         Raises:
-            CheckpointCorrupt: the blob is gone or is another, or tar cannot read it.
-            DiskFull: it is more than a workspace may hold.
-            Unavailable: the store cannot be reached. SandboxError: this host cannot do it now.
+            CheckpointCorrupt: the blob is missing or damaged, or tar cannot read it.
+            DiskFull: it is larger than a workspace may be.
+            Unavailable: the object store cannot be reached. SandboxError: this host failed.
         """
         try:
             await self._restore(root, f"{name}-restore", checkpoint, lease)
@@ -137,9 +141,13 @@ class CheckpointStore:
         stored = await self.blobs.digest(blob_key)
         if (stored.size_bytes, stored.sha256) != (blob.size_bytes, blob.sha256):
             await self.blobs.delete(blob_key)
-            raise _failed("the object store gave back other bytes than it was given")
+            raise _failed("the object store returned other bytes than were stored")
         return Saved(
-            blob.size_bytes, blob.sha256, packing.unpacked_bytes, packing.said.entries, packing.paused_seconds
+            blob.size_bytes,
+            blob.sha256,
+            packing.unpacked_bytes,
+            packing.output.entries,
+            packing.paused_seconds,
         )
 
     async def _restore(
@@ -156,10 +164,10 @@ class CheckpointStore:
                 raise
 
     async def _fetch(self, checkpoint: Checkpoint, archive: Path) -> None:
-        """The blob as a file, once it is known to be what was saved: nothing reads another."""
+        """Write the blob to the file `archive`, and verify its digest before anything reads it."""
         digest, size = hashlib.sha256(), 0
 
-        def keep(chunk: bytes) -> None:
+        def write(chunk: bytes) -> None:
             digest.update(chunk)
             file.write(chunk)
 
@@ -168,16 +176,16 @@ class CheckpointStore:
                 size += len(chunk)
                 if size > checkpoint.size_bytes:
                     break
-                await asyncio.to_thread(keep, chunk)
+                await asyncio.to_thread(write, chunk)
         if (size, digest.hexdigest()) != (checkpoint.size_bytes, checkpoint.sha256):
-            raise _corrupt("its bytes in the object store are not those that were saved")
+            raise _corrupt("the bytes in the object store are not those that were saved")
 
     async def _unpack(
         self, root: Path, helper_id: str, archive: Path, checkpoint: Checkpoint, lease: UidLease | None
     ) -> None:
         async with self._helper(helper_id, root, EXTRACT, lease, is_read_only=False) as helper:
-            said = _Said()
-            listening = asyncio.create_task(said.listen(helper.stderr))
+            output = _TarOutput()
+            listening = asyncio.create_task(output.listen(helper.stderr))
             try:
                 with archive.open("rb") as file:
                     fed = await _feed(helper, file, checkpoint.unpacked_bytes)
@@ -185,16 +193,18 @@ class CheckpointStore:
                     ending = await helper.wait()
                 await asyncio.wait([listening], timeout=1)
             except TimeoutError:
-                raise SandboxError("A checkpoint could not be restored: the disk stands still.") from None
+                raise SandboxError(
+                    "A checkpoint could not be restored: the disk makes no progress."
+                ) from None
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
         if ending.code != 0 and volume.is_full(root / "workspace"):
             raise DiskFull(f"The saved workspace cannot be restored: {self.volumes.room.fault}.")
-        if ending.is_out_of_memory or any(fault in said.text for fault in DISK_FAULTS):
+        if ending.is_out_of_memory or any(fault in output.text for fault in DISK_FAULTS):
             raise SandboxError("A checkpoint could not be restored: this host has too little memory or disk.")
         if ending.code != 0:
-            raise _corrupt(said.reason(ending.code))
+            raise _corrupt(output.reason(ending.code))
         if fed != checkpoint.unpacked_bytes:
             raise _corrupt("it ends too early")
 
@@ -204,7 +214,7 @@ class CheckpointStore:
     ) -> AsyncGenerator[Sandbox]:
         spec = Spec(
             helper_id, root, root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=is_read_only
-        )  # a keeper has no runtime
+        )  # the runtime is not used: a helper sandbox does not see it
         helper = await self.sandboxes.start(spec, argv, lease)
         try:
             yield helper
@@ -213,50 +223,51 @@ class CheckpointStore:
 
 
 class _Packing:
-    """One save's way from tar to the store: read, compressed and handed on a chunk at a time."""
+    """One save: tar's output is read, compressed and given to the object store a chunk at a time."""
 
     def __init__(self, helper: Sandbox, sandbox: Sandbox, max_unpacked_bytes: int) -> None:
         self.unpacked_bytes = 0
         self.paused_seconds = 0.0
-        self.said = _Said()
+        self.output = _TarOutput()
         self._helper = helper
         self._sandbox = sandbox
         self._max_unpacked_bytes = max_unpacked_bytes
         self._packed: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_CHUNKS)
-        self._is_whole = False
+        self._is_complete = False
 
     async def into(self, blobs: Blobs, key: str, max_bytes: int) -> Blob:
-        """Run tar and store what it says.
+        """Run tar and store its output.
 
         Raises:
-            CheckpointFailed: tar could not. Those of `Blobs.put`.
+            CheckpointFailed: tar failed, or a limit was exceeded. As `Blobs.put`: the blob could not be
+            stored.
         """
         packing = asyncio.create_task(self._pack())
         try:
             return await blobs.put(key, self._chunks(), max_bytes)
         except (PayloadTooLarge, Unavailable):
             if packing.done():
-                packing.result()  # what broke it in truth
+                packing.result()  # raises the original error
             raise
         finally:
             packing.cancel()
             await asyncio.gather(packing, return_exceptions=True)
-            self._break_off()
+            self._end_chunks()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while (chunk := await self._packed.get()) is not None:
             yield chunk
-        if not self._is_whole:
-            raise Unavailable("The workspace was not read to its end.")
+        if not self._is_complete:
+            raise Unavailable("The workspace was not read completely.")
 
-    def _break_off(self) -> None:
-        """Whoever waits for a chunk waits no longer."""
+    def _end_chunks(self) -> None:
+        """Make `_chunks` end, although not all was read."""
         while not self._packed.empty():
             self._packed.get_nowait()
         self._packed.put_nowait(None)
 
     async def _pack(self) -> None:
-        listening = asyncio.create_task(self.said.listen(self._helper.stderr))
+        listening = asyncio.create_task(self.output.listen(self._helper.stderr))
         try:
             async with self._sandbox.frozen() as is_frozen:
                 began_at = asyncio.get_running_loop().time()
@@ -266,13 +277,13 @@ class _Packing:
             ending = await self._helper.wait()
             await asyncio.wait([listening], timeout=1)
             self._check(ending)
-            self._is_whole = True
+            self._is_complete = True
             await self._packed.put(None)
         except TimeoutError:
-            self._break_off()
+            self._end_chunks()
             raise _failed("it took too long to read or to store") from None
         except BaseException:
-            self._break_off()
+            self._end_chunks()
             raise
         finally:
             listening.cancel()
@@ -285,11 +296,11 @@ class _Packing:
             self.unpacked_bytes += len(chunk)
             if self.unpacked_bytes > self._max_unpacked_bytes:
                 raise _failed(f"it has more than {self._max_unpacked_bytes} bytes")
-            await self._hand_on(await asyncio.to_thread(compressor.compress, chunk))
+            await self._enqueue(await asyncio.to_thread(compressor.compress, chunk))
             self._check_paths()
-        await self._hand_on(compressor.flush())
+        await self._enqueue(compressor.flush())
 
-    async def _hand_on(self, packed: bytes) -> None:
+    async def _enqueue(self, packed: bytes) -> None:
         if packed:
             async with asyncio.timeout(STALL_SECONDS):
                 await self._packed.put(packed)
@@ -299,52 +310,56 @@ class _Packing:
         if ending.is_out_of_memory:
             raise _failed("its list of files takes more memory than there is")
         if ending.code not in (0, TAR_CHANGED):
-            raise _failed(self.said.reason(ending.code))
+            raise _failed(self.output.reason(ending.code))
 
     def _check_paths(self) -> None:
-        if self.said.has_long_path:
+        if self.output.has_long_path:
             raise _failed(f"it has folders in folders whose path has more than {MAX_PATH_BYTES} bytes")
 
 
-class _Said:
-    """What a tar says on stderr: names of entries, each on a line that begins with `./`, and complaints."""
+class _TarOutput:
+    """tar's stderr: names of entries, each on a line that begins with `./`, and error messages."""
 
     def __init__(self) -> None:
         self.entries = 0
         self.has_long_path = False
-        self._complaints = bytearray()
+        self._errors = Tail(STDERR_BYTES)
 
     async def listen(self, stderr: asyncio.StreamReader) -> None:
-        """Take in everything to the end."""
-        begun = b""
+        """Read to the end of the stream."""
+        rest = b""
         while chunk := await stderr.read(CHUNK_BYTES):
-            *lines, begun = (begun + chunk).split(b"\n")
-            begun = begun[: 4 * MAX_PATH_BYTES + 8]  # an endless line is no path
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[: 4 * MAX_PATH_BYTES + 8]  # a longer line is not a path
             for line in lines:
-                self._take(line)
+                self._add(line)
 
-    def _take(self, line: bytes) -> None:
+    def _add(self, line: bytes) -> None:
         if line.startswith(b"./"):
             self.entries += 1
             if len(line) > MAX_PATH_BYTES and len(_ESCAPED.sub(b".", line)) > MAX_PATH_BYTES:
                 self.has_long_path = True
         else:
-            self._complaints += line + b"\n"
-            del self._complaints[:-STDERR_BYTES]
+            self._errors.add(line + b"\n")
 
     @property
     def text(self) -> str:
-        return self._complaints.decode(errors="replace")
+        """The last error messages."""
+        return self._errors.text
 
     def reason(self, code: int) -> str:
-        """Its last complaints, as the end of a sentence."""
+        """The last error messages, as the end of a sentence."""
         lines = [line.removeprefix("tar: ") for line in self.text.splitlines() if line.startswith("tar: ")]
-        told = "; ".join(line for line in lines if "exit" not in line.lower() or len(lines) == 1)
-        return printable(told)[-MAX_REASON_CHARACTERS:].rstrip(".") or f"tar ended with exit code {code}"
+        messages = "; ".join(line for line in lines if "exit" not in line.lower() or len(lines) == 1)
+        return printable(messages)[-MAX_REASON_CHARACTERS:].rstrip(".") or f"tar ended with exit code {code}"
 
 
 async def _feed(helper: Sandbox, archive: IO[bytes], expected_bytes: int) -> int:
-    """Give tar what the archive unpacks to, but no more than was once saved; returns how much it was."""
+    """Decompress the archive into tar's input; returns the number of bytes.
+
+    Raises:
+        CheckpointCorrupt: it cannot be decompressed, or has more than `expected_bytes`.
+    """
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).stream_reader(archive)
     fed = 0
     try:
@@ -357,18 +372,18 @@ async def _feed(helper: Sandbox, archive: IO[bytes], expected_bytes: int) -> int
                 await helper.stdin.drain()
     except zstandard.ZstdError:
         raise _corrupt("it cannot be decompressed") from None
-    except ConnectionError:  # tar has given up, and says why
+    except ConnectionError:  # tar ended early; its error message says why
         return fed
     helper.stdin.close()
     return fed
 
 
 async def _next(stream: asyncio.StreamReader) -> bytes:
-    """A whole chunk, unless the stream ends."""
+    """The next `CHUNK_BYTES`, or what is left at the end of the stream."""
     chunk = bytearray()
     async with asyncio.timeout(STALL_SECONDS):
-        while len(chunk) < CHUNK_BYTES and (some := await stream.read(CHUNK_BYTES - len(chunk))):
-            chunk += some
+        while len(chunk) < CHUNK_BYTES and (part := await stream.read(CHUNK_BYTES - len(chunk))):
+            chunk += part
     return bytes(chunk)
 
 
@@ -386,7 +401,7 @@ def _corrupt_if_gone() -> Generator[None]:
     try:
         yield
     except NotFound:
-        raise _corrupt("its bytes are gone from the object store") from None
+        raise _corrupt("it is missing from the object store") from None
 
 
 def _failed(why: str) -> CheckpointFailed:

@@ -1,4 +1,4 @@
-"""Saving an attempt's workspace while its sandbox lives, and what of it is kept when the task has failed."""
+"""Saves checkpoints of an attempt while its sandbox runs, on demand and periodically."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Saved:
-    """A stored checkpoint that no task starts from yet, and how long its container stood still for it."""
+    """A stored checkpoint that the task does not use yet, and how long its container was frozen for it."""
 
     checkpoint: Checkpoint
     paused: timedelta
 
 
 class Checkpointer:
-    """One attempt's checkpoints, one at a time."""
+    """Saves the checkpoints of one attempt, one at a time."""
 
     def __init__(self, services: Services, claim: Claim, layout: Layout, sandbox: Sandbox) -> None:
         self._services = services
@@ -36,20 +36,20 @@ class Checkpointer:
         self._layout = layout
         self._sandbox = sandbox
         self._checkpoint_store = CheckpointStore.of(services)
-        self._one_at_a_time = asyncio.Lock()
+        self._saving = asyncio.Lock()
 
     async def save(self, *, is_limited: bool = False) -> Saved:
-        """Store the workspace as it is; `is_limited` by the account's quota.
+        """Store the workspace as it is. `is_limited`: the account's quota applies.
 
         Raises:
-            CheckpointFailed: it cannot be saved.
+            CheckpointFailed: it cannot be saved, or the quota is exceeded.
         """
-        pool, where = self._services.pool, self._layout
-        async with self._one_at_a_time:
+        pool, layout = self._services.pool, self._layout
+        async with self._saving:
             checkpoint_id, key = await db.retry_while_unavailable(
                 lambda: checkpoints.create(pool, self._claim.task_id)
             )
-            saved = await self._checkpoint_store.save(self._sandbox, where.root, where.name, key)
+            saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, key)
             if is_limited:
                 await self._check_quota(key, saved.size_bytes)
             checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
@@ -58,10 +58,10 @@ class Checkpointer:
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
 
     async def keep(self) -> None:
-        """Save, and let the task's next container start from it.
+        """Save, and make the checkpoint the one that the task's next container starts from.
 
         Raises:
-            CheckpointFailed: it cannot be saved. ClaimLost: the fence moved.
+            CheckpointFailed: it cannot be saved. ClaimLost: the task has another attempt or has ended.
         """
         saved = await self.save(is_limited=True)
 
@@ -75,12 +75,12 @@ class Checkpointer:
             raise ClaimLost
         await self.drop_others()
 
-    async def keep_now_and_then(self, is_begun: asyncio.Event) -> NoReturn:
-        """Save a long run every few minutes, until cancelled. What cannot be saved is tried again the next time.
-        Before `is_begun` there is nothing to save: who started from there would not know the task.
+    async def keep_periodically(self, is_begun: asyncio.Event) -> NoReturn:
+        """Save every few minutes, until cancelled. A failed save is repeated at the next interval. Before
+        `is_begun` nothing is saved: an agent that started from such a checkpoint would not know its task.
 
         Raises:
-            ClaimLost: the fence moved.
+            ClaimLost: the task has another attempt or has ended.
         """
         while True:
             await asyncio.sleep(self._services.settings.checkpoint_seconds)
@@ -100,5 +100,5 @@ class Checkpointer:
             raise CheckpointFailed(f"The workspace could not be saved: {fault}.")
 
     async def drop_others(self) -> None:
-        """Drop what the checkpoint in use replaced."""
+        """Delete the checkpoints that the current one replaced."""
         await checkpoints.delete_superseded(self._services.pool, self._services.blobs, self._claim.task_id)

@@ -1,7 +1,7 @@
-"""The only way out of the sandbox that clones: a SOCKS5 server that knows one host and its public addresses.
+"""The clone proxy: a SOCKS5 server through which a sandbox that clones reaches one host, and nothing else.
 
-It resolves the name itself and connects to the very address it judged, so a name that changes its mind between the
-two gains nothing; and whatever took over git in there still reaches nothing else.
+It resolves the host itself and connects to an address that it checked, so DNS rebinding gains nothing. A
+program that took over git in the sandbox can reach no other host.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ _GRANTED, _FAILED, _NOT_ALLOWED = 0, 1, 2
 
 
 class CloneProxy:
-    """Serves one clone. `refusal` says, in words for the task's owner, why it let something not through."""
+    """Serves one clone. `refusal`: why a connection was refused, as the end of a sentence for the task's
+    owner."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class CloneProxy:
 
     @property
     def is_over(self) -> bool:
-        """More bytes came than may."""
+        """Whether more than `max_bytes` were received."""
         return self._bytes_left < 0
 
     async def start(self, path: Path) -> None:
@@ -50,7 +51,7 @@ class CloneProxy:
         self._server = await asyncio.start_unix_server(self._accept, path)
 
     async def close(self) -> None:
-        """Stop, and cut what is open."""
+        """Stop listening, and cut open connections."""
         if self._server is not None:
             self._server.close()
         for task in self._serving:
@@ -69,17 +70,17 @@ class CloneProxy:
         except (OSError, asyncio.IncompleteReadError, TimeoutError, UnicodeError):
             pass
         except asyncio.CancelledError:
-            pass  # by `close`; the streams' own callback would report it as an error
+            pass  # cancelled by `close`; asyncio would log it as an error
         finally:
             self._serving.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(self._handshake_seconds):
-            asked = await _handshake(reader, writer)
-        if asked != (self._host, self._port):
-            self.refusal = "it sends on to another host or port, which is not followed"
-            writer.write(_answer(_NOT_ALLOWED))
+            destination = await _handshake(reader, writer)
+        if destination != (self._host, self._port):
+            self.refusal = "it redirects to another host or port, which is not followed"
+            writer.write(_reply(_NOT_ALLOWED))
             return
         try:
             remote = await self._connect()
@@ -87,9 +88,9 @@ class CloneProxy:
             self.refusal = "its host cannot be reached"
             remote = None
         if remote is None:
-            writer.write(_answer(_FAILED))
+            writer.write(_reply(_FAILED))
             return
-        writer.write(_answer(_GRANTED))
+        writer.write(_reply(_GRANTED))
         try:
             await self._pump((reader, writer), remote)
         finally:
@@ -97,15 +98,17 @@ class CloneProxy:
 
     async def _connect(self) -> Streams | None:
         if self._addresses is None:
-            found = await resolve(self._host, self._port)
-            self._addresses = [a for a in found if self._is_private_allowed or is_public(a)]
+            addresses = await resolve(self._host, self._port)
+            self._addresses = [
+                address for address in addresses if self._is_private_allowed or is_public(address)
+            ]
         if not self._addresses:
             self.refusal = "its host is not on the public internet"
             return None
         return await connect(self._addresses, self._port)
 
     async def _pump(self, near: Streams, far: Streams) -> None:
-        """Until either side ends; git half-closes nothing."""
+        """Copy both directions until either side closes: git does not half-close connections."""
         copies = [
             asyncio.create_task(self._copy(near[0], far[1], is_counted=False)),
             asyncio.create_task(self._copy(far[0], near[1], is_counted=True)),
@@ -130,21 +133,21 @@ class CloneProxy:
 
 
 async def _handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
-    """The host and port asked for (RFC 1928)."""
+    """The requested host and port (RFC 1928)."""
     version, methods = await reader.readexactly(2)
     offered = await reader.readexactly(methods)
     if version != _VERSION or _NO_PASSWORD not in offered:
         raise OSError("not SOCKS5")
     writer.write(bytes((_VERSION, _NO_PASSWORD)))
-    version, command, _, kind = await reader.readexactly(4)
+    version, command, _, address_type = await reader.readexactly(4)
     if version != _VERSION or command != _CONNECT:
         raise OSError("not a SOCKS5 connect")
-    if kind == 3:
+    if address_type == 3:
         host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
-    elif kind in (1, 4):
-        host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
+    elif address_type in (1, 4):
+        host = str(ipaddress.ip_address(await reader.readexactly(4 if address_type == 1 else 16)))
     else:
-        raise OSError("an unknown kind of address")
+        raise OSError("an unknown address type")
     (port,) = struct.unpack("!H", await reader.readexactly(2))
     return _canonical(host), port
 
@@ -156,5 +159,5 @@ def _canonical(host: str) -> str:
         return host.lower().rstrip(".")
 
 
-def _answer(code: int) -> bytes:
+def _reply(code: int) -> bytes:
     return bytes((_VERSION, code, 0, 1, 0, 0, 0, 0, 0, 0))

@@ -1,8 +1,8 @@
-"""Watches what a workspace holds where no file system of its own caps it (sandbox/volume.py).
+"""Watches the size of a workspace that is a plain folder, not a volume with a size limit (sandbox/volume.py).
 
-`du` reads what a hostile agent made, so it runs like tar does at a checkpoint: in a helper sandbox beneath the
-workspace's uid, which sees that workspace read-only and nothing else, and what the agent closed to itself too. It
-neither follows links nor recurses. Files that are deleted and still open are counted by way of /proc.
+`du` reads a tree that a hostile agent made, so it runs in a helper sandbox with the workspace's uid, which
+sees that workspace only, read-only, and also the folders that the agent made inaccessible. Deleted files that
+are still open are counted by means of /proc.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import Room
 
 PAUSE_SECONDS = 1.0
-MAX_SHARE = 0.1  # of the time: a large tree is looked at more seldom
-MEASURE_SECONDS = 60.0  # a tree that takes longer has more entries than anybody may have
+MAX_SHARE = 0.1  # of the time spent measuring: a large tree is measured less often
+MEASURE_SECONDS = 60.0  # a tree that takes longer has too many files
 MAX_FAULTS = 3  # in a row
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-# For each line it reads, one with two numbers: bytes, files. du complains of what vanished meanwhile.
+# Prints a line with two numbers, bytes and files, for each line it reads.
 MEASURE = f"""
 cd {INSIDE_WORKSPACE}
 while read -r _; do
@@ -38,8 +38,9 @@ done
 
 @dataclass(frozen=True)
 class DiskWatch:
-    """The watch over the workspace of `root`, whose sandbox has the root's name and was started with `lease`. In
-    `folder`, the runner's own, its helper gets a folder by which a sweep finds it."""
+    """Watches the workspace of `root`, whose sandbox has the id `root.name` and was started with `lease`.
+    `folder`: the runner's own; the helper sandbox gets a folder there, by which the cleanup finds it after a
+    crash."""
 
     sandboxes: Bubblewrap
     limits: Limits
@@ -49,7 +50,8 @@ class DiskWatch:
     lease: UidLease | None
 
     async def run(self) -> str:
-        """Watch until cancelled; returns once the workspace holds more than it may, with a sentence that says so."""
+        """Watch until cancelled. If the workspace gets too large, or cannot be measured, returns a sentence
+        that says so."""
         loop, faults = asyncio.get_running_loop(), 0
         while faults < MAX_FAULTS:
             with contextlib.suppress(SandboxError):
@@ -62,10 +64,14 @@ class DiskWatch:
                         await asyncio.sleep(max(PAUSE_SECONDS, (loop.time() - began_at) / MAX_SHARE))
             faults += 1
             await asyncio.sleep(PAUSE_SECONDS)
-        return f"What the agent's disk holds could not be measured; {self.room.fault}."
+        return f"The size of the agent's workspace could not be measured; {self.room.fault}."
 
     async def _is_over(self, helper: Sandbox) -> bool:
-        """Raises SandboxError: it cannot be measured."""
+        """Whether the workspace is too large.
+
+        Raises:
+            SandboxError: it cannot be measured.
+        """
         try:
             helper.stdin.write(b"\n")
             line = await asyncio.wait_for(helper.stdout.readline(), MEASURE_SECONDS)
@@ -75,7 +81,7 @@ class DiskWatch:
             line = b""
         numbers = line.split()
         if len(numbers) != 2:
-            raise SandboxError("What a workspace holds cannot be measured.")
+            raise SandboxError("The size of a workspace cannot be measured.")
         deleted = await asyncio.to_thread(procfs.deleted_bytes, self.root.name)
         return int(numbers[0]) + deleted > self.room.bytes or int(numbers[1]) > self.room.inodes
 
@@ -83,7 +89,7 @@ class DiskWatch:
     async def _measuring(self) -> AsyncGenerator[Sandbox]:
         name = f"{self.root.name}-measure"
         folder = self.folder / name
-        folder.mkdir(exist_ok=True)  # by which a sweep finds the helper
+        folder.mkdir(exist_ok=True)  # the cleanup finds the helper by it
         try:
             spec = Spec(
                 name, self.root, self.root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=True

@@ -1,4 +1,4 @@
-"""An attempt's folder on the host: made before its sandbox starts, removed after it is gone."""
+"""An attempt's folder on the host, made before its sandbox starts and removed after the sandbox is destroyed."""
 
 import asyncio
 import contextlib
@@ -11,15 +11,15 @@ from agentcontainer.domain.files.service import File
 from agentcontainer.runner.workspace.safe_open import names_like
 from agentcontainer.sandbox.removal import remove as remove
 
-TASK_FOLDER = "task"  # below the workspace: HOME and the working directory
+TASK_FOLDER = "task"  # in the workspace: the agent's HOME and working directory
 
 
 async def prepare(
     root: Path, texts: Mapping[str, str], inputs: list[File], references: list[File], blobs: Blobs
 ) -> None:
-    """Lay out `workspace/`, which may be there already, and `sockets/` below `root`.
+    """Fill `workspace/`, which may exist, and make `sockets/` below `root`.
 
-    `texts`: path below the workspace → content. Inputs and references get their original names.
+    `texts`: path in the workspace → content. Inputs and reference files keep their names, made distinct.
     """
     workspace = root / "workspace"
     task = workspace / TASK_FOLDER
@@ -36,7 +36,7 @@ async def prepare(
 
 @contextlib.contextmanager
 def socket_folder(root: Path) -> Generator[Path]:
-    """A path to `root`'s sockets folder that is short enough for a Unix socket, wherever the data folder lies."""
+    """A path to `root`'s sockets folder that is short enough for a Unix socket, however long `root` is."""
     descriptor = os.open(root / "sockets", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield Path(f"/proc/self/fd/{descriptor}")
@@ -46,10 +46,14 @@ def socket_folder(root: Path) -> Generator[Path]:
 
 def distinct_names(names: list[str]) -> list[str]:
     """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
-    given = set(names)
+    original = set(names)
     taken: dict[str, None] = {}
     for name in names:
-        free = (one for one in names_like(name) if one not in taken and (one == name or one not in given))
+        free = (
+            candidate
+            for candidate in names_like(name)
+            if candidate not in taken and (candidate == name or candidate not in original)
+        )
         taken[next(free)] = None
     return list(taken)
 

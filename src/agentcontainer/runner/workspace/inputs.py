@@ -1,5 +1,5 @@
-"""What a task brings along beyond its files: repositories cloned and skills unpacked, before its sandbox starts."""
+"""The error for an input of a task (repository, skill or file) that cannot be placed in its workspace."""
 
 
 class InputUnavailable(Exception):
-    """An input cannot be had as the client named it. `str(error)` is a sentence for the task's owner."""
+    """An input that the client named cannot be used. `str(error)` is a sentence for the task's owner."""

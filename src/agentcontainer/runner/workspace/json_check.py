@@ -2,8 +2,8 @@
 
 Started as `python -I -m agentcontainer.runner.workspace.json_check`.
 
-A schema of a few lines can take for ever, and the validator lets nothing else run in its process meanwhile. So the
-process has a few seconds of CPU and some memory, and ends by them also when its runner has died.
+A short schema can take unbounded time, and the validator blocks its whole process meanwhile. So the process
+has limits of CPU time and memory, which end it even if its runner has died.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from agentcontainer import json_syntax
 from agentcontainer.domain.tasks.output_policy import json_faults
 
 CPU_SECONDS = 4
-WALL_SECONDS = 120  # of a machine that has no time for it
+WALL_SECONDS = 120  # on a busy machine
 MEMORY_BYTES = 2 * 1024**3
 
 
 class TooCostly(Exception):
-    """The check needs more time or memory than it may have."""
+    """The check exceeded its limit of time or memory."""
 
 
 async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str] | None:
-    """Where the document breaks its schema, the first few; None: it is not JSON.
+    """The first few places where the document does not match the schema; None: it is not JSON.
 
     Raises:
-        TooCostly: nobody can tell within the bounds.
+        TooCostly: a limit was exceeded.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-m", "agentcontainer.runner.workspace.json_check"),
@@ -42,7 +42,7 @@ async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str] | None
     )
     try:
         async with asyncio.timeout(WALL_SECONDS):
-            said, _ = await process.communicate(json.dumps(schema).encode() + b"\n" + text)
+            answer, _ = await process.communicate(json.dumps(schema).encode() + b"\n" + text)
     except TimeoutError:
         raise TooCostly from None
     finally:
@@ -51,12 +51,12 @@ async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str] | None
         await process.wait()
     if process.returncode != 0:
         raise TooCostly
-    return json.loads(said)
+    return json.loads(answer)
 
 
 def main() -> None:
-    """Reads a line with the schema, then the document; writes what `faults` returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner's, which ends us itself
+    """Read a line with the schema, then the document; write what `faults` returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner, which ends this process itself
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -64,10 +64,10 @@ def main() -> None:
     try:
         document = json_syntax.loads(sys.stdin.buffer.read(), is_strict=False)
     except ValueError:
-        told = None
+        answer = None
     else:
-        told = json_faults(schema, document)
-    sys.stdout.write(json.dumps(told))
+        answer = json_faults(schema, document)
+    sys.stdout.write(json.dumps(answer))
 
 
 if __name__ == "__main__":

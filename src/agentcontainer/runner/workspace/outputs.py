@@ -1,6 +1,8 @@
-"""Reading the files an agent declared, safely: nothing outside its workspace is ever opened.
+"""Stores the files that an agent declared as outputs. Nothing outside of its workspace is opened
+(safe_open.py).
 
-beneath.py opens the paths, so that there is no moment between a check and its use.
+Each check is made on the open descriptor, so the agent cannot exchange the file between the check and the
+read.
 """
 
 import asyncio
@@ -26,10 +28,10 @@ from agentcontainer.runner.workspace.safe_open import open_safely
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
 MAX_JSON_BYTES = 16 * 1024**2
-MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets; it bounds what a document grows to in memory
-_types = mimetypes.MimeTypes()  # its own table: the host's mime.types must not change what a client sees
+MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets: bounds the memory of the parsed document
+_types = mimetypes.MimeTypes()  # without the host's mime.types, so that types are the same on every host
 _OFFICE = "application/vnd.openxmlformats-officedocument."
-_MORE_TYPES = {  # what agents write and the table lacks
+_MORE_TYPES = {  # common types that the table lacks
     ".md": "text/markdown",
     ".jsonl": "application/jsonl",
     ".yaml": "application/yaml",
@@ -53,7 +55,7 @@ _OPEN_FAULTS = {
 
 
 class Refused(Exception):
-    """A declared file cannot be taken; the message names it and says how to mend it."""
+    """A declared file cannot be stored. The message names the file and says how to fix it."""
 
 
 async def collect(
@@ -66,13 +68,13 @@ async def collect(
     max_bytes: int,
     max_total_bytes: int = sys.maxsize,
 ) -> list[Output]:
-    """Store every declared file as a blob, of `max_bytes` each and `max_total_bytes` together at most; rows are the
-    caller's.
+    """Store each declared file as a blob: at most `max_bytes` each, and `max_total_bytes` together. The
+    caller inserts the rows. On an error, no blob stays.
 
     Raises:
-        Refused: the first file that cannot be taken. Unavailable: the object store did not take it.
+        Refused: a file cannot be stored. Unavailable: the object store cannot be reached.
     """
-    wanted = {output.name: output for output in policy.files}
+    rules = {output.name: output for output in policy.files}
     outputs: list[Output] = []
     seen: set[str] = set()
     left = max_total_bytes
@@ -83,12 +85,12 @@ async def collect(
                 raise Refused(f"{entry.path}: declared twice.")
             seen.add(inside)
             output = await _store(
-                workspace, inside, entry, wanted.get(entry.name or ""), blobs, task_id, max_bytes, left
+                workspace, inside, entry, rules.get(entry.name or ""), blobs, task_id, max_bytes, left
             )
             outputs.append(output)
             left -= output.size_bytes
     except (Refused, Unavailable):
-        # An agent may try again without end, and the sweep leaves the blobs of a live task alone.
+        # The cleanup does not remove blobs of a live task, and the agent may try again any number of times.
         with contextlib.suppress(Unavailable):
             for output in outputs:
                 await blobs.delete(output.blob_key)
@@ -100,7 +102,7 @@ def path_inside(path: str, cwd: str) -> str:
     """The declared path relative to the workspace.
 
     Raises:
-        Refused: it does not lie within the workspace.
+        Refused: it is not inside the workspace.
     """
     absolute = posixpath.normpath(posixpath.join("/", cwd, path))
     if not absolute.startswith(INSIDE_WORKSPACE + "/") or "\0" in absolute:
@@ -109,7 +111,7 @@ def path_inside(path: str, cwd: str) -> str:
 
 
 def content_type_of(filename: str) -> str:
-    """The content type that the name's ending stands for; compressed files are what they are: bytes."""
+    """The content type for the name's suffix. A compressed file has the type of its compression."""
     known, encoding = _types.guess_type(filename)
     if encoding is not None:
         return "application/gzip" if encoding == "gzip" else "application/octet-stream"
@@ -120,7 +122,7 @@ async def _store(
     workspace: Path,
     inside: str,
     entry: Declared,
-    wanted: NamedOutput | None,
+    rule: NamedOutput | None,
     blobs: Blobs,
     task_id: str,
     max_bytes: int,
@@ -130,22 +132,22 @@ async def _store(
     if fault := filename_fault(filename):
         raise Refused(f"{entry.path}: the file name {fault}; rename it.")
     content_type = content_type_of(filename)
-    limit = min(max_bytes, wanted.max_bytes) if wanted and wanted.max_bytes is not None else max_bytes
+    limit = min(max_bytes, rule.max_bytes) if rule and rule.max_bytes is not None else max_bytes
     descriptor = _open_regular(workspace, inside, entry.path)
     try:
         size = os.fstat(descriptor).st_size
-        if wanted and (fault := content_fault(wanted, content_type, size)):
+        if rule and (fault := content_fault(rule, content_type, size)):
             raise Refused(f"{entry.path}: {fault}.")
         if size > limit:
             raise Refused(f"{entry.path}: is larger than {limit} bytes.")
-        if size > left:  # with holes, files can have more bytes than their disk
-            raise Refused(f"{entry.path}: with it, the files have more bytes than a workspace may hold.")
+        if size > left:  # sparse files can be larger than their disk
+            raise Refused(f"{entry.path}: with it, the files are larger than a workspace may be.")
         chunks = _chunks(descriptor)
-        if wanted and wanted.json_schema is not None:
-            chunks = _once(await _checked_json(descriptor, entry.path, wanted))
+        if rule and rule.json_schema is not None:
+            chunks = _once(await _checked_json(descriptor, entry.path, rule))
         output_id = new_id("file")
         blob = await blobs.put(f"outputs/{task_id}/{output_id}", chunks, min(limit, left))
-    except PayloadTooLarge:  # it grows
+    except PayloadTooLarge:  # it grew while it was read
         raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:
         os.close(descriptor)
@@ -174,26 +176,25 @@ def _open_regular(workspace: Path, inside: str, shown: str) -> int:
     return descriptor
 
 
-async def _checked_json(descriptor: int, shown: str, wanted: NamedOutput) -> bytes:
-    """What the file holds, once it is known to fit: the agent may write something else there meanwhile."""
-    assert wanted.json_schema is not None
+async def _checked_json(descriptor: int, shown: str, rule: NamedOutput) -> bytes:
+    """The content of the file, if it matches the JSON Schema. The caller stores what was checked: the agent
+    may change the file meanwhile."""
+    assert rule.json_schema is not None
     text = await asyncio.to_thread(os.pread, descriptor, MAX_JSON_BYTES + 1, 0)
     if len(text) > MAX_JSON_BYTES:
-        raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {wanted.name}.")
+        raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {rule.name}.")
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_STRUCTURE:
-        raise Refused(
-            f"{shown}: holds too many values to be checked against the JSON Schema of {wanted.name}."
-        )
+        raise Refused(f"{shown}: holds too many values to be checked against the JSON Schema of {rule.name}.")
     try:
-        faults = await json_check.faults(wanted.json_schema, text)
+        faults = await json_check.faults(rule.json_schema, text)
     except json_check.TooCostly:
         raise Refused(
-            f"{shown}: takes too long to be checked against the JSON Schema of {wanted.name}."
+            f"{shown}: takes too long to be checked against the JSON Schema of {rule.name}."
         ) from None
     if faults is None:
-        raise Refused(f"{shown}: is not valid JSON, which the output {wanted.name} must be.")
+        raise Refused(f"{shown}: is not valid JSON, which the output {rule.name} must be.")
     if faults:
-        raise Refused(f"{shown}: does not match the JSON Schema of {wanted.name}: {'; '.join(faults)}.")
+        raise Refused(f"{shown}: does not match the JSON Schema of {rule.name}: {'; '.join(faults)}.")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a task that failed, was cancelled or expired had written by then: kept as partial output, within bounds."""
+"""Stores the files of a task that failed, was cancelled or expired as its partial outputs, up to a limit."""
 
 import asyncio
 import itertools
@@ -29,34 +29,34 @@ from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 from agentcontainer.sandbox.volume import DiskFull
 
 INTERVAL_SECONDS = 5.0
-AFTER = timedelta(seconds=20)  # a runner that has the container keeps what is in it first
+AFTER = timedelta(seconds=20)  # a runner that still has the container stores them itself before
 
 logger = logging.getLogger(__name__)
 
 HOME = f"{INSIDE_WORKSPACE}/{folders.TASK_FOLDER}"
-NOT_ITS_OWN = frozenset({"task_files", "reference_files", "TASK.md", "HARNESS.md"})
+PLATFORM_FILES = frozenset({"task_files", "reference_files", "TASK.md", "HARNESS.md"})
 MAX_DEPTH = 50
-MAX_LOOKED_AT = 100_000  # entries; an agent can make more than anybody wants to see
+MAX_ENTRIES = 100_000  # an agent can make any number of files
 
 
-async def keep_forgotten(services: Services) -> bool:
-    """Keep the remains of tasks whose container was gone when they ended, from their checkpoints; False: there are
-    none, or they cannot be had now. One that has to wait keeps no other from it."""
+async def collect_missing(services: Services) -> bool:
+    """Store the partial outputs of tasks that had no container when they ended, from their checkpoints; False
+    if there are none, or none could be stored now. A task that has to wait does not hold up the others."""
     claims = await overdue.missing_partial_outputs(services.pool, AFTER)
-    return any([await _keep_saved(services, claim) for claim in claims])
+    return any([await _collect_from_checkpoint(services, claim) for claim in claims])
 
 
-async def _keep_saved(services: Services, claim: Claim) -> bool:
-    root = services.folder / f"{claim.task_id}-remains"
+async def _collect_from_checkpoint(services: Services, claim: Claim) -> bool:
+    root = services.folder / f"{claim.task_id}-partial"
     try:
         checkpoint = await checkpoints.get_current(services.pool, claim.task_id)
-        if checkpoint is None:  # another runner has kept them
+        if checkpoint is None:  # another runner has stored them
             return False
         async with missing_means_unavailable(services):
             await CheckpointStore.of(services).restore(root, root.name, checkpoint)
-        return await PartialOutputs(services, claim, root).keep()
+        return await PartialOutputs(services, claim, root).store()
     except (Unavailable, SandboxError) as error:
-        logger.warning("%s: partial outputs have to wait: %s", claim.task_id, error)
+        logger.warning("%s: partial outputs cannot be stored now: %s", claim.task_id, error)
         return False
     except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
         logger.warning("%s: no partial outputs: %s", claim.task_id, error)
@@ -66,11 +66,11 @@ async def _keep_saved(services: Services, claim: Claim) -> bool:
         await folders.remove(root)
 
 
-async def keep_forgotten_forever(services: Services) -> None:
+async def collect_missing_forever(services: Services) -> None:
     """Look for such tasks every few seconds, until cancelled."""
 
     async def once() -> None:
-        while await keep_forgotten(services):
+        while await collect_missing(services):
             pass
 
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
@@ -78,21 +78,22 @@ async def keep_forgotten_forever(services: Services) -> None:
 
 
 class PartialOutputs:
-    """The workspace of an attempt whose sandbox is gone."""
+    """Stores partial outputs from the workspace of an attempt whose sandbox was destroyed."""
 
     def __init__(self, services: Services, claim: Claim, root: Path) -> None:
         self._services = services
         self._claim = claim
         self._root = root
 
-    async def keep(self) -> bool:
-        """Store the agent's files if the task ended without having handed them over. False: what is missing can be had
-        later, from the task's checkpoint. Never raises: the task has ended, and no file is worth another end."""
+    async def store(self) -> bool:
+        """Store the agent's files, if the task ended without outputs. False: some are missing and can be
+        stored later, from the task's checkpoint. Never raises: the task has ended, and an error here must not
+        change how."""
         pool, claim = self._services.pool, self._claim
         try:
             if await db.retry_while_unavailable(lambda: service.wants_partial_outputs(pool, claim)):
-                outputs, is_whole = await self._collect()
-                if not is_whole and await db.retry_while_unavailable(
+                outputs, is_complete = await self._collect()
+                if not is_complete and await db.retry_while_unavailable(
                     lambda: checkpoints.get_current(pool, claim.task_id)
                 ):
                     return False
@@ -103,7 +104,7 @@ class PartialOutputs:
             return False
 
     async def _collect(self) -> tuple[list[Output], bool]:
-        """What could be stored, and whether the object store took all of it."""
+        """The files that could be stored, and whether the object store accepted all of them."""
         settings = self._services.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
@@ -124,19 +125,20 @@ class PartialOutputs:
         return outputs, True
 
 
-def own_files(home: Path, most: int = MAX_LOOKED_AT) -> list[str]:
-    """Paths below `home` of what an agent wrote, newest first; nothing hidden, and no link is followed.
+def own_files(home: Path, max_entries: int = MAX_ENTRIES) -> list[str]:
+    """Paths below `home` of files that the agent wrote, newest first. Hidden files are left out; no link is
+    followed.
 
-    It looks at `most` entries, in whatever order they come. Blocks.
+    It looks at the first `max_entries` entries, in the file system's order. Blocks.
     """
-    found: list[tuple[float, str]] = []
+    files: list[tuple[float, str]] = []
     waiting = [Path()]
-    looked_at = 0
-    while waiting and looked_at < most:
+    seen = 0
+    while waiting and seen < max_entries:
         here = waiting.pop()
-        for entry in _entries(home / here, most - looked_at):
-            looked_at += 1
-            if entry.name.startswith(".") or (here == Path() and entry.name in NOT_ITS_OWN):
+        for entry in _entries(home / here, max_entries - seen):
+            seen += 1
+            if entry.name.startswith(".") or (here == Path() and entry.name in PLATFORM_FILES):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -146,18 +148,18 @@ def own_files(home: Path, most: int = MAX_LOOKED_AT) -> list[str]:
                 if len(here.parts) < MAX_DEPTH:
                     waiting.append(here / entry.name)
             elif not filename_fault(entry.name):
-                found.append((-status.st_mtime, str(here / entry.name)))
-    return [path for _, path in sorted(found)]
+                files.append((-status.st_mtime, str(here / entry.name)))
+    return [path for _, path in sorted(files)]
 
 
-def _entries(folder: Path, most: int) -> Generator["os.DirEntry[str]"]:
-    """So many of a folder's entries at most, read as they are wanted: a folder can hold millions. None of a link's."""
+def _entries(folder: Path, limit: int) -> Generator["os.DirEntry[str]"]:
+    """At most `limit` entries of a folder, read lazily, because a folder can have millions. A link has none."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return
     try:
         with os.scandir(descriptor) as entries:
-            yield from itertools.islice(entries, most)
+            yield from itertools.islice(entries, limit)
     finally:
         os.close(descriptor)

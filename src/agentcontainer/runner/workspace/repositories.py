@@ -1,8 +1,8 @@
-"""Clones a task's repositories into its workspace, each by a git in a sandbox of its own.
+"""Clones a task's repositories into its workspace, each with git in a sandbox of its own.
 
-git is a large program that reads hostile bytes, so it runs like an agent does: unprivileged, capped, seeing neither
-the host nor a network, with a CloneProxy to the one host of the URL. A token is in a file of that sandbox, which is
-gone with it: never in an argument, an environment variable or the clone.
+git is a large program that reads untrusted bytes. So it runs unprivileged and limited, sees neither the host
+nor a network, and reaches the host of the URL through a clone proxy. A token is in a file of that sandbox,
+which is removed with it; it is never in an argument, an environment variable or the clone.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from agentcontainer.sandbox.volume import DiskFull
 
 CLONE_SECONDS = 300.0
 WATCH_SECONDS = 0.5
-ENTRY_BYTES = 1024  # what a file costs beside its content: a million empty ones are not free
+ENTRY_BYTES = 1024  # counted for each file, in addition to its content
 MAX_REASON_CHARACTERS = 500
 STDERR_BYTES = 16 * 1024
 NOT_FOUND = 127
 NO_SPACE = "No space left on device"
 
-# Only what is global here: nothing of it stays in the clone's own .git/config.
+# Global configuration, so that nothing of it stays in the clone's own .git/config.
 GIT_CONFIG = """
 [http]
     proxy = socks5h://127.0.0.1:8090
@@ -74,7 +74,7 @@ FETCH = (
     "git init --quiet --initial-branch main --template= clone; cd clone; "
     'git remote add origin "$url"; git fetch --quiet --depth 1 origin "$ref"; git checkout --quiet --detach FETCH_HEAD'
 )
-# The loaded forwarder serves only while this process lives, which is as long as git does.
+# The forwarder (forward.mjs) runs in this node process, which ends when git does.
 START = """
 const { spawn } = require("node:child_process");
 const child = spawn("/bin/sh", process.argv.slice(1), { stdio: ["ignore", "ignore", "inherit"] });
@@ -84,7 +84,8 @@ child.on("exit", (code, signal) => process.exit(signal ? 1 : code));
 
 @dataclass(frozen=True)
 class Cloning:
-    """What clones need. `folder` is where their own folders are made, `name` begins their sandboxes' names."""
+    """What clones have in common. `folder`: where the folders of their sandboxes are made; `name`: the
+    attempt's."""
 
     sandboxes: Bubblewrap
     runtime: Path
@@ -96,11 +97,11 @@ class Cloning:
 
 
 async def place(cloning: Cloning, repositories: Sequence[Repository], target: Path) -> None:
-    """Clone into new folders of `target`, beside what is there.
+    """Clone each repository into a new folder of `target`.
 
     Raises:
-        InputUnavailable: one cannot be cloned. DiskFull: there is no room for it.
-        SandboxError: the platform could not try.
+        InputUnavailable: one cannot be cloned. DiskFull: the workspace has no room for it.
+        SandboxError: the platform failed.
     """
     taken = sorted(entry.name for entry in target.iterdir())
     names = folders.distinct_names([*taken, *(repository.name for repository in repositories)])
@@ -114,27 +115,27 @@ async def place(cloning: Cloning, repositories: Sequence[Repository], target: Pa
 
 
 class _CloneFailed(Exception):
-    """Why, as the end of a sentence."""
+    """A clone failed; `str(error)` says why, as the end of a sentence."""
 
 
 async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, target: Path) -> None:
     root = cloning.folder / sandbox_id
-    made = target.with_name(f".clone-{secrets.token_hex(8)}")  # beside it: a rename stays on one file system
+    scratch = target.with_name(f".clone-{secrets.token_hex(8)}")  # on the same file system, for the rename
     try:
         (root / "sockets").mkdir(parents=True)
-        made.mkdir()
-        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT, elsewhere=made)
-        await _clone_by(spec, cloning, repository)
-        clone = made / "clone"
+        scratch.mkdir()
+        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT, elsewhere=scratch)
+        await _run_git(spec, cloning, repository)
+        clone = scratch / "clone"
         if clone.is_symlink() or not clone.is_dir():
-            raise _CloneFailed("git left no folder")
+            raise _CloneFailed("git made no folder")
         clone.rename(target)
     finally:
-        await folders.remove(made)
+        await folders.remove(scratch)
         await folders.remove(root)
 
 
-async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> None:
+async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None:
     _write_config(spec.workspace / "gitconfig", repository)
     clone_proxy = CloneProxy(
         repository.host,
@@ -148,12 +149,12 @@ async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> Non
         stack.push_async_callback(clone_proxy.close)
         sandbox = await cloning.sandboxes.start(spec, _argv(repository))
         stack.push_async_callback(sandbox.destroy)
-        code, stderr = await _watched(sandbox, spec.workspace, cloning.max_bytes)
+        code, stderr = await _run_to_end(sandbox, spec.workspace, cloning.max_bytes)
     if clone_proxy.is_over:
         raise _too_large(cloning.max_bytes)
     if code != 0 and NO_SPACE in stderr and _is_on_volume(spec):
         raise DiskFull(
-            f"The repository {repository.name} of {repository.host} is more than the workspace may hold."
+            f"The repository {repository.name} of {repository.host} is larger than the workspace may be."
         )
     if code != 0:
         raise _CloneFailed(clone_proxy.refusal or _reason(code, stderr, repository))
@@ -161,7 +162,7 @@ async def _clone_by(spec: Spec, cloning: Cloning, repository: Repository) -> Non
 
 
 def _is_on_volume(spec: Spec) -> bool:
-    """Whether it is the workspace that is full, and not the host."""
+    """Whether the workspace is a volume: then it is full, and not the host's disk."""
     return spec.workspace.stat().st_dev != spec.root.stat().st_dev
 
 
@@ -174,7 +175,7 @@ def _write_config(path: Path, repository: Repository) -> None:
 
 
 def _basic(token: str) -> str:
-    """Most servers take any user name with a token; `user:token` names one."""
+    """The value of a Basic header. Most servers accept any user name with a token; `user:token` sets one."""
     pair = token if ":" in token else f"x-access-token:{token}"
     return base64.b64encode(pair.encode()).decode()
 
@@ -185,8 +186,12 @@ def _argv(repository: Repository) -> list[str]:
     return [*node, "-euc", f"url=$1 ref=$2; {script}", "sh", repository.url, repository.ref or ""]
 
 
-async def _watched(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int, str]:
-    """How git ended, and the end of what it said."""
+async def _run_to_end(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int, str]:
+    """git's exit code and the end of its error messages.
+
+    Raises:
+        _CloneFailed: it took too long or too much disk.
+    """
     complaints = Tail(STDERR_BYTES)
 
     async def watch() -> None:
@@ -221,11 +226,11 @@ async def _check_size(folder: Path, max_bytes: int) -> None:
 
 
 def _too_large(max_bytes: int) -> _CloneFailed:
-    return _CloneFailed(f"it has more than the {max_bytes} bytes that a repository may have")
+    return _CloneFailed(f"it has more than {max_bytes} bytes, the limit for a repository")
 
 
 def _reason(code: int, stderr: str, repository: Repository) -> str:
-    """git's own words, without what is secret or only ours."""
+    """git's error message, without secrets and without URLs."""
     if code == NOT_FOUND:
         return "this runner has no git"
     text = stderr.replace(repository.url, repository.name)

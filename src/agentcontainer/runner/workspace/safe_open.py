@@ -1,8 +1,10 @@
-"""Opening and writing in a workspace that an agent has touched, or is touching now: nothing outside of it is reached.
+"""Opens and writes files in a workspace that an agent may be changing, without reaching anything outside of
+it.
 
-Any part of a path there may be a link, a FIFO or a foreign file, and become one between two calls. So the kernel
-resolves every path beneath an open folder (openat2: no links, no mounts), and what is made or replaced is a single
-name in an open folder. A folder may be moved while it is held open, but never out of its workspace.
+Each part of a path may be a link, a FIFO or another user's file, or become one between two calls. So the
+kernel resolves every path below an open folder (openat2: no links, no mounts), and files are made and
+replaced by a single name in an open folder. The agent can move a folder while we hold it open, but not out of
+its workspace.
 """
 
 import asyncio
@@ -17,31 +19,31 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
 
-_SYS_OPENAT2 = 437  # the same on every architecture
+_SYS_OPENAT2 = 437  # the same number on every architecture
 _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x01, 0x02, 0x04, 0x08
 _RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.ELOOP)
-_TRIES = 100  # against an agent that undoes each step
+_TRIES = 100  # an agent may undo each step
 _MAX_NAMES = 10_000
 _MAX_NAME_BYTES = 255
-_MAX_SUFFIX_BYTES = 64  # a longer one is no file type, and leaves no room for a number
+_MAX_SUFFIX_BYTES = 64  # a longer suffix is no file type, and leaves no room for a number
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Blocked(Exception):
-    """The agent undoes what is being written, faster than it can be. `str(error)` is a sentence."""
+    """The agent kept changing the folder while a file was written there. `str(error)` is a sentence."""
 
 
 def open_safely(folder: int, path: str, flags: int = _READ) -> int:
-    """A descriptor of `path` beneath the open folder, following no link and crossing no mount.
+    """A descriptor of `path` below the open folder. Follows no link and crosses no mount.
 
     Raises:
-        OSError: as the kernel says; `ELOOP` for a link, `EXDEV` for a way out.
+        OSError: it cannot be opened: `ELOOP` for a link, `EXDEV` for a path that leads out of the folder.
     """
-    if "\0" in path:  # the kernel would read up to there, and open something else
+    if "\0" in path:  # the kernel would take the path up to the NUL only
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     how = struct.pack("QQQ", flags, 0, _RESOLVE)
     descriptor = _libc.syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, len(how))
@@ -58,18 +60,19 @@ async def write_file(
     uid: int | None = None,
     mode: int = 0o644,
 ) -> None:
-    """Make `path`, relative to the workspace, a file of this content, in one step for whoever reads it.
+    """Make `path`, relative to the workspace, a file with this content. The file appears atomically.
 
-    Missing folders are made. What stands in its way goes: a link, or a file where a folder must be, is removed; a
-    folder where the file must be gets another name. `uid` owns what is made (None: we do).
+    Missing folders are made. A link, or a file where a folder is needed, is removed; a folder where the file
+    is needed is renamed. `uid` becomes the owner of what is made (None: our own uid).
 
     Raises:
-        Blocked: the agent kept undoing it. OSError: the disk is full, a name is too long, …
+        Blocked: the agent kept undoing it.
+        OSError: the disk is full, a name is too long, or the like.
     """
     *folders, name = _parts(path)
     with _folder(workspace, folders, uid) as folder:
-        async with _written(folder, content, uid, mode) as made:
-            _replace(folder, made, name)
+        async with _written(folder, content, uid, mode) as temporary:
+            _replace(folder, temporary, name)
 
 
 async def place_new(
@@ -80,20 +83,20 @@ async def place_new(
     uid: int | None = None,
     mode: int = 0o644,
 ) -> str:
-    """Add a file to `folder` (made if it is missing) and return its name: `data (2).csv` if `data.csv` is taken.
-    It is there when it is whole. Nothing else is touched, but for what is no folder on the way.
+    """Add a file to `folder`, which is made if it is missing. Returns the file's name: `data (2).csv` if
+    `data.csv` exists.
 
-    Raises:
-        As `write_file`.
+    The file appears atomically. Existing files are not changed, except one that stands where a folder is
+    needed, which is removed. Raises as `write_file`.
     """
     [filename] = _parts(filename)
     with _folder(workspace, _parts(folder), uid) as opened:
-        async with _written(opened, content, uid, mode) as made:
-            return _add(opened, made, filename)
+        async with _written(opened, content, uid, mode) as temporary:
+            return _add(opened, temporary, filename)
 
 
 def make_folder(workspace: Path, path: str, uid: int | None = None) -> None:
-    """See that there is such a folder, and that its owner can enter it. Raises as `write_file`."""
+    """Make the folder if it is missing, and give its owner full access to it. Raises as `write_file`."""
     with _folder(workspace, _parts(path), uid):
         pass
 
@@ -115,7 +118,7 @@ def _opened(descriptor: int) -> Generator[int]:
 
 @contextlib.contextmanager
 def _folder(workspace: Path, parts: list[str], uid: int | None) -> Generator[int]:
-    """The open folder, made where it is missing."""
+    """The open folder. Missing ones on the way are made."""
     workspace.chmod(workspace.stat().st_mode | stat.S_IRWXU)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_opened(os.open(workspace, _FOLDER)))
@@ -123,46 +126,47 @@ def _folder(workspace: Path, parts: list[str], uid: int | None) -> Generator[int
             for part in parts:
                 folder = stack.enter_context(_opened(_enter(folder, part, uid)))
             yield folder
-        except FileNotFoundError:  # a folder or a file that we had just made
+        except FileNotFoundError:  # the agent removed what we had just made
             raise _blocked() from None
 
 
 def _enter(folder: int, name: str, uid: int | None) -> int:
-    """The folder `name` of `folder`, whatever is there now."""
-    is_made = False
+    """Open the folder `name` of `folder`. It is made if it is missing; anything else of that name is removed."""
+    is_new = False
     for _ in range(_TRIES):
         try:
-            _open_up(folder, name)
+            _make_accessible(folder, name)
             opened = open_safely(folder, name, _FOLDER)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=folder)
-                is_made = True
+                is_new = True
         except OSError as error:
             if error.errno not in _NOT_A_FOLDER:
                 raise
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(name, dir_fd=folder)
         else:
-            if is_made and uid is not None:
+            if is_new and uid is not None:
                 os.fchown(opened, uid, uid)
             return opened
     raise _blocked()
 
 
-def _open_up(folder: int, name: str) -> None:
-    """A folder that the agent closed to itself is opened: to us, if we are no root, and to its next container."""
-    with _opened(open_safely(folder, name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as found:
-        mode = stat.S_IMODE(os.fstat(found).st_mode)
+def _make_accessible(folder: int, name: str) -> None:
+    """Give the owner full access to a folder. Without it we could not enter, unless we are root, nor could
+    the agent's next container."""
+    with _opened(open_safely(folder, name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as opened:
+        mode = stat.S_IMODE(os.fstat(opened).st_mode)
         if mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(f"/proc/self/fd/{found}", mode | stat.S_IRWXU)  # noqa: PTH101 - what is open
+            os.chmod(f"/proc/self/fd/{opened}", mode | stat.S_IRWXU)  # noqa: PTH101 - a descriptor
 
 
 @contextlib.asynccontextmanager
 async def _written(
     folder: int, content: bytes | AsyncIterator[bytes], uid: int | None, mode: int
 ) -> AsyncGenerator[str]:
-    """A whole new file in the folder, under a name that it loses at the end."""
+    """Write a new file in the folder. Yields its temporary name, which is removed at the end."""
     name = f".agentcontainer-{secrets.token_hex(8)}"
     with os.fdopen(os.open(name, _NEW, 0o600, dir_fd=folder), "wb") as file:
         try:
@@ -181,10 +185,10 @@ async def _written(
                 os.unlink(name, dir_fd=folder)
 
 
-def _replace(folder: int, made: str, name: str) -> None:
+def _replace(folder: int, temporary: str, name: str) -> None:
     for _ in range(_TRIES):
         try:
-            os.rename(made, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             return
         except IsADirectoryError:
             _move_aside(folder, name)
@@ -198,18 +202,20 @@ def _move_aside(folder: int, name: str) -> None:
         except FileExistsError:
             continue
         try:
-            os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder)  # takes the place of an empty folder
-        except OSError:  # it is no folder any more
+            os.rename(
+                name, other, src_dir_fd=folder, dst_dir_fd=folder
+            )  # a rename may replace an empty folder
+        except OSError:  # it is not a folder any more
             with contextlib.suppress(OSError):
                 os.rmdir(other, dir_fd=folder)
         return
     raise _blocked()
 
 
-def _add(folder: int, made: str, filename: str) -> str:
+def _add(folder: int, temporary: str, filename: str) -> str:
     for name in itertools.islice(names_like(filename), _MAX_NAMES):
         try:
-            os.link(made, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
             continue
         return name
@@ -217,7 +223,7 @@ def _add(folder: int, made: str, filename: str) -> str:
 
 
 def names_like(name: str) -> Iterator[str]:
-    """`a.csv`, `a (2).csv`, `a (3).csv`, …, none longer than a name may be."""
+    """`a.csv`, `a (2).csv`, `a (3).csv`, …, none longer than 255 bytes."""
     yield name
     stem, suffix = Path(name).stem, Path(name).suffix
     if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
@@ -229,4 +235,4 @@ def names_like(name: str) -> Iterator[str]:
 
 
 def _blocked() -> Blocked:
-    return Blocked("A file could not be placed: the workspace was changed again and again meanwhile.")
+    return Blocked("A file could not be written: the agent kept changing the folder meanwhile.")

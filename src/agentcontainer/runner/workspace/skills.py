@@ -1,7 +1,7 @@
-"""Pi skills from archives: unpacked so that nothing in a hostile zip or tar lands elsewhere or grows without bound.
+"""Unpacks skills from untrusted zip and tar archives, below a target folder and up to a size limit.
 
-No links, no devices, no path that is not plainly below the target; what is written is counted as it is written, and
-what a parser may read at once is bounded, since a header can claim any size.
+Links, devices and paths that lead out of the target are refused. Bytes are counted while they are written,
+and each read of the parser is bounded, because a header can claim any size.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ MAX_ENTRIES = 2000
 MAX_UNPACKED_BYTES = 50 * 1024**2
 MAX_ARCHIVE_BYTES = 50 * 1024**2
 MAX_PATH_PARTS = 32
-MAX_TAR_BYTES = MAX_UNPACKED_BYTES + MAX_ENTRIES * 4096  # with headers and padding
+MAX_TAR_BYTES = MAX_UNPACKED_BYTES + MAX_ENTRIES * 4096  # including headers and padding
 MAX_TAR_HEADER_BYTES = 4096
-MAX_READ_BYTES = 1024**2  # at once: a zip's whole directory, for one
+MAX_READ_BYTES = 1024**2  # in one read, such as a zip's whole directory
 CHUNK_BYTES = 64 * 1024
 SKILL = "SKILL.md"
 T = TypeVarTuple("T")
-_IGNORED = ("__MACOSX", ".DS_Store")  # what a Mac adds beside the content
+_IGNORED = ("__MACOSX", ".DS_Store")  # added by macOS
 _SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar", ".skill")
 
 
 class BadArchive(Exception):
-    """An archive is not one of a skill. `str(error)` is the end of a sentence that begins with its name."""
+    """The archive is not that of a skill. `str(error)` continues a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class _Entry:
 
 
 async def place(files: Sequence[File], blobs: Blobs, scratch: Path, target: Path) -> None:
-    """Unpack skills into `target`, each in a folder of its own; `scratch` is on the same file system.
+    """Unpack skills into `target`, each in a folder of its own. `scratch` must be on the same file system.
 
     Raises:
-        InputUnavailable: one is not a skill's archive.
+        InputUnavailable: a file is not the archive of a skill.
     """
     target.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -73,7 +73,8 @@ async def place(files: Sequence[File], blobs: Blobs, scratch: Path, target: Path
 
 
 async def _in_thread(work: Callable[[*T], object], *arguments: *T) -> None:
-    """Also when cancelled it returns only after the thread has: the caller removes the folder then."""
+    """Run `work` in a thread. When cancelled, it still waits for the thread, because the caller then removes
+    the folder."""
     working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     try:
         await asyncio.shield(working)
@@ -83,10 +84,11 @@ async def _in_thread(work: Callable[[*T], object], *arguments: *T) -> None:
 
 
 def install(archive: Path, filename: str, scratch: Path, target: Path) -> Path:
-    """Unpack one skill to a new folder of `target`, and return it. Nothing stays when it fails. Blocks.
+    """Unpack one skill into a new folder of `target`; returns the folder. After an error, nothing stays.
+    Blocks.
 
     Raises:
-        BadArchive: it is not a skill's archive.
+        BadArchive: it is not the archive of a skill.
     """
     unpacked = scratch / "skill.unpacked"
     unpacked.mkdir()
@@ -105,7 +107,7 @@ def unpack(archive: Path, target: Path) -> None:
     """Unpack a zip, tar or tar.gz into the empty folder `target`. Blocks.
 
     Raises:
-        BadArchive: it is none of them, is broken, or holds what a skill may not.
+        BadArchive: it is none of them, is broken, or has an entry that is not allowed.
     """
     try:
         with archive.open("rb") as stream, contextlib.closing(_entries(stream)) as entries:
@@ -114,7 +116,7 @@ def unpack(archive: Path, target: Path) -> None:
         raise BadArchive(f"holds {Path(str(error.filename)).name} twice") from None
     except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise  # the platform's fault
+            raise  # the platform is at fault
         raise BadArchive("is broken, or packed in a way that cannot be read") from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, ArithmeticError, AssertionError) as error:
         raise BadArchive("is broken") from error
@@ -142,13 +144,13 @@ def _write(entries: Generator[_Entry], target: Path) -> None:
 
 
 def _below(target: Path, name: str) -> Path | None:
-    """Where an entry goes; None: nowhere, it is not of the skill."""
+    """The path of an entry; None: it is not part of the skill."""
     if name.startswith("/"):
         raise BadArchive("holds an absolute path")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     for part in parts:
         if fault := filename_fault(part):
-            raise BadArchive(f"holds a file whose name cannot be: a name {fault}")
+            raise BadArchive(f"holds a file with a bad name: it {fault}")
     if len(parts) > MAX_PATH_PARTS:
         raise BadArchive(f"holds folders deeper than {MAX_PATH_PARTS}")
     if not parts or parts[0] in _IGNORED or parts[-1] == ".DS_Store":
@@ -157,10 +159,11 @@ def _below(target: Path, name: str) -> Path | None:
 
 
 def _top(unpacked: Path, filename: str) -> tuple[Path, str]:
-    """The folder that is the skill, and its name."""
+    """The folder of the skill in what was unpacked, and the skill's name."""
     if (unpacked / SKILL).is_file():
         suffix = next((end for end in _SUFFIXES if filename.lower().endswith(end)), "")
-        return unpacked, filename[: len(filename) - len(suffix)].lstrip(".") or "skill"  # Pi skips .names
+        stem = filename[: len(filename) - len(suffix)].lstrip(".")  # Pi ignores hidden folders
+        return unpacked, stem or "skill"
     entries = list(unpacked.iterdir())
     if len(entries) == 1 and (entries[0] / SKILL).is_file():
         return entries[0], entries[0].name.lstrip(".") or "skill"
@@ -192,7 +195,7 @@ def _zip_entries(stream: IO[bytes]) -> Generator[_Entry]:
             if info.flag_bits & 0x1:
                 raise BadArchive("is encrypted")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BadArchive("is packed otherwise than by deflate")  # LZMA may ask for 4 GiB of memory
+                raise BadArchive("uses a compression other than deflate")  # LZMA can require 4 GiB of memory
             with archive.open(info) as content:
                 yield _Entry(info.filename, content, bool(mode & 0o100))
 
@@ -211,20 +214,20 @@ def _tar_entries(stream: IO[bytes]) -> Generator[_Entry]:
 
 
 class _Member(tarfile.TarInfo):
-    """A header of a tar, refused where tarfile would work on it without bound: it searches a long extended header
-    in quadratic time, and runs in circles on a negative size."""
+    """A tar header. Refuses those on which tarfile would take unbounded time: it needs quadratic time for a
+    long extended header, and loops on a negative size."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
         member = super().frombuf(buf, encoding, errors)
         is_content = member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE
         if member.size < 0 or (not is_content and member.size > MAX_TAR_HEADER_BYTES):
-            raise BadArchive("is broken: a header of it has a size that cannot be")
+            raise BadArchive("is broken: one of its headers has an impossible size")
         return member
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that refuses to be read too much at once, or more than `total` bytes in all (None: its length)."""
+    """A stream that limits the bytes of each read, and of all reads together to `total` (None: no limit)."""
 
     def __init__(self, stream: IO[bytes], total: int | None) -> None:
         self._stream = stream

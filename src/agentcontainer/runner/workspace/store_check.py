@@ -12,7 +12,8 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 
 @contextlib.asynccontextmanager
 async def missing_means_unavailable(services: Services) -> AsyncGenerator[None]:
-    """Treat NotFound as Unavailable unless the store carries our installation id (an unmounted volume looks empty).
+    """Treat NotFound as Unavailable unless the store carries our installation id (an unmounted volume looks
+    empty).
 
     Raises:
         Unavailable: the store does not carry it.

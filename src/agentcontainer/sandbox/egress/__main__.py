@@ -1,7 +1,9 @@
-"""The process behind a sandbox's network: `python -I -m agentcontainer.sandbox.egress MARKER`, started by network.py.
+"""The process behind a sandbox's network: `python -I -m agentcontainer.sandbox.egress MARKER`, started by
+network.py.
 
-It reads a line of JSON (`{uid, join, allow}`), changes from root to `uid`, makes the namespaces, and writes a line with
-their descriptors (`{user, net}`). Every later line reports a refused host. It ends when its standard input ends.
+It reads a line of JSON (`{uid, join, allow}`), changes from root to `uid`, makes the namespaces, and writes a
+line with their descriptors (`{user, net}`). Every later line reports a refused host. It ends when its
+standard input ends.
 """
 
 import asyncio
@@ -119,8 +121,8 @@ def _give_up_root(uid: int | None, join: Sequence[str]) -> None:
 
 
 def _slirp(network: Namespace) -> tuple[subprocess.Popen[bytes], int]:
-    """Start slirp4netns, which gives the namespace its device. It ends when the returned descriptor is closed, at the
-    latest when this process dies."""
+    """Start slirp4netns, which gives the namespace its device. It ends when the returned descriptor is
+    closed, at the latest when this process dies."""
     ready, ready_writer = os.pipe()
     ending, lifeline = os.pipe()
     paths = f"--userns-path=/proc/self/fd/{network.user}", f"--ready-fd={ready_writer}", f"--exit-fd={ending}"

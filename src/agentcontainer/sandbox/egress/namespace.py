@@ -1,7 +1,8 @@
 """Makes the user and network namespaces of a sandbox's network, with our sockets and firewall rules in them.
 
-A child process enters new namespaces, sets them up, sends back descriptors of the namespaces and sockets, and ends. The
-descriptors keep the namespaces alive. The sandbox later joins the network namespace without privileges in it.
+A child process enters new namespaces, sets them up, sends back descriptors of the namespaces and sockets, and
+ends. The descriptors keep the namespaces alive. The sandbox later joins the network namespace without
+privileges in it.
 """
 
 import ctypes

@@ -1,7 +1,8 @@
 """Makes the TCP connections of a sandbox with an allow-list, each to a host on the list.
 
-The firewall redirects every TCP connection inside to our listener, which asks the kernel for its original destination.
-A stand-in address is resolved to its host here; the addresses found are checked, and one of them is connected to.
+The firewall redirects every TCP connection inside to our listener, which asks the kernel for its original
+destination. A stand-in address is resolved to its host here; the addresses found are checked, and one of them
+is connected to.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, so that the progr
 
 
 class Relay:
-    """Serves one sandbox. `own_addresses` returns the host's addresses, which are refused even if they are public."""
+    """Serves one sandbox. `own_addresses` returns the host's addresses, which are refused even if they are
+    public."""
 
     def __init__(
         self,
