@@ -1,4 +1,7 @@
-"""File locks (flock). An open descriptor holds a lock; the kernel frees it when the holder closes it or dies."""
+"""File locks (flock).
+
+An open descriptor holds a lock; the kernel frees it when the holder closes it or dies.
+"""
 
 import asyncio
 import fcntl

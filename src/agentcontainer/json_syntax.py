@@ -1,8 +1,7 @@
-"""Parses JSON from untrusted programs. Python's parser alone also accepts NaN and Infinity, and repeated
-names.
+"""Parses JSON from untrusted programs.
 
-Requests of API clients are parsed by `api/http/strict_json.py`, which has more limits and names the path of a
-fault.
+Python's parser alone also accepts NaN and Infinity, and repeated names. Requests of API clients are parsed by
+`api/http/strict_json.py`, which has more limits and names the path of a fault.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""The command line that starts a PostgreSQL program. The program never has uid 0, and ends with this process.
+"""The command line that starts a PostgreSQL program.
 
-An ordinary user runs it directly. Root cannot: PostgreSQL refuses uid 0, the data folder may be inaccessible
-to other users (/root), and we add no user to the host. So the program gets a mount namespace of its own, in
-which `/mnt` has the server's folder and programs, and `/etc/passwd` has the service uid. Nothing is mounted
-on the host.
+The program never has uid 0, and ends with this process. An ordinary user runs it directly. Root cannot:
+PostgreSQL refuses uid 0, the data folder may be inaccessible to other users (/root), and we add no user to
+the host. So the program gets a mount namespace of its own, in which `/mnt` has the server's folder and
+programs, and `/etc/passwd` has the service uid. Nothing is mounted on the host.
 """
 
 import os

@@ -1,10 +1,12 @@
-"""The cache of this host's images. Each is fetched and checked once, and shared by all sandboxes that use it.
+"""The cache of this host's images.
+
+Each is fetched and checked once, and shared by all sandboxes that use it.
 
     DATA_DIR/images/
         locks/<digest>    locked shared while the image is used, exclusively while it is made or removed
         <digest>/         appears complete, by one rename
-            image.json    size, environment, result of the check; its modification time is the time of the
-            last use root/         the image's files, read-only in every sandbox
+            image.json    size, environment, result of the check; modified at each use
+            root/         the image's files, read-only in every sandbox
 
 Several runners may share the folder; they coordinate by these locks alone. An incomplete image is in the
 folder of the runner that makes it, where the cleanup of dead runners finds it.

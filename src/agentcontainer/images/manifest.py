@@ -1,4 +1,7 @@
-"""Parses the JSON that describes an image: manifests, indexes and configurations. All of it is untrusted."""
+"""Parses the JSON that describes an image: manifests, indexes and configurations.
+
+All of it is untrusted.
+"""
 
 import hashlib
 import platform

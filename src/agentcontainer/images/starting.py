@@ -1,7 +1,7 @@
-"""Starts sandboxes in images. If one does not start, it finds out whether the image or this host is at fault.
+"""Starts sandboxes in images.
 
-Images come from clients. A broken one must not count as a failure of this host, which would pause and take no
-work.
+If one does not start, it finds out whether the image or this host is at fault. Images come from clients. A
+broken one must not count as a failure of this host, which would pause and take no work.
 """
 
 import asyncio

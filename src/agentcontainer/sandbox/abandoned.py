@@ -1,4 +1,7 @@
-"""Finds abandoned sandboxes: those whose starter is dead. Needs psutil, which cleanup.py does not."""
+"""Finds abandoned sandboxes: those whose starter is dead.
+
+Needs psutil, which cleanup.py does not.
+"""
 
 import time
 

@@ -1,5 +1,7 @@
-"""Decides which addresses are on the public internet. Every connection that leaves for a sandbox is checked
-here."""
+"""Decides which addresses are on the public internet.
+
+Every connection that leaves for a sandbox is checked here.
+"""
 
 import ipaddress
 

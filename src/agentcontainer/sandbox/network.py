@@ -1,4 +1,7 @@
-"""A sandbox's internet access, seen from the runner. A process of its own (egress/) makes and serves it."""
+"""A sandbox's internet access, seen from the runner.
+
+A process of its own (egress/) makes and serves it.
+"""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
-"""The system call filter of every sandbox. It refuses calls that agents do not need and that kernel exploits
-have used.
+"""The system call filter of every sandbox.
 
-It is the second line of defence. The first: the payload has no capabilities and cannot make a user namespace.
+It refuses calls that agents do not need and that kernel exploits have used. It is the second line of defence.
+The first: the payload has no capabilities and cannot make a user namespace.
 """
 
 import errno

@@ -1,9 +1,9 @@
-"""Volumes: workspaces with a size limit. Each is an ext4 file system in an image file beside it.
+"""Volumes: workspaces with a size limit.
 
-They are mounted in a mount namespace of our own (namespace.py) only. When this process dies, its mounts and
-their loop devices end with it, and the next runner removes the image files. Without such a namespace a
-workspace is a plain folder, `is_capped` is false, and its size has to be watched
-(runner/workspace/disk_usage.py).
+Each is an ext4 file system in an image file beside it. They are mounted in a mount namespace of our own
+(namespace.py) only. When this process dies, its mounts and their loop devices end with it, and the next
+runner removes the image files. Without such a namespace a workspace is a plain folder, `is_capped` is false,
+and its size has to be watched (runner/workspace/disk_usage.py).
 """
 
 import asyncio

@@ -8,7 +8,6 @@ the agent made unreadable are saved, too. The tar stream is compressed in this p
 import asyncio
 import contextlib
 import hashlib
-import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from typing import IO
 
 import zstandard
 
-from agentcontainer.child_output import Tail
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
 from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
-from agentcontainer.printable import printable
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.tar_output import MAX_PATH_BYTES, TarOutput
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE, Exit, Limits, Spec
@@ -34,9 +32,6 @@ LEVEL = 1
 QUEUED_CHUNKS = 2
 MAX_WINDOW_BYTES = 8 * 1024**2  # bounds the decompressor's memory; level 1 needs far less
 STALL_SECONDS = 60.0  # without progress of the disk or the object store
-MAX_PATH_BYTES = 4095  # tar cannot open a longer path
-MAX_REASON_CHARACTERS = 300
-STDERR_BYTES = 16 * 1024
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 COMMON = ("--file=-", f"--directory={INSIDE_WORKSPACE}", "--numeric-owner", "--quoting-style=escape")
 CREATE = (
@@ -50,7 +45,6 @@ EXTRACT = (
 )
 WAIT = 'read -r _; exec "$@"'  # so that the sandbox is not frozen while the helper starts
 TAR_CHANGED = 1  # exit code: a file changed while it was read
-_ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")  # how tar prints a byte that is not printable
 DISK_FAULTS = ("No space left on device", "Disk quota exceeded", "Input/output error")
 
 
@@ -184,7 +178,7 @@ class CheckpointStore:
         self, root: Path, helper_id: str, archive: Path, checkpoint: Checkpoint, lease: UidLease | None
     ) -> None:
         async with self._helper(helper_id, root, EXTRACT, lease, is_read_only=False) as helper:
-            output = _TarOutput()
+            output = TarOutput()
             listening = asyncio.create_task(output.listen(helper.stderr))
             try:
                 with archive.open("rb") as file:
@@ -228,7 +222,7 @@ class _Packing:
     def __init__(self, helper: Sandbox, sandbox: Sandbox, max_unpacked_bytes: int) -> None:
         self.unpacked_bytes = 0
         self.paused_seconds = 0.0
-        self.output = _TarOutput()
+        self.output = TarOutput()
         self._helper = helper
         self._sandbox = sandbox
         self._max_unpacked_bytes = max_unpacked_bytes
@@ -315,43 +309,6 @@ class _Packing:
     def _check_paths(self) -> None:
         if self.output.has_long_path:
             raise _failed(f"it has folders in folders whose path has more than {MAX_PATH_BYTES} bytes")
-
-
-class _TarOutput:
-    """tar's stderr: names of entries, each on a line that begins with `./`, and error messages."""
-
-    def __init__(self) -> None:
-        self.entries = 0
-        self.has_long_path = False
-        self._errors = Tail(STDERR_BYTES)
-
-    async def listen(self, stderr: asyncio.StreamReader) -> None:
-        """Read to the end of the stream."""
-        rest = b""
-        while chunk := await stderr.read(CHUNK_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[: 4 * MAX_PATH_BYTES + 8]  # a longer line is not a path
-            for line in lines:
-                self._add(line)
-
-    def _add(self, line: bytes) -> None:
-        if line.startswith(b"./"):
-            self.entries += 1
-            if len(line) > MAX_PATH_BYTES and len(_ESCAPED.sub(b".", line)) > MAX_PATH_BYTES:
-                self.has_long_path = True
-        else:
-            self._errors.add(line + b"\n")
-
-    @property
-    def text(self) -> str:
-        """The last error messages."""
-        return self._errors.text
-
-    def reason(self, code: int) -> str:
-        """The last error messages, as the end of a sentence."""
-        lines = [line.removeprefix("tar: ") for line in self.text.splitlines() if line.startswith("tar: ")]
-        messages = "; ".join(line for line in lines if "exit" not in line.lower() or len(lines) == 1)
-        return printable(messages)[-MAX_REASON_CHARACTERS:].rstrip(".") or f"tar ended with exit code {code}"
 
 
 async def _feed(helper: Sandbox, archive: IO[bytes], expected_bytes: int) -> int:

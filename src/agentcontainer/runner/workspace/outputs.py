@@ -1,8 +1,7 @@
-"""Stores the files that an agent declared as outputs. Nothing outside of its workspace is opened
-(safe_open.py).
+"""Stores the files that an agent declared as outputs.
 
-Each check is made on the open descriptor, so the agent cannot exchange the file between the check and the
-read.
+Nothing outside of its workspace is opened (safe_open.py). Each check is made on the open descriptor, so the
+agent cannot exchange the file between the check and the read.
 """
 
 import asyncio

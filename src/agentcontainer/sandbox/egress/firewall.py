@@ -1,4 +1,7 @@
-"""The firewall rules of a sandbox's network namespace, for nft. They are set before anything inside can send."""
+"""The firewall rules of a sandbox's network namespace, for nft.
+
+They are set before anything inside can send.
+"""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,9 @@
-"""The DNS server of a sandbox. It never answers with a private address.
+"""The DNS server of a sandbox.
 
-With an allow-list it sends no query: a host on the list gets a stand-in address, which only our relay
-understands and resolves when it connects. So no data leaves the host in queries, and no answer can change
-between check and use. Without a list, queries go to the host's nameservers, and private addresses are removed
-from the answers.
+It never answers with a private address. With an allow-list it sends no query: a host on the list gets a
+stand-in address, which only our relay understands and resolves when it connects. So no data leaves the host
+in queries, and no answer can change between check and use. Without a list, queries go to the host's
+nameservers, and private addresses are removed from the answers.
 """
 
 import asyncio
