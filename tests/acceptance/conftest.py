@@ -23,6 +23,7 @@ from agentcontainer import db
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import url_of
 from tests import data_folder
+from tests.event_schema import check_event
 from tests.ports import free_port
 
 PROVIDERS = {
@@ -110,6 +111,8 @@ class Client:
         while True:
             page = self.get(f"/tasks/{task_id}/events", after=len(found), limit=100)
             found += page["data"]
+            for event in page["data"]:
+                check_event(event)
             if not page["data"] or not page["pageInfo"]["hasMore"]:
                 assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
                 return found

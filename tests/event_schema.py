@@ -1,0 +1,28 @@
+"""Checks events against the OpenAPI document: clients are generated from it."""
+
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import yaml
+
+from agentcontainer.api.app import ROUTES
+from agentcontainer.api.http import openapi
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return yaml.safe_load(openapi.to_yaml(openapi.document(ROUTES, None)))
+
+
+@cache
+def _validator(event_type: str) -> Any:
+    components = _document()["components"]
+    reference = components["schemas"]["Event"]["discriminator"]["mapping"][event_type]
+    return jsonschema_rs.validator_for({"$ref": reference, "components": components}, validate_formats=True)
+
+
+def check_event(event: dict[str, Any]) -> None:
+    """Fail unless the event has the fields that its type is described with."""
+    faults = [error.message for error in _validator(event["type"]).iter_errors(event)]
+    assert not faults, (event, faults)
