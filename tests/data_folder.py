@@ -8,27 +8,31 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
+
+import psutil
 
 from agentcontainer.embedded.postgres import running
 from agentcontainer.migrations.migrate import migrate
 
 SERVICE_UID = 699_999  # what the default AGENTCONTAINER_SANDBOX_UID_BASE leads to
-_VARIABLE = (
-    "TEST_DATA_FOLDER"  # inherited by the workers of pytest-xdist and by the programs that tests start
-)
+_PREFIX = "ac-data-of-"  # followed by the pid of the run
+# Inherited by the workers of pytest-xdist and by the programs that tests start.
+_VARIABLE = "TEST_DATA_FOLDER"
 
 
 def reserve() -> None:
     """Choose where the run's initialised data folder is, for this process and those it starts."""
-    os.environ[_VARIABLE] = tempfile.mkdtemp(prefix="ac-initialised-", dir="/tmp")
+    for left in Path("/tmp").glob(f"{_PREFIX}*"):  # by a run that was killed
+        if not psutil.pid_exists(int(left.name.removeprefix(_PREFIX))):
+            shutil.rmtree(left, ignore_errors=True)
+    os.environ[_VARIABLE] = f"/tmp/{_PREFIX}{os.getpid()}"
 
 
 def release() -> None:
     """Remove the initialised data folder."""
     if folder := os.environ.pop(_VARIABLE, None):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # there is none if no test needed it
 
 
 def fill(data_dir: Path) -> None:
@@ -42,6 +46,7 @@ def fill(data_dir: Path) -> None:
 
 
 def _initialised(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
     data_dir = folder / "data"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several workers may be first
