@@ -6,16 +6,17 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agentcontainer.sandbox.contract import Internet
+from agentcontainer.sandbox.contract import Internet, RefusedHost
 from tests.contract.sandbox_bed import Bed
 
 
 async def main(folder: Path, allow: list[str] | None, argv: list[str]) -> dict[str, Any]:
     """Runs it to its end."""
-    refused: list[dict[str, Any]] = []
+    refused: list[RefusedHost] = []
     bed = Bed(folder)
     internet = Internet(None if allow is None else tuple(allow), refused.append)
     began = time.monotonic()
@@ -25,7 +26,7 @@ async def main(folder: Path, allow: list[str] | None, argv: list[str]) -> dict[s
         "code": outcome.code,
         "out": outcome.out,
         "err": outcome.err,
-        "refused": refused,
+        "refused": [asdict(one) for one in refused],
         "seconds": seconds,
     }
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from agentcontainer.api.http.file_bytes import attachment
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
+from agentcontainer.sandbox.contract import RefusedHost
 from agentcontainer.sandbox.egress.refusals import Refusals
 from agentcontainer.sandbox.egress.resolver import STAND_IN_NETWORK, AllowListAnswers, StandInAddresses, read
 from tests.fuzz.target import Target
@@ -88,16 +90,16 @@ def dns_question(data: bytes) -> None:
     question = read(data)
     if question is None:
         return
-    told: list[dict[str, object]] = []
+    refused: list[RefusedHost] = []
     server = AllowListAnswers(
-        parse(["pypi.org:443", "*.github.com"]), StandInAddresses(), Refusals(told.append)
+        parse(["pypi.org:443", "*.github.com"]), StandInAddresses(), Refusals(refused.append)
     )
     reply = asyncio.run(server.answer(question))
     answered = dns.message.from_wire(reply.to_wire())
     assert answered.id == question.id
     records = [record.to_text() for rrset in answered.answer for record in rrset]
     assert all(ipaddress.ip_address(record) in STAND_IN_NETWORK for record in records)
-    assert json.dumps(told).isascii()
+    assert json.dumps([asdict(host) for host in refused]).isascii()
 
 
 QUESTIONS = (("pypi.org", "A", 0), ("a.github.com", "AAAA", -1), ("evil.example", "TXT", 0), (".", "ANY", -1))

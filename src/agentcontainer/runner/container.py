@@ -1,7 +1,7 @@
 """From a claim to a started container: image, workspace, sockets, sandbox, agent process."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def _spec(context: AttemptContext, image: Image | None) -> Spec:
     internet = None
     if execution.internet_access:
         internet = Internet(
-            execution.egress, on_refused=lambda refused: context.log.add("egress.refused", refused)
+            execution.egress, on_refused=lambda refused: context.log.add("egress.refused", asdict(refused))
         )
     return Spec(
         context.name, context.root, services.runtime, services.limits,

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 INSIDE_WORKSPACE = "/workspace"
 INSIDE_RUNTIME = "/opt/agentcontainer"
@@ -44,7 +43,19 @@ class Limits:
     open_files: int = 4096
 
 
-def _ignore(_refused: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class RefusedHost:
+    """A host that a sandbox asked for and its allow-list does not have.
+
+    `port` None: only the host's address was requested. `rule`: the entry that would allow it.
+    """
+
+    host: str
+    port: int | None
+    rule: str
+
+
+def _ignore(_refused: RefusedHost) -> None:
     pass
 
 
@@ -53,12 +64,11 @@ class Internet:
     """Access to the public internet, but never to the host, or to private or link-local addresses.
 
     `allow`: entries as in egress.py, which are all that can be reached; None: every public host. `on_refused`
-    is called once for each refused host and port with `{host, port, rule}`; `port` is None if only the host's
-    address was requested, and `rule` is the entry that would allow it.
+    is called once for each refused host and port.
     """
 
     allow: tuple[str, ...] | None = None
-    on_refused: Callable[[dict[str, Any]], None] = field(default=_ignore, repr=False, compare=False)
+    on_refused: Callable[[RefusedHost], None] = field(default=_ignore, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

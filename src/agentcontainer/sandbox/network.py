@@ -9,10 +9,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from agentcontainer.errors import SandboxError
-from agentcontainer.sandbox.contract import Internet
+from agentcontainer.sandbox.contract import Internet, RefusedHost
 from agentcontainer.sandbox.process import Process
 from agentcontainer.sandbox.procfs import marker
 
@@ -28,14 +28,14 @@ mknod -m 666 /dev/net/tun c 10 200
 exec "$@"
 """
 
-Message = dict[str, Any]
+Message = dict[str, str | int | None]
 
 
 class Network:
     """A network namespace with internet access. Closing it ends the access of everything in it."""
 
     def __init__(
-        self, process: Process, pid: int, descriptors: Message, on_refused: Callable[[Message], None]
+        self, process: Process, pid: int, descriptors: Message, on_refused: Callable[[RefusedHost], None]
     ) -> None:
         self._process = process
         self._folder = Path("/proc", str(pid), "fd")
@@ -104,11 +104,14 @@ class Network:
         await asyncio.gather(self._listening, return_exceptions=True)
         await _end(self._process)
 
-    async def _listen(self, on_refused: Callable[[Message], None]) -> None:
+    async def _listen(self, on_refused: Callable[[RefusedHost], None]) -> None:
         with contextlib.suppress(ValueError):  # a line that is too long
             while line := await self._process.stdout.readline():
-                if (refused := _read(line)) is not None:
-                    on_refused(refused)
+                match _read(line):
+                    case {"host": str(host), "port": int() | None as port, "rule": str(rule)}:
+                        on_refused(RefusedHost(host, port, rule))
+                    case _:
+                        pass
 
 
 async def _end(process: Process) -> None:

@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import dns.asyncbackend
@@ -64,7 +65,7 @@ def main() -> None:
             network = namespace.make(firewall.listed_rules, has_relay=True)
             slirp = lifeline = None
     except NamespaceError as error:
-        _send({"error": str(error)})
+        _send(error=str(error))
         sys.exit(1)
     asyncio.run(_serve(network, rules, slirp))
     del lifeline
@@ -73,7 +74,7 @@ def main() -> None:
 async def _serve(
     network: Namespace, rules: Sequence[Rule] | None, slirp: subprocess.Popen[bytes] | None
 ) -> None:
-    refusals = Refusals(_send)
+    refusals = Refusals(lambda refused: _send(**asdict(refused)))
     if rules is None:
         answer = ForwardedAnswers().answer
     else:
@@ -82,7 +83,7 @@ async def _serve(
         answer = AllowListAnswers(rules, stand_ins, refusals).answer
         await Relay(rules, stand_ins, refusals, own_addresses).start(network.relay)
     await Resolver(answer).start(network.dns_udp, network.dns_tcp)
-    _send({"user": network.user, "net": network.net})
+    _send(user=network.user, net=network.net)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it after the start
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -147,7 +148,7 @@ def _slirp(network: Namespace) -> tuple[subprocess.Popen[bytes], int]:
     return process, lifeline
 
 
-def _send(message: dict[str, object]) -> None:
+def _send(**message: str | int | None) -> None:
     print(json.dumps(message), flush=True)
 
 

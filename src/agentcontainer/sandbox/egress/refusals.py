@@ -3,16 +3,15 @@
 from collections.abc import Callable
 
 from agentcontainer.egress import rule_for
+from agentcontainer.sandbox.contract import RefusedHost
 
 MAX_REFUSALS = 200
-
-Send = Callable[[dict[str, object]], None]
 
 
 class Refusals:
     """Reports refusals to the runner with `send`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Callable[[RefusedHost], None]) -> None:
         self._send = send
         self._sent: set[tuple[str, int | None]] = set()
 
@@ -21,4 +20,4 @@ class Refusals:
         if len(self._sent) >= MAX_REFUSALS or (host, port) in self._sent:
             return
         self._sent.add((host, port))
-        self._send({"host": host, "port": port, "rule": rule_for(host, port)})
+        self._send(RefusedHost(host, port, rule_for(host, port)))
