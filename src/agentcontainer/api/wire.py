@@ -97,11 +97,6 @@ def usd(micro_usd: int) -> float:
     return micro_usd / 1_000_000
 
 
-def without_nulls(model: BaseModel, *, exclude: set[str] | None = None) -> dict[str, Any]:
-    """The fields that are not null, under their wire names."""
-    return model.model_dump(by_alias=True, exclude_none=True, exclude=exclude)
-
-
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -120,7 +115,7 @@ def check_line(value: str) -> str:
 
 
 def _check_provider(value: object) -> object:
-    if value not in PROVIDERS:
+    if not isinstance(value, str) or value not in PROVIDERS:
         raise ValueError(f"must be one of {', '.join(PROVIDERS)}")
     return value
 

@@ -15,7 +15,7 @@ from typing_extensions import TypeAliasType
 
 from agentcontainer import db
 from agentcontainer.api.http.strict_json import shown
-from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing, without_nulls
+from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
 from agentcontainer.errors import (
     AgentContainerError,
     Conflict,
@@ -174,7 +174,7 @@ def _response(
 ) -> JSONResponse:
     faults = [FieldFault(path=detail.path, message=detail.message) for detail in details] or None
     content = ErrorContent(code=code, message=message, request_id=request_id, details=faults)
-    return JSONResponse(without_nulls(Error(error=content)), status, headers)
+    return JSONResponse(Error(error=content).model_dump(exclude_none=True), status, headers)
 
 
 def _http_code(status: int) -> str:

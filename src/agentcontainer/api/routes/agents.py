@@ -14,7 +14,7 @@ from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.schemas.agents import Agent
 from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, policy_of
 from agentcontainer.api.schemas.ids import AgentId
-from agentcontainer.api.wire import Id, Incoming, Line, Outgoing, from_whole_number, without_nulls
+from agentcontainer.api.wire import Id, Incoming, Line, Outgoing, from_whole_number
 from agentcontainer.domain.agents import model, service
 from agentcontainer.domain.execution.model import DefaultsChange
 from agentcontainer.domain.unset import UNSET, Unset
@@ -158,7 +158,7 @@ async def change_agent(
     Name and description change in place. Any other change creates a new version, which becomes current. Tasks keep
     the version that they were dispatched with.
     """
-    if not without_nulls(body) and not _names_image(body):
+    if not body.model_dump(exclude_none=True) and not _names_image(body):
         raise ValidationError.at("body", "must say what to change")
     current = None
     if _names_image(body):
