@@ -155,7 +155,7 @@ class TestLink:
         await bed.pool.execute(
             "UPDATE wake_links SET expires_at = now() - interval '1 second' WHERE task_id = $1", task_id
         )
-        await self.refused(bed, path, 409, "too old")
+        await self.refused(bed, path, 409, "has expired")
         assert await status(alice, task_id) == "hibernating"
 
     async def test_it_is_for_one_hibernation(self, bed: Bed, alice: Account) -> None:

@@ -33,7 +33,7 @@ RETURNING provider, last4, created_at
 
 @dataclass(frozen=True)
 class Account:
-    """Who pays and owns."""
+    """An account: it pays for tasks, and owns agents, tasks, files and keys."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class Account:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What may be read of an API key."""
+    """An API key as it is listed, without the key itself."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class ProviderKey:
-    """What may be read of a stored provider key."""
+    """A provider key as it is listed, without the key itself."""
 
     provider: str
     last4: str
@@ -69,7 +69,7 @@ class ProviderKey:
 async def create_account(
     pool: Pool, *, name: str, email: str | None = None, is_unlimited: bool = False, credit_micro_usd: int = 0
 ) -> tuple[str, str]:
-    """A new account with its first API key; returns (account id, API key). The key is not stored."""
+    """Create an account with its first API key; returns (account id, API key). Only a hash of the key is stored."""
     account_id = new_id("acc")
     mode = "unlimited_grant" if is_unlimited else "standard"
     async with db.transaction(pool) as connection:
@@ -87,7 +87,7 @@ async def create_account(
 
 
 async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
-    """A further API key; returns (key id, API key).
+    """Create a further API key; returns (key id, API key).
 
     Raises:
         NotFound: there is no such account.
@@ -122,27 +122,27 @@ async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -
 
 
 async def revoke_key(pool: Pool, account_id: str, key_id: str) -> None:
-    """Nobody gets in with this key any more.
+    """Revoke an API key: from now on requests with it are refused.
 
     Raises:
         NotFound: it does not exist, is revoked, or is another account's.
         Conflict: it is the account's last.
     """
     async with db.transaction(pool) as connection:
-        # All of them: of two who revoke the last two keys at once, one must see the other.
-        living = [row["id"] for row in await connection.fetch(_LOCK_KEYS, account_id)]
-        if key_id not in living:
+        # All keys are locked, so that two simultaneous requests cannot revoke the last two.
+        valid_ids = [row["id"] for row in await connection.fetch(_LOCK_KEYS, account_id)]
+        if key_id not in valid_ids:
             raise NotFound(f"API key {key_id} does not exist.")
-        if len(living) == 1:
+        if len(valid_ids) == 1:
             raise Conflict("This is the account's last API key. Create another one before you revoke it.")
         await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key_id)
 
 
 async def authenticate(pool: Pool, key: str) -> tuple[str, str]:
-    """Whose API key this is; returns (key id, account id).
+    """Find the account of an API key; returns (key id, account id).
 
     Raises:
-        Unauthorized: unknown or revoked.
+        Unauthorized: the key is unknown or revoked.
     """
     row = await pool.fetchrow(_ACCOUNT_OF_KEY, _hash(key))
     if row is None:
@@ -170,13 +170,13 @@ async def put_provider_key(pool: Pool, vault: Vault, account_id: str, provider: 
 
 
 async def list_provider_keys(pool: Pool, account_id: str) -> list[ProviderKey]:
-    """The providers the account has a key for."""
+    """The account's provider keys, without the keys themselves."""
     rows = await pool.fetch("SELECT * FROM provider_keys WHERE account_id = $1 ORDER BY provider", account_id)
     return [ProviderKey(row["provider"], row["last4"], row["created_at"]) for row in rows]
 
 
 async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> None:
-    """Forget a provider key.
+    """Delete the account's key for a provider.
 
     Raises:
         NotFound: there is none.
@@ -187,7 +187,7 @@ async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> Non
 
 
 async def open_provider_key(pool: Pool, vault: Vault, account_id: str, provider: str) -> str | None:
-    """The account's key for a provider in plain, for the gateway alone; None: there is none."""
+    """The account's key for a provider, decrypted, for the gateway only; None: there is none."""
     query = "SELECT ciphertext FROM provider_keys WHERE account_id = $1 AND provider = $2"
     ciphertext = await pool.fetchval(query, account_id, provider)
     return None if ciphertext is None else vault.open(ciphertext, f"{account_id}:{provider}")
@@ -203,5 +203,5 @@ async def _insert_key(connection: Connection, account_id: str, name: str) -> tup
 
 
 def _hash(key: str) -> bytes:
-    # A plain hash is enough: a key is 256 random bits, which no dictionary holds.
+    # A fast hash is enough: a key is 256 random bits, so nobody can guess it.
     return hashlib.sha256(key.encode(errors="replace")).digest()

@@ -1,6 +1,6 @@
-"""Secrets at rest and signed URLs, both from the installation's secret key.
+"""Encrypts stored secrets and signs URLs, both with keys derived from the installation's secret key.
 
-Each use has a key of its own (HKDF), so that a signature can never open a ciphertext.
+Encryption and signing have separate keys (HKDF), so that a signature can never decrypt a ciphertext.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ _NONCE_BYTES = 12
 
 
 class Vault:
-    """Seals with AES-256-GCM and signs with HMAC-SHA-256."""
+    """Encrypts with AES-256-GCM and signs with HMAC-SHA-256."""
 
     def __init__(self, secret_key: str) -> None:
         self._cipher = AESGCM(_derive(secret_key, b"seal"))
         self._signing_key = _derive(secret_key, b"sign")
 
     def seal(self, plaintext: str, context: str) -> bytes:
-        """Encrypt; `context` (whose secret it is) must be the same to open it."""
+        """Encrypt. `context` says whose secret it is; `open` needs the same context."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plaintext.encode(), context.encode())
 
@@ -33,15 +33,15 @@ class Vault:
         """Decrypt.
 
         Raises:
-            SettingsError: the secret key is another one than at sealing, or the row was tampered with.
+            SettingsError: the secret was encrypted with another key or context, or the row was tampered with.
         """
         nonce, sealed = ciphertext[:_NONCE_BYTES], ciphertext[_NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, sealed, context.encode()).decode()
         except InvalidTag:
             raise SettingsError(
-                "AGENTCONTAINER_SECRET_KEY is not the key this provider key was stored with; "
-                "restore the old one or store the provider key again."
+                "AGENTCONTAINER_SECRET_KEY has changed since this provider key was stored: "
+                "restore the old secret key, or store the provider key again."
             ) from None
 
     def sign(self, *parts: str) -> str:
@@ -49,7 +49,7 @@ class Vault:
         return hmac.new(self._signing_key, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
 
     def is_signed(self, signature: str, *parts: str) -> bool:
-        """Whether `signature` is ours for these parts, in constant time."""
+        """Whether `signature` is what `sign` returns for these parts. Compared in constant time."""
         return hmac.compare_digest(self.sign(*parts).encode(), signature.encode())
 
 

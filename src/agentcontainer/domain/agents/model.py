@@ -1,4 +1,4 @@
-"""An agent, its versions, and what a client changes in it."""
+"""The dataclasses of agents: an agent, its versions, and a client's change to it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,8 @@ from agentcontainer.domain.unset import UNSET, Unset
 
 @dataclass(frozen=True)
 class Content:
-    """What a version is made of. `container_image`: pinned; None: the platform's own. `skills` are file ids."""
+    """The settings in a version. `container_image` is pinned to a digest; None: the host's system folders. `skills`
+    and `reference_file_ids` are file ids."""
 
     container_image: str | None
     base_prompt: str
@@ -59,7 +60,7 @@ class Change:
     name: str | None = None
     description: str | None = None
     container_image: str | Unset | None = UNSET
-    """None: the platform's own image."""
+    """None: the host's system folders instead of an image."""
     base_prompt: str | None = None
     defaults: DefaultsChange = field(default_factory=DefaultsChange)
     reference_file_ids: list[str] | None = None

@@ -1,4 +1,4 @@
-"""What can be done with agents: one verb, one function, one transaction.
+"""Creates, changes, archives and reads agents and their versions. Each function is one transaction.
 
 An account can change its own agents and read the standard ones. A version never changes, since tasks refer to it.
 """
@@ -180,7 +180,7 @@ async def _lock(connection: Connection, account_id: str, agent_id: str) -> Agent
     is_own = await store.lock(connection, account_id, agent_id)
     agent = await get(connection, account_id, agent_id)
     if not is_own:
-        raise Forbidden(f"Agent {agent_id} is a standard agent: it can be used, not changed.")
+        raise Forbidden(f"Agent {agent_id} is a standard agent: you can use it, but not change it.")
     return agent
 
 

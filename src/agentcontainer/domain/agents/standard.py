@@ -35,7 +35,7 @@ class StandardAgent:
 
     @property
     def version_id(self) -> str:
-        """A hash of the content, so that a new version is installed exactly when the content has changed."""
+        """An id with a hash of the content, so that a new version is installed exactly when the content has changed."""
         digest = hashlib.sha256(
             json.dumps([self.base_prompt, defaults_to_json(_DEFAULTS)], sort_keys=True).encode()
         ).hexdigest()

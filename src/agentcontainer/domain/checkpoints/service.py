@@ -1,7 +1,7 @@
-"""Checkpoints as the database knows them: the state of a workspace that a container can start from.
+"""The rows of checkpoints: creates them, finds the one that a container starts from, and deletes the unused ones.
 
-The row is there before the blob, so that whatever a crash leaves is found. `tasks.checkpoint_id` names the one that
-counts; all others of a task are left over.
+A row is inserted before its blob is written, so that the clean-up finds the blobs that a crash leaves.
+`tasks.checkpoint_id` names a task's current checkpoint; the task's other checkpoints are unused.
 """
 
 import logging
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 300.0
 PARTIAL_OUTPUTS_WITHIN = timedelta(
     hours=24
-)  # after a task's end its partial outputs may still be taken from one
-MIN_AGE = timedelta(minutes=10)  # a younger one may still be written
+)  # how long after a task's end partial outputs may still be taken from its checkpoint
+MIN_AGE = timedelta(minutes=10)  # a younger checkpoint may still be written
 
 _INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3)"
 _STORED = "UPDATE checkpoints SET size_bytes = $2, sha256 = $3, unpacked_bytes = $4 WHERE id = $1"
@@ -39,7 +39,7 @@ WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.created_at 
     SELECT created_at FROM checkpoints WHERE id = t.checkpoint_id  -- a later one may be another attempt's
 )
 """
-# The newest of a running task may still be written, or be about to count: large ones take long.
+# The newest checkpoint of a running task may still be written, or become the current one soon: large ones take long.
 _LEFT_OVER = """
 SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
     LEFT JOIN checkpoints used ON used.id = t.checkpoint_id
@@ -51,7 +51,7 @@ WHERE c.created_at < now() - CASE
             AND (t.remains_at IS NOT NULL OR t.completed_at < now() - $2::interval))
 LIMIT 500
 """
-# Never one that a live task starts from. The row goes first: a blob without one is swept.
+# Never the current checkpoint of a live task. The row is deleted first: the clean-up finds a blob without a row.
 _FORGET = """
 WITH gone AS (
     UPDATE tasks SET checkpoint_id = NULL
@@ -64,7 +64,7 @@ DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
 
 
 async def create(pool: Pool, task_id: str) -> tuple[str, str]:
-    """(id, blob key) of a checkpoint about to be written."""
+    """Insert a checkpoint whose blob is about to be written; returns (id, blob key)."""
     checkpoint_id = new_id("ckp")
     key = f"checkpoints/{task_id}/{checkpoint_id}"
     await pool.execute(_INSERT, checkpoint_id, task_id, key)
@@ -72,28 +72,28 @@ async def create(pool: Pool, task_id: str) -> tuple[str, str]:
 
 
 async def set_stored(pool: Connection | Pool, checkpoint: Checkpoint) -> None:
-    """Its blob is whole."""
+    """Record that the checkpoint's blob is completely stored."""
     values = (checkpoint.size_bytes, checkpoint.sha256, checkpoint.unpacked_bytes)
     await pool.execute(_STORED, checkpoint.id, *values)
 
 
 async def get_current(pool: Pool, task_id: str) -> Checkpoint | None:
-    """What the task's next container starts from; None: from its inputs."""
+    """The checkpoint that the task's next container starts from; None: it starts from the task's inputs."""
     row = await pool.fetchrow(_CURRENT, task_id)
     return Checkpoint(**{name: row[name] for name in Checkpoint.__dataclass_fields__}) if row else None
 
 
-async def used_bytes(pool: Connection | Pool, account_id: str, but_task: str = "") -> int:
-    """The bytes that the account's live tasks would start from, without those of `but_task`."""
-    return await pool.fetchval(_USED, account_id, but_task)
+async def used_bytes(pool: Connection | Pool, account_id: str, except_task: str = "") -> int:
+    """The size of the current checkpoints of the account's live tasks, without that of `except_task`."""
+    return await pool.fetchval(_USED, account_id, except_task)
 
 
 async def quota_fault(
     pool: Connection | Pool, settings: Settings, task_id: str, size_bytes: int
 ) -> str | None:
-    """Why the task may not keep a checkpoint of this size in place of the one it has; None: it may.
+    """Why a checkpoint of this size, in place of the task's current one, exceeds the account's quota; None: it fits.
 
-    Nothing is reserved: several that are saved at once can pass the quota together.
+    Nothing is reserved, so several checkpoints that are saved at the same time can exceed the quota together.
     """
     quota = settings.checkpoint_quota_bytes
     if not quota:
@@ -103,43 +103,43 @@ async def quota_fault(
     if size_bytes <= left:
         return None
     return (
-        f"it takes {size_bytes} bytes when saved, but of the account's {quota} bytes for all of its tasks "
-        f"(checkpointStorage.quotaBytes) only {left} are left; delete what is not needed any more"
+        f"saved, it has {size_bytes} bytes, but only {left} are left of the {quota} bytes that all tasks of the "
+        "account may use (checkpointStorage.quotaBytes); delete files that are not needed any more"
     )
 
 
 async def delete_superseded(pool: Pool, blobs: Blobs, task_id: str) -> None:
-    """Drop what the task's checkpoint replaced. What cannot be dropped now, the sweep will."""
+    """Delete the checkpoints that the task's current one replaced. If the store is unavailable, the clean-up will."""
     try:
         for row in await pool.fetch(_OTHERS, task_id):
             await _drop(pool, blobs, row["id"], row["blob_key"])
     except Unavailable:
-        logger.warning("old checkpoints of %s are left to the sweep", task_id)
+        logger.warning("old checkpoints of %s will be removed by the clean-up", task_id)
 
 
 async def unused(pool: Pool, min_age: timedelta) -> list[tuple[str, str]]:
-    """(id, blob key) of what no task will start from any more, that old at least: the first hundreds."""
+    """(id, blob key) of checkpoints that no task will start from, at least that old: 500 at most."""
     return [
         (row["id"], row["blob_key"]) for row in await pool.fetch(_LEFT_OVER, min_age, PARTIAL_OUTPUTS_WITHIN)
     ]
 
 
 async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
-    """Drop what no task will start from any more, that old at least; returns how many."""
-    swept = 0
+    """Delete the checkpoints that no task will start from, at least that old; returns how many."""
+    removed = 0
     while rows := await pool.fetch(_LEFT_OVER, min_age, PARTIAL_OUTPUTS_WITHIN):
         for row in rows:
             await _drop(pool, blobs, row["id"], row["blob_key"])
-        swept += len(rows)
-    return swept
+        removed += len(rows)
+    return removed
 
 
 async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
-    """Sweep every few minutes, whether database and store answer or not, until cancelled."""
+    """Clean up every few minutes, also after failures, until cancelled."""
 
     async def once() -> None:
-        if swept := await clean_up(pool, blobs, MIN_AGE):
-            logger.info("removed %d unused checkpoints", swept)
+        if removed := await clean_up(pool, blobs, MIN_AGE):
+            logger.info("removed %d unused checkpoints", removed)
 
     expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)
     await repeat("removing unused checkpoints", once, INTERVAL_SECONDS, expected)

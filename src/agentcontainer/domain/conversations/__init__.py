@@ -1,1 +1,1 @@
-"""Conversations: turns, messages, activities. A conversation is a task: see the tasks folder."""
+"""The turns, messages and activities of conversations. A conversation is a task, whose row `domain/tasks` writes."""

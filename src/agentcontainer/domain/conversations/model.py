@@ -1,4 +1,4 @@
-"""Messages, activities and turns, as the rest of the code holds them."""
+"""The dataclasses of conversations: messages, activities and turns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,7 +68,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Activity:
-    """A tool call of a turn, read from the event log. One that its attempt did not complete: failed, `interrupted`."""
+    """A tool call of a turn, read from the event log. If its attempt was lost before the call completed, it is `failed`
+    with the error code `interrupted`."""
 
     id: str
     turn_number: int
@@ -88,7 +89,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Draft:
-    """A message as the client sent it, and what the task runs with from its turn on."""
+    """A message as the client sent it, with the overrides and provider key that hold from its turn on."""
 
     content: str
     input_file_ids: Sequence[str] = ()
@@ -116,7 +117,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class NewExecution:
-    """What a task runs with from some turn on, and the provider key that came with it, encrypted."""
+    """The execution that a message sets from its turn on, and the encrypted provider key that came with it."""
 
     overrides: Overrides
     execution: Execution

@@ -1,4 +1,4 @@
-"""What clients can do to a conversation: one verb, one function, one transaction."""
+"""What clients do to a conversation: create, send, steer, hand off, end, list. Each function is one transaction."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -266,14 +266,14 @@ async def _queue(
 async def _check_queue(connection: Connection, task_id: str) -> None:
     if await store.count_queued(connection, task_id) >= MAX_QUEUED:
         raise Conflict(
-            f"Task {task_id} has {MAX_QUEUED} messages waiting; send more when some were answered."
+            f"Task {task_id} has {MAX_QUEUED} messages waiting. Send more when the agent has received some of them."
         )
 
 
 async def _new_execution(
     connection: Connection, settings: Settings, vault: Vault, task: LockedTask, message: Draft
 ) -> NewExecution | None:
-    """What the task runs with from this message on. None: the message changes nothing."""
+    """The execution from this message on. None: the message does not change it."""
     key = message.provider_api_key
     if message.overrides == Overrides() and key is None:
         return None

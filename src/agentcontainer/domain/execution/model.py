@@ -1,4 +1,4 @@
-"""How tasks run: what clients choose (an agent's defaults, a task's overrides) and what results (the execution)."""
+"""The dataclasses of how tasks run: an agent's defaults, a task's overrides, and the execution that results."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -114,4 +114,4 @@ class Execution:
     runtime_region: RuntimeRegion
     budget: Budget | None = None
     egress: tuple[str, ...] | None = None
-    """The only hosts that the task may connect to, as in egress.py. None: all public ones, given internet access."""
+    """The only hosts that the task may connect to, as in egress.py. None: with internet access, all public hosts."""

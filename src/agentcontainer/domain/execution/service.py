@@ -1,6 +1,6 @@
-"""How the platform's defaults, an agent version's defaults and a task's overrides become what runs.
+"""Merges the platform's defaults, an agent version's defaults and a task's overrides into the task's execution.
 
-All layers merge by one rule, `_merge`: the platform's defaults, over them a version's, over them a task's overrides.
+A version's defaults replace the platform's, and a task's overrides replace both (`_merge`).
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def platform_defaults(settings: Settings) -> AgentDefaults:
-    """What applies where neither agent nor task sets anything."""
+    """The values of fields that neither the agent nor the task sets."""
     return AgentDefaults(
         provider="anthropic",
         model="claude-sonnet-4-6",
@@ -41,7 +41,7 @@ def platform_defaults(settings: Settings) -> AgentDefaults:
 
 
 def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -> Execution:
-    """What a task runs with: its overrides over the defaults of its agent version.
+    """The execution of a task: the defaults of its agent version, replaced by its overrides where these are set.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
@@ -91,7 +91,7 @@ def _pick(chosen: T | Unset | None, below: T, platform: T) -> T:
 
 
 def _merge(platform: AgentDefaults, below: AgentDefaults, chosen: Choices, path: str) -> AgentDefaults:
-    """`chosen` over `below`; `path` is the field of the request that holds `chosen`.
+    """The values of `chosen`, and those of `below` where it sets none. `path`: the request's field with `chosen`.
 
     An inherited value that conflicts with a chosen one is reset to None: a weak model of another provider, and a soft
     limit at or above the hard limit. The model is not: a changed provider needs a model with it.

@@ -17,7 +17,7 @@ from agentcontainer.domain.execution.model import (
 from agentcontainer.domain.unset import UNSET
 
 _MICRO = 1_000_000
-# What rows that lack a field were written to mean.
+# The values of fields that rows of earlier versions lack.
 _OLD_DEFAULTS: JsonObject = {
     "provider": "anthropic",
     "model": "claude-sonnet-4-6",

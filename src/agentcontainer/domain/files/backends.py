@@ -1,4 +1,4 @@
-"""What differs between the object stores: how they are opened and read, and whether clients may write to them."""
+"""The two kinds of object store, a folder and an S3 bucket, and what differs between them."""
 
 import os
 import re
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 CHUNK_BYTES = 1024 * 1024
-_STAGED = re.compile(r"#\d+$")  # how obstore calls what is still being written
+_STAGED = re.compile(r"#\d+$")  # the end of the names that obstore gives to files while they are written
 
 
 class Backend(Protocol):
-    """One kind of store; obstore's own exceptions come out."""
+    """One kind of object store. Its methods raise obstore's exceptions."""
 
     max_put_bytes: int | None
-    """Largest blob that a client may send to the store itself; None: it cannot send any."""
+    """The size of the largest blob that a client may send directly to the store; None: it cannot send any."""
 
     @property
     def store(self) -> ObjectStore: ...
@@ -34,20 +34,20 @@ class Backend(Protocol):
         ...
 
     async def signed_put(self, key: str, life: timedelta) -> str | None:
-        """A URL that takes a PUT of `key` that long; None: the store has no URLs of its own."""
+        """A URL that accepts a PUT of `key` during `life`; None: this kind of store has no such URLs."""
         ...
 
     def staged(self, older_than: timedelta) -> list[str]:
-        """Where broken writes left something, where the store does not show or remove that itself. Blocks."""
+        """Paths of the files that interrupted writes left; empty where the store removes them itself. Blocks."""
         ...
 
     def remove_staged(self, older_than: timedelta) -> int:
-        """Remove what broken writes left, where the store does not do that itself. Blocks."""
+        """Remove the files that interrupted writes left; returns how many. Blocks."""
         ...
 
 
 def backend(storage_url: str) -> Backend:
-    """The store at `file:///folder` or `s3://bucket/prefix?endpoint=…&region=…`."""
+    """The object store at `file:///folder` or `s3://bucket/prefix?endpoint=…&region=…`."""
     parts = urlsplit(storage_url)
     if parts.scheme == "s3":
         options = dict(parse_qsl(parts.query))
@@ -56,7 +56,7 @@ def backend(storage_url: str) -> Backend:
 
 
 class Local:
-    """A folder."""
+    """An object store that is a folder."""
 
     max_put_bytes: int | None = None
 
@@ -70,7 +70,7 @@ class Local:
         return self._store
 
     async def read(self, key: str, start: int, end: int | None) -> AsyncIterator[bytes]:
-        # One read a chunk: ten times as fast as the store's stream, which reads a file in small pieces.
+        # One request for each chunk: obstore's stream reads in small pieces, which takes ten times as long.
         size = (await obstore.head_async(self._store, key))["size"]
         end = size if end is None else min(end, size)
         while start < end:
@@ -91,7 +91,7 @@ class Local:
 
 
 class S3:
-    """A bucket, or what lies below a prefix of it. Credentials come from the environment, as obstore finds them."""
+    """An object store that is an S3 bucket, or a prefix in one. obstore takes the credentials from the environment."""
 
     max_put_bytes: int | None = 5 * 1024**3  # of one PUT, and of one copy
 
@@ -101,7 +101,7 @@ class S3:
             config["endpoint"] = endpoint
         if region:
             config["region"] = region
-        # A body may take as long as its reader needs; only silence is cut off.
+        # A slow reader may take long for a body, so only a connection on which nothing arrives times out soon.
         client: ClientConfig = {"timeout": timedelta(days=1), "read_timeout": timedelta(seconds=60)}
         if endpoint.startswith("http://"):
             client["allow_http"] = True
@@ -159,5 +159,5 @@ def _remove_old(folder: Path, before: float) -> int:
                     Path(entry.path).unlink()
                     removed += 1
             except OSError:
-                continue  # not empty, or gone: somebody works there
+                continue  # the folder is not empty, or the entry is gone: another process writes there
     return removed

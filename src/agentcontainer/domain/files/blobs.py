@@ -1,4 +1,5 @@
-"""Where bytes live: the storage seam, over obstore. Keys are ours, never a client's or an agent's name."""
+"""Stores, reads and deletes blobs in the object store, through obstore. Keys never contain names from clients or
+agents."""
 
 import asyncio
 import hashlib
@@ -18,14 +19,14 @@ __all__ = ["CHUNK_BYTES", "Blob", "Blobs", "Stored"]
 logger = logging.getLogger(__name__)
 
 PAGE = 500
-# What one write may hold in memory: parts of the least size S3 takes, two on their way and one being filled.
+# They bound the memory of one write: two parts are sent while one is filled. S3 accepts no smaller parts than these.
 PART_BYTES = 5 * 1024 * 1024
-PARTS_ON_THEIR_WAY = 2
+MAX_PARTS_SENDING = 2
 
 
 @dataclass(frozen=True)
 class Blob:
-    """What was stored."""
+    """A blob, with its size and digest as they were counted while it was written or read."""
 
     key: str
     size_bytes: int
@@ -34,7 +35,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store says of a blob."""
+    """A blob as the object store describes it."""
 
     key: str
     size_bytes: int
@@ -51,11 +52,11 @@ class Blobs:
 
     @property
     def max_put_bytes(self) -> int | None:
-        """The most that a client may send to the store itself; None: all bytes come through us."""
+        """The size of the largest blob that a client may send directly to the store; None: it must send to the API."""
         return self._backend.max_put_bytes
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], max_bytes: int) -> Blob:
-        """Stream `chunks` to `key`; readers see all of it or nothing.
+        """Write `chunks` to `key`. A reader sees the whole blob or none.
 
         Raises:
             PayloadTooLarge: more than `max_bytes` came; nothing is stored.
@@ -74,11 +75,11 @@ class Blobs:
 
         try:
             await obstore.put_async(
-                self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=PARTS_ON_THEIR_WAY
+                self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=MAX_PARTS_SENDING
             )
         except (FileNotFoundError, BaseError) as error:  # not found: the bucket
             logger.error("storing a blob failed: %s", error)
-            raise Unavailable("The object store did not take the file; try again.") from error
+            raise Unavailable("The object store did not accept the file; try again.") from error
         return Blob(key, size, digest.hexdigest())
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
@@ -92,7 +93,7 @@ class Blobs:
                 yield chunk
 
     async def head(self, key: str) -> Stored:
-        """What is known of `key` without reading it.
+        """The size, time and type of `key`, without reading its bytes.
 
         Raises:
             NotFound: there is no such blob.
@@ -104,7 +105,7 @@ class Blobs:
             return Stored(key, meta["size"], meta["last_modified"], content_type)
 
     async def digest(self, key: str) -> Blob:
-        """Read `key` through once.
+        """Read all of `key` and compute its size and digest.
 
         Raises:
             NotFound: there is no such blob.
@@ -126,7 +127,7 @@ class Blobs:
             await obstore.copy_async(self._store, source, target)
 
     async def delete(self, key: str) -> None:
-        """Remove `key`; fine when it is not there."""
+        """Remove `key`. Does nothing if there is no such blob."""
         try:
             with _explained():
                 await obstore.delete_async(self._store, key)
@@ -134,22 +135,22 @@ class Blobs:
             return
 
     async def pages(self, prefix: str) -> AsyncGenerator[list[Stored]]:
-        """Every blob below `prefix`, in bounded pages and no certain order."""
+        """Every blob below `prefix`, in pages of at most `PAGE`, in no particular order."""
         with _explained():
             async for page in obstore.list(self._store, prefix, chunk_size=PAGE):  # pyright: ignore[reportUnknownMemberType] (arrow)
                 yield [Stored(entry["path"], entry["size"], entry["last_modified"]) for entry in page]
 
     async def signed_put(self, key: str, life: timedelta) -> str | None:
-        """A URL that takes a PUT of `key` that long; None: the store has none, the bytes come through us."""
+        """A URL that accepts a PUT of `key` during `life`; None: the store has none, so clients send to the API."""
         with _explained():
             return await self._backend.signed_put(key, life)
 
     async def staged(self, older_than: timedelta) -> list[str]:
-        """Where writes that broke off that long ago left something."""
+        """Paths of the files that writes left which were interrupted at least that long ago."""
         return await asyncio.to_thread(self._backend.staged, older_than)
 
     async def remove_staged(self, older_than: timedelta) -> int:
-        """Remove what writes that broke off that long ago left; returns how many."""
+        """Remove the files that writes left which were interrupted at least that long ago; returns how many."""
         return await asyncio.to_thread(self._backend.remove_staged, older_than)
 
 

@@ -1,4 +1,5 @@
-"""What uploads and crashes leave in the store. Any number of processes may run it; one at a time does."""
+"""Removes from the object store what abandoned uploads and crashes leave. Any number of processes may call it; an
+advisory lock lets one at a time do it."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 900.0
 MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
 PREFIXES = ("uploads", "outputs", "incoming", "checkpoints")
-LOOK_SECONDS = 600.0  # for a statement that reads a whole table
+WHOLE_TABLE_SECONDS = 600.0  # for a statement that reads a whole table
 _LOCK_ID = 0x61635F7377656570
 
 _ABANDONED = """
@@ -28,7 +29,7 @@ DELETE FROM uploads WHERE id IN (
     ORDER BY expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
 ) RETURNING blob_key
 """
-# A live task may hold outputs that it has not declared finished yet: their rows come with its end.
+# Outputs of a live task may have no rows yet: these are inserted when the task ends.
 _ORPHANS = """
 SELECT key FROM unnest($1::text[]) AS key
 WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
@@ -51,9 +52,9 @@ WHERE ($1::text IS NULL OR id = $1) AND NOT EXISTS (SELECT FROM stored_keys WHER
 
 
 async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
-    """Remove uploads that expired uncompleted, blobs without a row, and half-written blobs, each that old at least.
+    """Remove expired uploads, blobs without a row, and half-written blobs, all of them at least that old.
 
-    Returns how many blobs went; 0 at once when another process is sweeping, or the store is another database's.
+    Returns how many blobs were removed: 0 if another process is cleaning up, or the store belongs to another database.
     """
     async with _alone(pool) as is_alone:
         if not is_alone or not await may_clean_up(pool, blobs):
@@ -69,7 +70,7 @@ async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> in
 
 
 async def orphans(pool: Pool, blobs: Blobs, min_age: timedelta) -> AsyncGenerator[list[str]]:
-    """Keys of blobs without a row, that old at least, in pages. For a store that is the database's own."""
+    """Keys of blobs without a row, at least that old, in pages. The store must belong to this database."""
     for prefix in PREFIXES:
         async for page in blobs.pages(prefix):
             old = [blob.key for blob in page if blob.modified_at < datetime.now(UTC) - min_age]
@@ -79,13 +80,13 @@ async def orphans(pool: Pool, blobs: Blobs, min_age: timedelta) -> AsyncGenerato
 
 
 async def remove_orphan(pool: Pool, blobs: Blobs, key: str) -> None:
-    """Remove one of them, if it is one still."""
+    """Remove the blob if it still has no row."""
     if await pool.fetch(_ORPHANS, [key]):
         await blobs.delete(key)
 
 
 async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
-    """(id of a file or checkpoint that somebody may want, key of its blob), for each whose blob is gone."""
+    """(id, blob key) of each file, and of each checkpoint that a live task starts from, whose blob is missing."""
     async with pool.acquire() as connection:
         await connection.execute("CREATE TEMP TABLE IF NOT EXISTS stored_keys (key text)")
         await connection.execute("TRUNCATE stored_keys")
@@ -93,9 +94,9 @@ async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
             async for page in blobs.pages(prefix):
                 await connection.copy_records_to_table("stored_keys", records=[(blob.key,) for blob in page])
         await connection.execute("ANALYZE stored_keys")
-        for row in await connection.fetch(_LOST, None, timeout=LOOK_SECONDS):
+        for row in await connection.fetch(_LOST, None, timeout=WHOLE_TABLE_SECONDS):
             try:
-                await blobs.head(row["key"])  # it may have come after the list was made
+                await blobs.head(row["key"])  # it may have been written after the blobs were listed
             except NotFound:
                 if await connection.fetch(_LOST, row["id"]):
                     yield row["id"], row["key"]
@@ -103,7 +104,7 @@ async def lost(pool: Pool, blobs: Blobs) -> AsyncGenerator[tuple[str, str]]:
 
 
 async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
-    """Sweep every few minutes, whether database and store answer or not, until cancelled."""
+    """Clean up every few minutes, also after failures, until cancelled."""
 
     async def once() -> None:
         if removed := await clean_up(pool, blobs):
@@ -121,7 +122,7 @@ async def _delete(blobs: Blobs, keys: list[str]) -> int:
 
 @asynccontextmanager
 async def _alone(pool: Pool) -> AsyncGenerator[bool]:
-    """Whether no other process sweeps; none begins until this is left, or this connection breaks."""
+    """Yield whether no other process is cleaning up. If so, none can begin until the block ends."""
     async with pool.acquire() as connection:
         is_alone = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_ID)
         try:
@@ -135,5 +136,5 @@ async def _unlock(connection: Connection) -> None:
     try:
         await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK_ID)
     except BaseException:
-        connection.terminate()  # back in the pool it would hold the lock for ever
+        connection.terminate()  # in the pool it would keep the lock for ever
         raise

@@ -1,4 +1,4 @@
-"""Which database a store belongs to: the store bears that one's mark."""
+"""Ties an object store to its database: the blob `installation` contains the id of the database."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 async def has_our_installation_id(pool: Pool, blobs: Blobs) -> bool | None:
-    """Whether the store bears this database's mark; None: it bears none."""
+    """Whether the store's installation id is this database's; None: the store has no installation id."""
     ours: str = await pool.fetchval("SELECT id FROM installation")
     try:
         return b"".join([chunk async for chunk in blobs.stream(INSTALLATION_ID_KEY)]) == ours.encode()
@@ -26,31 +26,32 @@ async def has_our_installation_id(pool: Pool, blobs: Blobs) -> bool | None:
 
 
 async def may_clean_up(pool: Pool, blobs: Blobs) -> bool:
-    """Whether the store bears this database's mark. One without any gets it, if it holds what the database says.
+    """Whether the store belongs to this database. A store without an installation id gets ours, if it has our files.
 
-    A wrong setting, or a new database on an old store, would make every blob an orphan; a store that is not mounted
-    would make every file a lost one.
+    Otherwise a wrong setting, or a new database with an old store, would make every blob look unused, and a store that
+    is not mounted would make every file look lost.
     """
-    is_marked = await has_our_installation_id(pool, blobs)
-    if is_marked is None and not await _holds_its_files(pool, blobs):
+    is_ours = await has_our_installation_id(pool, blobs)
+    if is_ours is None and not await _has_our_files(pool, blobs):
         logger.error(
-            "not sweeping: the object store has none of this database's files; is it the right one, and mounted?"
+            "not cleaning up: the object store has none of this database's files. Is AGENTCONTAINER_STORAGE_URL right, "
+            "and is the store mounted?"
         )
         return False
-    if is_marked is None:
+    if is_ours is None:
         ours: str = await pool.fetchval("SELECT id FROM installation")
         await blobs.put(INSTALLATION_ID_KEY, _chunk(ours.encode()), len(ours))
         return True
-    if not is_marked:
+    if not is_ours:
         logger.error(
-            "not sweeping: the object store belongs to another database; see its blob `%s`",
+            "not cleaning up: the object store belongs to another database; see its blob `%s`",
             INSTALLATION_ID_KEY,
         )
-    return is_marked
+    return is_ours
 
 
-async def _holds_its_files(pool: Pool, blobs: Blobs) -> bool:
-    """Whether it holds any of those that it has had longest, if there are any."""
+async def _has_our_files(pool: Pool, blobs: Blobs) -> bool:
+    """Whether the store has any of the database's oldest files and checkpoints, or the database has none."""
     keys = [row["blob_key"] for row in await pool.fetch(_OLDEST)]
     for key in keys:
         try:

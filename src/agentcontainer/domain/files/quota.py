@@ -1,4 +1,4 @@
-"""How many bytes an account may store: its files, and what it sent for uploads it has not completed."""
+"""Enforces how many bytes an account may store: in its files, and in uploads that are not completed."""
 
 from agentcontainer.db import Connection, Pool
 from agentcontainer.errors import PayloadTooLarge
@@ -13,45 +13,45 @@ SELECT (SELECT coalesce(sum(size_bytes), 0) FROM files WHERE account_id = $1 AND
 """
 
 
-async def used_bytes(connection: Connection | Pool, account_id: str, but_upload: str = "") -> int:
-    """What counts against the quota, without what `but_upload` holds."""
-    return await connection.fetchval(_USED, account_id, but_upload)
+async def used_bytes(connection: Connection | Pool, account_id: str, except_upload: str = "") -> int:
+    """The bytes that count against the quota, without those of the upload `except_upload`."""
+    return await connection.fetchval(_USED, account_id, except_upload)
 
 
 async def room(
-    connection: Connection | Pool, settings: Settings, account_id: str, but_upload: str = ""
+    connection: Connection | Pool, settings: Settings, account_id: str, except_upload: str = ""
 ) -> int | None:
-    """The bytes the account may still store, not counting what `but_upload` holds; None: no quota is enforced."""
+    """The bytes that the account may still store, as if `except_upload` did not exist; None: there is no quota."""
     if not settings.file_quota_bytes:
         return None
-    return max(0, settings.file_quota_bytes - await used_bytes(connection, account_id, but_upload))
+    return max(0, settings.file_quota_bytes - await used_bytes(connection, account_id, except_upload))
 
 
 async def take(
-    connection: Connection, settings: Settings, account_id: str, size: int, but_upload: str
+    connection: Connection, settings: Settings, account_id: str, size: int, except_upload: str
 ) -> None:
-    """See that `size` more bytes fit; until this transaction ends nobody else takes them.
+    """Check that `size` more bytes fit. The account's other uploads wait until this transaction ends.
 
     Raises:
         PayloadTooLarge: they do not fit.
     """
     if settings.file_quota_bytes:
         await connection.execute(_LOCK, account_id)
-        check(settings, await room(connection, settings, account_id, but_upload), size)
+        check(settings, await room(connection, settings, account_id, except_upload), size)
 
 
 def check(settings: Settings, left: int | None, size: int) -> None:
-    """Refuse what does not fit into `left`.
+    """Check that `size` bytes fit into the `left` ones.
 
     Raises:
-        PayloadTooLarge: it does not fit.
+        PayloadTooLarge: they do not fit.
     """
     if left is not None and size > left:
         raise exceeded(settings, left)
 
 
 def exceeded(settings: Settings, left: int) -> PayloadTooLarge:
-    """Says the quota, what is left of it, and the way out."""
+    """The error that says the quota, how much of it is left, and how to free some."""
     return PayloadTooLarge(
         f"The account's file quota is {settings.file_quota_bytes} bytes (fileStorage.quotaBytes), of which {left} "
         "are left. Delete files with DELETE /api/v1/files/{fileId}."

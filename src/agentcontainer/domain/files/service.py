@@ -1,4 +1,4 @@
-"""Files: what tasks and clients read, and how a file goes."""
+"""Reads, lists, checks and deletes files: those that clients upload and those that agents produce."""
 
 import logging
 import unicodedata
@@ -72,7 +72,7 @@ class File:
 
 
 def filename_fault(name: str) -> str | None:
-    """What is wrong with a client's or an agent's filename; None when it is a name and nothing more."""
+    """What is wrong with a file name from a client or an agent; None: it is a plain name without a path."""
     if not name or name in (".", ".."):
         return "must be a file name"
     if "/" in name or "\\" in name:
@@ -120,7 +120,8 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> Non
         Conflict: a live task or an agent version uses it.
     """
     async with db.transaction(pool) as connection:
-        # Who is about to use it holds the row (`check_inputs`): what is asked next sees them, or they see us.
+        # `check_inputs` locks the same row, so either `_USER` finds the new user of the file, or that one finds the
+        # file deleted.
         row = await connection.fetchrow(f"{_GET} FOR UPDATE", file_id, account_id)
         if row is None:
             raise NotFound(f"File {file_id} does not exist.")
@@ -131,7 +132,7 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> Non
     try:
         await blobs.delete(row["blob_key"])
     except Unavailable:
-        logger.warning("the bytes of %s are left to the sweep", file_id)
+        logger.warning("the bytes of %s will be removed by the clean-up", file_id)
 
 
 async def list_inputs(pool: Pool, task_id: str) -> list[File]:
@@ -157,7 +158,7 @@ async def list_skills(pool: Pool, task_id: str) -> list[File]:
 async def check_inputs(
     connection: Connection, account_id: str, file_ids: Sequence[str], field: str = "inputFileIds"
 ) -> None:
-    """Hold the files, which the client named in `field`, for this transaction.
+    """Check the files that the client named in `field`. They cannot be deleted until this transaction ends.
 
     Raises:
         ValidationError: one is named twice, does not exist, or is another account's.

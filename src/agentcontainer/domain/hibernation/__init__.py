@@ -1,1 +1,1 @@
-"""Hibernation: how a task that sleeps is woken. That it sleeps is a status of the tasks folder's."""
+"""How a hibernating task is woken. `domain/tasks` has the status and what a task does when it begins to hibernate."""

@@ -1,5 +1,7 @@
-"""How a task falls asleep, and what wakes it: its client, a link, its deadline, a message that its agent has not got.
-Of several at once exactly one wins: the row is locked."""
+"""Begins a hibernation, and ends it: by the client, a wake link, the deadline, or a message that was not received yet.
+
+The task's row is locked, so of several simultaneous wakes exactly one succeeds.
+"""
 
 from typing import Literal
 
@@ -26,8 +28,8 @@ SELECT true FROM tasks WHERE id = $1 AND status = 'hibernating' AND hibernate_un
 
 
 async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
-    """The attempt's container is given up until something wakes the task: at once, when a message came that its agent
-    has not got. False, and nothing written, when the claim is lost."""
+    """End the attempt and let its task hibernate. The task is woken at once if its agent has not received a message.
+    False, and nothing written: the claim is lost."""
     if not await tasks.hibernate(connection, claim, hibernation):
         return False
     if await conversations.has_queued(connection, claim.task_id):
@@ -45,10 +47,10 @@ async def wake(
     overrides: Overrides,
     provider_api_key: str | None,
 ) -> Task:
-    """Wake a hibernating task, with a `message` or (None) by an external wake. `overrides` hold from now on.
+    """Wake a hibernating task, with a message or without. `overrides` hold from now on.
 
     Raises:
-        NotFound: no such task. Conflict: it does not hibernate, or somebody else was first.
+        NotFound: no such task. Conflict: it does not hibernate, for instance because it was woken before.
         ValidationError: names the field.
     """
     if message is not None:
@@ -71,8 +73,8 @@ async def wake(
 async def wake_locked(
     connection: Connection, task_id: str, kind: WakeKind, message: str | None = None, turn_number: int = 0
 ) -> None:
-    """Wake a task that is known to hibernate, in the caller's transaction, which holds its row. `turn_number`: the
-    task's, for the message."""
+    """Wake a task in the caller's transaction, which has locked its row and checked that it hibernates. `turn_number`:
+    the turn that the message belongs to."""
     drafts = [("task.woken", {"status": "pending", "kind": kind})]
     if message is not None:
         await conversations.add_steering(connection, task_id, message, turn_number)
@@ -83,14 +85,14 @@ async def wake_locked(
 
 
 async def due(pool: Pool) -> list[str]:
-    """Ids of tasks that have slept until their deadline."""
+    """Ids of hibernating tasks whose deadline has passed."""
     return [row["id"] for row in await pool.fetch(_DUE)]
 
 
 async def wake_due(pool: Pool, task_id: str) -> bool:
-    """Wake a task that has slept until its deadline; False when it is not so, or no longer."""
+    """Wake a hibernating task whose deadline has passed. False: it does not hibernate, or has a later deadline."""
     async with db.transaction(pool) as connection:
-        if not await connection.fetchval(_IS_DUE, task_id):  # it may sleep again since it was found
+        if not await connection.fetchval(_IS_DUE, task_id):  # it may have been woken, and hibernate again
             return False
         await wake_locked(connection, task_id, "deadline")
         return True

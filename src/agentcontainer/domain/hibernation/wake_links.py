@@ -1,6 +1,6 @@
 """Wake links: a URL that wakes one task from one hibernation, once, and can do nothing else.
 
-The token is the link's id, `-`, and our signature of it; the database knows neither from guessing.
+The token in the URL is the link's id, `-`, and our signature of the id, so that nobody can guess it.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _USE = "UPDATE wake_links SET used_at = now() WHERE id = $1"
 
 @dataclass(frozen=True)
 class WakeLink:
-    """What the holder of a link may know of its task."""
+    """What the holder of a wake link is shown about the task."""
 
     title: str | None
     message: str | None
@@ -43,7 +43,8 @@ class WakeLink:
 
 
 async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
-    """A link for the next hibernation of a running task; its token. None: the claim is lost, or it has too many."""
+    """Create a link for the next hibernation of a running task; returns its token. None: the claim is lost, or the task
+    has `MAX_LINKS` already."""
     link_id = new_id("wkl")
     expires_at = datetime.now(UTC) + LIFE
     values = (link_id, claim.task_id, claim.attempt, expires_at, MAX_LINKS)
@@ -53,10 +54,10 @@ async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
 
 
 async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
-    """What the link would wake.
+    """The task that the link would wake, as the link's holder sees it.
 
     Raises:
-        NotFound: there is no such link. Conflict: it was used, is too old, or its task does not hibernate (yet).
+        NotFound: there is no such link. Conflict: it was used, has expired, or its task does not hibernate (yet).
     """
     row = await _row(pool, vault, token)
     task = await store.get(pool, row["task_id"])
@@ -66,14 +67,14 @@ async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
 
 
 async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None:
-    """Wake the task, once. Raises as `get` does, and ValidationError for a message that cannot be."""
+    """Wake the task, once. Raises as `get` does, and ValidationError for an empty or too long message."""
     if message is not None:
         conversations.check_content(message, "message")
     row = await _row(pool, vault, token)
     async with db.transaction(pool) as connection:
         task = await store.lock(connection, row["task_id"])
         assert task is not None
-        row = await connection.fetchrow(_FIND, row["id"])  # as it is now that the task is locked
+        row = await connection.fetchrow(_FIND, row["id"])  # again, because it may have just been used
         _check(row, task.status, task.hibernation_number)
         await connection.execute(_USE, token.partition("-")[0])
         await wake_locked(connection, task.id, "link", message, task.last_turn_number)
@@ -89,11 +90,11 @@ async def _row(pool: Pool, vault: Vault, token: str) -> Any:
 
 def _check(row: Any, status: Status, hibernation_number: int) -> None:
     if row["used_at"] is not None:
-        raise Conflict("This link was used already: it works once.")
+        raise Conflict("This link has been used already. A link works once.")
     if row["expires_at"] < datetime.now(UTC):
-        raise Conflict("This link is too old.")
+        raise Conflict("This link has expired.")
     if status is Status.HIBERNATING and row["hibernation_number"] == hibernation_number:
         return
     if status in TERMINAL or row["hibernation_number"] <= hibernation_number:
-        raise Conflict("This link is out of date: what it waited for has gone on without it.")
+        raise Conflict("This link is out of date: the task was woken in another way, or has ended.")
     raise Conflict("The task does not hibernate yet. Try again in a moment.")

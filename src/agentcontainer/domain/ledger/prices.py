@@ -1,4 +1,4 @@
-"""What container time costs, and how money reads."""
+"""Computes the price of container time, and writes amounts of money as text."""
 
 MICROSECONDS_PER_SECOND = 1_000_000
 
@@ -13,7 +13,7 @@ def container_cost_micro_usd(container_micro_seconds: int, micro_usd_per_minute:
 
 
 def dollars(micro_usd: int) -> str:
-    """For people: exact, and with cents: $0.50, $0.499999, -$3.00."""
+    """The exact amount as text, with at least two decimals: $0.50, $0.499999, -$3.00."""
     whole, rest = divmod(abs(micro_usd), 1_000_000)
     decimals = f"{rest:06}".rstrip("0").ljust(2, "0")
     return f"{'-' if micro_usd < 0 else ''}${whole}.{decimals}"

@@ -1,8 +1,8 @@
-"""The ledger: append-only entries whose sum is the account's balance, always.
+"""Moves money: append-only entries, whose sum is always the account's balance.
 
-Each function runs inside its caller's transaction and locks the account's row, so that concurrent dispatches
-cannot oversubscribe a balance. Amounts are integer micro-dollars; a hold and a charge are negative entries.
-Lock order everywhere: the task's row first, then the account's.
+A function that moves money runs in its caller's transaction and locks the account's row, so that simultaneous
+dispatches cannot spend the same money. Amounts are integer micro-dollars; holds and charges are negative. To avoid
+deadlocks, everybody locks the task's row before the account's.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ RETURNING balance_after_micro_usd
 """
 # Not FOR UPDATE: two dispatches whose tasks refer to the account already would each wait for the other.
 _ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
-# By position, which is taken under the account's lock: ids of concurrent entries may sort otherwise.
+# Sorted by position, which is assigned under the account's lock. Ids of simultaneous entries may sort differently.
 _PAGE = """
 SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR position {sign}
     (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
@@ -79,7 +79,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hold:
-    """Money set aside for a task; 0 where the ledger knows of none."""
+    """Money set aside for a task. 0: the task's row records a hold, but the ledger has none that is not released."""
 
     task_id: str
     account_id: str
@@ -116,7 +116,7 @@ async def hold(connection: Connection, account_id: str, micro_usd: int, task_id:
 
 
 async def settle(connection: Connection, account_id: str, task_id: str, held: int, cost: int) -> None:
-    """At a task's end: give the hold back and charge the actual cost, also where it is above the hold."""
+    """At a task's end: release the hold and charge the actual cost, even if it is above the hold."""
     if held:
         await _move(connection, account_id, "release", held, task_id)
     if cost:
@@ -124,19 +124,19 @@ async def settle(connection: Connection, account_id: str, task_id: str, held: in
 
 
 async def unreleased_holds(pool: Pool) -> list[Hold]:
-    """Holds that no live task has: by the ledger, or by the task's own word. Reads the whole ledger."""
+    """Holds of tasks that have ended, according to the ledger or to the task's row. Reads the whole ledger."""
     rows = await pool.fetch(_FORGOTTEN, timeout=600)
     return [Hold(row["task_id"], row["account_id"], row["held"]) for row in rows]
 
 
 async def release_hold(connection: Connection, hold: Hold) -> None:
-    """Give such a hold back, and charge nothing."""
+    """Release a hold that `unreleased_holds` found, and charge nothing."""
     if hold.micro_usd:
         await _move(connection, hold.account_id, "release", hold.micro_usd, hold.task_id)
 
 
 async def unbalanced(pool: Pool) -> list[tuple[str, int, int]]:
-    """(account id, balance, sum of its entries) where these differ. Reads the whole ledger."""
+    """(account id, balance, sum of its entries) of accounts whose balance is not that sum. Reads the whole ledger."""
     rows = await pool.fetch(_UNBALANCED, timeout=600)
     return [(row["id"], row["balance_micro_usd"], row["total"]) for row in rows]
 

@@ -1,7 +1,7 @@
-"""The models of the three providers: their names on the wire, limits and prices.
+"""The catalogue of the providers' models: their ids, limits and prices.
 
-Known are the models of the pinned Pi (catalogue.json, written by scripts/generate_catalogue.mjs). An id the
-catalogue does not know passes as it is, for new models appear faster than releases of ours.
+It contains the models that the pinned Pi knows (catalogue.json, written by scripts/generate_catalogue.mjs). An unknown
+id is used unchanged, because new models appear more often than our releases.
 """
 
 import json
@@ -26,7 +26,7 @@ _MAX_TOKENS_OF_UNKNOWN = (
 
 @dataclass(frozen=True)
 class Rates:
-    """USD per million tokens. A cache rate that Pi does not know is that of the input."""
+    """Prices in USD per million tokens. A cache rate that Pi does not know is the input rate."""
 
     input: Decimal
     output: Decimal
@@ -36,7 +36,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Model:
-    """What is known of one model. `tiers`: (input tokens above which, these rates hold for the whole request)."""
+    """One model. `tiers`: pairs (tokens, rates); a request with more input tokens than that costs these rates."""
 
     context_window: int
     max_tokens: int
@@ -79,8 +79,8 @@ def _by_dashed_id(provider: str) -> dict[str, str]:
 
 
 def wire_id(provider: str, model: str) -> str:
-    """The id `provider` itself uses for `model`: `claude-sonnet-4.6` is `claude-sonnet-4-6` at Anthropic, and
-    `anthropic/claude-sonnet-4-6` is `anthropic/claude-sonnet-4.6` at OpenRouter. Others pass as they are."""
+    """The id that the provider's API uses for `model`: `claude-sonnet-4.6` is `claude-sonnet-4-6` at Anthropic, and
+    `anthropic/claude-sonnet-4-6` is `anthropic/claude-sonnet-4.6` at OpenRouter. Unknown ids are not changed."""
     if model in _catalogue()[provider]:
         return model
     known = _by_dashed_id(provider).get(_dashed(model))
@@ -90,12 +90,13 @@ def wire_id(provider: str, model: str) -> str:
 
 
 def find(provider: str, model: str) -> Model | None:
-    """What the catalogue knows of `provider`'s `model`, in either spelling; None: it is unknown."""
+    """The provider's `model`, spelled with dots or dashes; None: the catalogue does not contain it."""
     return _catalogue()[provider].get(wire_id(provider, model))
 
 
 def max_tokens(provider: str, model: str) -> int:
-    """The most that `model` writes in one answer; of an unknown one, what Pi is told."""
+    """The most tokens that `model` writes in one answer. For an unknown model it is the limit that Pi is configured
+    with."""
     known = find(provider, model)
     return known.max_tokens if known else _max_tokens_of_unknown(wire_id(provider, model))
 
@@ -105,12 +106,12 @@ def is_known(provider: str, model: str) -> bool:
 
 
 def providers_of(model: str) -> frozenset[str]:
-    """The providers that the catalogue knows to have this id, in either spelling."""
+    """The providers that have this model according to the catalogue, spelled with dots or dashes."""
     return frozenset(provider for provider in PROVIDERS if is_known(provider, model))
 
 
 def check(provider: str, model: str) -> str | None:
-    """None if `model` may be asked of `provider`, otherwise a sentence saying what is wrong."""
+    """Why `model` cannot be requested from `provider`; None: it can."""
     if not _MODEL_ID.fullmatch(model):
         return "must be a model id: up to 200 letters, digits and . _ : / @ ~ + -, beginning with a letter or digit"
     others = sorted(providers_of(model))
@@ -121,7 +122,7 @@ def check(provider: str, model: str) -> str | None:
 
 
 def _same_at(provider: str, model: str) -> str | None:
-    """The id under which `provider` has a model that others spell `model` (with or without its vendor)."""
+    """The provider's id of a model that other providers call `model`, with or without the vendor's name before it."""
     bare = _dashed(model).rpartition("/")[2]
     same = [id for dashed, id in _by_dashed_id(provider).items() if dashed.rpartition("/")[2] == bare]
     return same[0] if len(same) == 1 else None

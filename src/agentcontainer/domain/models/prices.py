@@ -1,6 +1,6 @@
-"""What model requests cost: token prices of Pi's catalogue, or of the operator's price file where it names the model.
+"""Computes the cost of model requests, from the operator's price file if it names the model, else from the catalogue.
 
-USD per million tokens are micro-dollars per token. Amounts are exact until they become whole micro-dollars, rounded up.
+USD per million tokens are micro-dollars per token. Amounts are exact until they are rounded up to whole micro-dollars.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.price_file import PriceFile
 
-_LONG_WRITE = 2  # a cache entry that lives an hour costs twice the input to write (Anthropic)
+_LONG_WRITE = 2  # at Anthropic, writing a cache entry that lives an hour costs twice the input rate
 
 
 @dataclass(frozen=True)
 class Price:
-    """The rates of one model; those of the highest tier whose threshold the input is above hold for the request."""
+    """The rates of one model. For a request, those of the highest tier apply whose threshold its input exceeds."""
 
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
@@ -23,7 +23,8 @@ class Price:
     def cost(
         self, input_: int, output: int, cache_read: int = 0, cache_write: int = 0, long_write: int = 0
     ) -> int:
-        """What one answer cost, in micro-dollars. `input_` is all input; `long_write` is part of `cache_write`."""
+        """The cost of one request, in micro-dollars. `input_` includes the tokens read from and written to the cache;
+        `long_write` is part of `cache_write`."""
         tiers = [tier for tier in self.tiers if input_ > tier[0]]
         rates = max(tiers, key=lambda tier: tier[0])[1] if tiers else self.rates
         fresh = max(0, input_ - cache_read - cache_write)
@@ -37,15 +38,15 @@ class Price:
         )
 
     def max_cost(self, input_: int, output: int, *, has_long_writes: bool = False) -> int:
-        """What a request of so many tokens at most can cost, in micro-dollars, whatever of it is cached."""
+        """The most that a request with at most so many tokens can cost, in micro-dollars, with any use of the cache."""
         return _up(
             input_ * self._dearest_input(input_, has_long_writes) + output * self._dearest_output(input_)
         )
 
     def affordable_output(self, micro_usd: int, input_: int, *, has_long_writes: bool = False) -> int | None:
-        """How many output tokens `micro_usd` pay for beside the input; None: any number, they are free.
+        """How many output tokens `micro_usd` pay for in addition to the input; None: any number, because they are free.
 
-        -1: they do not even pay for the input.
+        -1: the money does not even pay for the input.
         """
         left = micro_usd - input_ * self._dearest_input(input_, has_long_writes)
         rate = self._dearest_output(input_)
@@ -67,17 +68,17 @@ class Price:
 
 
 def find(provider: str, model: str, file: PriceFile | None) -> Price | None:
-    """The price of `provider`'s `model`, in either spelling; None: nobody knows it."""
+    """The price of the provider's `model`, spelled with dots or dashes; None: it is not known."""
     wanted = catalogue.wire_id(provider, model)
-    for id_, given in file.prices.get(provider, {}).items() if file else ():
+    for id_, rates in file.prices.get(provider, {}).items() if file else ():
         if catalogue.wire_id(provider, id_) == wanted:
-            input_ = given["input"]
+            input_ = rates["input"]
             return Price(Rates(
-                input_, given["output"], given.get("cacheRead", input_), given.get("cacheWrite", input_)
+                input_, rates["output"], rates.get("cacheRead", input_), rates.get("cacheWrite", input_)
             ))  # fmt: skip
     known = catalogue.find(provider, model)
     if known is None or not (known.rates.output or wanted.endswith((":free", "/free"))):
-        return None  # a router's price is that of the model it picks
+        return None  # the price of a router depends on the model that it chooses
     return Price(known.rates, known.tiers)
 
 

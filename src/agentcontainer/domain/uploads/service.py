@@ -1,7 +1,7 @@
-"""The three-step upload: prepare, send the bytes to a signed URL, complete.
+"""Uploads in three steps: prepare, send the bytes to a signed URL, complete.
 
-The bytes come through us, or go to the object store itself where it signs URLs; then they are copied to a key
-that the client cannot write to before they are measured.
+The client sends the bytes to the API, or directly to an object store that signs URLs. In the second case they are
+copied to a key that the client cannot write to, before they are measured.
 """
 
 import hmac
@@ -44,7 +44,7 @@ _EXPIRED = "The upload URL has expired. Prepare the upload again."
 _NOT_ARRIVED = (
     "The bytes have not arrived: send them to uploadUrl before expiresAt, or prepare the upload again."
 )
-DIRECT_PREFIX = "incoming/"  # where clients write to the store themselves
+DIRECT_PREFIX = "incoming/"  # of the keys that clients write directly in the store
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ async def prepare(
     content_type: str,
     size: int | None,
 ) -> Upload:
-    """Step 1: a signed URL that takes these bytes, until it expires.
+    """Step 1: create a signed URL that accepts the bytes until it expires.
 
     Raises:
-        ValidationError: the filename is not a name. PayloadTooLarge: over the limit, or over the quota.
+        ValidationError: the filename is not a plain name. PayloadTooLarge: the size is over the limit or the quota.
     """
     if fault := filename_fault(filename):
         raise ValidationError.at("filename", fault)
@@ -95,7 +95,7 @@ async def receive(
     pool: Pool, settings: Settings, vault: Vault, blobs: Blobs, upload_id: str, *, method: str, expires: str,
     signature: str, content_type: str | None, content_length: int | None, body: AsyncIterator[bytes],
 ) -> str | None:  # fmt: skip
-    """Step 2: the bytes, streamed into the store. A repeat before step 3 replaces what was sent.
+    """Step 2: stream the bytes into the store. Until step 3, a repeat replaces the bytes that were sent before.
 
     Returns the storage id of a POST upload, which step 3 needs.
 
@@ -111,7 +111,7 @@ async def receive(
     if content_length is not None:
         _check_size(content_length, declared, limit)
         quota.check(settings, left, content_length)
-    # A key of its own: a second sender cannot mix with us.
+    # Each request writes to a new key, so that two that send at the same time do not mix their bytes.
     key = _new_key(upload_id)
     try:
         blob = await blobs.put(key, body, limit if left is None else min(limit, left))
@@ -132,12 +132,12 @@ async def receive(
 async def complete(
     pool: Pool, settings: Settings, blobs: Blobs, account_id: str, upload_id: str, storage_id: str | None
 ) -> File:
-    """Step 3: the file. A repeat gives the same file.
+    """Step 3: make a file of the uploaded bytes. A repeat returns the same file.
 
     Raises:
-        NotFound: no such upload. Conflict: its bytes have not arrived. ValidationError: `storage_id` is not that of
-        the bytes; or the bytes sent to the store itself are not as declared, and are removed. PayloadTooLarge: they
-        are over the limit or the quota, and are removed.
+        NotFound: no such upload. Conflict: its bytes have not arrived. ValidationError: `storage_id` is not what step 2
+        returned last, or the bytes sent directly to the store are not as declared. PayloadTooLarge: they are over the
+        limit or the quota. Bytes that are not as declared, or too many, are removed.
     """
     upload = await pool.fetchrow(_OF_ACCOUNT, upload_id, account_id)
     if upload is None:
@@ -212,11 +212,11 @@ def _too_large(limit: int) -> PayloadTooLarge:
 async def _record_bytes(
     pool: Pool, settings: Settings, upload: Record, blob: Blob, storage_id: str | None
 ) -> str:
-    """The upload has these bytes now; returns the key of those it had before, or an empty string."""
+    """Record the upload's bytes; returns the key of the bytes that they replace, or an empty string."""
     async with db.transaction(pool) as connection:
         query = "SELECT file_id, blob_key FROM uploads WHERE id = $1 FOR UPDATE"
         current = await connection.fetchrow(query, upload["id"])
-        if current is None:  # swept
+        if current is None:  # removed by the clean-up after it expired
             raise Forbidden(_EXPIRED)
         if current["file_id"] is not None:
             raise Conflict("The upload is already completed.")
@@ -226,7 +226,7 @@ async def _record_bytes(
 
 
 async def _take_over(blobs: Blobs, settings: Settings, upload: Record) -> Blob:
-    """The bytes that a client sent to the store itself, as a blob that it can no longer change."""
+    """Copy the bytes that a client sent directly to the store, to a blob that the client cannot change."""
     declared: int | None = upload["size_bytes"]
     limit = _max_bytes(settings, blobs) if declared is None else declared
     source, key = upload["blob_key"], _new_key(upload["id"])
@@ -252,14 +252,14 @@ def _check_storage_id(upload: Record, given: str | None) -> None:
     if upload["method"] == "PUT":
         if given is not None:
             raise ValidationError.at(
-                "storageId", "belongs to POST uploads; this one used PUT, so leave it out"
+                "storageId", "is only for uploads by POST; this upload used PUT, so leave it out"
             )
     elif expected is None:
         raise Conflict(_NOT_ARRIVED)
     elif given is None:
-        raise ValidationError.at("storageId", "is required: it was the answer to the POST to uploadUrl")
+        raise ValidationError.at("storageId", "is required: the answer to the POST to uploadUrl contains it")
     elif not hmac.compare_digest(given.encode(), expected.encode()):
-        raise ValidationError.at("storageId", "is not the one that uploadUrl answered last")
+        raise ValidationError.at("storageId", "is not the one in the last answer to the POST to uploadUrl")
 
 
 async def _complete(
@@ -270,7 +270,7 @@ async def _complete(
     storage_id: str | None,
     taken: Blob | None,
 ) -> File:
-    """The file of an upload; `taken`: its bytes where they did not come through us."""
+    """Insert the file of an upload; `taken`: the copy of its bytes, if the client sent them directly to the store."""
     async with db.transaction(pool) as connection:
         upload = await connection.fetchrow(f"{_OF_ACCOUNT} FOR UPDATE", upload_id, account_id)
         if upload is None:
