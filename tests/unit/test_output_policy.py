@@ -38,7 +38,7 @@ def test_outputs_that_meet_the_policy_are_accepted(policy: OutputPolicy, declare
         (OutputPolicy("any"), [Declared("a.md", "report")], "without --output"),
         (NAMED, [], "add --output report=PATH"),
         (NAMED, [FILE], "use --output NAME=PATH"),
-        (NAMED, [Declared("a.md", "report"), Declared("b.md", "summary")], "the names are: report, chart"),
+        (NAMED, [Declared("a.md", "report"), Declared("b.md", "summary")], "The names are: report, chart"),
         (NAMED, [Declared("a.md", "report"), Declared("b.md", "report")], "given twice"),
     ],
 )

@@ -1,6 +1,6 @@
-"""The event log: one per task, append-only, numbered 1, 2, 3 … without gaps (CONTRACT §6).
+"""The event log of a task: append-only, numbered 1, 2, 3 … without gaps.
 
-The number is taken under the task row's lock, so readers by `sequence > after` miss nothing.
+Numbers are assigned while the task's row is locked, so a reader of `sequence > after` misses no event.
 """
 
 import json
@@ -16,7 +16,7 @@ from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
 DELTA_CHANNEL = "agentcontainer_deltas"  # NOTIFY payload: a message.delta, see `notify_delta`
-DELTA_CHARACTERS = 1200  # of one notification, which holds less than 8000 bytes
+DELTA_CHARACTERS = 1200  # in one notification, whose payload PostgreSQL limits to 8000 bytes
 Draft = tuple[str, dict[str, Any]]  # (type, data)
 
 EVENT_TYPES = {
@@ -59,7 +59,7 @@ SELECT $1, number, id, type, data
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) AS draft (number, id, type, data)
 """
 _LOCK_NUMBERS = "SELECT last_event_sequence FROM tasks WHERE id = $1 FOR UPDATE"
-# Without a claim nothing is shown: an attempt that lost it must not speak.
+# An attempt that has lost its claim notifies nobody.
 _NOTIFY_DELTA = """
 SELECT pg_notify($3, $4) FROM tasks WHERE id = $1 AND attempt = $2 AND status = 'running'
 """
@@ -76,13 +76,13 @@ _LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigin
 
 
 def iso(moment: datetime) -> str:
-    """A time as clients see it: `2026-11-24T01:02:03.456Z`."""
+    """The time in the format of the API: `2026-11-24T01:02:03.456Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """How much a task's log holds, or may hold."""
+    """The size of a task's event log, or its limit."""
 
     count: int
     bytes: int
@@ -111,10 +111,8 @@ async def append(
     claim: Claim | None = None,
     ids: Sequence[str] | None = None,
 ) -> int | None:
-    """Append in order, in the caller's transaction; returns the last number.
-
-    With `claim`: None, and nothing written, when the claim is lost.
-    """
+    """Append events in the caller's transaction; returns the number of the last one. None, and nothing written: the
+    claim is lost."""
     last = await connection.fetchval(_TAKE_NUMBERS, task_id, len(drafts), claim.attempt if claim else None)
     if last is None:
         return None
@@ -134,9 +132,9 @@ async def append(
 async def notify_delta(
     connection: Connection | Pool, claim: Claim, after: int, content: str, data: dict[str, Any]
 ) -> None:
-    """Show streams more of what the agent is saying: live only, neither stored nor numbered.
+    """Send live streams a piece of what the agent is saying. It is neither stored nor numbered.
 
-    `after`: the last number that was written before it. `content` has at most `DELTA_CHARACTERS`.
+    `after`: the number of the last event before it. `content` has at most `DELTA_CHARACTERS`.
     """
     delta = {"taskId": claim.task_id, "after": after, "data": {"content": content} | data}
     payload = json.dumps(delta, ensure_ascii=False)
@@ -144,20 +142,20 @@ async def notify_delta(
 
 
 async def gaps(pool: Pool) -> list[str]:
-    """Ids of tasks whose log has not exactly the events 1, 2, 3 … that it should. Reads the whole table."""
+    """Ids of tasks whose events are not numbered 1, 2, 3 … up to the task's last number. Reads the whole table."""
     return [row["id"] for row in await pool.fetch(_GAPS, timeout=600)]
 
 
 async def volume(pool: Pool, task_id: str) -> Volume:
-    """How much the task's log holds."""
+    """The size of the task's log."""
     row = await pool.fetchrow(_VOLUME, task_id)
     assert row is not None
     return Volume(row[0], row[1])
 
 
 async def last_if_written(connection: Connection, task_id: str, event_id: str) -> int | None:
-    """The number of the log's last event if this one is in it, else None. Waits for whoever writes to the log: theirs
-    may be the write that nobody knows the outcome of."""
+    """The number of the log's last event if the log contains this one, else None. It waits for transactions that write
+    to the log, because one of them may be writing this event."""
     last = await connection.fetchval(_LOCK_NUMBERS, task_id)
     query = "SELECT true FROM events WHERE task_id = $1 AND id = $2"
     return int(last) if await connection.fetchval(query, task_id, event_id) else None

@@ -1,4 +1,4 @@
-"""A task and what belongs to it, as the rest of the code holds them."""
+"""The dataclasses of tasks: a task, a claim of it, its endings, outputs and checkpoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -128,7 +128,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClosedContainer:
-    """A task whose container was just closed, with what its next step needs."""
+    """The columns of a task whose container was just closed which its end or requeue needs."""
 
     account_id: str
     attempt: int
@@ -140,7 +140,7 @@ class ClosedContainer:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a task's row says about its end."""
+    """The columns of a task's row that describe its end."""
 
     completion: str | None = None
     result: str | None = None
@@ -150,7 +150,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class TaskUsage:
-    """What a task's model requests have used. `unreported_tokens`: an upper bound where the provider did not say."""
+    """What a task's model requests have used. `unreported_tokens`: an upper bound of what was not reported."""
 
     input_tokens: int
     output_tokens: int
@@ -160,7 +160,7 @@ class TaskUsage:
 
 @dataclass(frozen=True)
 class PendingTask:
-    """A pending task, with what a queue entry needs."""
+    """The columns of a pending task that its queue entry needs."""
 
     task_id: str
     attempt: int
@@ -169,7 +169,7 @@ class PendingTask:
 
 @dataclass(frozen=True)
 class Hibernation:
-    """What an agent asked for, and the checkpoint that its next container starts from."""
+    """A hibernation: the agent's message and deadline, and the checkpoint that the next container starts from."""
 
     message: str
     until: datetime

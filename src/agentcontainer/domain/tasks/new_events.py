@@ -1,4 +1,4 @@
-"""What was added to the logs of many tasks at once, for those who follow them."""
+"""Reads the new events of many tasks in one query, for processes that follow many event logs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,12 +26,13 @@ ORDER BY page.task_id, sequence
 
 
 async def find_tasks(pool: Pool, positions: Mapping[str, int]) -> list[str]:
-    """The tasks whose log goes on after this sequence."""
+    """Of the tasks in `positions` (task id → sequence), those with events after that sequence."""
     rows = await pool.fetch(_BEHIND, list(positions), list(positions.values()))
     return [row["id"] for row in rows]
 
 
 async def read(pool: Pool, positions: Mapping[str, int]) -> Sequence[tuple[Event, int]]:
-    """The next page of each task's log after this sequence, in order; with each event, the number of the log's last."""
+    """The next page of events of each task in `positions` (task id → sequence), in order. With each event comes the
+    number of the last event of its log."""
     rows = await pool.fetch(_NEWS, list(positions), list(positions.values()), PAGE_EVENTS, PAGE_BYTES)
     return [(Event.of(row), row["last_event_sequence"]) for row in rows]

@@ -1,4 +1,4 @@
-"""Output policies [S]: what a `finish` must, or must not, declare. Pure; the runner reads the files themselves."""
+"""Checks a `finish` against the task's output policy. The runner reads the files; this module does no I/O."""
 
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -10,7 +10,8 @@ import jsonschema_rs
 from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 
 MAX_SCHEMA_FAULTS = 5
-# For these the validator follows every path through the references beforehand; 60 of them can make it 2**30 paths.
+# With these keywords the validator follows every path through the references before it validates. 60 references can
+# make 2**30 paths.
 _UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 MAX_REFERENCES_UNEVALUATED = 20
@@ -25,7 +26,7 @@ class Declared:
 
 
 def refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[str]:
-    """What is wrong with a declaration, each a sentence that says how to mend it; empty: nothing."""
+    """What is wrong with the declared files, in sentences that say how to correct it. Empty: the policy allows them."""
     if policy.mode == "named":
         return _named_refusals(policy, declared)
     faults = [
@@ -50,7 +51,7 @@ def _named_refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[
         if entry.name is None
     ]
     faults += [
-        f"--output {name}: there is no such output; the names are: {listed}."
+        f"--output {name}: there is no such output. The names are: {listed}."
         for name in dict.fromkeys(names)
         if name is not None and name not in wanted
     ]
@@ -99,7 +100,7 @@ def _keywords(schema: object) -> Generator[str]:
 
 
 def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
-    """Where a JSON document breaks its schema, the first few."""
+    """Where a JSON document does not match its schema: the first `MAX_SCHEMA_FAULTS` places."""
     faults: list[str] = []
     validator = _validator(schema)
     try:
@@ -114,7 +115,7 @@ def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
 
 
 def _validator(schema: dict[str, Any] | bool) -> jsonschema_rs.Validator:
-    # The linear-time regular expressions, and no retrieval: a client's pattern or $ref cannot stall or reach out.
+    # Regular expressions match in linear time, and no $ref is fetched: the schema comes from a client.
     return jsonschema_rs.validator_for(
         schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse_retrieval
     )

@@ -1,4 +1,5 @@
-"""SQL that finds tasks which need somebody: lost runners, expired waits, missing jobs and partial outputs."""
+"""SQL that finds the tasks which the reconciler or a runner must move on: those of a lost runner, expired
+conversations, pending tasks without a job, and ended tasks without their partial outputs."""
 
 from datetime import timedelta
 
@@ -35,17 +36,17 @@ RETURNING account_id
 
 
 async def lost(pool: Pool, silent_for: timedelta) -> list[Claim]:
-    """Claims with a container whose runner stopped, vanished, or sent no heartbeat for that long."""
+    """Claims whose runner has stopped, does not exist, or has sent no heartbeat for that long."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_LOST, silent_for)]
 
 
 async def expired(pool: Pool) -> list[str]:
-    """Ids of conversations that have waited too long."""
+    """Ids of conversations that have waited for a message until they expired."""
     return [row["id"] for row in await pool.fetch(_EXPIRED)]
 
 
 async def lock_if_expired(connection: Connection, task_id: str) -> bool:
-    """Whether a conversation has waited too long; if so, its row is locked until the transaction ends."""
+    """Whether a conversation has expired. If so, its row is locked until the transaction ends."""
     return bool(await connection.fetchval(_IS_EXPIRED, task_id))
 
 
@@ -56,14 +57,14 @@ async def without_job(pool: Pool, longer_than: timedelta) -> list[PendingTask]:
 
 
 async def missing_partial_outputs(pool: Pool, older_than: timedelta) -> list[Claim]:
-    """The last attempts of tasks that ended that long ago, have a checkpoint, and whose partial outputs nobody stored:
-    ten at most."""
+    """The last attempts of tasks that ended at least that long ago, have a checkpoint, and have no partial outputs
+    stored yet: ten at most."""
     return [
         Claim(row["id"], row["attempt"]) for row in await pool.fetch(_MISSING_PARTIAL_OUTPUTS, older_than)
     ]
 
 
 async def take_partial_outputs(connection: Connection | Pool, task_id: str, attempt: int) -> str | None:
-    """The account of a task that ended without delivering outputs; the caller stores its partial outputs. Answers so
-    once for each task, afterwards None."""
+    """Mark the task's partial outputs as stored, so that one caller stores them. Returns the task's account. None: they
+    were stored before, or the task did not end without delivering outputs."""
     return await connection.fetchval(_TAKE_PARTIAL_OUTPUTS, task_id, attempt)

@@ -1,6 +1,6 @@
-"""Delivery of pending tasks to runners: PgQueuer jobs, enqueued in the transaction that makes a task pending.
+"""Enqueues the PgQueuer jobs that tell runners of pending tasks, in the transaction that makes a task pending.
 
-A job is only a wake-up: its payload is the task's id, and the claim decides. The key makes a repeat harmless.
+A job contains only the task's id. The claim decides which runner runs the task, so a lost or repeated job does no harm.
 """
 
 from datetime import timedelta
@@ -11,14 +11,14 @@ from agentcontainer.db import Connection
 
 
 def entrypoint(region: str) -> str:
-    """The job's entrypoint: one per region."""
+    """The PgQueuer entrypoint of a region's jobs."""
     return f"run:{region}"
 
 
 async def enqueue(
     connection: Connection, task_id: str, attempt: int, region: str, delay: timedelta = timedelta(0)
 ) -> bool:
-    """Ask for a runner, after `delay`; False when the same request is already queued."""
+    """Enqueue a job for the task, to be delivered after `delay`. False: this attempt's job is queued already."""
     queries = Queries.from_asyncpg_connection(connection)  # pyright: ignore[reportArgumentType]
     ids = await queries.enqueue(
         entrypoint(region),

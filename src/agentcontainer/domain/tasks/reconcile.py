@@ -1,4 +1,5 @@
-"""Finding what got lost, so that no task is ever stuck. Any number of processes may run it at any time."""
+"""The reconciler: finds tasks that nobody works on any more and moves them on, so that no task gets stuck. Any number
+of processes may run it at the same time."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,10 +23,10 @@ T = TypeVar("T")
 
 
 async def reconcile(pool: Pool, settings: Settings) -> int:
-    """Requeue running tasks without a living runner and pending tasks without a job; end conversations that waited
-    too long. Returns how many.
+    """Requeue the tasks of lost runners and pending tasks without a job, wake tasks whose deadline has passed, and end
+    expired conversations. Returns how many tasks were moved.
 
-    Each task is moved under its fence and each job has its key, so a repeat changes nothing.
+    A task is moved only if its attempt and status are still those that were found, so a repeat changes nothing.
     """
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
 
@@ -43,7 +44,7 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
 
 
 async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int:
-    """Move each on; returns how many were. One that cannot be must not keep the others from it."""
+    """Call `move` for each of the tasks; returns how many were moved. A failure of one does not stop the others."""
     moved = 0
     for task in tasks:
         try:
@@ -56,7 +57,7 @@ async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int
 
 
 async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
-    """Task id → what `reconcile` would find of it: the first hundreds of each kind."""
+    """Task id → why `reconcile` would move the task, as a phrase. Of some kinds it finds at most 500."""
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
     found = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
     found |= dict.fromkeys(await hibernation.due(pool), "a task that slept past its deadline")
@@ -66,7 +67,7 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
 
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:
-    """Reconcile every few seconds, whether the database answers or not, until cancelled."""
+    """Reconcile every few seconds, also after failures, until cancelled."""
 
     async def once() -> None:
         if found := await reconcile(pool, settings):

@@ -1,4 +1,4 @@
-"""Git repositories as inputs: which ones a client may name, and how their tokens are stored (encrypted only)."""
+"""Checks the git repositories that a client names as inputs, and encrypts their tokens for the task's row."""
 
 import re
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class StoredRepository:
 
 
 def check(repositories: Sequence[Repository], *, is_plain_token_allowed: bool) -> None:
-    """Check what a client named.
+    """Check the repositories that a client named.
 
     Raises:
         ValidationError: a repository cannot be cloned as named; names the field.
@@ -111,7 +111,7 @@ def ref_fault(ref: str) -> str | None:
 
 
 def seal(repositories: Sequence[Repository], vault: Vault, task_id: str) -> list[StoredRepository]:
-    """As the task's row holds them: each token encrypted for this task only."""
+    """The repositories with their tokens encrypted, as the task's row stores them. No other task can decrypt them."""
     return [
         StoredRepository(
             repository.url,
@@ -127,7 +127,7 @@ def unseal(stored: Sequence[StoredRepository], vault: Vault, task_id: str) -> li
     """The reverse of `seal`.
 
     Raises:
-        SettingsError: the installation's secret key has changed since.
+        SettingsError: the installation's secret key has changed.
     """
     return [
         Repository(
@@ -143,7 +143,7 @@ def unseal(stored: Sequence[StoredRepository], vault: Vault, task_id: str) -> li
 
 
 def _context(task_id: str) -> str:
-    return f"{task_id} repository"  # differs from the provider key's, so that neither opens as the other
+    return f"{task_id} repository"  # not the provider key's, so that neither can be decrypted as the other
 
 
 def _last_part(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Runner processes as the database knows them: alive while their heartbeat is young."""
+"""SQL on `runners`, the runner processes and their heartbeats."""
 
 from agentcontainer.db import Pool
 
@@ -10,15 +10,15 @@ _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND st
 
 
 async def register(pool: Pool, runner_id: str, region: str, host: str, capacity: int) -> None:
-    """A runner has started."""
+    """Insert a runner that starts. Idempotent."""
     await pool.execute(_INSERT, runner_id, region, host, capacity)
 
 
 async def beat(pool: Pool, runner_id: str) -> bool:
-    """The runner lives; False when it was declared stopped meanwhile."""
+    """Record a heartbeat. False: the runner was marked as stopped meanwhile."""
     return bool(await pool.fetchval(_BEAT, runner_id, timeout=5))
 
 
 async def stop(pool: Pool, runner_ids: list[str]) -> None:
-    """These runners are gone: what they held is lost from now on."""
+    """Mark runners as stopped: from now on their claims count as lost."""
     await pool.execute(_STOP, runner_ids)

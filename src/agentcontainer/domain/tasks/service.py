@@ -1,6 +1,6 @@
-"""What can be done to a task: one verb, one function, one transaction.
+"""The actions on a task that write several rows or check a rule: dispatch, cancel, requeue, hibernate, end and others.
 
-A function here writes more than one row or checks a rule. What a single statement does is called in the store.
+Each function is one transaction, or a part of its caller's. An action that is a single statement is in store.py.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndR
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
 
-CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, its last attempt to stop
+CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, the last attempt to stop
 MAX_TITLE_CHARACTERS = 80
 RETRY_DELAY = timedelta(
     seconds=2
@@ -68,7 +68,7 @@ async def create(
     request: Dispatch,
     mode: Mode,
 ) -> str:
-    """Insert, log and enqueue a task; returns its id. The caller must call `hold` next. Raises as `dispatch` does."""
+    """Insert and enqueue a task; returns its id. The caller must call `hold` last. Raises as `dispatch` does."""
     version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
     execution = resolve(version.defaults, request.overrides, settings)
     await files.check_inputs(connection, account_id, request.input_file_ids)
@@ -129,7 +129,7 @@ async def get(pool: Connection | Pool, account_id: str, task_id: str) -> Task:
 
 
 async def cancel(pool: Pool, settings: Settings, account_id: str, task_id: str) -> Task:
-    """Cancel a live task; its runner stops the container within seconds. A cancelled task stays as it is.
+    """Cancel a task that has not ended; its runner stops the container within seconds. A cancelled task is not changed.
 
     Raises:
         NotFound: no such task.
@@ -155,7 +155,7 @@ async def stop_container(connection: Connection, task_id: str) -> None:
 
 
 async def requeue(connection: Connection, task_id: str) -> None:
-    """Give a task that has something to do a new container."""
+    """Make a task pending and enqueue it, so that it gets a new container. The caller has locked the row."""
     moved = await store.move(connection, task_id, Status.PENDING)
     assert moved, "the caller has locked the row and checked the status"
     closed = await store.close_container(connection, task_id)
@@ -213,7 +213,7 @@ async def change_execution(
 
 
 async def await_input(connection: Connection, claim: Claim) -> None:
-    """A conversation waits for its user, with its container up. The caller has locked the row and checked the claim."""
+    """Let a conversation wait for its user in its container. The caller has locked the row and checked the claim."""
     moved = await store.move(connection, claim.task_id, Status.AWAITING_INPUT, only_from=Status.RUNNING)
     assert moved, "the caller has locked the row and checked the claim"
     expires_at = await store.begin_wait(connection, claim.task_id)
@@ -222,7 +222,7 @@ async def await_input(connection: Connection, claim: Claim) -> None:
 
 
 async def resume(connection: Connection, task_id: str) -> bool:
-    """A waiting conversation goes on in its container. False: it has none, so it needs `requeue`."""
+    """Let a waiting conversation go on in its container. False: it has none, so the caller must `requeue` it."""
     if not await store.end_wait(connection, task_id):
         return False
     return await store.move(connection, task_id, Status.RUNNING, only_from=Status.AWAITING_INPUT)
@@ -231,7 +231,7 @@ async def resume(connection: Connection, task_id: str) -> bool:
 async def add_outputs(
     connection: Connection, account_id: str, task_id: str, outputs: Sequence[Output]
 ) -> bool:
-    """Add output files of a task that goes on. False: they were added before."""
+    """Insert the files that the agent of a running task shares. False: they were inserted before."""
     if await store.is_output(connection, outputs[0].id):
         return False
     await store.insert_outputs(connection, account_id, task_id, outputs)
@@ -239,7 +239,8 @@ async def add_outputs(
 
 
 async def add_partial_outputs(pool: Pool, claim: Claim, outputs: Sequence[Output]) -> bool:
-    """Add what a task had written when it ended without delivering outputs. False: it needs none, or has them."""
+    """Insert the partial outputs of a task that ended without delivering outputs. False: it did not, or has them
+    already."""
     async with db.transaction(pool) as connection:
         account_id = await overdue.take_partial_outputs(connection, claim.task_id, claim.attempt)
         if account_id is not None:
@@ -257,7 +258,7 @@ async def wants_partial_outputs(pool: Pool, claim: Claim) -> bool:
 async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:
     """End an attempt whose runner is lost. False: the claim is not valid any more."""
     async with db.transaction(pool) as connection:
-        # Between turns nothing is lost with the container: the next message starts from the checkpoint.
+        # Between turns only the container is lost: the next message starts another one from the checkpoint.
         if await store.evict(connection, claim, is_charged=False):
             return True
         return await end(
@@ -266,7 +267,7 @@ async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bo
 
 
 async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
-    """End a conversation that waited too long. False: it does not wait any more."""
+    """End a conversation that has expired. False: it does not wait any more, or waits until later."""
     async with db.transaction(pool) as connection:
         if not await overdue.lock_if_expired(
             connection, task_id
@@ -278,7 +279,7 @@ async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
 
 
 async def start_container(pool: Pool, claim: Claim) -> bool:
-    """The container is up: its time counts from now. False: the claim is lost. Idempotent."""
+    """Record that the container has started: its time counts from now. False: the claim is lost. Idempotent."""
     async with db.transaction(pool) as connection:
         is_first_call = await store.container_started(connection, claim)
         if is_first_call:
@@ -304,13 +305,13 @@ async def end(
     message: str | None = None,
     outputs: Sequence[Output] = (),
 ) -> bool:
-    """End an attempt, or a task without one: status, container time, outputs, money and event in one transaction.
+    """End an attempt, or a task that has none: write its status, container time, outputs, money and event.
 
-    `message` is the finish message, or why the task failed. False, and nothing written: the task has moved on
-    (`attempt` is not its attempt any more, or it has ended).
+    `message` is the finish message, or why the task failed. False, and nothing written: `attempt` is not the task's
+    running attempt any more, or the task has ended.
     """
     meaning = MEANING[reason]
-    # The end of an attempt needs `running`: a requeued task keeps its attempt number until the next claim.
+    # The attempt number alone does not suffice: a requeued task keeps it until the next claim.
     only_from = Status.RUNNING if attempt is not None or meaning.status is Status.PENDING else None
     if not await store.move(connection, task_id, meaning.status, attempt=attempt, only_from=only_from):
         return False
@@ -375,7 +376,7 @@ async def _finish(
     *,
     is_charged: bool,
 ) -> None:
-    """Record the end of a task that has its final status, delete its keys, and settle its money."""
+    """Record the end of a task, delete its keys, release its hold and charge it. Its status is final already."""
     await store.set_ending(connection, task_id, ending)
     await store.delete_message_keys(connection, task_id)
     rate = settings.container_micro_usd_per_minute

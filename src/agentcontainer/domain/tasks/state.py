@@ -1,4 +1,4 @@
-"""The life of a task as data: statuses, what may follow what, and what each end of an attempt means.
+"""The tables of a task's life: its statuses, which status may follow which, and what each end reason leads to.
 
 docs/life-of-a-task.md is generated from these tables (`make docs`). This module imports nothing of ours.
 """
@@ -8,16 +8,16 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a task stands."""
+    """The status of a task."""
 
     PENDING = "pending"  # waits for a container; → running | failed | cancelled | finished (`end`)
     RUNNING = "running"  # an attempt owns it; → any but expired
     AWAITING_INPUT = "awaiting_input"  # a conversation between turns
-    HIBERNATING = "hibernating"  # checkpointed, no container; may be ended where it was a conversation
-    FINISHED = "finished"  # through `finish`, complete or incomplete
-    FAILED = "failed"  # uncontrolled end
+    HIBERNATING = "hibernating"  # has a checkpoint and no container; a conversation may be ended from here
+    FINISHED = "finished"  # the agent's `finish` was accepted, or the user ended the conversation
+    FAILED = "failed"  # `error_code` says why
     CANCELLED = "cancelled"  # by the client
-    EXPIRED = "expired"  # a conversation nobody answered
+    EXPIRED = "expired"  # a conversation that got no message in time
 
 
 S = Status
@@ -41,7 +41,7 @@ def sources(to: Status) -> list[str]:
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended. A reason is not a status; `MEANING` says which status it leads to."""
+    """Why an attempt ended. `MEANING` says which status it leads to."""
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
@@ -70,12 +70,12 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a reason does: the status it leads to (`PENDING`: run again), and who pays for the attempt."""
+    """What an end reason leads to: the task's next status (`PENDING`: another attempt), and who pays for this one."""
 
     status: Status
     error_code: str | None = None
-    is_charged: bool = True  # the attempt's container time; that of turns before is, in any case
-    is_platforms_fault: bool = False  # the whole task is not charged
+    is_charged: bool = True  # for the attempt's container time since its last checkpoint or turn
+    is_platforms_fault: bool = False  # if so, the whole task is not charged
     uses_a_try: bool = False  # counts towards MAX_TRIES, after which the task fails
 
 

@@ -1,6 +1,6 @@
-"""SQL on `tasks`. The turns of a conversation are in conversations/store.py, the event log in events.py.
+"""SQL on `tasks`, except the columns of turns (conversations/store.py) and the event log (events.py).
 
-`tasks.status` is written by `insert`, `move` and `claim` alone, which a test holds.
+Only `insert`, `move` and `claim` write `tasks.status`; a test checks that.
 """
 
 import base64
@@ -125,7 +125,7 @@ FROM (
     WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
 ) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
 """
-# Totals never fall, so they may arrive twice, and in any order.
+# Totals never decrease, so the same total may be written twice, and two totals in either order.
 _RAISE_USAGE = """
 UPDATE tasks SET input_tokens = greatest(input_tokens, $3), output_tokens = greatest(output_tokens, $4),
     unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6)
@@ -143,7 +143,7 @@ _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('r
 
 
 async def reserve_id(connection: Connection, account_id: str) -> str:
-    """An id for a task that this transaction inserts. Makes ascending lists wait until the transaction ends."""
+    """A new id for a task that this transaction inserts. Ascending lists wait until the transaction ends."""
     await connection.execute(_LOCK_FOR_INSERT, account_id)
     return new_id("tsk")
 
@@ -222,7 +222,7 @@ async def move(
 async def close_container(
     connection: Connection, task_id: str, *, is_charged: bool = True, uses_a_try: bool = False
 ) -> ClosedContainer:
-    """The task has no container any more: add its time (if charged) and clear what belongs to the status before."""
+    """Record that the task has no container: add its time (if charged) and clear the columns of its former status."""
     row = await connection.fetchrow(_CLOSE_CONTAINER, task_id, is_charged, int(uses_a_try))
     assert row is not None
     return ClosedContainer(**dict(row))
@@ -236,24 +236,24 @@ async def set_ending(connection: Connection, task_id: str, ending: Ending) -> No
 
 
 async def begin_wait(connection: Connection, task_id: str) -> datetime:
-    """A conversation starts to wait for its user; returns when it expires."""
+    """Record that a conversation begins to wait for its user; returns the time at which it expires."""
     expires_at = await connection.fetchval(_BEGIN_WAIT, task_id)
     assert expires_at is not None
     return expires_at
 
 
 async def end_wait(connection: Connection, task_id: str) -> bool:
-    """A waiting conversation goes on in its container. False: it has no container, or does not wait."""
+    """Record that a waiting conversation goes on in its container. False: it has no container, or does not wait."""
     return bool(await connection.fetchval(_END_WAIT, task_id))
 
 
 async def evict(connection: Connection | Pool, claim: Claim, *, is_charged: bool = True) -> bool:
-    """Take its container from a waiting conversation. False: it does not wait any more, or not in this container."""
+    """Record that a waiting conversation gives up its container. False: it does not wait, or not in this container."""
     return bool(await connection.fetchval(_EVICT, claim.task_id, claim.attempt, is_charged))
 
 
 async def set_hibernation(connection: Connection, task_id: str, hibernation: Hibernation) -> None:
-    """Record a hibernation that begins."""
+    """Record the message, deadline and checkpoint of a hibernation that begins."""
     await connection.execute(
         _SET_HIBERNATION, task_id, hibernation.until, hibernation.message, hibernation.checkpoint_id
     )
@@ -265,7 +265,7 @@ async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None
 
 
 async def set_checkpoint(connection: Connection, claim: Claim, checkpoint_id: str) -> bool | None:
-    """The next container starts from this checkpoint. Returns whether that is new. None: the claim is lost."""
+    """Set the checkpoint that the next container starts from. Returns whether that is new. None: the claim is lost."""
     return await connection.fetchval(_SET_CHECKPOINT, claim.task_id, claim.attempt, checkpoint_id)
 
 
@@ -276,7 +276,7 @@ async def set_execution(
     execution: Execution,
     provider_key_ciphertext: bytes | None,
 ) -> None:
-    """What the task runs with from now on. Without a key it keeps the one it has, if the provider stays the same."""
+    """Set the task's execution from now on. Without a new key it keeps its own if the provider stays the same."""
     await connection.execute(
         _SET_EXECUTION, task_id, overrides_to_json(overrides), execution_to_json(execution),
         provider_key_ciphertext,
@@ -294,7 +294,7 @@ async def delete_message_keys(connection: Connection, task_id: str) -> None:
 
 
 async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None:
-    """Record the final cost; nothing is held any more."""
+    """Record the final cost, and that nothing is held any more."""
     await connection.execute(
         "UPDATE tasks SET cost_micro_usd = $2, hold_micro_usd = 0 WHERE id = $1", task_id, micro_usd
     )
@@ -306,12 +306,12 @@ async def set_hold(connection: Connection, task_id: str, micro_usd: int) -> None
 
 
 async def container_started(connection: Connection | Pool, claim: Claim) -> bool | None:
-    """Container time counts from the first call. Returns whether this is the first. None: the claim is lost."""
+    """Record that the container has started. Returns whether this is the first call. None: the claim is lost."""
     return await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt)
 
 
 async def raise_usage(pool: Pool, claim: Claim, usage: TaskUsage) -> None:
-    """Set what all model requests of the task have used by now. Idempotent."""
+    """Raise the totals that all model requests of the task have used. Idempotent."""
     await pool.execute(
         _RAISE_USAGE, claim.task_id, claim.attempt, usage.input_tokens, usage.output_tokens,
         usage.unreported_tokens, usage.cost_micro_usd,
