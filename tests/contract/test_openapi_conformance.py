@@ -2,7 +2,7 @@
 
 No response is a 5xx, has an undocumented status, or differs from its schema. Each route must also have succeeded once:
 a route that only answers 404 would show nothing. Requests that the document forbids are sent in the long version only:
-tests/integration/api/test_bad_input.py sends wrong values for each field, parameter and body in every run.
+tests/integration/api/test_bad_input.py and test_bad_queries.py send wrong values in every run.
 """
 
 import asyncio

@@ -20,6 +20,7 @@ from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.limits import Hierarchy
 from agentcontainer.sandbox.volume import Room, Volumes
+from tests.trees import Node, lay
 from tests.uids import UID_BASE
 
 LIMITS = Limits(256 * 1024**2, 64, 2)
@@ -107,3 +108,12 @@ async def made(**options: int | bool) -> AsyncIterator[Bed]:
         yield bed
     finally:
         await bed.close()
+
+
+async def checkpoint_of_noise(bed: Bed) -> Checkpoint:
+    """A checkpoint of a workspace with a file of 3 MB of noise."""
+    sandbox = await bed.start()
+    lay(bed.workspace, {b"noise": Node("file", os.urandom(3_000_000))}, sandbox.host_uid)
+    saved = await bed.save(sandbox)
+    await sandbox.destroy()
+    return bed.checkpoint(saved)

@@ -1,0 +1,42 @@
+"""A request that must be refused and must change nothing."""
+
+from typing import Any
+
+from agentcontainer.ids import new_id
+
+from .conftest import Account, Bed, error_of
+
+
+async def refused(
+    bed: Bed, account: Account, method: str, path: str, status: int, code: str, **options: Any
+) -> dict[str, Any]:
+    """Send it: this answer, and no row more or less than before."""
+    before = await bed.rows()
+    answer = await account.send(method, path, **options)
+    assert answer.status_code == status, answer.text
+    error = error_of(answer)
+    assert error["code"] == code
+    assert "must match" not in error["message"], "a sentence, not a pattern to be read"
+    assert await bed.rows() == before
+    return error
+
+
+async def at(account: Account, path: str) -> str:
+    """The path, with what is the account's own in it."""
+    if "{agentId}" in path:
+        made = await account.post("/api/v1/agents", {"name": new_id("Agent")})
+        return path.format(agentId=made.json()["id"])
+    if "{conversation}" in path:
+        return path.format(conversation=(await account.converse())["task"]["id"])
+    if "{task}" in path:
+        return path.format(task=(await account.dispatch())["id"])
+    if "{asleep}" in path:
+        return path.format(asleep=await account.hibernating())
+    if "{token}" in path:
+        [token] = await account.hibernate((await account.dispatch())["id"], link_count=1)
+        return path.format(token=token)
+    return path
+
+
+def as_json(content: str | bytes) -> dict[str, Any]:
+    return {"content": content, "headers": {"Content-Type": "application/json"}}

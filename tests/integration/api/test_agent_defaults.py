@@ -1,0 +1,63 @@
+"""The defaults of an agent: merged field by field, and refused where they do not fit together."""
+
+from typing import Any
+
+import pytest
+
+from .agent_requests import AGENTS, DEFAULTS, PLATFORM_DEFAULTS, change, make, refused
+from .conftest import Account
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"runtimeRegion": None}, {"runtimeRegion": "any"}),
+        (dict.fromkeys(DEFAULTS), PLATFORM_DEFAULTS),
+        ({"outputPolicy": {"mode": "none"}}, {"outputPolicy": {"mode": "none"}}),
+        # A default that nobody named now and that no longer fits gives way.
+        ({"maxRuntimeSeconds": 500}, {"maxRuntimeSeconds": 500, "softFinishAfterSeconds": None}),
+        (
+            {"provider": "anthropic", "model": "claude-sonnet-4.6"},
+            {"provider": "anthropic", "model": "claude-sonnet-4.6", "weakModel": None},
+        ),
+    ],
+)
+async def test_defaults_are_merged_field_by_field(
+    alice: Account, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    agent = await make(alice, defaults=DEFAULTS)
+    changed = await change(alice, agent, defaults=given)
+    assert changed["currentVersion"]["defaults"] == DEFAULTS | expected
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"provider": "anthropic"}, "defaults.model"),
+        ({"provider": None}, "defaults.model"),
+        ({"model": None}, "defaults.model"),
+        ({"model": "claude-sonnet-4-6"}, "defaults.model"),
+        ({"weakModel": "claude-haiku-4-5"}, "defaults.weakModel"),
+        ({"softFinishAfterSeconds": 600}, "defaults.softFinishAfterSeconds"),
+        (
+            {"outputPolicy": {"mode": "named", "files": [{"name": "a", "jsonSchema": {"type": "x"}}]}},
+            "defaults.outputPolicy.files.0.jsonSchema",
+        ),
+    ],
+)
+async def test_defaults_that_do_not_fit_together(alice: Account, given: dict[str, Any], path: str) -> None:
+    agent = await make(alice, defaults=DEFAULTS)
+    one = f"{AGENTS}/{agent['id']}"
+    error = await refused(alice, "PATCH", one, 400, "validation_error", json={"defaults": given, "name": "y"})
+    assert [detail["path"] for detail in error["details"]] == [path]
+    assert (await alice.get(one)).json() == agent
+
+
+@pytest.mark.parametrize("given", [{"provider": "openai"}, {"model": "gpt-5"}])
+async def test_provider_and_model_of_a_new_agent_go_together(alice: Account, given: dict[str, Any]) -> None:
+    body = {"name": "x", "defaults": given}
+    error = await refused(alice, "POST", AGENTS, 400, "validation_error", json=body)
+    assert [detail["path"] for detail in error["details"]] == ["defaults.model"]
+    assert (await make(alice, defaults={"provider": "openai", "model": "gpt-5"}))["currentVersion"]
