@@ -1,7 +1,7 @@
-"""Crash points: where a test lets a process die, as kill -9 or a power cut would. Without a test they cost nothing.
+"""Crash points: places in the code at which a test kills a process with SIGKILL. Without a test they do nothing.
 
-`CRASH_POINTS_DIR` names a folder. A file in it that is named like a point arms it, once: the process whose id it
-holds is killed when any process gets to that point; an empty file means the one that gets there.
+`CRASH_POINTS_DIR` names a folder. A file in it with the name of a point arms that point once. When a process reaches
+the point, the process whose id the file contains is killed; if the file is empty, the process that reached it.
 """
 
 import os
@@ -18,7 +18,7 @@ _folder = os.environ.get(VARIABLE)
 
 
 def reach(point: Point) -> None:
-    """Die here, or let another process die, if a test wants it."""
+    """Kill this process or another one, if a test has armed the crash point `name`."""
     if _folder is None:
         return
     armed = Path(_folder, point)

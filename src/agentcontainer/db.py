@@ -1,6 +1,6 @@
-"""The database: one asyncpg pool per process, transactions, and LISTEN.
+"""Access to PostgreSQL through asyncpg: the pool, transactions, pages of a list, retries during an outage, and LISTEN.
 
-SQL is plain, kept as named constants beside the code that runs it. `jsonb` columns are Python values.
+It contains no SQL of tables. `jsonb` columns are Python values.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ else:
 T = TypeVar("T")
 JsonObject = dict[str, Any]  # of a jsonb column, or the data of an event
 RECONNECT_SECONDS = 0.5
-PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page as text: it stands in memory several times over
+PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page, as text, which memory holds several times
 
-# Counted in the database, so that what does not fit is never sent here.
+# The database counts the bytes, so that it does not send rows which the page has no room for.
 _PAGE = """
 SELECT * FROM (
     SELECT *, count(*) OVER () AS rows_found, sum(octet_length(listed::text))
@@ -41,7 +41,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def storable(value: Any) -> Any:
-    """JSON-like `value` with what PostgreSQL text cannot hold (NUL, lone surrogates) replaced by U+FFFD."""
+    """`value`, as JSON has it, with U+FFFD for each character that PostgreSQL cannot store: NUL and lone surrogates."""
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -52,7 +52,7 @@ def storable(value: Any) -> Any:
 
 
 async def init_connection(connection: Connection) -> None:
-    """Make `jsonb` columns arrive and leave as Python values. A `str` is JSON already: PgQueuer sends it so."""
+    """Convert `jsonb` columns to and from Python values. A `str` is sent unchanged: PgQueuer sends JSON text."""
     await connection.set_type_codec(
         "jsonb", encoder=_to_json, decoder=json.loads, schema="pg_catalog", format="text"
     )
@@ -62,16 +62,16 @@ def _to_json(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _keep(_connection: Connection) -> None:
-    """asyncpg has rolled back what was open, and nobody here leaves anything else on a pooled connection: its default
-    reset would cost every acquisition a further round trip."""
+async def _do_not_reset(_connection: Connection) -> None:
+    """Replaces asyncpg's reset of a released connection, which takes a round trip each time. It is not needed: open
+    transactions are rolled back already, and our code changes no other state of a connection."""
 
 
 @asynccontextmanager
 async def pool(url: str, *, max_size: int = 10) -> AsyncGenerator[Pool]:
-    """The process's pool; connections are made when first needed and closed at the end."""
+    """A connection pool during the block. Connections are opened when they are first needed."""
     created = await asyncpg.create_pool(
-        url, min_size=1, max_size=max_size, init=init_connection, reset=_keep, command_timeout=30
+        url, min_size=1, max_size=max_size, init=init_connection, reset=_do_not_reset, command_timeout=30
     )
     try:
         yield created
@@ -89,16 +89,16 @@ async def transaction(pool: Pool) -> AsyncGenerator[Connection]:
 
 
 def enlist(connection: Connection) -> Pool:
-    """A pool whose every statement and transaction runs in the transaction that `connection` is in.
+    """A pool whose statements and transactions all run in the transaction of `connection`.
 
-    Whoever takes a pool thereby takes part in a larger transaction: its own become savepoints. A statement that
-    fails outside of `transaction()` ends the whole.
+    With it, a function that takes a pool becomes part of a larger transaction, and its own become savepoints.
+    If a statement outside of `transaction()` fails, the larger transaction fails.
     """
     return _Enlisted(connection)
 
 
 class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
-    def __init__(self, connection: Connection) -> None:  # and nothing of the pool's own: it opens nothing
+    def __init__(self, connection: Connection) -> None:  # without the pool's own: it opens nothing
         self._connection = connection
 
     def acquire(self, *, timeout: float | None = None) -> Any:  # noqa: ARG002
@@ -107,7 +107,7 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """A part of a list, and whether the list goes on after it."""
+    """A page of a list, and whether there are more rows after it."""
 
     rows: Sequence[T]
     has_more: bool
@@ -116,8 +116,8 @@ class Page(Generic[T]):
 async def fetch_page(
     pool: Connection | Pool, query: str, *arguments: Any, order: str, limit: int, of: Callable[[Record], T]
 ) -> Page[T]:
-    """The first `limit` rows of `query` in this order, each as `of` makes it: fewer where these have more than
-    `PAGE_BYTES` together, but at least one."""
+    """The first `limit` rows of `query` in this order, each converted by `of`. If they have more than `PAGE_BYTES`
+    together, the page is shorter, but has at least one row."""
     statement = _PAGE.format(
         query=query, order=order, limit=f"${len(arguments) + 1}", most_bytes=f"${len(arguments) + 2}"
     )
@@ -126,16 +126,16 @@ async def fetch_page(
     return Page([of(row) for row in kept], bool(rows) and rows[0]["rows_found"] > len(kept))
 
 
-# InternalClientError: what asyncpg sometimes says of a connection that was just killed.
+# asyncpg sometimes raises InternalClientError for a connection that was just killed.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
                asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
                asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
 
 
 async def retry_while_unavailable(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
-    """Repeat `action` while the database cannot be reached, that long at most.
+    """Call `action`, and repeat it while the database cannot be reached, for at most `seconds`.
 
-    An action may have been committed although its connection broke: it must be one that can be repeated.
+    `action` must be idempotent: it may have been committed although its connection broke.
     """
     deadline = time.monotonic() + seconds
     cancels = _cancels()
@@ -143,7 +143,7 @@ async def retry_while_unavailable(action: Callable[[], Awaitable[T]], seconds: f
         try:
             return await action()
         except UNREACHABLE:
-            if _cancels() > cancels:  # asyncpg says that its connection is closed, and we would never end
+            if _cancels() > cancels:  # asyncpg raised an error of the connection in place of CancelledError
                 raise asyncio.CancelledError from None
             if time.monotonic() > deadline:
                 raise
@@ -151,7 +151,7 @@ async def retry_while_unavailable(action: Callable[[], Awaitable[T]], seconds: f
 
 
 def _cancels() -> int:
-    """How often the current task was asked to end."""
+    """How often the current asyncio task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
@@ -159,8 +159,8 @@ def _cancels() -> int:
 async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
     """Call `handlers[channel](payload)` for each notification, until cancelled.
 
-    One connection of its own, made anew when lost. A notification is only a wake-up: what is sent while the
-    connection is down is missed, so every caller also polls. On each (re)connect every handler gets `""`.
+    It uses a connection of its own and reconnects when that is lost. Notifications that are sent meanwhile are lost, so
+    every caller must also poll. After each connect, every handler is called with `""`.
     """
     cancels = _cancels()
     while _cancels() == cancels:

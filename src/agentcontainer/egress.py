@@ -1,7 +1,7 @@
-"""Which hosts a task may reach: the entries of `overrides.egress.allow`, read and matched. Pure, and imports nothing.
+"""Parses the entries of `overrides.egress.allow`, and matches hosts and ports with them. It does no I/O.
 
-An entry is a host and, after a colon, a port; without one every port is meant. A host is a DNS name, `*.` and a name
-(everything below that name, not the name itself), or an IPv4 address.
+An entry is a host, or a host and a port with a colon between; without a port it allows every port. A host is a DNS
+name, an IPv4 address, or `*.` before a name, which stands for all names below it, but not for the name itself.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ _LABEL = re.compile(_LABEL_PATTERN)
 
 @dataclass(frozen=True)
 class Rule:
-    """One entry. `host` is in lower case, without the `*.`; `port` None: every port."""
+    """One entry of an allow-list. `host` is in lower case, without the `*.`; `port` None: every port."""
 
     host: str
     port: int | None = None
@@ -26,7 +26,7 @@ class Rule:
 
     @classmethod
     def of(cls, text: str) -> "Rule":
-        """Raises ValueError: the text is no entry; the message ends a sentence that begins with its name."""
+        """Parse an entry. Raises ValueError: it is not valid; the message is a predicate, such as "must be ASCII"."""
         if not text.isascii():
             raise ValueError("must be ASCII: write an international name in its xn-- form")
         if "/" in text:
@@ -48,14 +48,14 @@ class Rule:
         return cls(host, int(port) if colon else None, is_wildcard)
 
     def matches_name(self, host: str) -> bool:
-        """Whether this host is meant, at whatever port."""
+        """Whether the rule allows this host at some port."""
         if not self.is_wildcard:
             return host == self.host
         # A dot within a label is written with a backslash: a\.example.com lies below com, not below example.com.
         return host.endswith("." + self.host) and "\\" not in host
 
     def matches(self, host: str, port: int) -> bool:
-        """Whether this host and port are meant."""
+        """Whether the rule allows this host and port."""
         return self.port in (None, port) and self.matches_name(host)
 
 
@@ -65,12 +65,12 @@ def parse(entries: Sequence[str]) -> list[Rule]:
 
 
 def canonical(host: str) -> str:
-    """One spelling for one host: lower case, no dot at the end."""
+    """The host in lower case and without a dot at the end, so that equal hosts are equal strings."""
     return host.lower().removesuffix(".")
 
 
 def rule_for(host: str, port: int | None) -> str:
-    """The entry that would allow this."""
+    """The entry to add to an allow-list so that it allows this host and port."""
     return host if port is None else f"{host}:{port}"
 
 
@@ -84,6 +84,6 @@ def _is_address(host: str) -> bool:
 
 def _is_name(host: str) -> bool:
     labels = host.split(".")
-    is_number_like = labels[-1].isdigit()  # 1.2.3 or 0x7f.1: some programs take it for an address
+    is_number_like = labels[-1].isdigit()  # some programs take 1.2.3 and 0x7f.1 for addresses
     is_sound = all(_LABEL.fullmatch(label) for label in labels)
     return len(host) <= MAX_NAME_CHARACTERS and is_sound and not is_number_like

@@ -1,4 +1,4 @@
-"""Every error a client can see, each with its stable `code` and HTTP `status` (CONTRACT §1).
+"""The exceptions of the platform. Those that a client can get have a stable `code` and an HTTP `status`.
 
 AgentContainerError
 ├── ValidationError        validation_error        400   carries details: [{path, message}]
@@ -24,21 +24,21 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Detail:
-    """Where a request was wrong: `path` such as `overrides.outputPolicy.mode`, and what would be right."""
+    """What is wrong with one field of a request. `path`: the field, such as `overrides.outputPolicy.mode`."""
 
     path: str
     message: str
 
 
 class AgentContainerError(Exception):
-    """The base of all. `str(error)` is a sentence a person can act on; it never holds a secret or host path."""
+    """The base class. `str(error)` is a sentence that a person can act on, without secrets and paths of the host."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
 
 
 class ValidationError(AgentContainerError):
-    """The request is malformed, or names something that cannot be."""
+    """The request is malformed, or a field has a value that is not allowed."""
 
     code = "validation_error"
     status = 400
@@ -49,12 +49,12 @@ class ValidationError(AgentContainerError):
 
     @classmethod
     def at(cls, path: str, message: str) -> "ValidationError":
-        """One fault at one place; the message names the field."""
+        """The error for one field. Its message names the field."""
         return cls(f"{path}: {message}", [Detail(path, message)])
 
 
 class Unauthorized(AgentContainerError):
-    """No API key, or one that is unknown or revoked."""
+    """The request has no API key, or one that is unknown or revoked."""
 
     code = "unauthorized"
     status = 401
@@ -68,48 +68,48 @@ class InsufficientBalance(AgentContainerError):
 
 
 class Forbidden(AgentContainerError):
-    """The request is understood and not allowed (a bad signature, a standard agent edited)."""
+    """The request is valid but not allowed, such as one with a wrong signature, or a change to a standard agent."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(AgentContainerError):
-    """It does not exist, or belongs to another account: the answer is the same."""
+    """The object does not exist, or belongs to another account. The response does not tell which."""
 
     code = "not_found"
     status = 404
 
 
 class Conflict(AgentContainerError):
-    """The resource is in another state than this request needs."""
+    """The request cannot be carried out in the object's present state."""
 
     code = "conflict"
     status = 409
 
 
 class InProgress(Conflict):
-    """Another request with the same `Idempotency-Key` is still at work; a repeat gets its answer."""
+    """The first request with this `Idempotency-Key` is not finished. A later repeat gets its response."""
 
     retry_after_seconds: ClassVar[int] = 1
 
 
 class PayloadTooLarge(AgentContainerError):
-    """The body exceeds the limit it is bound to."""
+    """The body, or the file in it, is larger than allowed."""
 
     code = "payload_too_large"
     status = 413
 
 
 class UnsupportedMediaType(AgentContainerError):
-    """The body is of another content type than the route takes."""
+    """The body has a content type or encoding that the route does not accept."""
 
     code = "unsupported_media_type"
     status = 415
 
 
 class RangeNotSatisfiable(AgentContainerError):
-    """`Range` asks for bytes the file does not have; `Content-Range` says how many there are."""
+    """The requested range begins beyond the file's end. The header `Content-Range` says how long the file is."""
 
     code = "range_not_satisfiable"
     status = 416
@@ -120,7 +120,7 @@ class RangeNotSatisfiable(AgentContainerError):
 
 
 class RateLimited(AgentContainerError):
-    """Too many requests; `retry_after_seconds` says when to come back."""
+    """There are too many requests. `retry_after_seconds` says when to try again."""
 
     code = "rate_limited"
     status = 429
@@ -131,7 +131,7 @@ class RateLimited(AgentContainerError):
 
 
 class Unavailable(AgentContainerError):
-    """A part the request needs (database, object store) cannot be reached now."""
+    """A service that the request needs, such as the database or the object store, cannot be reached now."""
 
     code = "unavailable"
     status = 503

@@ -107,7 +107,7 @@ class _FailureLog:
 
 
 def _cancel_requests() -> int:
-    """How often the current task was asked to end."""
+    """How often the current asyncio task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 

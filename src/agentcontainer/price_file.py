@@ -1,4 +1,4 @@
-"""The operator's own token prices: the file that AGENTCONTAINER_MODEL_PRICES_FILE names.
+"""Reads the operator's own token prices from the file that AGENTCONTAINER_MODEL_PRICES_FILE names.
 
     {"anthropic": {"claude-sonnet-4-6": {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75}}}
 
@@ -21,17 +21,17 @@ _MOST = 1_000_000  # USD per million tokens
 
 @dataclass(frozen=True)
 class PriceFile:
-    """What was read: provider → model → field → USD per million tokens."""
+    """The content of a price file. `prices`: provider → model → field → USD per million tokens."""
 
     path: str
     prices: Mapping[str, Mapping[str, Mapping[str, Decimal]]]
 
 
 def read(path: object) -> PriceFile | None:
-    """The prices in the file at `path`; None for None.
+    """Read the price file at `path`. None if `path` is None.
 
     Raises:
-        ValueError: it cannot be read, or is not as above; says where.
+        ValueError: it cannot be read, or does not have the format above; says where.
     """
     if path is None or isinstance(path, PriceFile):
         return path

@@ -1,6 +1,6 @@
-"""One frozen `Settings`, read once from `AGENTCONTAINER_*` and handed on as an argument.
+"""Reads the `AGENTCONTAINER_*` variables into one frozen `Settings`, which is passed on as an argument.
 
-The table in docs/reference/settings.md is held against this class by a test.
+A test compares the table in docs/reference/settings.md with this class.
 """
 
 import logging

@@ -51,7 +51,7 @@ def test_outputs_that_meet_the_policy_are_accepted(
         (
             NAMED,
             ("--output summary=report.md",),
-            "the names are: report, data",
+            "The names are: report, data",
             ("--output report=report.md",),
         ),
         ({"mode": "any"}, ("missing.md",), "does not exist", ("report.md",)),

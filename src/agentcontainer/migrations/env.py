@@ -1,4 +1,4 @@
-"""Run by Alembic: applies the revisions over the connection that `migrate` hands in."""
+"""The script that Alembic runs: it applies the revisions over the connection that `migrate` passes."""
 
 from alembic import context
 

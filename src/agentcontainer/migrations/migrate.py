@@ -1,4 +1,4 @@
-"""Bring a database to this version's schema: ours by Alembic, the queue's by PgQueuer's own installer."""
+"""Migrates a database to this version's schema: our tables by Alembic, the queue's by PgQueuer's own installer."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ MIGRATION_LOCK = 0x61677463  # any number, but the same in every process
 
 
 async def migrate(url: str) -> None:
-    """Upgrade to the newest schema; does nothing where it is current. Two at once take turns."""
+    """Upgrade to the newest schema. Does nothing if the schema is current. Two simultaneous calls take turns."""
     async with connected(url) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         await _upgrade_tables(url)

@@ -1,4 +1,4 @@
-"""What schema a database has: every process asks at its start, and migrate.py is slow to import."""
+"""Finds out which schema version a database has, without importing Alembic, which would slow the start of processes."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,12 +11,12 @@ from pgqueuer.queries import Queries
 if TYPE_CHECKING:
     RawConnection = asyncpg.Connection[asyncpg.Record]
 
-# The versions follow one another, and their files' names begin with their revision.
+# The revisions form one line, and the name of each file begins with its revision.
 HEAD = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 async def is_empty(url: str) -> bool:
-    """Whether the database was never migrated."""
+    """Whether the database has no schema of ours yet."""
     async with connected(url) as connection:
         return await _revision(connection) is None
 
@@ -32,7 +32,7 @@ async def is_current(url: str) -> bool:
 
 @asynccontextmanager
 async def connected(url: str) -> "AsyncGenerator[RawConnection]":
-    """One connection, outside any pool."""
+    """A single connection during the block."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
         yield connection

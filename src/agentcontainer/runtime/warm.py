@@ -19,10 +19,10 @@ PROMPT = b'{"type":"prompt","message":"hello"}\n'
 
 
 def warm_compile_cache(runtime: Path, commands: Sequence[str]) -> None:
-    """Fill `runtime/cache` for the user inside sandboxes, to be read wherever the runtime is mounted.
+    """Fill `runtime/cache` for the user inside sandboxes. The cache is valid at every path of the runtime.
 
     Raises:
-        SettingsError: Pi or a command of ours does not start here.
+        SettingsError: Pi or one of our commands does not start here.
     """
     node = str(runtime / "bin/node")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def _pi(runtime: Path, provider: str, model: str) -> list[str]:
 
 
 def _ask_once(command: list[str], env: Mapping[str, str], home: Path) -> None:
-    """Let Pi fail to reach its model, then end by itself: node writes the cache when it exits."""
+    """Start Pi, let a model request of it fail, and let it exit: node writes the cache when it exits."""
     with (home / "stderr").open("w+b") as stderr:
         pi = subprocess.Popen(
             command, cwd=home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
