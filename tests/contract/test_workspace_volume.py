@@ -25,7 +25,7 @@ from pathlib import Path
 from agentcontainer.sandbox import namespace, volume
 has_namespace = namespace.enter()
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.runner.workspace import safe_open, folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.disk_usage import DiskWatch

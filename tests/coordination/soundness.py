@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger import store as ledger
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import TERMINAL

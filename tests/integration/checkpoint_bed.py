@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointStore, Saved
 from agentcontainer.sandbox import procfs

@@ -71,7 +71,7 @@ AS_ORDINARY_USER = """
 import asyncio, sys
 from pathlib import Path
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from agentcontainer.domain.tasks.model import Checkpoint
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 from tests.integration.checkpoint_bed import KEY, Bed, checkpoint_of_noise, made
 

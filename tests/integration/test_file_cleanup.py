@@ -86,10 +86,8 @@ async def upload(
     """An upload whose bytes have arrived; its id."""
     made = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a.txt", "text/plain", None)
     query = dict(part.split("=") for part in made.url.partition("?")[2].split("&"))
-    await uploads.receive(
-        pool, configured, VAULT, blobs, made.id, method="PUT", content_type="text/plain", content_length=None,
-        body=chunks(), **query,
-    )  # fmt: skip
+    request = uploads.SignedRequest(method="PUT", content_type="text/plain", content_length=None, **query)
+    await uploads.receive(pool, configured, VAULT, blobs, made.id, request, chunks())
     if is_completed:
         await uploads.complete(pool, configured, blobs, account_id, made.id, None)
     return made.id

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from html import escape
 
-from agentcontainer.domain.hibernation.wake_links import WakeLink
+from agentcontainer.domain.hibernation.model import WakeLink
 from agentcontainer.domain.tasks import events
 
 _STYLE = """

@@ -9,8 +9,9 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger import store as ledger_store
+from agentcontainer.domain.ledger.model import Hold
 from agentcontainer.domain.ledger.prices import dollars
-from agentcontainer.domain.ledger.service import Hold
 from agentcontainer.domain.tasks import events, reconcile, store
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import AgentContainerError
@@ -44,7 +45,7 @@ async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
 
 async def holds(database: Database) -> AsyncGenerator[Finding]:
     """Money held for tasks that have ended or do not exist."""
-    for hold in await ledger.unreleased_holds(database.pool):
+    for hold in await ledger_store.unreleased_holds(database.pool):
         what = (
             f"hold of {dollars(hold.micro_usd)} for a task that has ended or does not exist"
             if hold.micro_usd
@@ -58,13 +59,14 @@ async def holds(database: Database) -> AsyncGenerator[Finding]:
 
 async def balances(database: Database) -> AsyncGenerator[Finding]:
     """Accounts whose balance is not the sum of their ledger entries."""
-    for account_id, balance, total in await ledger.unbalanced(database.pool):
-        what = f"balance of {dollars(balance)}, but the sum of the ledger entries is {dollars(total)}"
+    for account in await ledger_store.unbalanced(database.pool):
+        balance, total = dollars(account.balance_micro_usd), dollars(account.sum_micro_usd)
+        what = f"balance of {balance}, but the sum of the ledger entries is {total}"
         how = (
             "the ledger is append-only and decides: find out who changed the account, then set its "
-            f"balance_micro_usd to {total}"
+            f"balance_micro_usd to {account.sum_micro_usd}"
         )
-        yield Finding(what, account_id, how)
+        yield Finding(what, account.account_id, how)
 
 
 async def event_logs(database: Database) -> AsyncGenerator[Finding]:

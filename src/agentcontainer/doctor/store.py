@@ -8,6 +8,7 @@ from functools import partial
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.checkpoints import store as checkpoint_store
 from agentcontainer.domain.files import cleanup
 from agentcontainer.domain.files.blobs import Blobs
 
@@ -49,8 +50,8 @@ async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
     async def drop() -> None:
         await checkpoints.clean_up(store.pool, store.blobs, min_age)
 
-    for checkpoint_id, key in await checkpoints.unused(store.pool, min_age):
-        where = f"{checkpoint_id} ({key})"
+    for blob in await checkpoint_store.unused(store.pool, min_age):
+        where = f"{blob.id} ({blob.key})"
         yield Finding("checkpoint that no task needs", where, "delete its blob, then its row", drop)
 
 

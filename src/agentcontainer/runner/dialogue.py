@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from agentcontainer import db
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
-from agentcontainer.domain.files import service as files
+from agentcontainer.domain.files import store as files
 from agentcontainer.domain.tasks import store as tasks
-from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.runner import time_limit

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.files import service as files
+from agentcontainer.domain.files import store as files
 from agentcontainer.ids import new_id
 
 from .agent_requests import AGENTS, DEFAULTS, change, dispatch, do, make, refused, versions

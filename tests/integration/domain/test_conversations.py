@@ -13,13 +13,15 @@ from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.checkpoints import store as checkpoint_store
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.conversations import service, turns
 from agentcontainer.domain.conversations.model import Draft, Turn
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import events, overdue, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
-from agentcontainer.domain.tasks.model import Checkpoint, Claim, Dispatch, Task
+from agentcontainer.domain.tasks.model import Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
 from agentcontainer.redaction import encodings_of
 from agentcontainer.runner.log import EventLog
@@ -67,10 +69,10 @@ class Talk:
         return claim, turn
 
     async def end(self, claim: Claim, turn: Turn, reply: str = "Done.") -> str | None:
-        checkpoint_id, key = await checkpoints.create(self.pool, self.id)
-        await checkpoints.set_stored(self.pool, Checkpoint(checkpoint_id, key, 1, "0" * 64, 1))
+        blob = await checkpoints.create(self.pool, self.id)
+        await checkpoint_store.set_stored(self.pool, Checkpoint(blob.id, blob.key, 1, "0" * 64, 1))
         return await turns.end(
-            self.pool, self.settings, claim, turn, checkpoint_id=checkpoint_id, reply=reply, file_ids=()
+            self.pool, self.settings, claim, turn, checkpoint_id=blob.id, reply=reply, file_ids=()
         )
 
     async def kinds(self) -> list[str]:
@@ -225,7 +227,7 @@ async def test_unused_checkpoints_are_removed(talk: Talk, tmp_path: object) -> N
     await checkpoints.create(talk.pool, talk.id)  # and one that a crash left half written
     assert await checkpoints.clean_up(talk.pool, blobs, timedelta(hours=1)) == 0, "they are young"
     assert await checkpoints.clean_up(talk.pool, blobs, timedelta(0)) == 2
-    assert await checkpoints.get_current(talk.pool, talk.id) is not None
+    assert await checkpoint_store.get_current(talk.pool, talk.id) is not None
     await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
     assert await checkpoints.clean_up(talk.pool, blobs, timedelta(0)) == 1
     assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0
@@ -236,8 +238,8 @@ async def test_a_checkpoint_that_took_long_is_not_swept_before_it_counts(
 ) -> None:
     """A save may take longer than leftovers are kept; the newest of a running task may be about to count."""
     await talk.start()
-    saved, key = await checkpoints.create(talk.pool, talk.id)
-    await checkpoints.set_stored(talk.pool, Checkpoint(saved, key, 1, "0" * 64, 1))
+    blob = await checkpoints.create(talk.pool, talk.id)
+    await checkpoint_store.set_stored(talk.pool, Checkpoint(blob.id, blob.key, 1, "0" * 64, 1))
     await talk.pool.execute("UPDATE checkpoints SET created_at = created_at - interval '20 minutes'")
     assert await checkpoints.clean_up(talk.pool, Blobs(f"file://{tmp_path}"), timedelta(minutes=10)) == 0
 
@@ -326,11 +328,11 @@ async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) 
     await talk.end(claim, turn)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))
-    newer, key = await checkpoints.create(talk.pool, talk.id)  # of an attempt that took over
-    await checkpoints.set_stored(talk.pool, Checkpoint(newer, key, 1, "0" * 64, 1))
+    blob = await checkpoints.create(talk.pool, talk.id)  # of an attempt that took over
+    await checkpoint_store.set_stored(talk.pool, Checkpoint(blob.id, blob.key, 1, "0" * 64, 1))
     await checkpoints.delete_superseded(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
     left = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")
-    assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, newer]
+    assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, blob.id]
 
 
 async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_url: str) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from agentcontainer.api.wire import MEDIA_TYPE_PATTERN
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.service import File
+from agentcontainer.domain.files.model import File
 from agentcontainer.errors import RangeNotSatisfiable
 
 # Non-ASCII, control characters, and " % \, which clients parse differently.

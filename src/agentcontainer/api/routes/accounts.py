@@ -14,8 +14,8 @@ from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp, Usd, usd
 from agentcontainer.db import Page
-from agentcontainer.domain.accounts import service
-from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.accounts import service, store
+from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.files import quota
 
 BillingMode = TypeAliasType("BillingMode", Literal["standard", "unlimited_grant"])
@@ -88,7 +88,7 @@ async def list_provider_keys(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ProviderKeyPage:
     """List the account's provider keys, by provider."""
-    keys = await service.list_provider_keys(services.pool, account_id)
+    keys = await store.list_provider_keys(services.pool, account_id)
     after = paging.position("provider-keys", query)
     if query.order == "desc":
         rest = [key for key in reversed(keys) if after is None or key.provider < after]

@@ -13,7 +13,7 @@ from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.ids import KeyId
 from agentcontainer.api.wire import LINE_PATTERN, Incoming, Outgoing, Timestamp, check_line
-from agentcontainer.domain.accounts import service
+from agentcontainer.domain.accounts import service, store
 
 router = authenticated("Account")
 
@@ -61,7 +61,7 @@ async def list_api_keys(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ApiKeyPage:
     """List the account's API keys, without revoked ones."""
-    page = await service.list_keys(
+    page = await store.list_keys(
         services.pool,
         account_id,
         after_id=paging.position("api-keys", query),

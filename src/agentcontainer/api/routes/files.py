@@ -14,7 +14,7 @@ from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.files import File
 from agentcontainer.api.schemas.ids import FileId
 from agentcontainer.api.wire import Id, Outgoing
-from agentcontainer.domain.files import service
+from agentcontainer.domain.files import service, store
 
 router = authenticated("Files")
 
@@ -37,7 +37,7 @@ async def list_files(
     account_id: AccountId, services: Provided, query: Annotated[FileQuery, Query()]
 ) -> FilePage:
     """List the account's files: uploads, and the output files of its tasks."""
-    page = await service.list_page(
+    page = await store.list_page(
         services.pool,
         account_id,
         task_id=query.task_id,

@@ -12,7 +12,8 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
-from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger import store as ledger
+from agentcontainer.domain.ledger.model import Entry
 
 LedgerEntryKind = TypeAliasType("LedgerEntryKind", Literal["credit", "hold", "release", "charge", "refund"])
 
@@ -53,7 +54,7 @@ async def list_ledger_entries(
     return LedgerPage(data=[_wire(entry) for entry in page.rows], page_info=info)
 
 
-def _wire(entry: ledger.Entry) -> LedgerEntry:
+def _wire(entry: Entry) -> LedgerEntry:
     return LedgerEntry.of(
         entry,
         amount_usd=usd(entry.amount_micro_usd),

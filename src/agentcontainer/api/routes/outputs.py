@@ -14,6 +14,7 @@ from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.ids import FileId, TaskId
 from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.files import service as files
+from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.errors import NotFound
 
@@ -51,7 +52,7 @@ async def list_output_files(
 ) -> OutputFilePage:
     """List the output files of a task."""
     await tasks.get(services.pool, account_id, task_id)
-    page = await files.list_page(
+    page = await file_store.list_page(
         services.pool,
         account_id,
         task_id=task_id,

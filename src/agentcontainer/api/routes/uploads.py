@@ -139,12 +139,14 @@ async def _receive(request: Request, upload_id: str, services: Services, signed:
         services.vault,
         services.blobs,
         upload_id,
-        method=request.method,
-        expires=signed.expires,
-        signature=signed.signature,
-        content_type=request.headers.get("content-type"),
-        content_length=int(announced) if announced.isdecimal() else None,
-        body=request.stream(),
+        uploads.SignedRequest(
+            method=request.method,
+            expires=signed.expires,
+            signature=signed.signature,
+            content_type=request.headers.get("content-type"),
+            content_length=int(announced) if announced.isdecimal() else None,
+        ),
+        request.stream(),
     )
 
 

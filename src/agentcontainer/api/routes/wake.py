@@ -20,6 +20,7 @@ from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Incoming, Outgoing
 from agentcontainer.domain.hibernation import service, wake_links
+from agentcontainer.domain.hibernation.model import WakeLink
 from agentcontainer.errors import ValidationError
 
 JSON, FORM, HTML = "application/json", "application/x-www-form-urlencoded", "text/html"
@@ -98,11 +99,11 @@ link_router = unauthenticated("Links", LinkRoute)
 Token = Annotated[str, Path(json_schema_extra={"pattern": f"^{SEGMENT}$"})]
 
 
-async def _link(token: Token, services: Provided) -> wake_links.WakeLink:
+async def _link(token: Token, services: Provided) -> WakeLink:
     return await wake_links.get(services.pool, services.vault, token)
 
 
-Link = Annotated[wake_links.WakeLink, Depends(_link)]
+Link = Annotated[WakeLink, Depends(_link)]
 
 
 async def _message(request: StrictRequest, _link: Link) -> str | None:

@@ -1,35 +1,29 @@
-"""Begins a hibernation, and ends it: by the client, a wake link, the deadline, or a message that was not received yet.
+"""How a task begins to hibernate, and what wakes it: its client, a link, its deadline, or a message for its agent.
 
-The task's row is locked, so of several simultaneous wakes exactly one succeeds.
+The row is locked, so that of several wakes at once exactly one succeeds.
 """
-
-from typing import Literal
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.execution.model import Overrides
-from agentcontainer.domain.tasks import events, store
+from agentcontainer.domain.hibernation import store
+from agentcontainer.domain.hibernation.model import WakeKind
+from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks import store as task_store
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Task
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
 
-WakeKind = Literal["message", "external_wake", "deadline", "link"]
-
-_DUE = """
-SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
-"""
-_IS_DUE = """
-SELECT true FROM tasks WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPDATE
-"""
-
 
 async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
-    """End the attempt and let its task hibernate. The task is woken at once if its agent has not received a message.
-    False, and nothing written: the claim is lost."""
+    """Stop the attempt until something wakes the task, which a message that its agent has not received does at once.
+
+    False, and nothing written: the claim is lost.
+    """
     if not await tasks.hibernate(connection, claim, hibernation):
         return False
     if await conversations.has_queued(connection, claim.task_id):
@@ -47,16 +41,17 @@ async def wake(
     overrides: Overrides,
     provider_api_key: str | None,
 ) -> Task:
-    """Wake a hibernating task, with a message or without. `overrides` hold from now on.
+    """Wake a hibernating task, with a message or (None) by an external wake. `overrides` apply from now on.
 
     Raises:
-        NotFound: no such task. Conflict: it does not hibernate, for instance because it was woken before.
-        ValidationError: names the field.
+        NotFound: no such task.
+        Conflict: it does not hibernate, or was woken already.
+        ValidationError: the message or an override is not valid; names the field.
     """
     if message is not None:
         conversations.check_content(message, "message")
     async with db.transaction(pool) as connection:
-        task = await store.lock(connection, task_id, account_id)
+        task = await task_store.lock(connection, task_id, account_id)
         if task is None:
             raise NotFound(f"Task {task_id} does not exist.")
         if task.status is not Status.HIBERNATING:
@@ -73,26 +68,22 @@ async def wake(
 async def wake_locked(
     connection: Connection, task_id: str, kind: WakeKind, message: str | None = None, turn_number: int = 0
 ) -> None:
-    """Wake a task in the caller's transaction, which has locked its row and checked that it hibernates. `turn_number`:
-    the turn that the message belongs to."""
+    """Wake a hibernating task. The caller has locked its row and checked its status. `turn_number`: of the message."""
     drafts = [("task.woken", {"status": "pending", "kind": kind})]
     if message is not None:
         await conversations.add_steering(connection, task_id, message, turn_number)
-    await store.set_wake_kind(connection, task_id, kind)
+    await task_store.set_wake_kind(connection, task_id, kind)
     await events.append(connection, task_id, drafts)
     await tasks.requeue(connection, task_id)
     crash.reach("wake")
 
 
-async def due(pool: Pool) -> list[str]:
-    """Ids of hibernating tasks whose deadline has passed."""
-    return [row["id"] for row in await pool.fetch(_DUE)]
-
-
 async def wake_due(pool: Pool, task_id: str) -> bool:
-    """Wake a hibernating task whose deadline has passed. False: it does not hibernate, or has a later deadline."""
+    """Wake a task whose deadline has passed. False: it does not hibernate, or not past its deadline."""
     async with db.transaction(pool) as connection:
-        if not await connection.fetchval(_IS_DUE, task_id):  # it may have been woken, and hibernate again
+        if not await store.lock_if_due(
+            connection, task_id
+        ):  # it may have hibernated again since it was found
             return False
         await wake_locked(connection, task_id, "deadline")
         return True

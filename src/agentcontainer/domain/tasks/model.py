@@ -187,14 +187,3 @@ class Output:
     sha256: str
     blob_key: str
     output_name: str | None = None
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A saved workspace: a tar of `unpacked_bytes`, stored compressed with `size_bytes` and the digest `sha256`."""
-
-    id: str
-    blob_key: str
-    size_bytes: int
-    sha256: str
-    unpacked_bytes: int

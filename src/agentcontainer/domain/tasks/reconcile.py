@@ -11,6 +11,7 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service as hibernation
+from agentcontainer.domain.hibernation import store as hibernation_store
 from agentcontainer.domain.tasks import overdue, queue, service
 from agentcontainer.domain.tasks.model import Claim, PendingTask
 from agentcontainer.periodic import repeat
@@ -38,7 +39,9 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
             return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
 
     found = await _each(await overdue.lost(pool, silence), lose)
-    found += await _each(await hibernation.due(pool), lambda task_id: hibernation.wake_due(pool, task_id))
+    found += await _each(
+        await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id)
+    )
     found += await _each(await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
     return found + await _each(await overdue.without_job(pool, silence), enqueue)
 
@@ -60,7 +63,7 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     """Task id → why `reconcile` would move the task, as a phrase. Of some kinds it finds at most 500."""
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
     found = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
-    found |= dict.fromkeys(await hibernation.due(pool), "a task that slept past its deadline")
+    found |= dict.fromkeys(await hibernation_store.due(pool), "a task that slept past its deadline")
     found |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
     waiting = [task.task_id for task in await overdue.without_job(pool, silence)]
     return found | dict.fromkeys(waiting, "a pending task without a queue entry")

@@ -10,6 +10,7 @@ from agentcontainer import crash, db
 from agentcontainer.db import Connection, JsonObject, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
@@ -17,7 +18,6 @@ from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import events, overdue, queue, repositories, store
 from agentcontainer.domain.tasks.model import (
-    Checkpoint,
     Claim,
     ClosedContainer,
     Dispatch,
@@ -381,8 +381,7 @@ async def _finish(
     await store.delete_message_keys(connection, task_id)
     rate = settings.container_micro_usd_per_minute
     cost = container_cost_micro_usd(closed.container_micro_seconds, rate) if is_charged else 0
-    if not await ledger.is_unlimited(connection, closed.account_id):
-        await ledger.settle(connection, closed.account_id, task_id, closed.hold_micro_usd, cost)
+    await ledger.settle(connection, closed.account_id, task_id, closed.hold_micro_usd, cost)
     await store.set_cost(connection, task_id, cost)
 
 

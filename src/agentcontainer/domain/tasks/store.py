@@ -225,6 +225,7 @@ async def close_container(
     """Record that the task has no container: add its time (if charged) and clear the columns of its former status."""
     row = await connection.fetchrow(_CLOSE_CONTAINER, task_id, is_charged, int(uses_a_try))
     assert row is not None
+    assert row["runtime_region"] is not None, "the stored execution is damaged"
     return ClosedContainer(**dict(row))
 
 

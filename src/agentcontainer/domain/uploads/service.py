@@ -1,7 +1,7 @@
 """Uploads in three steps: prepare, send the bytes to a signed URL, complete.
 
-The client sends the bytes to the API, or directly to an object store that signs URLs. In the second case they are
-copied to a key that the client cannot write to, before they are measured.
+The bytes come through us or, if the object store signs URLs itself, go straight to it. In that case completing copies
+them to a key that the client cannot write to, and only then measures them.
 """
 
 import hmac
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agentcontainer import db
-from agentcontainer.db import Connection, Pool, Record
+from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files import quota
+from agentcontainer.domain.files import service as files
+from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.files.blobs import Blob, Blobs
-from agentcontainer.domain.files.service import File, filename_fault, get
+from agentcontainer.domain.files.model import File, NewFile
+from agentcontainer.domain.uploads import store
+from agentcontainer.domain.uploads.model import NewUpload, PreparedUpload, Upload, UploadMethod
 from agentcontainer.errors import (
     AgentContainerError,
     Conflict,
@@ -27,35 +31,23 @@ from agentcontainer.errors import (
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
-_INSERT_UPLOAD = """
-INSERT INTO uploads (id, account_id, filename, content_type, size_bytes, blob_key, expires_at, method)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-"""
-_RECEIVED = """
-UPDATE uploads SET received_bytes = $2, sha256 = $3, blob_key = $4, storage_id = $5 WHERE id = $1
-"""
-_INSERT_FILE = """
-INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
-"""
-_OF_ACCOUNT = "SELECT * FROM uploads WHERE id = $1 AND account_id = $2"
-_NOT_VALID = "The upload URL is not valid. Prepare the upload again."
+_INVALID = "The upload URL is not valid. Prepare the upload again."
 _EXPIRED = "The upload URL has expired. Prepare the upload again."
-_NOT_ARRIVED = (
+_NO_BYTES = (
     "The bytes have not arrived: send them to uploadUrl before expiresAt, or prepare the upload again."
 )
-DIRECT_PREFIX = "incoming/"  # of the keys that clients write directly in the store
+DIRECT_PREFIX = "incoming/"  # of the keys to which clients write in the store itself
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A prepared upload: where to send the bytes, how, and until when."""
+class SignedRequest:
+    """A request to an upload URL: its query, its method, and what its headers say of the body."""
 
-    id: str
-    url: str
     method: str
-    content_type: str
-    expires_at: datetime
+    expires: str
+    signature: str
+    content_type: str | None
+    content_length: int | None
 
 
 async def prepare(
@@ -67,59 +59,63 @@ async def prepare(
     filename: str,
     content_type: str,
     size: int | None,
-) -> Upload:
-    """Step 1: create a signed URL that accepts the bytes until it expires.
+) -> PreparedUpload:
+    """Step 1: a signed URL that takes these bytes until it expires. `size` None: not declared.
 
     Raises:
-        ValidationError: the filename is not a plain name. PayloadTooLarge: the size is over the limit or the quota.
+        ValidationError: the file name is not valid.
+        PayloadTooLarge: the size is over the limit or the quota.
     """
-    if fault := filename_fault(filename):
+    if fault := files.filename_fault(filename):
         raise ValidationError.at("filename", fault)
     if size is not None and size > (limit := _max_bytes(settings, blobs)):
         raise PayloadTooLarge(f"sizeBytes: at most {limit} bytes can be uploaded")
     quota.check(settings, await quota.room(pool, settings, account_id), 1 if size is None else size)
-    upload_id = new_id("upl")
-    expires_at = (datetime.now(UTC) + timedelta(seconds=settings.upload_ttl_seconds)).replace(microsecond=0)
+    upload_id, life = new_id("upl"), timedelta(seconds=settings.upload_ttl_seconds)
+    expires_at = (datetime.now(UTC) + life).replace(microsecond=0)
     direct_key = f"{DIRECT_PREFIX}{upload_id}"
-    direct_url = await blobs.signed_put(direct_key, timedelta(seconds=settings.upload_ttl_seconds))
-    method = "PUT" if direct_url else settings.upload_method.upper()
-    await pool.execute(
-        _INSERT_UPLOAD, upload_id, account_id, filename, content_type, size,
-        direct_key if direct_url else "", expires_at, method,
-    )  # fmt: skip
+    direct_url = await blobs.signed_put(direct_key, life)
+    method: UploadMethod = "POST" if direct_url is None and settings.upload_method == "post" else "PUT"
+    blob_key = direct_key if direct_url else ""
+    upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, expires_at, method)
+    await store.insert(pool, upload)
     url = direct_url or _own_url(settings, vault, upload_id, expires_at)
-    return Upload(upload_id, url, method, content_type, expires_at)
+    return PreparedUpload(upload_id, url, method, content_type, expires_at)
 
 
 async def receive(
-    pool: Pool, settings: Settings, vault: Vault, blobs: Blobs, upload_id: str, *, method: str, expires: str,
-    signature: str, content_type: str | None, content_length: int | None, body: AsyncIterator[bytes],
-) -> str | None:  # fmt: skip
-    """Step 2: stream the bytes into the store. Until step 3, a repeat replaces the bytes that were sent before.
+    pool: Pool,
+    settings: Settings,
+    vault: Vault,
+    blobs: Blobs,
+    upload_id: str,
+    request: SignedRequest,
+    body: AsyncIterator[bytes],
+) -> str | None:
+    """Step 2: stream the bytes into the store. Sending them again before step 3 replaces them.
 
     Returns the storage id of a POST upload, which step 3 needs.
 
     Raises:
         Forbidden: the URL is not ours, has expired, or is for another method or content type.
-        Conflict: the upload is already completed. PayloadTooLarge: more bytes than declared, allowed, or left of
-        the quota. ValidationError: fewer bytes than declared.
+        Conflict: the upload is completed.
+        PayloadTooLarge: there are more bytes than declared, allowed, or left of the quota.
+        ValidationError: there are fewer bytes than declared.
     """
-    upload = await _admit(pool, vault, upload_id, method, expires, signature, content_type)
-    declared: int | None = upload["size_bytes"]
-    limit = _max_bytes(settings, blobs) if declared is None else declared
-    left = await quota.room(pool, settings, upload["account_id"], upload_id)
-    if content_length is not None:
-        _check_size(content_length, declared, limit)
-        quota.check(settings, left, content_length)
-    # Each request writes to a new key, so that two that send at the same time do not mix their bytes.
-    key = _new_key(upload_id)
+    upload = await _admit(pool, vault, upload_id, request)
+    limit = _limit(settings, blobs, upload)
+    left = await quota.room(pool, settings, upload.account_id, upload_id)
+    if request.content_length is not None:
+        _check_size(request.content_length, upload.size_bytes, limit)
+        quota.check(settings, left, request.content_length)
+    key = _new_key(upload_id)  # a new one each time, so that two senders at once cannot mix their bytes
     try:
         blob = await blobs.put(key, body, limit if left is None else min(limit, left))
     except PayloadTooLarge:
         raise _too_large(limit) if left is None or left >= limit else quota.exceeded(settings, left) from None
-    storage_id = secrets.token_urlsafe(24) if method == "POST" else None
+    storage_id = secrets.token_urlsafe(24) if request.method == "POST" else None
     try:
-        _check_size(blob.size_bytes, declared, limit)
+        _check_size(blob.size_bytes, upload.size_bytes, limit)
         replaced_key = await _record_bytes(pool, settings, upload, blob, storage_id)
     except AgentContainerError:
         await blobs.delete(key)
@@ -132,33 +128,39 @@ async def receive(
 async def complete(
     pool: Pool, settings: Settings, blobs: Blobs, account_id: str, upload_id: str, storage_id: str | None
 ) -> File:
-    """Step 3: make a file of the uploaded bytes. A repeat returns the same file.
+    """Step 3: make the file. Idempotent.
+
+    Bytes that were sent straight to the store are deleted if they are refused.
 
     Raises:
-        NotFound: no such upload. Conflict: its bytes have not arrived. ValidationError: `storage_id` is not what step 2
-        returned last, or the bytes sent directly to the store are not as declared. PayloadTooLarge: they are over the
-        limit or the quota. Bytes that are not as declared, or too many, are removed.
+        NotFound: no such upload.
+        Conflict: its bytes have not arrived.
+        ValidationError: `storage_id` is not the one of the bytes, or the bytes are not as declared.
+        PayloadTooLarge: the bytes are over the limit or the quota.
     """
-    upload = await pool.fetchrow(_OF_ACCOUNT, upload_id, account_id)
+    upload = await store.get(pool, upload_id, account_id)
     if upload is None:
         raise NotFound(f"Upload {upload_id} does not exist.")
     _check_storage_id(upload, storage_id)
-    source: str = upload["blob_key"]
-    if upload["file_id"] is not None or not source.startswith(DIRECT_PREFIX):
+    if upload.file_id is not None or not upload.blob_key.startswith(DIRECT_PREFIX):
         return await _complete(pool, settings, account_id, upload_id, storage_id, None)
-    taken = await _take_over(blobs, settings, upload)
+    copied = await _copy_direct(blobs, settings, upload)
     try:
-        file = await _complete(pool, settings, account_id, upload_id, storage_id, taken)
+        file = await _complete(pool, settings, account_id, upload_id, storage_id, copied)
     except AgentContainerError:
-        await blobs.delete(taken.key)
+        await blobs.delete(copied.key)
         raise
-    await blobs.delete(source if file.blob_key == taken.key else taken.key)
+    await blobs.delete(upload.blob_key if file.blob_key == copied.key else copied.key)
     return file
 
 
 def _max_bytes(settings: Settings, blobs: Blobs) -> int:
     of_store = blobs.max_put_bytes
     return settings.max_upload_bytes if of_store is None else min(settings.max_upload_bytes, of_store)
+
+
+def _limit(settings: Settings, blobs: Blobs, upload: Upload) -> int:
+    return _max_bytes(settings, blobs) if upload.size_bytes is None else upload.size_bytes
 
 
 def _own_url(settings: Settings, vault: Vault, upload_id: str, expires_at: datetime) -> str:
@@ -171,29 +173,19 @@ def _new_key(upload_id: str) -> str:
     return f"uploads/{upload_id}/{secrets.token_hex(8)}"
 
 
-async def _admit(
-    pool: Pool,
-    vault: Vault,
-    upload_id: str,
-    method: str,
-    expires: str,
-    signature: str,
-    content_type: str | None,
-) -> Record:
-    if not vault.is_signed(signature, "upload", upload_id, expires):
-        raise Forbidden(_NOT_VALID)
-    if int(expires) < datetime.now(UTC).timestamp():
+async def _admit(pool: Pool, vault: Vault, upload_id: str, request: SignedRequest) -> Upload:
+    if not vault.is_signed(request.signature, "upload", upload_id, request.expires):
+        raise Forbidden(_INVALID)
+    if int(request.expires) < datetime.now(UTC).timestamp():
         raise Forbidden(_EXPIRED)
-    upload = await pool.fetchrow("SELECT * FROM uploads WHERE id = $1", upload_id)
+    upload = await store.get(pool, upload_id)
     if upload is None:
-        raise Forbidden(_NOT_VALID)
-    if method != upload["method"]:
-        raise Forbidden(f"The upload was prepared for {upload['method']}; use exactly that.")
-    if content_type != upload["content_type"]:
-        raise Forbidden(
-            f"The upload was prepared for Content-Type {upload['content_type']}; send exactly that."
-        )
-    if upload["file_id"] is not None:
+        raise Forbidden(_INVALID)
+    if request.method != upload.method:
+        raise Forbidden(f"The upload was prepared for {upload.method}; use exactly that.")
+    if request.content_type != upload.content_type:
+        raise Forbidden(f"The upload was prepared for Content-Type {upload.content_type}; send exactly that.")
+    if upload.file_id is not None:
         raise Conflict("The upload is already completed.")
     return upload
 
@@ -210,55 +202,51 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 async def _record_bytes(
-    pool: Pool, settings: Settings, upload: Record, blob: Blob, storage_id: str | None
+    pool: Pool, settings: Settings, upload: Upload, blob: Blob, storage_id: str | None
 ) -> str:
-    """Record the upload's bytes; returns the key of the bytes that they replace, or an empty string."""
+    """Record the new bytes; returns the key of those that they replace, or an empty string."""
     async with db.transaction(pool) as connection:
-        query = "SELECT file_id, blob_key FROM uploads WHERE id = $1 FOR UPDATE"
-        current = await connection.fetchrow(query, upload["id"])
-        if current is None:  # removed by the clean-up after it expired
+        current = await store.lock(connection, upload.id)
+        if current is None:  # it expired, and the clean-up deleted it
             raise Forbidden(_EXPIRED)
-        if current["file_id"] is not None:
+        if current.file_id is not None:
             raise Conflict("The upload is already completed.")
-        await quota.take(connection, settings, upload["account_id"], blob.size_bytes, upload["id"])
-        await connection.execute(_RECEIVED, upload["id"], blob.size_bytes, blob.sha256, blob.key, storage_id)
-        return current["blob_key"]
+        await quota.take(connection, settings, upload.account_id, blob.size_bytes, upload.id)
+        await store.set_received(connection, upload.id, blob, storage_id)
+        return current.blob_key
 
 
-async def _take_over(blobs: Blobs, settings: Settings, upload: Record) -> Blob:
-    """Copy the bytes that a client sent directly to the store, to a blob that the client cannot change."""
-    declared: int | None = upload["size_bytes"]
-    limit = _max_bytes(settings, blobs) if declared is None else declared
-    source, key = upload["blob_key"], _new_key(upload["id"])
+async def _copy_direct(blobs: Blobs, settings: Settings, upload: Upload) -> Blob:
+    """The bytes that a client sent straight to the store, as a blob that the client cannot change."""
+    limit, key = _limit(settings, blobs, upload), _new_key(upload.id)
     try:
-        await blobs.copy(source, key)
+        await blobs.copy(upload.blob_key, key)
     except NotFound:
-        raise Conflict(_NOT_ARRIVED) from None
+        raise Conflict(_NO_BYTES) from None
     try:
-        found = await blobs.head(key)
-        if found.content_type != upload["content_type"]:
-            fault = f"was {found.content_type}, the upload was prepared for {upload['content_type']}"
+        stored = await blobs.head(key)
+        if stored.content_type != upload.content_type:
+            fault = f"was {stored.content_type}, the upload was prepared for {upload.content_type}"
             raise ValidationError.at("Content-Type", fault)
-        _check_size(found.size_bytes, declared, limit)
+        _check_size(stored.size_bytes, upload.size_bytes, limit)
         return await blobs.digest(key)
     except (ValidationError, PayloadTooLarge):
-        await blobs.delete(source)
+        await blobs.delete(upload.blob_key)
         await blobs.delete(key)
         raise
 
 
-def _check_storage_id(upload: Record, given: str | None) -> None:
-    expected: str | None = upload["storage_id"]
-    if upload["method"] == "PUT":
-        if given is not None:
+def _check_storage_id(upload: Upload, storage_id: str | None) -> None:
+    if upload.method == "PUT":
+        if storage_id is not None:
             raise ValidationError.at(
                 "storageId", "is only for uploads by POST; this upload used PUT, so leave it out"
             )
-    elif expected is None:
-        raise Conflict(_NOT_ARRIVED)
-    elif given is None:
+    elif upload.storage_id is None:
+        raise Conflict(_NO_BYTES)
+    elif storage_id is None:
         raise ValidationError.at("storageId", "is required: the answer to the POST to uploadUrl contains it")
-    elif not hmac.compare_digest(given.encode(), expected.encode()):
+    elif not hmac.compare_digest(storage_id.encode(), upload.storage_id.encode()):
         raise ValidationError.at("storageId", "is not the one in the last answer to the POST to uploadUrl")
 
 
@@ -268,32 +256,31 @@ async def _complete(
     account_id: str,
     upload_id: str,
     storage_id: str | None,
-    taken: Blob | None,
+    copied: Blob | None,
 ) -> File:
-    """Insert the file of an upload; `taken`: the copy of its bytes, if the client sent them directly to the store."""
+    """Make the file of an upload. `copied`: its bytes, if they did not come through us."""
     async with db.transaction(pool) as connection:
-        upload = await connection.fetchrow(f"{_OF_ACCOUNT} FOR UPDATE", upload_id, account_id)
+        upload = await store.lock(connection, upload_id, account_id)
         if upload is None:
             raise NotFound(f"Upload {upload_id} does not exist.")
         _check_storage_id(upload, storage_id)
-        if upload["file_id"] is not None:
-            return await get(connection, account_id, upload["file_id"])
-        if taken is not None:
-            await quota.take(connection, settings, account_id, taken.size_bytes, upload_id)
-            return await _insert(connection, upload, taken)
-        if upload["received_bytes"] is None:
-            raise Conflict(_NOT_ARRIVED)
-        return await _insert(
-            connection, upload, Blob(upload["blob_key"], upload["received_bytes"], upload["sha256"])
+        if upload.file_id is not None:
+            return await files.get(connection, account_id, upload.file_id)
+        if copied is not None:
+            await quota.take(connection, settings, account_id, copied.size_bytes, upload_id)
+            return await _insert_file(connection, upload, copied)
+        if upload.received_bytes is None or upload.sha256 is None:
+            raise Conflict(_NO_BYTES)
+        return await _insert_file(
+            connection, upload, Blob(upload.blob_key, upload.received_bytes, upload.sha256)
         )
 
 
-async def _insert(connection: Connection, upload: Record, blob: Blob) -> File:
-    row = await connection.fetchrow(
-        _INSERT_FILE, new_id("file"), upload["account_id"], upload["filename"], upload["content_type"],
-        blob.size_bytes, blob.sha256, blob.key,
+async def _insert_file(connection: Connection, upload: Upload, blob: Blob) -> File:
+    new = NewFile(
+        new_id("file"), upload.account_id, upload.filename, upload.content_type, blob.size_bytes, blob.sha256,
+        blob.key,
     )  # fmt: skip
-    assert row is not None
-    query = "UPDATE uploads SET file_id = $2, blob_key = $3 WHERE id = $1"
-    await connection.execute(query, upload["id"], row["id"], blob.key)
-    return File.of(row)
+    file = await file_store.insert(connection, new)
+    await store.set_completed(connection, upload.id, file.id, blob.key)
+    return file

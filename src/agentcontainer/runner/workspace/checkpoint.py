@@ -16,8 +16,8 @@ from typing import IO
 
 import zstandard
 
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blob, Blobs
-from agentcontainer.domain.tasks.model import Checkpoint
 from agentcontainer.errors import NotFound, PayloadTooLarge, SandboxError, Unavailable
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders

@@ -8,8 +8,10 @@ from typing import NoReturn
 
 from agentcontainer import crash, db
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.checkpoints import store as checkpoint_store
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.tasks import service
-from agentcontainer.domain.tasks.model import Checkpoint, Claim
+from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.ending import ClaimLost
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore
@@ -46,15 +48,13 @@ class Checkpointer:
         """
         pool, layout = self._services.pool, self._layout
         async with self._saving:
-            checkpoint_id, key = await db.retry_while_unavailable(
-                lambda: checkpoints.create(pool, self._claim.task_id)
-            )
-            saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, key)
+            blob = await db.retry_while_unavailable(lambda: checkpoints.create(pool, self._claim.task_id))
+            saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, blob.key)
             if is_limited:
-                await self._check_quota(key, saved.size_bytes)
-            checkpoint = Checkpoint(checkpoint_id, key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
+                await self._check_quota(blob.key, saved.size_bytes)
+            checkpoint = Checkpoint(blob.id, blob.key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
             crash.reach("checkpoint_stored")
-            await db.retry_while_unavailable(lambda: checkpoints.set_stored(pool, checkpoint))
+            await db.retry_while_unavailable(lambda: checkpoint_store.set_stored(pool, checkpoint))
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
 
     async def keep(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.service import File
+from agentcontainer.domain.files.model import File
 from agentcontainer.runner.workspace.safe_open import names_like
 from agentcontainer.sandbox.removal import remove as remove
 

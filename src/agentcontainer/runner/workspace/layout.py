@@ -8,9 +8,11 @@ import time
 from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
-from agentcontainer.domain.checkpoints import service as checkpoints
-from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks.model import Checkpoint, Task
+from agentcontainer.domain.checkpoints import store as checkpoints
+from agentcontainer.domain.checkpoints.model import Checkpoint
+from agentcontainer.domain.files import store as files
+from agentcontainer.domain.files.model import File
+from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.repositories import unseal
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner.agent import launch
@@ -76,7 +78,7 @@ class Layout:
         ).items():  # the agent may have replaced them by links
             await safe_open.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
 
-    async def add_files(self, message_files: Sequence[files.File], uid: int) -> list[str]:
+    async def add_files(self, message_files: Sequence[File], uid: int) -> list[str]:
         """Place a message's files in `task_files/` of a workspace that an agent is using; returns their names
         there.
 
@@ -105,7 +107,7 @@ class Layout:
         await self._add_skills()
         await self._add_repositories()
 
-    def _check_room(self, inputs: Sequence[files.File]) -> None:
+    def _check_room(self, inputs: Sequence[File]) -> None:
         """Checked before anything is fetched, and also if the workspace is a plain folder.
 
         Raises:

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from agentcontainer import db
-from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks import overdue, service

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, TypeVarTuple, cast
 
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.service import File, filename_fault
+from agentcontainer.domain.files.model import File
+from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 

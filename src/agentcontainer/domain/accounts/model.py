@@ -1,0 +1,77 @@
+"""Accounts and their keys, as the rest of the code holds them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+BillingMode = Literal["standard", "unlimited_grant"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Owns agents, tasks, files and keys, and holds the balance."""
+
+    id: str
+    name: str
+    email: str | None
+    billing_mode: BillingMode
+    balance_micro_usd: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    """An account about to be inserted, with a balance of 0."""
+
+    id: str
+    name: str
+    email: str | None
+    billing_mode: BillingMode
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key without the key itself, of which only a hash is stored."""
+
+    id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewApiKey:
+    """An API key about to be inserted."""
+
+    id: str
+    account_id: str
+    name: str
+    key_hash: bytes
+
+
+@dataclass(frozen=True)
+class KeyOwner:
+    """Whose API key it is. `is_use_due`: its last use was recorded more than a minute ago."""
+
+    key_id: str
+    account_id: str
+    is_use_due: bool
+
+
+@dataclass(frozen=True)
+class ProviderKey:
+    """A stored provider key without the key itself."""
+
+    provider: str
+    last4: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SealedProviderKey:
+    """A provider key about to be stored, encrypted."""
+
+    account_id: str
+    provider: str
+    ciphertext: bytes
+    last4: str

@@ -1,0 +1,113 @@
+"""SQL on accounts, API keys and provider keys. The balance changes in ledger/store.py only."""
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.accounts.model import (
+    Account,
+    ApiKey,
+    KeyOwner,
+    NewAccount,
+    NewApiKey,
+    ProviderKey,
+    SealedProviderKey,
+)
+
+_INSERT = "INSERT INTO accounts (id, name, email, billing_mode) VALUES ($1, $2, $3, $4)"
+_INSERT_KEY = "INSERT INTO api_keys (id, account_id, name, key_hash) VALUES ($1, $2, $3, $4)"
+_OWNER = """
+SELECT id, account_id, (last_used_at < now() - interval '1 minute') IS NOT FALSE AS is_use_due
+FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL
+"""
+_KEYS = """
+SELECT id, name, created_at, last_used_at FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
+"""
+_LOCK_KEYS = "SELECT id FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
+_PUT_PROVIDER_KEY = """
+INSERT INTO provider_keys (account_id, provider, ciphertext, last4) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account_id, provider)
+DO UPDATE SET ciphertext = excluded.ciphertext, last4 = excluded.last4, created_at = now()
+RETURNING provider, last4, created_at
+"""
+_DELETE_PROVIDER_KEY = "DELETE FROM provider_keys WHERE account_id = $1 AND provider = $2 RETURNING true"
+
+
+async def insert(connection: Connection, account: NewAccount) -> None:
+    await connection.execute(_INSERT, account.id, account.name, account.email, account.billing_mode)
+
+
+async def get(connection: Connection | Pool, account_id: str) -> Account | None:
+    """The account. None: it does not exist."""
+    row = await connection.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
+    return Account(**{name: row[name] for name in Account.__dataclass_fields__}) if row else None
+
+
+async def insert_key(connection: Connection, key: NewApiKey) -> None:
+    await connection.execute(_INSERT_KEY, key.id, key.account_id, key.name, key.key_hash)
+
+
+async def list_keys(
+    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+) -> Page[ApiKey]:
+    """The account's API keys that are not revoked, by id from `after_id` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2)"
+    return await db.fetch_page(
+        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=_api_key
+    )
+
+
+async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -> ApiKey | None:
+    """An API key of the account that is not revoked. None: there is no such key."""
+    row = await connection.fetchrow(f"{_KEYS} AND id = $2", account_id, key_id)
+    return _api_key(row) if row else None
+
+
+async def lock_keys(connection: Connection, account_id: str) -> list[str]:
+    """Lock all API keys of the account that are not revoked; returns their ids."""
+    return [row["id"] for row in await connection.fetch(_LOCK_KEYS, account_id)]
+
+
+async def set_revoked(connection: Connection, key_id: str) -> None:
+    await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key_id)
+
+
+async def find_owner(pool: Pool, key_hash: bytes) -> KeyOwner | None:
+    """Whose API key has this hash. None: it is unknown or revoked."""
+    row = await pool.fetchrow(_OWNER, key_hash)
+    return KeyOwner(row["id"], row["account_id"], row["is_use_due"]) if row else None
+
+
+async def record_use(pool: Pool, key_id: str) -> None:
+    await pool.execute("UPDATE api_keys SET last_used_at = now() WHERE id = $1", key_id)
+
+
+async def put_provider_key(pool: Pool, key: SealedProviderKey) -> ProviderKey:
+    """Store the key; it replaces an earlier one."""
+    row = await pool.fetchrow(_PUT_PROVIDER_KEY, key.account_id, key.provider, key.ciphertext, key.last4)
+    assert row is not None
+    return _provider_key(row)
+
+
+async def list_provider_keys(pool: Pool, account_id: str) -> list[ProviderKey]:
+    """The account's provider keys, by provider."""
+    query = "SELECT * FROM provider_keys WHERE account_id = $1 ORDER BY provider"
+    return [_provider_key(row) for row in await pool.fetch(query, account_id)]
+
+
+async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> bool:
+    """Delete the key. False: there is none."""
+    return bool(await pool.fetchval(_DELETE_PROVIDER_KEY, account_id, provider))
+
+
+async def provider_key_ciphertext(pool: Pool, account_id: str, provider: str) -> bytes | None:
+    """The account's key for a provider, encrypted. None: there is none."""
+    query = "SELECT ciphertext FROM provider_keys WHERE account_id = $1 AND provider = $2"
+    return await pool.fetchval(query, account_id, provider)
+
+
+def _api_key(row: Record) -> ApiKey:
+    return ApiKey(row["id"], row["name"], row["created_at"], row["last_used_at"])
+
+
+def _provider_key(row: Record) -> ProviderKey:
+    return ProviderKey(row["provider"], row["last4"], row["created_at"])

@@ -1,0 +1,33 @@
+"""A file, as the rest of the code holds it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class File:
+    """A stored file: an upload, or an output of the task `task_id`."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    blob_key: str
+    task_id: str | None
+    output_name: str | None
+    is_partial: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file about to be inserted that a client has uploaded."""
+
+    id: str
+    account_id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    blob_key: str

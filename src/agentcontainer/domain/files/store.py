@@ -1,0 +1,122 @@
+"""SQL on `files`, and on what names files: inputs, messages, versions and skills."""
+
+from collections.abc import Sequence
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.files.model import File, NewFile
+
+_GET = "SELECT * FROM files WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL"
+_PAGE = """
+SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR task_id = $2)
+    AND ($3::text IS NULL OR CASE WHEN $4 THEN id < $3 ELSE id > $3 END)
+"""
+_USERS = """
+SELECT 'task ' || t.id || ', which has not ended' FROM tasks t
+WHERE t.account_id = $1 AND t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
+    AND (t.id = $3 OR t.skills @> $4
+         OR EXISTS (SELECT FROM task_input_files i WHERE i.task_id = t.id AND i.file_id = $2)
+         OR EXISTS (SELECT FROM messages m JOIN message_files i ON i.message_id = m.id
+                    WHERE m.task_id = t.id AND i.file_id = $2))
+UNION ALL
+SELECT 'agent ' || v.agent_id || ', version ' || v.number FROM agents a JOIN agent_versions v ON v.agent_id = a.id
+WHERE a.account_id = $1 AND (v.reference_file_ids @> ARRAY[$2::text] OR v.skills @> $4)
+LIMIT 1
+"""
+_INPUTS = """
+SELECT f.* FROM task_input_files i JOIN files f ON f.id = i.file_id WHERE i.task_id = $1 ORDER BY i.position
+"""
+_OF_MESSAGE = """
+SELECT f.* FROM message_files i JOIN files f ON f.id = i.file_id WHERE i.message_id = $1 ORDER BY i.position
+"""
+_REFERENCES = """
+SELECT f.* FROM agent_versions v CROSS JOIN unnest(v.reference_file_ids) WITH ORDINALITY AS r (id, position)
+JOIN files f ON f.id = r.id WHERE v.id = $1 ORDER BY r.position
+"""
+_SKILLS = """
+SELECT f.* FROM tasks t CROSS JOIN jsonb_array_elements_text(t.skills) WITH ORDINALITY AS s (id, position)
+JOIN files f ON f.id = s.id AND f.deleted_at IS NULL WHERE t.id = $1 ORDER BY s.position
+"""
+_LOCK_FOR_USE = """
+SELECT id FROM files WHERE account_id = $1 AND id = ANY($2::text[]) AND deleted_at IS NULL FOR SHARE
+"""
+_INSERT = """
+INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
+"""
+
+
+async def insert(connection: Connection, file: NewFile) -> File:
+    """Insert an uploaded file, whose blob is stored already."""
+    row = await connection.fetchrow(
+        _INSERT, file.id, file.account_id, file.filename, file.content_type, file.size_bytes, file.sha256,
+        file.blob_key,
+    )  # fmt: skip
+    assert row is not None
+    return _file(row)
+
+
+async def get(connection: Connection | Pool, account_id: str, file_id: str) -> File | None:
+    """A file of the account. None: it does not exist, or is deleted."""
+    row = await connection.fetchrow(_GET, file_id, account_id)
+    return _file(row) if row else None
+
+
+async def lock(connection: Connection, account_id: str, file_id: str) -> File | None:
+    """`get`, with the row locked until the transaction ends."""
+    row = await connection.fetchrow(f"{_GET} FOR UPDATE", file_id, account_id)
+    return _file(row) if row else None
+
+
+async def list_page(
+    pool: Pool,
+    account_id: str,
+    *,
+    task_id: str | None,
+    after_id: str | None,
+    limit: int,
+    is_descending: bool,
+) -> Page[File]:
+    """The account's files by id, from `after_id` on. With `task_id`: the outputs of that task only."""
+    order = f"id {'DESC' if is_descending else 'ASC'}"
+    return await db.fetch_page(
+        pool, _PAGE, account_id, task_id, after_id, is_descending, order=order, limit=limit, of=_file
+    )
+
+
+async def find_user(connection: Connection, account_id: str, file: File) -> str | None:
+    """A live task or an agent version that uses the file, as a phrase. None: nothing uses it."""
+    return await connection.fetchval(_USERS, account_id, file.id, file.task_id, [file.id])
+
+
+async def set_deleted(connection: Connection, file_id: str) -> None:
+    await connection.execute("UPDATE files SET deleted_at = now() WHERE id = $1", file_id)
+
+
+async def lock_for_use(connection: Connection, account_id: str, file_ids: Sequence[str]) -> set[str]:
+    """Keep these files from being deleted until the transaction ends; returns the ids of those that exist."""
+    return {row["id"] for row in await connection.fetch(_LOCK_FOR_USE, account_id, list(file_ids))}
+
+
+async def list_inputs(pool: Pool, task_id: str) -> list[File]:
+    """A task's input files, in the order in which they were named."""
+    return [_file(row) for row in await pool.fetch(_INPUTS, task_id)]
+
+
+async def list_of_message(pool: Pool, message_id: str) -> list[File]:
+    """The files that came with a message, in the order in which they were named."""
+    return [_file(row) for row in await pool.fetch(_OF_MESSAGE, message_id)]
+
+
+async def list_references(pool: Pool, version_id: str) -> list[File]:
+    """An agent version's reference files, in the order in which they were named."""
+    return [_file(row) for row in await pool.fetch(_REFERENCES, version_id)]
+
+
+async def list_skills(pool: Pool, task_id: str) -> list[File]:
+    """The archives of a task's skills, those of its agent's version first."""
+    return [_file(row) for row in await pool.fetch(_SKILLS, task_id)]
+
+
+def _file(row: Record) -> File:
+    return File(**{name: row[name] for name in File.__dataclass_fields__})

@@ -1,0 +1,47 @@
+"""SQL on `wake_links`, and the search for tasks whose hibernation is over."""
+
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.hibernation.model import NewWakeLink, StoredWakeLink
+
+_DUE = """
+SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
+"""
+_LOCK_IF_DUE = """
+SELECT true FROM tasks WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPDATE
+"""
+_INSERT_LINK = """
+INSERT INTO wake_links (id, task_id, hibernation_number, expires_at)
+SELECT $1, t.id, t.hibernation_number + 1, $4 FROM tasks t
+WHERE t.id = $2 AND t.attempt = $3 AND t.status = 'running'
+    AND (SELECT count(*) FROM wake_links WHERE task_id = $2) < $5
+RETURNING true
+"""
+
+
+async def due(pool: Pool) -> list[str]:
+    """Ids of hibernating tasks whose deadline has passed: 500 at most."""
+    return [row["id"] for row in await pool.fetch(_DUE)]
+
+
+async def lock_if_due(connection: Connection, task_id: str) -> bool:
+    """Whether the task hibernates past its deadline; if so, its row is locked until the transaction ends."""
+    return bool(await connection.fetchval(_LOCK_IF_DUE, task_id))
+
+
+async def insert_link(pool: Pool, link: NewWakeLink, max_links: int) -> bool:
+    """Insert the link. False: the claim is lost, or the task has `max_links` already."""
+    return bool(
+        await pool.fetchval(_INSERT_LINK, link.id, link.task_id, link.attempt, link.expires_at, max_links)
+    )
+
+
+async def get_link(connection: Connection | Pool, link_id: str) -> StoredWakeLink | None:
+    """The link. None: it does not exist."""
+    row = await connection.fetchrow("SELECT * FROM wake_links WHERE id = $1", link_id)
+    if row is None:
+        return None
+    return StoredWakeLink(**{name: row[name] for name in StoredWakeLink.__dataclass_fields__})
+
+
+async def set_link_used(connection: Connection, link_id: str) -> None:
+    await connection.execute("UPDATE wake_links SET used_at = now() WHERE id = $1", link_id)

@@ -1,0 +1,97 @@
+"""SQL on ledger entries, and on the balance of an account, which changes only together with an entry."""
+
+from agentcontainer import db
+from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.ledger.model import Entry, EntryKind, Hold, Imbalance, LockedAccount, NewEntry
+from agentcontainer.ids import new_id
+
+_ADD = """
+WITH account AS (
+    UPDATE accounts SET balance_micro_usd = balance_micro_usd + $2
+    WHERE id = $1
+    RETURNING id, balance_micro_usd
+)
+INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
+SELECT $3, account.id, $4, $5, $2, account.balance_micro_usd, $6 FROM account
+RETURNING balance_after_micro_usd
+"""
+# Not FOR UPDATE: a dispatch has inserted a task that refers to the account, so two of them would deadlock.
+_LOCK_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
+# By position, which is assigned under the account's lock: the ids of concurrent entries may be in another order.
+_PAGE = """
+SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR position {sign}
+    (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
+"""
+_UNRELEASED = """
+WITH unreleased AS (
+    SELECT task_id, account_id, -amount_micro_usd AS held FROM ledger_entries hold
+    WHERE kind = 'hold' AND task_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM ledger_entries WHERE task_id = hold.task_id AND kind = 'release')
+)
+SELECT u.* FROM unreleased u LEFT JOIN tasks t ON t.id = u.task_id
+WHERE t.id IS NULL OR t.status IN ('finished', 'failed', 'cancelled', 'expired')
+UNION ALL SELECT id, account_id, 0 FROM tasks
+WHERE hold_micro_usd > 0 AND status IN ('finished', 'failed', 'cancelled', 'expired')
+    AND id NOT IN (SELECT task_id FROM unreleased)
+"""
+_UNBALANCED = """
+SELECT a.id, a.balance_micro_usd, coalesce(sum(e.amount_micro_usd), 0)::bigint AS total
+FROM accounts a LEFT JOIN ledger_entries e ON e.account_id = a.id
+GROUP BY a.id HAVING a.balance_micro_usd <> coalesce(sum(e.amount_micro_usd), 0)
+ORDER BY a.id LIMIT 1000
+"""
+_COUNTER_ACCOUNTS: dict[EntryKind, str] = {
+    "credit": "funding",
+    "hold": "holds",
+    "release": "holds",
+    "charge": "revenue",
+    "refund": "revenue",
+}
+_SCAN_SECONDS = 600  # for a query that reads the whole ledger
+
+
+async def add(connection: Connection, entry: NewEntry) -> int | None:
+    """Add the entry and change the balance by it; returns the new balance. None: there is no such account."""
+    return await connection.fetchval(
+        _ADD, entry.account_id, entry.amount_micro_usd, new_id("led"), entry.kind, _COUNTER_ACCOUNTS[entry.kind],
+        entry.task_id,
+    )  # fmt: skip
+
+
+async def lock_account(connection: Connection, account_id: str) -> LockedAccount | None:
+    """Lock the account until the transaction ends. None: there is no such account."""
+    row = await connection.fetchrow(_LOCK_ACCOUNT, account_id)
+    if row is None:
+        return None
+    return LockedAccount(row["billing_mode"] == "unlimited_grant", row["balance_micro_usd"])
+
+
+async def is_unlimited(connection: Connection, account_id: str) -> bool:
+    """Whether the account is never blocked or charged."""
+    mode = await connection.fetchval("SELECT billing_mode FROM accounts WHERE id = $1", account_id)
+    return mode == "unlimited_grant"
+
+
+async def list_page(
+    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+) -> Page[Entry]:
+    """The account's entries in the order in which they changed the balance, from `after_id` on."""
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query, order = _PAGE.format(sign=sign), f"position {direction}"
+    return await db.fetch_page(pool, query, account_id, after_id, order=order, limit=limit, of=_entry)
+
+
+async def unreleased_holds(pool: Pool) -> list[Hold]:
+    """Holds of tasks that have ended or do not exist, by the ledger or by the task's row. Reads the whole ledger."""
+    rows = await pool.fetch(_UNRELEASED, timeout=_SCAN_SECONDS)
+    return [Hold(row["task_id"], row["account_id"], row["held"]) for row in rows]
+
+
+async def unbalanced(pool: Pool) -> list[Imbalance]:
+    """Accounts whose balance is not the sum of their entries. Reads the whole ledger."""
+    rows = await pool.fetch(_UNBALANCED, timeout=_SCAN_SECONDS)
+    return [Imbalance(row["id"], row["balance_micro_usd"], row["total"]) for row in rows]
+
+
+def _entry(row: Record) -> Entry:
+    return Entry(**{name: row[name] for name in Entry.__dataclass_fields__})

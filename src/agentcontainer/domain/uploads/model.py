@@ -1,0 +1,42 @@
+"""Uploads, as the rest of the code holds them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+UploadMethod = Literal["PUT", "POST"]
+
+
+@dataclass(frozen=True)
+class PreparedUpload:
+    """Where and how a client sends the bytes, and until when."""
+
+    id: str
+    url: str
+    method: UploadMethod
+    content_type: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """An upload about to be inserted. `size_bytes` None: the client did not declare a size."""
+
+    id: str
+    account_id: str
+    filename: str
+    content_type: str
+    size_bytes: int | None
+    blob_key: str
+    expires_at: datetime
+    method: UploadMethod
+
+
+@dataclass(frozen=True)
+class Upload(NewUpload):
+    """A row of `uploads`. `received_bytes` None: no bytes have come through us."""
+
+    received_bytes: int | None
+    sha256: str | None
+    storage_id: str | None
+    file_id: str | None
