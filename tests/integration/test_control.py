@@ -195,7 +195,7 @@ async def test_a_task_refuses_share(bed: Bed) -> None:
         (b"[]", "request"),
         (json.dumps({"files": ["a"]}).encode(), "cwd"),
         (json.dumps(SHARE | {"files": "a.txt"}).encode(), "files"),
-        (json.dumps(SHARE | {"files": []}).encode(), "none is named"),
+        (json.dumps(SHARE | {"files": []}).encode(), "name at least one file"),
         (json.dumps(SHARE | {"files": ["x"] * 11}).encode(), "at most 10"),
         (json.dumps(SHARE | {"message": "x"}).encode(), "message"),
         (
@@ -238,8 +238,8 @@ async def test_a_hibernation_is_taken_with_its_reason_and_its_deadline(bed: Bed)
         (json.dumps(HIBERNATE | {"message": "x" * 20_001}).encode(), "at most 20000"),
         (b'{"message": "\\ud800", "forSeconds": 90}', "JSON"),
         (json.dumps(HIBERNATE | {"surprise": 1}).encode(), "surprise"),
-        (json.dumps({"message": "x"}).encode(), "Either --for or --until"),
-        (json.dumps(HIBERNATE | {"until": "2099-01-01T00:00:00Z"}).encode(), "Either --for or --until"),
+        (json.dumps({"message": "x"}).encode(), "Set either --for or --until"),
+        (json.dumps(HIBERNATE | {"until": "2099-01-01T00:00:00Z"}).encode(), "Set either --for or --until"),
         (json.dumps(HIBERNATE | {"forSeconds": "90"}).encode(), "forSeconds"),
         (json.dumps(HIBERNATE | {"forSeconds": True}).encode(), "forSeconds"),
         (json.dumps(HIBERNATE | {"forSeconds": 1.5}).encode(), "forSeconds"),
@@ -266,7 +266,7 @@ async def test_a_workspace_that_cannot_be_saved_leaves_the_task_running(bed: Bed
     status, message = await bed.post_hibernate(message="unlucky", forSeconds=90)
     assert (status, message) == (
         422,
-        "The workspace could not be saved: the disk is full. The task goes on; try again or finish.",
+        "The workspace could not be saved: the disk is full. The task goes on. Run hibernate again, or finish.",
     )
     assert (await bed.post_hibernate(forSeconds=90))[0] == 200
 
@@ -307,7 +307,7 @@ async def test_a_wake_link_is_a_url_of_the_platform(bed: Bed) -> None:
     bed.is_full = True
     assert await bed.post(b"{}", "wake-link") == (
         422,
-        "There is no wake link: the task has too many, or has ended.",
+        "No wake link was made: the task has too many of them, or has ended.",
     )
 
 

@@ -18,7 +18,7 @@ MIN_AGE = cleanup.MIN_AGE + 2 * timedelta(seconds=cleanup.INTERVAL_SECONDS)
 
 @dataclass(frozen=True)
 class Store:
-    """What the checks of the object store look at; it bears the database's mark."""
+    """The subject of the object store's checks. The store must have the database's installation id."""
 
     pool: Pool
     blobs: Blobs

@@ -1,4 +1,4 @@
-"""What the agent's commands do: `finish`, `share`, `hibernate`, and the wake link. control.py parses and calls them."""
+"""Carries out the agent's commands: `finish`, `share`, `hibernate` and the wake link. control.py receives them."""
 
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns
@@ -23,11 +23,11 @@ class AgentCommands:
         self._checkpointer: Checkpointer | None = None
 
     def allow_hibernation(self, checkpointer: Checkpointer) -> None:
-        """The sandbox has started, so its workspace can be saved."""
+        """Accept `hibernate` from now on, because the sandbox has started and its workspace can be saved."""
         self._checkpointer = checkpointer
 
     def refusal(self, command: Command) -> str | None:
-        """Why the task does not accept this command now; None if it does."""
+        """Why the agent may not use this command now; None if it may."""
         return self._context.mode.refusal(command)
 
     def log_refused_finish(self, reason: str) -> None:
@@ -47,10 +47,10 @@ class AgentCommands:
         return await self._context.outcome.end(ending)
 
     async def share(self, share: Share) -> list[Output]:
-        """Give files to the user, who can download them at once.
+        """Make files of a conversation available to the user at once.
 
         Raises:
-            Refused: they are too many for a turn, cannot be read, or no turn is running.
+            Refused: there are too many in this turn, one cannot be read, or no turn is running.
             Unavailable: they cannot be stored.
         """
         services, mode = self._context.services, self._context.mode
@@ -67,7 +67,7 @@ class AgentCommands:
         return outputs
 
     async def hibernate(self, hibernate: Hibernate) -> bool:
-        """Save the workspace and hibernate the task; False if it has ended already. Returns after it is committed.
+        """Save the workspace and hibernate the task; False if it has ended already. Returns after that is committed.
 
         Raises:
             CheckpointFailed: the workspace cannot be saved.
@@ -79,7 +79,7 @@ class AgentCommands:
         return await self._context.outcome.end(Ending(EndReason.HIBERNATED, hibernation=hibernation))
 
     async def wake_link(self) -> str | None:
-        """The token of a new wake link; None if the task has too many, or has ended."""
+        """Create a wake link; returns its token. None: the task has too many, or has ended."""
         services = self._context.services
         return await wake_links.create(services.pool, services.vault, self._context.claim)
 

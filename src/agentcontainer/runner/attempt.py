@@ -1,4 +1,4 @@
-"""The life of one attempt, read top to bottom. READ THIS FIRST.
+"""Runs one attempt, from its claim to its clean-up. READ THIS FIRST, from top to bottom.
 
 1. The supervisor has claimed the task. `run` loads it and starts a container for it (container.py).
 2. The agent works: on the whole task, alone, or on one turn of a conversation after the other (dialogue.py), until a
@@ -7,8 +7,8 @@
    process, a limit, or the supervisor. It is committed, and the agent's `finish` is answered.
 4. The container is closed: sandbox, sockets and folder are gone when `run` returns.
 
-Two things need no ending: a conversation's container that is given up while it waits for the user, and a lost claim,
-after which the attempt writes nothing.
+Two attempts have no ending: that of a conversation which gives up its container while it waits for the user, and one
+that has lost its claim, for instance because the client cancelled the task. The latter writes nothing any more.
 """
 
 import asyncio
@@ -56,20 +56,20 @@ class Attempt:
         self._message_arrived = asyncio.Event()
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
-        """End for this reason, unless there is an ending already."""
+        """End the attempt for this reason, unless it has an ending already."""
         self._outcome.settle(Ending(reason, message))
 
     def drop(self) -> None:
-        """The claim is lost: stop, and write nothing to the database."""
+        """Stop the attempt, because its claim is lost. It writes nothing more to the database."""
         self._outcome.lose_claim()
 
     def wake(self) -> None:
-        """There may be a message for this task."""
+        """Look for new messages to this task."""
         self._steering.look()
         self._message_arrived.set()
 
     async def run(self) -> None:
-        """Run the attempt to its end. Raises only when cancelled; the next runner removes what is left then."""
+        """Run the attempt to its end. Raises only when cancelled; then the clean-up removes what is left of it."""
         try:
             async with contextlib.AsyncExitStack() as stack:  # what is opened is closed after the commit
                 try:
@@ -87,7 +87,7 @@ class Attempt:
             logger.info("%s: the claim is lost", self._name)
         except Exception:
             # The database was unreachable for too long, or something could not be closed. The reconciler requeues
-            # the task when this runner's lease on it ends, and the sweep removes what is left on this host.
+            # the task when this runner's lease has expired, and the clean-up removes what is left on this host.
             logger.exception("%s: left to the reconciler", self._name)
 
     async def _work_and_commit(self, stack: contextlib.AsyncExitStack) -> None:
@@ -100,10 +100,10 @@ class Attempt:
             await self._outcome.commit(ending)
 
     async def _work(self, stack: contextlib.AsyncExitStack) -> None:
-        """Everything between the claim and the ending. Returns when a conversation goes on without this container.
+        """Start the container and let the agent work. Returns if a conversation gives up this container.
 
         Raises:
-            Ended: there is an ending. ClaimLost: the claim is lost. What `ending_of` knows: the task cannot go on.
+            Ended: there is an ending. ClaimLost: the claim is lost. Exceptions that `ending_of` turns into an ending.
         """
         context, turn = await self._begin()
         started = await container.start(context, stack, self._steering)
@@ -114,7 +114,7 @@ class Attempt:
         await self._work_alone(context, started, turn)
 
     async def _begin(self) -> tuple[AttemptContext, Turn | None]:
-        """Load the task, and begin the turn that is due if it is a conversation."""
+        """Load the task. If it is a conversation, begin its next turn."""
         task = await self._load_task()
         mode = Mode(is_conversation=task.mode == "conversation", log=self._log)
         context = AttemptContext(
@@ -152,7 +152,7 @@ class Attempt:
             raise
 
     async def _first_prompt(self, task: Task, handoff: Turn | None) -> str:
-        """What an agent that works alone is told first: its task, or why it goes on with it."""
+        """The first prompt of an agent that works alone: its task, or why it goes on with the task."""
         if handoff is not None and not task.is_mid_turn:
             text = handoff_prompt(handoff.content, task.execution.output_policy)
             return text if handoff.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"

@@ -1,4 +1,4 @@
-"""Cleans up what crashed runners left on this host: when a runner starts, and every minute in all runners.
+"""Removes what crashed runners left on this host, when a runner starts and every minute in each runner.
 
 Each runner process has a folder below DATA_DIR/runners and holds a lock on it while it runs. A folder whose lock is
 free belongs to a dead runner.
@@ -52,7 +52,7 @@ async def remove_dead_runners(data_dir: Path) -> list[str]:
     """Remove what dead runners of this data folder left; returns their ids.
 
     Raises:
-        SandboxError: something of theirs cannot be killed or removed.
+        SandboxError: a process or folder of theirs cannot be removed.
     """
     return [folder.name for folder in _folders(data_dir) if await remove_dead_runner(folder)]
 
@@ -61,7 +61,7 @@ async def remove_dead_runner(folder: Path) -> bool:
     """Remove what the runner of this folder left. If the runner is alive, return False and touch nothing.
 
     Raises:
-        SandboxError: something of it cannot be killed or removed.
+        SandboxError: a process or folder of it cannot be removed.
     """
     with _registry_lock(folder.parent):
         descriptor = _take_dead_lock(folder)
@@ -90,7 +90,7 @@ async def remove_abandoned_sandboxes(data_dir: Path) -> list[str]:
 
 
 async def clean_up_forever(pool: Pool, data_dir: Path, every_seconds: float = INTERVAL_SECONDS) -> None:
-    """Clean up every `every_seconds` until cancelled, because a dead runner may have no successor."""
+    """Clean up every `every_seconds`, until cancelled."""
 
     async def once() -> None:
         if removed := await remove_dead_runners(data_dir):

@@ -1,4 +1,4 @@
-"""From a claim to a started container: image, workspace, sockets, sandbox, agent process."""
+"""Starts the container of an attempt: its image, workspace, sockets, sandbox and agent process."""
 
 import contextlib
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ from agentcontainer.sandbox.host_uids import UidLease
 
 @dataclass(frozen=True)
 class Container:
-    """A started container: its sandbox, its workspace, the agent process in it, and what saves it."""
+    """A started container: its sandbox, workspace and agent process, and the checkpointer of its workspace."""
 
     sandbox: Sandbox
     layout: Layout
@@ -46,11 +46,11 @@ class Container:
 
 
 async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steering: Steering) -> Container:
-    """Start the container of an attempt. `stack` closes in reverse order whatever was opened, also after a failure.
+    """Start the container of an attempt. `stack` closes all its parts in reverse order, also if a later one fails.
 
     Raises:
         Ended: the attempt ended meanwhile, or there is no provider key. ClaimLost: the claim is lost.
-        InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: the task cannot start with what it names.
+        InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: an input, image or checkpoint cannot be used.
     """
     services, claim, task, root = context.services, context.claim, context.task, context.root
     key = await _provider_key(context)
@@ -105,7 +105,7 @@ async def _provider_key(context: AttemptContext) -> str:
 
 
 def _subject(context: AttemptContext) -> str:
-    """The text that a title is made of."""
+    """The text from which a model writes the task's title."""
     turn = context.mode.turn
     return context.task.instructions or ("" if turn is None else turn.content)
 
@@ -156,7 +156,7 @@ def _spec(context: AttemptContext, image: Image | None) -> Spec:
 
 
 def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None) -> None:
-    """Watch for what ends the attempt although the agent process goes on."""
+    """Watch for events that end the attempt while the agent process runs: a broken network, a full disk."""
     services = context.services
 
     async def network_ended() -> Ending:

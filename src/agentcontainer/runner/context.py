@@ -1,4 +1,4 @@
-"""What the parts of one attempt share."""
+"""The object that the parts of one attempt share: its services, claim, task, log, mode and outcome."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The HTTP server on a sandbox's control socket, where the agent's commands arrive: `finish`, `share`, `hibernate`.
+"""The HTTP server on a sandbox's control socket, which receives the agent's commands: `finish`, `share`, `hibernate`.
 
-The agent is hostile: requests are bounded in number, size and time, and parsed strictly. `Commands` decides what
-they lead to. Every answer is a text for the agent.
+The agent is hostile, so requests are bounded in number, size and time, and parsed strictly. `Commands` carries them
+out. Every answer is a text for the agent.
 """
 
 import asyncio
@@ -35,30 +35,30 @@ REQUEST_SECONDS = 10.0
 _ROUTES: dict[str, Command] = {
     "/finish": "finish", "/share": "share", "/hibernate": "hibernate", "/wake-link": "hibernate",
 }  # fmt: skip
-_WAITS_FOR_OTHERS = ("/share", "/wake-link")  # a model may send several at once; the rest is refused as busy
+_WAITS_FOR_OTHERS = ("/share", "/wake-link")  # a model may send several at once; others are refused as busy
 
 
 class Commands(Protocol):
-    """What the agent's commands do. `Control` calls one of them at a time."""
+    """Carries out the agent's commands. `Control` runs one command at a time."""
 
     def refusal(self, command: Command) -> str | None:
-        """Why the task does not accept this command now; None if it does."""
+        """Why the agent may not use this command now; None if it may."""
         ...
 
     def log_refused_finish(self, reason: str) -> None:
-        """A `finish` was refused, for this reason."""
+        """Log that a `finish` was refused, for this reason."""
         ...
 
     async def finish(self, finish: Finish) -> bool:
         """End the task; False if it has ended already.
 
         Raises:
-            Refused: the agent has to correct something. AgentContainerError: a file could not be stored.
+            Refused: the agent has to correct the outputs. AgentContainerError: a file could not be stored.
         """
         ...
 
     async def share(self, share: Share) -> list[Output]:
-        """Give files to the user. Raises as `finish` does."""
+        """Make files available to the user. Raises as `finish` does."""
         ...
 
     async def hibernate(self, hibernate: Hibernate) -> bool:
@@ -70,7 +70,7 @@ class Commands(Protocol):
         ...
 
     async def wake_link(self) -> str | None:
-        """The token of a new wake link; None if the task has too many, or has ended."""
+        """Create a wake link; returns its token. None: the task has too many, or has ended."""
         ...
 
 
@@ -88,7 +88,7 @@ class Control:
         self._socket = SandboxSocket(self._answer, MAX_CONNECTIONS, lingering_seconds=1)
 
     async def start(self, socket: Path) -> None:
-        """Listen."""
+        """Listen on the Unix socket at this path."""
         await self._socket.open(socket)
 
     async def close(self) -> None:
@@ -113,10 +113,10 @@ class Control:
             return self._refused(
                 command,
                 str(refusal),
-                f"{command} was not accepted:\n{refusal}\nMend this and run {command} again.",
+                f"{command} was not accepted:\n{refusal}\nCorrect this and run {command} again.",
             )
         except CheckpointFailed as error:
-            return _response(422, f"{error} The task goes on; try again or finish.")
+            return _response(422, f"{error} The task goes on. Run hibernate again, or finish.")
         except AgentContainerError as error:
             return _response(422, f"The platform could not store the files: {error} Run {command} again.")
 
@@ -138,7 +138,7 @@ class Control:
 
     def _wake_link(self, token: str | None) -> web.Response:
         if token is None:
-            return _response(422, "There is no wake link: the task has too many, or has ended.")
+            return _response(422, "No wake link was made: the task has too many of them, or has ended.")
         hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
         return _response(200, f"{self._public_url}/wake/{token}{hint}")
 
@@ -153,22 +153,22 @@ class Control:
 
 
 class _NotAccepted(Refused):
-    """The task does not accept this command in its present mode; nothing can be corrected about the request."""
+    """The agent may not use this command in the task's present mode, so it cannot correct the request."""
 
 
 async def _read(request: web.BaseRequest) -> bytes:
-    """The body, bounded in size and time. Raises: Refused."""
+    """Read the request's body, within limits of size and time. Raises: Refused."""
     if set(map(str.lower, request.headers.getall("Content-Encoding", []))) - {"identity"}:
-        raise Refused("The request is compressed; send it as it is.")
+        raise Refused("The request is compressed. Send it uncompressed.")
     body = bytearray()
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > MAX_REQUEST_BYTES:
-                    raise Refused("The request is too large: fewer files or a shorter message.")
+                    raise Refused("The request is too large. Declare fewer files, or shorten the message.")
     except (TimeoutError, web.RequestPayloadError, ConnectionError):
-        raise Refused("The request did not arrive whole.") from None
+        raise Refused("The request did not arrive completely.") from None
     return bytes(body)
 
 

@@ -1,4 +1,4 @@
-"""Requests on a control socket, parsed strictly: any bytes are a valid request or are refused with a reason."""
+"""Parses and checks the requests on a control socket. A wrong one is refused with a reason for the agent."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import pydantic
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused
 
-MAX_STRUCTURE = 50_000  # commas and brackets: pydantic would make an error for each wrong value
+MAX_STRUCTURE = 50_000  # commas and brackets: bounds the error objects that pydantic makes for wrong values
 MAX_MESSAGE_CHARACTERS = 20_000
 MAX_LOCATION_CHARACTERS = 200
 MIN_HIBERNATION = timedelta(seconds=1)
@@ -19,7 +19,7 @@ Request = TypeVar("Request", bound=pydantic.BaseModel)
 
 
 class NamedPath(pydantic.BaseModel):
-    """A declared file with the name of an output."""
+    """A declared file, and the name of the output that it is."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
     name: str
@@ -62,7 +62,7 @@ class WakeLinkRequest(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class Finish:
-    """The agent declares its task done, or that it cannot be done. `cwd`: what relative paths start from."""
+    """The agent ends its task as done or not done. `cwd`: the folder to which declared paths are relative."""
 
     completion: Literal["complete", "incomplete"]
     message: str
@@ -72,7 +72,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Share:
-    """The agent gives files to its user. `cwd`: what relative paths start from."""
+    """The agent gives files to its user. `cwd`: the folder to which declared paths are relative."""
 
     declared: list[Declared]
     cwd: str
@@ -80,7 +80,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Hibernate:
-    """The agent waits for something. `until`: when its task wakes at the latest."""
+    """The agent lets its task hibernate. `until`: when the task wakes at the latest."""
 
     message: str
     until: datetime
@@ -89,7 +89,7 @@ class Hibernate:
 def parse(kind: type[Request], body: bytes, command: Command) -> Request:
     """The request in a body. Raises: Refused."""
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_STRUCTURE:
-        raise Refused("The request holds too many values: pack the files into an archive.")
+        raise Refused("The request has too many values. Pack the files into an archive.")
     try:
         return kind.model_validate_json(body)
     except pydantic.ValidationError as error:
@@ -99,7 +99,7 @@ def parse(kind: type[Request], body: bytes, command: Command) -> Request:
 
 
 def finish_of(body: bytes, max_files: int) -> Finish:
-    """The `finish` that a body asks for. Raises: Refused."""
+    """Parse the body of a `finish`. Raises: Refused."""
     request = parse(FinishRequest, body, "finish")
     message = message_of(
         request.message, 'say in a few sentences what was done, e.g. --message "Report written."'
@@ -113,20 +113,20 @@ def finish_of(body: bytes, max_files: int) -> Finish:
 
 
 def share_of(body: bytes, max_files: int) -> Share:
-    """The `share` that a body asks for. Raises: Refused."""
+    """Parse the body of a `share`. Raises: Refused."""
     request = parse(ShareRequest, body, "share")
     if not request.files:
-        raise Refused("files: none is named.")
+        raise Refused("files: name at least one file.")
     _check_count(len(request.files), max_files)
     return Share([Declared(path) for path in request.files], request.cwd)
 
 
 def hibernate_of(body: bytes, max_hibernation: timedelta) -> Hibernate:
-    """The `hibernate` that a body asks for. Raises: Refused."""
+    """Parse the body of a `hibernate`. Raises: Refused."""
     request = parse(HibernateRequest, body, "hibernate")
     message = message_of(request.message, 'say what you wait for, e.g. --message "Waiting for the review."')
     if (request.forSeconds is None) == (request.until is None):
-        raise Refused("Either --for or --until is needed.")
+        raise Refused("Set either --for or --until.")
     now = datetime.now(UTC)
     until = time_of(request.until) if request.until is not None else None
     seconds = (request.forSeconds or 0) if until is None else (until - now).total_seconds()
@@ -160,4 +160,4 @@ def time_of(text: str) -> datetime:
 
 def _check_count(files: int, max_files: int) -> None:
     if files > max_files:
-        raise Refused(f"{files} files are declared; at most {max_files}. Pack them into an archive.")
+        raise Refused(f"{files} files are declared; at most {max_files} may be. Pack them into an archive.")

@@ -14,7 +14,7 @@ from agentcontainer.domain.tasks import queue
 from agentcontainer.periodic import repeat
 from agentcontainer.settings import Settings
 
-POLL = timedelta(seconds=2)  # how late a job is received whose notification was lost
+POLL = timedelta(seconds=2)  # a job whose notification was lost is received this late
 MIN_CONCURRENT_JOBS = 2  # PgQueuer's minimum
 Take = Callable[[str, asyncio.Event], Awaitable[None]]
 

@@ -27,7 +27,7 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 
 
 async def begin_turn(context: AttemptContext) -> Turn:
-    """Begin the turn that is due.
+    """Begin the conversation's next turn, or repeat the interrupted one.
 
     Raises:
         ClaimLost: the claim is lost.
@@ -39,7 +39,7 @@ async def begin_turn(context: AttemptContext) -> Turn:
 
 
 async def _begin_due_turn(context: AttemptContext) -> Turn | None:
-    """Begin the turn that is due; None if there is none, or the claim is lost."""
+    """As `begin_turn`. None: the claim is lost, or the conversation still waits for a message."""
     event_id = new_id("evt")
     turn = await db.retry_while_unavailable(
         lambda: turns.begin(context.services.pool, context.claim, event_id)
@@ -61,8 +61,8 @@ class Dialogue:
         self._message_arrived = message_arrived
 
     async def run(self, turn: Turn) -> Turn | None:
-        """Answer turn after turn, beginning with this one. Returns the turn that hands the work over to the agent, or
-        None when the conversation goes on without this container.
+        """Let the agent answer this turn and those after it. Returns the turn that hands the work over to the agent, or
+        None if the conversation gives up this container.
 
         Raises:
             Ended: the attempt ended. ClaimLost: the claim is lost.
@@ -103,8 +103,8 @@ class Dialogue:
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
 
     async def _end(self, turn: Turn, reply: Reply) -> turns.Next:
-        """Save the workspace, then commit the reply; what comes next. If the workspace cannot be saved, the turn fails,
-        and the conversation goes on in another container, from the checkpoint before it.
+        """Save the workspace, then commit the reply; returns what comes next. If the workspace cannot be saved, the
+        turn fails, and the conversation goes on in another container, from the checkpoint of the turn before.
 
         Raises:
             ClaimLost: the claim is lost.
@@ -139,8 +139,8 @@ class Dialogue:
         return following
 
     async def _next_turn(self, turn: Turn) -> Turn | None:
-        """Wait for the user's next message; the turn that it begins. None when the conversation goes on without this
-        container: it was idle for too long, its slot is needed, Pi exited, or the attempt ends.
+        """Wait for the user's next message, and begin its turn. Returns None if the conversation gives up this
+        container because it was idle for too long, its slot is needed, Pi exited, or the attempt ends.
 
         Raises:
             ClaimLost: the claim is lost.
@@ -172,7 +172,7 @@ class Dialogue:
         return await begin_turn(self._context)  # a message came before the container could be given up
 
     async def _is_message_first(self, others: Sequence[asyncio.Future[object]]) -> bool:
-        """Wait until there may be a message or one of the others is done; False for the latter."""
+        """Wait until a message may have arrived, or one of `others` is done. Returns whether none of these is done."""
         arriving = asyncio.create_task(self._message_arrived.wait())
         try:
             await asyncio.wait([arriving, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +182,7 @@ class Dialogue:
             arriving.cancel()
 
     async def _leave_to_other_container(self, turn_number: int) -> None:
-        """This container is of no more use. If the next turn is due already, another container begins it."""
+        """Give up this container. If the next message has arrived already, requeue the task for another container."""
         pool, claim = self._context.services.pool, self._context.claim
         if not await db.retry_while_unavailable(lambda: tasks.evict(pool, claim)):
             await db.retry_while_unavailable(lambda: turns.restart(pool, claim, turn_number))

@@ -1,4 +1,4 @@
-"""How an attempt ends: with an `Ending`, which is committed, or by losing its claim, after which it writes nothing."""
+"""The two ways in which an attempt ends: with an `Ending`, which is committed, or because it lost its claim."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Ending:
 
 
 class Ended(Exception):
-    """The attempt ends with this ending; nothing more is to be done for the task."""
+    """Raised to end the attempt with this ending."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.reason)
@@ -26,4 +26,4 @@ class Ended(Exception):
 
 
 class ClaimLost(Exception):
-    """The task no longer belongs to this attempt, which must stop and write nothing more about it."""
+    """The task does not belong to this attempt any more. The attempt must stop and write nothing more about it."""

@@ -1,4 +1,4 @@
-"""A runner's lease on the tasks that it runs.
+"""Renews a runner's lease by heartbeats, and stops its attempts in time if that fails.
 
 Runners and API processes take over the tasks of a runner whose heartbeat is older than `runner_lost_after_seconds`. A
 runner that cannot renew its lease stops its own attempts well before that, so that a task never runs twice.
@@ -13,7 +13,7 @@ from agentcontainer import db
 from agentcontainer.periodic import repeat
 
 HEARTBEAT_SECONDS = 2.0
-FENCE_SHARE = 0.7  # of the time after which others take over the tasks
+STOP_AFTER_SHARE = 0.7  # of the time after which others take over the tasks
 
 
 async def keep_lease(
@@ -21,16 +21,16 @@ async def keep_lease(
 ) -> None:
     """Renew the lease every `HEARTBEAT_SECONDS` until cancelled; call `stop_attempts` when that fails for too long."""
     loop = asyncio.get_running_loop()
-    fence_seconds = lost_after_seconds * FENCE_SHARE
-    fence = loop.call_later(fence_seconds, stop_attempts)
+    stop_after_seconds = lost_after_seconds * STOP_AFTER_SHARE
+    stop_timer = loop.call_later(stop_after_seconds, stop_attempts)
 
     async def heartbeat() -> None:
-        nonlocal fence
+        nonlocal stop_timer
         began_at = loop.time()
         async with asyncio.timeout(HEARTBEAT_SECONDS):
             await renew()
-        fence.cancel()
-        fence = loop.call_at(began_at + fence_seconds, stop_attempts)
+        stop_timer.cancel()
+        stop_timer = loop.call_at(began_at + stop_after_seconds, stop_attempts)
 
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
     try:
@@ -42,4 +42,4 @@ async def keep_lease(
             retry_seconds=db.RECONNECT_SECONDS,
         )
     finally:
-        fence.cancel()
+        stop_timer.cancel()

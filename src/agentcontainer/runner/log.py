@@ -1,4 +1,4 @@
-"""The writer of an attempt's events: small batches, in order, fenced by the attempt's number.
+"""Writes the events of an attempt: in small batches, in order, and only while the attempt has its claim.
 
 Pieces of what the agent is saying ("deltas") pass through the same queue, so that live streams show them in order with
 the events. They are not stored.
@@ -21,7 +21,7 @@ from agentcontainer.runner.ending import ClaimLost
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
-OVERHEAD_BYTES = 100  # counted for each event beside its data
+OVERHEAD_BYTES = 100  # counted for each event in addition to its data
 MAX_QUEUED_BYTES = 4 * 1024**2  # with more in memory, whoever adds events waits for a flush
 EventData = dict[str, Any]
 
@@ -55,11 +55,11 @@ class EventLog:
         self._queued_bytes = 0
         self._added = asyncio.Event()
         self._in_doubt: list[str] = []
-        """Ids given to the first queued events by a write that may have been committed before it failed."""
+        """Ids of the first queued events, chosen by a write that failed but may have been committed."""
         self._writing = asyncio.Lock()
 
     def begin(self, volume: events.Volume, secrets: tuple[bytes, ...]) -> None:
-        """The log already holds this much; these secrets must never appear in it."""
+        """Set the log's present size, and the secrets that must never appear in it."""
         self._last_sequence = max(self._last_sequence, volume.count)
         self._volume = volume
         self._secrets = secrets
@@ -70,7 +70,7 @@ class EventLog:
         return redact_text(text, self._secrets)
 
     def clean(self, text: str) -> str:
-        """The text without secrets and control characters: it is shown in terminals."""
+        """The text without secrets, and without control characters, because it may be shown in a terminal."""
         return self.redact(without_controls(text, separators=False))
 
     def add(self, type_: str, data: EventData) -> None:

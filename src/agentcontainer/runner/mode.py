@@ -1,4 +1,4 @@
-"""Whether the agent talks with a user or works alone, and on which turn. Nothing else in the runner decides this.
+"""Decides whether the agent talks with a user or works alone, and which commands it may use.
 
 The agent of a conversation talks with its user until a turn hands the work over to it. From that turn on it works
 alone, like the agent of an autonomous task: it may `finish` and `hibernate`, and no longer `share`.
@@ -43,14 +43,14 @@ class Mode:
         self._log = log
 
     def begin_turn(self, turn: Turn) -> None:
-        """A turn runs from now on. If it is a handoff, the agent works alone from now on."""
+        """Record that a turn begins. If it is a handoff, the agent works alone from now on."""
         self.turn = turn
         self.shared_file_ids = []
         self.is_conversation = not turn.is_handoff
         self._log.labels = turn.event
 
     def end_turn(self) -> None:
-        """No turn runs until the user's next message."""
+        """Record that no turn runs until the user's next message."""
         self.turn = None
         self._log.labels = {}
 

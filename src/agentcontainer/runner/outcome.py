@@ -1,7 +1,7 @@
-"""The race for how an attempt ends: the first ending wins, and only that one is committed.
+"""Decides how an attempt ends: the first ending wins, and only that one is committed.
 
 Endings come from the agent's commands, from the agent process, from watchers of limits, from the supervisor, and from
-failures. A lost claim beats them all: nothing is committed then.
+failures. If the claim is lost, nothing is committed.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Outcome:
         self._destroying: asyncio.Task[None] | None = None  # referenced, so that it is not garbage-collected
 
     def watch(self, watcher: Callable[[], Watcher]) -> None:
-        """Run this watcher during every `race` from now on; what it returns is an ending."""
+        """Run this watcher during every `race` from now on. If it returns an ending, the attempt ends with it."""
         self._watchers.append(watcher)
 
     def settle(self, ending: Ending) -> bool:
@@ -56,7 +56,7 @@ class Outcome:
         return True
 
     async def end(self, ending: Ending) -> bool:
-        """Settle this ending and wait until it is committed; False if another one won."""
+        """Make this the attempt's ending and wait until it is committed; False if that did not happen."""
         return self.settle(ending) and await self._committed is ending
 
     def lose_claim(self) -> None:
@@ -65,8 +65,8 @@ class Outcome:
             self._claim_lost.set_result(None)
 
     def destroy_when_claim_lost(self, sandbox: Sandbox) -> None:
-        """Destroy the sandbox as soon as the claim is lost. Everything else that ends then may wait for the database
-        first, and another runner may soon start the task."""
+        """Destroy the sandbox as soon as the claim is lost, because another runner may soon start the task. The
+        attempt's own clean-up may have to wait for the database first."""
 
         def on_claim_lost(_: object) -> None:
             self._destroying = asyncio.create_task(_destroy(sandbox))
@@ -75,7 +75,7 @@ class Outcome:
 
     @property
     def interrupts(self) -> Sequence[asyncio.Future[Any]]:
-        """Futures of which one is done as soon as the attempt has to stop what it does."""
+        """Futures, of which at least one is done once the attempt has an ending or has lost its claim."""
         return self._claim_lost, self._first
 
     def check_claim(self) -> None:
@@ -87,7 +87,7 @@ class Outcome:
         """Run `work` until it returns or an ending comes first.
 
         Raises:
-            Ended: there is an ending. ClaimLost: the claim is lost. Else what `work` or a watcher raises.
+            Ended: there is an ending. ClaimLost: the claim is lost. Any exception of `work` or of a watcher.
         """
         working = asyncio.create_task(work)
         watching = [asyncio.create_task(watcher) for watcher in watchers]
@@ -130,7 +130,7 @@ class Outcome:
             self._committed.set_result(ending)
 
     def close(self) -> None:
-        """Nothing will be committed any more: `end` returns False to whoever still waits."""
+        """Let calls of `end` that still wait return False, because nothing will be committed any more."""
         if not self._committed.done():
             self._committed.set_result(None)
 
@@ -159,7 +159,7 @@ class Outcome:
 
 
 def ending_of(error: Exception) -> Ending | None:
-    """What an exception of an attempt means for its task; None: the task and its inputs did not cause it."""
+    """The ending that an attempt's exception leads to; None: neither the task nor its inputs caused the exception."""
     match error:
         case Ended():
             return error.ending

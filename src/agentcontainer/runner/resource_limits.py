@@ -1,4 +1,4 @@
-"""Which resource limit made an agent fail, where the failure itself does not tell: memory, processes or disk."""
+"""Finds out which resource limit made an agent fail, if any: memory, processes or disk."""
 
 import signal
 from dataclasses import dataclass

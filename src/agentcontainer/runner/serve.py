@@ -1,4 +1,4 @@
-"""A runner process, from its settings until it has drained."""
+"""The runner process: starts the supervisor and the clean-up loops, and drains on a signal."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ DRAIN_SECONDS = 30.0
 
 
 async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
-    """Run tasks until SIGTERM or SIGINT, then drain; a second signal drops everything at once.
+    """Run tasks until SIGTERM or SIGINT, then drain. A second signal stops all attempts at once, without saving.
 
     `has_own_mounts`: this process has its own mount namespace, so its mounts disappear with it.
 

@@ -1,4 +1,4 @@
-"""What all attempts of a runner use: settings, stores, sandboxes, and the limits that follow from the settings."""
+"""The object that all attempts of a runner share: settings, stores, sandboxes, and limits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,5 +40,5 @@ class Services:
 
     @cached_property
     def event_limit(self) -> Volume:
-        """How much the event log of one task may hold."""
+        """The greatest size of a task's event log."""
         return Volume(self.settings.max_task_events, self.settings.max_task_event_bytes)

@@ -1,4 +1,4 @@
-"""One of a runner's slots, as the attempt in it sees it: idle conversations are evicted when other work waits."""
+"""One of a runner's slots. While the conversation in it is idle, it can be evicted for other work."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ class Slot:
         self.idle_since: float | None = None
         """When its container began to wait for the user, in the event loop's time; None while it works."""
         self.became_idle = asyncio.Event()
-        """Set once the container has been idle."""
+        """Set when the container becomes idle for the first time."""
         self._eviction = asyncio.Event()
 
     def begin_idle(self) -> None:
-        """The container waits for the user from now on."""
+        """Record that the container waits for the user. If a job waits for a slot, it is evicted at once."""
         self.idle_since = asyncio.get_running_loop().time()
         self._eviction.clear()
         self.became_idle.set()
@@ -24,16 +24,16 @@ class Slot:
             self._eviction.set()
 
     def end_idle(self) -> None:
-        """The container works again, or has stopped."""
+        """Record that the container works again, or has stopped."""
         self.idle_since = None
 
     def evict(self) -> bool:
-        """Ask for the slot; False if the container works, or was asked before."""
+        """Ask the container to give up the slot. False: it is not idle, or was asked before."""
         if self.idle_since is None or self._eviction.is_set():
             return False
         self._eviction.set()
         return True
 
     async def evicted(self) -> None:
-        """Return when the slot is needed."""
+        """Wait until the container is asked to give up the slot."""
         await self._eviction.wait()

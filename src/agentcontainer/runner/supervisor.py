@@ -1,4 +1,4 @@
-"""One runner's work: takes jobs up to its capacity, runs an attempt for each, and gives them back when it drains."""
+"""The supervisor of a runner: takes jobs up to its capacity, runs an attempt for each, gives tasks back on a drain."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
 
 
 class Supervisor:
-    """One runner process's work. `run` returns when it has drained; cancel it to drop everything at once."""
+    """The supervisor of one runner. `run` returns when it has drained. Cancel `run` to stop all attempts at once."""
 
     def __init__(self, services: Services, runner_id: str, region: str, capacity: int) -> None:
         self._services = services
@@ -93,10 +93,10 @@ class Supervisor:
 
     async def _take(self, task_id: str, is_delivery_lost: asyncio.Event) -> None:
         """Take one job: wait for a slot, claim the task, start the attempt. Returns when the attempt has ended or is
-        idle, so that PgQueuer counts its jobs as the capacity does.
+        idle, because PgQueuer counts the job as running until then.
 
         Raises:
-            RetryRequested: not now; the job is delivered again, here or elsewhere.
+            RetryRequested: the job cannot be taken now; it is delivered again, to this runner or another.
         """
         await self._take_slot()
         is_taken = False
@@ -149,7 +149,7 @@ class Supervisor:
             self._claiming.remove(task_id)
 
     async def _start(self, claim: Claim, is_delivery_lost: asyncio.Event) -> None:
-        """Start an attempt; returns when it has ended or is idle, or when the delivery is lost."""
+        """Start an attempt. Returns when it has ended or is idle, or when the connection to the queue is lost."""
         slot = self._occupied[claim] = Slot(lambda: self._waiting_jobs > 0)
         attempt = Attempt(self._services, claim, slot)
         task = asyncio.create_task(attempt.run())
@@ -202,7 +202,7 @@ class Supervisor:
         self._drop(set(self._attempts), "the lease could not be renewed")
 
     async def _listen(self) -> None:
-        """React to cancellations and messages at once; without the notification the next heartbeat does."""
+        """React at once to notifications of cancellations and messages. The next heartbeat finds what they miss."""
         assert self._settings.database_url is not None
 
         def on_cancel(payload: str) -> None:

@@ -1,4 +1,4 @@
-"""The soft and the hard limit of a task's container time."""
+"""Enforces the soft and the hard limit of a task's container time."""
 
 import asyncio
 

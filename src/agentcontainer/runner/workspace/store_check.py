@@ -1,4 +1,4 @@
-"""Tells a blob that is lost from an object store that is not there."""
+"""Distinguishes a missing blob from an object store that is unavailable, such as a folder that is not mounted."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -12,11 +12,10 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 
 @contextlib.asynccontextmanager
 async def missing_means_unavailable(services: Services) -> AsyncGenerator[None]:
-    """Treat NotFound as Unavailable unless the store carries our installation id (an unmounted volume looks
-    empty).
+    """If a blob is missing during the block, raise Unavailable instead, unless the store has our installation id.
 
     Raises:
-        Unavailable: the store does not carry it.
+        Unavailable: the store does not have it.
     """
     try:
         yield
@@ -24,5 +23,7 @@ async def missing_means_unavailable(services: Services) -> AsyncGenerator[None]:
         if not await db.retry_while_unavailable(
             lambda: has_our_installation_id(services.pool, services.blobs)
         ):
-            raise Unavailable("The object store does not bear the mark of this database.") from None
+            raise Unavailable(
+                "The object store does not have the installation id of this database."
+            ) from None
         raise
