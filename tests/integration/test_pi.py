@@ -1,27 +1,20 @@
 """The real Pi in a real sandbox, spoken to by our client; only the model behind the gateway's socket is ours."""
 
 import asyncio
-import contextlib
 import json
-import secrets
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from aiohttp import web
 
 from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.gateway import scripted
-from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runner.agent.pi import Pi
 from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
     PiEndedError,
-    PiEvent,
     PiRefusedError,
     RetryStarted,
     Settled,
@@ -30,84 +23,16 @@ from agentcontainer.runner.agent.pi_events import (
     ToolStarted,
     TurnStarted,
 )
-from agentcontainer.runner.agent.prompts import SYSTEM_PROMPT, prompt, woken_prompt
-from agentcontainer.runtime.install import check, runtime_dir
-from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
-from agentcontainer.sandbox.contract import Limits, Spec
-from tests.uids import UID_BASE
+from agentcontainer.runner.agent.prompts import prompt, woken_prompt
 
+from .pi_bed import Place, of, place_in, settle
 from .pi_model import MODEL, Fail, Model, Say, run
-
-T = TypeVar("T")
-LIMITS = Limits(memory_bytes=1024**3, pids=128, cpus=2)
-MODELS_JSON = {
-    "providers": {
-        "anthropic": {
-            "baseUrl": "http://127.0.0.1:8090/anthropic",
-            "apiKey": "sandbox",
-            "models": [{"id": "a-weak-model"}],
-        }
-    }
-}
-
-
-@dataclass(frozen=True)
-class Place:
-    """One attempt's folder with its model behind gateway.sock; Pi can be started in it, and again."""
-
-    root: Path
-    model: Model
-
-    @property
-    def task(self) -> Path:
-        return self.root / "workspace/task"
-
-    @contextlib.asynccontextmanager
-    async def pi(self, weak_model: str | None = None) -> AsyncIterator[tuple[Pi, Sandbox]]:
-        env = pi_launch.env(weak_model)
-        spec = Spec(
-            f"tsk_{secrets.token_hex(10)}-1", self.root, runtime_dir(), LIMITS, env=env, cwd=pi_launch.HOME
-        )
-        argv = pi_launch.argv("anthropic", MODEL, "tsk_1", SYSTEM_PROMPT, weak_model)
-        sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, argv)
-        try:
-            yield Pi(sandbox.stdin, sandbox.stdout), sandbox
-        finally:
-            await sandbox.destroy()
 
 
 @pytest.fixture
 async def place(short_dir: Path) -> AsyncIterator[Place]:
-    check()
-    root = short_dir / "attempt"
-    for path, text in pi_launch.settings_files(json.dumps(MODELS_JSON)).items():
-        (root / "workspace" / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / "workspace" / path).write_text(text)
-    (root / "workspace/task").mkdir()
-    (root / "sockets").mkdir()
-    model = Model()
-    app = web.Application(client_max_size=64 * 1024**2)
-    app.router.add_post("/anthropic/v1/messages", model.messages)
-    server = web.AppRunner(app, shutdown_timeout=1)
-    await server.setup()
-    await web.UnixSite(server, str(root / "sockets/gateway.sock")).start()
-    yield Place(root, model)
-    await server.cleanup()
-
-
-async def settle(pi: Pi, on_event: Callable[[PiEvent], None] = lambda event: None) -> list[PiEvent]:
-    """The events up to `Settled`."""
-    seen: list[PiEvent] = []
-    async for event in pi.events():
-        seen.append(event)
-        on_event(event)
-        if isinstance(event, Settled):
-            return seen
-    raise AssertionError(f"Pi ended after {seen}")
-
-
-def of(kind: type[T], events: list[PiEvent]) -> list[T]:
-    return [event for event in events if isinstance(event, kind)]
+    async with place_in(short_dir) as place:
+        yield place
 
 
 async def test_a_prompt_leads_to_a_tool_call_and_a_reply(place: Place) -> None:

@@ -5,6 +5,7 @@ from agentcontainer.prove.payload import Payload, perl, shell
 from agentcontainer.prove.places import bare, limited, on_a_disk_of_its_own, sandboxed, weakened
 from agentcontainer.prove.targets import nonce_only, reachable
 from agentcontainer.prove.weakened import without
+from agentcontainer.sandbox.contract import INSIDE_OUTPUT
 
 _MIB = 1024**2
 _SMALL = limited(memory_bytes=64 * _MIB, tmp_bytes=512 * _MIB)
@@ -65,6 +66,13 @@ RESOURCES = Group(
         ),
         _folder("memory-tmp", "Allocates memory by files in /tmp.", _BEYOND, "/tmp/fill", _SMALL, "memory"),  # noqa: S108
         _folder("tmp", "Fills /tmp beyond its size.", 16 * _MIB, "/tmp/fill", sandboxed),  # noqa: S108
+        _folder(
+            "command-output",
+            "Fills the folder of commands' outputs beyond its size.",
+            16 * _MIB,
+            f"{INSIDE_OUTPUT}/fill",
+            sandboxed,
+        ),
         _folder("shm", "Fills /dev/shm beyond its size.", 16 * _MIB, "/dev/shm/fill", sandboxed),  # noqa: S108
         Attempt(
             "disk",

@@ -18,6 +18,7 @@ LIMITS = Limits(
     cpus=1.0,
     tmp_bytes=8 * 1024**2,
     shm_bytes=4 * 1024**2,
+    output_bytes=4 * 1024**2,
     open_files=256,
 )
 ROOM = Room(bytes=16 * 1024**2, inodes=256)

@@ -1,7 +1,7 @@
 """Installs the agent runtime, which is mounted read-only into every sandbox: node, Pi, our commands, a compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
-        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs pi-extension.js pi/ cache/ VERSION
+        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs pi-*.js pi/ cache/ VERSION
 
 `python -m agentcontainer.runtime.install` is safe to run at any time, twice at once, and after a kill: a
 version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
@@ -23,7 +23,8 @@ from agentcontainer.runtime.warm import warm_compile_cache
 
 FILES = Path(__file__).parent / "files"
 COMMANDS = ("finish", "share", "hibernate")
-INSTALLED_FILES = (*(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "pi-extension.js")
+PI_FILES = ("pi-extension.js", "pi-command.js", "pi-output.js")
+INSTALLED_FILES = (*(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", *PI_FILES)
 _SCRATCH = ".building-"
 
 

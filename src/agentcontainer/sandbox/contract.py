@@ -15,6 +15,7 @@ INSIDE_WORKSPACE = "/workspace"
 INSIDE_RUNTIME = "/opt/agentcontainer"
 INSIDE_SOCKETS = "/run/agentcontainer"
 INSIDE_GIVEN = "/given"
+INSIDE_OUTPUT = "/tmp/command-output"  # noqa: S108 - a file system of its own
 # Mount points over an image; a folder stands before the folders in it.
 IMAGE_FOLDERS = (
     "dev",
@@ -33,13 +34,15 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one sandbox may use. `cpus` may be a fraction, such as 1.5."""
+    """What one sandbox may use. `cpus` may be a fraction, such as 1.5. `output_bytes`: of the outputs of commands
+    that are kept in INSIDE_OUTPUT."""
 
     memory_bytes: int
     pids: int
     cpus: float
     tmp_bytes: int = 256 * 1024**2
     shm_bytes: int = 64 * 1024**2
+    output_bytes: int = 64 * 1024**2
     open_files: int = 4096
 
 

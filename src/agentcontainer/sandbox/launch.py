@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agentcontainer.sandbox.contract import (
     INSIDE_GIVEN,
+    INSIDE_OUTPUT,
     INSIDE_RUNTIME,
     INSIDE_SOCKETS,
     INSIDE_WORKSPACE,
@@ -128,6 +129,8 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
         options += ["--dev-bind", str(sources.terminals), "/dev/pts"]
     options += ["--remount-ro", "/dev"]  # bwrap's /dev is a tmpfs without a size limit
     options += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
+    if not spec.is_helper:
+        options += ["--perms", "1777", "--size", str(limits.output_bytes), "--tmpfs", INSIDE_OUTPUT]
     if spec.image is None:  # an image has the link already
         options += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     if spec.given is not None:

@@ -14,9 +14,7 @@ def command(task: Task) -> list[str]:
     """The agent process's command."""
     conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
     system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
-    return pi_launch.argv(
-        task.execution.provider, models_of(task)[0], task.id, system_prompt, weak_model_of(task)
-    )
+    return pi_launch.argv(task.execution.provider, models_of(task)[0], task.id, system_prompt)
 
 
 def environment(task: Task | None = None) -> dict[str, str]:

@@ -12,9 +12,7 @@ RETRY_BASE_MS = 500  # exponential backoff; a provider that stays down fails the
 HTTP_IDLE_MS = 300_000  # a reasoning model may send nothing for minutes
 
 
-def argv(
-    provider: str, model: str, session_id: str, system_prompt: str, weak_model: str | None = None
-) -> list[str]:
+def argv(provider: str, model: str, session_id: str, system_prompt: str) -> list[str]:
     """Pi's command. A session with this id is resumed if there is one.
 
     Pi must know `model` from its catalogue or from models.json; otherwise it takes the most similar name that it knows.
@@ -24,9 +22,7 @@ def argv(
     command += ["--provider", provider, "--model", model]
     command += ["--session-dir", f"{INSIDE_WORKSPACE}/{PI_FOLDER}/sessions", "--session-id", session_id]
     command += ["--append-system-prompt", system_prompt, "--no-extensions", "--no-approve"]
-    if weak_model is not None:  # loading an extension takes 70 ms
-        command += ["--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
-    return command
+    return [*command, "--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
 
 
 def env(weak_model: str | None = None) -> dict[str, str]:
