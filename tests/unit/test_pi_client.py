@@ -184,7 +184,7 @@ async def test_too_many_events_while_a_command_waits_are_an_error(ends: tuple[Pi
             await peer.writer.drain()
 
     flooding = asyncio.create_task(flood())
-    with pytest.raises(PiProtocolError, match="unasked"):
+    with pytest.raises(PiProtocolError, match="before it answered"):
         await prompting
     flooding.cancel()
 

@@ -1,4 +1,4 @@
-"""The process in a world of its own (world.py): makes the attempts at internet access, and tells each outcome."""
+"""The process in the test network (world.py): makes the attempts at internet access, and prints each outcome."""
 
 import asyncio
 import json
@@ -25,11 +25,11 @@ from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.volume import Volumes
 
 NAMES = {"public.test.": PUBLIC, "other.test.": OTHER, "private.test.": NEIGHBOUR}
-REBINDING = "rebinding.test."  # public when asked first, private from then on
+REBINDING = "rebinding.test."  # has a public address in the first answer, a private one in all others
 
 
 class Nameserver(asyncio.DatagramProtocol):
-    """Knows the names above, and repeats any other question."""
+    """Answers queries for the names above. The answer to a TXT query contains the name that was asked for."""
 
     def __init__(self) -> None:
         self._asked: set[str] = set()
@@ -56,9 +56,9 @@ class Nameserver(asyncio.DatagramProtocol):
 
 
 async def main() -> None:
-    """Make them all; end when standard input does."""
-    told = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    uid_base, lock_dir, hierarchy = int(told["uid_base"]), Path(told["lock_dir"]), detect()
+    """Make all attempts; stop when standard input ends."""
+    world = json.loads(await asyncio.to_thread(sys.stdin.readline))
+    uid_base, lock_dir, hierarchy = int(world["uid_base"]), Path(world["lock_dir"]), detect()
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None
@@ -69,7 +69,7 @@ async def main() -> None:
         return Weakened(uid_base, lock_dir, edit, hierarchy)
 
     sandboxes = Bubblewrap(uid_base, lock_dir, hierarchy)
-    setup = Setup(sandboxes, weakened, Path(told["runtime"]), Volumes(ROOM), Path(told["folder"]))
+    setup = Setup(sandboxes, weakened, Path(world["runtime"]), Volumes(ROOM), Path(world["folder"]))
     for group, allow in ((ONLINE, None), (LISTED, (NAMED,))):
         reason = await _refusal(setup, Internet(allow))
         if reason is not None:
@@ -81,7 +81,7 @@ async def main() -> None:
 
 
 async def _refusal(setup: Setup, internet: Internet) -> str | None:
-    """Why this host gives no sandbox such access; None: it does."""
+    """Why this host cannot give a sandbox such access; None: it can."""
     async with trial(setup, is_control=False) as one:
         try:
             sandbox = await setup.sandboxes.start(replace(one.spec(), internet=internet), ["/bin/true"])

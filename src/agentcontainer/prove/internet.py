@@ -1,7 +1,7 @@
-"""The network of a task with internet access: the public internet or named hosts, and nothing inside.
+"""Attempts of a task with internet access to reach more than the public internet or the hosts on its list.
 
-These run in a world of their own (world.py), where everything answers. A payload begins when it has reached what it
-may reach: what reaches nothing has shown nothing.
+They run in a network of their own (world.py), in which every address answers. Each payload first reaches a host that it
+may reach, because a payload without any network would prove nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,7 +32,8 @@ my $got; sysread($s, $got, 512) and print $got =~ /nonce.*nonce/s ? $ARGV[3] : "
 
 
 def _at(target: str, known: str) -> Callable[[Trial], Awaitable[Sequence[str]]]:
-    """A server at every address of the world. The payload is told whom to reach, whom it may reach, and the port."""
+    """A server at every address of the test network. The payload gets the host to reach, one that it may reach, and the
+    port."""
 
     async def prepare(trial: Trial) -> Sequence[str]:
         return [target, known, str(await serve_nonce(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
@@ -57,7 +58,7 @@ _listed = partial(_reach, attack=online(NAMED), known=NAMED)
 ONLINE = Group(
     "network",
     (
-        _reach("online-host", "Connects to the host at an address of it that is public.", OWN),
+        _reach("online-host", "Connects to the host at its public address.", OWN),
         _reach("online-neighbour", "Connects to a machine of the host's network (10/8).", NEIGHBOUR),
         _reach("online-private-12", "Connects to a machine of the host's network (172.16/12).", "172.16.0.2"),
         _reach(
@@ -65,7 +66,11 @@ ONLINE = Group(
         ),
         _reach("online-shared", "Connects to a machine of the provider's network (100.64/10).", "100.64.0.2"),
         _reach("online-metadata", "Asks the cloud for this machine's credentials.", "169.254.169.254"),
-        _reach("online-metadata-azure", "Asks Azure for them, at its public address.", "168.63.129.16"),
+        _reach(
+            "online-metadata-azure",
+            "Asks Azure for this machine's credentials, at a public address.",
+            "168.63.129.16",
+        ),
         _reach("online-test-range", "Connects to a range that no public host has.", "198.51.100.2"),
         _reach("online-name", "Connects to a name that leads to a private address.", PRIVATE),
         Attempt(
@@ -94,7 +99,7 @@ ONLINE = Group(
         ),
         Attempt(
             "online-route",
-            "Gives itself another address, for another way out.",
+            "Gives itself another network address.",
             perl(
                 "socket(my $s, AF_INET, SOCK_DGRAM, 0) or exit;"
                 "my $ask = pack 'a16 S n a4 x8', 'lo', AF_INET, 0, inet_aton('10.99.99.99');"
@@ -110,7 +115,7 @@ LISTED = Group(
     "network",
     (
         _listed("listed-other", "Connects to a host that is not on the list.", "other.test"),
-        _listed("listed-address", "Connects to one by its address.", OTHER),
+        _listed("listed-address", "Connects by its address to a host that is not on the list.", OTHER),
         _listed("listed-neighbour", "Connects to the host's network, with a list.", NEIGHBOUR),
         _listed("listed-metadata", "Asks for the cloud's credentials, with a list.", "169.254.169.254"),
         _reach(

@@ -1,6 +1,6 @@
-"""A world of its own for the attempts at internet access: a network namespace in which every address answers.
+"""Makes the test network of the attempts at internet access: a network namespace in which every address answers.
 
-Nothing that is sent in it leaves it. __main__.py is the process in it, which ends with its standard input.
+No packet leaves it. The process in it (__main__.py) makes the attempts, and ends when its standard input ends.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ ANSWERING = (
     *(PUBLIC, OTHER, NEIGHBOUR, "172.16.0.2", "192.168.7.2", "100.64.0.2"),
     *("169.254.169.254", "168.63.129.16", "198.51.100.2"),
 )
-# Local by its route, an address answers, and is none of the host's own.
+# A local route makes an address answer without making it an address of the host.
 _MAKE = f"""
 ip link set lo up
 ip address add {OWN}/32 dev lo
@@ -33,7 +33,7 @@ exec "$@"
 
 @dataclass(frozen=True)
 class World:
-    """What the process in it is told."""
+    """What the process in the test network needs to know."""
 
     folder: Path
     uid_base: int
@@ -42,7 +42,7 @@ class World:
 
 
 async def run_online(world: World, group: Group) -> AsyncGenerator[Outcome]:
-    """The outcomes of `group`, the attempts that the process in the world (__main__.py) makes."""
+    """The outcomes of `group`, whose attempts the process in the test network makes."""
     attempts = {attempt.name: attempt for attempt in group.attempts}
     resolv_conf = world.folder / "resolv.conf"
     process = await asyncio.create_subprocess_exec(
@@ -57,11 +57,11 @@ async def run_online(world: World, group: Group) -> AsyncGenerator[Outcome]:
             json.dumps({name: str(value) for name, value in asdict(world).items()}).encode() + b"\n"
         )
         while line := await process.stdout.readline():
-            told = json.loads(line)
-            yield Outcome(group.name, attempts.pop(told["name"]), told["verdict"], told["detail"])
+            report = json.loads(line)
+            yield Outcome(group.name, attempts.pop(report["name"]), report["verdict"], report["detail"])
         complaint = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
         for attempt in attempts.values():
-            detail = f"it could not be tried: no network of its own could be made: {complaint}"
+            detail = f"the attempt was not made, because the test network could not be made: {complaint}"
             yield Outcome(group.name, attempt, "inconclusive", detail)
     finally:
         process.stdin.close()

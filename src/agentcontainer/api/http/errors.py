@@ -132,7 +132,7 @@ def response_to(error: Exception, request_id: str) -> JSONResponse:
 
 
 def public_error(error: Exception, request_id: str) -> AgentContainerError:
-    """What the client is told of the exception. What it is not told is logged."""
+    """The error that the client gets for an exception. Details that it does not get are logged."""
     if isinstance(error, AgentContainerError) and error.code != AgentContainerError.code:
         return error
     if isinstance(error, RequestValidationError):

@@ -1,4 +1,4 @@
-"""Waking a hibernating task: by its client, or by whoever holds a wake link, which opens a page."""
+"""The routes that wake a hibernating task: one for its client, and a page for the holder of a wake link."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What an agent process is started with, for one task: its command, its environment and its files."""
+"""Builds the command, environment and files with which a task's agent process starts."""
 
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.runner.agent import pi_launch
@@ -11,19 +11,19 @@ SKILLS_FOLDER = pi_launch.SKILLS_FOLDER
 
 
 def command(task: Task) -> list[str]:
-    """The agent process's command."""
+    """The command of the task's agent process."""
     conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
     system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
     return pi_launch.argv(task.execution.provider, models_of(task)[0], task.id, system_prompt)
 
 
 def environment(task: Task | None = None) -> dict[str, str]:
-    """The agent process's environment; without a task, what it is for every task."""
+    """The environment of the task's agent process. Without a task: the variables that are the same for every task."""
     return pi_launch.env(None if task is None else weak_model_of(task))
 
 
 def files(task: Task) -> dict[str, str]:
-    """Path below the workspace → content of the files that are there before the agent process starts."""
+    """The files that are written before the agent process starts: path below the workspace → content."""
     execution = task.execution
     return {
         "task/TASK.md": task.instructions,

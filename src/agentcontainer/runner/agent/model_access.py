@@ -1,4 +1,4 @@
-"""An attempt's access to its models: the gateway on its socket, the budget, the usage count, and the task's title."""
+"""Gives an attempt access to its models: starts the gateway, counts the usage, and lets a model write the title."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def models_of(task: Task) -> list[str]:
-    """The task's model, then its weak model if it has one, as the provider spells them."""
+    """The provider's ids of the task's model and, if it has one, its weak model, in this order."""
     provider = task.execution.provider
     models = (task.execution.model, task.execution.weak_model)
     return [catalogue.wire_id(provider, model) for model in models if model is not None]
@@ -88,7 +88,7 @@ class ModelAccess:
         return gateway
 
     async def _count(self, usage: Usage) -> None:
-        """Write totals, not increments: a write whose reply was lost is repeated."""
+        """Add the usage of a request, and write the totals: an increment could be written twice, by a retry."""
         self._input_tokens += usage.input_tokens
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens

@@ -1,4 +1,4 @@
-"""Pi's models.json: the gateway's address inside the sandbox, and a declaration of each model that Pi does not know."""
+"""Writes Pi's models.json: the gateway's address in the sandbox, and the models that Pi does not know."""
 
 import json
 from collections.abc import Iterable

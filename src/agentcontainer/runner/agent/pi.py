@@ -1,4 +1,4 @@
-"""The connection to a running Pi: commands in, events out, over its stdin and stdout."""
+"""The connection to a running Pi: sends it commands on its stdin, and reads answers and events from its stdout."""
 
 import asyncio
 import itertools
@@ -21,16 +21,14 @@ from agentcontainer.runner.agent.pi_frames import parse
 from agentcontainer.runner.agent.pi_framing import FrameSplitter
 
 CHUNK_BYTES = 64 * 1024
-MAX_PENDING_BYTES = (
-    64 * 1024**2
-)  # of frames that arrive while a command waits for its answer and nobody reads events
+MAX_PENDING_BYTES = 64 * 1024**2  # of events that arrive while a command waits for its answer
 
 
 class Pi:
     """A running Pi.
 
-    Only `events` and the commands read from Pi, whichever waits; there is no background task. Commands may be sent
-    from within a loop over `events`, or concurrently with it.
+    There is no background task: `events` and the commands read from Pi while they wait. Commands may be sent from
+    within a loop over `events`, or concurrently with it.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class Pi:
         self._answers: dict[str, asyncio.Future[Response]] = {}
         self._ids = itertools.count(1)
         self._last_block: int | None = None
-        """The content block of the last delta of the present message."""
+        """The index of the content block of the last delta, in the message that is being written."""
         self._reading = asyncio.Lock()
         self._is_ended = False
 
@@ -54,7 +52,7 @@ class Pi:
         """Start a run. Pi must be settled; it reports `Settled` when the run is over.
 
         Raises:
-            PiRefusedError: Pi is running, or takes the text for something else than a prompt.
+            PiRefusedError: Pi is in a run, or does not take the text as a prompt.
             PiEndedError, PiProtocolError
         """
         answer = await self._command("prompt", message=text)
@@ -62,7 +60,7 @@ class Pi:
             raise PiRefusedError("Pi did not start a run for this prompt")
 
     async def steer(self, text: str) -> None:
-        """Give a running agent a message before its next model request; a settled one gets it after the next prompt.
+        """Send a message, which Pi gives to the model with its next request; if Pi is settled, after the next prompt.
 
         Raises:
             PiRefusedError, PiEndedError, PiProtocolError
@@ -70,10 +68,10 @@ class Pi:
         await self._command("steer", message=text)
 
     async def events(self) -> AsyncGenerator[PiEvent]:
-        """All events in order, until Pi's stdout ends. Only one reader at a time.
+        """All events in order, until Pi's stdout ends. Iterate over one such generator at a time.
 
         Raises:
-            PiProtocolError: Pi's output can no longer be understood.
+            PiProtocolError: Pi's output breaks the protocol, or a limit.
         """
         while True:
             while self._pending:
@@ -146,7 +144,9 @@ class Pi:
             self._pending.append((self._separated(event), len(frame)))
             self._pending_bytes += len(frame)
             if self._pending_bytes > MAX_PENDING_BYTES:
-                raise PiProtocolError(f"Pi sent more than {MAX_PENDING_BYTES} bytes of events unasked")
+                raise PiProtocolError(
+                    f"Pi sent more than {MAX_PENDING_BYTES} bytes of events before it answered"
+                )
 
     def _separated(self, event: PiEvent) -> PiEvent:
         """The event; a delta that begins another content block of its message starts with a blank line."""

@@ -1,15 +1,15 @@
-"""What Pi reports, as the runner uses it, and the ways in which talking to Pi fails."""
+"""The events that Pi reports, and the exceptions of the connection to Pi."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 
 class PiError(Exception):
-    """Talking to Pi failed. The other errors of Pi derive from it."""
+    """The connection to Pi failed. The other exceptions here derive from it."""
 
 
 class PiProtocolError(PiError):
-    """Pi cannot be understood any more: a frame without end, no answer to a command, or a flood of frames."""
+    """Pi broke the protocol: its frame has no end, it does not answer a command, or it sends too many frames."""
 
 
 class PiRefusedError(PiError):
@@ -22,7 +22,7 @@ class PiEndedError(PiError):
 
 @dataclass(frozen=True)
 class TurnStarted:
-    """A model request begins, and with it what follows from its answer. Comes before the first delta of a message."""
+    """A model request begins. This event comes before the first delta of the model's message."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class CommandFailed:
-    """Pi refused a command that nobody waits for."""
+    """Pi refused a command after the runner had stopped waiting for the answer."""
 
     command: str
     error: str

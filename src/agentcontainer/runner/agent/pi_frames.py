@@ -1,7 +1,7 @@
-"""Pi's RPC frames (one JSON object each), parsed into events. Pi documents the frames in docs/json.md.
+"""Parses Pi's RPC frames, each a JSON object, into events. Pi documents the frames in docs/json.md.
 
-Pi runs inside the sandbox, and the agent can write to Pi's stdout: every frame is untrusted. Whatever its shape, it
-becomes an event within the sizes below, or nothing.
+Pi runs inside the sandbox, and the agent can write to Pi's stdout, so every frame is untrusted. A frame becomes an
+event within the sizes below, or is ignored.
 """
 
 from typing import cast
@@ -19,7 +19,7 @@ from agentcontainer.runner.agent.pi_events import (
     TurnStarted,
 )
 
-MAX_FRAME_STRUCTURE = 200_000  # commas and brackets; a frame of nothing else takes seconds to parse
+MAX_FRAME_STRUCTURE = 200_000  # commas and brackets; a frame with more takes seconds to parse
 MAX_TEXT_CHARACTERS = 1024**2
 MAX_OUTPUT_CHARACTERS = 64 * 1024
 MAX_INPUT_BYTES = 64 * 1024
@@ -72,7 +72,7 @@ class _Object:
 
 
 def parse(frame: bytes) -> PiEvent | Response | None:
-    """What a frame reports; None if the runner does not use it.
+    """The event or answer in a frame; None if the runner does not use it.
 
     Raises:
         ValueError: it is not a JSON object, or has too many values.

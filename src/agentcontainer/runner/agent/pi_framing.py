@@ -1,10 +1,11 @@
-"""Splits Pi's output into frames, one a line, and skips those that are not used."""
+"""Splits Pi's output into frames, which are lines, and skips those that are not used."""
 
 from agentcontainer.runner.agent.pi_events import PiProtocolError
 
 MAX_FRAME_BYTES = 16 * 1024**2  # an image that a tool read arrives in one frame
 
-# Frames that repeat what others report. They are skipped unparsed: `agent_end` alone contains the whole run.
+# Frames that repeat the content of others. They are skipped unparsed, because they are large: `agent_end` contains the
+# whole run.
 _SKIPPED = tuple(
     f'{{"type":"{name}"'.encode()
     for name in ("agent_end", "turn_end", "message_start", "tool_execution_update", "queue_update")
@@ -12,7 +13,8 @@ _SKIPPED = tuple(
 
 
 class FrameSplitter:
-    """Takes bytes, returns whole frames, split on LF alone; holds at most `MAX_FRAME_BYTES` of an incomplete one."""
+    """Collects bytes and returns the complete frames, split at LF only. An incomplete one has at most
+    `MAX_FRAME_BYTES`."""
 
     def __init__(self) -> None:
         self._frame = bytearray()

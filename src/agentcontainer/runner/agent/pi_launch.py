@@ -1,4 +1,4 @@
-"""How Pi is started inside a sandbox: its arguments, its environment and its settings files."""
+"""Builds Pi's arguments, environment and settings files."""
 
 import json
 
@@ -45,7 +45,7 @@ def env(weak_model: str | None = None) -> dict[str, str]:
 
 
 def settings_files(models_json: str) -> dict[str, str]:
-    """Path below the workspace → content of the files that Pi reads when it starts."""
+    """The files that Pi reads when it starts: path below the workspace → content."""
     settings = {
         "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
         "httpIdleTimeoutMs": HTTP_IDLE_MS,

@@ -1,4 +1,4 @@
-"""What the agent is told about where it works: HARNESS.md, the system prompt, and its prompts."""
+"""The texts that the platform gives the agent: the system prompt, HARNESS.md, the prompts and reminders."""
 
 import json
 import shlex
@@ -8,7 +8,7 @@ from string import Template
 from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.runtime.install import FILES
 
-# In the system prompt, so that it outlives every compaction of a long conversation.
+# In the system prompt, because a compaction may remove other texts from a long conversation.
 SYSTEM_PROMPT = (
     "You work on one task, alone, in a sandbox. ~/TASK.md holds its instructions, ~/HARNESS.md the "
     "conventions. Nobody answers questions. The task ends only when the shell command `finish` is accepted: "
@@ -17,7 +17,7 @@ SYSTEM_PROMPT = (
     "`hibernate`."
 )
 
-# The same for a conversation, handed over or not: Pi keeps the one it was started with.
+# For a conversation, before and after a handoff: Pi keeps the system prompt that it was started with.
 CONVERSATION_PROMPT = (
     "You talk with a user and work for them in a sandbox. ~/HARNESS.md holds the conventions. Every message of "
     "the user's starts a turn; end it with your answer. The shell command `share FILE…` gives files to the user. "
@@ -37,25 +37,25 @@ LAST_CHANCE = (
     "with a message that says what is missing."
 )
 
-# The same in a conversation that is not handed over.
+# As LAST_CHANCE, in a conversation before a handoff.
 LAST_ANSWER = (
     "The budget of this conversation is used up. You have exactly one more answer, and it must be short and without "
     "tools: tell the user what is done and what is missing."
 )
 
-# Said after the user's message in a turn that is tried again.
+# Added to the user's message in a turn that is repeated.
 INTERRUPTED = (
     "(The container was lost while you worked on this message; the turn starts over, with the files and the "
     "conversation as they were before it.)"
 )
 
-# To an agent that works alone, in its new container.
+# For an agent that works alone and is in a new container.
 RESUMED = (
     "The container you worked in was lost, and this is another one: your files and this conversation are as they were "
     "at the last checkpoint, a few minutes ago, and background processes are gone; go on with the task from there."
 )
 
-# To a settled agent for which a message has come.
+# For an agent that has stopped and has an unread steering message.
 GO_ON = "There is a new message for you. Read it, and go on."
 
 _WOKEN_BY = {
@@ -148,7 +148,7 @@ def first_turn_prompt(instructions: str, content: str, files: Sequence[str] = ()
 
 
 def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
-    """What the agent is told when its conversation becomes a task of its own."""
+    """The prompt of the turn with which a conversation is handed off."""
     return "\n".join(
         (
             f"{HANDOFF} Nobody answers",
@@ -161,7 +161,7 @@ def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
 
 
 def woken_prompt(kind: str, hibernation_message: str, messages: Sequence[str]) -> str:
-    """What an agent is told that hibernated: why, what woke it, and every message that came meanwhile word for word."""
+    """The first prompt after a hibernation: why the agent hibernated, what woke it, and all messages, word for word."""
     return "\n".join(
         (
             "You called hibernate, because:",
@@ -179,12 +179,12 @@ def woken_prompt(kind: str, hibernation_message: str, messages: Sequence[str]) -
 
 
 def steer_prompt(content: str) -> str:
-    """A message to a task that is under way."""
+    """The prompt with a steering message."""
     return f"{STEERED}\n\n{content}"
 
 
 def wrap_up(seconds_left: int, is_conversation: bool = False) -> str:
-    """What a running agent is told at the soft deadline; a conversation that was handed over is none."""
+    """The prompt at the soft limit. `is_conversation`: the agent talks with a user and was not handed the work."""
     if is_conversation:
         return (
             f"Time is running out: the conversation is stopped, as failed, in {_duration(seconds_left)}. Start "

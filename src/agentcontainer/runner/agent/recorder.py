@@ -16,7 +16,7 @@ MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn ends
 
 
 class Recorder:
-    """Records what one Pi reports."""
+    """Records the events of one Pi process."""
 
     def __init__(self, log: EventLog) -> None:
         self.provider_error: str | None = None
@@ -28,15 +28,15 @@ class Recorder:
 
     @property
     def reply(self) -> str:
-        """What the agent said since `begin_reply`."""
+        """All that the agent said since `begin_reply`."""
         return "\n\n".join(self._texts)
 
     def begin_reply(self) -> None:
-        """A turn begins."""
+        """Begin a new, empty reply, because a turn begins."""
         self._texts, self._characters_left = [], MAX_REPLY_CHARACTERS
 
     def record(self, event: PiEvent) -> None:
-        """Log what the agent said and did."""
+        """Add one event of Pi to the log, and the agent's text to the reply."""
         match event:
             case TextDelta():
                 self._log.add_delta(event.text)

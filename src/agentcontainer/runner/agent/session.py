@@ -1,4 +1,4 @@
-"""The work of one agent process: prompts, reminders, steering messages, and what its end means."""
+"""Drives one agent process: sends prompts, reminders and steering messages, and turns its end into an ending."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class _Steered:
-    """A steering message that Pi has and the model may not have yet."""
+    """A steering message that was sent to Pi, and that Pi may not have given to the model yet."""
 
     message_id: str
     text: str
@@ -66,7 +66,7 @@ class Session:
         resource_limits: ResourceLimits,
     ) -> None:
         self.is_begun = asyncio.Event()
-        """Set once the prompt of `work` and a first answer are in Pi's session file."""
+        """Set when Pi's session file contains the prompt of `work` and a first answer."""
         self._task = task
         self._sandbox = sandbox
         self._gateway = gateway
@@ -89,7 +89,7 @@ class Session:
         """Let the agent work alone: prompt it, and remind it whenever it stops without `finish`.
 
         Raises:
-            Ended: the agent stopped too often, its budget or its provider failed it, or Pi did.
+            Ended: the agent stopped too often, its budget is used up, model requests fail, or Pi failed.
         """
         reminders = message_reminders = 0
         self.is_begun.clear()
@@ -144,7 +144,7 @@ class Session:
                 self._steered.remove(steered)
 
     async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
-        """Ask a working agent to come to an end."""
+        """Ask a working agent to finish soon."""
         self._log.add("agent.reminded", {"reason": "soft_finish"})
         with contextlib.suppress(PiError):
             await self._pi.steer(wrap_up(seconds_left, is_conversation))
@@ -153,7 +153,7 @@ class Session:
         """Prompt Pi and record what it reports until it waits for the next prompt.
 
         Raises:
-            Ended: it exits, or cannot be understood.
+            Ended: Pi exits, or breaks the protocol.
         """
         try:
             await self._pi.prompt(prompt)
@@ -183,7 +183,7 @@ class Session:
             await self._log.flush()
 
     async def _echoed(self, text: str) -> None:
-        """Pi echoes a steering message when it gives it to the model."""
+        """Record that the model got the steering message with this text: Pi echoes a message when it gives it over."""
         for steered in self._steered:
             if text[:ECHO_PREFIX] == steered.text[:ECHO_PREFIX]:
                 self._steered.remove(steered)
@@ -198,7 +198,7 @@ class Session:
         self._log.add("agent.reminded", {"reason": "budget"})
 
     def _ending_after_stop(self, reminders: int) -> Ending | None:
-        """The ending for an agent that stopped without `finish`; None if it is to be prompted again."""
+        """The ending for an agent that stopped without `finish`; None: prompt it again."""
         if self._gateway.budget.is_exceeded:
             return BUDGET_EXCEEDED if self._had_last_chance else None
         if self._recorder.provider_error is not None:
@@ -209,13 +209,13 @@ class Session:
         return self._resource_limits.limit_blocking_progress() or Ending(EndReason.AGENT_STOPPED, message)
 
     def _ending_of_requests(self) -> Ending:
-        """The ending for an agent whose model requests fail. A Pi that cannot write its session file reports that as
-        a failed request too, one that the gateway has not seen."""
+        """The ending for an agent whose model requests fail. If the gateway saw no failure, the cause may be a full
+        disk: Pi reports a failed request also if it cannot write its session file."""
         limit = self._resource_limits.limit_blocking_progress() if self._gateway.last_error is None else None
         return limit or Ending(EndReason.PROVIDER_ERROR, self._provider_message())
 
     def _provider_message(self) -> str:
-        """What the provider answered, as the gateway saw it (without the key), or else as Pi reported it."""
+        """The provider's error, as the gateway saw it (without the key), or else as Pi reported it."""
         provider = self._task.execution.provider
         last_error = self._gateway.last_error
         if last_error is None:
@@ -226,7 +226,7 @@ class Session:
     async def _ending_of_pi(self, error: PiError) -> Ending:
         if not isinstance(error, PiEndedError):
             limit = self._resource_limits.limit_blocking_progress()
-            return limit or Ending(EndReason.AGENT_CRASHED, f"Pi could not be talked to: {error}.")
+            return limit or Ending(EndReason.AGENT_CRASHED, f"The connection to Pi failed: {error}.")
         exit_ = await self._sandbox.wait()
         await asyncio.wait([self._stderr], timeout=1)
         return self._resource_limits.limit_behind_exit(exit_) or self._crash(exit_)

@@ -1,4 +1,4 @@
-"""Steering messages: fetched as they arrive and given to an agent that works alone."""
+"""Fetches steering messages as they arrive, and passes them to an agent that works alone."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.ending import ClaimLost
 
-POLL_SECONDS = 5.0  # how late a message is whose notification was lost
+POLL_SECONDS = 5.0  # a message whose notification was lost is fetched this late
 
 
 class Steering:
@@ -22,19 +22,19 @@ class Steering:
         self._pool = pool
         self._claim = claim
         self._news = asyncio.Event()
-        self._given_ids: set[str] = set()
+        self._sent_ids: set[str] = set()
 
     def look(self) -> None:
-        """There may be a message."""
+        """Let `run` fetch messages now, because one may have arrived."""
         self._news.set()
 
     async def start_over(self) -> None:
-        """Queue again what an earlier attempt's agent got: this attempt's agent has no message yet."""
+        """Queue again the messages that were delivered after the checkpoint from which this attempt starts."""
         await db.retry_while_unavailable(lambda: conversations.requeue_steering(self._pool, self._claim))
         self.look()
 
     async def take_all(self) -> list[str]:
-        """The contents of all queued messages, which count as delivered from now on.
+        """Record all queued messages as delivered; returns their contents.
 
         Raises:
             ClaimLost: the claim is lost.
@@ -43,12 +43,12 @@ class Steering:
             lambda: conversations.queued_steering(self._pool, self._claim.task_id)
         )
         for message_id, _ in queued:
-            self._given_ids.add(message_id)
+            self._sent_ids.add(message_id)
             await self.delivered(message_id)
         return [content for _, content in queued]
 
-    async def run(self, give: Callable[[str, str], Awaitable[None]]) -> NoReturn:
-        """Call `give(id, content)` once for each message, in order, until cancelled."""
+    async def run(self, send: Callable[[str, str], Awaitable[None]]) -> NoReturn:
+        """Call `send(id, content)` once for each message, in order, until cancelled."""
         while True:
             # Not `wait_for`: Python 3.11's loses a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
@@ -59,9 +59,9 @@ class Steering:
                 lambda: conversations.queued_steering(self._pool, self._claim.task_id)
             )
             for message_id, content in queued:
-                if message_id not in self._given_ids:
-                    self._given_ids.add(message_id)
-                    await give(message_id, content)
+                if message_id not in self._sent_ids:
+                    self._sent_ids.add(message_id)
+                    await send(message_id, content)
 
     async def delivered(self, message_id: str) -> None:
         """Record that the model got the message.
