@@ -217,6 +217,7 @@ def abandoning(scripted_url: str) -> Iterator[Platform]:
         yield platform
 
 
+@pytest.mark.long  # tests/coordination/test_endings.py has a runner whose packets are dropped
 def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
     abandoning: Platform, short_dir: Path
 ) -> None:

@@ -16,7 +16,6 @@ TARGETS = {
     for group in (of_runner, of_gateway, of_clients, of_images)
     for target in group.TARGETS
 }
-EXAMPLES = 100
 REGRESSIONS: list[tuple[str, bytes]] = [
     ("model-requests", b'{"model":"m","messages":[{"content":[{"type":[]}]}]}'),
     ("model-requests", b'{"model":"m","messages":[],"fallbacks":[{"model":{}}]}'),
@@ -27,10 +26,11 @@ REGRESSIONS: list[tuple[str, bytes]] = [
 ]
 
 
+@pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_any_bytes_are_parsed_or_refused(target: Target) -> None:
+def test_any_bytes_are_parsed_or_refused(target: Target, examples: int) -> None:
     @settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
+        max_examples=examples, derandomize=True, database=None, deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )  # fmt: skip
     @given(st.just(b"") | inputs(target))

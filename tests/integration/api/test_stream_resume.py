@@ -88,7 +88,7 @@ class TestNothingIsLost:
         assert digest([frame.data for frame in seen]) == digest(await api.list(task_id, alice))
         assert len(seen) == 3 * 150 + 2 * 12 + 3
 
-    @pytest.mark.parametrize("cuts", [100, pytest.param(1000, marks=pytest.mark.long)])
+    @pytest.mark.parametrize("cuts", [30, pytest.param(1000, marks=pytest.mark.long)])
     async def test_over_random_cuts_while_a_writer_is_busy(
         self, bed: Bed, alice: Account, api: Api, short_dir: Path, cuts: int
     ) -> None:

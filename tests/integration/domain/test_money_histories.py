@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import hypothesis
+import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -237,7 +238,10 @@ class Histories(RuleBasedStateMachine):
             )
 
 
-def test_the_ledger_adds_up_after_random_histories(postgres_url: str, migrated_template: str) -> None:
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.long)])
+def test_the_ledger_adds_up_after_random_histories(
+    postgres_url: str, migrated_template: str, examples: int
+) -> None:
     name = f"histories_{secrets.token_hex(6)}"
     url = postgres_url.replace("@/agentcontainer?", f"@/{name}?")
 
@@ -256,7 +260,7 @@ def test_the_ledger_adds_up_after_random_histories(postgres_url: str, migrated_t
             run_state_machine_as_test(
                 machine,
                 settings=hypothesis.settings(
-                    max_examples=30, stateful_step_count=25, deadline=None, database=None, derandomize=True,
+                    max_examples=examples, stateful_step_count=25, deadline=None, database=None, derandomize=True,
                     phases=[Phase.generate],  # shrinking against a database outlasts any patience
                     suppress_health_check=list(HealthCheck),
                 ),
