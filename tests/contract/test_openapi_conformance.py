@@ -75,7 +75,7 @@ UNSAYABLE = re.compile(
     "|".join(
         (
             "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
-            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "nobody knows the price of",
+            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "cannot be enforced",
             "cannot be model when a title is given", "cannot be given (together )?with", "not a JSON Schema",
             "true is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
             "must not hold control characters", "must be a file name", "must be a time such as", "is not a cursor",

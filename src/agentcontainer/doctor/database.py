@@ -29,7 +29,7 @@ class Database:
 
 
 async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
-    """Tasks that wait for something that will never happen, and that no running API or runner has dealt with."""
+    """Tasks that the reconciler must move on, and that no running API or runner has moved for some seconds."""
     pool, settings = database.pool, database.settings
     seen = set[str]()
     while (

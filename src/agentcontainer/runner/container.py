@@ -54,8 +54,8 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     """
     services, claim, task, root = context.services, context.claim, context.task, context.root
     key = await _provider_key(context)
-    volume_of_log = await db.retry_while_unavailable(lambda: events.volume(services.pool, task.id))
-    context.log.begin(volume_of_log, encodings_of(key))
+    log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, task.id))
+    context.log.begin(log_size, encodings_of(key))
 
     stack.push_async_callback(folders.remove, root)
     image = await context.outcome.race(_image(context, stack))

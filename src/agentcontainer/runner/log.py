@@ -40,13 +40,13 @@ class EventLog:
     `limit`, further events are dropped.
     """
 
-    def __init__(self, pool: Pool, claim: Claim, limit: events.Volume) -> None:
+    def __init__(self, pool: Pool, claim: Claim, limit: events.LogSize) -> None:
         self.labels: Mapping[str, int] = {}
         """Fields that every event gets: the number of the turn that runs."""
         self._pool = pool
         self._claim = claim
         self._limit = limit
-        self._volume = events.Volume(0, 0)
+        self._size = events.LogSize(0, 0)
         self._is_over_limit = False
         self._secrets: tuple[bytes, ...] = ()
         self._delta_redactor = Redactor(())
@@ -58,10 +58,10 @@ class EventLog:
         """Ids of the first queued events, chosen by a write that failed but may have been committed."""
         self._writing = asyncio.Lock()
 
-    def begin(self, volume: events.Volume, secrets: tuple[bytes, ...]) -> None:
+    def begin(self, size: events.LogSize, secrets: tuple[bytes, ...]) -> None:
         """Set the log's present size, and the secrets that must never appear in it."""
-        self._last_sequence = max(self._last_sequence, volume.count)
-        self._volume = volume
+        self._last_sequence = max(self._last_sequence, size.count)
+        self._size = size
         self._secrets = secrets
         self._delta_redactor = Redactor(secrets)
 
@@ -81,8 +81,8 @@ class EventLog:
             self._delta_redactor = Redactor(self._secrets)  # the message contains what the redactor held back
         data = cast("EventData", self._redacted(db.storable({**data, **self.labels})))
         size = len(json.dumps(data)) + OVERHEAD_BYTES
-        self._volume = events.Volume(self._volume.count + 1, self._volume.bytes + size)
-        self._is_over_limit = self._volume.count > self._limit.count or self._volume.bytes > self._limit.bytes
+        self._size = events.LogSize(self._size.count + 1, self._size.bytes + size)
+        self._is_over_limit = self._size.count > self._limit.count or self._size.bytes > self._limit.bytes
         if self._is_over_limit:
             self._added.set()
         else:

@@ -9,7 +9,7 @@ import aiohttp
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks.events import Volume
+from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -39,6 +39,6 @@ class Services:
         return Limits(settings.sandbox_memory_bytes, settings.sandbox_pids, settings.sandbox_cpus)
 
     @cached_property
-    def event_limit(self) -> Volume:
+    def event_limit(self) -> LogSize:
         """The greatest size of a task's event log."""
-        return Volume(self.settings.max_task_events, self.settings.max_task_event_bytes)
+        return LogSize(self.settings.max_task_events, self.settings.max_task_event_bytes)

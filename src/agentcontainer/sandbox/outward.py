@@ -1,5 +1,4 @@
-"""Connects to a host in two steps, so that the caller can check the very addresses that are then connected
-to."""
+"""Resolves a host name and connects to an address in two steps, so that the caller can check the addresses between."""
 
 import asyncio
 import ipaddress

@@ -341,8 +341,8 @@ async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_
     listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: heard.append}))
     while not heard:  # "" once it listens
         await asyncio.sleep(0.01)
-    log = EventLog(talk.pool, claim, events.Volume(100, 10**6))
-    log.begin(await events.volume(talk.pool, talk.id), encodings_of("sk-test-0123456789"))
+    log = EventLog(talk.pool, claim, events.LogSize(100, 10**6))
+    log.begin(await events.log_size(talk.pool, talk.id), encodings_of("sk-test-0123456789"))
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
         log.add_delta(piece)
         await log.flush()

@@ -48,7 +48,7 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
 
     wanted = {
         lost: "a task whose runner is gone",
-        overslept: "a task that slept past its deadline",
+        overslept: "a task that hibernates past its deadline",
         unqueued: "a pending task without a queue entry",
     }
     assert found(await examined(pool, database_url, is_fixing=False)) == wanted

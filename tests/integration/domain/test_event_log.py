@@ -8,40 +8,40 @@ import pytest
 
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
-from agentcontainer.domain.tasks.events import Volume
+from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.log import EventLog
 
 from .conftest import MakeTask
 
 
-@pytest.mark.parametrize(("most", "kept"), [(Volume(25, 10**9), 25), (Volume(10**9, 25 * 2000), 24)])
+@pytest.mark.parametrize(("most", "kept"), [(LogSize(25, 10**9), 25), (LogSize(10**9, 25 * 2000), 24)])
 async def test_the_event_log_has_a_size_limit(
-    pool: Pool, make_task: MakeTask, most: Volume, kept: int
+    pool: Pool, make_task: MakeTask, most: LogSize, kept: int
 ) -> None:
     task_id = await make_task("running", attempt=1)
     for _ in range(3):  # attempts
         log = EventLog(pool, Claim(task_id, 1), most)
-        log.begin(await events.volume(pool, task_id), ())
+        log.begin(await events.log_size(pool, task_id), ())
         writing = asyncio.create_task(log.run())
         for _ in range(20):
             log.add("message.completed", {"content": secrets.token_urlsafe(1500)})
         await log.flush()
-        held = await events.volume(pool, task_id)
+        held = await events.log_size(pool, task_id)
         if held.count == 20:
             writing.cancel()  # the first attempt has room left
             await asyncio.gather(writing, return_exceptions=True)
         else:
             await asyncio.wait_for(writing, 10)  # it says so by its end
-    assert kept - 1 <= (await events.volume(pool, task_id)).count <= kept
+    assert kept - 1 <= (await events.log_size(pool, task_id)).count <= kept
 
 
 async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeated(
     pool: Pool, make_task: MakeTask
 ) -> None:
     task_id = await make_task("running", attempt=1)
-    log = EventLog(pool, Claim(task_id, 1), Volume(10**6, 10**9))
-    log.begin(Volume(0, 0), ())
+    log = EventLog(pool, Claim(task_id, 1), LogSize(10**6, 10**9))
+    log.begin(LogSize(0, 0), ())
     moments = random.Random(1)
     for number in range(150):
         log.add("message.completed", {"content": str(number)})

@@ -1,4 +1,4 @@
-"""Accounts and their keys, as the rest of the code holds them."""
+"""The dataclasses of accounts, API keys and provider keys."""
 
 from dataclasses import dataclass
 from datetime import datetime

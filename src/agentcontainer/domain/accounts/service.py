@@ -1,4 +1,4 @@
-"""What can be done with accounts, their API keys, and their keys for model providers."""
+"""Creates and reads accounts, API keys and provider keys, and finds the account of an API key."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""A checkpoint, as the rest of the code holds it."""
+"""The dataclasses of checkpoints."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A file, as the rest of the code holds it."""
+"""The dataclasses of files."""
 
 from dataclasses import dataclass
 from datetime import datetime

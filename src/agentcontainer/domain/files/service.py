@@ -1,4 +1,4 @@
-"""What can be done with files, and which file names are valid."""
+"""Reads, checks and deletes files, and decides which file names are valid."""
 
 import logging
 import unicodedata

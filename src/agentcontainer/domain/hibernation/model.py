@@ -1,4 +1,4 @@
-"""Wake links, as the rest of the code holds them."""
+"""The dataclasses of wake links."""
 
 from dataclasses import dataclass
 from datetime import datetime

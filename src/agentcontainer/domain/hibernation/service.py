@@ -1,4 +1,4 @@
-"""How a task begins to hibernate, and what wakes it: its client, a link, its deadline, or a message for its agent.
+"""Begins a hibernation, and wakes a task: for its client, a link, its deadline, or a message for its agent.
 
 The row is locked, so that of several wakes at once exactly one succeeds.
 """

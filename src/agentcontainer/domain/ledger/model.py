@@ -1,4 +1,4 @@
-"""Ledger entries and holds, as the rest of the code holds them."""
+"""The dataclasses of ledger entries and holds."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How money moves: append-only entries whose sum is always the account's balance.
+"""Moves money: adds credit, holds and releases money for a task, and charges it.
 
 Each function runs in its caller's transaction and locks the account's row, so that concurrent dispatches cannot
 overdraw a balance. The lock order is the same everywhere: first the task's row, then the account's. Amounts are

@@ -24,27 +24,28 @@ EVENT_TYPES = {
     "task.started": "A container is up; `attempt` counts them.",
     "task.titled": "A model gave the task its `title`.",
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",
-    "task.checkpointed": "The state of a long run was saved; `pausedMs` is how long the container stood still for it.",
-    "task.hibernated": "The agent put the task to sleep until `hibernateUntilAt`; `message` says why.",
+    "task.checkpointed": "The state of a long run was saved; `pausedMs` is how long the container was paused for it.",
+    "task.hibernated": "The task hibernates until `hibernateUntilAt` at the latest; `message` says why.",
     "task.woken": "Something woke the task (`kind`: message, external_wake, deadline, link); it waits for a container.",
     "task.awaiting_input": "A conversation waits for the user's next message, until `expiresAt`.",
     "task.finished": "The agent's `finish` was accepted, or the user ended the conversation.",
-    "task.failed": "The task ended uncontrolled; `errorCode` and `error` say why.",
+    "task.failed": "The task failed; `errorCode` and `error` say why.",
     "task.cancelled": "The client cancelled the task.",
-    "task.expired": "Nobody answered the conversation in time.",
+    "task.expired": "The conversation got no message in time.",
     "turn.started": "The agent begins to work on a message; `attemptNumber` counts attempts at the turn.",
     "turn.completed": "The turn is over; `messageId` names the reply.",
     "turn.failed": "The turn ended without a reply; `errorCode` and `error` say why. The conversation goes on.",
     "message.created": "A message entered the transcript: the user's, or the agent's reply at the end of a turn.",
-    "message.delivered": "The agent was given the user's message.",
+    "message.delivered": "The agent has received the user's message.",
     "message.completed": "The agent said something. While it speaks, live streams show `message.delta`.",
     "file.shared": "The agent made a file of a conversation downloadable.",
     "tool.started": "The agent called a tool.",
     "tool.completed": "The tool answered.",
     "finish.rejected": "A `finish` did not meet the output policy; the agent goes on.",
     "egress.refused": "The task asked for a `host` that its allow-list does not name, at `port` (null: its address); "
-    "`rule` is the entry of `overrides.egress.allow` that would allow it. Told once for each, and at most 200 times.",
-    "agent.reminded": "The agent stopped without `finish` and was asked to go on, or told that time or budget ends.",
+    "`rule` is the entry of `overrides.egress.allow` that would allow it. "
+    "Logged once for each host and port, and at most 200 times.",
+    "agent.reminded": "The agent stopped without `finish` and was asked to go on, or its time or budget runs out.",
     "model.retried": "A request to the provider failed and is tried again.",
 }
 
@@ -71,7 +72,7 @@ WHERE t.last_event_sequence <> coalesce(log.events, 0)
     OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events)
 ORDER BY t.id LIMIT 1000
 """
-_VOLUME = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
+_LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
 _LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
 
 
@@ -81,7 +82,7 @@ def iso(moment: datetime) -> str:
 
 
 @dataclass(frozen=True)
-class Volume:
+class LogSize:
     """The size of a task's event log, or its limit."""
 
     count: int
@@ -146,11 +147,11 @@ async def gaps(pool: Pool) -> list[str]:
     return [row["id"] for row in await pool.fetch(_GAPS, timeout=600)]
 
 
-async def volume(pool: Pool, task_id: str) -> Volume:
+async def log_size(pool: Pool, task_id: str) -> LogSize:
     """The size of the task's log."""
-    row = await pool.fetchrow(_VOLUME, task_id)
+    row = await pool.fetchrow(_LOG_SIZE, task_id)
     assert row is not None
-    return Volume(row[0], row[1])
+    return LogSize(row[0], row[1])
 
 
 async def last_if_written(connection: Connection, task_id: str, event_id: str) -> int | None:

@@ -63,7 +63,7 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     """Task id → why `reconcile` would move the task, as a phrase. Of some kinds it finds at most 500."""
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
     found = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
-    found |= dict.fromkeys(await hibernation_store.due(pool), "a task that slept past its deadline")
+    found |= dict.fromkeys(await hibernation_store.due(pool), "a task that hibernates past its deadline")
     found |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
     waiting = [task.task_id for task in await overdue.without_job(pool, silence)]
     return found | dict.fromkeys(waiting, "a pending task without a queue entry")
