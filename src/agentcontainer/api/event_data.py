@@ -117,7 +117,7 @@ class TaskCheckpointed(EventData):
 
 
 class TaskHibernated(EventData):
-    """The agent put the task to sleep."""
+    """The task hibernates."""
 
     status: TaskStatus
     message: Annotated[str, Field(description="Why, in the agent's words.")]
@@ -182,7 +182,7 @@ class MessageCreated(_InTurn):
 
 
 class MessageDelivered(_InTurn):
-    """The agent was given the user's message."""
+    """The agent has received the user's message."""
 
     message_id: str
 
@@ -221,7 +221,7 @@ class ToolCompleted(_InTurn):
 class FinishRejected(_InTurn):
     """A `finish` did not meet the output policy. The agent goes on."""
 
-    message: Annotated[str, Field(description="What the agent was told.")]
+    message: Annotated[str, Field(description="The reason that the agent got.")]
 
 
 class EgressRefused(_InTurn):
@@ -233,7 +233,7 @@ class EgressRefused(_InTurn):
 
 
 class AgentReminded(_InTurn):
-    """The agent was asked to go on, or told that its time or budget is running out."""
+    """The agent was asked to go on, or to finish because its time or budget runs out."""
 
     reason: ReminderReason
     count: Annotated[

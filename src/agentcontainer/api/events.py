@@ -46,7 +46,7 @@ class TaskCheckpointedEvent(_Described[Literal["task.checkpointed"], data.TaskCh
 
 
 class TaskHibernatedEvent(_Described[Literal["task.hibernated"], data.TaskHibernated]):
-    """The agent put the task to sleep."""
+    """The task hibernates."""
 
 
 class TaskWokenEvent(_Described[Literal["task.woken"], data.TaskWoken]):
@@ -70,7 +70,7 @@ class TaskCancelledEvent(_Described[Literal["task.cancelled"], data.TaskEnded]):
 
 
 class TaskExpiredEvent(_Described[Literal["task.expired"], data.TaskEnded]):
-    """Nobody answered the conversation in time."""
+    """The conversation got no message in time."""
 
 
 class TurnStartedEvent(_Described[Literal["turn.started"], data.TurnEvent]):
@@ -90,7 +90,7 @@ class MessageCreatedEvent(_Described[Literal["message.created"], data.MessageCre
 
 
 class MessageDeliveredEvent(_Described[Literal["message.delivered"], data.MessageDelivered]):
-    """The agent was given the user's message."""
+    """The agent has received the user's message."""
 
 
 class MessageCompletedEvent(_Described[Literal["message.completed"], data.MessageCompleted]):

@@ -93,7 +93,7 @@ def _is_whole(runtime: Path) -> bool:
 def _build(share: Path, target: Path) -> None:
     tarballs = share / "tarballs"
     tarballs.mkdir(exist_ok=True)
-    _sweep(share, tarballs)
+    _remove_leftovers(share, tarballs)
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=share))
     try:
         for package in PACKAGES:
@@ -112,7 +112,7 @@ def _build(share: Path, target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _sweep(share: Path, tarballs: Path) -> None:
+def _remove_leftovers(share: Path, tarballs: Path) -> None:
     """Remove what killed builds left, and the tarballs of other versions. The caller holds the lock."""
     wanted = {package.tarball for package in PACKAGES}
     for path in (*share.glob(f"{_SCRATCH}*"), *tarballs.iterdir()):

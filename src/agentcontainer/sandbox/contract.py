@@ -1,4 +1,4 @@
-"""The contract between the runner and the isolating code: what a sandbox is given, and how its payload ended.
+"""The types between the runner and the sandbox code: what a sandbox gets, and how its payload ended.
 
 A sandbox is one process tree that starts with its payload. It sees its own workspace at /workspace, the
 read-only runtime at /opt/agentcontainer, its Unix sockets at /run/agentcontainer and the host's /usr,
@@ -84,14 +84,14 @@ class Spec:
         before the start. If the runner is root, both are given to the sandbox's uid at the start.
     `elsewhere`: the workspace, if it is not `root/workspace`.
     `runtime`: becomes /opt/agentcontainer, read-only; must be readable by everyone.
-    `is_helper`: a sandbox in which we run git, tar or the like on hostile files. It sees its workspace, but
-        neither sockets nor runtime. File modes do not restrict it within the files of its own uid; it has no
-        other privilege.
+    `is_helper`: a sandbox in which we run tar, du, skopeo or umoci on hostile files. It sees its workspace, but
+        neither sockets nor runtime; git, which needs both, runs without `is_helper`. File modes do not restrict
+        it within the files of its own uid; it has no other privilege.
     `is_read_only`: /workspace cannot be written.
     `internet`: None gives the sandbox its own loopback only.
     `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by
         everyone, writable by nobody inside, and hold `IMAGE_FOLDERS` and `IMAGE_FILES` as real folders and files.
-    `given`: a folder or file of the host to see at /given, read-only.
+    `given`: a folder or file of the host that it sees at /given, read-only.
     `is_on_host_network`: the sandbox shares the host's network.
     """
 

@@ -41,7 +41,7 @@ def sources(to: Status) -> list[str]:
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended. `MEANING` says which status it leads to."""
+    """Why an attempt ended, or a task that had none. `MEANING` says which status it leads to."""
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
