@@ -119,14 +119,20 @@ class Supervisor:
         self._waiting_jobs += 1
         try:
             if self._free_slots.locked():
-                idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
-                any(slot.evict() for slot in sorted(idle, key=lambda slot: slot.idle_since or 0))
+                self._evict_one()
             async with asyncio.timeout(EVICTION_SECONDS):
                 await self._free_slots.acquire()
         except TimeoutError:
             raise RetryRequested(RETRY_WITHOUT_SLOT, reason="no free slot") from None
         finally:
             self._waiting_jobs -= 1
+
+    def _evict_one(self) -> None:
+        """Evict the longest idle conversation that is not being evicted already."""
+        idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
+        for slot in sorted(idle, key=lambda slot: slot.idle_since or 0):
+            if slot.evict():
+                return
 
     async def _claim(self, task_id: str) -> Claim | None:
         """Claim a task; None if it is not pending, or another job of this runner is claiming it."""
