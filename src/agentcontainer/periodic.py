@@ -1,4 +1,4 @@
-"""Background loops: a failure is logged and the loop goes on; a loop that ends is an error of its owner."""
+"""Runs background loops. A failure is logged and the loop goes on; if a loop ends, its owner gets an error."""
 
 import asyncio
 import logging

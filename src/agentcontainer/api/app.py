@@ -1,4 +1,4 @@
-"""The HTTP API as one ASGI application."""
+"""Assembles the HTTP API: its routes, error handlers and middleware, as one ASGI application."""
 
 from collections.abc import Sequence
 from functools import cache

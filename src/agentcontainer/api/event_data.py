@@ -1,4 +1,4 @@
-"""What `data` holds in each type of event, for the OpenAPI document."""
+"""Describes the `data` of each type of event, for the OpenAPI document."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Events as they are sent, and the union by `type` that describes them in the OpenAPI document.
+"""Describes events as they are sent: in the OpenAPI document they are a union by `type`.
 
 Stored events are sent without validation, so a log that an older version wrote stays readable.
 """

@@ -1,4 +1,4 @@
-"""The data folder: private to its owner, locked by one `agentcontainer up` at a time, and holding the secret key."""
+"""Makes the data folder private to its owner, locks it for one `agentcontainer up`, and keeps the secret key in it."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""The command line that starts a PostgreSQL program.
+"""Builds the command line that starts a PostgreSQL program.
 
 The program never has uid 0, and ends with this process. An ordinary user runs it directly. Root cannot:
 PostgreSQL refuses uid 0, the data folder may be inaccessible to other users (/root), and we add no user to

@@ -1,4 +1,4 @@
-"""The URL of the embedded server of a data folder, and whether the server runs."""
+"""Finds the URL of a data folder's embedded server, and whether the server runs."""
 
 import socket
 from pathlib import Path

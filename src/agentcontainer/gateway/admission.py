@@ -1,4 +1,4 @@
-"""Which model requests of a sandbox may be sent with the provider key: the check between hostile code and that key.
+"""Decides which model requests of a sandbox may be sent with the provider key.
 
 Request bodies are checked against allow-lists down to content blocks, because providers do more than run models. Hosted
 tools and file URLs would give a sandbox without internet access one, stored items would show other tasks' data, and

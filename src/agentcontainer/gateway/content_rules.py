@@ -1,4 +1,4 @@
-"""Which messages, content blocks and tools a model request may contain, for each wire protocol.
+"""Decides which messages, content blocks and tools a model request may contain, for each wire protocol.
 
 Everything that is not listed is refused, so that a feature which a provider adds later does not pass unexamined.
 """

@@ -1,4 +1,4 @@
-"""Typed access to a JSON object of which we read a few fields; the others belong to its sender."""
+"""Gives typed access to the few fields that we read of a JSON object, and keeps the others unchanged."""
 
 import json
 from collections.abc import Iterator

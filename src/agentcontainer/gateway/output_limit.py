@@ -1,4 +1,4 @@
-"""The most tokens that a request can use, and how its output limit is lowered to what a budget grants."""
+"""Computes the most tokens that a request can use, and lowers its output limit to what the budget grants."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The providers as the gateway sees them: which request paths are allowed, their URLs, and which headers are passed.
+"""Decides which request paths and headers are allowed for each provider, and at which URL a request is sent.
 
 The path of a request never reaches a provider: it selects an `Endpoint`, whose URL is fixed.
 """

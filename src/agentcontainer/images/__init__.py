@@ -1,1 +1,1 @@
-"""OCI images: named by clients, looked up by the API, pulled and kept by runners."""
+"""OCI images: clients name them, the API looks them up, and runners pull and keep them."""

@@ -1,4 +1,4 @@
-"""A conversation's turns in one container: how each begins and ends, and the wait for the user between them.
+"""Runs the turns of a conversation in one container, and waits for the user between them.
 
 A turn ends with a checkpoint, and one transaction commits both its reply and the checkpoint. A reply that the user has
 seen is therefore never lost with the container.

@@ -1,4 +1,4 @@
-"""The npm packages of the agent runtime: their pinned versions, and how they are fetched, verified and unpacked."""
+"""Fetches, verifies and unpacks the npm packages of the agent runtime, whose versions are pinned here."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""A sandbox's internet access, seen from the runner.
+"""Starts and ends a sandbox's internet access, for the runner.
 
 A process of its own (egress/) makes and serves it.
 """

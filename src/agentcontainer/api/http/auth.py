@@ -1,4 +1,4 @@
-"""API keys: whose request it is. The key comes in `Authorization: Bearer …`, for event streams also in `?apiKey=`."""
+"""Authenticates requests by their API key, in `Authorization: Bearer …` or, for event streams only, `?apiKey=`."""
 
 import re
 from typing import Annotated

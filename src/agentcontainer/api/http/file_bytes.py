@@ -1,4 +1,4 @@
-"""Downloads: single ranges, ETags from the content's hash, and headers that keep hostile names and HTML harmless."""
+"""Responds with the bytes of a file, whole or a single range, with headers that make hostile files harmless."""
 
 import re
 from collections.abc import AsyncIterator, Callable

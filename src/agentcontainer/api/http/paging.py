@@ -1,4 +1,4 @@
-"""Lists: `limit`, `cursor` and `order`. Keyset pagination, so inserts never repeat or hide rows."""
+"""Parses `limit`, `cursor` and `order`. A cursor names a row, so that inserts never repeat or hide rows."""
 
 import base64
 import binascii

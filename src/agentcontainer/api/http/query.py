@@ -1,4 +1,4 @@
-"""Field types of query models. A query has only strings, so numbers, booleans and times are parsed here."""
+"""The field types of query models: a query has only strings, so numbers, booleans and times are parsed here."""
 
 import re
 from datetime import UTC, datetime

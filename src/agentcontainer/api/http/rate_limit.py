@@ -1,4 +1,4 @@
-"""The rate limit of API keys: one token bucket for each key, in this process."""
+"""Limits the requests of each API key to this process, with a token bucket for each key."""
 
 import math
 import time

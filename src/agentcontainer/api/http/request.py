@@ -1,4 +1,4 @@
-"""A request that is parsed strictly, before FastAPI validates it with the models of its route."""
+"""Parses the body and query of a request strictly, before FastAPI validates them with the models of the route."""
 
 import asyncio
 from typing import Any

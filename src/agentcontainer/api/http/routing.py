@@ -1,4 +1,4 @@
-"""The route class of the API: in which order a request is checked before its endpoint runs."""
+"""The route class of the API, which decides the order in which a request is checked before its endpoint runs."""
 
 import re
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What endpoints work with: `create_app` receives it, and each request gets it as a dependency."""
+"""The object that endpoints share: `create_app` receives it, and each request gets it as a dependency."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The account of the API key, and its keys for model providers."""
+"""The routes of the account and of its keys for model providers."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Activities: the tool calls of a conversation's agent."""
+"""The route that lists activities, which are the tool calls of a conversation's agent."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""The versions of an agent."""
+"""The routes of an agent's versions."""
 
 from typing import Annotated
 

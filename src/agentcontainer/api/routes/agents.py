@@ -1,4 +1,4 @@
-"""Agents: create, read, change, archive."""
+"""The routes of agents: create, read, change, archive."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The account's API keys."""
+"""The routes of the account's API keys."""
 
 from typing import Annotated
 

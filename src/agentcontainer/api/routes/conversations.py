@@ -1,4 +1,4 @@
-"""Conversations: create, hand off and end."""
+"""The routes that create, hand off and end conversations."""
 
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.request import NO_FIELDS, NoFields

@@ -1,4 +1,4 @@
-"""A task's event log: as a list, which can wait for the next event, or as an event stream."""
+"""The routes of a task's event log: as a list, which can wait for the next event, or as an event stream."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The account's files: uploads, and the output files of its tasks."""
+"""The routes of the account's files: uploads, and the output files of its tasks."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Health checks: whether the process runs, and whether it can serve requests."""
+"""The routes of health checks: whether the process runs, and whether it can serve requests."""
 
 import asyncio
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The account's ledger: every movement of its money."""
+"""The route that lists the account's ledger."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Messages: a conversation's transcript, its next message, and steering messages to autonomous tasks."""
+"""The routes of messages: those of conversations, and steering messages to agents that work alone."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The output files of a task."""
+"""The routes of a task's output files."""
 
 from typing import Annotated
 

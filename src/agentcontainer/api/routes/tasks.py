@@ -1,4 +1,4 @@
-"""Tasks: dispatch, read, list and cancel."""
+"""The routes of tasks: dispatch, read, list and cancel."""
 
 from datetime import datetime, timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Uploads in three steps: prepare, send the bytes to a signed URL, complete."""
+"""The routes of uploads in three steps: prepare, send the bytes to a signed URL, complete."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Agents and their versions, as clients see them."""
+"""The JSON of agents and their versions."""
 
 from typing import Annotated, Any, Self
 

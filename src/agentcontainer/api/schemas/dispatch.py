@@ -1,4 +1,4 @@
-"""What a client sends to create a task or a conversation, and the overrides that messages and wakes share."""
+"""The JSON that a client sends to create a task or a conversation, and the overrides of tasks, messages and wakes."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How tasks run, as clients set it: the fields that an agent's `defaults` and a task's `overrides` share."""
+"""The JSON of how tasks run: the fields that an agent's `defaults` and a task's `overrides` share."""
 
 import json
 from typing import Annotated, Any, Literal, cast

@@ -1,4 +1,4 @@
-"""Stored files, as uploads and lists return them."""
+"""The JSON of stored files, in the responses of uploads and lists."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The ids that stand in paths."""
+"""The path parameters that hold ids."""
 
 from typing import Annotated
 

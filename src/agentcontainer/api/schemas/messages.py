@@ -1,4 +1,4 @@
-"""Messages, as clients see them."""
+"""The JSON of messages."""
 
 from typing import Annotated, Self
 

@@ -1,4 +1,4 @@
-"""Tasks, as clients see them."""
+"""The JSON of tasks."""
 
 from typing import Annotated, Any, Literal, Self
 

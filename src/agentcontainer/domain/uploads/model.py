@@ -1,4 +1,4 @@
-"""Uploads, as the rest of the code holds them."""
+"""The dataclasses of uploads."""
 
 from dataclasses import dataclass
 from datetime import datetime
