@@ -190,7 +190,7 @@ async def test_an_unavailable_store_is_reported_in_a_sentence(bed: Bed) -> None:
     sandbox = await bed.start()
     lay(bed.workspace, {b"noise": Node("file", os.urandom(30_000_000))}, sandbox.host_uid)
     (bed.folder / "blobs/checkpoints").write_text("in the way")
-    with pytest.raises(CheckpointFailed, match="The object store did not take"):
+    with pytest.raises(CheckpointFailed, match="The object store did not accept"):
         await bed.save(sandbox)
     await _lives(sandbox)
     bed.is_clean()

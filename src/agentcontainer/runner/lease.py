@@ -1,7 +1,7 @@
 """Renews a runner's lease by heartbeats, and stops its attempts in time if that fails.
 
 Runners and API processes take over the tasks of a runner whose heartbeat is older than `runner_lost_after_seconds`. A
-runner that cannot renew its lease stops its own attempts well before that, so that a task never runs twice.
+runner that cannot renew its lease stops its own attempts well before that, so that no task runs on two runners at once.
 """
 
 import asyncio
