@@ -195,7 +195,7 @@ class Follower:
 
 
 class Hub:
-    """The followers of this process. Without `run` they get the events that exist when they start, and no more."""
+    """The followers in this process. They get new events only while `run` is running."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

@@ -27,7 +27,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 async def sandboxed(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
-    """In a sandbox like every task's."""
+    """Run the payload in a sandbox as a task gets it."""
     return await _run_in(trial.setup.sandboxes, trial.spec(), payload, arguments)
 
 

@@ -51,7 +51,7 @@ class StrictRoute(APIRoute):
         return answer_strictly
 
     def _check_query(self, request: Request) -> None:
-        """FastAPI refuses unknown parameters only where a route has a query model."""
+        """Refuse query parameters that the route does not have. FastAPI does so only for routes with a query model."""
         for name in query_of(request):
             if not self.dependant.query_params:
                 raise ValidationError.at(shown(name), "unknown query parameter")

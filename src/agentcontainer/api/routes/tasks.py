@@ -35,7 +35,7 @@ class TaskPage(Outgoing):
 
 def _collected(value: object) -> object:
     if isinstance(value, str):
-        raise ValueError("is given as metadata.<key>=<value>")
+        raise ValueError("must be sent as metadata.<key>=<value>")
     return value
 
 

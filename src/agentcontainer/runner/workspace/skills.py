@@ -239,7 +239,7 @@ class _Bounded(io.RawIOBase):
             size = MAX_READ_BYTES + 1
         data = self._stream.read(size)
         if len(data) > MAX_READ_BYTES:
-            raise BadArchive("is too large, or its list of files is")
+            raise BadArchive("is too large, or has too long a list of files")
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
