@@ -32,13 +32,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from agentcontainer import db
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.migrations.migrate import migrate
 from tests.api_process import api_process
 
 AGENT = "agt_standard_data"
 SERVICE_UID = 699_999  # PostgreSQL refuses to run as root
-EVENT = ("tool.completed", {"callId": "call_1", "tool": "bash", "isError": False, "output": "x" * 200})
+EVENT = Draft("tool.completed", {"callId": "call_1", "tool": "bash", "isError": False, "output": "x" * 200})
 SETTLE_SECONDS = 3
 STREAMS, LONG_POLL, POLL = "event streams", "long poll, `wait=20`", "list, each second"
 

@@ -27,6 +27,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.domain.tasks import events, service, store
+from agentcontainer.domain.tasks.event_data import ToolCompleted, ToolStarted, draft
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
@@ -153,10 +154,9 @@ class Account:
         turn = await turns.begin(bed.pool, claim)
         assert turn is not None
         for number, given in enumerate(tools):
-            call = {"callId": f"call_{number}", "tool": "bash"} | turn.event
-            began = call | {"activityId": new_id("act"), "input": given, "inputOmittedReason": None}
-            done = call | {"isError": False, "output": "", "durationMs": 3}
-            drafts = [("tool.started", began), ("tool.completed", done)]
+            started = ToolStarted(new_id("act"), f"call_{number}", "bash", given, None)
+            completed = ToolCompleted(f"call_{number}", "bash", is_error=False, output="", duration_ms=3)
+            drafts = [draft(started, turn.label), draft(completed, turn.label)]
             async with db.transaction(bed.pool) as connection:
                 await events.append(connection, task_id, drafts, claim)
         checkpoint_id = await self.checkpoint(task_id)

@@ -5,7 +5,7 @@ import hashlib
 from html import escape
 
 from agentcontainer.domain.hibernation.model import WakeLink
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import iso
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -30,7 +30,7 @@ def question(link: WakeLink) -> str:
     until = ""
     if link.hibernate_until_at is not None:
         at = link.hibernate_until_at
-        until = f'<p>It wakes by itself on <time datetime="{events.iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
+        until = f'<p>It wakes by itself on <time datetime="{iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
     reason = f'<p>Its agent wrote:</p><blockquote dir="auto">{escape(link.message or "")}</blockquote>'
     return _page(
         "Wake this task?",

@@ -23,7 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
 
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import iso
 from agentcontainer.providers import PROVIDERS
 
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
@@ -131,7 +131,7 @@ Region = TypeAliasType("Region", Literal["eu", "any"])
 
 Timestamp = Annotated[
     datetime,
-    PlainSerializer(events.iso, return_type=str),
+    PlainSerializer(iso, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-26T14:00:00.000Z"]}),
 ]
 Usd = Annotated[float, Field(description="US dollars.")]

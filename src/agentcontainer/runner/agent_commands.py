@@ -3,6 +3,7 @@
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.hibernation import wake_links
+from agentcontainer.domain.tasks.event_data import FinishRejected
 from agentcontainer.domain.tasks.model import Hibernation, Output
 from agentcontainer.domain.tasks.output_policy import Declared, refusals
 from agentcontainer.domain.tasks.state import EndReason
@@ -32,7 +33,7 @@ class AgentCommands:
 
     def log_refused_finish(self, reason: str) -> None:
         """Log that a `finish` was refused."""
-        self._context.log.add("finish.rejected", {"message": reason[:MAX_REASON_CHARACTERS]})
+        self._context.log.add(FinishRejected(reason[:MAX_REASON_CHARACTERS]))
 
     async def finish(self, finish: Finish) -> bool:
         """End the task with these outputs; False if it has ended already. Returns after the end is committed.

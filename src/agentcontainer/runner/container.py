@@ -1,12 +1,13 @@
 """Starts the container of an attempt: its image, workspace, sockets, sandbox and agent process."""
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from agentcontainer import crash, db
 from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks.event_data import EgressRefused
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.images import starting
@@ -146,7 +147,10 @@ def _spec(context: AttemptContext, image: Image | None) -> Spec:
     internet = None
     if execution.internet_access:
         internet = Internet(
-            execution.egress, on_refused=lambda refused: context.log.add("egress.refused", asdict(refused))
+            execution.egress,
+            on_refused=lambda refused: context.log.add(
+                EgressRefused(refused.host, refused.port, refused.rule)
+            ),
         )
     return Spec(
         context.name, context.root, services.runtime, services.limits,

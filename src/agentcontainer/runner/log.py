@@ -6,13 +6,13 @@ the events. They are not stored.
 
 import asyncio
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from agentcontainer import crash, db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import Draft, EventData, MessageCompleted, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 from agentcontainer.printable import without_controls
@@ -23,13 +23,12 @@ BATCH_SECONDS = 0.03
 MAX_BATCH = 500
 OVERHEAD_BYTES = 100  # counted for each event in addition to its data
 MAX_QUEUED_BYTES = 4 * 1024**2  # with more in memory, whoever adds events waits for a flush
-EventData = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Delta:
     content: str
-    labels: Mapping[str, int]
+    turn: TurnLabel | None
 
 
 class EventLog:
@@ -41,8 +40,8 @@ class EventLog:
     """
 
     def __init__(self, pool: Pool, claim: Claim, limit: events.LogSize) -> None:
-        self.labels: Mapping[str, int] = {}
-        """Fields that every event gets: the number of the turn that runs."""
+        self.turn: TurnLabel | None = None
+        """The turn that runs; every event names it."""
         self._pool = pool
         self._claim = claim
         self._limit = limit
@@ -51,7 +50,7 @@ class EventLog:
         self._secrets: tuple[bytes, ...] = ()
         self._delta_redactor = Redactor(())
         self._last_sequence = 0
-        self._queue: list[events.Draft | _Delta] = []
+        self._queue: list[Draft | _Delta] = []
         self._queued_bytes = 0
         self._added = asyncio.Event()
         self._in_doubt: list[str] = []
@@ -73,20 +72,21 @@ class EventLog:
         """The text without secrets, and without control characters, because it may be shown in a terminal."""
         return self.redact(without_controls(text, separators=False))
 
-    def add(self, type_: str, data: EventData) -> None:
-        """Queue one event with the current labels; dropped if the log is full."""
+    def add(self, data: EventData) -> None:
+        """Queue one event of the current turn; dropped if the log is full."""
         if self._is_over_limit:
             return
-        if type_ == "message.completed":
+        if isinstance(data, MessageCompleted):
             self._delta_redactor = Redactor(self._secrets)  # the message contains what the redactor held back
-        data = cast("EventData", self._redacted(db.storable({**data, **self.labels})))
-        size = len(json.dumps(data)) + OVERHEAD_BYTES
+        event = draft(data, self.turn)
+        event = replace(event, data=self._redacted(db.storable(event.data)))
+        size = len(json.dumps(event.data)) + OVERHEAD_BYTES
         self._size = events.LogSize(self._size.count + 1, self._size.bytes + size)
         self._is_over_limit = self._size.count > self._limit.count or self._size.bytes > self._limit.bytes
         if self._is_over_limit:
             self._added.set()
         else:
-            self._enqueue((type_, data), size)
+            self._enqueue(event, size)
 
     def add_delta(self, content: str) -> None:
         """Queue a piece of what the agent is saying, for live streams."""
@@ -94,10 +94,10 @@ class EventLog:
         if not content:
             return
         last = self._queue[-1] if self._queue else None
-        if isinstance(last, _Delta) and last.labels == self.labels:
+        if isinstance(last, _Delta) and last.turn == self.turn:
             self._queue.pop()
             content = last.content + content
-        self._enqueue(_Delta(content, self.labels), len(content))
+        self._enqueue(_Delta(content, self.turn), len(content))
 
     @property
     def is_full(self) -> bool:
@@ -135,7 +135,7 @@ class EventLog:
             self._queued_bytes = 0
             self._added.clear()
 
-    def _enqueue(self, entry: events.Draft | _Delta, size: int) -> None:
+    def _enqueue(self, entry: Draft | _Delta, size: int) -> None:
         self._queue.append(entry)
         self._queued_bytes += size
         self._added.set()
@@ -144,13 +144,13 @@ class EventLog:
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, dict):
-            entries = cast("EventData", value).items()
+            entries = cast("dict[str, Any]", value).items()
             return {self.redact(key): self._redacted(item) for key, item in entries}
         if isinstance(value, list):
             return [self._redacted(item) for item in cast("list[Any]", value)]
         return value
 
-    async def _write(self, batch: list[events.Draft]) -> None:
+    async def _write(self, batch: list[Draft]) -> None:
         task_id = self._claim.task_id
 
         async def write() -> int | None:
@@ -174,16 +174,14 @@ class EventLog:
         for start in range(0, len(delta.content), events.DELTA_CHARACTERS):
             piece = delta.content[start : start + events.DELTA_CHARACTERS]
             try:
-                await events.notify_delta(
-                    self._pool, self._claim, self._last_sequence, piece, dict(delta.labels)
-                )
+                await events.notify_delta(self._pool, self._claim, self._last_sequence, piece, delta.turn)
             except db.UNREACHABLE:
                 return  # the event `message.completed` will contain the whole text
 
 
-def _leading_drafts(entries: list[events.Draft | _Delta]) -> list[events.Draft]:
+def _leading_drafts(entries: list[Draft | _Delta]) -> list[Draft]:
     """The events before the first delta."""
-    drafts: list[events.Draft] = []
+    drafts: list[Draft] = []
     for entry in entries:
         if isinstance(entry, _Delta):
             break

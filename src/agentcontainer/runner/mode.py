@@ -47,12 +47,12 @@ class Mode:
         self.turn = turn
         self.shared_file_ids = []
         self.is_conversation = not turn.is_handoff
-        self._log.labels = turn.event
+        self._log.turn = turn.label
 
     def end_turn(self) -> None:
         """Record that no turn runs until the user's next message."""
         self.turn = None
-        self._log.labels = {}
+        self._log.turn = None
 
     def refusal(self, command: Command) -> str | None:
         """Why the agent may not use this command now; None if it may."""

@@ -14,6 +14,7 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import Draft
 from tests.api_bed import Account, Bed
 from tests.api_process import api_process
 from tests.event_stream import Frame, Stream
@@ -75,7 +76,7 @@ def api(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 async def append(bed: Bed, task_id: str, *drafts: tuple[str, dict[str, Any]]) -> None:
     async with db.transaction(bed.pool) as connection:
-        await events.append(connection, task_id, drafts)
+        await events.append(connection, task_id, [Draft(type_, data) for type_, data in drafts])
 
 
 async def tools(bed: Bed, task_id: str, count: int, size: int = 10) -> None:

@@ -7,6 +7,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.db import PAGE_BYTES
 from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import Draft
 from tests.api_bed import Account, Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -56,7 +57,7 @@ async def versions(account: Account) -> tuple[str, list[Any]]:
 
 async def log(account: Account) -> tuple[str, list[Any]]:
     task_id = (await account.dispatch())["id"]
-    draft = ("tool.completed", {"output": LONG * 10})
+    draft = Draft("tool.completed", {"output": LONG * 10})
     async with db.transaction(account.bed.pool) as connection:
         await events.append(connection, task_id, [draft] * 19)
     listed = (await account.get(f"{V1}/tasks/{task_id}/events", params={"limit": 1})).json()

@@ -9,6 +9,7 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
 
@@ -187,7 +188,7 @@ async def test_a_failed_task_says_why(alice: Account) -> None:
 async def log_of(bed: Bed, account: Account, length: int) -> str:
     task_id = (await account.dispatch())["id"]
     async with db.transaction(bed.pool) as connection:
-        drafts = [("tool.started", {"callId": str(n)}) for n in range(2, length + 1)]
+        drafts = [Draft("tool.started", {"callId": str(n)}) for n in range(2, length + 1)]
         await events.append(connection, task_id, drafts)
     return task_id
 

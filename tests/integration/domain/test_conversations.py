@@ -21,6 +21,7 @@ from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import events, overdue, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
+from agentcontainer.domain.tasks.event_data import MessageCompleted
 from agentcontainer.domain.tasks.model import Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
 from agentcontainer.redaction import encodings_of
@@ -346,7 +347,7 @@ async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
         log.add_delta(piece)
         await log.flush()
-    log.add("message.completed", {"content": "The key is sk-test-0123456789, I think."})
+    log.add(MessageCompleted("The key is sk-test-0123456789, I think."))
     await log.flush()
     while len(heard) < 3:
         await asyncio.sleep(0.01)

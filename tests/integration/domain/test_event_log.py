@@ -8,6 +8,7 @@ import pytest
 
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks.event_data import MessageCompleted
 from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.log import EventLog
@@ -25,7 +26,7 @@ async def test_the_event_log_has_a_size_limit(
         log.begin(await events.log_size(pool, task_id), ())
         writing = asyncio.create_task(log.run())
         for _ in range(20):
-            log.add("message.completed", {"content": secrets.token_urlsafe(1500)})
+            log.add(MessageCompleted(secrets.token_urlsafe(1500)))
         await log.flush()
         held = await events.log_size(pool, task_id)
         if held.count == 20:
@@ -44,13 +45,13 @@ async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeate
     log.begin(LogSize(0, 0), ())
     moments = random.Random(1)
     for number in range(150):
-        log.add("message.completed", {"content": str(number)})
+        log.add(MessageCompleted(str(number)))
         writing = asyncio.create_task(log.flush())
         await asyncio.sleep(moments.random() * 0.006)
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         if number % 3 == 0:
-            log.add("message.completed", {"content": f"{number} and more"})
+            log.add(MessageCompleted(f"{number} and more"))
     await log.flush()
     written = [event.data["content"] for event in (await events.list_page(pool, task_id, limit=1000)).rows]
     wanted = [text for n in range(150) for text in ((str(n), f"{n} and more") if n % 3 == 0 else (str(n),))]

@@ -7,6 +7,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.tasks import events, store
+from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.state import TRANSITIONS, Status
 
@@ -31,7 +32,9 @@ async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_t
     task_id = await make_task("running", attempt=2)
     async with db.transaction(pool) as connection:
         assert await store.move(connection, task_id, Status.FINISHED, attempt=1) is False
-        assert await events.append(connection, task_id, [("tool.started", {})], Claim(task_id, 1)) is None
+        assert (
+            await events.append(connection, task_id, [Draft("tool.started", {})], Claim(task_id, 1)) is None
+        )
     assert not await store.container_started(pool, Claim(task_id, 1))
     assert not (await events.list_page(pool, task_id, limit=10)).rows
 
@@ -54,7 +57,7 @@ async def test_events_are_numbered_without_gaps_under_concurrent_writers(
 
     async def write(size: int) -> None:
         async with db.transaction(pool) as connection:
-            await events.append(connection, task_id, [("tool.started", {"n": n}) for n in range(size)])
+            await events.append(connection, task_id, [Draft("tool.started", {"n": n}) for n in range(size)])
 
     await asyncio.gather(*(write(size) for size in (1, 5, 2, 7, 3, 4, 6, 1)))
     log = await events.list_page(pool, task_id, limit=100)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from agentcontainer.db import JsonObject
 from agentcontainer.domain.execution.model import Execution, Overrides
-from agentcontainer.domain.tasks.events import iso
+from agentcontainer.domain.tasks import event_data
+from agentcontainer.domain.tasks.event_data import TurnLabel
 from agentcontainer.domain.tasks.model import Mode
 from agentcontainer.domain.tasks.state import Status
 
@@ -44,26 +45,24 @@ class Message:
     created_at: datetime
     files: Sequence[MessageFile] = ()
 
-    def event(self) -> JsonObject:
-        """The data of its `message.created` event."""
-        return {
-            "id": self.id,
-            "turnNumber": self.turn_number,
-            "attemptNumber": self.attempt_number,
-            "role": self.role,
-            "status": self.status,
-            "content": self.content,
-            "files": [
-                {
-                    "id": file.id, "filename": file.filename, "contentType": file.content_type,
-                    "sizeBytes": file.size_bytes, "createdAt": iso(file.created_at),
-                }
+    def created_event(self) -> event_data.Draft:
+        """Its `message.created` event."""
+        data = event_data.MessageCreated(
+            id=self.id,
+            role=self.role,
+            status=self.status,
+            content=self.content,
+            files=tuple(
+                event_data.FileOfMessage(
+                    file.id, file.filename, file.content_type, file.size_bytes, file.created_at
+                )
                 for file in self.files
-            ],
-            "tokenUsage": {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens},
-            "costUsd": self.cost_micro_usd / 1_000_000,
-            "createdAt": iso(self.created_at),
-        }  # fmt: skip
+            ),
+            token_usage={"input_tokens": self.input_tokens, "output_tokens": self.output_tokens},
+            cost_usd=self.cost_micro_usd / 1_000_000,
+            created_at=self.created_at,
+        )
+        return event_data.draft(data, TurnLabel(self.turn_number, self.attempt_number))
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,9 @@ class Turn:
     used_output_tokens: int
 
     @property
-    def event(self) -> JsonObject:
-        return {"turnNumber": self.number, "attemptNumber": self.attempt_number}
+    def label(self) -> TurnLabel:
+        """How events name the turn."""
+        return TurnLabel(self.number, self.attempt_number)
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,7 @@ async def insert(
 ) -> Message:
     """Insert a message and log it; returns it with its sequence and files. The caller has locked the task's row."""
     message = replace(message, files=await _files(connection, file_ids))
-    created = ("message.created", message.event())
-    sequence = await events.append(connection, message.task_id, [created], claim)
+    sequence = await events.append(connection, message.task_id, [message.created_event()], claim)
     assert sequence is not None, "the row is locked, and the claim was checked"
     message = replace(message, sequence=sequence)
     new = new_execution

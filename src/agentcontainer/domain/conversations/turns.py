@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentcontainer import db
-from agentcontainer.db import Connection, JsonObject, Pool
+from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import LockedTask, OpeningMessage, Turn
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import event_data, events
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks import store as task_store
+from agentcontainer.domain.tasks.event_data import FileShared, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
@@ -55,10 +56,10 @@ async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn |
         await store.set_turn(connection, claim.task_id, number, "running", attempt_number)
         await store.set_error(connection, claim.task_id, None, None)
         turn = _turn(number, message, task, attempt_number)
-        data = turn.event | {"messageId": turn.message_id}
-        delivered = [("message.delivered", data)] if is_new else []
+        started = draft(event_data.TurnStarted(turn.message_id), turn.label)
+        delivered = [draft(event_data.MessageDelivered(turn.message_id), turn.label)] if is_new else []
         ids = [*(new_id("evt") for _ in delivered), event_id]
-        await events.append(connection, claim.task_id, [*delivered, ("turn.started", data)], claim, ids)
+        await events.append(connection, claim.task_id, [*delivered, started], claim, ids)
         return turn
 
 
@@ -76,9 +77,13 @@ async def share(pool: Pool, claim: Claim, turn: Turn, outputs: Sequence[Output])
         if task is None:
             return False
         if await tasks.add_outputs(connection, task.account_id, claim.task_id, outputs):
-            drafts = [("file.shared", tasks.file_event(output) | turn.event) for output in outputs]
+            drafts = [draft(_shared(output), turn.label) for output in outputs]
             await events.append(connection, claim.task_id, drafts, claim)
         return True
+
+
+def _shared(output: Output) -> FileShared:
+    return FileShared(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
 
 
 async def end(
@@ -108,8 +113,8 @@ async def end(
         if failure is None:
             await _add_reply(connection, settings, claim, turn, task, reply, file_ids)
         else:
-            data = turn.event | {"errorCode": failure.error_code, "error": failure.error}
-            await events.append(connection, claim.task_id, [("turn.failed", data)], claim)
+            failed = draft(event_data.TurnFailed(failure.error_code, failure.error), turn.label)
+            await events.append(connection, claim.task_id, [failed], claim)
             await store.set_error(connection, claim.task_id, failure.error, failure.error_code)
         status = "failed" if failure else "completed"
         await store.set_turn(connection, claim.task_id, turn.number, status, turn.attempt_number)
@@ -134,15 +139,15 @@ async def _add_reply(
     file_ids: Sequence[str],
 ) -> None:  # fmt: skip
     rate = settings.container_micro_usd_per_minute
-    draft = store.new_message(
+    new = store.new_message(
         claim.task_id, "assistant", reply, turn.number, turn.attempt_number,
         input_tokens=task.input_tokens - turn.used_input_tokens,
         output_tokens=task.output_tokens - turn.used_output_tokens,
         cost_micro_usd=container_cost_micro_usd(task.used_micro_seconds - turn.used_micro_seconds, rate),
     )  # fmt: skip
-    message = await store.insert(connection, draft, claim=claim, file_ids=file_ids)
-    data = turn.event | {"messageId": message.id}
-    await events.append(connection, claim.task_id, [("turn.completed", data)], claim)
+    message = await store.insert(connection, new, claim=claim, file_ids=file_ids)
+    completed = draft(event_data.TurnCompleted(message.id), turn.label)
+    await events.append(connection, claim.task_id, [completed], claim)
 
 
 async def _choose_next(connection: Connection, claim: Claim, turn: Turn, may_go_on: bool) -> Next:
@@ -173,11 +178,8 @@ async def deliver_steering(pool: Pool, claim: Claim, message_id: str) -> bool:
             return False
         if not await store.is_queued(connection, message_id):
             return True  # delivered by a call whose reply was lost
-        data: JsonObject = {"messageId": message_id}
-        attempt_number = 1
-        if task.mode == "conversation":
-            attempt_number = task.turn_attempt
-            data = {"turnNumber": task.turn_number, "attemptNumber": attempt_number} | data
-        await store.set_delivered(connection, message_id, attempt_number)
-        await events.append(connection, claim.task_id, [("message.delivered", data)], claim)
+        label = TurnLabel(task.turn_number, task.turn_attempt) if task.mode == "conversation" else None
+        await store.set_delivered(connection, message_id, label.attempt_number if label else 1)
+        delivered = draft(event_data.MessageDelivered(message_id), label)
+        await events.append(connection, claim.task_id, [delivered], claim)
         return True

@@ -13,6 +13,7 @@ from agentcontainer.domain.hibernation.model import WakeKind
 from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks import store as task_store
+from agentcontainer.domain.tasks.event_data import TaskWoken, draft
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Task
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import Conflict, NotFound
@@ -69,7 +70,7 @@ async def wake_locked(
     connection: Connection, task_id: str, kind: WakeKind, message: str | None = None, turn_number: int = 0
 ) -> None:
     """Wake a hibernating task. The caller has locked its row and checked its status. `turn_number`: of the message."""
-    drafts = [("task.woken", {"status": "pending", "kind": kind})]
+    drafts = [draft(TaskWoken(Status.PENDING, kind))]
     if message is not None:
         await conversations.add_steering(connection, task_id, message, turn_number)
     await task_store.set_wake_kind(connection, task_id, kind)

@@ -6,18 +6,18 @@ Numbers are assigned while the task's row is locked, so a reader of `sequence > 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.tasks.event_data import Draft, MessageDelta, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
 DELTA_CHANNEL = "agentcontainer_deltas"  # NOTIFY payload: a message.delta, see `notify_delta`
 DELTA_CHARACTERS = 1200  # in one notification, whose payload PostgreSQL limits to 8000 bytes
-Draft = tuple[str, dict[str, Any]]  # (type, data)
 
 EVENT_TYPES = {
     "task.created": "The task was dispatched.",
@@ -76,11 +76,6 @@ _LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FRO
 _LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
 
 
-def iso(moment: datetime) -> str:
-    """The time in the format of the API: `2026-11-24T01:02:03.456Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 @dataclass(frozen=True)
 class LogSize:
     """The size of a task's event log, or its limit."""
@@ -123,22 +118,22 @@ async def append(
         task_id,
         list(range(first, last + 1)),
         ids or [new_id("evt") for _ in drafts],
-        [type_ for type_, _ in drafts],
-        [data for _, data in drafts],
+        [event.type for event in drafts],
+        [event.data for event in drafts],
     )
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, task_id)
     return int(last)
 
 
 async def notify_delta(
-    connection: Connection | Pool, claim: Claim, after: int, content: str, data: dict[str, Any]
+    connection: Connection | Pool, claim: Claim, after: int, content: str, turn: TurnLabel | None
 ) -> None:
     """Send live streams a piece of what the agent is saying. It is neither stored nor numbered.
 
     `after`: the number of the last event before it. `content` has at most `DELTA_CHARACTERS`.
     """
-    delta = {"taskId": claim.task_id, "after": after, "data": {"content": content} | data}
-    payload = json.dumps(delta, ensure_ascii=False)
+    data = draft(MessageDelta(content), turn).data
+    payload = json.dumps({"taskId": claim.task_id, "after": after, "data": data}, ensure_ascii=False)
     await connection.execute(_NOTIFY_DELTA, claim.task_id, claim.attempt, DELTA_CHANNEL, payload)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from agentcontainer import crash, db
-from agentcontainer.db import Connection, JsonObject, Pool
+from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.checkpoints.model import Checkpoint
@@ -16,7 +16,8 @@ from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks import events, overdue, queue, repositories, store
+from agentcontainer.domain.tasks import event_data, events, overdue, queue, repositories, store
+from agentcontainer.domain.tasks.event_data import OutputFile, draft
 from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
@@ -96,8 +97,8 @@ async def create(
         session_ttl_seconds=version.defaults.session_ttl_seconds if mode == "conversation" else None,
     )
     await store.insert(connection, task, request.input_file_ids)
-    created: JsonObject = {"status": "pending", "agentId": agent_id, "mode": mode}
-    await events.append(connection, task_id, [("task.created", created)])
+    created = draft(event_data.TaskCreated(Status.PENDING, agent_id, mode))
+    await events.append(connection, task_id, [created])
     await queue.enqueue(connection, task_id, 0, execution.runtime_region)
     return task_id
 
@@ -171,11 +172,8 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
         return False
     await store.close_container(connection, claim.task_id)
     await store.set_hibernation(connection, claim.task_id, hibernation)
-    data: JsonObject = {
-        "status": "hibernating", "message": hibernation.message,
-        "hibernateUntilAt": events.iso(hibernation.until),
-    }  # fmt: skip
-    await events.append(connection, claim.task_id, [("task.hibernated", data)])
+    data = event_data.TaskHibernated(Status.HIBERNATING, hibernation.message, hibernation.until)
+    await events.append(connection, claim.task_id, [draft(data)])
     return True
 
 
@@ -187,8 +185,8 @@ async def save(connection: Connection, claim: Claim, checkpoint: Checkpoint, pau
     is_first_call = await store.set_checkpoint(connection, claim, checkpoint.id)
     if is_first_call:
         await store.count_time(connection, claim)
-        data: JsonObject = {"sizeBytes": checkpoint.size_bytes, "pausedMs": round(paused_seconds * 1000)}
-        await events.append(connection, claim.task_id, [("task.checkpointed", data)], claim)
+        data = event_data.TaskCheckpointed(checkpoint.size_bytes, paused_ms=round(paused_seconds * 1000))
+        await events.append(connection, claim.task_id, [draft(data)], claim)
     return is_first_call is not None
 
 
@@ -217,8 +215,8 @@ async def await_input(connection: Connection, claim: Claim) -> None:
     moved = await store.move(connection, claim.task_id, Status.AWAITING_INPUT, only_from=Status.RUNNING)
     assert moved, "the caller has locked the row and checked the claim"
     expires_at = await store.begin_wait(connection, claim.task_id)
-    data: JsonObject = {"status": "awaiting_input", "expiresAt": events.iso(expires_at)}
-    await events.append(connection, claim.task_id, [("task.awaiting_input", data)])
+    data = event_data.TaskAwaitingInput(Status.AWAITING_INPUT, expires_at)
+    await events.append(connection, claim.task_id, [draft(data)])
 
 
 async def resume(connection: Connection, task_id: str) -> bool:
@@ -283,8 +281,8 @@ async def start_container(pool: Pool, claim: Claim) -> bool:
     async with db.transaction(pool) as connection:
         is_first_call = await store.container_started(connection, claim)
         if is_first_call:
-            data: JsonObject = {"status": "running", "attempt": claim.attempt}
-            await events.append(connection, claim.task_id, [("task.started", data)], claim)
+            data = event_data.TaskStarted(Status.RUNNING, claim.attempt)
+            await events.append(connection, claim.task_id, [draft(data)], claim)
         return is_first_call is not None
 
 
@@ -292,7 +290,7 @@ async def set_title(pool: Pool, claim: Claim, title: str) -> None:
     """Set a title that a model wrote. Does nothing when the claim is lost."""
     async with db.transaction(pool) as connection:
         if await store.set_title(connection, claim, title):
-            await events.append(connection, claim.task_id, [("task.titled", {"title": title})], claim)
+            await events.append(connection, claim.task_id, [draft(event_data.TaskTitled(title))], claim)
 
 
 async def end(
@@ -325,13 +323,12 @@ async def end(
     crash.reach("settle")
     ending = _ending(reason, message)
     await _finish(connection, settings, task_id, closed, ending, is_charged=not meaning.is_platforms_fault)
-    data: JsonObject = {"status": meaning.status.value}
     if meaning.status is Status.FINISHED:
-        files_data = [file_event(output) for output in outputs]
-        data |= {"completion": ending.completion, "message": message, "files": files_data}
+        files_data = tuple(file_event(output) for output in outputs)
+        data = event_data.TaskFinished(meaning.status, ending.completion, message, files_data)
     else:
-        data |= {"errorCode": meaning.error_code, "error": message}
-    await events.append(connection, task_id, [(f"task.{meaning.status}", data)])
+        data = event_data.ENDED[meaning.status](meaning.status, meaning.error_code, message)
+    await events.append(connection, task_id, [draft(data)])
     return True
 
 
@@ -354,8 +351,8 @@ async def _requeue_or_fail(
     message: str | None,
 ) -> None:
     if closed.tries < MAX_TRIES:
-        requeued: JsonObject = {"status": "pending", "reason": message}
-        await events.append(connection, task_id, [("task.requeued", requeued)])
+        requeued = event_data.TaskRequeued(Status.PENDING, message)
+        await events.append(connection, task_id, [draft(requeued)])
         delay = RETRY_DELAY * 2**closed.tries
         await queue.enqueue(connection, task_id, closed.attempt, closed.runtime_region, delay)
         return
@@ -363,8 +360,8 @@ async def _requeue_or_fail(
     await store.move(connection, task_id, Status.FAILED)
     ending = Ending(error=error, error_code=meaning.error_code)
     await _finish(connection, settings, task_id, closed, ending, is_charged=False)
-    failed: JsonObject = {"status": "failed", "errorCode": meaning.error_code, "error": error}
-    await events.append(connection, task_id, [("task.failed", failed)])
+    failed = event_data.TaskFailed(Status.FAILED, meaning.error_code, error)
+    await events.append(connection, task_id, [draft(failed)])
 
 
 async def _finish(
@@ -385,15 +382,9 @@ async def _finish(
     await store.set_cost(connection, task_id, cost)
 
 
-def file_event(output: Output) -> JsonObject:
+def file_event(output: Output) -> OutputFile:
     """An output file as events show it."""
-    return {
-        "id": output.id,
-        "filename": output.filename,
-        "contentType": output.content_type,
-        "sizeBytes": output.size_bytes,
-        "outputName": output.output_name,
-    }
+    return OutputFile(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
 
 
 async def _existing(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task:

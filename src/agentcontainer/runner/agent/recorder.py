@@ -2,6 +2,7 @@
 
 import time
 
+from agentcontainer.domain.tasks import event_data
 from agentcontainer.ids import new_id
 from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
@@ -44,17 +45,15 @@ class Recorder:
                 self._message(event)
             case ToolStarted():
                 self._tool_started_at[event.call_id] = time.monotonic()
-                self._log.add("tool.started", {
-                    "activityId": new_id("act"), "callId": event.call_id, "tool": event.tool,
-                    "input": event.input, "inputOmittedReason": event.input_omitted_reason,
-                })  # fmt: skip
+                self._log.add(event_data.ToolStarted(
+                    new_id("act"), event.call_id, event.tool, event.input, event.input_omitted_reason
+                ))  # fmt: skip
             case ToolCompleted():
                 now = time.monotonic()
                 duration = now - self._tool_started_at.pop(event.call_id, now)
-                self._log.add("tool.completed", {
-                    "callId": event.call_id, "tool": event.tool, "isError": event.is_error,
-                    "output": event.output, "durationMs": round(duration * 1000),
-                })  # fmt: skip
+                self._log.add(event_data.ToolCompleted(
+                    event.call_id, event.tool, event.is_error, event.output, duration_ms=round(duration * 1000)
+                ))  # fmt: skip
             case _:
                 pass
 
@@ -64,7 +63,7 @@ class Recorder:
             return
         self.provider_error = None
         if message.text:
-            self._log.add("message.completed", {"role": "assistant", "content": message.text})
+            self._log.add(event_data.MessageCompleted(message.text))
             text = message.text[: self._characters_left]
             if text:
                 self._texts.append(text)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from agentcontainer import crash
 from agentcontainer.child_output import Tail
+from agentcontainer.domain.tasks.event_data import AgentReminded, ModelRetried
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
@@ -100,7 +101,7 @@ class Session:
                 self._steered and message_reminders < MAX_REMINDERS
             ):  # the model gets them with the next prompt
                 message_reminders += 1
-                self._log.add("agent.reminded", {"reason": "message", "count": message_reminders})
+                self._log.add(AgentReminded("message", message_reminders))
                 prompt = GO_ON
                 continue
             if (ending := self._ending_after_stop(reminders)) is not None:
@@ -110,7 +111,7 @@ class Session:
                 prompt = LAST_CHANCE
                 continue
             reminders += 1
-            self._log.add("agent.reminded", {"reason": "no_finish", "count": reminders})
+            self._log.add(AgentReminded("no_finish", reminders))
             prompt = NUDGE
 
     async def answer(self, prompt: str) -> Reply:
@@ -145,7 +146,7 @@ class Session:
 
     async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
         """Ask a working agent to finish soon."""
-        self._log.add("agent.reminded", {"reason": "soft_finish"})
+        self._log.add(AgentReminded("soft_finish"))
         with contextlib.suppress(PiError):
             await self._pi.steer(wrap_up(seconds_left, is_conversation))
 
@@ -174,8 +175,7 @@ class Session:
             case ToolStarted():
                 self.is_begun.set()  # Pi writes an answer to its session file before it runs the tools in it
             case RetryStarted():
-                data = {"attempt": event.attempt, "error": self._provider_message()}
-                self._log.add("model.retried", data)
+                self._log.add(ModelRetried(event.attempt, self._provider_message()))
             case _:
                 pass
         self._recorder.record(event)
@@ -195,7 +195,7 @@ class Session:
         """Let the agent make one more model request although its budget is used up."""
         self._had_last_chance = True
         self._gateway.budget.allow_last()
-        self._log.add("agent.reminded", {"reason": "budget"})
+        self._log.add(AgentReminded("budget"))
 
     def _ending_after_stop(self, reminders: int) -> Ending | None:
         """The ending for an agent that stopped without `finish`; None: prompt it again."""
