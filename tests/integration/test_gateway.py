@@ -212,7 +212,7 @@ async def test_an_unreachable_provider_is_named_and_its_address_is_not(short_dir
         status, answer = await inside.answer()
         assert status == 502
         assert answer["error"]["message"] == "Anthropic cannot be reached."
-        assert inside.gateway.last_error == ProviderError(502, "Anthropic cannot be reached.")
+        assert inside.gateway.last_error == ProviderError(None, "Anthropic cannot be reached.")
 
 
 async def test_a_silent_provider_times_out(short_dir: Path) -> None:
@@ -306,7 +306,9 @@ async def test_an_error_within_a_stream_is_remembered(short_dir: Path) -> None:
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         async with inside.ask(stream=True) as response:
             assert "Overloaded, [redacted]." in await response.text()
-        assert inside.gateway.last_error == ProviderError(502, "Overloaded, [redacted].")
+        assert inside.gateway.last_error == ProviderError(
+            None, "Anthropic reported an error in its answer: Overloaded, [redacted]."
+        )
 
 
 async def test_usage_may_be_taken_by_a_coroutine(model: scripted.ScriptedModel, short_dir: Path) -> None:
@@ -328,3 +330,31 @@ async def test_usage_may_be_taken_by_a_coroutine(model: scripted.ScriptedModel, 
             await response.read()
         assert len(taken) == 1
         await gateway.close()
+
+
+async def test_a_web_page_is_named_and_not_passed_on(short_dir: Path) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=f"<html>\n<b>Please log in, {KEY}</b>", content_type="text/html")
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        status, answer = await inside.answer()
+        assert status == 502
+        assert answer["error"]["message"] == (
+            "Anthropic answered with text/html instead of a model's answer: <html> <b>Please log in, [redacted]</b>."
+        )
+
+
+async def test_an_empty_answer_is_an_error_although_its_tokens_count(short_dir: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        event = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}
+        await response.write(f"event: message_delta\ndata: {json.dumps(event)}\n\n".encode())
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        async with inside.ask(stream=True) as response:
+            assert (await response.text()).startswith("event: error\n")
+        assert inside.gateway.last_error == ProviderError(
+            None, "Anthropic ended without an answer (end_turn)."
+        )
+        assert inside.usage == [Usage(MODEL, 0, 1)]

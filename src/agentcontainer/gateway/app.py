@@ -16,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from agentcontainer.gateway.admission import Admitted, admit
+from agentcontainer.gateway.answer_stream import AnswerStream
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.output_limit import ask_of, with_output
 from agentcontainer.gateway.provider_response import (
@@ -36,15 +37,18 @@ from agentcontainer.gateway.upstreams import (
     request_headers,
     response_fault,
     response_headers,
+    unexpected_type,
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
+from agentcontainer.printable import without_controls
 from agentcontainer.providers import PROVIDERS
 from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
 from agentcontainer.sandbox.http_socket import SandboxSocket
 
 _LARGE_BODY = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
+_QUOTED_CHARACTERS = 200  # of a web page that came instead of an answer
 # Pi does not retry a request whose error says "out of budget".
 OUT_OF_BUDGET = "This task is out of budget: its model requests have used what they may use."
 
@@ -64,12 +68,12 @@ class Route:
 
 @dataclass(frozen=True)
 class ProviderError:
-    """The provider's latest error: its status and its message, redacted.
+    """The provider's latest error: its message, redacted, and the status that it answered with.
 
-    The status is 502 if the provider did not answer, or if its response failed after a successful beginning.
+    The status is None if the provider did not answer, or answered with success and then failed.
     """
 
-    status: int
+    status: int | None
     message: str
 
 
@@ -231,11 +235,21 @@ class Gateway:
                 raise self._failed(fault)
             if upstream.status >= 400:
                 return await self._relay_error(upstream)
+            if (kind := unexpected_type(upstream.headers)) is not None:
+                raise self._not_a_model(kind, await beginning(upstream, 4096))
             return await self._relay(request, endpoint, upstream, reservation)
 
     def _failed(self, predicate: str) -> Refused:
-        self.last_error = ProviderError(502, f"{self._name} {predicate}.")
+        self.last_error = ProviderError(None, f"{self._name} {predicate}.")
         return Refused(502, self.last_error.message)
+
+    def _not_a_model(self, content_type: str, body: bytes) -> Refused:
+        """What came with a successful status is no model's answer, but for instance the web page of a login."""
+        text = without_controls(redact(body, self._secrets).decode("utf-8", "replace"))
+        start = " ".join(text.split())[:_QUOTED_CHARACTERS]
+        return self._failed(
+            redact_text(f"answered with {content_type} instead of a model's answer: {start}", self._secrets)
+        )
 
     def _headers(self, upstream: aiohttp.ClientResponse) -> dict[str, str]:
         secrets = [secret.lower() for secret in self._secrets]
@@ -263,6 +277,7 @@ class Gateway:
     ) -> web.StreamResponse:
         is_stream = upstream.headers.get("Content-Type", "").lower().startswith("text/event-stream")
         meter = Meter(endpoint.wire, reservation.model, is_stream=is_stream)
+        answer = AnswerStream(endpoint.wire, self._name) if is_stream else None
         redactor = Redactor(self._secrets)
         response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
         self.last_error = None
@@ -270,20 +285,25 @@ class Gateway:
             await response.prepare(request)
             async for chunk in chunks(upstream):
                 meter.feed(chunk)
-                if clean := redactor.feed(chunk):
+                if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
                     await response.write(clean)
-            await response.write(redactor.end())
+            await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
         except ResponseCut:
-            self.last_error = ProviderError(502, f"{self._name} broke off in the middle of its answer.")
+            self.last_error = ProviderError(None, f"{self._name} broke off in the middle of its answer.")
             abort(request)
         except ConnectionResetError:
             pass  # the sandbox has disconnected
         finally:
             meter.end()
+            if answer is not None and answer.fault is not None:
+                self.last_error = self._fault_in_answer(f"{answer.fault}.")
             if meter.error is not None:
-                self.last_error = ProviderError(502, redact_text(meter.error, self._secrets)[:1000])
+                self.last_error = self._fault_in_answer(f"reported an error in its answer: {meter.error}")
             await self._settle(reservation, meter)
         return response
+
+    def _fault_in_answer(self, predicate: str) -> ProviderError:
+        return ProviderError(None, redact_text(f"{self._name} {predicate}", self._secrets)[:1000])
 
     async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
         usage = settle(self.budget, reservation, meter)

@@ -82,6 +82,13 @@ def response_fault(status: int, headers: MultiMapping[str]) -> str | None:
     return None
 
 
+def unexpected_type(headers: Mapping[str, str]) -> str | None:
+    """The content type of a successful response that cannot be a model's answer, such as text/html; None: it can."""
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    is_expected = not kind or kind == "text/event-stream" or kind.endswith(("json", "ndjson"))
+    return None if is_expected or not kind.isprintable() else kind[:100]
+
+
 def url(endpoint: Endpoint, base_url: str, query: str) -> str:
     """The URL of the request. The only query passed on is the one that Anthropic's SDK sends."""
     return base_url.rstrip("/") + endpoint.path + ("?beta=true" if query == "beta=true" else "")

@@ -132,6 +132,10 @@ class Session:
             return Reply(text)
         if self._recorder.provider_error is not None:
             return Reply(text, self._ending_of_requests())
+        if not text:
+            return Reply(
+                text, Ending(EndReason.PROVIDER_ERROR, "The model ended its turn without an answer.")
+            )
         return Reply(text)
 
     async def steer(self, message_id: str, content: str) -> None:
@@ -221,6 +225,8 @@ class Session:
         if last_error is None:
             reason = self._recorder.provider_error or "without a reason"
             return f"Pi reported a failed request to {provider}: {reason}"
+        if last_error.status is None:
+            return last_error.message
         return f"{provider} answered {last_error.status}: {last_error.message}"
 
     async def _ending_of_pi(self, error: PiError) -> Ending:

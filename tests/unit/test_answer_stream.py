@@ -1,0 +1,158 @@
+"""Streamed answers that Pi would misread: empty ones, unknown reasons to stop, tool calls that share an index."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agentcontainer.gateway.answer_stream import AnswerStream
+from agentcontainer.gateway.upstreams import Wire
+
+Event = dict[str, Any]
+
+
+def sse(*events: Event) -> bytes:
+    return b"".join(
+        (f"event: {event['type']}\n" if "type" in event else "").encode()
+        + b"data: "
+        + json.dumps(event).encode()
+        + b"\n\n"
+        for event in events
+    )
+
+
+def data_of(stream: bytes) -> list[Event]:
+    lines = [line[5:] for line in stream.splitlines() if line.startswith(b"data:")]
+    return [json.loads(line) for line in lines if line.strip() != b"[DONE]"]
+
+
+def through(wire: Wire, stream: bytes, size: int = 10**6) -> tuple[bytes, AnswerStream]:
+    answer = AnswerStream(wire, "The provider")
+    passed = b"".join(answer.feed(stream[start : start + size]) for start in range(0, len(stream), size))
+    return passed + answer.end(), answer
+
+
+def chunk(delta: Event, finish: str | None = None, **more: Any) -> Event:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, **more}]}
+
+
+def block(kind: str, **fields: Any) -> Event:
+    return {"type": "content_block_start", "index": 0, "content_block": {"type": kind, **fields}}
+
+
+def text(piece: str) -> Event:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+
+
+def stop(reason: str) -> Event:
+    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 1}}
+
+
+def completed(*output: Event, status: str = "completed", **more: Any) -> Event:
+    return {"type": f"response.{status}", "response": {"status": status, "output": list(output), **more}}
+
+
+THINKING = {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm."}}
+START = {"type": "message_start", "message": {"id": "msg_1", "content": [], "stop_reason": None}}
+
+EMPTY: dict[str, tuple[Wire, list[Event]]] = {
+    "anthropic": ("anthropic-messages", [START, stop("end_turn"), {"type": "message_stop"}]),
+    "anthropic, thinking only": (
+        "anthropic-messages",
+        [START, block("thinking"), THINKING, stop("end_turn")],
+    ),
+    "anthropic, white space": (
+        "anthropic-messages",
+        [START, block("text", text=""), text("\n"), stop("end_turn")],
+    ),
+    "openrouter": (
+        "openai-completions",
+        [chunk({"role": "assistant", "content": ""}, "stop", native_finish_reason="network_error")],
+    ),
+    "openai": ("openai-responses", [{"type": "response.created", "response": {}}, completed()]),
+    "openai, reasoning only": ("openai-responses", [completed({"type": "reasoning", "summary": []})]),
+}
+
+
+@pytest.mark.parametrize("size", [10**6, 1])
+@pytest.mark.parametrize(("wire", "events"), EMPTY.values(), ids=EMPTY)
+def test_an_empty_answer_becomes_an_error_that_pi_repeats(wire: Wire, events: list[Event], size: int) -> None:
+    passed, answer = through(wire, sse(*events) + b"data: [DONE]\n\n", size)
+    last = data_of(passed)[-1]
+    message = last.get("message") or last["error"]["message"]
+    assert "ended without" in message  # Pi takes these words for a transient failure
+    assert answer.fault is not None
+    assert b"[DONE]" not in passed
+
+
+def test_the_reason_of_the_models_host_is_named() -> None:
+    _, answer = through("openai-completions", sse(*EMPTY["openrouter"][1]))
+    assert answer.fault == "ended without an answer (network_error)"
+
+
+CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+WHOLE: dict[str, tuple[Wire, list[Event]]] = {
+    "anthropic": ("anthropic-messages", [START, block("text", text=""), text("Hello."), stop("end_turn")]),
+    "anthropic, tool": ("anthropic-messages", [START, block("tool_use", id="toolu_1"), stop("tool_use")]),
+    "openrouter": ("openai-completions", [chunk({"content": "Hello."}), chunk({}, "stop")]),
+    "openrouter, tool": ("openai-completions", [chunk({"tool_calls": [CALL]}), chunk({}, "tool_calls")]),
+    "openai": (
+        "openai-responses",
+        [
+            {"type": "response.output_text.delta", "delta": "Hello."},
+            completed({"type": "message", "content": []}),
+        ],
+    ),
+    "openai, tool": ("openai-responses", [completed({"type": "function_call", "call_id": "call_1"})]),
+}
+
+
+@pytest.mark.parametrize("size", [10**6, 1])
+@pytest.mark.parametrize(("wire", "events"), WHOLE.values(), ids=WHOLE)
+def test_an_answer_is_passed_on_byte_for_byte(wire: Wire, events: list[Event], size: int) -> None:
+    sent = sse(*events) + b": a comment\r\n\r\ndata: [DONE]\n\ndata: no newline"
+    passed, answer = through(wire, sent, size)
+    assert passed == sent
+    assert answer.fault is None
+
+
+def test_an_answer_that_fills_the_context_window_counts_as_cut_off() -> None:
+    events = [START, block("text", text=""), text("The first half"), stop("model_context_window_exceeded")]
+    passed, answer = through("anthropic-messages", sse(*events))
+    assert data_of(passed)[-1]["delta"] == {"stop_reason": "max_tokens"}
+    assert answer.fault is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "events", "reason"),
+    [
+        ("anthropic-messages", [START, stop("refusal")], "refusal"),
+        ("anthropic-messages", [START, text("x"), stop("a_new_reason")], "a_new_reason"),
+        ("openai-completions", [chunk({"content": "x"}), chunk({}, "content_filter")], "content_filter"),
+        ("openai-completions", [chunk({}, "error", native_finish_reason="MALFORMED")], "MALFORMED"),
+        (
+            "openai-responses",
+            [completed(status="incomplete", incomplete_details={"reason": "content_filter"})],
+            "content_filter",
+        ),
+    ],
+)
+def test_a_stop_that_pi_cannot_go_on_from_is_named(wire: Wire, events: list[Event], reason: str) -> None:
+    passed, answer = through(wire, sse(*events))
+    assert passed == sse(*events)
+    assert answer.fault == f"stopped its answer: {reason}"
+
+
+def test_tool_calls_with_the_same_index_get_indexes_of_their_own() -> None:
+    second = CALL | {"id": "call_2"}
+    rest = {"index": 0, "function": {"arguments": " "}}
+    events = [chunk({"tool_calls": [call]}) for call in (CALL, second, rest)]
+    passed, _ = through("openai-completions", sse(*events, chunk({}, "tool_calls")))
+    calls = [event["choices"][0]["delta"]["tool_calls"][0] for event in data_of(passed)[:3]]
+    assert [call["index"] for call in calls] == [0, 1, 1]
+
+
+def test_an_endless_line_is_passed_on_in_pieces() -> None:
+    line = b"data: " + b"x" * 9 * 1024**2
+    answer = AnswerStream("anthropic-messages", "The provider")
+    assert answer.feed(line) + answer.feed(b"y\n") + answer.end() == line + b"y\n"
