@@ -1,4 +1,6 @@
-"""Crash points: places in the code at which a test kills a process with SIGKILL. Without a test they do nothing.
+"""Crash points: places in the code at which a test kills a process with SIGKILL.
+
+Without a test they do nothing.
 
 `CRASH_POINTS_DIR` names a folder. A file in it with the name of a point arms that point once. When a process reaches
 the point, the process whose id the file contains is killed; if the file is empty, the process that reached it.

@@ -24,7 +24,7 @@ else:
     Record = asyncpg.Record
 
 T = TypeVar("T")
-JsonObject = dict[str, Any]  # of a jsonb column, or the data of an event
+JsonObject = dict[str, Any]  # what a client or a model sent, stored as it is
 RECONNECT_SECONDS = 0.5
 PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page, as text, which memory holds several times
 

@@ -1,4 +1,6 @@
-"""Parses the entries of `overrides.egress.allow`, and matches hosts and ports with them. It does no I/O.
+"""Parses the entries of `overrides.egress.allow`, and matches hosts and ports with them.
+
+It does no I/O.
 
 An entry is a host, or a host and a port with a colon between; without a port it allows every port. A host is a DNS
 name, an IPv4 address, or `*.` before a name, which stands for all names below it, but not for the name itself.

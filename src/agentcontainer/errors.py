@@ -1,4 +1,6 @@
-"""The exceptions of the platform. Those that a client can get have a stable `code` and an HTTP `status`.
+"""The exceptions of the platform.
+
+Those that a client can get have a stable `code` and an HTTP `status`.
 
 AgentContainerError
 ├── ValidationError        validation_error        400   carries details: [{path, message}]

@@ -1,4 +1,7 @@
-"""Runs background loops. A failure is logged and the loop goes on; if a loop ends, its owner gets an error."""
+"""Runs background loops.
+
+A failure is logged and the loop goes on; if a loop ends, its owner gets an error.
+"""
 
 import asyncio
 import logging

@@ -9,13 +9,14 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/agentcontainer"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-MAX_LINES = 407  # of a file; 400 is the rule
+MAX_LINES = 400  # of a file
 MAX_P90_LINES = 25  # nine of ten functions have at most so many
-MAX_OPEN_MAPPINGS = 106  # in all of src; 40 is the rule
-MAX_LONG_OPENINGS = 34  # modules whose docstring begins with more than one sentence; none is the rule
-MAX_NAMING = 5  # files that name a document outside the repository; none is the rule
+MAX_OPEN_MAPPINGS = 40  # in all of src
 OPEN_MAPPING = re.compile(
     r"\b(?:dict|Dict|Mapping|MutableMapping)\[str, ?(?:Any|object|JsonValue|Json)\b|TypedDict[^\n]*total=False"
+)
+OPEN_ALIAS = re.compile(
+    r"^(?:type )?(\w+)(?:: TypeAlias)? = (?:dict|Mapping)\[str, ?(?:Any|object)\]", re.MULTILINE
 )
 OUTSIDE = re.compile(r"\bCONTRACT\b|\bARCHITECTURE(?:\.md)?\b|\[[SDCN]\]|\.\./shared")
 
@@ -63,7 +64,7 @@ def test_every_module_says_in_one_sentence_what_it_knows() -> None:
         for module, text in openings.items()
         if len(re.findall(r"[.!?](?=\s|$)", text)) > 1
     ]
-    assert len(long) <= MAX_LONG_OPENINGS, "\n".join(long)
+    assert long == []
 
 
 def opening(module: Path) -> str:
@@ -73,11 +74,23 @@ def opening(module: Path) -> str:
 
 
 def test_few_mappings_are_open() -> None:
-    counts = {module: len(OPEN_MAPPING.findall(module.read_text())) for module in MODULES}
+    """A use of an alias, such as `JsonObject = dict[str, Any]`, counts like the mapping itself."""
+    texts = {module: module.read_text() for module in MODULES}
+    aliases = {(module, name) for module, text in texts.items() for name in OPEN_ALIAS.findall(text)}
+    counts = {module: len(OPEN_MAPPING.findall(text)) for module, text in texts.items()}
+    for defined_in, name in aliases:
+        importing = re.compile(rf"from {dotted(defined_in)} import [^\n]*\b{name}\b")
+        for module, text in texts.items():
+            if module == defined_in or importing.search(text):
+                counts[module] += len(re.findall(rf"\b{name}\b", text)) - 1
     assert sum(counts.values()) <= MAX_OPEN_MAPPINGS, {str(module): n for module, n in counts.items() if n}
+
+
+def dotted(module: Path) -> str:
+    return ".".join(module.relative_to(SOURCE.parent).with_suffix("").parts)
 
 
 def test_no_document_outside_the_repository_is_named() -> None:
     texts = [*MODULES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "scripts").iterdir()]
     naming = [str(path) for path in texts if path.is_file() and OUTSIDE.search(path.read_text())]
-    assert len(naming) <= MAX_NAMING, naming
+    assert naming == []

@@ -1,4 +1,7 @@
-"""The HTML pages of a wake link. They contain text of an agent, so they run no scripts and load nothing."""
+"""The HTML pages of a wake link.
+
+They contain text of an agent, so they run no scripts and load nothing.
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,7 @@
-"""The demo's client of the public HTTP API. Each model holds the fields of a response that the demo reads."""
+"""The demo's client of the public HTTP API.
+
+Each model holds the fields of a response that the demo reads.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,7 @@
-"""Lists the groups of attempts. A new group is a file, and a line here."""
+"""Lists the groups of attempts.
+
+A new group is a file, and a line here.
+"""
 
 from agentcontainer.prove.attempt import Group
 from agentcontainer.prove.credentials import CREDENTIALS

@@ -1,4 +1,7 @@
-"""Attempts to make the collection of output files read something else. Controls open the paths without checks."""
+"""Attempts to make the collection of output files read something else.
+
+Controls open the paths without checks.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Sandboxes that lack one protection. Only controls use them; a task never runs in one."""
+"""Sandboxes that lack one protection.
+
+Only controls use them; a task never runs in one.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Carries out the agent's commands: `finish`, `share`, `hibernate` and the wake link. control.py receives them."""
+"""Carries out the agent's commands: `finish`, `share`, `hibernate` and the wake link.
+
+control.py receives them.
+"""
 
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns

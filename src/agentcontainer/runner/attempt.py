@@ -1,4 +1,6 @@
-"""Runs one attempt, from its claim to its clean-up. READ THIS FIRST, from top to bottom.
+"""Runs one attempt, from its claim to its clean-up.
+
+READ THIS FIRST, from top to bottom.
 
 1. The supervisor has claimed the task. `run` loads it and starts a container for it (container.py).
 2. The agent works: on the whole task, alone, or on one turn of a conversation after the other (dialogue.py), until a

@@ -1,4 +1,7 @@
-"""Parses and checks the requests on a control socket. A wrong one is refused with a reason for the agent."""
+"""Parses and checks the requests on a control socket.
+
+A wrong one is refused with a reason for the agent.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,7 @@
-"""One of a runner's slots. While the conversation in it is idle, it can be evicted for other work."""
+"""One of a runner's slots.
+
+While the conversation in it is idle, it can be evicted for other work.
+"""
 
 import asyncio
 from collections.abc import Callable

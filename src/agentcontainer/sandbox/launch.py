@@ -1,4 +1,6 @@
-"""Builds the command line that becomes a sandbox, from its Spec. It does no I/O.
+"""Builds the command line that becomes a sandbox, from its Spec.
+
+It does no I/O.
 
 As root the chain is unshare → sh (LAUNCHER) → setpriv → bwrap → sh (FIRST) → payload. All but the last two
 are one process that calls exec. bwrap must not run as root of the host: the payload would be uid 1000 inside,

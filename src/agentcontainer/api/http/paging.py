@@ -1,4 +1,7 @@
-"""Parses `limit`, `cursor` and `order`. A cursor names a row, so that inserts never repeat or hide rows."""
+"""Parses `limit`, `cursor` and `order`.
+
+A cursor names a row, so that inserts never repeat or hide rows.
+"""
 
 import base64
 import binascii

@@ -1,4 +1,7 @@
-"""SQL on accounts, API keys and provider keys. The balance changes in ledger/store.py only."""
+"""SQL on accounts, API keys and provider keys.
+
+The balance changes in ledger/store.py only.
+"""
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record

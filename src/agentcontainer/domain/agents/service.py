@@ -1,4 +1,6 @@
-"""Creates, changes, archives and reads agents and their versions. Each function is one transaction.
+"""Creates, changes, archives and reads agents and their versions.
+
+Each function is one transaction.
 
 An account can change its own agents and read the standard ones. A version never changes, since tasks refer to it.
 """

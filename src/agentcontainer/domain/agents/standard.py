@@ -1,4 +1,7 @@
-"""The agents that ship with the platform. Every account can use them, none can change them."""
+"""The agents that ship with the platform.
+
+Every account can use them, none can change them.
+"""
 
 import hashlib
 import json

@@ -1,11 +1,12 @@
 """SQL on agents and their versions."""
 
 from datetime import datetime
+from typing import TypedDict, cast
 
 from agentcontainer import db
-from agentcontainer.db import Connection, JsonObject, Page, Pool, Record
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.agents.model import Agent, Content, NewAgent, Version
-from agentcontainer.domain.execution.store import defaults_of, defaults_to_json
+from agentcontainer.domain.execution.store import StoredDefaults, defaults_of, defaults_to_json
 
 _SELECT = """
 SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at
@@ -78,7 +79,7 @@ async def insert_version(connection: Connection, version_id: str, agent_id: str,
 
 async def upsert_standard(
     connection: Connection, agent_id: str, name: str, description: str, version_id: str, base_prompt: str,
-    defaults: JsonObject,
+    defaults: StoredDefaults,
 ) -> None:  # fmt: skip
     """Insert or update a standard agent, and insert this version of it unless it exists."""
     await connection.execute(_INSERT_STANDARD_VERSION, version_id, agent_id, base_prompt, defaults)
@@ -102,7 +103,7 @@ async def set_archived(connection: Connection, agent_id: str, archived_at: datet
 async def get_version(connection: Connection | Pool, agent_id: str, version_id: str) -> Version | None:
     """A version of the agent. None: the agent has no such version."""
     row = await connection.fetchrow(_VERSION, agent_id, version_id)
-    return _version(dict(row), row["created_at"]) if row else None
+    return _version(cast("_StoredVersion", row), row["created_at"]) if row else None
 
 
 async def list_versions(
@@ -113,7 +114,7 @@ async def list_versions(
     query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2)"
     return await db.fetch_page(
         pool, query, agent_id, after_number, order=f"number {direction}", limit=limit,
-        of=lambda row: _version(dict(row), row["created_at"]),
+        of=lambda row: _version(cast("_StoredVersion", row), row["created_at"]),
     )  # fmt: skip
 
 
@@ -129,8 +130,20 @@ def _agent(row: Record) -> Agent:
     )
 
 
-def _version(row: JsonObject, created_at: datetime) -> Version:
-    """`row` is a row of `agent_versions`, or the same as JSON, in which times are text."""
+class _StoredVersion(TypedDict):
+    """A row of `agent_versions`, or the same as JSON, in which times are text."""
+
+    id: str
+    agent_id: str
+    number: int
+    container_image: str | None
+    base_prompt: str
+    defaults: StoredDefaults
+    reference_file_ids: list[str]
+    skills: list[str]
+
+
+def _version(row: _StoredVersion, created_at: datetime) -> Version:
     return Version(
         id=row["id"],
         agent_id=row["agent_id"],

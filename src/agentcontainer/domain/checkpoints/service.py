@@ -1,4 +1,5 @@
 """Creates checkpoints, checks the quota for them, and deletes those that are not used any more.
+
 The row is inserted before the blob is written, so that a crash leaves no blob that nobody finds.
 `tasks.checkpoint_id` names the checkpoint that the next container starts from; all others of a task are unused.
 """

@@ -1,1 +1,4 @@
-"""The turns, messages and activities of conversations. A conversation is a task, whose row `domain/tasks` writes."""
+"""The turns, messages and activities of conversations.
+
+A conversation is a task, whose row `domain/tasks` writes.
+"""

@@ -1,4 +1,7 @@
-"""What clients do to a conversation: create, send, steer, hand off, end, list. Each function is one transaction."""
+"""What clients do to a conversation: create, send, steer, hand off, end, list.
+
+Each function is one transaction.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

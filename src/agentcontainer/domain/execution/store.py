@@ -3,9 +3,9 @@
 Rows of every earlier version hold this form, so it must not change.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from agentcontainer.db import JsonObject
 from agentcontainer.domain.execution.model import (
     AgentDefaults,
     Budget,
@@ -13,12 +13,83 @@ from agentcontainer.domain.execution.model import (
     NamedOutput,
     OutputPolicy,
     Overrides,
+    PolicyMode,
+    RuntimeRegion,
 )
 from agentcontainer.domain.unset import UNSET
 
 _MICRO = 1_000_000
+
+
+class StoredOutput(TypedDict):
+    name: str
+    required: NotRequired[bool]
+    contentType: NotRequired[str]
+    maxBytes: NotRequired[int]
+    jsonSchema: NotRequired[dict[str, Any] | bool]
+
+
+class StoredPolicy(TypedDict):
+    """Such as `{"mode": "named", "files": [{"name": "report"}]}`."""
+
+    mode: PolicyMode
+    files: NotRequired[list[StoredOutput]]
+
+
+class StoredBudget(TypedDict):
+    """Such as `{"maxCostUsd": 1.5}`."""
+
+    maxCostUsd: NotRequired[float]
+    maxTokens: NotRequired[int]
+
+
+class StoredEgress(TypedDict):
+    allow: list[str]
+
+
+class StoredExecution(TypedDict):
+    provider: str
+    model: str
+    weakModel: str | None
+    internetAccess: bool
+    maxRuntimeSeconds: int
+    softFinishAfterSeconds: int | None
+    outputPolicy: StoredPolicy
+    runtimeRegion: RuntimeRegion
+    budget: NotRequired[StoredBudget]
+    egress: NotRequired[StoredEgress]
+
+
+class StoredOverrides(TypedDict):
+    provider: NotRequired[str | None]
+    model: NotRequired[str | None]
+    weakModel: NotRequired[str | None]
+    internetAccess: NotRequired[bool | None]
+    maxRuntimeSeconds: NotRequired[int | None]
+    softFinishAfterSeconds: NotRequired[int | None]
+    outputPolicy: NotRequired[StoredPolicy]
+    runtimeRegion: NotRequired[RuntimeRegion | None]
+    runtime: NotRequired[Literal["pi"]]
+    budget: NotRequired[StoredBudget]
+    egress: NotRequired[StoredEgress]
+
+
+class StoredDefaults(TypedDict):
+    """Rows of earlier versions lack some of the fields."""
+
+    provider: str
+    model: str
+    weakModel: str | None
+    internetAccess: bool
+    maxRuntimeSeconds: int
+    softFinishAfterSeconds: int | None
+    sessionTtlSeconds: int
+    outputPolicy: StoredPolicy
+    runtimeRegion: RuntimeRegion
+
+
 # The values of fields that rows of earlier versions lack.
-_OLD_DEFAULTS: JsonObject = {
+_OLD_DEFAULTS: StoredDefaults = {
     "provider": "anthropic",
     "model": "claude-sonnet-4-6",
     "weakModel": None,
@@ -31,8 +102,7 @@ _OLD_DEFAULTS: JsonObject = {
 }
 
 
-def policy_of(data: JsonObject) -> OutputPolicy:
-    """From JSON such as `{"mode": "named", "files": [{"name": "report"}]}`."""
+def policy_of(data: StoredPolicy) -> OutputPolicy:
     files = (
         NamedOutput(
             name=entry["name"],
@@ -46,29 +116,29 @@ def policy_of(data: JsonObject) -> OutputPolicy:
     return OutputPolicy(data["mode"], tuple(files))
 
 
-def policy_to_json(policy: OutputPolicy) -> JsonObject:
-    files = [
-        _without_none(
-            {
-                "name": output.name,
-                "required": output.required,
-                "contentType": output.content_type,
-                "maxBytes": output.max_bytes,
-                "jsonSchema": output.json_schema,
-            }
-        )
-        for output in policy.files
-    ]
+def policy_to_json(policy: OutputPolicy) -> StoredPolicy:
+    files = [_output_to_json(output) for output in policy.files]
     return {"mode": policy.mode, "files": files} if files else {"mode": policy.mode}
 
 
-def budget_of(data: JsonObject) -> Budget:
-    """From JSON such as `{"maxCostUsd": 1.5}`."""
+def _output_to_json(output: NamedOutput) -> StoredOutput:
+    form = {
+        "name": output.name,
+        "required": output.required,
+        "contentType": output.content_type,
+        "maxBytes": output.max_bytes,
+        "jsonSchema": output.json_schema,
+    }
+    return cast("StoredOutput", _without_none(form))
+
+
+def budget_of(data: StoredBudget) -> Budget:
     cost = data.get("maxCostUsd")
     return Budget(None if cost is None else round(cost * _MICRO), data.get("maxTokens"))
 
 
-def execution_of(data: JsonObject) -> Execution:
+def execution_of(data: StoredExecution) -> Execution:
+    budget, egress = data.get("budget"), data.get("egress")
     return Execution(
         provider=data["provider"],
         model=data["model"],
@@ -78,13 +148,13 @@ def execution_of(data: JsonObject) -> Execution:
         soft_finish_after_seconds=data.get("softFinishAfterSeconds"),
         output_policy=policy_of(data["outputPolicy"]),
         runtime_region=data["runtimeRegion"],
-        budget=budget_of(data["budget"]) if data.get("budget") else None,
-        egress=tuple(data["egress"]["allow"]) if data.get("egress") else None,
+        budget=budget_of(budget) if budget else None,
+        egress=tuple(egress["allow"]) if egress else None,
     )
 
 
-def execution_to_json(execution: Execution) -> JsonObject:
-    form: JsonObject = {
+def execution_to_json(execution: Execution) -> StoredExecution:
+    form: StoredExecution = {
         "provider": execution.provider,
         "model": execution.model,
         "weakModel": execution.weak_model,
@@ -101,7 +171,7 @@ def execution_to_json(execution: Execution) -> JsonObject:
     return form
 
 
-def overrides_of(data: JsonObject) -> Overrides:
+def overrides_of(data: StoredOverrides) -> Overrides:
     policy, budget, egress = data.get("outputPolicy"), data.get("budget"), data.get("egress")
     return Overrides(
         provider=data.get("provider", UNSET),
@@ -118,9 +188,9 @@ def overrides_of(data: JsonObject) -> Overrides:
     )
 
 
-def overrides_to_json(overrides: Overrides) -> JsonObject:
+def overrides_to_json(overrides: Overrides) -> StoredOverrides:
     policy, budget, egress = overrides.output_policy, overrides.budget, overrides.egress
-    form: JsonObject = {
+    form = {
         "provider": overrides.provider,
         "model": overrides.model,
         "weakModel": overrides.weak_model,
@@ -133,11 +203,11 @@ def overrides_to_json(overrides: Overrides) -> JsonObject:
         "budget": UNSET if budget is UNSET else _budget_to_json(budget),
         "egress": UNSET if egress is UNSET else {"allow": list(egress)},
     }
-    return {name: value for name, value in form.items() if value is not UNSET}
+    return cast("StoredOverrides", {name: value for name, value in form.items() if value is not UNSET})
 
 
-def defaults_of(data: JsonObject) -> AgentDefaults:
-    full = _OLD_DEFAULTS | _without_none(data)
+def defaults_of(data: StoredDefaults) -> AgentDefaults:
+    full = _OLD_DEFAULTS | cast("StoredDefaults", _without_none(data))
     return AgentDefaults(
         provider=full["provider"],
         model=full["model"],
@@ -151,7 +221,7 @@ def defaults_of(data: JsonObject) -> AgentDefaults:
     )
 
 
-def defaults_to_json(defaults: AgentDefaults) -> JsonObject:
+def defaults_to_json(defaults: AgentDefaults) -> StoredDefaults:
     return {
         "provider": defaults.provider,
         "model": defaults.model,
@@ -165,12 +235,11 @@ def defaults_to_json(defaults: AgentDefaults) -> JsonObject:
     }
 
 
-def _budget_to_json(budget: Budget) -> JsonObject:
+def _budget_to_json(budget: Budget) -> StoredBudget:
     cost = budget.max_cost_micro_usd
-    return _without_none(
-        {"maxCostUsd": None if cost is None else cost / _MICRO, "maxTokens": budget.max_tokens}
-    )
+    form = {"maxCostUsd": None if cost is None else cost / _MICRO, "maxTokens": budget.max_tokens}
+    return cast("StoredBudget", _without_none(form))
 
 
-def _without_none(form: dict[str, Any]) -> JsonObject:
+def _without_none(form: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in form.items() if value is not None}

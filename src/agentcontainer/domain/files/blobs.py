@@ -1,5 +1,7 @@
-"""Stores, reads and deletes blobs in the object store, through obstore. Keys never contain names from clients or
-agents."""
+"""Stores, reads and deletes blobs in the object store, through obstore.
+
+Keys never contain names from clients or agents.
+"""
 
 import asyncio
 import hashlib

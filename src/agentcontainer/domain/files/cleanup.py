@@ -1,5 +1,7 @@
-"""Removes from the object store what abandoned uploads and crashes leave. Any number of processes may call it; an
-advisory lock lets one at a time do it."""
+"""Removes from the object store what abandoned uploads and crashes leave.
+
+Any number of processes may call it; an advisory lock lets one at a time do it.
+"""
 
 import logging
 from collections.abc import AsyncGenerator

@@ -1,1 +1,4 @@
-"""How a hibernating task is woken. `domain/tasks` has the status and what a task does when it begins to hibernate."""
+"""How a hibernating task is woken.
+
+`domain/tasks` has the status and what a task does when it begins to hibernate.
+"""

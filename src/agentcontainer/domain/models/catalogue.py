@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from agentcontainer.providers import PROVIDERS
 
@@ -44,16 +44,39 @@ class Model:
     tiers: tuple[tuple[int, Rates], ...] = ()
 
 
+class _RatesEntry(TypedDict):
+    input: Decimal | int
+    output: Decimal | int
+    cacheRead: Decimal | int
+    cacheWrite: Decimal | int
+
+
+class _Tier(_RatesEntry):
+    inputTokensAbove: int
+
+
+class _Cost(_RatesEntry):
+    tiers: NotRequired[list[_Tier]]
+
+
+class _Entry(TypedDict):
+    """A model in catalogue.json."""
+
+    contextWindow: int
+    maxTokens: int
+    cost: _Cost
+
+
 @cache
 def _catalogue() -> dict[str, dict[str, Model]]:
     text = (
         resources.files("agentcontainer.domain.models").joinpath("catalogue.json").read_text(encoding="utf-8")
     )
-    providers: dict[str, dict[str, Any]] = json.loads(text, parse_float=Decimal)["models"]
+    providers: dict[str, dict[str, _Entry]] = json.loads(text, parse_float=Decimal)["models"]
     return {name: {id: _model(entry) for id, entry in models.items()} for name, models in providers.items()}
 
 
-def _model(entry: dict[str, Any]) -> Model:
+def _model(entry: _Entry) -> Model:
     cost = entry["cost"]
     return Model(
         context_window=entry["contextWindow"],
@@ -63,9 +86,9 @@ def _model(entry: dict[str, Any]) -> Model:
     )
 
 
-def _rates(cost: dict[str, Any]) -> Rates:
+def _rates(cost: _RatesEntry) -> Rates:
     input_ = Decimal(cost["input"])
-    read, write = (Decimal(cost[name]) or input_ for name in ("cacheRead", "cacheWrite"))
+    read, write = (Decimal(rate) or input_ for rate in (cost["cacheRead"], cost["cacheWrite"]))
     return Rates(input_, Decimal(cost["output"]), read, write)
 
 

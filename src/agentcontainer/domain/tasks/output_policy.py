@@ -1,4 +1,7 @@
-"""Checks a `finish` against the task's output policy. The runner reads the files; this module does no I/O."""
+"""Checks a `finish` against the task's output policy.
+
+The runner reads the files; this module does no I/O.
+"""
 
 from collections import Counter
 from collections.abc import Generator, Sequence

@@ -1,5 +1,7 @@
-"""The reconciler: finds tasks that nobody works on any more and moves them on, so that no task gets stuck. Any number
-of processes may run it at the same time."""
+"""The reconciler: finds tasks that nobody works on any more and moves them on, so that no task gets stuck.
+
+Any number of processes may run it at the same time.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence

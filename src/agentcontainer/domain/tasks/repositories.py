@@ -1,8 +1,10 @@
 """Checks the git repositories that a client names as inputs, and encrypts their tokens for the task's row."""
 
+import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agentcontainer.domain.accounts.vault import Vault
@@ -156,3 +158,28 @@ def _folder_fault(name: str) -> str | None:
 
 def _is_host(parts: SplitResult) -> bool:
     return parts.hostname is not None and _HOST.fullmatch(parts.hostname) is not None
+
+
+class StoredForm(TypedDict):
+    """An entry of `tasks.input_repositories`."""
+
+    url: str
+    ref: NotRequired[str | None]
+    path: NotRequired[str | None]
+    sealedToken: NotRequired[str]  # base64
+
+
+def from_json(data: StoredForm) -> StoredRepository:
+    """From the form in `tasks.input_repositories`."""
+    token = data.get("sealedToken")
+    return StoredRepository(
+        data["url"], data.get("ref"), data.get("path"), None if token is None else base64.b64decode(token)
+    )
+
+
+def to_json(repository: StoredRepository) -> StoredForm:
+    """The form in `tasks.input_repositories`."""
+    data: StoredForm = {"url": repository.url, "ref": repository.ref, "path": repository.path}
+    if repository.sealed_token is not None:
+        data["sealedToken"] = base64.b64encode(repository.sealed_token).decode()
+    return data

@@ -3,13 +3,12 @@
 Only `insert`, `move` and `claim` write `tasks.status`; a test checks that.
 """
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from agentcontainer import db
-from agentcontainer.db import Connection, JsonObject, Page, Pool, Record
+from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.execution.model import Execution, Overrides
 from agentcontainer.domain.execution.store import (
     execution_of,
@@ -17,6 +16,7 @@ from agentcontainer.domain.execution.store import (
     overrides_of,
     overrides_to_json,
 )
+from agentcontainer.domain.tasks import repositories
 from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
@@ -28,7 +28,6 @@ from agentcontainer.domain.tasks.model import (
     TaskFilter,
     TaskUsage,
 )
-from agentcontainer.domain.tasks.repositories import StoredRepository
 from agentcontainer.domain.tasks.state import Status, sources
 from agentcontainer.ids import new_id
 
@@ -154,7 +153,7 @@ async def insert(connection: Connection, task: NewTask, input_file_ids: Sequence
         _INSERT, task.id, task.account_id, task.agent_id, task.agent_version_id, task.mode, task.title,
         task.instructions, task.metadata, overrides_to_json(task.overrides), execution_to_json(task.execution),
         list(task.skills), task.provider_key_ciphertext, task.hold_micro_usd, task.title_source,
-        [_repository_to_json(repository) for repository in task.input_repositories], task.session_ttl_seconds,
+        [repositories.to_json(repository) for repository in task.input_repositories], task.session_ttl_seconds,
     )  # fmt: skip
     if input_file_ids:
         await connection.execute(_INSERT_INPUT_FILES, task.id, list(input_file_ids))
@@ -388,19 +387,5 @@ def _task(row: Record) -> Task:
         status=Status(row["status"]),
         overrides=overrides_of(row["overrides"]),
         execution=execution_of(row["execution"]),
-        input_repositories=[_repository_of(entry) for entry in row["input_repositories"]],
+        input_repositories=[repositories.from_json(entry) for entry in row["input_repositories"]],
     )
-
-
-def _repository_of(data: JsonObject) -> StoredRepository:
-    token = data.get("sealedToken")
-    return StoredRepository(
-        data["url"], data.get("ref"), data.get("path"), None if token is None else base64.b64decode(token)
-    )
-
-
-def _repository_to_json(repository: StoredRepository) -> JsonObject:
-    data: JsonObject = {"url": repository.url, "ref": repository.ref, "path": repository.path}
-    if repository.sealed_token is not None:
-        data["sealedToken"] = base64.b64encode(repository.sealed_token).decode()
-    return data

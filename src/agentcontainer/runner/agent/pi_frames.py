@@ -1,4 +1,6 @@
-"""Parses Pi's RPC frames, each a JSON object, into events. Pi documents the frames in docs/json.md.
+"""Parses Pi's RPC frames, each a JSON object, into events.
+
+Pi documents the frames in docs/json.md.
 
 Pi runs inside the sandbox, and the agent can write to Pi's stdout, so every frame is untrusted. A frame becomes an
 event within the sizes below, or is ignored.

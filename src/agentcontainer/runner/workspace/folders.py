@@ -1,4 +1,7 @@
-"""Makes an attempt's folder on the host before its sandbox starts. It is removed after the sandbox is destroyed."""
+"""Makes an attempt's folder on the host before its sandbox starts.
+
+It is removed after the sandbox is destroyed.
+"""
 
 import asyncio
 import contextlib
