@@ -316,6 +316,17 @@ def _is_pi(process: psutil.Process) -> bool:
     return False
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers, not all, start a shared platform: each has the tests of half the files."""
+    for item in items:
+        if "shared_platform" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+            "xdist_group"
+        ):
+            half = "first" if item.path.name < "test_g" else "second"
+            item.add_marker(pytest.mark.xdist_group(f"{half} shared platform"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How soon each cell of the crash matrix told the truth."""
     told = [

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ from .conftest import Client, Platform, finish, script
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "doctor"]
 SLOW = script({"bash": "sleep 6; echo done > out.txt"}, finish("out.txt"))
 NAP = script({"bash": 'hibernate --message "Waiting." --for 1h'}, finish())
+ON_ONE_PLATFORM = pytest.mark.xdist_group("doctor")
+
+
+@pytest.fixture(scope="module")
+def one_platform(scripted_url: str) -> Iterator[Platform]:
+    """One for all tests of this file: each mends what it left behind, but for the last."""
+    with Platform(scripted_url, capacity="2") as platform:
+        yield platform
+
+
+@pytest.fixture
+def platform(one_platform: Platform) -> Platform:
+    """It runs, though a test before may have ended it."""
+    assert one_platform.process is not None
+    if one_platform.process.poll() is not None:
+        one_platform.start()
+    return one_platform
 
 
 def run(environment: dict[str, str], *options: str, wrap: list[str] | None = None) -> tuple[int, Any]:
@@ -71,6 +89,7 @@ def working(client: Client) -> str:
     return task_id
 
 
+@ON_ONE_PLATFORM
 def test_a_healthy_host_has_nothing_to_find_and_nothing_to_mend(platform: Platform) -> None:
     client = platform.account()
     asleep = client.dispatch(NAP)
@@ -90,6 +109,7 @@ def test_a_healthy_host_has_nothing_to_find_and_nothing_to_mend(platform: Platfo
     assert examined(platform) == []  # and the database is started for it
 
 
+@ON_ONE_PLATFORM
 def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) -> None:
     client = platform.account()
     task_id = working(client)
@@ -125,6 +145,7 @@ def kill_all(platform: Platform) -> None:
     psutil.wait_procs(family[1:], timeout=60)
 
 
+@ON_ONE_PLATFORM
 def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> None:
     client = platform.account()
     done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
@@ -188,11 +209,12 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     assert client.ledger_sum() == pytest.approx(100 - costs, abs=1e-6)
 
 
+@ON_ONE_PLATFORM
 def test_faults_that_need_a_person_are_reported_and_left_alone(platform: Platform) -> None:
     client = platform.account()
     done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
     wait_for(platform.data_dir / "blobs/installation")
-    [blob] = [path for path in (platform.data_dir / "blobs/outputs").rglob("*") if path.is_file()]
+    [blob] = (platform.data_dir / "blobs/outputs" / done["id"]).iterdir()
     blob.unlink()
     sql(platform, "DELETE FROM events WHERE task_id = $1 AND sequence = 2", done["id"])
     sql(
@@ -327,6 +349,7 @@ def test_loop_devices_of_dead_runners_are_detached(data_dir: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
+@ON_ONE_PLATFORM
 def test_a_running_platform_cleans_up_within_a_minute(platform: Platform) -> None:
     dead = platform.data_dir / "runners/rnr_dead"
     (dead / "tsk_dead-1/workspace").mkdir(parents=True)

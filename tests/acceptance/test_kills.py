@@ -36,10 +36,7 @@ def assert_nothing_is_left(platform: Platform) -> None:
     ]
 
 
-@pytest.mark.parametrize("part", ["runner", "api", "postgres"])
-def test_a_task_survives_the_kill_of(request: pytest.FixtureRequest, part: str) -> None:
-    name = "platform" if part == "runner" else "patient_platform"
-    platform: Platform = request.getfixturevalue(name)
+def assert_survives_the_kill_of(platform: Platform, part: str, attempts: int) -> None:
     client = platform.account()
     task_id = working(client)
     killed_at = time.monotonic()
@@ -50,36 +47,47 @@ def test_a_task_survives_the_kill_of(request: pytest.FixtureRequest, part: str) 
     assert client.outputs(task_id) == {"out.txt": b"done\n"}
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
     kinds = [event["type"] for event in client.events(task_id)]
-    assert kinds.count("task.started") == (2 if part == "runner" else 1)
+    assert kinds.count("task.started") == attempts
     assert kinds[-1] == "task.finished"
     assert client.run(script(finish()))["status"] == "finished"
+
+
+def test_a_task_survives_the_kill_of_its_runner(platform: Platform) -> None:
+    assert_survives_the_kill_of(platform, "runner", attempts=2)
+    assert "agentcontainer: runner ended with signal 9; restarting it in 0.2 s" in platform.log()
     assert platform.stop() == 0
     assert_nothing_is_left(platform)
 
 
-def test_a_runner_takes_new_tasks_after_the_database_restarts(
-    patient_platform: Platform,
-) -> None:
+def test_tasks_survive_the_kill_of_the_api_and_of_the_database(patient_platform: Platform) -> None:
     platform = patient_platform
     client = platform.account()
     long = client.dispatch(script({"bash": "sleep 300"}))
     client.until_event(long, lambda event: event["type"] == "tool.started")
-    platform.kill("postgres")
-    platform.wait_ready()
-    assert client.run(script(finish()))["status"] == "finished"
-    assert client.task(long)["status"] == "running", "and that was not given up for it"
+    for part, sentence in (
+        ("api", "agentcontainer: api ended with signal 9; restarting it in 0.2 s"),
+        ("postgres", "agentcontainer: PostgreSQL ended; restarting it"),
+    ):
+        assert_survives_the_kill_of(platform, part, attempts=1)
+        assert sentence in platform.log()
+        assert client.task(long)["status"] == "running", (
+            "new tasks are taken, and it is not given up for that"
+        )
     assert client.http.post(f"/tasks/{long}/cancel").status_code == 200
+    assert platform.stop() == 0
+    assert_nothing_is_left(platform)
 
 
-def test_pi_killed_from_outside_fails_the_task_as_crashed(platform: Platform) -> None:
-    client = platform.account()
+def test_pi_killed_from_outside_fails_the_task_as_crashed(client: Client, shared_platform: Platform) -> None:
     task_id = working(client)
-    [pi] = platform.agents()
+    [sandbox] = [group for mark, group in shared_platform.sandboxes().items() if task_id in mark]
+    [pi] = {process for process in sandbox if process.name() == "pi"}
     pi.kill()
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
 
 
+@pytest.mark.long  # tests/integration/domain has the third loss
 def test_a_runner_lost_three_times_fails_the_task_uncharged(platform: Platform) -> None:
     client = platform.account()
     task_id = client.dispatch(script({"bash": "sleep 100"}))
@@ -107,6 +115,7 @@ def test_kill_9_of_everything_leaves_nothing_and_a_restart_goes_on(platform: Pla
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert platform.sandboxes() == {}
+    assert str(platform.data_dir) not in Path("/proc/mounts").read_text()
     platform.start()
     assert client.wait(task_id, seconds=60)["status"] == "finished"
     assert platform.stop() == 0

@@ -1,4 +1,4 @@
-"""`agentcontainer up` as an operator meets it: real processes, each part killed in turn."""
+"""`agentcontainer up` as an operator meets it: started, stopped, started again, and refused."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.up import COMMAND, Up, environment, up, wait_until
+from tests import data_folder
+from tests.acceptance.up import COMMAND, Up, environment, up
 from tests.ordinary_user import as_ordinary_user, home_in
 
 
@@ -60,34 +61,9 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
     assert (data_dir / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
-def test_each_part_that_is_killed_is_started_again(short_dir: Path) -> None:
-    with up(short_dir / "data") as running:
-        for part in ("api", "runner", "postgres"):
-            killed = running.pid_of(part)
-            assert killed is not None
-            os.kill(killed, signal.SIGKILL)
-            assert wait_until(lambda: running.pid_of(part) not in (None, killed), 60), part  # noqa: B023
-            assert wait_until(running.is_ready, 60), part
-        assert account_of(running, running.api_key)
-        said = running.stderr.read_text()
-        assert "agentcontainer: api ended with signal 9; restarting it in 0.2 s" in said
-        assert "agentcontainer: runner ended with signal 9; restarting it in 0.2 s" in said
-        assert "agentcontainer: PostgreSQL ended; restarting it" in said
-
-
-def test_kill_9_of_up_leaves_nothing_and_loses_nothing(short_dir: Path) -> None:
-    data_dir = short_dir / "data"
-    with up(data_dir) as running:
-        key, family = running.api_key, running.family()
-        running.process.kill()
-        running.process.wait()
-        assert is_gone(family, 30)
-        assert str(data_dir) not in Path("/proc/mounts").read_text()
-    with up(data_dir) as again:
-        assert account_of(again, key)
-
-
 def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
+    (short_dir / "data").mkdir(mode=0o700)
+    data_folder.fill(short_dir / "data")
     with up(short_dir / "data") as running:
         family = running.family()
         runner = running.pid_of("runner")
@@ -98,9 +74,10 @@ def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
 
 
 def test_a_port_in_use_is_reported_in_a_sentence(short_dir: Path) -> None:
+    data_folder.fill(short_dir)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = command("up", "--port", str(port), DATA_DIR=short_dir / "data")
+        done = command("up", "--port", str(port), DATA_DIR=short_dir)
     assert done.returncode == 1
     assert done.stderr == (
         f"error: The API cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another --port.\n"

@@ -41,12 +41,6 @@ class Up:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.get(self.base_url + path, headers=headers, timeout=10, trust_env=False)
 
-    def is_ready(self) -> bool:
-        try:
-            return self.get("/readyz").status_code == 200
-        except httpx.HTTPError:
-            return False
-
     def pid_of(self, part: str) -> int | None:
         """The pid of its child `api`, `runner` or `postgres`."""
         for child in psutil.Process(self.process.pid).children():
