@@ -302,6 +302,12 @@ class Platform:
                 found += [path for path in runner.iterdir() if path.name.startswith("tsk_")]
         return found
 
+    def assert_nothing_is_left(self) -> None:
+        """After `stop`: no sandbox, no folder of an attempt, no mount."""
+        assert self.sandboxes() == {}
+        assert list((self.data_dir / "runners").glob("*/*-*")) == []
+        assert str(self.data_dir) not in Path("/proc/mounts").read_text()
+
     def until_put_away(self, task_id: str) -> None:
         """Until the task's container is gone, with all that was counted of it: a moment after a task's status."""
         deadline = time.monotonic() + 60

@@ -319,7 +319,7 @@ def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(saving_p
     assert client.outputs(task_id) == {"log.txt": b"one\n"}, "it was told its task"
 
 
-def test_a_drained_task_resumes_where_it_was(platform: Platform) -> None:
+def test_a_restart_resumes_a_drained_task_and_wakes_a_hibernating_one(platform: Platform) -> None:
     client = platform.account()
     steps = script(
         {"bash": "echo one >> log.txt"},
@@ -329,28 +329,22 @@ def test_a_drained_task_resumes_where_it_was(platform: Platform) -> None:
     task_id = client.dispatch(steps)
     count(client, task_id, "tool.started", at_least=2)
     until_there(platform.folder(task_id) / "again")
+    asleep = hibernating(
+        client, script(WORK, {"bash": 'hibernate --message "x" --for 5s'}, finish("log.txt"))
+    )
     stopped_at = time.monotonic()
     assert platform.stop() == 0
     assert time.monotonic() - stopped_at < 30
+    platform.assert_nothing_is_left()
+    time.sleep(3)
     platform.start()
-    task = client.wait(task_id, seconds=60)
+    task, woken = client.wait(task_id, seconds=60), client.wait(asleep, seconds=60)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
     assert "task.requeued" in [event["type"] for event in client.events(task_id)]
-    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
-
-
-def test_a_hibernating_task_survives_a_restart_of_the_platform(platform: Platform) -> None:
-    client = platform.account()
-    task_id = hibernating(
-        client, script(WORK, {"bash": 'hibernate --message "x" --for 5s'}, finish("log.txt"))
-    )
-    assert platform.stop() == 0
-    time.sleep(3)
-    platform.start()
-    task = client.wait(task_id, seconds=60)
-    assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\n"}
+    assert woken["status"] == "finished", woken
+    assert client.outputs(asleep) == {"log.txt": b"one\n"}
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"] - woken["costUsd"], abs=1e-6)
 
 
 def until_there(path: Path, content: bytes = b"") -> None:

@@ -54,12 +54,15 @@ def test_the_workspace_is_the_same_after_each_hibernation(client: Client, nights
     assert all(re.fullmatch(r"[0-9a-f]{64}  -\n", line) for line in evenings), evenings
 
 
-def test_a_corrupted_checkpoint_fails_the_task_with_a_reason(platform: Platform) -> None:
-    client = platform.account()
+def test_a_corrupted_checkpoint_fails_the_task_with_a_reason(
+    client: Client, shared_platform: Platform
+) -> None:
     task_id = client.dispatch(script({"bash": "echo kept > a.txt"}, NAP, finish("a.txt")))
     client.wait(task_id, "hibernating")
     [blob] = [
-        path for path in (platform.data_dir / "blobs").rglob(f"checkpoints/{task_id}/*") if path.is_file()
+        path
+        for path in (shared_platform.data_dir / "blobs").rglob(f"checkpoints/{task_id}/*")
+        if path.is_file()
     ]
     flip(blob)
     wake(client, task_id)
