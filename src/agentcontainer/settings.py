@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     upload_ttl_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
         3600, description="Life of an upload URL."
     )
+    steering_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        30.0, description="How long a steering message waits before the agent's running command is ended."
+    )
+    disk_full_grace_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        300.0, description="How long a workspace may be full, with nothing freed, before its task fails."
+    )
     warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         60.0, description="How long a conversation's container is kept up for the next message."
     )

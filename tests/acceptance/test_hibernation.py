@@ -131,6 +131,19 @@ def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(
     assert message["status"] == "delivered"
 
 
+def test_an_agent_that_lost_its_context_gets_its_instructions_again(client: Client) -> None:
+    forget = f"touch asleep; rm -rf ~ /workspace/.pi; touch asleep; {NAP['bash']}"
+    steps = script({"bash": f"[ -e asleep ] || {{ {forget}; }}"}, HEARD, finish())
+    task_id = hibernating(client, steps)
+    assert wake(client, task_id).status_code == 200
+    task = client.wait(task_id)
+    assert task["status"] == "finished", (task, client.events(task_id)[-5:])
+    assert of(client, task_id, "context.lost") == [{}]
+    heard = outputs_of_tools(client, task_id)[-1]
+    assert "You remember nothing of your work so far" in heard
+    assert "You called hibernate" in heard
+
+
 def test_the_deadline_wakes_a_task(client: Client) -> None:
     nap = {"bash": 'hibernate --message "A short nap." --for 2s'}
     began_at = time.monotonic()

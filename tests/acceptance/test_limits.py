@@ -32,6 +32,7 @@ SETTINGS = {
     "max_task_events": "200",
     "allow_private_repositories": "true",
     "checkpoint_seconds": "2",
+    "disk_full_grace_seconds": "15",
     "container_usd_per_minute": "0",
 }
 FILL = "dd if=/dev/zero of=big bs=1M; for i in $(seq 300); do echo $i > f$i || break; done"
@@ -72,7 +73,10 @@ def test_an_agent_can_free_a_full_disk(client: Client) -> None:
     report = {"bash": "rm big f*; echo fine > report.txt"}
     task = client.run(script({"bash": FILL}, report, finish("report.txt")))
     assert task["status"] == "finished", task
-    assert "No space left on device" in outputs_of_tools(client, task)[0]
+    full, freed = outputs_of_tools(client, task)[:2]
+    assert "No space left on device" in full
+    assert "[/workspace is full: " in full
+    assert "/workspace is full" not in freed
     assert client.outputs(task["id"]) == {"report.txt": b"fine\n"}
 
 
@@ -84,6 +88,18 @@ def test_an_agent_stopped_by_a_full_disk_fails_as_disk_full_with_its_state_saved
         == f"The agent's disk is full: its workspace may hold {DISK_BYTES} bytes and 5000 files."
     )
     assert "task.checkpointed" in [event["type"] for event in client.events(task["id"])]
+
+
+def test_an_agent_that_frees_nothing_on_a_full_disk_fails_as_disk_full(client: Client) -> None:
+    task = client.run(script({"bash": f"{FILL}; sleep 1000"}))
+    assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
+    assert "nothing was freed in 15 seconds" in task["error"]
+
+
+def test_an_agent_works_on_while_its_disk_is_full(client: Client) -> None:
+    steps = [{"bash": "head -c 40000 /dev/urandom | base64"} for _ in range(3)]
+    task = client.run(script({"bash": FILL}, *steps, {"bash": "rm big"}, finish()))
+    assert task["status"] == "finished", task
 
 
 def test_a_task_with_a_full_workspace_hibernates_and_wakes(client: Client) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from agentcontainer.runner.agent import pi_launch
+from agentcontainer.runner.agent import launch, pi_launch
 from agentcontainer.runner.agent.pi import Pi
 from agentcontainer.runner.agent.pi_events import PiEvent, Settled
 from agentcontainer.runner.agent.prompts import SYSTEM_PROMPT
@@ -45,11 +45,23 @@ class Place:
     def task(self) -> Path:
         return self.root / "workspace/task"
 
+    def write_settings(self) -> None:
+        """Write Pi's settings files, as the runner does before each start."""
+        for path, text in pi_launch.settings_files(json.dumps(MODELS_JSON)).items():
+            (self.root / "workspace" / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / "workspace" / path).write_text(text)
+
     @contextlib.asynccontextmanager
     async def pi(self, weak_model: str | None = None) -> AsyncIterator[tuple[Pi, Sandbox]]:
         env = pi_launch.env(weak_model)
         spec = Spec(
-            f"tsk_{secrets.token_hex(10)}-1", self.root, runtime_dir(), LIMITS, env=env, cwd=pi_launch.HOME
+            f"tsk_{secrets.token_hex(10)}-1",
+            self.root,
+            runtime_dir(),
+            LIMITS,
+            env=env,
+            cwd=pi_launch.HOME,
+            kept_folders=launch.FOLDERS,
         )
         argv = pi_launch.argv("anthropic", MODEL, "tsk_1", SYSTEM_PROMPT)
         sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, argv)
@@ -64,10 +76,7 @@ async def place_in(short_dir: Path) -> AsyncIterator[Place]:
     """An attempt's folder below `short_dir`."""
     check()
     root = short_dir / "attempt"
-    for path, text in pi_launch.settings_files(json.dumps(MODELS_JSON)).items():
-        (root / "workspace" / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / "workspace" / path).write_text(text)
-    (root / "workspace/task").mkdir()
+    (root / "workspace/task").mkdir(parents=True)
     (root / "sockets").mkdir()
     model = Model()
     app = web.Application(client_max_size=64 * 1024**2)
@@ -75,7 +84,9 @@ async def place_in(short_dir: Path) -> AsyncIterator[Place]:
     server = web.AppRunner(app, shutdown_timeout=1)
     await server.setup()
     await web.UnixSite(server, str(root / "sockets/gateway.sock")).start()
-    yield Place(root, model)
+    place = Place(root, model)
+    place.write_settings()
+    yield place
     await server.cleanup()
 
 

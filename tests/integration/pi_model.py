@@ -30,6 +30,10 @@ class Fail:
     message: str
 
 
+def edit(path: str, old: str, new: str) -> Say:
+    return Say("Editing it.", tool="edit", input={"path": path, "edits": [{"oldText": old, "newText": new}]})
+
+
 def run(command: str) -> Say:
     return Say("Running it.", tool="bash", input={"command": command})
 

@@ -95,7 +95,6 @@ async def test_hostile_files_are_refused_and_nothing_is_stored(
     (task / "inner-link.md").symlink_to("real.md")
     (task / "up").symlink_to(tmp_path)
     (task / "proc").symlink_to("/proc/self/root/etc")
-    os.link(tmp_path / "secret", task / "hard.md")
     os.mkfifo(task / "pipe.md")
     (task / "folder").mkdir()
     listener = socket.socket(socket.AF_UNIX)
@@ -103,7 +102,7 @@ async def test_hostile_files_are_refused_and_nothing_is_stored(
     listener.close()
     hints = {
         "link.md": "symbolic link", "inner-link.md": "symbolic link", "up/secret": "symbolic link",
-        "proc/passwd": "symbolic link", "hard.md": "hard links", "pipe.md": "not a regular file",
+        "proc/passwd": "symbolic link", "pipe.md": "not a regular file",
         "folder": "is a folder", "socket.md": "not a regular file", "missing.md": "does not exist",
         "real.md/x": "does not exist", "../../secret": "within /workspace", "/etc/passwd": "within /workspace",
         "a\nb": "control characters", "a\x1b[31m": "control characters", "a\u2028b": "control characters",
@@ -117,6 +116,14 @@ async def test_hostile_files_are_refused_and_nothing_is_stored(
     with pytest.raises(Refused, match="declared twice"):
         await take(workspace, blobs, "real.md", "./real.md")
     assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+
+
+async def test_files_with_hard_links_in_the_workspace_are_stored(workspace: Path, blobs: Blobs) -> None:
+    (workspace / "cache").mkdir()
+    (workspace / "cache/tool").write_text("built")
+    os.link(workspace / "cache/tool", workspace / "task/tool")
+    [output] = await take(workspace, blobs, "tool")
+    assert output.size_bytes == 5
 
 
 async def test_a_hostile_working_folder_is_refused(workspace: Path, blobs: Blobs) -> None:

@@ -13,6 +13,8 @@ import pytest
 from agentcontainer.domain.execution.model import OutputPolicy
 from agentcontainer.gateway import scripted
 from agentcontainer.runner.agent.pi_events import (
+    CompactionEnded,
+    CompactionStarted,
     MessageCompleted,
     PiEndedError,
     PiRefusedError,
@@ -280,6 +282,10 @@ async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: P
         await pi.prompt("First.")
         await settle(pi)
         await pi.prompt("Second.")
-        await settle(pi)
+        events = await settle(pi)
+    [ended] = of(CompactionEnded, events)
+    assert ended.tokens_before is not None
+    assert ended.tokens_before > 900_000
+    assert events.index(CompactionStarted()) < events.index(ended)
     assert [request["model"] for request in place.model.asked[:3]] == [MODEL, MODEL, "a-weak-model"]
     assert "First." in place.model.heard(2)

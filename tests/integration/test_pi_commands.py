@@ -1,14 +1,15 @@
 """What commands of an agent do to Pi: noisy ones, endless ones, and ones that fill its file systems."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from agentcontainer.runner.agent.pi_events import ToolCompleted
+from agentcontainer.runner.agent.pi_events import MessageCompleted, ToolCompleted, ToolStarted
 
 from .pi_bed import Place, of, place_in, settle
-from .pi_model import Say, run
+from .pi_model import Say, edit, run
 
 FILL_TMP = "head -c 1G /dev/zero > /tmp/full 2>/dev/null"
 
@@ -45,7 +46,8 @@ async def test_the_oldest_outputs_make_room_for_new_ones(place: Place) -> None:
 
 
 async def test_a_full_tmp_does_not_keep_outputs_from_being_kept(place: Place) -> None:
-    _, noisy = await outputs_of(place, FILL_TMP, "seq 100000")
+    filling, noisy = await outputs_of(place, FILL_TMP, "seq 100000")
+    assert "[/tmp is full: 268.4 of 268.4 MB are used." in filling.output
     assert not noisy.is_error
     assert "Full output: /tmp/command-output/bash-" in noisy.output
 
@@ -91,3 +93,100 @@ async def test_a_command_ends_at_its_timeout(place: Place) -> None:
         (slow,) = of(ToolCompleted, await settle(pi))
     assert slow.is_error
     assert slow.output == "begun\n\n\nCommand timed out after 0.5 seconds"
+
+
+@pytest.mark.parametrize(
+    ("stubborn", "least_seconds"), [("", 0.0), ("trap '' INT; ", 4.0)], ids=["SIGINT", "SIGKILL"]
+)
+async def test_a_command_that_does_not_end_can_be_ended(
+    place: Place, stubborn: str, least_seconds: float
+) -> None:
+    place.model.answers = [run(f"{stubborn}echo serving; sleep 1000; sleep 1000"), Say("Done.")]
+    loop = asyncio.get_running_loop()
+    async with place.pi() as (pi, _):
+        await pi.prompt("Serve.")
+        async for event in pi.events():
+            if isinstance(event, ToolStarted):
+                break
+        await pi.steer("Stop it.")
+        began_at = loop.time()
+        await asyncio.sleep(0.5)
+        await pi.end_commands("message")
+        events = await settle(pi)
+    (completed,) = of(ToolCompleted, events)
+    assert completed.is_error
+    assert completed.output.startswith("serving")
+    assert "because a message for you was waiting" in completed.output
+    assert "Stop it." in [message.text for message in of(MessageCompleted, events)]
+    assert least_seconds < loop.time() - began_at < 30
+
+
+async def test_nothing_happens_when_there_is_no_command_to_end(place: Place) -> None:
+    async with place.pi() as (pi, _):
+        await pi.end_commands("time")
+        await pi.prompt("Hello.")
+        await settle(pi)
+    assert len(place.model.asked) == 1
+
+
+LATIN_1 = "Stra\xdfe;Gr\xf6\xdfe\r\nTOTAL;7   \n\xbd;\xa0;\x80\n".encode("latin-1")
+
+
+async def edited(place: Place, content: bytes, old: str, new: str) -> tuple[ToolCompleted, bytes]:
+    """The result of this edit of a file, and the file's content after it."""
+    (place.task / "a.csv").write_bytes(content)
+    place.model.answers = [edit("a.csv", old, new), Say("Done.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("Edit it.")
+        (completed,) = of(ToolCompleted, await settle(pi))
+    return completed, (place.task / "a.csv").read_bytes()
+
+
+async def test_an_edit_keeps_the_bytes_of_a_file_that_is_not_utf8(place: Place) -> None:
+    completed, content = await edited(place, LATIN_1, "TOTAL;7", "TOTAL;8")
+    assert not completed.is_error, completed
+    assert content == LATIN_1.replace(b"7", b"8")
+
+
+@pytest.mark.parametrize(("old", "new"), [("TOTAL;7", "TOTAL;\xe4"), ("Gr\xf6\xdfe", "Size")])
+async def test_an_edit_refuses_other_than_ascii_in_such_a_file(place: Place, old: str, new: str) -> None:
+    completed, content = await edited(place, LATIN_1, old, new)
+    assert completed.is_error
+    assert "This file is not UTF-8." in completed.output
+    assert content == LATIN_1
+
+
+async def test_an_edit_of_utf8_is_as_before(place: Place) -> None:
+    completed, content = await edited(place, "Größe: 7\n".encode(), "Größe: 7", "Größe: 8 €")
+    assert not completed.is_error, completed
+    assert content == "Größe: 8 €\n".encode()
+
+
+@pytest.mark.parametrize(
+    "removal",
+    ["rm -rf /workspace/.pi", "rm -rf ~/../.pi/sessions; touch ~/../.pi/sessions", "rm ~/../.pi/sessions/*"],
+)
+async def test_an_agent_that_removes_its_session_goes_on_and_keeps_its_context(
+    place: Place, removal: str
+) -> None:
+    place.model.answers = [run("echo juniper"), run(removal), run("echo alive"), Say("Noted.")]
+    async with place.pi() as (pi, _):
+        await pi.prompt("First.")
+        *_, after = of(ToolCompleted, await settle(pi))
+    assert after.output.strip() == "alive"
+    place.write_settings()
+    async with place.pi() as (pi, _):
+        await pi.prompt("Which word?")
+        await settle(pi)
+    for words in ("First.", "juniper", "Noted.", "Which word?"):
+        assert words in place.model.heard(-1)
+
+
+async def test_an_agent_that_removes_its_home_can_still_run_commands(place: Place) -> None:
+    removed, moved, after = await outputs_of(
+        place, "touch file; rm -rf ~", "mv /workspace/.pi /workspace/other", "pwd; ls -A; touch alive"
+    )
+    assert removed.is_error
+    assert moved.is_error
+    assert after.output.split() == ["/workspace/task"]
+    assert (place.task / "alive").exists()

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from agentcontainer.runner.agent import pi_frames, pi_framing
 from agentcontainer.runner.agent.pi_events import (
+    CompactionEnded,
+    CompactionStarted,
     MessageCompleted,
     PiProtocolError,
     Response,
@@ -37,6 +39,9 @@ def delta(text: str) -> bytes:
     [
         (frame(type="turn_start"), TurnStarted()),
         (delta("Hel"), TextDelta("Hel")),
+        (frame(type="compaction_start", reason="threshold"), CompactionStarted()),
+        (frame(type="compaction_end", result={"tokensBefore": 150_000}), CompactionEnded(150_000)),
+        (frame(type="compaction_end", result=["x"], errorMessage="no"), CompactionEnded(None)),
         (
             frame(
                 type="message_end",

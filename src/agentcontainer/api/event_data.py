@@ -250,3 +250,23 @@ class ModelRetried(_InTurn):
 
     attempt: int
     error: str
+
+
+class ContextCompacting(_InTurn):
+    """A summary is written to replace most of a long conversation."""
+
+
+class ContextCompacted(_InTurn):
+    """The writing of a summary ended."""
+
+    tokens_before: Annotated[
+        int | None,
+        Field(
+            description="The size of the conversation before. Null: there is no summary, because it failed."
+        ),
+    ]
+    duration_ms: int
+
+
+class ContextLost(_InTurn):
+    """The agent's session was missing or damaged when the agent was started again."""

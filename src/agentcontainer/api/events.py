@@ -125,6 +125,18 @@ class ModelRetriedEvent(_Described[Literal["model.retried"], data.ModelRetried])
     """A request to the provider failed and is tried again."""
 
 
+class ContextCompactingEvent(_Described[Literal["context.compacting"], data.ContextCompacting]):
+    """A summary is written to replace most of a long conversation."""
+
+
+class ContextCompactedEvent(_Described[Literal["context.compacted"], data.ContextCompacted]):
+    """The writing of a summary ended."""
+
+
+class ContextLostEvent(_Described[Literal["context.lost"], data.ContextLost]):
+    """The agent's session was missing or damaged, and the agent got its instructions again."""
+
+
 _UNION = TypeAdapter[object](
     Annotated[
         TaskCreatedEvent
@@ -151,7 +163,10 @@ _UNION = TypeAdapter[object](
         | FinishRejectedEvent
         | EgressRefusedEvent
         | AgentRemindedEvent
-        | ModelRetriedEvent,
+        | ModelRetriedEvent
+        | ContextCompactingEvent
+        | ContextCompactedEvent
+        | ContextLostEvent,
         Field(discriminator="type"),
     ]
 )

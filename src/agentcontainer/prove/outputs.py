@@ -12,7 +12,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.prove.attempt import Attempt, Group, Place, PrepareTarget
 from agentcontainer.prove.payload import Payload, perl
-from agentcontainer.prove.places import sandboxed
+from agentcontainer.prove.places import bare, sandboxed
 from agentcontainer.prove.targets import nonce_only, secret_file
 from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.agent.pi_launch import HOME
@@ -96,11 +96,14 @@ async def _read_by_cat(trial: Trial, path: str) -> str:
             reading.kill()
 
 
-async def _hard_link(trial: Trial) -> Sequence[str]:
-    """A file of the host that has a hard link in the workspace."""
-    [secret] = await secret_file(trial)
-    (trial.workspace / "task/hard").hardlink_to(secret)
-    return [secret]
+def _linked(run: Place) -> Place:
+    """Let the payload make the hard link `hard`, then collect it."""
+
+    async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
+        await run(trial, payload, arguments)
+        return await _collected(trial, "hard")
+
+    return place
 
 
 def _trick(name: str, tries: str, script: str, *paths: str, prepare: PrepareTarget = secret_file) -> Attempt:
@@ -136,8 +139,13 @@ OUTPUTS = Group(
         ),
         _trick("dots", "Hands over a path that climbs out of the workspace.", "", "../../outside/secret"),
         _trick("absolute", "Hands over a path of the host.", "", "SECRET"),
-        _trick(
-            "hard-link", "Hands over a second name of a file of the host.", "", "hard", prepare=_hard_link
+        Attempt(
+            "hard-link",
+            "Makes a hard link to a file of the host, and hands it over.",
+            perl(f"chdir '{HOME}' or chdir 'task'; link $ARGV[0], 'hard';"),
+            secret_file,
+            _linked(sandboxed),
+            _linked(bare),
         ),
         _trick(
             "name",

@@ -24,7 +24,14 @@ from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.runner import container, time_limit
-from agentcontainer.runner.agent.prompts import INTERRUPTED, RESUMED, handoff_prompt, prompt, woken_prompt
+from agentcontainer.runner.agent.prompts import (
+    INTERRUPTED,
+    RESUMED,
+    context_lost_prompt,
+    handoff_prompt,
+    prompt,
+    woken_prompt,
+)
 from agentcontainer.runner.agent.steering import Steering
 from agentcontainer.runner.container import Container
 from agentcontainer.runner.context import AttemptContext
@@ -140,7 +147,7 @@ class Attempt:
         used_seconds = _used_micro_seconds(context.task, handoff) / 1_000_000
         try:
             await self._outcome.race(
-                session.work(await self._first_prompt(context.task, handoff)),
+                session.work(await self._first_prompt(context.task, handoff, started)),
                 time_limit.enforce(context, session, used_seconds),
                 self._steering.run(session.steer),
                 checkpointer.keep_periodically(session.is_begun),
@@ -153,8 +160,15 @@ class Attempt:
                         await checkpointer.keep()
             raise
 
-    async def _first_prompt(self, task: Task, handoff: Turn | None) -> str:
-        """The first prompt of an agent that works alone: its task, or why it goes on with the task."""
+    async def _first_prompt(self, task: Task, handoff: Turn | None, started: Container) -> str:
+        """What an agent that works alone is told first: its task, or why it goes on with it."""
+        text = await self._first_text(task, handoff)
+        if not started.layout.has_lost_context:
+            return text
+        started.layout.has_lost_context = False
+        return context_lost_prompt(task.instructions, task.execution.output_policy, text)
+
+    async def _first_text(self, task: Task, handoff: Turn | None) -> str:
         if handoff is not None and not task.is_mid_turn:
             text = handoff_prompt(handoff.content, task.execution.output_policy)
             return text if handoff.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"

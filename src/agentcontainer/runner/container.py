@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentcontainer import crash, db
 from agentcontainer.domain.tasks import events, service
-from agentcontainer.domain.tasks.event_data import EgressRefused
+from agentcontainer.domain.tasks.event_data import ContextLost, EgressRefused
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
 from agentcontainer.images import starting
@@ -25,7 +25,7 @@ from agentcontainer.runner.control import Control
 from agentcontainer.runner.ending import ClaimLost, Ended, Ending
 from agentcontainer.runner.resource_limits import OUT_OF_MEMORY, ResourceLimits
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
-from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace import folders, full_disk
 from agentcontainer.runner.workspace.checkpointer import Checkpointer
 from agentcontainer.runner.workspace.disk_usage import DiskWatch
 from agentcontainer.runner.workspace.layout import Layout
@@ -65,6 +65,8 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         stack.callback(lease.release)
     layout = Layout(services, task, context.name)
     await context.outcome.race(layout.run(lease))
+    if layout.has_lost_context:
+        context.log.add(ContextLost())
 
     sockets = stack.enter_context(folders.socket_folder(root))
     models = ModelAccess(services.settings, services.pool, services.client, claim, task, key)
@@ -81,9 +83,17 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     crash.reach("started")
 
     limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
-    _watch(context, sandbox, lease)
-    session = Session(task, sandbox, gateway, context.log, steering.delivered, limits)
+    session = Session(
+        task,
+        sandbox,
+        gateway,
+        context.log,
+        steering.delivered,
+        limits,
+        services.settings.steering_wait_seconds,
+    )
     stack.push_async_callback(session.close)
+    _watch(context, sandbox, lease, session)
     checkpointer = Checkpointer(services, claim, layout, sandbox)
     commands.allow_hibernation(checkpointer)
     return Container(sandbox, layout, session, checkpointer)
@@ -143,7 +153,8 @@ async def _open_control(
 
 def _spec(context: AttemptContext, image: Image | None) -> Spec:
     services, execution = context.services, context.task.execution
-    env = launch.environment(context.task)
+    grace = services.settings.disk_full_grace_seconds
+    env = {**launch.environment(context.task), "AGENTCONTAINER_DISK_FULL_GRACE_SECONDS": f"{grace:g}"}
     internet = None
     if execution.internet_access:
         internet = Internet(
@@ -155,27 +166,34 @@ def _spec(context: AttemptContext, image: Image | None) -> Spec:
     return Spec(
         context.name, context.root, services.runtime, services.limits,
         env if image is None else image.env(env), launch.HOME,
-        internet=internet, image=None if image is None else image.root,
+        internet=internet, image=None if image is None else image.root, kept_folders=launch.FOLDERS,
     )  # fmt: skip
 
 
-def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None) -> None:
-    """Watch for events that end the attempt while the agent process runs: a broken network, a full disk."""
+def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None, session: Session) -> None:
+    """Watch for what ends the attempt although the agent process goes on."""
     services = context.services
+    grace = services.settings.disk_full_grace_seconds
 
     async def network_ended() -> Ending:
         if await sandbox.network_ended():
             return OUT_OF_MEMORY
         return Ending(EndReason.PLATFORM_FAULT, "The container's internet access broke.")
 
-    context.outcome.watch(network_ended)
-    if volume.is_capped(context.workspace):
-        return
-    watch = DiskWatch(
-        services.sandboxes, services.limits, services.volumes.room, services.folder, context.root, lease
-    )
+    async def volume_full() -> Ending:
+        await full_disk.wait_until_stuck(context.workspace, grace)
+        fault = services.volumes.room.fault
+        return Ending(
+            EndReason.DISK_FULL,
+            f"The agent's disk is full, and nothing was freed in {grace:g} seconds: {fault}.",
+        )
 
-    async def disk_full() -> Ending:
+    async def folder_full() -> Ending:
+        watch = DiskWatch(
+            services.sandboxes, services.limits, services.volumes.room, services.folder, context.root, lease,
+            grace, session.tell,
+        )  # fmt: skip
         return Ending(EndReason.DISK_FULL, await watch.run())
 
-    context.outcome.watch(disk_full)
+    context.outcome.watch(network_ended)
+    context.outcome.watch(volume_full if volume.is_capped(context.workspace) else folder_full)

@@ -16,7 +16,7 @@ from agentcontainer.domain.tasks import store as tasks
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.runner import time_limit
-from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, turn_prompt
+from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, turn_lost_prompt, turn_prompt
 from agentcontainer.runner.agent.session import Reply
 from agentcontainer.runner.container import Container
 from agentcontainer.runner.context import AttemptContext
@@ -100,6 +100,9 @@ class Dialogue:
             text = first_turn_prompt(task.instructions, turn.content, names)
         else:
             text = turn_prompt(turn.content, names)
+        if self._container.layout.has_lost_context:
+            self._container.layout.has_lost_context = False
+            text = turn_lost_prompt(task.instructions, text)
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
 
     async def _end(self, turn: Turn, reply: Reply) -> turns.Next:

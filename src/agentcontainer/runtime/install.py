@@ -1,7 +1,7 @@
 """Installs the agent runtime, which is mounted read-only into every sandbox: node, Pi, our commands, a compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
-        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs pi-*.js pi/ cache/ VERSION
+        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.js pi/ cache/ VERSION
 
 `python -m agentcontainer.runtime.install` is safe to run at any time, twice at once, and after a kill: a
 version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
@@ -23,8 +23,12 @@ from agentcontainer.runtime.warm import warm_compile_cache
 
 FILES = Path(__file__).parent / "files"
 COMMANDS = ("finish", "share", "hibernate")
-PI_FILES = ("pi-extension.js", "pi-command.js", "pi-output.js")
-INSTALLED_FILES = (*(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", *PI_FILES)
+PI_FILES = (
+    "pi-extension.js", "pi-command.js", "pi-output.js", "pi-edit.js", "pi-session.js", "pi-disk.js",
+)  # fmt: skip
+INSTALLED_FILES = (
+    *(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "gitconfig", *PI_FILES,
+)  # fmt: skip
 _SCRATCH = ".building-"
 
 

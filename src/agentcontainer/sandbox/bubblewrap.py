@@ -267,6 +267,7 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
     folders = [("workspace", spec.workspace)]
     if not spec.is_helper:
         folders += [("sockets", spec.sockets), ("runtime", spec.runtime)]
+    folders += [(name, spec.workspace / name) for name in spec.kept_folders]
     if spec.image is not None:
         folders += [("image", spec.image)]
     for name, path in folders:

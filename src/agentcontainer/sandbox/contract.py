@@ -92,6 +92,8 @@ class Spec:
     `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by
         everyone, writable by nobody inside, and hold `IMAGE_FOLDERS` and `IMAGE_FILES` as real folders and files.
     `given`: a folder or file of the host that it sees at /given, read-only.
+    `kept_folders`: folders in the workspace that the payload cannot remove or rename, because each is a mount of its
+        own. They must exist, and must not be links.
     `is_on_host_network`: the sandbox shares the host's network.
     """
 
@@ -108,6 +110,7 @@ class Spec:
     image: Path | None = None
     given: Path | None = None
     is_on_host_network: bool = False
+    kept_folders: tuple[str, ...] = ()
 
     @property
     def workspace(self) -> Path:

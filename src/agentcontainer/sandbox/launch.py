@@ -138,6 +138,8 @@ def bwrap_options(spec: Spec, sources: Sources, seccomp: int, files: dict[str, i
     if spec.given is not None:
         options += ["--ro-bind", str(sources.given), INSIDE_GIVEN]
     options += ["--ro-bind" if spec.is_read_only else "--bind", str(sources.workspace), INSIDE_WORKSPACE]
+    for name in spec.kept_folders:
+        options += ["--bind", str(sources.workspace / name), f"{INSIDE_WORKSPACE}/{name}"]
     if not spec.is_helper:
         options += ["--ro-bind", str(sources.sockets), INSIDE_SOCKETS]
         options += ["--ro-bind", str(sources.runtime), INSIDE_RUNTIME]

@@ -313,3 +313,22 @@ class ModelRetried(EventData):
     type = "model.retried"
     attempt: int
     error: str
+
+
+@dataclass(frozen=True)
+class ContextCompacting(EventData):
+    type = "context.compacting"
+
+
+@dataclass(frozen=True)
+class ContextCompacted(EventData):
+    """`tokens_before`: the size of the conversation that a summary replaced; None if that failed."""
+
+    type = "context.compacted"
+    tokens_before: int | None
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class ContextLost(EventData):
+    type = "context.lost"

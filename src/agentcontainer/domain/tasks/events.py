@@ -47,6 +47,9 @@ EVENT_TYPES = {
     "Logged once for each host and port, and at most 200 times.",
     "agent.reminded": "The agent stopped without `finish` and was asked to go on, or its time or budget runs out.",
     "model.retried": "A request to the provider failed and is tried again.",
+    "context.compacting": "A summary is written to replace most of a long conversation, which takes up to minutes.",
+    "context.compacted": "The summary replaced it; `tokensBefore` is null if that failed.",
+    "context.lost": "The agent's session was missing or damaged; the agent got its instructions again.",
 }
 
 _TAKE_NUMBERS = """

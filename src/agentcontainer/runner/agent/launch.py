@@ -8,6 +8,9 @@ from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROM
 
 HOME = pi_launch.HOME
 SKILLS_FOLDER = pi_launch.SKILLS_FOLDER
+SESSIONS_FOLDER = pi_launch.SESSIONS_FOLDER
+FOLDERS = pi_launch.FOLDERS
+is_session = pi_launch.is_session
 
 
 def command(task: Task) -> list[str]:

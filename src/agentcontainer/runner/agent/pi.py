@@ -5,6 +5,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 from agentcontainer.runner.agent.pi_events import (
     CommandFailed,
@@ -20,6 +21,7 @@ from agentcontainer.runner.agent.pi_events import (
 from agentcontainer.runner.agent.pi_frames import parse
 from agentcontainer.runner.agent.pi_framing import FrameSplitter
 
+INTERRUPT_COMMAND = "agentcontainer-interrupt"  # of our extension; Pi runs it at once, also during a run
 CHUNK_BYTES = 64 * 1024
 MAX_PENDING_BYTES = 64 * 1024**2  # of events that arrive while a command waits for its answer
 
@@ -66,6 +68,14 @@ class Pi:
             PiRefusedError, PiEndedError, PiProtocolError
         """
         await self._command("steer", message=text)
+
+    async def end_commands(self, reason: Literal["message", "time"]) -> None:
+        """End the commands that the agent is running; their results tell it the reason.
+
+        Raises:
+            PiRefusedError, PiEndedError, PiProtocolError
+        """
+        await self._command("prompt", message=f"/{INTERRUPT_COMMAND} {reason}")
 
     async def events(self) -> AsyncGenerator[PiEvent]:
         """All events in order, until Pi's stdout ends. Iterate over one such generator at a time.

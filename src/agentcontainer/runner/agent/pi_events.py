@@ -74,6 +74,18 @@ class RetryStarted:
 
 
 @dataclass(frozen=True)
+class CompactionStarted:
+    """Pi asks a model for a summary of the conversation, which will replace most of it. Takes up to minutes."""
+
+
+@dataclass(frozen=True)
+class CompactionEnded:
+    """The compaction ended. `tokens_before`: the size of what was replaced; None if it failed."""
+
+    tokens_before: int | None
+
+
+@dataclass(frozen=True)
 class Settled:
     """Pi has stopped and waits for a prompt."""
 
@@ -93,6 +105,8 @@ PiEvent = (
     | ToolStarted
     | ToolCompleted
     | RetryStarted
+    | CompactionStarted
+    | CompactionEnded
     | Settled
     | CommandFailed
 )

@@ -10,6 +10,8 @@ from typing import cast
 
 from agentcontainer import db, json_syntax
 from agentcontainer.runner.agent.pi_events import (
+    CompactionEnded,
+    CompactionStarted,
     MessageCompleted,
     PiEvent,
     Response,
@@ -102,6 +104,11 @@ def parse(frame: bytes) -> PiEvent | Response | None:
             )
         case "auto_retry_start":
             return RetryStarted(fields.count("attempt"))
+        case "compaction_start":
+            return CompactionStarted()
+        case "compaction_end":
+            result = fields.object("result")
+            return CompactionEnded(result.count("tokensBefore") if result.fields else None)
         case "agent_settled":
             return Settled()
         case "response":

@@ -1,11 +1,15 @@
 """Builds Pi's arguments, environment and settings files."""
 
 import json
+from typing import cast
 
+from agentcontainer import json_syntax
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
 
 HOME = f"{INSIDE_WORKSPACE}/task"
 PI_FOLDER = ".pi"  # below the workspace; contains Pi's state, which checkpoints include
+FOLDERS = ("task", PI_FOLDER)  # below the workspace; Pi needs both
+SESSIONS_FOLDER = f"{PI_FOLDER}/sessions"
 SKILLS_FOLDER = f"{PI_FOLDER}/agent/skills"
 MAX_RETRIES = 3
 RETRY_BASE_MS = 500  # exponential backoff; a provider that stays down fails the task within 4 seconds
@@ -20,7 +24,7 @@ def argv(provider: str, model: str, session_id: str, system_prompt: str) -> list
     pi = f"{INSIDE_RUNTIME}/pi/dist/bundle/cli.js"
     command = [f"{INSIDE_RUNTIME}/bin/node", "--import", f"{INSIDE_RUNTIME}/forward.mjs", pi, "--mode", "rpc"]
     command += ["--provider", provider, "--model", model]
-    command += ["--session-dir", f"{INSIDE_WORKSPACE}/{PI_FOLDER}/sessions", "--session-id", session_id]
+    command += ["--session-dir", f"{INSIDE_WORKSPACE}/{SESSIONS_FOLDER}", "--session-id", session_id]
     command += ["--append-system-prompt", system_prompt, "--no-extensions", "--no-approve"]
     return [*command, "--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
 
@@ -36,6 +40,7 @@ def env(weak_model: str | None = None) -> dict[str, str]:
         "PI_OFFLINE": "1",
         "PI_TELEMETRY": "0",
         "PI_SKIP_VERSION_CHECK": "1",
+        "GIT_CONFIG_SYSTEM": f"{INSIDE_RUNTIME}/gitconfig",  # names an author; the agent's own settings win
         "NODE_COMPILE_CACHE": f"{INSIDE_RUNTIME}/cache",
         "NODE_COMPILE_CACHE_PORTABLE": "1",  # the cache was filled under another path
     }
@@ -58,3 +63,14 @@ def settings_files(models_json: str) -> dict[str, str]:
         f"{PI_FOLDER}/agent/models.json": models_json,
         f"{PI_FOLDER}/agent/settings.json": json.dumps(settings, indent=2),
     }
+
+
+def is_session(start: bytes, session_id: str) -> bool:
+    """Whether a file with this start is a session with this id, with at least one entry."""
+    header, _, entries = start.partition(b"\n")
+    try:
+        decoded = json_syntax.loads(header.decode(errors="replace"), is_strict=True, max_values=1000)
+    except ValueError:
+        return False
+    fields = cast("dict[str, object]", decoded) if isinstance(decoded, dict) else {}
+    return fields.get("type") == "session" and fields.get("id") == session_id and entries.startswith(b"{")

@@ -55,6 +55,11 @@ RESUMED = (
     "at the last checkpoint, a few minutes ago, and background processes are gone; go on with the task from there."
 )
 
+CONTEXT_LOST = (
+    "You remember nothing of your work so far, because your session, in /workspace/.pi, was removed or damaged. Your "
+    "files are as you left them: look at them first, to see what is done."
+)
+
 # For an agent that has stopped and has an unread steering message.
 GO_ON = "There is a new message for you. Read it, and go on."
 
@@ -123,6 +128,21 @@ def prompt(instructions: str, policy: OutputPolicy) -> str:
             *_ending(policy),
         )
     )
+
+
+def context_lost_prompt(instructions: str, policy: OutputPolicy, text: str) -> str:
+    """What an agent that works alone is told when its session is gone: its task again, then `text`."""
+    return "\n".join((CONTEXT_LOST, "", prompt(instructions, policy), "", "---", text))
+
+
+def turn_lost_prompt(instructions: str, text: str) -> str:
+    """The prompt of a turn when the session is gone: the standing instructions again, then the turn's own prompt."""
+    again = (
+        ("Your standing instructions (they are in ~/TASK.md too):", "", instructions, "")
+        if instructions
+        else ()
+    )
+    return "\n".join((CONTEXT_LOST, "", *again, "---", "The user's message:", "", text))
 
 
 def turn_prompt(content: str, files: Sequence[str] = ()) -> str:

@@ -5,6 +5,8 @@ import time
 from agentcontainer.domain.tasks import event_data
 from agentcontainer.ids import new_id
 from agentcontainer.runner.agent.pi_events import (
+    CompactionEnded,
+    CompactionStarted,
     MessageCompleted,
     PiEvent,
     TextDelta,
@@ -26,6 +28,7 @@ class Recorder:
         self._texts: list[str] = []
         self._characters_left = MAX_REPLY_CHARACTERS
         self._tool_started_at: dict[str, float] = {}
+        self._compaction_started_at: float | None = None
 
     @property
     def reply(self) -> str:
@@ -53,6 +56,15 @@ class Recorder:
                 duration = now - self._tool_started_at.pop(event.call_id, now)
                 self._log.add(event_data.ToolCompleted(
                     event.call_id, event.tool, event.is_error, event.output, duration_ms=round(duration * 1000)
+                ))  # fmt: skip
+            case CompactionStarted():
+                self._compaction_started_at = time.monotonic()
+                self._log.add(event_data.ContextCompacting())
+            case CompactionEnded():
+                now = time.monotonic()
+                duration = now - (self._compaction_started_at or now)
+                self._log.add(event_data.ContextCompacted(
+                    event.tokens_before, duration_ms=round(duration * 1000)
                 ))  # fmt: skip
             case _:
                 pass

@@ -33,6 +33,7 @@ from agentcontainer.sandbox.contract import Exit
 MAX_REMINDERS = 3
 ECHO_PREFIX = 1000  # characters compared to recognise an echoed steering message
 STDERR_TAIL_BYTES = 4000
+INTERRUPT_AGAIN_SECONDS = 10.0  # longer than a command may take to end
 BUDGET_EXCEEDED = Ending(
     EndReason.BUDGET_EXCEEDED, "The task used up its budget (overrides.budget) before the agent was done."
 )
@@ -48,14 +49,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class _Steered:
-    """A steering message that was sent to Pi, and that Pi may not have given to the model yet."""
+    """A text that Pi has and the model may not have yet: a steering message, or (without an id) that time runs out."""
 
-    message_id: str
+    message_id: str | None
     text: str
 
 
 class Session:
-    """One Pi process. `on_delivered` is called with the id of each steering message that reaches the model."""
+    """One Pi process. `on_delivered` is called with the id of each steering message that reaches the model. A command
+    that keeps the model from a steering message for `steering_wait_seconds` is ended."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Session:
         log: EventLog,
         on_delivered: Callable[[str], Awaitable[None]],
         resource_limits: ResourceLimits,
+        steering_wait_seconds: float,
     ) -> None:
         self.is_begun = asyncio.Event()
         """Set when Pi's session file contains the prompt of `work` and a first answer."""
@@ -77,14 +80,18 @@ class Session:
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
         self._recorder = Recorder(log)
         self._steered: list[_Steered] = []
+        self._steering_wait_seconds = steering_wait_seconds
+        self._interrupting: set[asyncio.Task[None]] = set()
         self._had_last_chance = False
         self._stderr_tail = Tail(STDERR_TAIL_BYTES)
         self._stderr = asyncio.create_task(self._stderr_tail.read(sandbox.stderr))
 
     async def close(self) -> None:
-        """Stop reading Pi's stderr."""
-        self._stderr.cancel()
-        await asyncio.gather(self._stderr, return_exceptions=True)
+        """Stop what runs in the background."""
+        tasks = [self._stderr, *self._interrupting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def work(self, prompt: str) -> NoReturn:
         """Let the agent work alone: prompt it, and remind it whenever it stops without `finish`.
@@ -97,9 +104,8 @@ class Session:
         while True:
             await self._run(prompt)
             self.is_begun.set()
-            if (
-                self._steered and message_reminders < MAX_REMINDERS
-            ):  # the model gets them with the next prompt
+            is_message_waiting = any(steered.message_id is not None for steered in self._steered)
+            if is_message_waiting and message_reminders < MAX_REMINDERS:  # the next prompt delivers it
                 message_reminders += 1
                 self._log.add(AgentReminded("message", message_reminders))
                 prompt = GO_ON
@@ -140,19 +146,37 @@ class Session:
 
     async def steer(self, message_id: str, content: str) -> None:
         """Give a message to a working agent, which reads it before its next model request."""
-        steered = _Steered(message_id, steer_prompt(content))
+        await self._steer(_Steered(message_id, steer_prompt(content)), self._steering_wait_seconds)
+
+    async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
+        """Ask a working agent to come to an end, and end its running commands."""
+        self._log.add(AgentReminded("soft_finish"))
+        await self._steer(_Steered(None, wrap_up(seconds_left, is_conversation)), 0.0)
+
+    async def tell(self, text: str) -> None:
+        """Give a working agent a text of the platform's."""
+        with contextlib.suppress(PiError):
+            await self._pi.steer(text)
+
+    async def _steer(self, steered: _Steered, wait_seconds: float) -> None:
         self._steered.append(steered)  # first: Pi may echo the message before it answers this command
         try:
             await self._pi.steer(steered.text)
         except PiError:
             with contextlib.suppress(ValueError):
                 self._steered.remove(steered)
+            return
+        task = asyncio.create_task(self._end_commands(steered, wait_seconds))
+        self._interrupting.add(task)
+        task.add_done_callback(self._interrupting.discard)
 
-    async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
-        """Ask a working agent to finish soon."""
-        self._log.add(AgentReminded("soft_finish"))
-        with contextlib.suppress(PiError):
-            await self._pi.steer(wrap_up(seconds_left, is_conversation))
+    async def _end_commands(self, steered: _Steered, wait_seconds: float) -> None:
+        """After this time, end running commands until the model has the text: it may be about to start another one."""
+        await asyncio.sleep(wait_seconds)
+        while steered in self._steered:
+            with contextlib.suppress(PiError):
+                await self._pi.end_commands("time" if steered.message_id is None else "message")
+            await asyncio.sleep(INTERRUPT_AGAIN_SECONDS)
 
     async def _run(self, prompt: str) -> None:
         """Prompt Pi and record what it reports until it waits for the next prompt.
@@ -191,8 +215,11 @@ class Session:
         for steered in self._steered:
             if text[:ECHO_PREFIX] == steered.text[:ECHO_PREFIX]:
                 self._steered.remove(steered)
-                await self._log.flush()  # so that the events before it get lower numbers than its delivery
-                await self._on_delivered(steered.message_id)
+                if steered.message_id is not None:
+                    await (
+                        self._log.flush()
+                    )  # so that the events before it get lower numbers than its delivery
+                    await self._on_delivered(steered.message_id)
                 return
 
     def _allow_last_request(self) -> None:

@@ -7,13 +7,14 @@ are still open are counted by means of /proc.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentcontainer import du
 from agentcontainer.errors import SandboxError
 from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.full_disk import Grace
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE, Limits, Spec
@@ -40,7 +41,8 @@ done
 class DiskWatch:
     """Watches the workspace of `root`, whose sandbox has the id `root.name` and was started with `lease`.
     `folder`: the runner's own; the helper sandbox gets a folder there, by which the cleanup finds it after a
-    crash."""
+    crash. `on_full` is called when the workspace gets too large; the watch ends when nothing is freed for
+    `grace_seconds` then, or at once beyond `room` and a quarter of it: nothing else stops the agent's writing."""
 
     sandboxes: Bubblewrap
     limits: Limits
@@ -48,26 +50,43 @@ class DiskWatch:
     folder: Path
     root: Path
     lease: UidLease | None
+    grace_seconds: float = 0.0
+    on_full: Callable[[str], Awaitable[None]] | None = None
 
     async def run(self) -> str:
         """Watch until cancelled. If the workspace gets too large, or cannot be measured, returns a sentence
         that says so."""
-        loop, faults = asyncio.get_running_loop(), 0
+        loop, faults, grace = asyncio.get_running_loop(), 0, Grace(self.grace_seconds)
+        is_told = False
         while faults < MAX_FAULTS:
             with contextlib.suppress(SandboxError):
                 async with self._measuring() as helper:
                     while True:
                         began_at = loop.time()
-                        if await self._is_over(helper):
+                        used = await self._used(helper)
+                        is_full = used.bytes > self.room.bytes or used.inodes > self.room.inodes
+                        free = self.room.bytes - used.bytes, self.room.inodes - used.inodes
+                        if self._is_far_beyond(used) or grace.is_over(free, is_full=is_full):
                             return f"The agent's disk is full: {self.room.fault}."
-                        faults = 0
+                        if is_full and not is_told and self.on_full is not None:
+                            await self.on_full(self._notice())
+                        is_told, faults = is_full, 0
                         await asyncio.sleep(max(PAUSE_SECONDS, (loop.time() - began_at) / MAX_SHARE))
             faults += 1
             await asyncio.sleep(PAUSE_SECONDS)
         return f"The size of the agent's workspace could not be measured; {self.room.fault}."
 
-    async def _is_over(self, helper: Sandbox) -> bool:
-        """Whether the workspace is too large.
+    def _is_far_beyond(self, used: Room) -> bool:
+        return used.bytes > self.room.bytes * 5 // 4 or used.inodes > self.room.inodes * 5 // 4
+
+    def _notice(self) -> str:
+        return (
+            f"/workspace is full: {self.room.fault}. Remove what you do not need there, then go on. If nothing is "
+            f"freed in {self.grace_seconds:g} seconds, or much more is written, the task fails."
+        )
+
+    async def _used(self, helper: Sandbox) -> Room:
+        """What the workspace holds. If measuring takes too long, it is more than it may hold.
 
         Raises:
             SandboxError: it cannot be measured.
@@ -76,14 +95,14 @@ class DiskWatch:
             helper.stdin.write(b"\n")
             line = await asyncio.wait_for(helper.stdout.readline(), MEASURE_SECONDS)
         except TimeoutError:
-            return True
+            return Room(self.room.bytes, self.room.inodes * 2)
         except (ConnectionError, ValueError):
             line = b""
         numbers = line.split()
         if len(numbers) != 2:
             raise SandboxError("The size of a workspace cannot be measured.")
         deleted = await asyncio.to_thread(procfs.deleted_bytes, self.root.name)
-        return int(numbers[0]) + deleted > self.room.bytes or int(numbers[1]) > self.room.inodes
+        return Room(int(numbers[0]) + deleted, int(numbers[1]))
 
     @contextlib.asynccontextmanager
     async def _measuring(self) -> AsyncGenerator[Sandbox]:

@@ -17,7 +17,7 @@ from agentcontainer.domain.tasks.repositories import unseal
 from agentcontainer.errors import Unavailable
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
-from agentcontainer.runner.workspace import folders, repositories, safe_open, skills
+from agentcontainer.runner.workspace import folders, repositories, safe_open, session_file, skills
 from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.runner.workspace.store_check import missing_means_unavailable
@@ -40,6 +40,8 @@ class Layout:
         self._task = task
         self.name = name
         self.root = services.folder / name
+        self.has_lost_context = False
+        """Whether a restored workspace lacks the agent's session, and the agent has not been told yet."""
 
     async def run(self, lease: UidLease | None) -> None:
         """Fill the workspace, for a sandbox with the uid of this lease.
@@ -77,6 +79,11 @@ class Layout:
             self._task
         ).items():  # the agent may have replaced them by links
             await safe_open.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
+        self.has_lost_context = not await asyncio.to_thread(
+            session_file.exists, self.root / "workspace", self._task.id
+        )
+        if self.has_lost_context:
+            session_file.set_aside(self.root / "workspace")
 
     async def add_files(self, message_files: Sequence[File], uid: int) -> list[str]:
         """Place a message's files in `task_files/` of a workspace that an agent is using; returns their names

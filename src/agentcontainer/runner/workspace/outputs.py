@@ -1,7 +1,8 @@
 """Stores the files that an agent declared as outputs.
 
 Nothing outside of its workspace is opened (safe_open.py). Each check is made on the open descriptor, so the
-agent cannot exchange the file between the check and the read.
+agent cannot exchange the file between the check and the read. Files with hard links are accepted: the workspace is a
+mount, and the kernel makes no hard link from one mount to another.
 """
 
 import asyncio
@@ -167,8 +168,6 @@ def _open_regular(workspace: Path, inside: str, shown: str) -> int:
         fault = "is a folder; declare its files, or pack it into an archive"
     elif not stat.S_ISREG(status.st_mode):
         fault = "is not a regular file"
-    elif status.st_nlink != 1:
-        fault = "has hard links; copy it and declare the copy"
     if fault:
         os.close(descriptor)
         raise Refused(f"{shown}: {fault}.")

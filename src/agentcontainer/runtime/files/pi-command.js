@@ -14,6 +14,20 @@ import { Output } from "./pi-output.js";
 const MAX_TIMEOUT_SECONDS = 2_000_000; // setTimeout takes at most 2^31 ms
 const QUIET_MS = 100; // after the shell's exit: its background processes may still hold the pipes
 const LINGER_MS = 3000;
+const INTERRUPT_MS = 5000; // from SIGINT to SIGKILL
+const BACKGROUND =
+  "Run a program that does not end by itself in the background, with its output in a file: COMMAND > log.txt 2>&1 &";
+const INTERRUPTS = {
+  message: `The platform ended this command, because a message for you was waiting. It follows. ${BACKGROUND}`,
+  time: `The platform ended this command, because time is running out. ${BACKGROUND}`,
+};
+
+const running = new Set(); // a function that interrupts it, for each running command
+
+/** End all running commands. `reason`: a key of INTERRUPTS. */
+export function interrupt(reason) {
+  for (const end of running) end(INTERRUPTS[reason]);
+}
 
 /** Pi's definition of the tool, with an `execute` of ours. */
 export function bashTool(cwd) {
@@ -46,6 +60,14 @@ async function run(command, cwd, timeout, signal, output) {
     reason ??= why;
     killGroup(child.pid, "SIGKILL");
   };
+  let killing;
+  const end = (why) => {
+    if (reason !== null) return;
+    reason = why;
+    killGroup(child.pid, "SIGINT");
+    killing = setTimeout(() => killGroup(child.pid, "SIGKILL"), INTERRUPT_MS);
+  };
+  running.add(end);
   const aborted = () => kill("Command aborted");
   signal?.addEventListener("abort", aborted, { once: true });
   if (signal?.aborted) aborted();
@@ -60,6 +82,8 @@ async function run(command, cwd, timeout, signal, output) {
     return exitCode === 0 ? null : `Command exited with code ${exitCode}`;
   } finally {
     clearTimeout(timer);
+    clearTimeout(killing);
+    running.delete(end);
     signal?.removeEventListener("abort", aborted);
   }
 }
@@ -101,7 +125,7 @@ function ending(child, output) {
   });
 }
 
-export function killGroup(pid, signalName) {
+function killGroup(pid, signalName) {
   if (pid === undefined) return;
   try {
     process.kill(-pid, signalName);

@@ -1,9 +1,20 @@
-// Loaded into Pi: replaces its tool `bash`, and lets the weak model, if there is one, summarise a long conversation.
+// Loaded into Pi: replaces its tools `bash` and `edit`, keeps its session file complete, tells the agent of full disks,
+// and lets the weak model, if there is one, summarise a long conversation.
 import { compact } from "@earendil-works/pi-coding-agent";
-import { bashTool } from "./pi-command.js";
+import { bashTool, interrupt } from "./pi-command.js";
+import { addFullDisks } from "./pi-disk.js";
+import { editTool } from "./pi-edit.js";
+import { keepSession } from "./pi-session.js";
 
 export default function (pi) {
+  keepSession(pi);
   pi.registerTool(bashTool(process.cwd()));
+  pi.registerTool(editTool(process.cwd()));
+  pi.registerCommand("agentcontainer-interrupt", {
+    description: "End the running commands: the runner sends this",
+    handler: async (reason) => interrupt(reason),
+  });
+  pi.on("tool_result", addFullDisks);
   if (process.env.AGENTCONTAINER_WEAK_MODEL) pi.on("session_before_compact", summarise);
 }
 
