@@ -49,7 +49,23 @@ def of(client: Client, task_id: str, kind: str) -> list[dict[str, Any]]:
 
 
 def outputs_of_tools(client: Client, task_id: str) -> list[str]:
-    return [data["output"] for data in of(client, task_id, "tool.completed")]
+    """What the tool calls returned, except those that ended the container."""
+    outputs = [data["output"] for data in of(client, task_id, "tool.completed")]
+    return [output for output in outputs if not re.match("(hibernate|finish) was accepted", output)]
+
+
+def test_the_calls_of_hibernate_and_finish_are_logged_as_completed(client: Client) -> None:
+    task_id = hibernating(client)
+    wake(client, task_id)
+    assert client.wait(task_id)["status"] == "finished"
+    started = [data["callId"] for data in of(client, task_id, "tool.started")]
+    completed = of(client, task_id, "tool.completed")
+    assert [data["callId"] for data in completed] == started
+    assert not any(data["isError"] for data in completed)
+    kinds = [event["type"] for event in client.events(task_id)]
+    assert [kinds[kinds.index(end) - 1] for end in ("task.hibernated", "task.finished")] == [
+        "tool.completed"
+    ] * 2
 
 
 def count(client: Client, task_id: str, kind: str, seconds: float = 60, at_least: int = 1) -> None:

@@ -93,6 +93,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         services.settings.steering_wait_seconds,
     )
     stack.push_async_callback(session.close)
+    context.outcome.log_before_commit(session.complete_calls)
     _watch(context, sandbox, lease, session)
     checkpointer = Checkpointer(services, claim, layout, sandbox)
     commands.allow_hibernation(checkpointer)

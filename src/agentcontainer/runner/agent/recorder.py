@@ -27,7 +27,8 @@ class Recorder:
         self._log = log
         self._texts: list[str] = []
         self._characters_left = MAX_REPLY_CHARACTERS
-        self._tool_started_at: dict[str, float] = {}
+        self._running_calls: dict[str, tuple[str, float]] = {}
+        """The name of each tool that runs and when it started, by the id of its call."""
         self._compaction_started_at: float | None = None
 
     @property
@@ -47,16 +48,12 @@ class Recorder:
             case MessageCompleted(role="assistant"):
                 self._message(event)
             case ToolStarted():
-                self._tool_started_at[event.call_id] = time.monotonic()
+                self._running_calls[event.call_id] = event.tool, time.monotonic()
                 self._log.add(event_data.ToolStarted(
                     new_id("act"), event.call_id, event.tool, event.input, event.input_omitted_reason
                 ))  # fmt: skip
             case ToolCompleted():
-                now = time.monotonic()
-                duration = now - self._tool_started_at.pop(event.call_id, now)
-                self._log.add(event_data.ToolCompleted(
-                    event.call_id, event.tool, event.is_error, event.output, duration_ms=round(duration * 1000)
-                ))  # fmt: skip
+                self._log_completed(event)
             case CompactionStarted():
                 self._compaction_started_at = time.monotonic()
                 self._log.add(event_data.ContextCompacting())
@@ -68,6 +65,19 @@ class Recorder:
                 ))  # fmt: skip
             case _:
                 pass
+
+    def complete_calls(self, output: str) -> None:
+        """Log that every tool call that still runs succeeded, with this output."""
+        for call_id, (tool, _) in list(self._running_calls.items()):
+            self._log_completed(ToolCompleted(call_id, tool, is_error=False, output=output))
+
+    def _log_completed(self, event: ToolCompleted) -> None:
+        now = time.monotonic()
+        _, started_at = self._running_calls.pop(event.call_id, ("", now))
+        duration_ms = round((now - started_at) * 1000)
+        self._log.add(
+            event_data.ToolCompleted(event.call_id, event.tool, event.is_error, event.output, duration_ms)
+        )
 
     def _message(self, message: MessageCompleted) -> None:
         if message.stop_reason == "error":  # Pi repeats the request, and the text of this message comes again

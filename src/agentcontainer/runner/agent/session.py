@@ -93,6 +93,14 @@ class Session:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def complete_calls(self, ending: Ending) -> None:
+        """Log the tool call in which the agent ended the attempt as completed, and those beside it. Pi reports none
+        of them: its container is closed before the command returns."""
+        if ending.hibernation is not None:
+            self._recorder.complete_calls("hibernate was accepted: the task hibernates.")
+        elif ending.reason in (EndReason.COMPLETE, EndReason.INCOMPLETE):
+            self._recorder.complete_calls("finish was accepted: the task has ended.")
+
     async def work(self, prompt: str) -> NoReturn:
         """Let the agent work alone: prompt it, and remind it whenever it stops without `finish`.
 
