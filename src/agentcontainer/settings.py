@@ -64,7 +64,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
 
-    data_dir: Path = Field(default_factory=_default_data_dir, description="Folder that holds everything.")
+    data_dir: Path = Field(
+        default_factory=_default_data_dir, description="Folder for all data of the installation."
+    )
     database_url: str | None = Field(
         None, description="PostgreSQL to use; unset: the embedded server in the data folder."
     )
@@ -74,56 +76,64 @@ class Settings(BaseSettings):
         "credentials from `AWS_*`; unset: `blobs/` in the data folder.",
     )
     public_url: str | None = Field(
-        None, description="Where clients reach the API (in upload URLs); unset: `http://HOST:PORT`."
+        None,
+        description="URL of the API as clients reach it, for upload URLs and wake links; unset: `http://HOST:PORT`.",
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts provider keys, signs URLs (32+ characters); unset: `secret_key` in the data folder.",
+        description="Encrypts provider keys and signs URLs; 32 or more characters. Unset: the file `secret_key` in the "
+        "data folder.",
     )
-    anthropic_base_url: str = Field("https://api.anthropic.com", description="`/v1/messages` is appended.")
-    openai_base_url: str = Field("https://api.openai.com/v1", description="`/responses` is appended.")
+    anthropic_base_url: str = Field(
+        "https://api.anthropic.com", description="Base URL of Anthropic; `/v1/messages` is appended."
+    )
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1", description="Base URL of OpenAI; `/responses` is appended."
+    )
     openrouter_base_url: str = Field(
-        "https://openrouter.ai/api/v1", description="`/chat/completions` or `/messages` is appended."
+        "https://openrouter.ai/api/v1",
+        description="Base URL of OpenRouter; `/chat/completions` or `/messages` is appended.",
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port the API listens on.")
     region: Region | None = Field(
-        None, description="Where this runner stands: `eu` takes tasks of both regions, `any` no eu ones; "
-        "unset: `any`, but `eu` for `up`, whose machine is the operator's own.",
+        None, description="Region of this runner: `eu` takes tasks of both regions, `any` only those of `any`; "
+        "unset: `any`, but `eu` for the runner that `up` starts.",
     )  # fmt: skip
     capacity: Annotated[int, Field(ge=1, le=1000)] = Field(
-        4, description="Sandboxes at a time on one runner."
+        4, description="How many sandboxes one runner runs at a time."
     )
     hold_usd: Annotated[Decimal, Field(ge=0, le=MAX_USD, decimal_places=6)] = Field(
-        Decimal("0.50"), description="Held from the balance at dispatch."
+        Decimal("0.50"), description="Amount held from the balance when a task is dispatched."
     )
     container_usd_per_minute: Annotated[Decimal, Field(ge=0, le=MAX_USD, decimal_places=6)] = Field(
         Decimal("0.05"), description="Price of container time, metered per second."
     )
     default_max_runtime_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
-        3600, description="Container time a task may use when neither agent nor task says."
+        3600, description="Container time of a task, if neither the agent nor the task sets a limit."
     )
     max_upload_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         5 * 1024**3, description="Largest upload."
     )
     max_output_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         1024**3,
-        description="Largest output file. Together they may have the bytes that a workspace may hold.",
+        description="Largest output file. All output files of a task together may be as large as a workspace.",
     )
     max_output_files: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000, description="Output files of one task."
+        1000, description="Most output files of one task."
     )
     max_partial_files: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        100, description="Partial outputs kept of a task that fails, is cancelled or expires."
+        100, description="Most partial outputs stored of a task that fails, is cancelled or expires."
     )
     max_partial_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
-        256 * 1024**2, description="Bytes of partial outputs kept of one task."
+        256 * 1024**2, description="Most bytes of partial outputs stored of one task."
     )
     max_task_events: Annotated[int, Field(ge=100, le=1_000_000_000)] = Field(
-        100_000, description="Events of one task; it fails with `event_log_full` above it."
+        100_000, description="Most events of one task; a task with more fails with `event_log_full`."
     )
     max_task_event_bytes: Annotated[int, Field(ge=1024**2, le=MAX_BYTES)] = Field(
-        128 * 1024**2, description="Bytes of one task's events; it fails with `event_log_full` above it."
+        128 * 1024**2,
+        description="Most bytes of one task's events; a task with more fails with `event_log_full`.",
     )
     max_repository_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         1024**3, description="Largest input repository, as cloned."
@@ -131,25 +141,27 @@ class Settings(BaseSettings):
     allow_private_repositories: bool = Field(
         False,
         description="Whether input repositories may be cloned from private, loopback and link-local addresses, "
-        "and tokens sent over http://.",
+        "and their tokens may be sent over http://.",
     )
     internet_access: bool = Field(
         True,
-        description="Whether agents may be given access to the public internet; if not, asking for it is refused.",
+        description="Whether tasks may have access to the public internet; if not, `internetAccess: true` is refused.",
     )
     file_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
-        50 * 1024**3, description="Stored bytes per account, uploads refused above it; 0: not limited."
+        50 * 1024**3,
+        description="Most stored bytes of one account; uploads beyond it are refused. 0: no limit.",
     )
     checkpoint_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         100 * 1024**3,
-        description="Checkpoints of an account's live tasks, what exceeds it is not saved; 0: not limited.",
+        description="Most bytes of checkpoints of one account's live tasks; what exceeds it is not saved. 0: no limit.",
     )
     upload_method: Literal["put", "post"] = Field(
         "put",
-        description="How clients send bytes to a `file://` store; `post` answers a `storageId`. S3 is always `put`.",
+        description="HTTP method of uploads to a `file://` store; with `post` the response has a `storageId`. "
+        "S3 always uses `put`.",
     )
     upload_ttl_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
-        3600, description="Life of an upload URL."
+        3600, description="How long an upload URL is valid."
     )
     steering_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         30.0, description="How long a steering message waits before the agent's running command is ended."
@@ -158,14 +170,15 @@ class Settings(BaseSettings):
         300.0, description="How long a workspace may be full, with nothing freed, before its task fails."
     )
     warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
-        60.0, description="How long a conversation's container is kept up for the next message."
+        60.0,
+        description="How long an idle conversation's container waits for the next message before it is stopped.",
     )
     checkpoint_seconds: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = Field(
         300.0,
-        description="How often a running task's workspace is saved, so that a lost runner costs no more.",
+        description="How often a running task is checkpointed. A lost runner loses at most this much work.",
     )
     max_hibernation_days: Annotated[int, Field(ge=1, le=3650)] = Field(
-        366, description="How long a task may hibernate at most."
+        366, description="Longest hibernation of a task."
     )
     max_checkpoint_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         20 * 1024**3, description="Largest checkpoint of a workspace, compressed."
@@ -174,33 +187,33 @@ class Settings(BaseSettings):
         50 * 1024**3, description="Largest workspace that is checkpointed, as a tar."
     )
     sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, le=MAX_BYTES)] = Field(
-        2 * 1024**3, description="Memory of one sandbox."
+        2 * 1024**3, description="Most memory of one sandbox."
     )
     sandbox_pids: Annotated[int, Field(ge=32, le=4_194_304)] = Field(
-        512, description="Processes and threads of one sandbox."
+        512, description="Most processes and threads of one sandbox."
     )
     sandbox_cpus: Annotated[float, Field(ge=0.01, le=1024, allow_inf_nan=False)] = Field(
-        2.0, description="CPUs of one sandbox."
+        2.0, description="Most CPUs of one sandbox."
     )
     sandbox_disk_bytes: Annotated[int, Field(ge=64 * 1024**2, le=16 * 1024**4)] = Field(
-        10 * 1024**3, description="Bytes that one sandbox's workspace may hold."
+        10 * 1024**3, description="Most bytes in one sandbox's workspace."
     )
     sandbox_inodes: Annotated[int, Field(ge=1000, le=100_000_000)] = Field(
-        1_000_000, description="Files, folders and links that one sandbox's workspace may hold."
+        1_000_000, description="Most files, folders and links in one sandbox's workspace."
     )
     sandbox_uid_base: Annotated[int, Field(ge=10_000, le=2_000_000_000)] = Field(
-        700_000, description="First host uid for sandboxes when run as root; 1000 uids from here are ours."
+        700_000, description="First of the 1000 host uids for sandboxes, if the runner runs as root."
     )
     runner_lost_after_seconds: Annotated[float, Field(ge=5, le=3600, allow_inf_nan=False)] = Field(
-        10, description="A runner silent this long has lost its tasks."
+        10, description="A runner that sends no heartbeat for this long is lost, and its tasks are requeued."
     )
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
-        6000, description="Requests a minute of one API key to one API process; 0: not limited."
+        6000, description="Most requests per minute of one API key to one API process; 0: no limit."
     )
     model_prices_file: Annotated[PriceFile | None, NoDecode, PlainValidator(price_file.read)] = Field(
         None,
-        description="JSON with token prices that win over Pi's: `{provider: {model: {input, output, cacheRead?, "
-        "cacheWrite?}}}`, USD per million tokens.",
+        description="JSON file with token prices, used instead of Pi's: `{provider: {model: {input, output, "
+        "cacheRead?, cacheWrite?}}}`, in USD per million tokens.",
     )
     image_registries: Annotated[tuple[str, ...], NoDecode] = Field(
         (
@@ -212,24 +225,27 @@ class Settings(BaseSettings):
             "mcr.microsoft.com",
             "registry.gitlab.com",
         ),
-        description="Registries from which agents may name images, with commas between. `host` is reached at public "
-        "addresses only; `https://host:port`, and without TLS `http://host:port`, may be inside. Empty: none.",
+        description="Registries whose images agents may use, separated by commas. `host` is reached at public "
+        "addresses only; `https://host:port`, or `http://host:port` without TLS, also at private ones. Empty: none.",
     )
     image_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="Folders of API and runner, with commas between, below which agents may name `oci:` and "
-        "`docker-archive:` paths; all in them must be readable by everybody. Empty: none.",
+        (), description="Folders whose `oci:` and `docker-archive:` images agents may use, separated by commas. API "
+        "and runner must have the same folders, with files that everybody may read. Empty: none.",
     )  # fmt: skip
     max_image_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         20 * 1024**3, description="Largest image, unpacked."
     )
     image_cache_days: Annotated[float, Field(ge=0, le=3650, allow_inf_nan=False)] = Field(
-        14, description="An image that no sandbox used for so long is removed from the runner's host."
+        14,
+        description="An image that no sandbox has used for so many days is removed from the runner's host.",
     )
     image_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3,
-        description="Above this, unpacked images that are not in use are removed, the longest unused first.",
+        description="If the unpacked images have more bytes, those not in use are removed, the longest unused first.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged."
+    )
 
     @field_validator("data_dir")
     @classmethod

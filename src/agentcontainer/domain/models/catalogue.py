@@ -98,23 +98,24 @@ def _dashed(model: str) -> str:
 
 @cache
 def _by_dashed_id(provider: str) -> dict[str, str]:
-    return {_dashed(id): id for id in _catalogue()[provider]}
+    return {_dashed(id): id for id in _catalogue().get(provider, {})}
 
 
 def wire_id(provider: str, model: str) -> str:
     """The id that the provider's API uses for `model`: `claude-sonnet-4.6` is `claude-sonnet-4-6` at Anthropic, and
     `anthropic/claude-sonnet-4-6` is `anthropic/claude-sonnet-4.6` at OpenRouter. Unknown ids are not changed."""
-    if model in _catalogue()[provider]:
+    if model in _catalogue().get(provider, {}):
         return model
     known = _by_dashed_id(provider).get(_dashed(model))
     if known is not None:
         return known
-    return model.replace(".", "-") if provider == "anthropic" else model
+    entry = PROVIDERS.get(provider)
+    return model.replace(".", "-") if entry and entry.writes_dots_as_dashes else model
 
 
 def find(provider: str, model: str) -> Model | None:
     """The provider's `model`, spelled with dots or dashes; None: the catalogue does not contain it."""
-    return _catalogue()[provider].get(wire_id(provider, model))
+    return _catalogue().get(provider, {}).get(wire_id(provider, model))
 
 
 def max_tokens(provider: str, model: str) -> int:
