@@ -172,10 +172,10 @@ async def measure_all(base_url: str, key: str, url: str) -> dict[tuple[str, int]
             DISPATCH: http.connecting("POST", path, body),
             INSERTS: inserting(pool),
         }
-        results = {(what, clients): Measured() for what in ways for clients in CLIENTS}
+        results = {(operation, clients): Measured() for operation in ways for clients in CLIENTS}
         for _ in range(ROUNDS):
-            for (what, clients), measured in results.items():
-                await measure(ways[what], clients, measured)
+            for (operation, clients), measured in results.items():
+                await measure(ways[operation], clients, measured)
     http.close()
     return results
 
@@ -185,11 +185,13 @@ def show(results: dict[tuple[str, int], Measured]) -> None:
     table = Table(title=title)
     for column in ("what", "clients", "a second", "p50 ms", "p99 ms", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    for (what, clients), measured in results.items():
-        ratio = f"{measured.rate / results[BESIDE[what], clients].rate:.2f}" if what in BESIDE else "1"
+    for (operation, clients), measured in results.items():
+        ratio = (
+            f"{measured.rate / results[BESIDE[operation], clients].rate:.2f}" if operation in BESIDE else "1"
+        )
         p50, *_, p99 = statistics.quantiles(measured.seconds, n=100)[49::49]
         table.add_row(
-            what, str(clients), f"{measured.rate:.0f}", f"{p50 * 1000:.1f}", f"{p99 * 1000:.1f}", ratio
+            operation, str(clients), f"{measured.rate:.0f}", f"{p50 * 1000:.1f}", f"{p99 * 1000:.1f}", ratio
         )
     Console().print(table)
     Console().print("ratio: of the rate, to GET /healthz for what reads, to the two INSERTs for the dispatch")

@@ -50,11 +50,11 @@ async def first_request_after(model: ScriptedModel, start: Callable[[], Awaitabl
 
 async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> list[float]:
     """Through the whole platform: POST, queue, claim, sandbox, Pi, gateway."""
-    chosen = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url)
-    data_folder.prepare(chosen.data_dir)
-    data_folder.ensure_secret_key(chosen.data_dir)
+    configured = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url)
+    data_folder.prepare(configured.data_dir)
+    data_folder.ensure_secret_key(configured.data_dir)
     logging.disable(logging.INFO)
-    async with running(chosen, os.environ, print) as started:
+    async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         base_url = f"{started.base_url}/api/v1"
         async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as api:
@@ -180,15 +180,17 @@ def show(results: dict[str, list[float]], runs: int, title: str) -> None:
     table = Table(title=f"{title}, {runs} runs each, {os.cpu_count()} CPUs")
     for column in ("what", "median ms", "p90 ms", "ratio to bare Pi"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    bare = next(statistics.median(found) for what, found in results.items() if what.startswith("bare Pi"))
-    for what, seconds in results.items():
+    bare = next(
+        statistics.median(times) for variant, times in results.items() if variant.startswith("bare Pi")
+    )
+    for variant, seconds in results.items():
         median, p90 = statistics.median(seconds), statistics.quantiles(seconds, n=10)[-1]
-        table.add_row(what, f"{median * 1000:.0f}", f"{p90 * 1000:.0f}", f"{median / bare:.2f}")
+        table.add_row(variant, f"{median * 1000:.0f}", f"{p90 * 1000:.0f}", f"{median / bare:.2f}")
     Console().print(table)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
-    asked = parser.parse_args()
-    show(asyncio.run(measure(asked.runs)), asked.runs, "Cold start to the first model request")
+    arguments = parser.parse_args()
+    show(asyncio.run(measure(arguments.runs)), arguments.runs, "Cold start to the first model request")

@@ -30,10 +30,12 @@ WARM_SECONDS = 0.5
 async def measure_platform(model: ScriptedModel, runs: int, folder: Path, *, is_warm: bool) -> list[float]:
     """Through the whole platform: POST, wake-up or new container, Pi, gateway."""
     warm_seconds = 3600 if is_warm else WARM_SECONDS
-    chosen = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url, warm_seconds=warm_seconds)
-    data_folder.prepare(chosen.data_dir)
-    data_folder.ensure_secret_key(chosen.data_dir)
-    async with running(chosen, os.environ, print) as started:
+    configured = settings.load(
+        data_dir=folder, port=0, anthropic_base_url=model.url, warm_seconds=warm_seconds
+    )
+    data_folder.prepare(configured.data_dir)
+    data_folder.ensure_secret_key(configured.data_dir)
+    async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         async with httpx.AsyncClient(
             base_url=f"{started.base_url}/api/v1", headers=headers, trust_env=False
@@ -103,6 +105,6 @@ async def measure(runs: int) -> dict[str, list[float]]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.INFO)
-    show(asyncio.run(measure(asked.runs)), asked.runs, "A user's next message to the model")
+    show(asyncio.run(measure(arguments.runs)), arguments.runs, "A user's next message to the model")

@@ -68,10 +68,10 @@ async def measure(runs: int, files: int, size: int) -> Measured:
 
 
 async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, measured: Measured) -> None:
-    chosen = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url, checkpoint_seconds=2)
-    data_folder.prepare(chosen.data_dir)
-    data_folder.ensure_secret_key(chosen.data_dir)
-    async with running(chosen, os.environ, print) as started:
+    configured = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url, checkpoint_seconds=2)
+    data_folder.prepare(configured.data_dir)
+    data_folder.ensure_secret_key(configured.data_dir)
+    async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         base_url = f"{started.base_url}/api/v1"
         async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=60) as api:
@@ -105,17 +105,17 @@ async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, me
 
 async def _until(api: httpx.AsyncClient, task: str, status: str) -> None:
     give_up_at = time.monotonic() + WAIT_SECONDS
-    while (found := (await api.get(f"/tasks/{task}")).json())["status"] != status:
-        if time.monotonic() > give_up_at or found["status"] in ("failed", "finished"):
-            raise SystemExit(f"The task is {found['status']}: {found['error']}")
+    while (state := (await api.get(f"/tasks/{task}")).json())["status"] != status:
+        if time.monotonic() > give_up_at or state["status"] in ("failed", "finished"):
+            raise SystemExit(f"The task is {state['status']}: {state['error']}")
         await asyncio.sleep(0.05)
 
 
 async def _events(api: httpx.AsyncClient, task: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while page := (await api.get(f"/tasks/{task}/events?limit=100&after={len(found)}")).json()["data"]:
-        found += page
-    return found
+    events: list[dict[str, Any]] = []
+    while page := (await api.get(f"/tasks/{task}/events?limit=100&after={len(events)}")).json()["data"]:
+        events += page
+    return events
 
 
 def _at(event: dict[str, Any]) -> float:
@@ -153,12 +153,12 @@ def show(rows: dict[str, Measured], runs: int) -> None:
         "pause",
     ):
         table.add_column(column, justify="left" if column == "workspace" else "right")
-    for what, found in rows.items():
-        down = statistics.median(found.sleeping) / statistics.median(found.packing)
-        up = statistics.median(found.waking) / statistics.median(found.unpacking)
+    for variant, values in rows.items():
+        down = statistics.median(values.sleeping) / statistics.median(values.packing)
+        up = statistics.median(values.waking) / statistics.median(values.unpacking)
         table.add_row(
-            what, _ms(found.sleeping), _ms(found.packing), f"{down:.1f}", _ms(found.waking), _ms(found.unpacking),
-            f"{up:.1f}", _ms(found.pausing),
+            variant, _ms(values.sleeping), _ms(values.packing), f"{down:.1f}", _ms(values.waking),
+            _ms(values.unpacking), f"{up:.1f}", _ms(values.pausing),
         )  # fmt: skip
     Console().print(table)
 
@@ -167,12 +167,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--gigabyte", action="store_true")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.INFO)
     sizes = {"empty": (0, 0), "5,000 files, 50 MB": (5000, 10_000)}
-    if asked.gigabyte:
+    if arguments.gigabyte:
         sizes["1,000 files, 1 GB"] = (1000, 1_000_000)
     show(
-        {what: asyncio.run(measure(asked.runs, files, size)) for what, (files, size) in sizes.items()},
-        asked.runs,
+        {what: asyncio.run(measure(arguments.runs, files, size)) for what, (files, size) in sizes.items()},
+        arguments.runs,
     )

@@ -70,14 +70,14 @@ async def inside(folder: Path, mode: str, megabytes: int, runs: int) -> str:
     return outcome.out
 
 
-def measure(made: World, mode: str, megabytes: int, runs: int) -> list[list[float]]:
+def measure(network: World, mode: str, megabytes: int, runs: int) -> list[list[float]]:
     """[megabytes a second, milliseconds to the first byte] of each run."""
     if MODES[mode] is None:
         command = [sys.executable, "-c", DOWNLOAD, str(megabytes), str(runs)]
     else:
         command = [sys.executable, "-m", "benchmarks.internet", "--inside", mode]
         command += ["--megabytes", str(megabytes), "--runs", str(runs)]
-    done = subprocess.run(made.inside(command), cwd=REPOSITORY, check=True, capture_output=True)
+    done = subprocess.run(network.inside(command), cwd=REPOSITORY, check=True, capture_output=True)
     return json.loads(done.stdout)
 
 
@@ -86,15 +86,18 @@ def main(megabytes: int, runs: int) -> None:
     table = Table(title=f"A download of {megabytes} MB, {runs} runs each, {os.cpu_count()} CPUs")
     for column in ("by way of", "MB/s", "ratio", "first byte ms"):
         table.add_column(column, justify="left" if column == "by way of" else "right")
-    with tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as folder, world(Path(folder)) as made:
-        serve = ["nsenter", f"--net=/run/netns/{made.outside}", "--", sys.executable, "-c", SERVER]
+    with (
+        tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as folder,
+        world(Path(folder)) as network,
+    ):
+        serve = ["nsenter", f"--net=/run/netns/{network.outside}", "--", sys.executable, "-c", SERVER]
         with subprocess.Popen(serve, stdout=subprocess.PIPE) as server:
             try:
                 assert server.stdout is not None and server.stdout.readline() == b"ready\n", PUBLIC
                 base = 0.0
                 for mode in MODES:
-                    found = measure(made, mode, megabytes, runs)
-                    speed, first = (statistics.median(column) for column in zip(*found, strict=True))
+                    results = measure(network, mode, megabytes, runs)
+                    speed, first = (statistics.median(column) for column in zip(*results, strict=True))
                     base = base or speed
                     table.add_row(mode, f"{speed:.0f}", f"{speed / base:.2f}", f"{first:.1f}")
             finally:
@@ -107,9 +110,9 @@ if __name__ == "__main__":
     parser.add_argument("--megabytes", type=int, default=256)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--inside", choices=MODES, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.inside is None:
-        main(asked.megabytes, asked.runs)
+    arguments = parser.parse_args()
+    if arguments.inside is None:
+        main(arguments.megabytes, arguments.runs)
     else:
         with tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as name:
-            print(asyncio.run(inside(Path(name), asked.inside, asked.megabytes, asked.runs)))
+            print(asyncio.run(inside(Path(name), arguments.inside, arguments.megabytes, arguments.runs)))

@@ -79,12 +79,12 @@ class Host:
 async def timed(run: Run, runs: int) -> list[float]:
     """Milliseconds of each; one run before is not counted."""
     await run()
-    found: list[float] = []
+    times: list[float] = []
     for _ in range(runs):
         began = time.perf_counter()
         await run()
-        found.append((time.perf_counter() - began) * 1000)
-    return found
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 def command(*argv: str, cwd: Path | None = None) -> Run:
@@ -152,7 +152,7 @@ async def measure_starts(folder: Path, runs: int) -> dict[str, list[float]]:
     """Milliseconds for a whole run of `true`."""
     host = Host(folder)
     bare = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true")
-    found = {
+    times = {
         "a process": await timed(command("/bin/true"), runs),
         "bwrap, bare": await timed(command(*bare), runs),
         "this sandbox": await timed(host.run_true, runs),
@@ -161,10 +161,10 @@ async def measure_starts(folder: Path, runs: int) -> dict[str, list[float]]:
     }
     for name, run in others(folder):
         try:
-            found[name] = await timed(run, runs)
+            times[name] = await timed(run, runs)
         except (RuntimeError, subprocess.CalledProcessError):
             Console().print(f"{name}: installed, but does not run here")
-    return found
+    return times
 
 
 async def measure_density(folder: Path) -> dict[str, float]:
@@ -177,8 +177,8 @@ async def measure_density(folder: Path) -> dict[str, float]:
         for _ in range(AGENTS):
             spec = host.spec()
             place_settings(spec.workspace, models)
-            made = Spec(spec.id, spec.root, spec.runtime, LIMITS, env, pi_launch.HOME)
-            await stack.enter_async_context(host.sandbox(made, *argv))
+            spec_with_image = Spec(spec.id, spec.root, spec.runtime, LIMITS, env, pi_launch.HOME)
+            await stack.enter_async_context(host.sandbox(spec_with_image, *argv))
         await asyncio.sleep(IDLE_SECONDS)
         inside = memory(os.getpid()) / AGENTS
     home = folder / "home"
@@ -236,35 +236,35 @@ async def measure_gateway(folder: Path, runs: int) -> dict[str, list[float]]:
                     await answer.read()
                     assert answer.status == 200
 
-            found = {
+            times = {
                 "to the provider itself": await timed(lambda: ask(direct, f"{model.url}/v1/messages"), runs),
                 "through the gateway": await timed(
                     lambda: ask(inside, "http://gateway/anthropic/v1/messages"), runs
                 ),
             }
         await gateway.close()
-        return found
+        return times
 
 
-def show(title: str, found: dict[str, list[float]], measure: str) -> None:
+def show(title: str, results: dict[str, list[float]], measure: str) -> None:
     """A table; `measure` names the row that ratios are to."""
     table = Table(title=title)
     for column in ("what", "median ms", "p90 ms", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    base = statistics.median(found[measure])
-    for what, times in found.items():
+    base = statistics.median(results[measure])
+    for variant, times in results.items():
         median, p90 = statistics.median(times), statistics.quantiles(times, n=10)[-1]
-        table.add_row(what, f"{median:.1f}", f"{p90:.1f}", f"{median / base:.2f}")
+        table.add_row(variant, f"{median:.1f}", f"{p90:.1f}", f"{median / base:.2f}")
     Console().print(table)
 
 
-def show_density(found: dict[str, float]) -> None:
+def show_density(results: dict[str, float]) -> None:
     table = Table(title=f"Idle agents, {AGENTS} of each")
     for column in ("what", "MiB each", "in one GB", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    base = found["Pi, bare"]
-    for what, mib in found.items():
-        table.add_row(what, f"{mib:.0f}", f"{1e9 / MIB / mib:.1f}", f"{mib / base:.2f}")
+    base = results["Pi, bare"]
+    for variant, mib in results.items():
+        table.add_row(variant, f"{mib:.0f}", f"{1e9 / MIB / mib:.1f}", f"{mib / base:.2f}")
     Console().print(table)
 
 

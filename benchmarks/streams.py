@@ -78,8 +78,8 @@ class Receiver(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._rest += data
         end = 0
-        for found in self.NUMBER.finditer(self._rest):
-            number, end = int(found[1]), found.end()
+        for match in self.NUMBER.finditer(self._rest):
+            number, end = int(match[1]), match.end()
             assert number == self.last + 1, f"{number} came after {self.last}"
             self.last = number
             self._run.received(self._task_id, number)
@@ -143,7 +143,7 @@ async def write(run: Run, pool: db.Pool, task_ids: list[str], rate: float, secon
 async def dispatched(run: Run, count: int) -> list[str]:
     url = urlsplit(run.base_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
-    found: list[str] = []
+    task_ids: list[str] = []
     body = json.dumps({"instructions": "Count the rows of sales.csv."}).encode()
     for _ in range(count):
         head = run.head(f"/agents/{AGENT}/tasks").replace(b"GET", b"POST", 1).removesuffix(b"\r\n")
@@ -151,9 +151,9 @@ async def dispatched(run: Run, count: int) -> list[str]:
         writer.write(head + body)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        found.append(json.loads(await reader.readexactly(length))["id"])
+        task_ids.append(json.loads(await reader.readexactly(length))["id"])
     writer.close()
-    return found
+    return task_ids
 
 
 @dataclass(frozen=True)
@@ -167,19 +167,19 @@ class Result:
     requests: float
 
 
-async def measure(what: str, run: Run, url: str, pid: int, given: argparse.Namespace) -> Result:
+async def measure(method: str, run: Run, url: str, pid: int, options: argparse.Namespace) -> Result:
     process = psutil.Process(pid)
-    task_ids = await dispatched(run, given.tasks)
+    task_ids = await dispatched(run, options.tasks)
     async with db.pool(url) as pool:
         before = process.memory_info().rss
-        followed = [task_ids[number % len(task_ids)] for number in range(given.streams)]
-        if what == STREAMS:
+        followed = [task_ids[number % len(task_ids)] for number in range(options.streams)]
+        if method == STREAMS:
             clients = [await stream(run, task_id) for task_id in followed]
         else:
-            query, pause = ("&wait=20", 0) if what == LONG_POLL else ("", 1)
+            query, pause = ("&wait=20", 0) if method == LONG_POLL else ("", 1)
             clients = [await poll(run, task_id, query, pause) for task_id in followed]
         run.requests, cpu = 0, sum(process.cpu_times()[:2])
-        await write(run, pool, task_ids, given.rate, given.seconds)
+        await write(run, pool, task_ids, options.rate, options.seconds)
         cpu, requests = sum(process.cpu_times()[:2]) - cpu, run.requests
         await asyncio.sleep(SETTLE_SECONDS)
         rows = await pool.fetch("SELECT id, last_event_sequence FROM tasks WHERE id = ANY ($1)", task_ids)
@@ -190,13 +190,13 @@ async def measure(what: str, run: Run, url: str, pid: int, given: argparse.Names
         assert not client.done(), client.result()
         client.cancel()
     return Result(
-        run.delays, lost, memory / given.streams / 1024, cpu / given.seconds, requests / given.seconds
+        run.delays, lost, memory / options.streams / 1024, cpu / options.seconds, requests / options.seconds
     )
 
 
-def show(results: dict[str, Result], given: argparse.Namespace) -> None:
+def show(results: dict[str, Result], args: argparse.Namespace) -> None:
     title = (
-        f"{given.streams} clients of {given.tasks} tasks, {given.rate} events a second for {given.seconds} s; one API "
+        f"{args.streams} clients of {args.tasks} tasks, {args.rate} events a second for {args.seconds} s; one API "
         f"process, {os.cpu_count()} CPUs shared with PostgreSQL, the writer and the clients"
     )
     table = Table(title=title)
@@ -212,10 +212,10 @@ def show(results: dict[str, Result], given: argparse.Namespace) -> None:
     ):
         table.add_column(column, justify="left" if column == "what" else "right")
     base = statistics.median(results[STREAMS].delays)
-    for what, result in results.items():
+    for method, result in results.items():
         p50, *_, p99 = statistics.quantiles(result.delays, n=100)[49::49]
         table.add_row(
-            what, f"{p50 * 1000:.1f}", f"{p99 * 1000:.1f}", f"{p50 / base:.1f}", str(result.lost),
+            method, f"{p50 * 1000:.1f}", f"{p99 * 1000:.1f}", f"{p50 / base:.1f}", str(result.lost),
             f"{result.requests:.0f}", f"{result.cpu:.0%}", f"{result.kilobytes:.0f}",
         )  # fmt: skip
     Console(width=140).print(table)
@@ -233,18 +233,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name, default in (("streams", 500), ("tasks", 100), ("rate", 200), ("seconds", 20)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    given = parser.parse_args()
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="ac-bench-", dir="/tmp"))
     server = Postgres(folder / "postgres", service_uid=SERVICE_UID)
     results: dict[str, Result] = {}
     try:
         url = asyncio.run(server.start())
         key = asyncio.run(prepared(url))
-        for number, what in enumerate((STREAMS, LONG_POLL, POLL)):
+        for number, method in enumerate((STREAMS, LONG_POLL, POLL)):
             (folder / f"api{number}").mkdir()
             with api_process(url, folder / f"api{number}", log_level="warning") as (base_url, pid):
-                results[what] = asyncio.run(measure(what, Run(base_url, key), url, pid, given))
-        show(results, given)
+                results[method] = asyncio.run(measure(method, Run(base_url, key), url, pid, options))
+        show(results, options)
     finally:
         asyncio.run(server.stop())
         shutil.rmtree(folder)

@@ -113,7 +113,7 @@ class Account:
 
     async def finish(self, task_id: str, outputs: dict[str, bytes] | None = None, **fields: Any) -> list[str]:
         """End a pending task as a runner would, with these output files; their ids."""
-        bed, made = self.bed, list[Output]()
+        bed, outputs_stored = self.bed, list[Output]()
         for filename, content in (outputs or {}).items():
             file_id = new_id("file")
 
@@ -121,7 +121,7 @@ class Account:
                 yield content
 
             blob = await bed.blobs.put(f"outputs/{file_id}", chunks(), len(content))
-            made.append(
+            outputs_stored.append(
                 Output(
                     file_id,
                     filename,
@@ -135,9 +135,9 @@ class Account:
         async with db.transaction(bed.pool) as connection:
             await service.end(
                 connection, bed.settings, task_id, fields.get("reason", EndReason.COMPLETE),
-                attempt=claim.attempt, message="Done.", outputs=made,
+                attempt=claim.attempt, message="Done.", outputs=outputs_stored,
             )  # fmt: skip
-        return [output.id for output in made]
+        return [output.id for output in outputs_stored]
 
     async def claim(self, task_id: str) -> Claim:
         """Make a pending task running, as a runner would."""
@@ -153,8 +153,8 @@ class Account:
         bed, claim = self.bed, await self.claim(task_id)
         turn = await turns.begin(bed.pool, claim)
         assert turn is not None
-        for number, given in enumerate(tools):
-            started = ToolStarted(new_id("act"), f"call_{number}", "bash", given, None)
+        for number, tool in enumerate(tools):
+            started = ToolStarted(new_id("act"), f"call_{number}", "bash", tool, None)
             completed = ToolCompleted(f"call_{number}", "bash", is_error=False, output="", duration_ms=3)
             drafts = [draft(started, turn.label), draft(completed, turn.label)]
             async with db.transaction(bed.pool) as connection:
@@ -183,9 +183,9 @@ class Account:
         assert await service.start_container(bed.pool, claim)
         tokens = [await wake_links.create(bed.pool, bed.vault, claim) for _ in range(link_count)]
         checkpoint_id = await self.checkpoint(task_id, size_bytes)
-        asked = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
+        request = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
         async with db.transaction(bed.pool) as connection:
-            assert await hibernation.begin(connection, claim, asked)
+            assert await hibernation.begin(connection, claim, request)
         return [token for token in tokens if token is not None]
 
     async def hibernating(self, **options: Any) -> str:

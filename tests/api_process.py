@@ -25,13 +25,13 @@ def api_process(
     `first`: Python that it runs before all else, to set a constant.
     """
     port = free_port()
-    given = {
+    values = {
         "secret_key": secrets.token_hex(32),
         "rate_limit_per_minute": 0,
         "image_registries": "",  # no test is to ask one on the internet
     } | settings
-    given |= {"data_dir": folder, "database_url": database_url, "port": port}
-    environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in given.items()}
+    values |= {"data_dir": folder, "database_url": database_url, "port": port}
+    environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in values.items()}
     command = [sys.executable, "-c", f"{first}\nfrom agentcontainer.cli.main import app\napp()", "api"]
     log = folder / "api.log"
     with log.open("wb") as output:

@@ -48,23 +48,23 @@ async def main() -> dict[str, object]:
         await sandbox.destroy()
         return out.strip(), end.code, end.is_out_of_memory
 
-    seen: dict[str, object] = {"uid": os.getuid(), "weak": driver.weak_limits_reason}
-    seen["memory"] = await run("/usr/bin/python3", "-c", "x = bytearray(200 * 1024**2)")
-    seen["forks"] = await run("/usr/bin/python3", "-c", FORKS)
-    seen["spin"] = await run("/usr/bin/python3", "-c", SPIN)
+    report: dict[str, object] = {"uid": os.getuid(), "weak": driver.weak_limits_reason}
+    report["memory"] = await run("/usr/bin/python3", "-c", "x = bytearray(200 * 1024**2)")
+    report["forks"] = await run("/usr/bin/python3", "-c", FORKS)
+    report["spin"] = await run("/usr/bin/python3", "-c", SPIN)
     sandbox = await start("/bin/sh", "-c", "while :; do echo tick; sleep 0.05; done")
     await sandbox.stdout.readline()
     async with sandbox.frozen() as is_frozen:
         await asyncio.sleep(0.5)
         before = len(sandbox.stdout._buffer)
         await asyncio.sleep(2)
-        seen["frozen"] = (is_frozen, len(sandbox.stdout._buffer) == before)
+        report["frozen"] = (is_frozen, len(sandbox.stdout._buffer) == before)
     began = time.monotonic()
     await sandbox.destroy()
-    seen["destroyed"] = time.monotonic() - began
+    report["destroyed"] = time.monotonic() - began
     parents = {controller.parent for controller in driver._hierarchy.controllers}
-    seen["left"] = [str(path) for parent in parents for path in parent.glob("guest-*")]
-    return seen
+    report["left"] = [str(path) for parent in parents for path in parent.glob("guest-*")]
+    return report
 
 
 sys.stdout.write(json.dumps(asyncio.run(main())) + "\n")

@@ -83,8 +83,8 @@ class Stream:
     async def _parse(self) -> AsyncIterator[Frame]:
         rest = b""
         async for chunk in self.chunks():
-            *found, rest = (rest + chunk).split(b"\n\n")
-            for frame in found:
+            *frames, rest = (rest + chunk).split(b"\n\n")
+            for frame in frames:
                 yield _parsed(frame.decode())
 
     async def events(self) -> AsyncIterator[Frame]:
@@ -95,12 +95,12 @@ class Stream:
 
     async def some(self, count: int) -> list[Frame]:
         """The next so many events."""
-        found: list[Frame] = []
+        frames: list[Frame] = []
         async for frame in self.events():
-            found.append(frame)
-            if len(found) == count:
+            frames.append(frame)
+            if len(frames) == count:
                 break
-        return found
+        return frames
 
     async def rest(self) -> list[Frame]:
         """All events until the end."""

@@ -82,10 +82,10 @@ def _handler(git: GitServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             _, kind, rest = path.split("/", 2)
-            given = self.headers.get("Authorization")
-            git.seen.append((path, given))
-            wanted = "Basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-            if kind == "private" and given != wanted:
+            authorization = self.headers.get("Authorization")
+            git.seen.append((path, authorization))
+            expected = "Basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+            if kind == "private" and authorization != expected:
                 return self._say(401, "WWW-Authenticate", 'Basic realm="git"')
             if kind in ("moved", "elsewhere"):
                 host = "127.0.0.1" if kind == "moved" else "localhost"

@@ -51,14 +51,14 @@ def run(command: str) -> str:
     try:
         image, modules = _kernel(folder)
         _initramfs(folder, modules, command)
-        said = _boot(folder, image)
+        output = _boot(folder, image)
     finally:
         shutil.rmtree(folder)
-    started, _, rest = said.partition(f"{STARTED}\n")
-    assert started != said, f"the machine did not start: {said[-2000:]}"
-    told, _, rest = rest.partition(ENDED)
-    assert rest, f"the machine was stopped: {told[-2000:]}"
-    return told
+    started, _, rest = output.partition(f"{STARTED}\n")
+    assert started != output, f"the machine did not start: {output[-2000:]}"
+    printed, _, rest = rest.partition(ENDED)
+    assert rest, f"the machine was stopped: {printed[-2000:]}"
+    return printed
 
 
 def _install() -> None:
@@ -70,9 +70,11 @@ def _install() -> None:
 
 def _kernel(folder: Path) -> tuple[Path, Path]:
     """Debian's cloud kernel and its modules, unpacked here: this machine's own boot is left alone."""
-    shown = subprocess.run(["apt-cache", "depends", KERNEL], check=True, capture_output=True, text=True)
+    dependencies = subprocess.run(
+        ["apt-cache", "depends", KERNEL], check=True, capture_output=True, text=True
+    )
     package = next(
-        word for word in shown.stdout.split() if word.startswith("linux-image-") and word != KERNEL
+        word for word in dependencies.stdout.split() if word.startswith("linux-image-") and word != KERNEL
     )
     subprocess.run(["apt-get", "download", package], cwd=folder, check=True, capture_output=True)
     subprocess.run(["dpkg", "-x", *folder.glob("*.deb"), folder / "kernel"], check=True)

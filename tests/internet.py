@@ -57,13 +57,13 @@ class World:
 @contextmanager
 def world(folder: Path) -> Generator[World]:
     """A world, until the block is left. Only root can make one."""
-    made = World(f"ac{secrets.token_hex(4)}", folder)
-    made.resolv_conf.write_text(f"nameserver {PUBLIC}\noptions timeout:1 attempts:1\n")
+    new_world = World(f"ac{secrets.token_hex(4)}", folder)
+    new_world.resolv_conf.write_text(f"nameserver {PUBLIC}\noptions timeout:1 attempts:1\n")
     servers: list[subprocess.Popen[bytes]] = []
     try:
-        _build(made)
+        _build(new_world)
         command = [sys.executable, "-m", "tests.internet_servers"]
-        for namespace, role in ((made.outside, "world"), (made.host, "host")):
+        for namespace, role in ((new_world.outside, "world"), (new_world.host, "host")):
             server = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{namespace}", "--", *command, role],
                 cwd=REPOSITORY,
@@ -71,34 +71,34 @@ def world(folder: Path) -> Generator[World]:
             )
             servers.append(server)
             assert server.stdout is not None and server.stdout.readline() == b"ready\n"
-        yield made
+        yield new_world
     finally:
         for server in servers:
             server.kill()
             server.wait()
             assert server.stdout is not None
             server.stdout.close()
-        for namespace in (made.host, made.outside):
+        for namespace in (new_world.host, new_world.outside):
             subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 
-def _build(made: World) -> None:
-    wire = made.host.removesuffix("-host")
+def _build(new_world: World) -> None:
+    wire = new_world.host.removesuffix("-host")
     lines = [
-        f"netns add {made.host}",
-        f"netns add {made.outside}",
-        f"link add {wire}h netns {made.host} type veth peer name {wire}w netns {made.outside}",
+        f"netns add {new_world.host}",
+        f"netns add {new_world.outside}",
+        f"link add {wire}h netns {new_world.host} type veth peer name {wire}w netns {new_world.outside}",
     ]
     for command in lines:
         _ip(command)
-    for namespace, device in ((made.host, f"{wire}h"), (made.outside, f"{wire}w")):
+    for namespace, device in ((new_world.host, f"{wire}h"), (new_world.outside, f"{wire}w")):
         _ip(f"-n {namespace} link set lo up")
         _ip(f"-n {namespace} link set {device} up")
     for address in (HOST, HOST_PRIVATE):
-        _ip(f"-n {made.host} address add {address}/24 dev {wire}h")
+        _ip(f"-n {new_world.host} address add {address}/24 dev {wire}h")
     for address in OUTSIDE:
-        _ip(f"-n {made.outside} address add {address}/24 dev {wire}w")
-    _ip(f"-n {made.host} route add default via {PUBLIC}")
+        _ip(f"-n {new_world.outside} address add {address}/24 dev {wire}w")
+    _ip(f"-n {new_world.host} route add default via {PUBLIC}")
 
 
 def _ip(arguments: str) -> None:

@@ -33,13 +33,13 @@ class Nameserver(asyncio.DatagramProtocol):
         name, kind = question.question[0].name, question.question[0].rdtype
         key = f"{name}{kind}"
         asked[key] = asked.get(key, 0) + 1
-        found = NAMES.get(str(name))
+        addresses = NAMES.get(str(name))
         if str(name) == REBINDING:
-            found = [internet.PUBLIC if asked[key] == 1 else internet.PRIVATE]
-        if found is None:
+            addresses = [internet.PUBLIC if asked[key] == 1 else internet.PRIVATE]
+        if addresses is None:
             reply.set_rcode(3)
         elif kind == dns.rdatatype.A:
-            reply.answer.append(dns.rrset.from_text_list(name, 1, "IN", "A", found))
+            reply.answer.append(dns.rrset.from_text_list(name, 1, "IN", "A", addresses))
         elif kind == dns.rdatatype.TXT:
             reply.answer.append(dns.rrset.from_text(name, 1, "IN", "TXT", '"hello"'))
         self.transport.sendto(reply.to_wire(), addr)

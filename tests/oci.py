@@ -69,9 +69,9 @@ def system(*, without: str = "\0", loader: str = "", forget: bytes = b"") -> byt
         name = re.sub(r"^/(bin|lib|lib64)/", r"/usr/\1/", path).lstrip("/")
         if "ld-linux" in name and loader:
             name = loader
-        if loader and (found := re.search(rb"/lib[0-9]*/ld-linux[^\0]*", content)) and path in paths:
+        if loader and (match := re.search(rb"/lib[0-9]*/ld-linux[^\0]*", content)) and path in paths:
             content = content.replace(
-                found[0], loader.replace("usr/", "/").encode().ljust(len(found[0]), b"\0"), 1
+                match[0], loader.replace("usr/", "/").encode().ljust(len(match[0]), b"\0"), 1
             )
         if forget and "/libc.so" in name:
             assert forget in content
@@ -83,8 +83,8 @@ def system(*, without: str = "\0", loader: str = "", forget: bytes = b"") -> byt
 
 
 def _libraries(program: str) -> set[str]:
-    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"(/\S+) \(0x", said))
+    output = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"(/\S+) \(0x", output))
 
 
 @dataclass
@@ -100,15 +100,15 @@ class Layout:
 
     def __post_init__(self) -> None:
         (self.folder / "blobs/sha256").mkdir(parents=True)
-        packed = [gzip.compress(one, 1, mtime=0) for one in self.layers]
+        packed = [gzip.compress(layer, 1, mtime=0) for layer in self.layers]
         config = {
             "os": "linux", "architecture": self.architecture, "config": {"Env": list(self.variables), "User": "nobody"},
-            "rootfs": {"type": "layers", "diff_ids": [_digest(one) for one in self.layers]},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in self.layers]},
         }  # fmt: skip
         manifest = {
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": self._put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
-            "layers": [self._put(one, "application/vnd.oci.image.layer.v1.tar+gzip") for one in packed],
+            "layers": [self._put(layer, "application/vnd.oci.image.layer.v1.tar+gzip") for layer in packed],
         } | self.changes  # fmt: skip
         top = self._put(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
         if self.is_index:
@@ -215,12 +215,12 @@ class Gate:
                 threading.Thread(target=self._pass, args=(near, far, None), daemon=True).start()
                 threading.Thread(target=self._pass, args=(far, near, self.SMALL), daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, most: int | None) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         passed = 0
         with contextlib.suppress(OSError), source, target:
             while chunk := source.recv(16 * 1024):
                 passed += len(chunk)
-                if most is not None and passed > most and not self.is_open.is_set():
+                if limit is not None and passed > limit and not self.is_open.is_set():
                     self.was_hit.set()
                     self.is_open.wait()
                 target.sendall(chunk)

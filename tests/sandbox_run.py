@@ -26,11 +26,11 @@ async def main(folder: Path, allow: list[str] | None, argv: list[str]) -> dict[s
         "code": outcome.code,
         "out": outcome.out,
         "err": outcome.err,
-        "refused": [asdict(one) for one in refused],
+        "refused": [asdict(refusal) for refusal in refused],
         "seconds": seconds,
     }
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
-    print(json.dumps(asyncio.run(main(*given))))
+    arguments = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
+    print(json.dumps(asyncio.run(main(*arguments))))

@@ -79,7 +79,11 @@ async def until_at_most(socket: Path, connections: int) -> None:
     process = psutil.Process()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            served = [one for one in process.net_connections("unix") if one.laddr == str(socket)]
+            served = [
+                connection
+                for connection in process.net_connections("unix")
+                if connection.laddr == str(socket)
+            ]
             if len(served) - 1 <= connections:  # one listens
                 return
             await asyncio.sleep(0.05)

@@ -52,7 +52,7 @@ def lay(folder: bytes, children: dict[bytes, Node], uid: int) -> None:
 
 def snapshot(folder: bytes) -> dict[bytes, Any]:
     """All that a checkpoint must bring back: path → kind and mode, time, size, content, link target, hard links."""
-    seen: dict[bytes, Any] = {}
+    entries: dict[bytes, Any] = {}
     first_names: dict[int, bytes] = {}
 
     def look(path: bytes, inside: bytes) -> None:
@@ -68,10 +68,10 @@ def snapshot(folder: bytes) -> dict[bytes, Any]:
         if stat.S_ISREG(status.st_mode):
             facts.append(_digest(path))
             facts.append(status.st_blocks * 512 < status.st_size - 4096)  # has holes
-        seen[inside] = facts
+        entries[inside] = facts
 
     look(folder, b".")
-    return seen
+    return entries
 
 
 def _digest(path: bytes) -> str:

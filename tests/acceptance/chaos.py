@@ -98,12 +98,12 @@ class Chaos:
         self.client.task_ids.add(task["id"])
 
     def _disturb(self) -> None:
-        what = self.random.choices(
+        disturbance = self.random.choices(
             ["kill runner", "kill extra", "pause", "kill api", "kill postgres", "cancel", "wake", "send"],
             [3, 3, 2, 2, 1, 2, 3, 4],
         )[0]
-        self.done[what] += 1
-        match what:
+        self.done[disturbance] += 1
+        match disturbance:
             case "kill extra":
                 self.extra.kill()
                 self.extra.wait()
@@ -112,10 +112,10 @@ class Chaos:
             case "pause":
                 self._pause()
             case "cancel" | "wake" | "send":
-                self._ask(what)
+                self._ask(disturbance)
             case _:
                 with contextlib.suppress(AssertionError, ProcessLookupError):
-                    self.platform.kill(what.removeprefix("kill "))
+                    self.platform.kill(disturbance.removeprefix("kill "))
 
     def _pause(self) -> None:
         with contextlib.suppress(AssertionError, ProcessLookupError):
@@ -130,7 +130,7 @@ class Chaos:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    def _ask(self, what: str) -> None:
+    def _ask(self, question: str) -> None:
         if not self.started:
             return
         task_id = self.random.choice(list(self.started))
@@ -138,10 +138,10 @@ class Chaos:
             "cancel": (f"/tasks/{task_id}/cancel", None),
             "wake": (f"/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."}),
             "send": (f"/conversations/{task_id}/messages", {"content": "And now?"}),
-        }[what]
+        }[question]
         with contextlib.suppress(httpx.HTTPError):
             status = self.client.http.post(path, json=body).status_code
-            assert status in (200, 201, 409, 500, 503), (what, status)
+            assert status in (200, 201, 409, 500, 503), (question, status)
 
     def _talk(self) -> None:
         """Close conversations that have been answered."""
@@ -184,8 +184,10 @@ class Chaos:
                 task["status"] in ("finished", "cancelled") or task["errorCode"] == "infrastructure_error"
             ), task
             if task["status"] == "finished" and kind != "talk":
-                wrong = f"task {number}, {kind}: {[(e['sequence'], e['type'], e['data']) for e in events]}"
-                assert self.client.outputs(task_id).get("out.txt") == f"{number}\n".encode(), wrong
+                description = (
+                    f"task {number}, {kind}: {[(e['sequence'], e['type'], e['data']) for e in events]}"
+                )
+                assert self.client.outputs(task_id).get("out.txt") == f"{number}\n".encode(), description
             if task["status"] == "finished" and kind == "talk":
                 self._check_reply(task_id, f"{number}\n".encode())
             assert events[-1]["type"] == f"task.{task['status']}", events[-3:]
@@ -206,8 +208,8 @@ class Chaos:
         messages = self.client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
         replies = [message for message in messages if message["role"] == "assistant"]
         assert [file["filename"] for file in replies[0]["files"]] == ["out.txt"], replies
-        found = self.client.http.get(f"/tasks/{task_id}/files/{replies[0]['files'][0]['id']}").content
-        assert found == shared, (task_id, found)
+        content = self.client.http.get(f"/tasks/{task_id}/files/{replies[0]['files'][0]['id']}").content
+        assert content == shared, (task_id, content)
         turns = [reply["turnNumber"] for reply in replies]
         assert turns == sorted(set(turns)), turns
 
@@ -218,7 +220,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--tasks", type=int, default=100)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     command = [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as model:
         assert model.stdout is not None
@@ -227,7 +229,7 @@ def main() -> None:
                             checkpoint_seconds="2", rate_limit_per_minute="0")  # fmt: skip
         try:
             platform.start()
-            Chaos(platform, asked.seed, asked.tasks, asked.minutes * 60).run()
+            Chaos(platform, arguments.seed, arguments.tasks, arguments.minutes * 60).run()
         finally:
             platform.close()
             model.terminate()

@@ -107,15 +107,15 @@ class Client:
         return self.wait(self.dispatch(instructions, **fields))
 
     def events(self, task_id: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        all_events: list[dict[str, Any]] = []
         while True:
-            page = self.get(f"/tasks/{task_id}/events", after=len(found), limit=100)
-            found += page["data"]
+            page = self.get(f"/tasks/{task_id}/events", after=len(all_events), limit=100)
+            all_events += page["data"]
             for event in page["data"]:
                 check_event(event)
             if not page["data"] or not page["pageInfo"]["hasMore"]:
-                assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
-                return found
+                assert [event["sequence"] for event in all_events] == list(range(1, len(all_events) + 1))
+                return all_events
 
     def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -225,7 +225,7 @@ class Platform:
         async with db.pool(url_of(self.data_dir), max_size=1) as pool:
             return await service.create_account(pool, name="Test", credit_micro_usd=credit_micro_usd)
 
-    def pid(self, what: str) -> int:
+    def pid(self, part: str) -> int:
         """The process of a part: `api`, `runner`, or `postgres`."""
         assert self.process is not None
         for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -233,40 +233,40 @@ class Platform:
                 command = child.cmdline()
             except psutil.Error:
                 continue
-            if what == "postgres" and command and Path(command[0]).name == "postgres" and "-D" in command:
+            if part == "postgres" and command and Path(command[0]).name == "postgres" and "-D" in command:
                 return child.pid
-            if "agentcontainer.cli.main" in command and what in command:
+            if "agentcontainer.cli.main" in command and part in command:
                 return child.pid
-        raise AssertionError(f"no {what} is running")
+        raise AssertionError(f"no {part} is running")
 
-    def kill(self, what: str) -> None:
-        os.kill(self.pid(what), signal.SIGKILL)
+    def kill(self, part: str) -> None:
+        os.kill(self.pid(part), signal.SIGKILL)
 
-    def kill_and_wait_for_next(self, what: str) -> None:
+    def kill_and_wait_for_next(self, part: str) -> None:
         """Kill a part, and wait until another process has its place and the API is ready."""
-        killed = self.pid(what)
+        killed = self.pid(part)
         os.kill(killed, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while self._pid_or_none(what) in (killed, None):
+        while self._pid_or_none(part) in (killed, None):
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
         self.wait_ready()
 
-    def _pid_or_none(self, what: str) -> int | None:
+    def _pid_or_none(self, part: str) -> int | None:
         with contextlib.suppress(AssertionError):
-            return self.pid(what)
+            return self.pid(part)
         return None
 
     def sandboxes(self) -> dict[str, list[psutil.Process]]:
         """The living sandboxes of this platform's tasks: their marks, and all their processes."""
         task_ids = {task_id for client in self.clients for task_id in client.task_ids}
-        found: dict[str, list[psutil.Process]] = {}
+        groups: dict[str, list[psutil.Process]] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 marks = [word for word in process.cmdline() if word.startswith("agentcontainer:")]
                 if marks and marks[0].removeprefix("agentcontainer:").rpartition("-")[0] in task_ids:
-                    found[marks[0]] = [*found.get(marks[0], []), process, *process.children(recursive=True)]
-        return found
+                    groups[marks[0]] = [*groups.get(marks[0], []), process, *process.children(recursive=True)]
+        return groups
 
     def agents(self) -> list[psutil.Process]:
         """The Pi processes in this platform's sandboxes."""
@@ -286,21 +286,21 @@ class Platform:
 
     def files_with(self, content: bytes) -> list[Path]:
         """Those in the data folder that hold this. Whatever goes meanwhile is no matter."""
-        found: list[Path] = []
+        paths: list[Path] = []
         for folder, _, names in os.walk(self.data_dir):
             for path in (Path(folder, name) for name in names):
                 with contextlib.suppress(OSError):
                     if path.is_file() and content in path.read_bytes():
-                        found.append(path)
-        return found
+                        paths.append(path)
+        return paths
 
     def attempts(self) -> list[Path]:
         """The folders of attempts, those of dead runners too, which may go meanwhile."""
-        found: list[Path] = []
+        folders: list[Path] = []
         for runner in (self.data_dir / "runners").iterdir():
             with contextlib.suppress(OSError):
-                found += [path for path in runner.iterdir() if path.name.startswith("tsk_")]
-        return found
+                folders += [path for path in runner.iterdir() if path.name.startswith("tsk_")]
+        return folders
 
     def assert_nothing_is_left(self) -> None:
         """After `stop`: no sandbox, no folder of an attempt, no mount."""
@@ -335,15 +335,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How soon each cell of the crash matrix told the truth."""
-    told = [
+    lines = [
         str(text)
         for report in terminalreporter.stats.get("passed", [])
         for name, text in report.user_properties
         if name == "truth"
     ]
-    if told:
+    if lines:
         terminalreporter.section("killed at, which part, the task's end, time to it")
-        for line in sorted(told):
+        for line in sorted(lines):
             terminalreporter.write_line(line)
 
 
@@ -354,9 +354,9 @@ def scripted_url() -> Iterator[str]:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert found, line
-    yield found[0]
+    match = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert match, line
+    yield match[0]
     process.terminate()
     process.wait(10)
     process.stdout.close()

@@ -63,14 +63,14 @@ def killed(platform: Platform, client: Client) -> list[str]:
     assert len(before) == 3, before  # each has a process, and one slirp4netns
     platform.kill("runner")
     deadline = time.monotonic() + 10
-    while (left := set(networks()) & set(before)) and time.monotonic() < deadline:
+    while (remaining := set(networks()) & set(before)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return [before[pid] for pid in left]
+    return [before[pid] for pid in remaining]
 
 
 def networks() -> dict[int, str]:
     """The processes of all sandboxes' networks that were started in this world."""
-    found: dict[int, str] = {}
+    owners: dict[int, str] = {}
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
@@ -78,8 +78,8 @@ def networks() -> dict[int, str]:
         except (psutil.Error, OSError):
             continue
         if is_ours and ("agentcontainer.sandbox.egress" in line or process.name() == "slirp4netns"):
-            found[process.pid] = line
-    return found
+            owners[process.pid] = line
+    return owners
 
 
 def _net(pid: int | str) -> str:

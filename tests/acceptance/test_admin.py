@@ -23,8 +23,8 @@ def admin(*arguments: str, **settings: object) -> subprocess.CompletedProcess[st
 
 
 def environment(**settings: object) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
-    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return inherited | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
 
 
 def answer(*arguments: str, **settings: object) -> dict[str, object]:
@@ -36,7 +36,7 @@ def answer(*arguments: str, **settings: object) -> dict[str, object]:
 
 
 async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: str, pool: Pool) -> None:
-    made = answer(
+    account = answer(
         "create-account",
         "--name",
         "Ann Lee",
@@ -46,8 +46,8 @@ async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: 
         "12.5",
         DATABASE_URL=database_url,
     )
-    account_id = str(made["accountId"])
-    assert (await service.authenticate(pool, str(made["apiKey"])))[1] == account_id
+    account_id = str(account["accountId"])
+    assert (await service.authenticate(pool, str(account["apiKey"])))[1] == account_id
 
     credited = answer("credit", account_id, "0.000001", DATABASE_URL=database_url)
     assert credited == {"accountId": account_id, "creditBalance": 12.500001}
@@ -79,8 +79,8 @@ async def test_a_name_cannot_steer_the_operators_terminal(database_url: str, poo
 
 
 async def test_an_unlimited_account(database_url: str, pool: Pool) -> None:
-    made = answer("create-account", "--name", "Ops", "--unlimited", DATABASE_URL=database_url)
-    account = await service.get(pool, str(made["accountId"]))
+    created = answer("create-account", "--name", "Ops", "--unlimited", DATABASE_URL=database_url)
+    account = await service.get(pool, str(created["accountId"]))
     assert (account.billing_mode, account.balance_micro_usd) == ("unlimited_grant", 0)
 
 

@@ -47,7 +47,9 @@ def send(client: Client, method: str, path: str, **body: Any) -> dict[str, Any]:
 
 def system_prompt(model: ScriptedModel, mark: str) -> str:
     """The system prompt of the last request whose task says `mark`."""
-    body = next(seen.body for seen in reversed(model.seen) if mark in json.dumps(seen.body["messages"]))
+    body = next(
+        request.body for request in reversed(model.seen) if mark in json.dumps(request.body["messages"])
+    )
     system = body["system"]
     return system if isinstance(system, str) else "\n".join(part["text"] for part in system)
 
@@ -98,12 +100,12 @@ def test_the_longest_base_prompt_reaches_the_agent_whole(client: Client, model: 
 def test_an_agents_defaults_hold_and_overrides_change_one_task(client: Client) -> None:
     policy = {"mode": "named", "files": [{"name": "report"}]}
     agent = send(client, "POST", "/agents", name="Reporter", defaults={"outputPolicy": policy})
-    made = {"bash": "echo x > a.txt"}
-    named = client.run(script(made, finish("a.txt"), finish("--output", "report=a.txt")), agent=agent["id"])
+    step = {"bash": "echo x > a.txt"}
+    named = client.run(script(step, finish("a.txt"), finish("--output", "report=a.txt")), agent=agent["id"])
     assert (named["status"], named["completion"]) == ("finished", "complete"), named
     [rejected] = [event for event in client.events(named["id"]) if event["type"] == "finish.rejected"]
     assert "report" in rejected["data"]["message"]
     overrides = {"outputPolicy": {"mode": "any"}}
-    free = client.run(script(made, finish("a.txt")), agent=agent["id"], overrides=overrides)
+    free = client.run(script(step, finish("a.txt")), agent=agent["id"], overrides=overrides)
     assert free["status"] == "finished", free
     assert list(client.outputs(free["id"])) == ["a.txt"]

@@ -45,12 +45,12 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert found, "no Chromium: run `make setup-dev`"
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert program, "no Chromium: run `make setup-dev`"
     with sync_playwright() as playwright:
         # As root it has no sandbox of its own. It opens nothing here but our own page.
         browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--no-proxy-server"]
+            executable_path=program, args=["--no-sandbox", "--no-proxy-server"]
         )
         try:
             yield browser
@@ -98,18 +98,18 @@ def test_a_task_from_beginning_to_end(
     follow(page, pages, f"{shared_platform.base_url}{path}?stream=true&apiKey={client.api_key}")
     page.wait_for_function("seen.length > 0")
     assert client.task(task_id)["status"] != "finished", "it follows while the task is at work"
-    seen, states = closed(page)
+    events, states = closed(page)
 
     log = client.events(task_id)
-    stored = [(number, kind, data) for number, kind, data in seen if kind != "message.delta"]
+    stored = [(number, kind, data) for number, kind, data in events if kind != "message.delta"]
     assert [int(number) for number, _, _ in stored] == list(range(1, len(log) + 1))
     assert [data for _, _, data in stored] == log
     assert stored[-1][1] == "task.finished"
     assert {"tool.started", "tool.completed"} <= {kind for _, kind, _ in stored}
     assert states == ["open", "connecting", "closed"], "the second time it was told not to come again"
     assert shared_platform.log().count(f"GET {path} 204") == 1
-    said = "".join(data["data"]["content"] for _, kind, data in seen if kind == "message.delta")
-    assert "I shall look." in said, "as it was spoken, before the message was complete"
+    text = "".join(data["data"]["content"] for _, kind, data in events if kind == "message.delta")
+    assert "I shall look." in text, "as it was spoken, before the message was complete"
 
     key = client.api_key.encode()
     assert key not in shared_platform.log_path.read_bytes()

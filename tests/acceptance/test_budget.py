@@ -43,8 +43,8 @@ def test_an_agent_that_does_not_finish_with_its_last_request_fails(
     assert "overrides.budget" in task["error"]
     assert reminders(client, task) == ["budget"]
     tools = [event for event in client.events(task["id"]) if event["type"] == "tool.completed"]
-    seen = [(event["data"]["output"][:20], len(event["data"]["output"])) for event in tools]
-    assert len(tools) == 2, seen  # the one before the limit, and the one of the last chance
+    results = [(event["data"]["output"][:20], len(event["data"]["output"])) for event in tools]
+    assert len(tools) == 2, results  # the one before the limit, and the one of the last chance
 
 
 def test_an_agent_whose_money_is_used_up_can_still_finish(client: Client) -> None:

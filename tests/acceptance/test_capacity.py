@@ -10,14 +10,14 @@ from .conftest import Client, Platform, finish, script
 
 @pytest.mark.parametrize("count", [9, pytest.param(20, marks=pytest.mark.long)])
 def test_many_tasks_on_capacity_four(client: Client, shared_platform: Platform, count: int) -> None:
-    most, is_over = 0, threading.Event()
+    highest, is_over = 0, threading.Event()
 
     def look() -> None:
-        nonlocal most
+        nonlocal highest
         while not is_over.is_set():
-            seen = shared_platform.sandboxes().values()
+            groups = shared_platform.sandboxes().values()
             # Only those that still live were there at one time: to look at all processes takes a while.
-            most = max(most, sum(group[0].is_running() for group in seen))
+            highest = max(highest, sum(group[0].is_running() for group in groups))
             time.sleep(0.02)
 
     counter = threading.Thread(target=look)
@@ -33,5 +33,5 @@ def test_many_tasks_on_capacity_four(client: Client, shared_platform: Platform, 
         counter.join()
     assert [task["status"] for task in tasks] == ["finished"] * count
     assert [client.outputs(task_id)["n.txt"] for task_id in ids] == [f"{n}\n".encode() for n in range(count)]
-    assert 2 <= most <= 4
+    assert 2 <= highest <= 4
     assert client.ledger_sum() == pytest.approx(100 - sum(task["costUsd"] for task in tasks), abs=1e-6)

@@ -59,17 +59,17 @@ def examined(platform: Platform, *options: str) -> list[dict[str, Any]]:
     """The findings that concern this platform; what could be examined, was."""
     code, answer = run(platform.environment, *options)
     assert answer["notExamined"] == []
-    assert code == (0 if all(one["isMended"] for one in answer["findings"]) else 1)
+    assert code == (0 if all(finding["isMended"] for finding in answer["findings"]) else 1)
     mine = {str(platform.data_dir), *(task_id for client in platform.clients for task_id in client.task_ids)}
     by_host = ("processes", "control groups")
     return [
-        one for one in answer["findings"]
-        if one["check"] not in by_host or any(name in one["where"] for name in mine)
+        finding for finding in answer["findings"]
+        if finding["check"] not in by_host or any(name in finding["where"] for name in mine)
     ]  # fmt: skip
 
 
 def checks(findings: list[dict[str, Any]]) -> set[str]:
-    return {one["check"] for one in findings}
+    return {finding["check"] for finding in findings}
 
 
 def sql(platform: Platform, query: str, *arguments: Any) -> Any:
@@ -116,11 +116,11 @@ def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) ->
     kill_all(platform)
     found = examined(platform)
     assert {"attempt folders", "control groups"} <= checks(found), found
-    [folder] = [one for one in found if one["check"] == "attempt folders"]
+    [folder] = [finding for finding in found if finding["check"] == "attempt folders"]
     assert folder["where"].startswith(f"{platform.data_dir}/runners/rnr_")
     mended = examined(platform, "--fix")
     assert checks(mended) == {"attempt folders", "control groups", "stuck tasks"}
-    assert all(one["isMended"] for one in mended)
+    assert all(finding["isMended"] for finding in mended)
     assert list((platform.data_dir / "runners").glob("rnr_*")) == []
     assert examined(platform) == []
     platform.start()
@@ -182,12 +182,16 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     sql(platform, held, client.account_id)
 
     found = examined(platform)
-    wanted = {
+    expected = {
         "blobs without rows": 3, "half-written blobs": 1, "checkpoints": 1, "holds": 2, "attempt folders": 1,
         "temporary files": 1,
     }  # fmt: skip
-    assert {name: len([one for one in found if one["check"] == name]) for name in checks(found)} == wanted
-    assert all(one["what"] and one["where"] and one["how"] and one["isMendable"] for one in found)
+    assert {
+        name: len([finding for finding in found if finding["check"] == name]) for name in checks(found)
+    } == expected
+    assert all(
+        finding["what"] and finding["where"] and finding["how"] and finding["isMendable"] for finding in found
+    )
     lines = subprocess.run(COMMAND, env=platform.environment, capture_output=True, text=True, check=False)
     assert lines.returncode == 1
     assert (
@@ -197,8 +201,8 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     assert dead.exists(), "only --fix mends"
 
     mended = examined(platform, "--fix")
-    assert all(one["isMended"] for one in mended)
-    assert checks(mended) == set(wanted)
+    assert all(finding["isMended"] for finding in mended)
+    assert checks(mended) == set(expected)
     assert examined(platform, "--fix") == []
     assert not dead.exists()
     assert not secret.exists()
@@ -225,8 +229,8 @@ def test_faults_that_need_a_person_are_reported_and_left_alone(platform: Platfor
     for options in ([], ["--fix"]):
         found = examined(platform, *options)
         assert checks(found) == {"rows without blobs", "event logs", "balances"}, found
-        assert not any(one["isMended"] or one["isMendable"] for one in found)
-    where = {one["check"]: one["where"] for one in found}
+        assert not any(finding["isMended"] or finding["isMendable"] for finding in found)
+    where = {finding["check"]: finding["where"] for finding in found}
     assert where["event logs"] == done["id"]
     assert where["balances"] == client.account_id
 
@@ -239,12 +243,12 @@ def data_dir(short_dir: Path) -> Path:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
-    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return inherited | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
 
 
 def of(data_dir: Path, answer: Any) -> list[dict[str, Any]]:
-    return [one for one in answer["findings"] if str(data_dir) in one["where"]]
+    return [finding for finding in answer["findings"] if str(data_dir) in finding["where"]]
 
 
 def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
@@ -255,13 +259,17 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     settings = environment(DATA_DIR=data_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
     code, answer = run(settings)
     assert code == 1
-    found = [one for one in answer["findings"] if sandbox_id in one["where"] or str(data_dir) in one["where"]]
-    assert [one["check"] for one in found] == ["processes", "attempt folders"]
+    found = [
+        finding
+        for finding in answer["findings"]
+        if sandbox_id in finding["where"] or str(data_dir) in finding["where"]
+    ]
+    assert [finding["check"] for finding in found] == ["processes", "attempt folders"]
     [sentence] = answer["notExamined"]
     assert sentence.startswith("The database could not be examined: ")
     assert procfs.with_marker(sandbox_id)
     code, answer = run(settings, "--fix")
-    assert [one["isMended"] for one in of(data_dir, answer)] == [True]
+    assert [finding["isMended"] for finding in of(data_dir, answer)] == [True]
     assert code == 1, "what could not be asked is not known to be well"
     assert not (data_dir / "runners/rnr_dead").exists()
     assert not procfs.with_marker(sandbox_id)
@@ -286,9 +294,9 @@ async def test_with_only_the_urls_of_a_database_and_a_store(
     assert orphan.exists(), "it is young"
     _, answer = run(settings, "--fix", "--all")
     assert answer["notExamined"] == []
-    assert [one["where"] for one in answer["findings"] if one["check"] == "blobs without rows"] == [
-        "outputs/tsk_none/file_1"
-    ]
+    assert [
+        finding["where"] for finding in answer["findings"] if finding["check"] == "blobs without rows"
+    ] == ["outputs/tsk_none/file_1"]
     assert not orphan.exists()
     assert not (data_dir / "none").exists()
 
@@ -322,11 +330,11 @@ def test_leftover_mounts_are_unmounted(data_dir: Path) -> None:
     wrap = ["unshare", "--mount", "sh", "-c", steps, str(dead)]
     settings = environment(DATA_DIR=data_dir)
     _, answer = run(settings, wrap=wrap)
-    assert [one["where"] for one in of(data_dir, answer) if one["check"] == "mounts"] == [
+    assert [finding["where"] for finding in of(data_dir, answer) if finding["check"] == "mounts"] == [
         f"{dead}/deep er", str(dead)
     ]  # fmt: skip
     _, answer = run(settings, "--fix", wrap=wrap)
-    assert all(one["isMended"] for one in of(data_dir, answer)), answer
+    assert all(finding["isMended"] for finding in of(data_dir, answer)), answer
     assert not (data_dir / "runners/rnr_dead").exists()
 
 
@@ -334,14 +342,16 @@ def test_loop_devices_of_dead_runners_are_detached(data_dir: Path) -> None:
     image = data_dir / "runners/rnr_dead/tsk_dead-1/image"
     image.parent.mkdir(parents=True)
     image.write_bytes(bytes(1024**2))
-    made = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True)
-    device = made.stdout.strip()
+    loop_device = subprocess.run(
+        ["losetup", "--find", "--show", image], capture_output=True, text=True, check=True
+    )
+    device = loop_device.stdout.strip()
     try:
         settings = environment(DATA_DIR=data_dir)
         _, answer = run(settings)
-        assert [one["check"] for one in of(data_dir, answer)] == ["loop devices", "attempt folders"]
+        assert [finding["check"] for finding in of(data_dir, answer)] == ["loop devices", "attempt folders"]
         _, answer = run(settings, "--fix")
-        assert all(one["isMended"] for one in of(data_dir, answer)), answer
+        assert all(finding["isMended"] for finding in of(data_dir, answer)), answer
         assert subprocess.run(["losetup", "-j", image], capture_output=True, check=True).stdout == b""
     finally:
         subprocess.run(["losetup", "-d", device], stderr=subprocess.DEVNULL, check=False)

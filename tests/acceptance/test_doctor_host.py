@@ -22,7 +22,7 @@ from .test_doctor import COMMAND, checks, environment, run
 
 
 def where(answer: dict[str, Any], kind: str, check: str) -> list[str]:
-    return [one["where"] for one in answer[kind] if one["check"] == check]
+    return [entry["where"] for entry in answer[kind] if entry["check"] == check]
 
 
 def changed(*steps: str) -> list[str]:
@@ -32,15 +32,15 @@ def changed(*steps: str) -> list[str]:
 
 
 def hiding(*programs: str) -> list[str]:
-    paths = [found for name in programs for found in _found(name)]
+    paths = [program for name in programs for program in _found(name)]
     return changed(*(f"mount --bind /dev/null {shlex.quote(path)}" for path in paths))
 
 
 def _found(name: str) -> list[str]:
     folders = ("/usr/local/bin", "/usr/sbin", "/usr/bin")
-    found = [f"{folder}/{name}" for folder in folders if os.path.exists(f"{folder}/{name}")]
-    assert found, f"{name} is not installed"
-    return [os.path.realpath(path) for path in found]
+    paths = [f"{folder}/{name}" for folder in folders if os.path.exists(f"{folder}/{name}")]
+    assert paths, f"{name} is not installed"
+    return [os.path.realpath(path) for path in paths]
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def test_a_healthy_host_lacks_nothing(settings: dict[str, str]) -> None:
     code, answer = run(settings)
     assert (code, answer["notExamined"]) == (0, [])
     assert checks(answer["notices"]) <= {"providers", "limits"}
-    assert all(one["what"] and one["where"] and one["how"] for one in answer["notices"])
+    assert all(notice["what"] and notice["where"] and notice["how"] for notice in answer["notices"])
 
 
 def test_a_program_that_every_task_needs_is_a_finding(settings: dict[str, str]) -> None:
     code, answer = run(settings, wrap=hiding("bwrap"))
     assert code == 1
-    [finding] = [one for one in answer["findings"] if one["check"] == "programs"]
+    [finding] = [entry for entry in answer["findings"] if entry["check"] == "programs"]
     assert (finding["where"], finding["how"]) == ("bwrap, for every sandbox", "apt install bubblewrap")
 
 
@@ -78,7 +78,7 @@ def test_a_program_that_some_tasks_need_is_a_notice(settings: dict[str, str]) ->
 def test_root_that_may_not_become_another_user_is_a_finding(settings: dict[str, str]) -> None:
     code, answer = run(settings, wrap=["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-all"])
     assert code == 1
-    [finding] = [one for one in answer["findings"] if one["check"] == "user namespaces"]
+    [finding] = [entry for entry in answer["findings"] if entry["check"] == "user namespaces"]
     assert "root needs CAP_SETUID" in finding["how"]
 
 
@@ -99,18 +99,18 @@ def test_providers_that_do_not_answer_are_notices(settings: dict[str, str]) -> N
     with socket.create_server(("127.0.0.1", 0)) as server:
         living = f"http://127.0.0.1:{server.getsockname()[1]}"
         urls = {"ANTHROPIC": living, "OPENAI": "http://127.0.0.1:9/v1", "OPENROUTER": "http://no.invalid"}
-        given = {f"AGENTCONTAINER_{name}_BASE_URL": url for name, url in urls.items()}
-        code, answer = run(settings | given)
+        variables = {f"AGENTCONTAINER_{name}_BASE_URL": url for name, url in urls.items()}
+        code, answer = run(settings | variables)
     assert code == 0
-    found = where(answer, "notices", "providers")
-    assert found[0] == "OpenAI at 127.0.0.1:9: Connection refused"
-    assert found[1].startswith("OpenRouter at no.invalid: ")
-    assert len(found) == 2
+    places = where(answer, "notices", "providers")
+    assert places[0] == "OpenAI at 127.0.0.1:9: Connection refused"
+    assert places[1].startswith("OpenRouter at no.invalid: ")
+    assert len(places) == 2
 
 
 async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
     [check] = SERVER_CHECKS
-    assert [one async for one in check.find(Server(pool))] == []
+    assert [entry async for entry in check.find(Server(pool))] == []
     await pool.execute(
         """
         CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
@@ -121,7 +121,7 @@ async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
         name = await connection.fetchval("SELECT current_database()")
         await connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')
     await pool.expire_connections()
-    [finding] = [one async for one in check.find(Server(pool))]
+    [finding] = [entry async for entry in check.find(Server(pool))]
     assert re.fullmatch(
         r"the clocks of this host and of the database server differ by (59|60) s", finding.where
     )
@@ -129,10 +129,10 @@ async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
 
 async def test_the_store_check_leaves_no_object(pool: Pool, tmp_path: Path) -> None:
     [check] = STORAGE_CHECKS
-    assert [one async for one in check.find(Store(pool, Blobs(tmp_path.as_uri())))] == []
+    assert [entry async for entry in check.find(Store(pool, Blobs(tmp_path.as_uri())))] == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (other := tmp_path / "other").mkdir()
     (other / "uploads").write_text("in the way of the folder")
-    [finding] = [one async for one in check.find(Store(pool, Blobs(other.as_uri())))]
+    [finding] = [entry async for entry in check.find(Store(pool, Blobs(other.as_uri())))]
     assert finding.what == "unusable object store"
     assert str(tmp_path) not in finding.where

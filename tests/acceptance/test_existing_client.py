@@ -28,13 +28,13 @@ class ExistingClient:
         return answer.json()
 
     def every(self, path: str, limit: int = 100) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        items: list[dict[str, Any]] = []
         query: dict[str, Any] = {"limit": limit}
         while True:
             page = self.ask("GET", path, params=query)
-            found += page["data"]
+            items += page["data"]
             if not page["pageInfo"]["hasMore"]:
-                return found
+                return items
             query["cursor"] = page["pageInfo"]["nextCursor"]
 
     def upload(self, filename: str, content_type: str, content: bytes) -> str:
@@ -65,9 +65,9 @@ class ExistingClient:
 
 @pytest.fixture
 def existing(client: Client, shared_platform: Platform) -> Iterator[ExistingClient]:
-    made = ExistingClient(f"{shared_platform.base_url}/api/v1", client.api_key)
-    yield made
-    made.http.close()
+    existing_client = ExistingClient(f"{shared_platform.base_url}/api/v1", client.api_key)
+    yield existing_client
+    existing_client.http.close()
 
 
 def test_an_existing_client_works_from_the_agent_list_to_the_outputs(existing: ExistingClient) -> None:

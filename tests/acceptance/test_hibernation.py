@@ -112,9 +112,11 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
     assert wake(client, task_id).status_code == 409
 
 
-@pytest.mark.parametrize(("message", "told"), [("Häuser: 3.", "Häuser: 3."), (None, "an external system")])
+@pytest.mark.parametrize(
+    ("message", "sentence"), [("Häuser: 3.", "Häuser: 3."), (None, "an external system")]
+)
 def test_the_prompt_of_a_woken_agent_says_why_it_was_woken(
-    client: Client, message: str | None, told: str
+    client: Client, message: str | None, sentence: str
 ) -> None:
     task_id = hibernating(client, script(NAP, HEARD, NAP, HEARD, finish()))
     assert wake(client, task_id, message).status_code == 200
@@ -125,10 +127,10 @@ def test_the_prompt_of_a_woken_agent_says_why_it_was_woken(
     first, second = outputs_of_tools(client, task_id)[:2]
     assert len(first.splitlines()) == 2, "the task, and why it goes on"
     assert first.count("You called hibernate, because:\\n\\nWaiting for the review.") == 1
-    assert told in first.splitlines()[1]
+    assert sentence in first.splitlines()[1]
     assert second.startswith(first.strip())
     assert "Second message." in second.splitlines()[2]
-    assert told not in second.splitlines()[2], "it is told once"
+    assert sentence not in second.splitlines()[2], "it is told once"
 
 
 def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(
@@ -216,9 +218,9 @@ def test_a_conversation_that_was_handed_over_hibernates(client: Client) -> None:
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}
-    heard = outputs_of_tools(client, task_id)[1]
-    assert "You called hibernate, because:" in heard
-    assert heard.count("Go on now.") == 1
+    output = outputs_of_tools(client, task_id)[1]
+    assert "You called hibernate, because:" in output
+    assert output.count("Go on now.") == 1
 
 
 @pytest.mark.parametrize(
@@ -266,8 +268,8 @@ def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
     nap = {"bash": 'hibernate --message "A nap." --for 1s'}
     steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 1"}, HEARD, finish())
     task = client.run(steps, overrides={"maxRuntimeSeconds": 602, "softFinishAfterSeconds": 2})
-    heard = outputs_of_tools(client, task["id"])[-1]
-    first, again = re.findall(r"stopped, as failed, in (\d+) min(?: (\d+) s)?", heard)
+    output = outputs_of_tools(client, task["id"])[-1]
+    first, again = re.findall(r"stopped, as failed, in (\d+) min(?: (\d+) s)?", output)
     assert first == ("10", "")
     assert again[0] == "9", "what is left, not what was left when it was told first"
 
@@ -289,8 +291,8 @@ def test_partial_outputs_are_bounded_in_count_and_size(scripted_url: str) -> Non
         platform.start()
         client = platform.account()
         make = "for n in 1 2 3 4 5 6; do head -c 1000 /dev/zero > f$n.bin; done; kill -9 $PPID"
-        many = "for n in 1 2 3 4 5 6; do head -c 10 /dev/zero > g$n.bin; done; kill -9 $PPID"
-        for command, expected in ((make, 2), (many, 3)):
+        write_files = "for n in 1 2 3 4 5 6; do head -c 10 /dev/zero > g$n.bin; done; kill -9 $PPID"
+        for command, expected in ((make, 2), (write_files, 3)):
             task = client.run(script({"bash": command}))
             assert task["errorCode"] == "agent_crashed", task
             files = partial_files(client, task["id"])

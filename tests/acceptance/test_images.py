@@ -22,8 +22,8 @@ LOOK = {
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with oci.own_folder() as made:
-        yield made
+    with oci.own_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,23 @@ def registry(folder: Path) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def gate(registry: Registry) -> Iterator[Gate]:
-    made = Gate(registry.host)
-    yield made
-    made.close()
+    new_gate = Gate(registry.host)
+    yield new_gate
+    new_gate.close()
 
 
 @pytest.fixture(scope="module")
 def platform(scripted_url: str, folder: Path, registry: Registry, gate: Gate) -> Iterator[Platform]:
     allowed = f"http://{registry.host},http://{gate.host}"
-    made = Platform(
+    new_platform = Platform(
         scripted_url,
         capacity="2",
         image_registries=allowed,
         image_folders=str(folder),
         runner_lost_after_seconds="5",
     )
-    with made:
-        yield made
+    with new_platform:
+        yield new_platform
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def client(platform: Platform) -> Client:
 
 
 @pytest.fixture(scope="module")
-def good(folder: Path) -> Layout:
+def valid_image(folder: Path) -> Layout:
     return Layout(folder / "good", [oci.system()], ["PATH=/opt/tool/bin:/usr/bin:/bin", "FOO=bar"])
 
 
@@ -74,12 +74,12 @@ def image_of(agent: dict[str, Any]) -> str | None:
 
 
 def test_an_agent_works_in_its_image_and_a_moved_tag_does_not_move_it(
-    client: Client, registry: Registry, folder: Path, good: Layout
+    client: Client, registry: Registry, folder: Path, valid_image: Layout
 ) -> None:
     name = f"{registry.host}/team/tool:1"
-    registry.push(good, "team/tool:1")
+    registry.push(valid_image, "team/tool:1")
     agent = make(client, name)
-    assert image_of(agent) == f"{name}@{good.digest}"
+    assert image_of(agent) == f"{name}@{valid_image.digest}"
 
     moved = Layout(folder / "moved", [oci.system(), oci.layer([oci.Entry("usr/share/greeting", b"moved\n")])])
     registry.push(moved, "team/tool:1")
@@ -123,8 +123,8 @@ def test_an_image_our_node_does_not_run_in_costs_nothing(client: Client, folder:
 
 
 @pytest.mark.long
-def test_a_conversation_in_an_image(client: Client, registry: Registry, good: Layout) -> None:
-    registry.push(good, "team/talk:1")
+def test_a_conversation_in_an_image(client: Client, registry: Registry, valid_image: Layout) -> None:
+    registry.push(valid_image, "team/talk:1")
     agent = make(client, f"{registry.host}/team/talk:1")
     sent = client.http.post(
         f"/agents/{agent['id']}/conversations", json={"message": script(LOOK, {"say": "Looked."})}
@@ -164,12 +164,12 @@ def test_a_runner_killed_in_mid_pull_leaves_nothing_and_the_task_goes_on(
     assert task["status"] == "finished", task
     assert client.outputs(task_id)["out.txt"].decode().startswith(oci.GREETING)
     deadline = time.monotonic() + 60
-    while left := [path for name in runners if (path := platform.data_dir / "runners" / name).is_dir()]:
-        assert time.monotonic() < deadline, left
+    while remaining := [path for name in runners if (path := platform.data_dir / "runners" / name).is_dir()]:
+        assert time.monotonic() < deadline, remaining
         time.sleep(0.1)
     assert not pullers & _running("skopeo")
-    kept = {path.name for path in (platform.data_dir / "images").iterdir()} - {"locks"}
-    assert image.digest[7:] in kept and all(len(name) == 64 for name in kept)
+    stored = {path.name for path in (platform.data_dir / "images").iterdir()} - {"locks"}
+    assert image.digest[7:] in stored and all(len(name) == 64 for name in stored)
     [runner] = [path for path in (platform.data_dir / "runners").iterdir() if path.is_dir()]
     assert [path.name for path in runner.iterdir() if path.name.startswith("image-")] == []
 

@@ -59,20 +59,20 @@ def account(own_platform: Platform) -> Client:
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    archive_bytes = io.BytesIO()
+    with zipfile.ZipFile(archive_bytes, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    return made.getvalue()
+    return archive_bytes.getvalue()
 
 
 def tgz_with_link(target: str) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+    archive_bytes = io.BytesIO()
+    with tarfile.open(fileobj=archive_bytes, mode="w:gz") as archive:
         member = tarfile.TarInfo("SKILL.md")
         member.type, member.linkname = tarfile.SYMTYPE, target
         archive.addfile(member)
-    return made.getvalue()
+    return archive_bytes.getvalue()
 
 
 def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, model: ScriptedModel) -> None:
@@ -90,9 +90,9 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
     assert task["status"] == "finished", task
     assert task["skills"] == [of_version, of_task]
     assert account.outputs(task["id"]) == {"w.txt": b"salve"}
-    asked = json.dumps(model.seen[-1].body["system"])
+    system_prompt = json.dumps(model.seen[-1].body["system"])
     for name in ("greet-in-latin", "count-in-latin"):
-        assert name in asked and "/workspace/.pi/agent/skills/" in asked
+        assert name in system_prompt and "/workspace/.pi/agent/skills/" in system_prompt
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_a_repository_is_cloned_beside_the_input_files_and_its_token_is_nowhere(
     )
     assert task["status"] == "finished", task
     assert account.outputs(task["id"]) == {"log.txt": b"A commit\n", "found.txt": b""}
-    said = json.dumps([task, account.events(task["id"])])
-    assert TOKEN not in said
+    responses = json.dumps([task, account.events(task["id"])])
+    assert TOKEN not in responses
     assert TOKEN not in own_platform.log()
     assert own_platform.files_with(TOKEN.encode()) == []
 
@@ -219,7 +219,7 @@ def test_both_spellings_of_input_files(client: Client) -> None:
 def test_no_temporary_files_are_left_on_the_host(own_platform: Platform) -> None:
     """After all of the above: nothing of skills and clones is left in the runner's folder."""
     deadline = time.monotonic() + 60
-    while left := [path for path in (own_platform.data_dir / "runners").glob("*/*") if path.is_dir()]:
-        assert time.monotonic() < deadline, left
+    while remaining := [path for path in (own_platform.data_dir / "runners").glob("*/*") if path.is_dir()]:
+        assert time.monotonic() < deadline, remaining
         time.sleep(0.05)
     assert not list(Path("/tmp").glob("skill.*"))

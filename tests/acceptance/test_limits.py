@@ -153,14 +153,14 @@ def test_a_flood_of_events_ends_its_task_and_does_not_grow_the_runner(
     runner = psutil.Process(limited.pid("runner"))
     before = runner.memory_info().rss
     task_id = client.dispatch(script({"bash": FRAMES}))
-    most = before
+    highest = before
     while (task := client.task(task_id))["status"] in ("pending", "running"):
-        most = max(most, runner.memory_info().rss)
+        highest = max(highest, runner.memory_info().rss)
         time.sleep(0.05)
     assert (task["status"], task["errorCode"]) == ("failed", "event_log_full"), task
     assert "200 events" in task["error"]
     assert 200 < len(client.events(task_id)) < 210, "the last of them says why"
-    assert most - before < 300 * 1024**2
+    assert highest - before < 300 * 1024**2
 
 
 def test_tasks_finish_beside_others_at_their_resource_limits(client: Client) -> None:
@@ -254,8 +254,8 @@ def test_without_root_disk_usage_is_polled_and_limited(scripted_url: str) -> Non
         platform.start()
         client = platform.account()
         task_id = client.dispatch(script({"bash": "dd if=/dev/zero of=x bs=1M count=80; sleep 60"}))
-        fine = client.run(script({"bash": "dd if=/dev/zero of=x bs=1M count=20; sleep 2"}, finish()))
-        assert fine["status"] == "finished", fine
+        small_task = client.run(script({"bash": "dd if=/dev/zero of=x bs=1M count=20; sleep 2"}, finish()))
+        assert small_task["status"] == "finished", small_task
         task = client.wait(task_id)
         assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
         assert "WEAK DISK LIMITS" in platform.log()

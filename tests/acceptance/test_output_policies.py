@@ -43,7 +43,7 @@ def test_outputs_that_meet_the_policy_are_accepted(
 
 
 @pytest.mark.parametrize(
-    ("policy", "wrong", "hint", "right"),
+    ("policy", "refused_files", "hint", "accepted_files"),
     [
         ({"mode": "none"}, ("report.md",), "without any file", ()),
         ({"mode": "at_least_one"}, (), "at least one output file", ("report.md",)),
@@ -60,16 +60,20 @@ def test_outputs_that_meet_the_policy_are_accepted(
     ],
 )
 def test_a_refused_finish_explains_why_and_can_be_repeated(
-    client: Client, policy: dict[str, Any], wrong: tuple[str, ...], hint: str, right: tuple[str, ...]
+    client: Client,
+    policy: dict[str, Any],
+    refused_files: tuple[str, ...],
+    hint: str,
+    accepted_files: tuple[str, ...],
 ) -> None:
     task = client.run(
-        script(WRITE, {"bash": "ln -s /etc/passwd link.md"}, finish(*wrong), finish(*right)),
+        script(WRITE, {"bash": "ln -s /etc/passwd link.md"}, finish(*refused_files), finish(*accepted_files)),
         overrides={"outputPolicy": policy},
     )
     assert task["status"] == "finished", task
     log = client.events(task["id"])
     [rejected] = [event for event in log if event["type"] == "finish.rejected"]
     assert hint in rejected["data"]["message"]
-    told = [event for event in log if event["type"] == "tool.completed"][2]
-    assert hint in told["data"]["output"]
+    third = [event for event in log if event["type"] == "tool.completed"][2]
+    assert hint in third["data"]["output"]
     assert b"root:" not in b"".join(client.outputs(task["id"]).values())

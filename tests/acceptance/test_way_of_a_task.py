@@ -86,5 +86,5 @@ def test_the_account_pays_what_the_task_cost(client: Client) -> None:
 
 def test_no_key_is_shown_anywhere_a_client_looks(client: Client) -> None:
     task = client.run(script(finish()))
-    seen = [task, client.events(task["id"]), client.get("/provider-keys"), client.get("/account")]
-    assert PROVIDER_KEY not in str(seen)
+    responses = [task, client.events(task["id"]), client.get("/provider-keys"), client.get("/account")]
+    assert PROVIDER_KEY not in str(responses)

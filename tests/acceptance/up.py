@@ -28,14 +28,14 @@ class Up:
 
     @property
     def base_url(self) -> str:
-        found = re.search(r"API +(http://\S+)/api/v1", self.block)
-        assert found, self.block
-        return found[1]
+        match = re.search(r"API +(http://\S+)/api/v1", self.block)
+        assert match, self.block
+        return match[1]
 
     @property
     def api_key(self) -> str | None:
-        found = re.search(r"API key +(\S+)", self.block)
-        return found[1] if found else None
+        match = re.search(r"API key +(\S+)", self.block)
+        return match[1] if match else None
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -96,8 +96,8 @@ def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **setti
 
 def environment(**settings: object) -> dict[str, str]:
     """The test's environment with these AGENTCONTAINER_ settings and no other."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
-    return kept | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return inherited | {f"AGENTCONTAINER_{name}": str(value) for name, value in settings.items()}
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:

@@ -14,11 +14,11 @@ from tests.contract.sandbox_bed import Bed
 @pytest.fixture
 async def bed() -> AsyncIterator[Bed]:
     folder = Path(tempfile.mkdtemp(prefix="ac-bed-", dir="/tmp"))
-    made = Bed(folder)
-    yield made
-    for sandbox in made.started:
+    new_bed = Bed(folder)
+    yield new_bed
+    for sandbox in new_bed.started:
         await sandbox.destroy()
-    left = set(leftovers()) & set(made.ids)
-    await clean_up(left)
+    remaining = set(leftovers()) & set(new_bed.ids)
+    await clean_up(remaining)
     subprocess.run(["rm", "-rf", "--", str(folder)], check=True)  # shutil fails on deep trees
-    assert not left
+    assert not remaining

@@ -63,9 +63,9 @@ async def test_blobs_are_read_as_they_were_written(store: Store, size: int) -> N
     assert blob.sha256 == hashlib.sha256(content).hexdigest()
     assert await read(store.blobs, "uploads/a/b") == content
     assert await store.blobs.digest("uploads/a/b") == blob
-    found = await store.blobs.head("uploads/a/b")
-    assert found.size_bytes == size
-    assert abs(datetime.now(UTC) - found.modified_at) < timedelta(minutes=1)
+    head = await store.blobs.head("uploads/a/b")
+    assert head.size_bytes == size
+    assert abs(datetime.now(UTC) - head.modified_at) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ async def test_concurrent_writers_of_one_key_do_not_mix(store: Store) -> None:
 async def test_many_at_once(store: Store) -> None:
     contents = {f"uploads/{number}/x": os.urandom(100_000 + number) for number in range(20)}
     await asyncio.gather(*(store.blobs.put(key, chunks(content), MB) for key, content in contents.items()))
-    got = await asyncio.gather(*(read(store.blobs, key) for key in contents))
-    assert got == list(contents.values())
+    read_contents = await asyncio.gather(*(read(store.blobs, key) for key in contents))
+    assert read_contents == list(contents.values())
 
 
 async def test_delete_is_repeatable_and_final(store: Store) -> None:
@@ -160,10 +160,10 @@ async def test_pages_hold_what_lies_below_a_prefix(store: Store) -> None:
     below = {f"uploads/{number}/x" for number in range(30)}
     for key in (*below, "uploads2/x", "outputs/x"):
         await store.blobs.put(key, chunks(b"123"), 3)
-    found = [blob async for page in store.blobs.pages("uploads") for blob in page]
-    assert sorted(blob.key for blob in found) == sorted(below)
-    assert {blob.size_bytes for blob in found} == {3}
-    assert all(abs(datetime.now(UTC) - blob.modified_at) < timedelta(minutes=1) for blob in found)
+    listed = [blob async for page in store.blobs.pages("uploads") for blob in page]
+    assert sorted(blob.key for blob in listed) == sorted(below)
+    assert {blob.size_bytes for blob in listed} == {3}
+    assert all(abs(datetime.now(UTC) - blob.modified_at) < timedelta(minutes=1) for blob in listed)
 
 
 async def test_a_copy_is_independent_of_its_source(store: Store) -> None:

@@ -70,31 +70,42 @@ def proof(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]]
 
 
 def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
-    return kept | {"HOME": str(home), "AGENTCONTAINER_DATA_DIR": str(home / "data")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    return inherited | {"HOME": str(home), "AGENTCONTAINER_DATA_DIR": str(home / "data")}
 
 
 @pytest.mark.timeout(300)
 def test_every_attempt_is_blocked_and_every_control_succeeds(proof: tuple[int, dict[str, Any]]) -> None:
     code, answer = proof
     attempts = answer["attempts"]
-    left = {f"{one['group']}/{one['name']}": one for one in attempts if one["verdict"] != "blocked"}
+    not_blocked = {
+        f"{attempt['group']}/{attempt['name']}": attempt
+        for attempt in attempts
+        if attempt["verdict"] != "blocked"
+    }
     if answer["weakLimits"] is not None:  # told to whoever runs it, and nothing else may be left
-        weak = {f"{group.name}/{one.name}" for group in GROUPS for one in group.attempts if one.controller}
-        left = {
-            name: one for name, one in left.items() if name not in weak or one["verdict"] != "unprotected"
+        weak = {
+            f"{group.name}/{attempt.name}"
+            for group in GROUPS
+            for attempt in group.attempts
+            if attempt.controller
         }
-    assert left == {}
+        not_blocked = {
+            name: attempt
+            for name, attempt in not_blocked.items()
+            if name not in weak or attempt["verdict"] != "unprotected"
+        }
+    assert not_blocked == {}
     assert (code, answer["isProven"]) == (0, True)
     assert len(attempts) >= 140
-    assert {one["group"] for one in attempts} == NAMES
-    assert len({(one["group"], one["name"]) for one in attempts}) == len(attempts)
-    assert min(sum(one["group"] == name for one in attempts) for name in NAMES) >= 7
+    assert {attempt["group"] for attempt in attempts} == NAMES
+    assert len({(attempt["group"], attempt["name"]) for attempt in attempts}) == len(attempts)
+    assert min(sum(attempt["group"] == name for attempt in attempts) for name in NAMES) >= 7
 
 
 def test_each_attempt_has_a_sentence() -> None:
-    attempts = [one for group in GROUPS for one in group.attempts]
-    assert all(one.tries.endswith(".") and one.tries[0].isupper() for one in attempts)
+    attempts = [attempt for group in GROUPS for attempt in group.attempts]
+    assert all(attempt.tries.endswith(".") and attempt.tries[0].isupper() for attempt in attempts)
     assert {group.name for group in GROUPS} == NAMES
 
 
@@ -102,18 +113,18 @@ async def outcomes(folder: Path, groups: Sequence[Group], edit: Edit | None = No
     """Of these attempts, against a sandbox of which `edit` took something away."""
     locks = folder / "locks"
     driver = None if edit is None else Weakened(UID_BASE, locks, edit)
-    return [one async for one in prove(folder, UID_BASE, locks, runtime_dir(), driver, groups)]
+    return [outcome async for outcome in prove(folder, UID_BASE, locks, runtime_dir(), driver, groups)]
 
 
 def part(group: Group, *names: str) -> Group:
-    return Group(group.name, tuple(one for one in group.attempts if one.name in names))
+    return Group(group.name, tuple(attempt for attempt in group.attempts if attempt.name in names))
 
 
 def with_the_hosts_network(options: Sequence[str]) -> list[str]:
-    kept = ("user", "pid", "ipc", "uts", "cgroup-try")
+    namespaces = ("user", "pid", "ipc", "uts", "cgroup-try")
     return [
         word for option in options
-        for word in ([f"--unshare-{kind}" for kind in kept] if option == "--unshare-all" else [option])
+        for word in ([f"--unshare-{kind}" for kind in namespaces] if option == "--unshare-all" else [option])
     ]  # fmt: skip
 
 
@@ -129,30 +140,30 @@ def with_the_hosts_network(options: Sequence[str]) -> list[str]:
 async def test_a_protection_that_is_missing_is_noticed(
     short_dir: Path, edit: Edit, group: Group, names: tuple[str, ...]
 ) -> None:
-    found = await outcomes(short_dir, (part(group, *names, "path", "dots"),), edit)
-    got = {one.attempt.name for one in found if one.verdict == "got through"}
-    assert got == set(names)
-    assert {one.verdict for one in found if one.attempt.name not in names} <= {"blocked"}
-    assert exit_code(found) == 1
+    results = await outcomes(short_dir, (part(group, *names, "path", "dots"),), edit)
+    got_through = {outcome.attempt.name for outcome in results if outcome.verdict == "got through"}
+    assert got_through == set(names)
+    assert {outcome.verdict for outcome in results if outcome.attempt.name not in names} <= {"blocked"}
+    assert exit_code(results) == 1
 
 
 async def test_a_broken_attempt_is_inconclusive(short_dir: Path) -> None:
     idle = Attempt("idle", "Does nothing.", perl(""), nonce_only, sandboxed, bare)
     stillborn = Attempt("stillborn", "Does not begin.", perl("}"), nonce_only, sandboxed, bare)
     sound = Attempt("sound", "Reads.", perl("print slurp($ARGV[0]);"), secret_file, sandboxed, bare)
-    found = await outcomes(short_dir, (Group("files", (idle, stillborn, sound)),))
-    assert [one.verdict for one in found] == ["inconclusive", "inconclusive", "blocked"]
-    assert "its control did not succeed" in found[0].detail
-    assert "did not begin" in found[1].detail
-    assert exit_code(found) == 2
+    results = await outcomes(short_dir, (Group("files", (idle, stillborn, sound)),))
+    assert [outcome.verdict for outcome in results] == ["inconclusive", "inconclusive", "blocked"]
+    assert "its control did not succeed" in results[0].detail
+    assert "did not begin" in results[1].detail
+    assert exit_code(results) == 2
 
 
 async def test_a_sandbox_that_cannot_be_started_is_inconclusive(short_dir: Path) -> None:
-    found = await outcomes(
+    results = await outcomes(
         short_dir, (part(FILES, "path"), part(GATEWAY, "header")), adding("--no-such-option")
     )
-    assert {one.verdict for one in found} == {"inconclusive"}
-    assert exit_code(found) == 2
+    assert {outcome.verdict for outcome in results} == {"inconclusive"}
+    assert exit_code(results) == 2
 
 
 @pytest.mark.parametrize(
@@ -182,8 +193,10 @@ def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) ->
     assert of(short_dir, beside) == [], "a suite that runs is no finding"
     running.send_signal(signal.SIGKILL)
     running.wait()
-    found = of(short_dir, subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False))
-    assert "attempt folders" in [one["check"] for one in found]
+    findings = of(
+        short_dir, subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)
+    )
+    assert "attempt folders" in [finding["check"] for finding in findings]
     subprocess.run([*DOCTOR, "--fix"], env=settings, stdout=subprocess.DEVNULL, check=False)
     assert (
         of(short_dir, subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)) == []
@@ -212,6 +225,6 @@ def test_an_interrupt_leaves_nothing(short_dir: Path) -> None:
 def of(folder: Path, done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     """The findings that are this folder's, of a doctor that was not to find anybody else's."""
     return [
-        one for one in json.loads(done.stdout)["findings"]
-        if shlex.quote(str(folder)) in one["where"] or "prove-" in one["where"]
+        finding for finding in json.loads(done.stdout)["findings"]
+        if shlex.quote(str(folder)) in finding["where"] or "prove-" in finding["where"]
     ]  # fmt: skip

@@ -165,11 +165,11 @@ def world(postgres_url: str, migrated_template: str) -> Iterator[World]:
         with api_process(url, folder, secret_key=SECRET_KEY) as (base_url, _), asyncio.Runner() as runner:
             opening = db.pool(url)
             pool = runner.run(opening.__aenter__())
-            made = runner.run(furnished(runner, pool, url, folder, base_url))
-            yield made
-            made.session.close()
+            new_world = runner.run(furnished(runner, pool, url, folder, base_url))
+            yield new_world
+            new_world.session.close()
             runner.run(opening.__aexit__(None, None, None))
-            assert made.tried - made.succeeded == set()
+            assert new_world.tried - new_world.succeeded == set()
     finally:
         asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
         shutil.rmtree(folder)

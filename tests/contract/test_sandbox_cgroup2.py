@@ -31,23 +31,23 @@ setpriv --reuid {USER} --regid {USER} --clear-groups python3 {SOURCES}/tests/cgr
 
 
 @pytest.fixture(scope="module")
-def seen() -> list[dict[str, Any]]:
-    told = guest.run(COMMAND)
-    found = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
-    assert len(found) == 2, told
-    return found
+def reports() -> list[dict[str, Any]]:
+    output = guest.run(COMMAND)
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert len(lines) == 2, output
+    return lines
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("guest")
 @pytest.mark.parametrize("user", [0, USER])
-def test_limits_hold_with_control_groups_v2(seen: list[dict[str, Any]], user: int) -> None:
-    [one] = [one for one in seen if one["uid"] == user]
-    assert one["weak"] is None
-    assert one["memory"][1:] == [137, True], one["memory"]
-    made, _, why = one["forks"][0].partition(" ")
-    assert int(made) < 40 and why == "Resource temporarily unavailable"
-    assert float(one["spin"][0]) < 3, "half a CPU for four seconds"
-    assert one["frozen"] == [True, True]
-    assert one["left"] == []
+def test_limits_hold_with_control_groups_v2(reports: list[dict[str, Any]], user: int) -> None:
+    [report] = [report for report in reports if report["uid"] == user]
+    assert report["weak"] is None
+    assert report["memory"][1:] == [137, True], report["memory"]
+    forked, _, why = report["forks"][0].partition(" ")
+    assert int(forked) < 40 and why == "Resource temporarily unavailable"
+    assert float(report["spin"][0]) < 3, "half a CPU for four seconds"
+    assert report["frozen"] == [True, True]
+    assert report["left"] == []

@@ -62,14 +62,14 @@ async def test_a_command_that_does_not_exist_is_a_result(bed: Bed) -> None:
 
 
 async def test_environment_is_exactly_what_was_given(bed: Bed) -> None:
-    given = {"PATH": PATH, "HOME": "/workspace", "ODD": "a b\n'\"$(id)=", "EMPTY": ""}
+    environment = {"PATH": PATH, "HOME": "/workspace", "ODD": "a b\n'\"$(id)=", "EMPTY": ""}
     outcome = await bed.python(
-        "import os, json; print(json.dumps(dict(os.environ)))", spec=bed.spec(env=given)
+        "import os, json; print(json.dumps(dict(os.environ)))", spec=bed.spec(env=environment)
     )
-    seen = json.loads(outcome.out)
-    assert seen.pop("PWD") == "/workspace"
-    seen.pop("LC_CTYPE", None)  # Python's own doing
-    assert seen == given
+    actual = json.loads(outcome.out)
+    assert actual.pop("PWD") == "/workspace"
+    actual.pop("LC_CTYPE", None)  # Python's own doing
+    assert actual == environment
 
 
 async def test_starts_in_the_folder_named(bed: Bed) -> None:
@@ -171,14 +171,14 @@ async def test_many_at_once(bed: Bed) -> None:
 
 
 async def test_a_failed_start_says_why_and_leaves_nothing(bed: Bed) -> None:
-    gone = bed.spec()
-    gone.workspace.rmdir()
+    unreachable = bed.spec()
+    unreachable.workspace.rmdir()
     linked = bed.spec()
     linked.workspace.rmdir()
     linked.workspace.symlink_to("/etc")
     twice = await bed.start(["sleep", "1000"])
     for spec, sentence in [
-        (gone, "workspace folder does not exist"),
+        (unreachable, "workspace folder does not exist"),
         (linked, "workspace folder does not exist"),
         (bed.spec(cwd="/nowhere"), "working directory does not exist"),
         (bed.spec(id="../../up"), "sandbox id"),
@@ -199,11 +199,11 @@ async def test_disabled_user_namespaces_are_told_in_a_sentence(bed: Bed) -> None
 
 def _inside(sandbox_id: str) -> set[int]:
     """Every process that descends from the sandbox's own, PID 1 and the launcher among them."""
-    found = procfs.with_marker(sandbox_id)
+    pids = procfs.with_marker(sandbox_id)
     parents = {int(path.name): int(_stat(int(path.name))[1]) for path in Path("/proc").glob("[0-9]*")}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    while children := {pid for pid, parent in parents.items() if parent in pids} - pids:
+        pids |= children
+    return pids
 
 
 def _stat(pid: int) -> list[str]:

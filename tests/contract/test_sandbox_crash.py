@@ -85,14 +85,14 @@ async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_th
 
 
 async def test_clean_up_removes_only_the_given_sandboxes(bed: Bed) -> None:
-    spared, ended = bed.spec(), bed.spec()
-    one, other = await bed.start(["sleep", "1000"], spared), await bed.start(["sleep", "1000"], ended)
-    assert {spared.id, ended.id} <= set(leftovers())
-    assert await clean_up([ended.id]) == [ended.id]
-    assert (await other.wait()).code == 137
+    spared, removed = bed.spec(), bed.spec()
+    first, second = await bed.start(["sleep", "1000"], spared), await bed.start(["sleep", "1000"], removed)
+    assert {spared.id, removed.id} <= set(leftovers())
+    assert await clean_up([removed.id]) == [removed.id]
+    assert (await second.wait()).code == 137
     assert procfs.with_marker(spared.id)
-    assert ended.id not in leftovers()
-    await one.destroy()
+    assert removed.id not in leftovers()
+    await first.destroy()
     assert await clean_up([spared.id]) == []
 
 
@@ -137,15 +137,18 @@ class TestUids:
     def test_what_still_runs_under_a_uid_is_killed_before_it_is_given_out(self, tmp_path: Path) -> None:
         uid = _free_uid()
         drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-        with subprocess.Popen([*drop, "sleep", "1000"]) as left, subprocess.Popen(["sleep", "1000"]) as other:
+        with (
+            subprocess.Popen([*drop, "sleep", "1000"]) as leftover,
+            subprocess.Popen(["sleep", "1000"]) as unrelated,
+        ):
             try:
-                _until(lambda: left.pid in procfs.with_uid(uid), seconds=30)
+                _until(lambda: leftover.pid in procfs.with_uid(uid), seconds=30)
                 UidPool(uid, tmp_path, count=1).lease().release()
-                assert left.wait(30) == -signal.SIGKILL
-                assert other.poll() is None
+                assert leftover.wait(30) == -signal.SIGKILL
+                assert unrelated.poll() is None
             finally:
-                left.kill()
-                other.kill()
+                leftover.kill()
+                unrelated.kill()
 
     def test_root_and_accounts_of_the_host_are_never_given_out(self, tmp_path: Path) -> None:
         with pytest.raises(SandboxError, match="never runs as uid 0"):

@@ -62,13 +62,13 @@ async def test_a_helper_passes_over_modes_in_its_workspace_and_has_no_other_powe
     helper = await bed.sandboxes.start(helper_of(bed, spec, is_read_only=is_read_only), argv, agent.lease)
     bed.started.append(helper)
     assert helper.host_uid == agent.host_uid != 0
-    seen = json.loads(await helper.stdout.read())
-    assert seen["closed"] == "inside\n"
-    assert seen["in /"] == [
+    report = json.loads(await helper.stdout.read())
+    assert report["closed"] == "inside\n"
+    assert report["in /"] == [
         *("bin", "dev", "etc", "lib", "lib64", "proc", "sbin", "tmp", "usr", "var", "workspace"),
     ]
-    assert {name: seen[name] for name in CAPABILITIES} == dict.fromkeys(CAPABILITIES, FILE_ACCESS)
-    assert seen["did"] == ([] if is_read_only else ["write /workspace/x", "write /workspace/d/f"])
+    assert {name: report[name] for name in CAPABILITIES} == dict.fromkeys(CAPABILITIES, FILE_ACCESS)
+    assert report["did"] == ([] if is_read_only else ["write /workspace/x", "write /workspace/d/f"])
     await agent.destroy()
 
 
@@ -106,16 +106,16 @@ async def test_a_workspace_with_the_right_owner_is_not_changed_again(bed: Bed) -
 
 def _freezers(bed: Bed) -> dict[str, Bubblewrap]:
     """Drivers by each way to freeze that this host has for us."""
-    found: dict[str, Bubblewrap] = {}
+    drivers: dict[str, Bubblewrap] = {}
     if detect().has("freezer"):
-        found["v1"] = bed.sandboxes
+        drivers["v1"] = bed.sandboxes
     mounts = [mount for mount in read_mounts(Path("/proc/self/mountinfo").read_text()) if mount.version == 2]
     if mounts and os.geteuid() == 0:
         parent = mounts[0].point / PARENT
         parent.mkdir(exist_ok=True)
         hierarchy = Hierarchy((Controller("none", 2, parent),))
-        found["v2"] = Bubblewrap(UID_BASE, bed.folder / "locks", hierarchy)
-    return found
+        drivers["v2"] = Bubblewrap(UID_BASE, bed.folder / "locks", hierarchy)
+    return drivers
 
 
 @pytest.fixture(params=["v1", "v2"])

@@ -37,8 +37,8 @@ for target in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with internet.world(tmp_path_factory.mktemp("world")) as made:
-        yield made
+    with internet.world(tmp_path_factory.mktemp("world")) as new_world:
+        yield new_world
 
 
 @pytest.fixture(params=["root", "ordinary user"])
@@ -78,20 +78,20 @@ def test_the_public_internet_and_nothing_else_is_reached(world: World, user: str
     ]
     named = ["public.test:443", "private.test:80", "host.test:80", "mixed.test:80"]
     outcome = run(world, user, short_dir, None, CONNECT, "45.1.0.2:80", *named, *private, *own)
-    said = lines(outcome)
-    assert said.pop("45.1.0.2:80") == "['at', '45.1.0.2', 'ping']"
-    assert said.pop("public.test:443") == "['at', '45.1.0.2', 'ping']"
-    assert said.pop("mixed.test:80") == "['at', '45.1.0.2', 'ping']"
-    assert len(said) == len(private) + len(own) + 2
-    assert not [target for target, what in said.items() if "at" in what], said
+    results = lines(outcome)
+    assert results.pop("45.1.0.2:80") == "['at', '45.1.0.2', 'ping']"
+    assert results.pop("public.test:443") == "['at', '45.1.0.2', 'ping']"
+    assert results.pop("mixed.test:80") == "['at', '45.1.0.2', 'ping']"
+    assert len(results) == len(private) + len(own) + 2
+    assert not [target for target, result in results.items() if "at" in result], results
 
 
 def test_the_control_everything_refused_would_answer_on_the_host(world: World) -> None:
     targets = [f"{address}:80" for address in (*internet.OUTSIDE, internet.HOST, internet.HOST_PRIVATE)]
     script = "import json, subprocess, sys; print(json.dumps({'out': subprocess.run([sys.executable, '-c', "
     script += f"{CONNECT!r}, *{targets!r}], capture_output=True, text=True).stdout}}))"
-    said = answer(world.inside([sys.executable, "-c", script]))["out"]
-    assert str(said).count("'ping'") == len(targets), said
+    printed = answer(world.inside([sys.executable, "-c", script]))["out"]
+    assert str(printed).count("'ping'") == len(targets), printed
 
 
 def test_a_dns_name_that_changes_to_a_private_address_is_not_reached(
@@ -110,12 +110,12 @@ def test_named_hosts_and_nothing_else_are_reached(world: World, user: str, short
         "45.1.0.2:443", "45.1.0.3:80", "private.test:80", "host.test:80", "10.7.0.2:80", "127.0.0.1:80",
     ]  # fmt: skip
     outcome = run(world, user, short_dir, allow, CONNECT, *targets)
-    said = lines(outcome)
-    assert said.pop("public.test:443") == "['at', '45.1.0.2', 'ping']"
-    assert said.pop("a.wild.test:80") == "['at', '45.1.0.2', 'ping']"
-    assert said.pop("45.1.0.3:8080") == "['at', '45.1.0.3', 'ping']"
-    assert not [target for target, what in said.items() if "at" in what], said
-    assert [one["rule"] for one in outcome["refused"]] == [
+    results = lines(outcome)
+    assert results.pop("public.test:443") == "['at', '45.1.0.2', 'ping']"
+    assert results.pop("a.wild.test:80") == "['at', '45.1.0.2', 'ping']"
+    assert results.pop("45.1.0.3:8080") == "['at', '45.1.0.3', 'ping']"
+    assert not [target for target, result in results.items() if "at" in result], results
+    assert [refusal["rule"] for refusal in outcome["refused"]] == [
         "public.test:80", "wild.test", "other.test", "45.1.0.2:443", "45.1.0.3:80", "10.7.0.2:80"
     ]  # fmt: skip
 
@@ -149,11 +149,11 @@ for address, port in (("45.1.0.2", 7777), ("45.1.0.2", 53), ("127.0.0.1", 53)):
         except OSError as error:
             print(f"{address}:{port}", type(error).__name__)
 """
-    said = lines(run(world, "root", short_dir, ["public.test"], script))
-    assert said == {"45.1.0.2:7777": "PermissionError", "45.1.0.2:53": "False", "127.0.0.1:53": "False"}
+    results = lines(run(world, "root", short_dir, ["public.test"], script))
+    assert results == {"45.1.0.2:7777": "PermissionError", "45.1.0.2:53": "False", "127.0.0.1:53": "False"}
     (other := short_dir / "other").mkdir()
-    said = lines(run(world, "root", other, None, script))
-    assert said == {"45.1.0.2:7777": "False", "45.1.0.2:53": "True", "127.0.0.1:53": "True"}
+    results = lines(run(world, "root", other, None, script))
+    assert results == {"45.1.0.2:7777": "False", "45.1.0.2:53": "True", "127.0.0.1:53": "True"}
 
 
 def test_a_sandbox_cannot_change_links_routes_or_rules(world: World, user: str, short_dir: Path) -> None:
@@ -178,8 +178,8 @@ for name, kind in (("raw", socket.SOCK_RAW), ("packet", socket.SOCK_RAW)):
     short_dir.chmod(0o711)
     for allow in (None, ["public.test"]):
         (folder := short_dir / str(allow)).mkdir()
-        said = lines(run(world, user, folder, allow, script))
-        assert set(said.values()) == {"True"}, said
+        results = lines(run(world, user, folder, allow, script))
+        assert set(results.values()) == {"True"}, results
 
 
 def test_refusals_are_logged_once_and_bounded(world: World, short_dir: Path) -> None:

@@ -116,9 +116,9 @@ for name, arguments in dict(unix=(1, 1), inet=(2, 1), inet6=(10, 1), route=(16, 
 print(json.dumps(seen))
 """
     outcome = await bed.python(script, json.dumps(CALLS))
-    seen = json.loads(outcome.out)
-    assert seen.pop("inet6") == ("ok" if Path("/proc/net/if_inet6").exists() else "EAFNOSUPPORT")
-    assert seen == {
+    errors = json.loads(outcome.out)
+    assert errors.pop("inet6") == ("ok" if Path("/proc/net/if_inet6").exists() else "EAFNOSUPPORT")
+    assert errors == {
         **dict.fromkeys(
             ("keyctl", "bpf", "userfaultfd", "perf_event_open", "ptrace", "io_uring_setup"), "EPERM"
         ),
@@ -177,15 +177,17 @@ print("own loopback works")
 async def test_two_sandboxes_do_not_see_each_other(bed: Bed) -> None:
     first, second = bed.spec(), bed.spec()
     (first.workspace / "mine").write_text("secret of the first")
-    one = await bed.start(["sh", "-c", "touch /workspace/a /tmp/a /dev/shm/a; echo up; sleep 1000"], first)
-    assert await one.stdout.readline() == b"up\n"
+    sandbox = await bed.start(
+        ["sh", "-c", "touch /workspace/a /tmp/a /dev/shm/a; echo up; sleep 1000"], first
+    )
+    assert await sandbox.stdout.readline() == b"up\n"
     command = "touch /workspace/b; find /workspace /tmp /dev/shm /run /opt -type f; echo /proc/[0-9]*"
     outcome = await bed.run("sh", "-c", command, spec=second)
     assert outcome.out == "/workspace/b\n/proc/1 /proc/2\n"  # bwrap and sh
     owners = (first.workspace / "a").stat().st_uid, (second.workspace / "b").stat().st_uid
     assert 0 not in owners
     if os.geteuid() == 0:
-        assert owners[0] == one.host_uid
+        assert owners[0] == sandbox.host_uid
         assert owners[0] != owners[1]
 
 

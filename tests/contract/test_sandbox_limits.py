@@ -97,11 +97,11 @@ async def test_a_group_of_cgroups_v2_holds_the_sandbox(bed: Bed) -> None:
         ["sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & echo up; wait"], spec, driver
     )
     assert await sandbox.stdout.readline() == b"up\n"
-    held = {int(pid) for pid in (parent / spec.id / "cgroup.procs").read_text().split()}
-    assert len(held) == 5  # bwrap twice, sh, two sleeps
+    pids = {int(pid) for pid in (parent / spec.id / "cgroup.procs").read_text().split()}
+    assert len(pids) == 5  # bwrap twice, sh, two sleeps
     await sandbox.destroy()
     assert not (parent / spec.id).exists()
-    assert not [pid for pid in held if _command(pid)]
+    assert not [pid for pid in pids if _command(pid)]
 
 
 @capped

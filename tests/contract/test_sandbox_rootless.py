@@ -80,7 +80,7 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def seen() -> Iterator[dict[str, Any]]:
+def report() -> Iterator[dict[str, Any]]:
     """What an ordinary user's run of SCRIPT reports."""
     folder = Path(tempfile.mkdtemp(prefix="ac-rootless-", dir="/tmp"))
     try:
@@ -116,32 +116,32 @@ def _run_as_ordinary_user(folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_it_runs_and_its_files_are_the_users(seen: dict[str, Any]) -> None:
-    assert seen["cat"] == [3, "hello", ""]
-    assert seen["owner"] == seen["uid"] != 0
+def test_it_runs_and_its_files_are_the_users(report: dict[str, Any]) -> None:
+    assert report["cat"] == [3, "hello", ""]
+    assert report["owner"] == report["uid"] != 0
 
 
-def test_it_sees_neither_files_nor_capabilities(seen: dict[str, Any]) -> None:
-    assert seen["id"] == [
+def test_it_sees_neither_files_nor_capabilities(report: dict[str, Any]) -> None:
+    assert report["id"] == [
         2,
         "1000\nCapEff:\t0000000000000000\n/opt/agentcontainer:\n\n/run:\nagentcontainer\n",
         "",
     ]
 
 
-def test_a_fork_bomb_is_contained(seen: dict[str, Any]) -> None:
-    code, out, err = seen["bomb"]
+def test_a_fork_bomb_is_contained(report: dict[str, Any]) -> None:
+    code, out, err = report["bomb"]
     children, _, reason = out.strip().partition(" ")
     assert (code, reason, err) == (0, "Resource temporarily unavailable", "")
     assert int(children) < 64
 
 
-def test_destroy_and_sweep_leave_nothing(seen: dict[str, Any]) -> None:
-    assert seen["left before"] is True
-    assert seen["left after"] is False
-    assert seen["swept"] is True
-    assert seen["code"] == 137
+def test_destroy_and_sweep_leave_nothing(report: dict[str, Any]) -> None:
+    assert report["left before"] is True
+    assert report["left after"] is False
+    assert report["swept"] is True
+    assert report["code"] == 137
 
 
-def test_the_operator_is_told_of_weak_limits(seen: dict[str, Any]) -> None:
-    assert seen["reason"] is None or seen["reason"].startswith("WEAK LIMITS: ")
+def test_the_operator_is_told_of_weak_limits(report: dict[str, Any]) -> None:
+    assert report["reason"] is None or report["reason"].startswith("WEAK LIMITS: ")

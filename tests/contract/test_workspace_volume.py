@@ -155,25 +155,25 @@ def _process(script: str, home: Path, *, is_ordinary: bool) -> Iterator["subproc
 def test_a_volume_is_limited_private_to_its_process_and_removed_with_it(short_dir: Path) -> None:
     with _process(AS_ROOT, short_dir, is_ordinary=False) as child:
         assert child.stdout is not None
-        seen: dict[str, Any] = json.loads(child.stdout.readline())
+        report: dict[str, Any] = json.loads(child.stdout.readline())
         assert str(short_dir) not in Path("/proc/self/mountinfo").read_text(), "the host sees nothing of it"
         assert _loops(short_dir) == 1
-    assert seen["weak"] is None
-    assert len(seen["empty"][0].splitlines()) == 1, "nothing but the mount, not even lost+found"
-    assert " rw,nosuid,nodev" in seen["empty"][0]
-    out, err = seen["bytes"]
+    assert report["weak"] is None
+    assert len(report["empty"][0].splitlines()) == 1, "nothing but the mount, not even lost+found"
+    assert " rw,nosuid,nodev" in report["empty"][0]
+    out, err = report["bytes"]
     assert out == "33554432\n", "what is deleted can be used again"
     assert "No space left on device" in err
     assert 60 * 2**20 < int(err.split(" bytes")[0].split()[-1]) < 72 * 2**20
-    out, err = seen["files"]
+    out, err = report["files"]
     assert 990 < int(out) < 1050
     assert "No space left on device" in err
-    assert (seen["two"], seen["one"]) == (2, 1), "one sandbox does not hold another's volume"
-    assert seen["full"] is True
-    before, after = seen["restored"]
+    assert (report["two"], report["one"]) == (2, 1), "one sandbox does not hold another's volume"
+    assert report["full"] is True
+    before, after = report["restored"]
     assert after == before | {".pi": 4096}
     assert before["a"] == 640 * 2**16
-    assert seen["too small"] == [
+    assert report["too small"] == [
         "The saved workspace cannot be restored: its workspace may hold 8388608 bytes and 1000 files.", False
     ]  # fmt: skip
     _until(lambda: _loops(short_dir) == 0)
@@ -187,19 +187,21 @@ def test_without_volumes_disk_usage_is_polled_and_cannot_be_hidden(
     home = home_in(short_dir) if is_ordinary and os.geteuid() == 0 else short_dir
     with _process(script, home, is_ordinary=is_ordinary) as child:
         out, _ = child.communicate(timeout=120)
-    seen = json.loads(out)
-    assert seen["weak"] == "mounting needs root with CAP_SYS_ADMIN"
+    report = json.loads(out)
+    assert report["weak"] == "mounting needs root with CAP_SYS_ADMIN"
     full = "The agent's disk is full: its workspace may hold 67108864 bytes and 1000 files."
-    assert seen["told"] == dict.fromkeys(("bytes", "files", "hidden", "deleted"), full) | {"elsewhere": None}
-    assert seen["left"] == []
+    assert report["told"] == dict.fromkeys(("bytes", "files", "hidden", "deleted"), full) | {
+        "elsewhere": None
+    }
+    assert report["left"] == []
 
 
 def _loops(folder: Path) -> int:
-    found = 0
+    count = 0
     for file in LOOPS.glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):  # it is given up at this moment
-            found += str(folder) in file.read_text()
-    return found
+            count += str(folder) in file.read_text()
+    return count
 
 
 def _until(is_true: Callable[[], bool], seconds: float = 30) -> None:

@@ -103,9 +103,9 @@ class Bed:
         assert self.settings.storage_url
         return Blobs(self.settings.storage_url)
 
-    def configure(self, **chosen: Any) -> None:
+    def configure(self, **overrides: Any) -> None:
         """Settings for the runners that are started after this."""
-        self.settings = self.settings.model_copy(update=chosen)
+        self.settings = self.settings.model_copy(update=overrides)
 
     async def dispatch(self, *steps: dict[str, Any]) -> str:
         request = Dispatch(instructions=script(*steps))
@@ -169,8 +169,8 @@ class Bed:
     async def until_no_sandbox(self, task_id: str, seconds: float = 20) -> None:
         """Until nothing of the task's sandboxes is left: no process, no control group, no folder."""
         give_up_at = time.monotonic() + seconds
-        while left := [*self._sandboxes(task_id), *self._folders(task_id)]:
-            assert time.monotonic() < give_up_at, f"left: {left}"
+        while remaining := [*self._sandboxes(task_id), *self._folders(task_id)]:
+            assert time.monotonic() < give_up_at, f"left: {remaining}"
             await asyncio.sleep(0.05)
 
     def attempts_with_sandbox(self, task_id: str) -> set[int]:
@@ -197,14 +197,14 @@ class Bed:
             proxy = await stack.enter_async_context(proxied(server, entrance))
             prepare(proxy)
             url = f"{self.database_url.partition('?')[0]}?host={entrance}&port={name['port'][0]}"
-            chosen = self.settings.model_copy(update={"database_url": url, "capacity": capacity})
+            configured = self.settings.model_copy(update={"database_url": url, "capacity": capacity})
             pool = await stack.enter_async_context(db.pool(url, max_size=capacity + 8))
-            folder = stack.enter_context(runner_folder(chosen.data_dir, runner_id))
+            folder = stack.enter_context(runner_folder(configured.data_dir, runner_id))
             client = await stack.enter_async_context(provider_client())
-            room = Room(chosen.sandbox_disk_bytes, chosen.sandbox_inodes)
+            room = Room(configured.sandbox_disk_bytes, configured.sandbox_inodes)
             services = Services(
-                chosen, pool, self.vault, self.blobs,
-                Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, chosen.data_dir / "locks"), client,
+                configured, pool, self.vault, self.blobs,
+                Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, configured.data_dir / "locks"), client,
                 install.runtime_dir(), folder, Volumes(room),
             )  # fmt: skip
             supervisor = Supervisor(services, runner_id, "any", capacity)
@@ -219,14 +219,14 @@ class Bed:
 
 
 @contextlib.asynccontextmanager
-async def opened(database_url: str, folder: Path, **chosen: Any) -> AsyncIterator[Bed]:
+async def opened(database_url: str, folder: Path, **overrides: Any) -> AsyncIterator[Bed]:
     """A bed in `folder`, with one account whose provider is the scripted model."""
     install.check()
     async with await scripted.serve() as model, db.pool(database_url) as pool:
         configured = settings.load(
             data_dir=folder, database_url=database_url, storage_url=f"file://{folder}/blobs",
             secret_key=secrets.token_hex(32), anthropic_base_url=model.url, image_registries="",
-            sandbox_disk_bytes=10**9, runner_lost_after_seconds=60, warm_seconds=300, **chosen,
+            sandbox_disk_bytes=10**9, runner_lost_after_seconds=60, warm_seconds=300, **overrides,
         )  # fmt: skip
         await standard.install(pool)
         account_id, _ = await accounts.create_account(pool, name="Test", credit_micro_usd=CREDIT_MICRO_USD)

@@ -137,15 +137,15 @@ class Link:
 
     async def run(self) -> None:
         """Forward until one side closes."""
-        both = [asyncio.create_task(self._to_server()), asyncio.create_task(self._to_client())]
+        directions = [asyncio.create_task(self._to_server()), asyncio.create_task(self._to_client())]
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.abort()
-            for task in both:
+            for task in directions:
                 task.cancel()
-            ended = await asyncio.gather(*both, return_exceptions=True)
-        for error in ended:
+            results = await asyncio.gather(*directions, return_exceptions=True)
+        for error in results:
             if isinstance(error, Exception) and not isinstance(error, OSError | EOFError):
                 raise error
 

@@ -51,10 +51,10 @@ def _happened_once(story: Story) -> None:
         "task.checkpointed": ("sizeBytes", "pausedMs"), "task.hibernated": ("hibernateUntilAt",),
         "task.finished": (), "task.failed": (), "task.cancelled": (),
     }  # fmt: skip
-    seen = Counter(
+    counts = Counter(
         (type_, *(data[name] for name in keys[type_])) for type_, data in story.log if type_ in keys
     )
-    assert not [key for key, count in seen.items() if count > 1], story.log
+    assert not [key for key, count in counts.items() if count > 1], story.log
     assert [type_ for type_, _ in story.log][-1] == f"task.{story.task.status}"
 
 

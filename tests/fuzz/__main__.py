@@ -22,15 +22,15 @@ def main(seconds: str, *names: str) -> int:
     """Each target in a process of its own: libFuzzer ends the one that it runs in."""
     from tests.fuzz.test_fuzz import TARGETS
 
-    chosen = names or tuple(TARGETS)
-    if unknown := set(chosen) - set(TARGETS):
+    selected = names or tuple(TARGETS)
+    if unknown := set(selected) - set(TARGETS):
         print(f"There is no target {unknown.pop()}; there are: {', '.join(TARGETS)}.")
         return 1
     is_guided = find_spec("atheris") is not None
     print("Guided by coverage." if is_guided else "Without atheris: by chance, not guided by coverage.")
     broken: list[str] = []
-    for name in chosen:
-        share = max(1, int(seconds) // len(chosen))
+    for name in selected:
+        share = max(1, int(seconds) // len(selected))
         print(f"== {name}, {share} s", flush=True)
         with tempfile.TemporaryDirectory(prefix="ac-fuzz-", dir="/tmp") as folder:
             command = [sys.executable, "-m", "tests.fuzz", str(share)]
@@ -97,7 +97,7 @@ def by_chance(name: str, seconds: int, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    if (one := os.environ.get(TARGET)) is None:
+    if (target_name := os.environ.get(TARGET)) is None:
         sys.exit(main(*sys.argv[1:]))
     run = guided if find_spec("atheris") is not None else by_chance
-    sys.exit(run(one, int(sys.argv[1]), Path(os.environ["FUZZ_FOLDER"])))
+    sys.exit(run(target_name, int(sys.argv[1]), Path(os.environ["FUZZ_FOLDER"])))

@@ -35,32 +35,32 @@ def file_name(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ac-fuzz-", dir="/tmp") as folder:
         (Path(folder) / name).write_bytes(b"")
         assert os.listdir(folder) == [name]
-    found = DISPOSITION.fullmatch(attachment(name))
-    assert found is not None
-    assert len(unquote(found[1], errors="strict")) == len(name)
+    match = DISPOSITION.fullmatch(attachment(name))
+    assert match is not None
+    assert len(unquote(match[1], errors="strict")) == len(name)
 
 
 def cursor(data: bytes) -> None:
-    asked = paging.PageQuery.model_construct(cursor=data.decode("latin-1"))
+    query = paging.PageQuery.model_construct(cursor=data.decode("latin-1"))
     for read_it in (paging.position, paging.sequence):
         try:
-            found = read_it("files", asked)
+            position = read_it("files", query)
         except ValidationError:
             continue
-        assert re.fullmatch("[0-9A-Za-z_]+", str(found))
-        info = paging.page_info("files", db.Page([found], has_more=True), str)
+        assert re.fullmatch("[0-9A-Za-z_]+", str(position))
+        info = paging.page_info("files", db.Page([position], has_more=True), str)
         assert info.next_cursor is not None
         assert paging.position("files", paging.PageQuery.model_construct(cursor=info.next_cursor)) == str(
-            found
+            position
         )
 
 
 def query_string(data: bytes) -> None:
     try:
-        given = request.parse_form(data, "query")
+        fields = request.parse_form(data, "query")
     except ValidationError:
         return
-    assert db.storable(given) == given
+    assert db.storable(fields) == fields
 
 
 def json_body(data: bytes) -> None:

@@ -21,14 +21,14 @@ def admitted_request(data: bytes) -> None:
     for wire in WIRES:
         try:
             admitted = admit(wire, data, MODELS)
-            asked = ask_of(admitted, "anthropic")
+            reservation = ask_of(admitted, "anthropic")
         except Refused:
             continue
         assert admitted.model in MODELS
         assert json.loads(admitted.body)["model"] == admitted.model
         assert admit(wire, admitted.body, MODELS).body == admitted.body
-        assert asked.input_tokens >= 0
-        assert asked.output_tokens >= 1
+        assert reservation.input_tokens >= 0
+        assert reservation.output_tokens >= 1
         json.loads(with_output(admitted, "anthropic", 2000).body)
 
 

@@ -26,32 +26,32 @@ CONFIG = {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/usr/
 def image_name(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     try:
-        found = reference.parse(text)
+        parsed = reference.parse(text)
     except ImageRefused:
         return
-    assert reference.parse(str(found)) == found
-    assert reference.parse(str(found.pinned(DIGEST))).digest == DIGEST
-    assert not str(found).startswith("-") and ".." not in found.name.split("/")
-    if found.registry is not None:
-        assert found.name == found.name.lower() and found.name.count("/") >= 1
+    assert reference.parse(str(parsed)) == parsed
+    assert reference.parse(str(parsed.pinned(DIGEST))).digest == DIGEST
+    assert not str(parsed).startswith("-") and ".." not in parsed.name.split("/")
+    if parsed.registry is not None:
+        assert parsed.name == parsed.name.lower() and parsed.name.count("/") >= 1
 
 
 def image_document(data: bytes) -> None:
     for read_it in (manifest.read, manifest.check_config, manifest.variables):
         try:
-            found = read_it(data)
+            parsed = read_it(data)
         except ImageRefused as refused:
-            found = str(refused)
-        if isinstance(found, str):
-            assert len(found) < 1500 and found.isprintable()
-        elif isinstance(found, Manifest):
-            digests = [found.config.digest, *(layer.digest for layer in found.layers)]
+            parsed = str(refused)
+        if isinstance(parsed, str):
+            assert len(parsed) < 1500 and parsed.isprintable()
+        elif isinstance(parsed, Manifest):
+            digests = [parsed.config.digest, *(layer.digest for layer in parsed.layers)]
             assert all(len(digest) == len(DIGEST) for digest in digests)
-        elif isinstance(found, Index):
-            assert all(len(digest) == len(DIGEST) for digest in found.fitting)
-        elif isinstance(found, dict):
-            assert not any(name.startswith(("NODE_", "PI_")) for name in found)
-            assert not any("\0" in value for value in found.values())
+        elif isinstance(parsed, Index):
+            assert all(len(digest) == len(DIGEST) for digest in parsed.fitting)
+        elif isinstance(parsed, dict):
+            assert not any(name.startswith(("NODE_", "PI_")) for name in parsed)
+            assert not any("\0" in value for value in parsed.values())
 
 
 TARGETS = (

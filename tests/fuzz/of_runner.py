@@ -56,19 +56,19 @@ def pi_stream(data: bytes) -> None:
         except ValueError:
             continue
         if event is not None:
-            told = dataclasses.asdict(event)
-            assert db.storable(told) == told
-            assert len(json.dumps(told, allow_nan=False)) < 8 * len(frame) + 1000
+            fields = dataclasses.asdict(event)
+            assert db.storable(fields) == fields
+            assert len(json.dumps(fields, allow_nan=False)) < 8 * len(frame) + 1000
 
 
 def control_request(data: bytes) -> None:
     for kind, command in ((ShareRequest, "share"), (WakeLinkRequest, "hibernate")):
         _read(kind, data, command)
-    asked = _read(HibernateRequest, data, "hibernate")
-    if asked is not None:
+    parsed = _read(HibernateRequest, data, "hibernate")
+    if parsed is not None:
         try:
-            assert message_of(asked.message, "say why").strip()
-            assert asked.until is None or time_of(asked.until).utcoffset() is not None
+            assert message_of(parsed.message, "say why").strip()
+            assert parsed.until is None or time_of(parsed.until).utcoffset() is not None
         except Refused:
             pass
     finish = _read(FinishRequest, data, "finish")
@@ -164,22 +164,22 @@ def skill_archive(data: bytes) -> None:
 
 
 def _zip(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name.replace("__", "/").replace("_md", ".md"), content)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def _tar(form: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=form) as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
         for name, type_ in (("s/SKILL.md", tarfile.REGTYPE), ("s/" + "long/" * 30 + "x", kind)):
             member = tarfile.TarInfo(name)
             member.type, member.linkname = type_, "../../secret"
             member.size = 5 if type_ == tarfile.REGTYPE else 0
             archive.addfile(member, io.BytesIO(b"hello"))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def _frame(**fields: object) -> bytes:

@@ -96,9 +96,9 @@ class Bed:
 
     async def close(self) -> None:
         await self.stack.aclose()
-        left = [name for name in leftovers() if name.startswith(self.name)]
+        remaining = [name for name in leftovers() if name.startswith(self.name)]
         await folders.remove(self.folder)
-        assert not left
+        assert not remaining
 
 
 @contextlib.asynccontextmanager

@@ -92,13 +92,13 @@ async def place_in(short_dir: Path) -> AsyncIterator[Place]:
 
 async def settle(pi: Pi, on_event: Callable[[PiEvent], None] = lambda event: None) -> list[PiEvent]:
     """The events up to `Settled`."""
-    seen: list[PiEvent] = []
+    events: list[PiEvent] = []
     async for event in pi.events():
-        seen.append(event)
+        events.append(event)
         on_event(event)
         if isinstance(event, Settled):
-            return seen
-    raise AssertionError(f"Pi ended after {seen}")
+            return events
+    raise AssertionError(f"Pi ended after {events}")
 
 
 def of(kind: type[T], events: list[PiEvent]) -> list[T]:

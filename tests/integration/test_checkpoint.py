@@ -182,8 +182,8 @@ async def test_the_deepest_path_that_can_be_saved_can_be_restored(bed: Bed) -> N
     saved = await bed.save(sandbox)
     await sandbox.destroy()
     await bed.restore(bed.checkpoint(saved))
-    found = ["find", ".", "-name", "f", "-size", "4c", "-printf", "%d"]
-    assert subprocess.run(found, cwd=bed.workspace, capture_output=True, check=True).stdout == b"45"
+    find_depth = ["find", ".", "-name", "f", "-size", "4c", "-printf", "%d"]
+    assert subprocess.run(find_depth, cwd=bed.workspace, capture_output=True, check=True).stdout == b"45"
 
 
 async def test_an_unavailable_store_is_reported_in_a_sentence(bed: Bed) -> None:
@@ -280,17 +280,19 @@ async def test_a_large_workspace_stays_out_of_memory(bed: Bed) -> None:
 async def test_several_checkpoints_can_be_saved_at_once(bed: Bed) -> None:
     async with made() as other:
         beds = (bed, other)
-        sandboxes = [await each.start() for each in beds]
-        for each, sandbox in zip(beds, sandboxes, strict=True):
-            lay(each.workspace, {b"own": Node("file", each.name.encode())}, sandbox.host_uid)
-        saved = await asyncio.gather(*(each.save(one) for each, one in zip(beds, sandboxes, strict=True)))
+        sandboxes = [await each_bed.start() for each_bed in beds]
+        for each_bed, sandbox in zip(beds, sandboxes, strict=True):
+            lay(each_bed.workspace, {b"own": Node("file", each_bed.name.encode())}, sandbox.host_uid)
+        saved = await asyncio.gather(
+            *(each_bed.save(item) for each_bed, item in zip(beds, sandboxes, strict=True))
+        )
         for sandbox in sandboxes:
             await sandbox.destroy()
         await asyncio.gather(
-            *(each.restore(each.checkpoint(one)) for each, one in zip(beds, saved, strict=True))
+            *(each_bed.restore(each_bed.checkpoint(item)) for each_bed, item in zip(beds, saved, strict=True))
         )
-        for each in beds:
-            assert (each.root / "workspace/own").read_text() == each.name
+        for each_bed in beds:
+            assert (each_bed.root / "workspace/own").read_text() == each_bed.name
 
 
 async def _lives(sandbox: Sandbox) -> None:

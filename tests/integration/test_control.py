@@ -106,18 +106,18 @@ async def bed(short_dir: Path) -> AsyncIterator[Bed]:
 
 
 async def test_connections_above_the_limit_are_closed_and_a_later_finish_is_answered(bed: Bed) -> None:
-    held: list[asyncio.StreamWriter] = []
+    writers: list[asyncio.StreamWriter] = []
     alive = 0
     for _ in range(200):
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_unix_connection(str(bed.socket))
-            held.append(writer)
+            writers.append(writer)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reader.read(1), 0.2)
                 continue
             alive += 1
     assert alive <= control.MAX_CONNECTIONS
-    for writer in held:
+    for writer in writers:
         writer.close()
     await asyncio.sleep(0.1)
     assert await bed.post(json.dumps(FINISH).encode()) == (200, "Accepted. The task is finished.")
@@ -157,9 +157,9 @@ async def test_a_bad_request_is_refused_with_a_reason_and_not_logged(
 
 async def test_shared_files_are_named_and_may_be_shared_again(bed: Bed) -> None:
     bed.is_conversation = True
-    said = (200, "Shared: a.txt, b.png. The user can download them now.")
-    assert await bed.post_share("a.txt", "out/b.png") == said
-    assert await bed.post_share("a.txt", "out/b.png") == said
+    expected = (200, "Shared: a.txt, b.png. The user can download them now.")
+    assert await bed.post_share("a.txt", "out/b.png") == expected
+    assert await bed.post_share("a.txt", "out/b.png") == expected
     assert bed.shared == [("/workspace/task", ["a.txt", "out/b.png"])] * 2
 
 
@@ -214,13 +214,13 @@ async def test_a_bad_share_is_refused_with_a_reason(bed: Bed, body: bytes, hint:
 
 
 async def test_a_hibernation_is_taken_with_its_reason_and_its_deadline(bed: Bed) -> None:
-    said = (200, "Accepted. The task hibernates.")
+    expected = (200, "Accepted. The task hibernates.")
     began_at = datetime.now(UTC)
-    assert await bed.post_hibernate(message=" Wait\0ing.\n", forSeconds=90) == said
+    assert await bed.post_hibernate(message=" Wait\0ing.\n", forSeconds=90) == expected
     until = datetime.now(UTC) + timedelta(days=3)
     zoned = until.astimezone(tz=None).isoformat()
-    assert await bed.post_hibernate(until=zoned) == said
-    assert await bed.post_hibernate(until=until.strftime("%Y-%m-%dT%H:%M:%SZ")) == said
+    assert await bed.post_hibernate(until=zoned) == expected
+    assert await bed.post_hibernate(until=until.strftime("%Y-%m-%dT%H:%M:%SZ")) == expected
     first, second, third = bed.hibernations
     assert [entry.message for entry in bed.hibernations] == ["Waiting."] * 3
     assert timedelta(seconds=90) <= first.until - began_at < timedelta(seconds=100)

@@ -54,14 +54,14 @@ async def read(url: str) -> int:
 def servers_in(data_dir: Path) -> list[int]:
     """Pids of every PostgreSQL process of that data folder."""
     folder = (data_dir / "postgres" / "data").stat()
-    found = []
+    servers = []
     for process in psutil.process_iter():
         try:
             if os.path.samestat(os.stat(f"/proc/{process.pid}/cwd"), folder):
-                found.append(process.pid)
+                servers.append(process.pid)
         except OSError:
             continue
-    return found
+    return servers
 
 
 def gone_within(seconds: float, data_dir: Path) -> bool:

@@ -84,13 +84,13 @@ async def upload(
     pool: Pool, configured: Settings, blobs: Blobs, account_id: str, *, is_completed: bool
 ) -> str:
     """An upload whose bytes have arrived; its id."""
-    made = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a.txt", "text/plain", None)
-    query = dict(part.split("=") for part in made.url.partition("?")[2].split("&"))
+    prepared = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a.txt", "text/plain", None)
+    query = dict(part.split("=") for part in prepared.url.partition("?")[2].split("&"))
     request = uploads.SignedRequest(method="PUT", content_type="text/plain", content_length=None, **query)
-    await uploads.receive(pool, configured, VAULT, blobs, made.id, request, chunks())
+    await uploads.receive(pool, configured, VAULT, blobs, prepared.id, request, chunks())
     if is_completed:
-        await uploads.complete(pool, configured, blobs, account_id, made.id, None)
-    return made.id
+        await uploads.complete(pool, configured, blobs, account_id, prepared.id, None)
+    return prepared.id
 
 
 async def crash(folder: Path, key: str, when: str, megabytes: int = 1) -> None:

@@ -180,8 +180,8 @@ async def test_an_unreachable_platform_is_reported(box: Box) -> None:
 
 
 async def test_a_missing_working_folder_is_reported(box: Box) -> None:
-    gone = 'mkdir gone && cd gone && rmdir ../gone && finish --complete-task --message "done"'
-    ran = await box.run("sh", "-c", gone)
+    command = 'mkdir gone && cd gone && rmdir ../gone && finish --complete-task --message "done"'
+    ran = await box.run("sh", "-c", command)
     assert ran.code == 2
     assert "current directory no longer exists" in ran.stderr
 
@@ -323,7 +323,7 @@ async def test_wrong_usage_of_hibernate_is_explained_and_sends_nothing(
 async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(box: Box) -> None:
     ran = await box.run("hibernate", "--wake-link", "--help")
     assert ran.code == 0
-    said = " ".join(ran.stdout.split())
+    help_text = " ".join(ran.stdout.split())
     for words in (
         "--message TEXT",
         "--for DURATION",
@@ -334,7 +334,7 @@ async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(box: Box)
         "Background processes do not survive",
         "Conversations cannot hibernate",
     ):
-        assert words in said
+        assert words in help_text
     assert box.platform.asked == []
 
 

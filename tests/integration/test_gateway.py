@@ -46,16 +46,16 @@ async def test_the_key_is_added_outside_and_only_allowed_headers_pass(
         }
         async with inside.ask(path + "?beta=true&x=1", headers) as response:
             assert response.status == 200, await response.text()
-    seen = model.seen[-1]
-    assert (seen.path, seen.model) == (expected, MODEL)
+    received = model.seen[-1]
+    assert (received.path, received.model) == (expected, MODEL)
     auth = {"x-api-key": KEY} if provider == "anthropic" else {"authorization": f"Bearer {KEY}"}
-    assert {name: seen.headers.get(name) for name in ("x-api-key", "authorization")} == {
+    assert {name: received.headers.get(name) for name in ("x-api-key", "authorization")} == {
         "x-api-key": None,
         "authorization": None,
     } | auth
-    assert seen.headers["accept-encoding"] == "identity"
-    assert not {"cookie", "x-forwarded-for"} & seen.headers.keys()
-    assert ("anthropic-version" in seen.headers) == path.endswith("messages")
+    assert received.headers["accept-encoding"] == "identity"
+    assert not {"cookie", "x-forwarded-for"} & received.headers.keys()
+    assert ("anthropic-version" in received.headers) == path.endswith("messages")
 
 
 async def test_a_chunk_arrives_before_the_provider_has_finished(short_dir: Path) -> None:
@@ -182,21 +182,21 @@ async def test_other_models_and_ambiguous_bodies_never_reach_the_provider(
             assert answer["error"]["message"]
             assert response.headers["x-should-retry"] == "false"
         assert (await inside.answer(model="the-weak-model"))[0] == 200
-    assert [seen.model for seen in model.seen] == ["the-weak-model"]
+    assert [received.model for received in model.seen] == ["the-weak-model"]
 
 
 async def test_a_redirect_is_not_followed(short_dir: Path) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        asked.append(request.path)
+        requested.append(request.path)
         raise web.HTTPTemporaryRedirect("/elsewhere")
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         status, answer = await inside.answer()
         assert status == 502
         assert answer["error"]["message"] == "Anthropic answered with a redirect, which is not followed."
-    assert asked == ["/v1/messages"]
+    assert requested == ["/v1/messages"]
 
 
 async def test_a_compressed_answer_cannot_be_redacted_and_does_not_pass(short_dir: Path) -> None:
@@ -312,11 +312,11 @@ async def test_an_error_within_a_stream_is_remembered(short_dir: Path) -> None:
 
 
 async def test_usage_may_be_taken_by_a_coroutine(model: scripted.ScriptedModel, short_dir: Path) -> None:
-    taken: list[Usage] = []
+    usages: list[Usage] = []
 
     async def take(usage: Usage) -> None:
         await asyncio.sleep(0.01)
-        taken.append(usage)
+        usages.append(usage)
 
     async with provider_client() as client:
         route = Route("anthropic", model.url, frozenset({MODEL}), KEY)
@@ -328,7 +328,7 @@ async def test_usage_may_be_taken_by_a_coroutine(model: scripted.ScriptedModel, 
         ):
             assert response.status == 200
             await response.read()
-        assert len(taken) == 1
+        assert len(usages) == 1
         await gateway.close()
 
 

@@ -158,12 +158,12 @@ async def test_with_several_requests_in_flight_the_limit_is_never_passed(
 
     async def handler(request: web.Request) -> web.StreamResponse:
         nonlocal at_once, most_at_once
-        asked = await request.json()
+        request_body = await request.json()
         at_once += 1
         most_at_once = max(most_at_once, at_once)
         await asyncio.sleep(0.2)
         at_once -= 1
-        usage = {"input_tokens": 500, "output_tokens": asked["max_tokens"]}
+        usage = {"input_tokens": 500, "output_tokens": request_body["max_tokens"]}
         return web.json_response({"type": "message", "content": [], "usage": usage})
 
     async with provider_that(handler) as url, inside(url, short_dir, max_tokens=20_000) as sandbox:
@@ -261,7 +261,7 @@ async def test_exactly_one_short_last_request_passes(model: scripted.ScriptedMod
         sandbox.budget.allow_last()
         answers = await asyncio.gather(*(sandbox.answer(MESSAGES, LONG, max_tokens=64_000) for _ in range(3)))
         assert sorted(status for status, _ in answers) == [200, 403, 403]
-        assert [seen.body["max_tokens"] for seen in model.seen] == [LAST_OUTPUT]
+        assert [received.body["max_tokens"] for received in model.seen] == [LAST_OUTPUT]
 
 
 async def test_an_image_counts_as_an_image_and_not_by_its_bytes(

@@ -46,14 +46,14 @@ class Bed:
 
 @pytest.fixture
 async def bed(short_dir: Path) -> AsyncIterator[Bed]:
-    seen: list[Seen] = []
+    requests: list[Seen] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        seen.append(Seen(request.raw_path, list(request.headers.items()), await request.read()))
+        requests.append(Seen(request.raw_path, list(request.headers.items()), await request.read()))
         return web.json_response({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}})
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        yield Bed(inside, seen)
+        yield Bed(inside, requests)
 
 
 REFUSED = {
@@ -124,7 +124,7 @@ async def test_an_unusual_http_request_never_reaches_the_provider(bed: Bed, sent
     assert answer or len(sent) > 100_000  # cut while it was still sending
     assert KEY.encode() not in answer
     assert (await bed.inside.answer(prompt="The next one."))[0] == 200
-    assert [b"The next one." in seen.body for seen in bed.seen] == [True]
+    assert [b"The next one." in received.body for received in bed.seen] == [True]
 
 
 PASSED = {
@@ -161,17 +161,17 @@ async def test_any_request_goes_to_the_tasks_provider_with_the_tasks_key(bed: Be
     answer = await exchange(bed.inside.socket, sent, 1)
     assert statuses(answer) == [200], answer
     assert KEY.encode() not in answer
-    [seen] = bed.seen
-    names = [name.lower() for name, _ in seen.headers]
-    assert seen.path == "/v1/messages"
+    [received] = bed.seen
+    names = [name.lower() for name, _ in received.headers]
+    assert received.path == "/v1/messages"
     assert sorted(names) == [
         "accept", "accept-encoding", "content-length", "content-type", "host", "user-agent", "x-api-key",
     ]  # fmt: skip
-    headers = {name.lower(): value for name, value in seen.headers}
+    headers = {name.lower(): value for name, value in received.headers}
     assert headers["x-api-key"] == KEY
     assert headers["host"].startswith("127.0.0.1:")
-    assert OTHERS_KEY not in str(seen)
-    assert json.loads(seen.body) == json.loads(ASKED)
+    assert OTHERS_KEY not in str(received)
+    assert json.loads(received.body) == json.loads(ASKED)
 
 
 async def test_requests_sent_in_one_go_are_answered_one_by_one_and_each_is_checked(bed: Bed) -> None:
@@ -259,9 +259,9 @@ async def test_an_unread_response_applies_back_pressure_to_the_provider(short_di
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         before = memory_bytes()
         async with flood(inside.socket, 16, [PLAIN]):
-            told = -1
-            while not sent or sent != told:  # until all of them are stuck
-                told = sent
+            previous = -1
+            while not sent or sent != previous:  # until all of them are stuck
+                previous = sent
                 await asyncio.sleep(0.5)
             assert sent
             assert memory_bytes() - before < MAX_GROWTH_BYTES

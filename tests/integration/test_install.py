@@ -44,9 +44,9 @@ async def test_a_killed_and_two_concurrent_installs_leave_one_complete_runtime(s
     assert not (share / "runtime").exists()
     assert list(share.glob(".building-*"))
 
-    said = [await process.communicate() for process in [await start(share), await start(share)]]
+    outputs = [await process.communicate() for process in [await start(share), await start(share)]]
     target = (share / "runtime").resolve()
-    assert [stdout.decode().strip() for stdout, _ in said] == [str(share / target.name)] * 2
+    assert [stdout.decode().strip() for stdout, _ in outputs] == [str(share / target.name)] * 2
     assert sorted(path.name for path in share.iterdir()) == [".lock", "runtime", target.name, "tarballs"]
     for path in (share.parent, share, target, *target.rglob("*")):
         assert path.stat().st_mode & 0o004, path

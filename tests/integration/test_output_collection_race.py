@@ -81,12 +81,12 @@ async def test_swapping_a_declared_file_never_exposes_a_file_of_the_host(
     secret.write_bytes(SECRET)
     secret.chmod(0o644)
     blobs = Blobs(f"file://{short_dir}/blobs")
-    taken: list[bytes] = []
+    collected: list[bytes] = []
     refused: set[str] = set()
     with swapping(task, secret):
         async with asyncio.timeout(90):
             tries = 0
-            while tries < TRIES or not (taken and len(refused) > 1):
+            while tries < TRIES or not (collected and len(refused) > 1):
                 tries += 1
                 try:
                     [output] = await collect(
@@ -96,10 +96,10 @@ async def test_swapping_a_declared_file_never_exposes_a_file_of_the_host(
                 except Refused as refusal:
                     refused.add(str(refusal))
                     continue
-                taken.append(b"".join([chunk async for chunk in blobs.stream(output.blob_key)]))
-                assert output.size_bytes == len(taken[-1])
+                collected.append(b"".join([chunk async for chunk in blobs.stream(output.blob_key)]))
+                assert output.size_bytes == len(collected[-1])
     # Cut to nothing, not yet written, a hard link that has lost its other name: all of that is the agent's own.
-    assert set(taken) <= {b"the agent's", b"the agent's other", b""}
+    assert set(collected) <= {b"the agent's", b"the agent's other", b""}
     assert not any(str(short_dir) in sentence for sentence in refused)
     assert not any(SECRET in path.read_bytes() for path in (short_dir / "blobs").rglob("*") if path.is_file())
     assert secret.read_bytes() == SECRET

@@ -54,6 +54,6 @@ def test_a_bounded_depth_of_folders_is_examined(home: Path) -> None:
         os.close(folder)
         folder = inner
     os.close(folder)
-    found = own_files(home)
-    assert "at-0" in found
-    assert 10 < len(found) <= partial_outputs.MAX_DEPTH + 1
+    files = own_files(home)
+    assert "at-0" in files
+    assert 10 < len(files) <= partial_outputs.MAX_DEPTH + 1

@@ -105,8 +105,14 @@ async def test_the_next_prompt_goes_on_with_the_conversation(place: Place) -> No
         await pi.prompt("Which word?")
         events = await settle(pi)
     assert [message.text for message in of(MessageCompleted, events)] == ["Which word?", "It was juniper."]
-    heard = place.model.asked[2]["messages"]
-    assert [message["role"] for message in heard] == ["user", "assistant", "user", "assistant", "user"]
+    request_messages = place.model.asked[2]["messages"]
+    assert [message["role"] for message in request_messages] == [
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
     for words in ("Run it.", "juniper", "Noted.", "Which word?"):
         assert words in place.model.heard(2)
 
@@ -116,18 +122,18 @@ async def test_the_deltas_of_a_message_add_up_to_its_text(place: Place) -> None:
     async with place.pi() as (pi, _):
         await pi.prompt("Count.")
         events = await settle(pi)
-    said: list[str] = []
+    texts: list[str] = []
     for event in events:
         match event:
             case TurnStarted():
-                said.append("")
+                texts.append("")
             case TextDelta():
-                said[-1] += event.text
+                texts[-1] += event.text
             case MessageCompleted(role="assistant"):
-                assert event.text == said[-1]
+                assert event.text == texts[-1]
             case _:
                 pass
-    assert said == ["One.\n\nTwo.", "Three."]
+    assert texts == ["One.\n\nTwo.", "Three."]
 
 
 async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(place: Place) -> None:
@@ -137,8 +143,8 @@ async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(
         await pi.steer("Too late.")
         await pi.prompt("Second.")
         events = await settle(pi)
-    said = [message.text for message in of(MessageCompleted, events) if message.role == "user"]
-    assert said == ["Second.", "Too late."]
+    user_texts = [message.text for message in of(MessageCompleted, events) if message.role == "user"]
+    assert user_texts == ["Second.", "Too late."]
     assert "Too late." in place.model.heard(1)
 
 
@@ -268,10 +274,10 @@ async def test_a_hibernating_script_continues_with_its_next_step(place: Place, k
                         await asyncio.sleep(0.02)
     assert (place.task / "log.txt").read_text() == "two\nfour\n"
     assert of(MessageCompleted, events)[-1].text == "Five."
-    heard = place.model.heard(-1)
-    assert heard.count("No result provided") == 2
+    request_text = place.model.heard(-1)
+    assert request_text.count("No result provided") == 2
     for words in ("I hibernate.", "You called hibernate", "You were woken by", *messages):
-        assert words in heard
+        assert words in request_text
 
 
 async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: Place) -> None:

@@ -42,13 +42,13 @@ class Bed:
         self.sandboxes = Bubblewrap(UID_BASE, folder / "locks")
 
     async def place(
-        self, *wanted: Repository, max_bytes: int = 50 * 1024**2, is_private_allowed: bool = True
+        self, *requested: Repository, max_bytes: int = 50 * 1024**2, is_private_allowed: bool = True
     ) -> list[Path]:
         cloning = Cloning(
             self.sandboxes, runtime_dir(), Limits(512 * 1024**2, 64, 2), self.folder, NAME, max_bytes,
             is_private_allowed,
         )  # fmt: skip
-        await repositories.place(cloning, wanted, self.target)
+        await repositories.place(cloning, requested, self.target)
         return sorted(self.target.iterdir())
 
     async def refusal(self, repository: Repository, **limits: int) -> str:
@@ -154,11 +154,11 @@ async def test_the_token_reaches_the_server_and_nothing_else(
 
 
 async def test_a_wrong_token_is_not_repeated(bed: Bed, server: GitServer) -> None:
-    wrong = "wrong" + secrets.token_hex(8)
-    for token in (wrong, None):
+    wrong_token = "wrong" + secrets.token_hex(8)
+    for token in (wrong_token, None):
         refusal = await bed.refusal(Repository(server.url("private", "app"), token=token))
         assert "needs a token" in refusal
-        assert wrong not in refusal
+        assert wrong_token not in refusal
 
 
 async def test_the_token_shows_in_no_process(bed: Bed, server: GitServer) -> None:
@@ -169,11 +169,11 @@ async def test_the_token_shows_in_no_process(bed: Bed, server: GitServer) -> Non
         for pid in [entry for entry in os.listdir("/proc") if entry.isdigit()]:
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                shown = command + Path(f"/proc/{pid}/environ").read_bytes()
+                visible = command + Path(f"/proc/{pid}/environ").read_bytes()
             except OSError:
                 continue
             has_seen_git |= b"/slow/app" in command and command.startswith(b"git\0")
-            assert not any(secret in shown for secret in secrets_), command
+            assert not any(secret in visible for secret in secrets_), command
         await asyncio.sleep(0.1)
     await cloning
     assert has_seen_git
@@ -181,20 +181,20 @@ async def test_the_token_shows_in_no_process(bed: Bed, server: GitServer) -> Non
 
 async def test_git_runs_unprivileged_and_without_a_network(bed: Bed, server: GitServer) -> None:
     cloning = asyncio.create_task(bed.place(Repository(server.url("slow", "app"))))
-    found: set[tuple[int, str]] = set()
+    observed: set[tuple[int, str]] = set()
     while not cloning.done():
         for pid in [entry for entry in os.listdir("/proc") if entry.isdigit()]:
             try:
                 if Path(f"/proc/{pid}/comm").read_text().startswith("git"):
                     command = Path(f"/proc/{pid}/cmdline").read_bytes()
                     if server.url("slow", "app").encode() in command:
-                        found.add((os.stat(f"/proc/{pid}").st_uid, os.readlink(f"/proc/{pid}/ns/net")))
+                        observed.add((os.stat(f"/proc/{pid}").st_uid, os.readlink(f"/proc/{pid}/ns/net")))
             except OSError:
                 continue
         await asyncio.sleep(0.1)
     await cloning
-    assert found
-    for uid, network in found:
+    assert observed
+    for uid, network in observed:
         assert UID_BASE <= uid < UID_BASE + 1000 or os.geteuid() != 0
         assert network != os.readlink("/proc/self/ns/net")
 

@@ -73,10 +73,10 @@ async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
 @pytest.fixture
 def sandbox_id() -> Iterator[str]:
     """The id of a sandbox of this test's own, of which nothing is left after."""
-    made = f"tsk_{secrets.token_hex(6)}-1"
-    yield made
-    procfs.kill_all(lambda: procfs.with_marker(made), 5)
-    with_group = detect().group(made)
+    new_id = f"tsk_{secrets.token_hex(6)}-1"
+    yield new_id
+    procfs.kill_all(lambda: procfs.with_marker(new_id), 5)
+    with_group = detect().group(new_id)
     asyncio.run(with_group.remove())
 
 

@@ -42,8 +42,8 @@ async def test_a_file_is_written_with_its_folders_owner_and_mode(workspace: Path
     file = workspace / "task/new/TASK.md"
     assert file.read_text() == "one two"
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
-    made = {path.stat().st_uid for path in (file, file.parent, file.parent.parent)}
-    assert made == {os.geteuid() if uid is None else uid}
+    owners = {path.stat().st_uid for path in (file, file.parent, file.parent.parent)}
+    assert owners == {os.geteuid() if uid is None else uid}
     assert workspace.stat().st_uid == os.geteuid()
     await write_file(workspace, "task/new/TASK.md", b"three", uid)
     assert file.read_text() == "three"
@@ -107,12 +107,12 @@ async def test_an_existing_entry_is_replaced_and_not_followed(workspace: Path, t
 
 @pytest.mark.parametrize("trick", [trick for trick in TRICKS if trick != "nothing"])
 async def test_a_new_file_never_replaces_another(workspace: Path, trick: str) -> None:
-    taken = workspace / "data.csv"
-    TRICKS[trick](taken, workspace.parent / "outside")
-    before = taken.lstat()
+    existing = workspace / "data.csv"
+    TRICKS[trick](existing, workspace.parent / "outside")
+    before = existing.lstat()
     names = [await place_new(workspace, ".", "data.csv", chunks(b"a", b"b")) for _ in range(2)]
     assert names == ["data (2).csv", "data (3).csv"]
-    assert (taken.lstat().st_ino, taken.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert (existing.lstat().st_ino, existing.lstat().st_mode) == (before.st_ino, before.st_mode)
     assert (workspace / "data (3).csv").read_text() == "ab"
     assert sorted(os.listdir(workspace)) == ["data (2).csv", "data (3).csv", "data.csv"]
     assert is_unharmed(workspace)

@@ -191,11 +191,15 @@ async def test_pis_compaction_gets_a_summary_not_the_script(agent: Agent) -> Non
 async def test_requests_are_recorded(agent: Agent, model: scripted.ScriptedModel) -> None:
     agent.says("hi")
     await agent.turn()
-    seen = model.seen[-1]
-    assert (seen.path, seen.model, seen.headers["authorization"]) == (agent.path, "m", "Bearer sk-test")
+    received = model.seen[-1]
+    assert (received.path, received.model, received.headers["authorization"]) == (
+        agent.path,
+        "m",
+        "Bearer sk-test",
+    )
     async with agent.http.get("/_requests") as response:
-        (shown,) = await response.json()
-        assert shown["path"] == agent.path
+        (listed,) = await response.json()
+        assert listed["path"] == agent.path
     async with agent.http.get("/_requests", headers={"Host": "evil.example"}) as response:
         assert response.status == 403
 

@@ -33,7 +33,7 @@ class Api:
     http: httpx.Client
 
     @contextmanager
-    def watched(self, what: str, megabytes: int) -> Iterator[None]:
+    def watched(self, label: str, megabytes: int) -> Iterator[None]:
         """Holds the block to `MAX_GROWTH` of memory at its peak, and prints its speed."""
         before = peak = self.process.memory_info().rss
         is_over = threading.Event()
@@ -53,7 +53,9 @@ class Api:
             is_over.set()
             sampler.join()
         growth = peak - before
-        print(f"\n{what}: {megabytes} MB at {megabytes / seconds:.0f} MB/s, {growth / MB:.0f} MB more memory")
+        print(
+            f"\n{label}: {megabytes} MB at {megabytes / seconds:.0f} MB/s, {growth / MB:.0f} MB more memory"
+        )
         assert growth < MAX_GROWTH
 
 
@@ -61,8 +63,8 @@ class Api:
 async def api(database_url: str, pool: Pool, short_dir: Path) -> AsyncIterator[Api]:
     _, key = await accounts.create_account(pool, name="Test")
     port = free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
-    environment = kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+    environment = inherited | {
         "AGENTCONTAINER_DATA_DIR": str(short_dir),
         "AGENTCONTAINER_DATABASE_URL": database_url,
         "AGENTCONTAINER_SECRET_KEY": secrets.token_hex(32),

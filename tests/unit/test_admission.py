@@ -47,7 +47,7 @@ def test_another_model_is_refused(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reason"),
     [
         (b'{"model":"m1","model":"m9","messages":[]}', "twice"),
         (b'{"model":"m9","model":"m1","messages":[]}', "twice"),
@@ -67,10 +67,10 @@ def test_another_model_is_refused(wire: Wire) -> None:
         (b'{"model":"m1","messages":' + b"[" * 200_000, "proper JSON"),
     ],
 )
-def test_ambiguous_and_malformed_bodies_are_refused(body: bytes, said: str) -> None:
+def test_ambiguous_and_malformed_bodies_are_refused(body: bytes, reason: str) -> None:
     fault = refusal("anthropic-messages", body)
     assert fault.status == 400
-    assert said in fault.message
+    assert reason in fault.message
 
 
 def test_a_body_that_would_grow_huge_is_refused_before_it_is_parsed() -> None:
@@ -198,8 +198,10 @@ def test_the_requests_of_pi_are_accepted(wire: Wire, fields: dict[str, Any]) -> 
 def test_fallbacks_to_other_models_are_removed() -> None:
     wire: Wire = "anthropic-messages"
     assert "fallbacks" not in sent(wire, ask(wire, fallbacks=[{"model": "m9"}]))
-    kept = sent(wire, ask(wire, fallbacks=[{"model": "m9"}, {"model": "m2", "speed": "fast"}]))["fallbacks"]
-    assert kept == [{"model": "m2"}]
+    remaining = sent(wire, ask(wire, fallbacks=[{"model": "m9"}, {"model": "m2", "speed": "fast"}]))[
+        "fallbacks"
+    ]
+    assert remaining == [{"model": "m2"}]
 
 
 def test_nothing_is_stored_and_usage_is_always_reported() -> None:

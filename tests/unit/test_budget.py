@@ -71,32 +71,32 @@ def test_concurrent_requests_never_exceed_a_limit(
         last_ones = allowed = 0
         for step in history:
             if isinstance(step, Ask):
-                asked = asyncio.ensure_future(ours.reserve(step))
+                reserving = asyncio.ensure_future(ours.reserve(step))
                 for _ in range(3):
                     await asyncio.sleep(0)
-                if not asked.done():  # it waits for those in flight
+                if not reserving.done():  # it waits for those in flight
                     assert flying
-                    asked.cancel()
-                elif reservation := asked.result():
+                    reserving.cancel()
+                elif reservation := reserving.result():
                     assert 1 <= reservation.output_tokens <= step.output_tokens
                     last_ones += reservation.is_last
                     flying.append(reservation)
                 else:
                     assert ours.is_exceeded
             elif isinstance(step, tuple):
-                what, position, share_in, share_out = step
+                action, position, share_in, share_out = step
                 if flying:
                     reservation = flying.pop(position % len(flying))
-                    if what == "release":
+                    if action == "release":
                         last_ones -= reservation.is_last
                         ours.release(reservation)
                     else:
-                        told = Usage(
+                        usage_reported = Usage(
                             "m",
                             int(reservation.input_tokens * share_in),
                             int(reservation.output_tokens * share_out),
                         )
-                        ours.settle(reservation, told, is_complete=what == "settle")
+                        ours.settle(reservation, usage_reported, is_complete=action == "settle")
             elif ours.is_exceeded and not allowed:
                 ours.allow_last()
                 allowed = 1
@@ -153,10 +153,10 @@ async def test_a_last_request_that_the_provider_failed_may_be_repeated() -> None
 
 async def test_a_response_that_broke_off_costs_all_that_was_held_for_it() -> None:
     ours = budget(max_tokens=100_000, max_micro_usd=100_000)
-    told = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
-    assert (told.input_tokens, told.output_tokens, told.unreported_tokens) == (1500, 20, 2980)
-    assert told.cost_micro_usd == PRICE.cost(1500, 3000)
-    assert (ours.used_tokens, ours.used_micro_usd) == (4500, told.cost_micro_usd)
+    settled = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
+    assert (settled.input_tokens, settled.output_tokens, settled.unreported_tokens) == (1500, 20, 2980)
+    assert settled.cost_micro_usd == PRICE.cost(1500, 3000)
+    assert (ours.used_tokens, ours.used_micro_usd) == (4500, settled.cost_micro_usd)
 
 
 async def test_a_side_request_neither_waits_nor_exceeds_the_budget() -> None:
@@ -168,8 +168,8 @@ async def test_a_side_request_neither_waits_nor_exceeds_the_budget() -> None:
 
 async def test_without_limits_all_requests_pass_and_are_priced() -> None:
     free = Budget(None, lambda _: PRICE)
-    told = free.settle(await reserved(free, 0, 0), usage(1000, 100), is_complete=True)
-    assert (told.cost_micro_usd, told.unreported_tokens) == (470, 0)
+    settled = free.settle(await reserved(free, 0, 0), usage(1000, 100), is_complete=True)
+    assert (settled.cost_micro_usd, settled.unreported_tokens) == (470, 0)
     cut = free.settle(await reserved(free, 0, 0), None, is_complete=False)
     assert (cut.unreported_tokens, cut.cost_micro_usd) == (0, 0)
 

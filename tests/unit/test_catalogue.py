@@ -30,7 +30,7 @@ def test_both_spellings_of_a_model_become_the_providers(provider: str, model: st
 
 
 @pytest.mark.parametrize(
-    ("provider", "model", "said"),
+    ("provider", "model", "reason"),
     [
         ("openai", "claude-sonnet-4.6", "a model of anthropic, not of openai"),
         ("openai", "claude-sonnet-4-6", "a model of anthropic, not of openai"),
@@ -40,8 +40,8 @@ def test_both_spellings_of_a_model_become_the_providers(provider: str, model: st
         ("anthropic", "anthropic/claude-sonnet-4-6", "anthropic calls it claude-sonnet-4-6"),
     ],
 )
-def test_a_model_known_as_another_providers_only_is_refused(provider: str, model: str, said: str) -> None:
-    assert said in (catalogue.check(provider, model) or "")
+def test_a_model_known_as_another_providers_only_is_refused(provider: str, model: str, reason: str) -> None:
+    assert reason in (catalogue.check(provider, model) or "")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -66,12 +66,12 @@ def test_a_child_process_reads_the_same_settings_as_its_parent(
         "WARM_SECONDS": "1.5",
     }.items():
         monkeypatch.setenv(f"AGENTCONTAINER_{name}", value)
-    given = load(data_dir=Path("/tmp/x"), port=0, secret_key="s" * 32).model_copy(update={"port": 4711})
-    environment = environment_of(given, {"PATH": "/bin", "AGENTCONTAINER_PORT": "1"})
+    parent = load(data_dir=Path("/tmp/x"), port=0, secret_key="s" * 32).model_copy(update={"port": 4711})
+    environment = environment_of(parent, {"PATH": "/bin", "AGENTCONTAINER_PORT": "1"})
     assert environment["PATH"] == "/bin"
     for name in [name for name in environment if name.startswith("AGENTCONTAINER_")]:
         monkeypatch.setenv(name, environment[name])
-    assert load() == given
+    assert load() == parent
 
 
 HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud800" + "x" * 500
@@ -92,12 +92,12 @@ HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud8
 def test_control_characters_in_an_event_are_not_printed(type_: str, data: dict[str, Any]) -> None:
     created_at = "2026-03-26T14:00:01.500Z"
     event = Event.model_validate({"sequence": 1, "type": type_, "createdAt": created_at, "data": data})
-    shown = demo_view.line(event, CREATED)
-    assert shown is not None
-    assert "1.5 s" in shown
-    assert r"\[bold]no\[/]" in shown
-    assert shown.isprintable()
-    assert len(shown) < 300
+    printed = demo_view.line(event, CREATED)
+    assert printed is not None
+    assert "1.5 s" in printed
+    assert r"\[bold]no\[/]" in printed
+    assert printed.isprintable()
+    assert len(printed) < 300
 
 
 def test_an_event_of_unknown_type_is_printed_with_its_type() -> None:

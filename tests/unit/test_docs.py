@@ -177,14 +177,14 @@ def test_every_test_that_shows_a_claim_exists() -> None:
 
 def test_every_claim_of_security_is_shown_by_tests_or_attempts_that_exist() -> None:
     text = (ROOT / "docs/security.md").read_text()
-    found = [cells for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 3]
-    claims = [cells for cells in found if cells[2] not in ("shown by", "---")]
+    claims_found = [cells for line in text.splitlines() if len(cells := line.strip("| ").split(" | ")) == 3]
+    claims = [cells for cells in claims_found if cells[2] not in ("shown by", "---")]
     assert len(claims) > 40
     groups = {group.name: {attempt.name for attempt in group.attempts} for group in (*GROUPS, ONLINE, LISTED)}
-    groups["network"] = {one.name for group in (NETWORK, ONLINE, LISTED) for one in group.attempts}
+    groups["network"] = {trial.name for group in (NETWORK, ONLINE, LISTED) for trial in group.attempts}
     known = {f"{group}/{name}" for group, names in groups.items() for name in names} | groups.keys()
-    for protected, _, shown in claims:
-        named = re.findall(r"`([^`]+)`", shown)
+    for protected, _, evidence in claims:
+        named = re.findall(r"`([^`]+)`", evidence)
         assert named, protected
         assert {name for name in named if "::" not in name} <= known, protected
 
@@ -212,8 +212,8 @@ def test_prose_wraps_at_100_characters(paper: Path) -> None:
     assert [line for line in long if " " in re.sub(r"\[[^]]*\]\([^)]*\)", "", line).strip()] == []
 
 
-@pytest.mark.parametrize(("pattern", "most"), [("README.md", 149), ("docs/decisions/*.md", 60)])
-def test_papers_stay_short(pattern: str, most: int) -> None:
+@pytest.mark.parametrize(("pattern", "limit"), [("README.md", 149), ("docs/decisions/*.md", 60)])
+def test_papers_stay_short(pattern: str, limit: int) -> None:
     papers = list(ROOT.glob(pattern))
     assert papers
-    assert [paper.name for paper in papers if len(paper.read_text().splitlines()) > most] == []
+    assert [paper.name for paper in papers if len(paper.read_text().splitlines()) > limit] == []

@@ -9,11 +9,11 @@ from agentcontainer.domain.tasks.state import Status
 
 
 def classes(of: type[EventData] = EventData) -> list[type[EventData]]:
-    return [each for sub in of.__subclasses__() for each in (sub, *classes(sub))]
+    return [class_ for sub in of.__subclasses__() for class_ in (sub, *classes(sub))]
 
 
 def test_each_type_of_event_has_one_class() -> None:
-    types = [each.type for each in classes() if hasattr(each, "type")]
+    types = [class_.type for class_ in classes() if hasattr(class_, "type")]
     assert sorted(types) == sorted([*EVENT_TYPES, "message.delta"])
 
 

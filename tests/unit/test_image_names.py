@@ -23,7 +23,7 @@ CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": OTH
 
 
 @pytest.mark.parametrize(
-    ("text", "whole"),
+    ("text", "completed"),
     [
         ("python", "docker.io/library/python:latest"),
         ("python:3.12-slim", "docker.io/library/python:3.12-slim"),
@@ -39,9 +39,9 @@ CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": OTH
         ("docker-archive:/srv/tool.tar:team/tool:1", "docker-archive:/srv/tool.tar:team/tool:1"),
     ],
 )  # fmt: skip
-def test_an_image_name_is_completed_with_registry_and_tag(text: str, whole: str) -> None:
-    assert str(parse(text)) == whole
-    assert str(parse(whole)) == whole
+def test_an_image_name_is_completed_with_registry_and_tag(text: str, completed: str) -> None:
+    assert str(parse(text)) == completed
+    assert str(parse(completed)) == completed
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_only_allowed_registries_and_folders_are_used(tmp_path: Path) -> None:
     (inside / "link").symlink_to(outside / "tool")
     (inside / "tool.tar").write_text("x")
     access = Access({"ghcr.io": "internet", "127.0.0.1:5000": "host"}, (inside,))
-    for good in (
+    for allowed_name in (
         "ghcr.io/x/y",
         "127.0.0.1:5000/x",
         f"oci:{inside}/tool",
         f"docker-archive:{inside}/tool.tar",
     ):
-        access.check(parse(good))
-    for bad in (
+        access.check(parse(allowed_name))
+    for refused_name in (
         "python", "ghcr.io:444/x/y", "127.0.0.1:5001/x", "127.0.0.1/x", "169.254.169.254/latest/x", "localhost/x",
         f"oci:{outside}/tool", f"oci:{inside}/link", f"oci:{inside}/missing", f"oci:{inside}/tool.tar",
         f"docker-archive:{inside}/tool", f"oci:{inside}x", "oci:/", "docker-archive:/etc/passwd",
     ):  # fmt: skip
         with pytest.raises(ImageRefused, match=r"AGENTCONTAINER_IMAGE_(REGISTRIES|FOLDERS)"):
-            access.check(parse(bad))
+            access.check(parse(refused_name))
 
 
 def test_the_settings_decide_which_images_are_allowed(
@@ -112,8 +112,8 @@ def test_the_settings_decide_which_images_are_allowed(
     assert access.folders == (tmp_path, Path("/srv/images"))
     monkeypatch.setenv("AGENTCONTAINER_IMAGE_REGISTRIES", "")
     assert Access.of(settings.load()).registries == {}
-    for wrong in ("ghcr.io/x", "ftp://x", "Ghcr.io", "user:pass@x"):
-        monkeypatch.setenv("AGENTCONTAINER_IMAGE_REGISTRIES", wrong)
+    for entry in ("ghcr.io/x", "ftp://x", "Ghcr.io", "user:pass@x"):
+        monkeypatch.setenv("AGENTCONTAINER_IMAGE_REGISTRIES", entry)
         with pytest.raises(SettingsError, match="AGENTCONTAINER_IMAGE_REGISTRIES"):
             settings.load()
     monkeypatch.setenv("AGENTCONTAINER_IMAGE_REGISTRIES", "")
@@ -183,9 +183,9 @@ def test_our_environment_overrides_that_of_the_image() -> None:
         7,
         "C=\0",
     ]
-    found = manifest.variables(json.dumps({"config": {"Env": [*entries, "D=\ud800"]}}).encode())
-    assert found == {"PATH": "/opt/x:/usr/bin", "LANG": "de", "A": "1=2"}
-    assert Image(Path("/x"), found).env({"PATH": "ours", "LANG": "C.UTF-8"}) == {
+    variables = manifest.variables(json.dumps({"config": {"Env": [*entries, "D=\ud800"]}}).encode())
+    assert variables == {"PATH": "/opt/x:/usr/bin", "LANG": "de", "A": "1=2"}
+    assert Image(Path("/x"), variables).env({"PATH": "ours", "LANG": "C.UTF-8"}) == {
         "PATH": "/opt/agentcontainer/bin:/opt/x:/usr/bin", "LANG": "C.UTF-8", "A": "1=2",
     }  # fmt: skip
     assert manifest.variables(b"{}") == {}

@@ -58,7 +58,7 @@ def test_the_longest_input_names_are_made_distinct_and_stay_valid(name: str) -> 
     names = distinct_names([name] * 12)
     assert names[0] == name
     assert len(set(names)) == 12
-    assert [filename_fault(one) for one in names] == [None] * 12
+    assert [filename_fault(input_name) for input_name in names] == [None] * 12
 
 
 @pytest.mark.parametrize(

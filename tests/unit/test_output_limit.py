@@ -35,8 +35,8 @@ def admitted(
 )
 def test_ordinary_text_is_never_estimated_too_low(text: str, tokens: int) -> None:
     assert tokens <= tokens_at_most(text.encode()) <= 3.5 * tokens
-    few, many = (ask_of(admitted(content=text * times), "anthropic").input_tokens for times in (1, 1001))
-    assert many - few >= 1000 * tokens
+    short, long = (ask_of(admitted(content=text * times), "anthropic").input_tokens for times in (1, 1001))
+    assert long - short >= 1000 * tokens
 
 
 def test_the_input_estimate_is_at_most_the_context_window() -> None:
@@ -55,12 +55,12 @@ def test_the_input_estimate_is_at_most_the_context_window() -> None:
 )  # fmt: skip
 def test_an_image_has_a_fixed_token_estimate(wire: Wire, part: dict[str, Any]) -> None:
     providers: dict[Wire, str] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
-    one, two = (
+    small, large = (
         ask_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
         for count in (1, 2)
     )
-    assert 10_000 <= one < 15_000
-    assert 10_000 <= two - one < 11_000
+    assert 10_000 <= small < 15_000
+    assert 10_000 <= large - small < 11_000
 
 
 def test_text_that_resembles_an_image_is_estimated_as_text() -> None:
@@ -81,12 +81,12 @@ def test_long_lived_cache_entries_are_estimated_at_their_higher_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "asked"), [({}, 128_000), ({"max_tokens": 5}, 5), ({"max_tokens": 10**9}, 128_000)]
+    ("fields", "expected"), [({}, 128_000), ({"max_tokens": 5}, 5), ({"max_tokens": 10**9}, 128_000)]
 )
 def test_the_output_is_at_most_what_is_asked_for_and_what_the_model_writes(
-    fields: dict[str, int], asked: int
+    fields: dict[str, int], expected: int
 ) -> None:
-    assert ask_of(admitted(**fields), "anthropic").output_tokens == asked
+    assert ask_of(admitted(**fields), "anthropic").output_tokens == expected
 
 
 def test_reasoning_with_tokens_of_its_own_stays_below_the_output() -> None:
@@ -98,5 +98,5 @@ def test_reasoning_with_tokens_of_its_own_stays_below_the_output() -> None:
     assert lowered(4000, reasoning={"max_tokens": 8000})["reasoning"] == {"max_tokens": 2000}
     assert "reasoning" not in lowered(1000, reasoning={"max_tokens": 8000})
     assert lowered(1000, reasoning={"effort": "high"})["reasoning"] == {"effort": "high"}
-    both = lowered(1000, max_tokens=5000, max_completion_tokens=400)
-    assert (both["max_tokens"], both["max_completion_tokens"]) == (1000, 400)
+    lowered_body = lowered(1000, max_tokens=5000, max_completion_tokens=400)
+    assert (lowered_body["max_tokens"], lowered_body["max_completion_tokens"]) == (1000, 400)

@@ -49,10 +49,10 @@ def test_other_outputs_are_refused_with_a_hint(
 
 
 def test_a_named_output_must_have_its_type_and_size() -> None:
-    wanted = NamedOutput("report", content_type="text/csv", max_bytes=10)
-    assert content_fault(wanted, "text/csv", 10) is None
-    assert "must be text/csv" in (content_fault(wanted, "text/plain", 1) or "")
-    assert "11 bytes" in (content_fault(wanted, "text/csv", 11) or "")
+    named_output = NamedOutput("report", content_type="text/csv", max_bytes=10)
+    assert content_fault(named_output, "text/csv", 10) is None
+    assert "must be text/csv" in (content_fault(named_output, "text/plain", 1) or "")
+    assert "11 bytes" in (content_fault(named_output, "text/csv", 11) or "")
 
 
 def test_the_json_schema_of_a_named_output_is_checked() -> None:
@@ -81,5 +81,5 @@ def test_a_schema_with_endlessly_branching_references_is_refused_unread(keyword:
     assert schema_fault(schema) == (
         "uses unevaluatedProperties or unevaluatedItems with 121 references; at most 20 go together"
     )
-    few = {"a0": {"$ref": "#/$defs/a1"}, "a1": {"properties": {"a": {}}}}
-    assert schema_fault(schema | {"$defs": few}) is None
+    definitions = {"a0": {"$ref": "#/$defs/a1"}, "a1": {"properties": {"a": {}}}}
+    assert schema_fault(schema | {"$defs": definitions}) is None

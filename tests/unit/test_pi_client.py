@@ -107,11 +107,11 @@ async def test_deltas_have_the_same_separators_as_the_whole_message(ends: tuple[
 
 async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Peer]) -> None:
     pi, peer = ends
-    seen: list[PiEvent] = []
+    events: list[PiEvent] = []
 
     async def read() -> None:
         async for event in pi.events():
-            seen.append(event)
+            events.append(event)
 
     reading = asyncio.create_task(read())
     first, second = asyncio.create_task(pi.steer("one")), asyncio.create_task(pi.steer("two"))
@@ -126,7 +126,7 @@ async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Pe
     peer.send(type="response", command="parse", success=False, error="Failed to parse command")
     peer.writer.close()
     await reading
-    assert seen == [TextDelta("between"), CommandFailed("parse", "Failed to parse command")]
+    assert events == [TextDelta("between"), CommandFailed("parse", "Failed to parse command")]
 
 
 async def test_a_command_can_be_sent_while_iterating_over_events(ends: tuple[Pi, Peer]) -> None:

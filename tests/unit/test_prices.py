@@ -71,7 +71,7 @@ def test_the_price_file_wins_in_either_spelling(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ("", "is not JSON"),
         ([], "the file must be a JSON object"),
@@ -85,13 +85,15 @@ def test_the_price_file_wins_in_either_spelling(tmp_path: Path) -> None:
         ('{"openai": {"m": {"input": NaN, "output": 2}}}', "openai.m.input must be a number"),
     ],
 )
-def test_a_wrong_price_file_stops_the_start_with_a_sentence(tmp_path: Path, content: Any, said: str) -> None:
+def test_a_wrong_price_file_stops_the_start_with_a_sentence(
+    tmp_path: Path, content: Any, reason: str
+) -> None:
     path = tmp_path / "prices.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(SettingsError) as caught:
         settings.load(model_prices_file=path)
     assert "AGENTCONTAINER_MODEL_PRICES_FILE" in str(caught.value)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_a_missing_price_file_stops_the_start_with_a_sentence(tmp_path: Path) -> None:

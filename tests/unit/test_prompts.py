@@ -209,9 +209,9 @@ def test_the_time_warning_fits_the_mode_of_the_task() -> None:
 
 
 def test_only_commands_that_exist_are_named() -> None:
-    said = prompts.harness(NAMED, True, 60, 30, is_conversation=True) + prompts.harness(NAMED, True, 60, 30)
-    said += prompts.prompt("", NAMED) + prompts.handoff_prompt(None, NAMED) + prompts.CONVERSATION_PROMPT
-    said += prompts.SYSTEM_PROMPT + prompts.NUDGE + prompts.wrap_up(60) + prompts.LAST_CHANCE
+    text = prompts.harness(NAMED, True, 60, 30, is_conversation=True) + prompts.harness(NAMED, True, 60, 30)
+    text += prompts.prompt("", NAMED) + prompts.handoff_prompt(None, NAMED) + prompts.CONVERSATION_PROMPT
+    text += prompts.SYSTEM_PROMPT + prompts.NUDGE + prompts.wrap_up(60) + prompts.LAST_CHANCE
     for command in COMMANDS:
-        assert f"{command} --" in said or f"{command} report" in said
+        assert f"{command} --" in text or f"{command} report" in text
         assert (FILES / "bin" / command).exists()

@@ -17,7 +17,7 @@ def test_each_provider_has_a_base_url_and_known_models(provider: Provider) -> No
 
 def test_no_two_providers_share_a_request_path() -> None:
     assert len(ENDPOINTS) == sum(len(provider.request_paths()) for provider in PROVIDERS.values())
-    assert {path: (one.provider, one.path) for path, one in ENDPOINTS.items()} == {
+    assert {path: (endpoint.provider, endpoint.path) for path, endpoint in ENDPOINTS.items()} == {
         "/anthropic/v1/messages": ("anthropic", "/v1/messages"),
         "/openai/v1/responses": ("openai", "/responses"),
         "/openrouter/api/v1/chat/completions": ("openrouter", "/chat/completions"),

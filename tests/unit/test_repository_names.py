@@ -87,9 +87,9 @@ def test_a_validation_error_names_its_field(repository: Repository, field: str) 
 
 def test_the_token_of_a_repository_is_encrypted_for_its_task() -> None:
     vault = Vault("k" * 32)
-    wanted = [Repository(GOOD, "main", "x", "ghp_secret"), Repository(GOOD)]
-    kept = seal(wanted, vault, "tsk_1")
-    assert "ghp_secret" not in repr(kept) + repr(wanted)
-    assert unseal(kept, vault, "tsk_1") == wanted
+    repositories = [Repository(GOOD, "main", "x", "ghp_secret"), Repository(GOOD)]
+    sealed = seal(repositories, vault, "tsk_1")
+    assert "ghp_secret" not in repr(sealed) + repr(repositories)
+    assert unseal(sealed, vault, "tsk_1") == repositories
     with pytest.raises(SettingsError):
-        unseal(kept, vault, "tsk_2")
+        unseal(sealed, vault, "tsk_2")

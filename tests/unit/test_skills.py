@@ -28,26 +28,26 @@ Pack = Callable[[dict[str, bytes]], bytes]
 
 
 def zip_of(files: dict[str, bytes], **modes: int) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = modes.get("mode", stat.S_IFREG | 0o644) << 16
             archive.writestr(info, content)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def tar_of(files: dict[str, bytes], **fields: object) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             for field, value in fields.items():
                 setattr(member, field, value)
             archive.addfile(member, io.BytesIO(content))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def tgz_of(files: dict[str, bytes]) -> bytes:
@@ -159,10 +159,10 @@ def test_extended_headers_of_a_tar_are_bounded(bench: Path) -> None:
 
 
 def test_a_negative_size_in_a_tar_is_refused(bench: Path) -> None:
-    whole = bytearray(tar_of({"SKILL.md": TEXT}))
-    whole[124:136] = b"\xff" * 12  # base-256 for -1
-    whole[148:156] = b"%06o\0 " % (sum(whole[:148]) + sum(whole[156:512]) + 8 * 32)
-    refusal(bench, bytes(whole))
+    archive = bytearray(tar_of({"SKILL.md": TEXT}))
+    archive[124:136] = b"\xff" * 12  # base-256 for -1
+    archive[148:156] = b"%06o\0 " % (sum(archive[:148]) + sum(archive[156:512]) + 8 * 32)
+    refusal(bench, bytes(archive))
 
 
 def test_an_encrypted_zip_is_refused(bench: Path) -> None:

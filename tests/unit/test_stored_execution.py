@@ -49,11 +49,11 @@ def test_overrides_are_read_and_written_unchanged(form: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [{}, {"budget": {"maxTokens": 1}}, {"egress": {"allow": ["a.example"]}, "weakModel": "gpt-5-mini"}],
 )
-def test_an_execution_is_read_and_written_unchanged(more: dict[str, Any]) -> None:
-    form = EXECUTION | more
+def test_an_execution_is_read_and_written_unchanged(fields: dict[str, Any]) -> None:
+    form = EXECUTION | fields
     assert store.execution_to_json(store.execution_of(form)) == form
 
 

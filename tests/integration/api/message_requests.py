@@ -18,15 +18,15 @@ def messages(task_id: str, resource: str = "conversations") -> str:
 
 async def everything(account: Account, path: str, limit: int = 100, **query: Any) -> list[dict[str, Any]]:
     """All pages of a list."""
-    found, cursor = list[dict[str, Any]](), None
+    items, cursor = list[dict[str, Any]](), None
     while True:
         params = {"limit": limit} | query | ({"cursor": cursor} if cursor else {})
         answer = await account.get(path, params=params)
         assert answer.status_code == 200, answer.text
-        found += answer.json()["data"]
+        items += answer.json()["data"]
         cursor = answer.json()["pageInfo"]["nextCursor"]
         if cursor is None:
-            return found
+            return items
 
 
 async def refused(bed: Bed, account: Account, path: str, status: int, body: Any) -> dict[str, Any]:

@@ -24,8 +24,8 @@ async def refused(
 async def at(account: Account, path: str) -> str:
     """The path, with what is the account's own in it."""
     if "{agentId}" in path:
-        made = await account.post("/api/v1/agents", {"name": new_id("Agent")})
-        return path.format(agentId=made.json()["id"])
+        created = await account.post("/api/v1/agents", {"name": new_id("Agent")})
+        return path.format(agentId=created.json()["id"])
     if "{conversation}" in path:
         return path.format(conversation=(await account.converse())["task"]["id"])
     if "{task}" in path:

@@ -40,19 +40,19 @@ class Api:
 
     async def list(self, task_id: str, account: Account, **query: Any) -> list[dict[str, Any]]:
         """The whole log, by pages."""
-        found: list[dict[str, Any]] = []
+        events: list[dict[str, Any]] = []
         url, headers = (
             f"{self.base_url}/api/v1/tasks/{task_id}/events",
             {"Authorization": f"Bearer {account.key}"},
         )
         async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=60) as http:
             while True:
-                answer = await http.get(url, params={"after": len(found), "limit": 100} | query)
+                answer = await http.get(url, params={"after": len(events), "limit": 100} | query)
                 assert answer.status_code == 200, answer.text
                 page = answer.json()
-                found += page["data"]
+                events += page["data"]
                 if not page["pageInfo"]["hasMore"]:
-                    return found
+                    return events
 
 
 @contextmanager
@@ -89,8 +89,8 @@ async def delta(bed: Bed, task_id: str, after: int, content: str) -> None:
     await bed.pool.execute("SELECT pg_notify($1, $2)", events.DELTA_CHANNEL, payload)
 
 
-async def within(seconds: float, what: Any) -> Any:
-    return await asyncio.wait_for(what, seconds)
+async def within(seconds: float, awaitable: Any) -> Any:
+    return await asyncio.wait_for(awaitable, seconds)
 
 
 def digest(log: Sequence[dict[str, Any]]) -> str:

@@ -116,8 +116,8 @@ async def test_provider_keys(bed: Bed, alice: Account, bob: Account) -> None:
     assert await accounts.open_provider_key(bed.pool, bed.vault, alice.id, "openai") == KEY[::-1]
 
     assert (await bob.send("DELETE", "/api/v1/provider-keys/openai")).status_code == 404
-    gone = await alice.send("DELETE", "/api/v1/provider-keys/openai")
-    assert (gone.status_code, gone.content) == (204, b"")
+    deleted = await alice.send("DELETE", "/api/v1/provider-keys/openai")
+    assert (deleted.status_code, deleted.content) == (204, b"")
     again = await alice.send("DELETE", "/api/v1/provider-keys/openai")
     assert (again.status_code, error_of(again)["code"]) == (404, "not_found")
 

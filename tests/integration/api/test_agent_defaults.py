@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("changes", "expected"),
     [
         ({"runtimeRegion": None}, {"runtimeRegion": "any"}),
         (dict.fromkeys(DEFAULTS), PLATFORM_DEFAULTS),
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ],
 )
 async def test_defaults_are_merged_field_by_field(
-    alice: Account, given: dict[str, Any], expected: dict[str, Any]
+    alice: Account, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     agent = await make(alice, defaults=DEFAULTS)
-    changed = await change(alice, agent, defaults=given)
+    changed = await change(alice, agent, defaults=changes)
     assert changed["currentVersion"]["defaults"] == DEFAULTS | expected
 
 
 @pytest.mark.parametrize(
-    ("given", "path"),
+    ("refused_defaults", "path"),
     [
         ({"provider": "anthropic"}, "defaults.model"),
         ({"provider": None}, "defaults.model"),
@@ -47,17 +47,23 @@ async def test_defaults_are_merged_field_by_field(
         ),
     ],
 )
-async def test_defaults_that_do_not_fit_together(alice: Account, given: dict[str, Any], path: str) -> None:
+async def test_defaults_that_do_not_fit_together(
+    alice: Account, refused_defaults: dict[str, Any], path: str
+) -> None:
     agent = await make(alice, defaults=DEFAULTS)
-    one = f"{AGENTS}/{agent['id']}"
-    error = await refused(alice, "PATCH", one, 400, "validation_error", json={"defaults": given, "name": "y"})
+    agent_path = f"{AGENTS}/{agent['id']}"
+    error = await refused(
+        alice, "PATCH", agent_path, 400, "validation_error", json={"defaults": refused_defaults, "name": "y"}
+    )
     assert [detail["path"] for detail in error["details"]] == [path]
-    assert (await alice.get(one)).json() == agent
+    assert (await alice.get(agent_path)).json() == agent
 
 
-@pytest.mark.parametrize("given", [{"provider": "openai"}, {"model": "gpt-5"}])
-async def test_provider_and_model_of_a_new_agent_go_together(alice: Account, given: dict[str, Any]) -> None:
-    body = {"name": "x", "defaults": given}
+@pytest.mark.parametrize("refused_defaults", [{"provider": "openai"}, {"model": "gpt-5"}])
+async def test_provider_and_model_of_a_new_agent_go_together(
+    alice: Account, refused_defaults: dict[str, Any]
+) -> None:
+    body = {"name": "x", "defaults": refused_defaults}
     error = await refused(alice, "POST", AGENTS, 400, "validation_error", json=body)
     assert [detail["path"] for detail in error["details"]] == ["defaults.model"]
     assert (await make(alice, defaults={"provider": "openai", "model": "gpt-5"}))["currentVersion"]

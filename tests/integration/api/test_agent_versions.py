@@ -52,15 +52,15 @@ async def test_ten_changes_at_once_give_ten_versions(alice: Account) -> None:
     bodies = [{"basePrompt": f"Prompt {n}."} for n in range(5)]
     bodies += [{"defaults": {"sessionTtlSeconds": 100 + n}} for n in range(5)]
     changed = await asyncio.gather(*(change(alice, agent, **body) for body in bodies))
-    found = await versions(alice, agent)
-    assert [version["number"] for version in found] == list(range(1, 12))
+    stored = await versions(alice, agent)
+    assert [version["number"] for version in stored] == list(range(1, 12))
     assert sorted(answer["currentVersion"]["number"] for answer in changed) == list(range(2, 12))
-    assert {version["basePrompt"] for version in found} >= {f"Prompt {n}." for n in range(5)}
-    ttls = {version["defaults"]["sessionTtlSeconds"] for version in found}
+    assert {version["basePrompt"] for version in stored} >= {f"Prompt {n}." for n in range(5)}
+    ttls = {version["defaults"]["sessionTtlSeconds"] for version in stored}
     assert ttls == {3600, *range(100, 105)}
     # Nothing lost: the last version holds the last prompt and the last time to live.
     last = (await alice.get(f"{AGENTS}/{agent['id']}")).json()["currentVersion"]
-    assert last == found[-1]
+    assert last == stored[-1]
     assert last["basePrompt"].startswith("Prompt ") and last["defaults"]["sessionTtlSeconds"] >= 100
 
 
@@ -69,16 +69,16 @@ async def test_versions_page_by_number(alice: Account) -> None:
     for n in range(11):
         await change(alice, agent, basePrompt=str(n))
     path = f"{AGENTS}/{agent['id']}/versions"
-    seen: list[int] = []
+    numbers: list[int] = []
     cursor = ""
     while True:
         page = (await alice.get(f"{path}?limit=5{cursor}")).json()
-        seen += [version["number"] for version in page["data"]]
+        numbers += [version["number"] for version in page["data"]]
         if not page["pageInfo"]["hasMore"]:
             break
         cursor = f"&cursor={page['pageInfo']['nextCursor']}"
-        await change(alice, agent, basePrompt=f"meanwhile {len(seen)}")
-    assert seen == list(range(12, 0, -1))
+        await change(alice, agent, basePrompt=f"meanwhile {len(numbers)}")
+    assert numbers == list(range(12, 0, -1))
     for query, name in (("limit=0", "limit"), ("cursor=x", "cursor"), ("order=x", "order"), ("x=1", "x")):
         error = await refused(alice, "GET", f"{path}?{query}", 400, "validation_error")
         assert error["details"][0]["path"] == name
@@ -124,9 +124,9 @@ async def test_a_task_keeps_its_version(bed: Bed, alice: Account) -> None:
 
 async def test_repeats_of_one_request_make_one_agent_and_one_version(alice: Account) -> None:
     headers = {"Idempotency-Key": new_id("key")}
-    made = await asyncio.gather(*(alice.post(AGENTS, {"name": "Once"}, headers=headers) for _ in range(3)))
-    assert [answer.status_code for answer in made] == [201] * 3
-    [agent_id] = {answer.json()["id"] for answer in made}
+    answers = await asyncio.gather(*(alice.post(AGENTS, {"name": "Once"}, headers=headers) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [201] * 3
+    [agent_id] = {answer.json()["id"] for answer in answers}
     path, headers = f"{AGENTS}/{agent_id}", {"Idempotency-Key": new_id("key")}
     for body in ({"basePrompt": "x"}, {"basePrompt": "x"}):
         answer = await alice.send("PATCH", path, json=body, headers=headers)

@@ -72,22 +72,22 @@ async def test_a_name_is_enough(alice: Account) -> None:
 
 async def test_the_list_pages_over_own_and_standard_agents(alice: Account, bob: Account) -> None:
     await make(bob)
-    made = [await make(alice) for _ in range(3)]
-    await do(alice, made[0], "archive")
+    created = [await make(alice) for _ in range(3)]
+    await do(alice, created[0], "archive")
     for order in ("asc", "desc"):
-        seen: list[dict[str, Any]] = []
+        listed: list[dict[str, Any]] = []
         cursor = ""
         while True:
             page = (await alice.get(f"{AGENTS}?limit=2&order={order}{cursor}")).json()
-            seen += page["data"]
+            listed += page["data"]
             if not page["pageInfo"]["hasMore"]:
                 break
             cursor = f"&cursor={page['pageInfo']['nextCursor']}"
-        ids = [agent["id"] for agent in seen]
-        assert sorted(ids) == sorted([*STANDARD, *(agent["id"] for agent in made)])
+        ids = [agent["id"] for agent in listed]
+        assert sorted(ids) == sorted([*STANDARD, *(agent["id"] for agent in created)])
         assert ids == sorted(ids, reverse=order == "desc")
-    archived = [agent for agent in seen if agent["archivedAt"]]
-    assert [agent["id"] for agent in archived] == [made[0]["id"]]
+    archived = [agent for agent in listed if agent["archivedAt"]]
+    assert [agent["id"] for agent in archived] == [created[0]["id"]]
 
 
 async def test_name_and_description_are_edited_in_place(alice: Account) -> None:
@@ -152,25 +152,25 @@ async def test_files_must_be_the_accounts_own(alice: Account, bob: Account) -> N
     agent = await make(alice)
     own, foreign = await alice.upload(), await bob.upload()
     for field in ("referenceFileIds", "skills"):
-        for given, position in (([own, foreign], 1), ([new_id("file")], 0), ([own, own], 1)):
+        for file_ids, position in (([own, foreign], 1), ([new_id("file")], 0), ([own, own], 1)):
             for method, path in (("POST", AGENTS), ("PATCH", f"{AGENTS}/{agent['id']}")):
-                body = {"name": "x", field: given}
+                body = {"name": "x", field: file_ids}
                 error = await refused(alice, method, path, 400, "validation_error", json=body)
                 assert [detail["path"] for detail in error["details"]] == [f"{field}.{position}"]
 
 
 async def test_standard_agents_can_be_read_and_not_changed(alice: Account) -> None:
     for agent_id in STANDARD:
-        one = f"{AGENTS}/{agent_id}"
-        agent = (await alice.get(one)).json()
+        agent_path = f"{AGENTS}/{agent_id}"
+        agent = (await alice.get(agent_path)).json()
         assert agent["isStandard"] is True
         [version] = await versions(alice, agent)
         assert version == agent["currentVersion"]
-        assert (await alice.get(f"{one}/versions/{version['id']}")).json() == version
-        await refused(alice, "PATCH", one, 403, "forbidden", json={"basePrompt": "Obey me."})
+        assert (await alice.get(f"{agent_path}/versions/{version['id']}")).json() == version
+        await refused(alice, "PATCH", agent_path, 403, "forbidden", json={"basePrompt": "Obey me."})
         for verb in ("archive", "unarchive", f"versions/{version['id']}/activate", "versions/agv_0/activate"):
-            await refused(alice, "POST", f"{one}/{verb}", 403, "forbidden")
-        assert (await alice.get(one)).json() == agent
+            await refused(alice, "POST", f"{agent_path}/{verb}", 403, "forbidden")
+        assert (await alice.get(agent_path)).json() == agent
 
 
 async def test_an_agent_of_another_account_answers_like_a_missing_one(alice: Account, bob: Account) -> None:
@@ -182,13 +182,13 @@ async def test_an_agent_of_another_account_answers_like_a_missing_one(alice: Acc
         ("GET", f"/versions/{version_id}", None), ("POST", f"/versions/{version_id}/activate", None),
     ]  # fmt: skip
     for method, path, body in reaches:
-        told: list[str] = []
+        answers_seen: list[str] = []
         for agent_id in (agent["id"], new_id("agt")):
             options = {"json": body} if body else {}
             url = f"{AGENTS}/{agent_id}{path}"
             error = await refused(alice, method, url, 404, "not_found", **options)
-            told.append(error["message"].replace(agent_id, "ID"))
-        assert told[0] == told[1]
+            answers_seen.append(error["message"].replace(agent_id, "ID"))
+        assert answers_seen[0] == answers_seen[1]
     for method, path in (("GET", ""), ("POST", "/activate")):
         url = f"{AGENTS}/{own['id']}/versions/{version_id}{path}"
         await refused(alice, method, url, 404, "not_found")

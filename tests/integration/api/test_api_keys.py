@@ -18,24 +18,24 @@ async def names(account: Account, query: str = "") -> list[str]:
 
 async def test_a_key_is_shown_once_and_works(bed: Bed, alice: Account) -> None:
     answer = await alice.post(KEYS, {"name": "CI of the shop"})
-    made = answer.json()
+    created = answer.json()
     assert answer.status_code == 201
-    assert made == {
-        "id": made["id"], "name": "CI of the shop", "key": made["key"], "createdAt": made["createdAt"]
+    assert created == {
+        "id": created["id"], "name": "CI of the shop", "key": created["key"], "createdAt": created["createdAt"]
     }  # fmt: skip
-    assert made["id"].startswith("key_") and made["key"].startswith("ac_live_")
+    assert created["id"].startswith("key_") and created["key"].startswith("ac_live_")
     listed = await alice.get(KEYS)
     entry = listed.json()["data"][0]
     assert entry == {
-        "id": made["id"],
+        "id": created["id"],
         "name": "CI of the shop",
-        "createdAt": made["createdAt"],
+        "createdAt": created["createdAt"],
         "lastUsedAt": None,
     }
-    assert made["key"] not in listed.text
-    kept = await bed.pool.fetchrow("SELECT api_keys::text FROM api_keys WHERE id = $1", made["id"])
-    assert made["key"].removeprefix("ac_live_") not in kept[0]
-    assert (await Account(bed, alice.id, made["key"]).get("/api/v1/account")).json()["id"] == alice.id
+    assert created["key"] not in listed.text
+    stored = await bed.pool.fetchrow("SELECT api_keys::text FROM api_keys WHERE id = $1", created["id"])
+    assert created["key"].removeprefix("ac_live_") not in stored[0]
+    assert (await Account(bed, alice.id, created["key"]).get("/api/v1/account")).json()["id"] == alice.id
     assert (await alice.get(KEYS)).json()["data"][0]["lastUsedAt"] is not None
 
 
@@ -60,16 +60,16 @@ async def test_pages_survive_inserts(alice: Account) -> None:
 
 
 async def test_a_revoked_key_is_gone_at_once_also_the_one_in_use(bed: Bed, alice: Account) -> None:
-    made = (await alice.post(KEYS, {"name": "next"})).json()
+    created = (await alice.post(KEYS, {"name": "next"})).json()
     own = (await alice.get(f"{KEYS}?order=asc")).json()["data"][0]
-    gone = await alice.send("DELETE", f"{KEYS}/{own['id']}")
-    assert (gone.status_code, gone.content) == (204, b"")
+    revoked = await alice.send("DELETE", f"{KEYS}/{own['id']}")
+    assert (revoked.status_code, revoked.content) == (204, b"")
     assert (await alice.get(KEYS)).status_code == 401
-    successor = Account(bed, alice.id, made["key"])
+    successor = Account(bed, alice.id, created["key"])
     assert await names(successor) == ["next"]
     again = await successor.send("DELETE", f"{KEYS}/{own['id']}")
     assert error_of(again)["code"] == "not_found"
-    last = await successor.send("DELETE", f"{KEYS}/{made['id']}")
+    last = await successor.send("DELETE", f"{KEYS}/{created['id']}")
     assert (last.status_code, error_of(last)["code"]) == (409, "conflict")
     assert await names(successor) == ["next"]
 
@@ -78,7 +78,7 @@ async def test_of_two_concurrent_revocations_of_the_last_keys_one_is_refused(
     bed: Bed, alice: Account
 ) -> None:
     for _ in range(5):
-        made = (await alice.post(KEYS, {"name": "two"})).json()
+        created = (await alice.post(KEYS, {"name": "two"})).json()
         ids = [key["id"] for key in (await alice.get(KEYS)).json()["data"]]
         assert len(ids) == 2
         results = await asyncio.gather(
@@ -86,4 +86,4 @@ async def test_of_two_concurrent_revocations_of_the_last_keys_one_is_refused(
         )
         assert sorted(type(result).__name__ for result in results) == ["Conflict", "NoneType"]
         if (await alice.get(KEYS)).status_code == 401:
-            alice = Account(bed, alice.id, made["key"])
+            alice = Account(bed, alice.id, created["key"])

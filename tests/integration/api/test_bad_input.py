@@ -115,17 +115,17 @@ async def test_overrides_that_do_not_fit_together(
 
 async def test_files_and_versions_that_are_not_there(bed: Bed, alice: Account, bob: Account) -> None:
     own, foreign, nowhere = await alice.upload(), await bob.upload(), new_id("file")
-    for wrong in (foreign, nowhere):
+    for file_id in (foreign, nowhere):
         for body, path in (
-            ({"inputFileIds": [own, wrong]}, "inputFileIds.1"),
+            ({"inputFileIds": [own, file_id]}, "inputFileIds.1"),
             (
-                {"inputFiles": [{"fileId": own}, {"fileId": wrong, "snapshot": "include"}]},
+                {"inputFiles": [{"fileId": own}, {"fileId": file_id, "snapshot": "include"}]},
                 "inputFiles.1.fileId",
             ),
         ):
             body = {"instructions": "x"} | body
             error = await refused(bed, alice, "POST", DISPATCH, 400, "validation_error", json=body)
-            assert error["details"] == [{"path": path, "message": f"file {wrong} does not exist"}]
+            assert error["details"] == [{"path": path, "message": f"file {file_id} does not exist"}]
     for body, path in (
         ({"inputFileIds": [own, own]}, "inputFileIds.1"),
         ({"inputFileIds": [own], "inputFiles": [{"fileId": own}]}, "inputFiles"),

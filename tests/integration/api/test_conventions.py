@@ -28,15 +28,15 @@ def keys_of(value: Any) -> set[str]:
 
 async def pages(account: Account, path: str, **query: Any) -> list[list[str]]:
     """The ids of each page, by following the cursors."""
-    found: list[list[str]] = []
+    ids_by_page: list[list[str]] = []
     while True:
         answer = await account.get(V1 + path, params=query)
         assert answer.status_code == 200, answer.text
         body = answer.json()
-        found.append([row["id"] for row in body["data"]])
+        ids_by_page.append([row["id"] for row in body["data"]])
         if not body["pageInfo"]["hasMore"]:
             assert body["pageInfo"]["nextCursor"] is None
-            return found
+            return ids_by_page
         query["cursor"] = body["pageInfo"]["nextCursor"]
 
 
@@ -57,8 +57,8 @@ class TestShapes:
             assert re.fullmatch(prefix + r"_[A-Za-z0-9_-]{20,}", id_)
 
     async def test_ids_sort_by_creation_time(self, alice: Account) -> None:
-        made = [(await alice.dispatch())["id"] for _ in range(5)]
-        assert made == sorted(made)
+        task_ids = [(await alice.dispatch())["id"] for _ in range(5)]
+        assert task_ids == sorted(task_ids)
 
 
 async def one_of_each(account: Account) -> dict[str, str]:

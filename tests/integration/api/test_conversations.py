@@ -64,20 +64,20 @@ class TestCreate:
 
     async def test_what_a_dispatch_takes(self, alice: Account) -> None:
         version = (await alice.get(f"{V1}/agents/{AGENT}")).json()["currentVersion"]["id"]
-        made = await alice.converse(
+        created = await alice.converse(
             instructions="Be brief.", versionId=version, title="T", metadata={"a": 1},
             skills=[await alice.upload(b"PK", "skill.zip")],
             inputRepositories=[{"url": "https://example.org/team/code.git"}],
             overrides={"model": "claude-opus-4-5"},
         )  # fmt: skip
-        task = made["task"]
+        task = created["task"]
         assert (task["title"], task["metadata"], task["instructions"]) == ("T", {"a": 1}, "Be brief.")
         assert (task["agentVersionId"], len(task["skills"])) == (version, 1)
         assert task["execution"]["model"] == "claude-opus-4-5"
 
     async def test_without_instructions_and_title_it_has_a_title_all_the_same(self, alice: Account) -> None:
-        made = await alice.converse("# Which region sells best?\nSee data.csv.")
-        assert made["task"]["title"] == "Which region sells best?"
+        created = await alice.converse("# Which region sells best?\nSee data.csv.")
+        assert created["task"]["title"] == "Which region sells best?"
 
     @pytest.mark.parametrize("spelling", ["inputFiles", "inputFileIds"])
     async def test_input_files_in_either_spelling_come_with_the_message(
@@ -90,10 +90,10 @@ class TestCreate:
         assert (file["id"], file["filename"], file["sizeBytes"]) == (id_, "q1.csv", 8)
 
     async def test_it_is_listed_among_the_tasks(self, alice: Account) -> None:
-        made = await alice.converse()
+        created = await alice.converse()
         await alice.dispatch()
         listed = (await alice.get(f"{V1}/tasks", params={"mode": "conversation"})).json()["data"]
-        assert [task["id"] for task in listed] == [made["task"]["id"]]
+        assert [task["id"] for task in listed] == [created["task"]["id"]]
 
     async def test_it_holds_money_and_402_without(self, bed: Bed, alice: Account) -> None:
         await alice.converse()
@@ -156,8 +156,8 @@ class TestSend:
 class TestMessagesAndActivities:
     async def test_a_turn_ends_with_one_reply(self, alice: Account) -> None:
         task_id = await alice.awaiting_input(reply="North.")
-        asked, replied = await transcript(alice, task_id)
-        assert (asked["role"], asked["status"], asked["turnNumber"]) == ("user", "delivered", 1)
+        message, replied = await transcript(alice, task_id)
+        assert (message["role"], message["status"], message["turnNumber"]) == ("user", "delivered", 1)
         assert (replied["role"], replied["status"], replied["turnNumber"]) == ("assistant", "created", 1)
         assert (replied["content"], replied["attemptNumber"]) == ("North.", 1)
         task = (await alice.get(f"{V1}/tasks/{task_id}")).json()
@@ -209,9 +209,9 @@ class TestMessagesAndActivities:
         [activity] = await activities(alice, task_id)
         assert by_sequence[activity["startedSequence"]]["type"] == "tool.started"
         assert by_sequence[activity["completedSequence"]]["type"] == "tool.completed"
-        asked, replied = messages
-        assert asked["sequence"] < activity["startedSequence"] < activity["completedSequence"]
-        assert activity["completedSequence"] < replied["sequence"]
+        first, second = messages
+        assert first["sequence"] < activity["startedSequence"] < activity["completedSequence"]
+        assert activity["completedSequence"] < second["sequence"]
 
 
 class TestHandoff:

@@ -66,30 +66,30 @@ async def is_stored(bed: Bed, file_id: str) -> bool:
 
 async def test_the_list_holds_uploads_and_outputs_newest_first(alice: Account, bob: Account) -> None:
     first, second = await alice.upload(b"1"), await alice.upload(b"2")
-    task_id, made = await output(alice)
+    task_id, output_id = await output(alice)
     await bob.upload(b"3")
 
     page = (await alice.get("/api/v1/files")).json()
 
     assert [(file["id"], file["taskId"]) for file in page["data"]] == [
-        (made, task_id), (second, None), (first, None),
+        (output_id, task_id), (second, None), (first, None),
     ]  # fmt: skip
     of_task = (await alice.get(f"/api/v1/files?taskId={task_id}")).json()
-    assert [file["id"] for file in of_task["data"]] == [made]
+    assert [file["id"] for file in of_task["data"]] == [output_id]
     assert (await bob.get(f"/api/v1/files?taskId={task_id}")).json()["data"] == []
 
 
 async def test_paging_neither_repeats_nor_skips(alice: Account) -> None:
     ids = [await alice.upload(b"x") for _ in range(5)]
-    seen: list[str] = []
+    listed: list[str] = []
     cursor = ""
     while True:
         page = (await alice.get(f"/api/v1/files?limit=2&order=asc{cursor}")).json()
-        seen += [file["id"] for file in page["data"]]
+        listed += [file["id"] for file in page["data"]]
         if not page["pageInfo"]["hasMore"]:
             break
         cursor = f"&cursor={page['pageInfo']['nextCursor']}"
-    assert seen == ids
+    assert listed == ids
 
 
 async def test_one_file(alice: Account, bob: Account) -> None:
@@ -139,36 +139,36 @@ async def test_the_whole_file(alice: Account, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "end"),
+    ("byte_range", "start", "end"),
     [
         ("bytes=0-0", 0, 1), ("bytes=0-99", 0, 100), ("bytes=100-", 100, 2560), ("bytes=-1", 2559, 2560),
         ("bytes=-100", 2460, 2560), ("bytes=-9999", 0, 2560), ("bytes=2559-2559", 2559, 2560),
         ("bytes=2000-999999999999999999", 2000, 2560), ("Bytes= 5-6 ", 5, 7),
     ],
 )  # fmt: skip
-async def test_a_range(alice: Account, place: str, asked: str, start: int, end: int) -> None:
-    answer = await alice.get(await url_of(alice, place), headers={"Range": asked})
+async def test_a_range(alice: Account, place: str, byte_range: str, start: int, end: int) -> None:
+    answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/2560"
     assert answer.headers["content-length"] == str(end - start)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "byte_range",
     ["bytes=0-1,5-6", "bytes=5-4", "bytes=-", "bytes=a-b", "lines=0-5", "bytes", "", "bytes=1-2-3",
      "bytes=" + "9" * 30 + "-", "bytes=٣-"],
 )  # fmt: skip
-async def test_what_is_not_one_range_gets_the_whole(alice: Account, place: str, asked: str) -> None:
-    answer = await alice.get(await url_of(alice, place), headers={"Range": asked.encode()})
+async def test_what_is_not_one_range_gets_the_whole(alice: Account, place: str, byte_range: str) -> None:
+    answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range.encode()})
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
 @pytest.mark.parametrize(
-    ("content", "asked"),
+    ("content", "byte_range"),
     [(CONTENT, "bytes=2560-"), (CONTENT, "bytes=9999-10000"), (CONTENT, "bytes=-0"), (b"", "bytes=0-")],
 )
-async def test_a_range_beyond_the_file(alice: Account, place: str, content: bytes, asked: str) -> None:
-    answer = await alice.get(await url_of(alice, place, content), headers={"Range": asked})
+async def test_a_range_beyond_the_file(alice: Account, place: str, content: bytes, byte_range: str) -> None:
+    answer = await alice.get(await url_of(alice, place, content), headers={"Range": byte_range})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(content)}"
     assert error_of(answer)["code"] == "range_not_satisfiable"
@@ -179,9 +179,9 @@ async def test_a_download_goes_on_only_where_the_file_is_still_the_same(alice: A
     etag = (await alice.get(url)).headers["etag"]
     same = await alice.get(url, headers={"Range": "bytes=5-6", "If-Range": etag})
     assert (same.status_code, same.content) == (206, CONTENT[5:7])
-    for other in ('"other"', f"W/{etag}", "Wed, 21 Oct 2026 07:28:00 GMT"):
-        whole = await alice.get(url, headers={"Range": "bytes=5-6", "If-Range": other})
-        assert (whole.status_code, whole.content) == (200, CONTENT)
+    for validator in ('"other"', f"W/{etag}", "Wed, 21 Oct 2026 07:28:00 GMT"):
+        complete = await alice.get(url, headers={"Range": "bytes=5-6", "If-Range": validator})
+        assert (complete.status_code, complete.content) == (200, CONTENT)
 
 
 async def test_what_the_client_has_is_not_sent_again(alice: Account, place: str) -> None:
@@ -262,8 +262,8 @@ async def test_of_a_dispatch_and_a_deletion_at_once_one_wins(bed: Bed, alice: Ac
 async def test_the_account_shows_whether_its_quota_is_enforced(bed: Bed) -> None:
     for quota in (0, 1000):
         async with account_with(bed, file_quota_bytes=quota) as account:
-            shown = (await account.get("/api/v1/account")).json()["fileStorage"]
-            assert shown == {"usedBytes": 0, "quotaBytes": quota, "isEnforced": quota > 0}
+            storage = (await account.get("/api/v1/account")).json()["fileStorage"]
+            assert storage == {"usedBytes": 0, "quotaBytes": quota, "isEnforced": quota > 0}
 
 
 async def test_without_a_quota_nothing_is_refused(bed: Bed) -> None:
@@ -272,11 +272,11 @@ async def test_without_a_quota_nothing_is_refused(bed: Bed) -> None:
             await account.upload(bytes(200_000))
 
 
-def assert_names_quota(answer: httpx.Response, left: int) -> None:
+def assert_names_quota(answer: httpx.Response, available: int) -> None:
     assert answer.status_code == 413
     error = error_of(answer)
     assert error["code"] == "payload_too_large"
-    assert "quota is 1000 bytes" in error["message"] and f"{left} are left" in error["message"]
+    assert "quota is 1000 bytes" in error["message"] and f"{available} are left" in error["message"]
 
 
 async def test_the_quota_at_each_step(bed: Bed) -> None:
@@ -286,7 +286,7 @@ async def test_the_quota_at_each_step(bed: Bed) -> None:
 
     async with account_with(bed, file_quota_bytes=1000) as account:
         assert_names_quota(await prepare(account, sizeBytes=1001), 1000)
-        kept = await account.upload(bytes(600))
+        stored = await account.upload(bytes(600))
         assert_names_quota(await prepare(account, sizeBytes=401), 400)
         prepared = (await prepare(account)).json()
         assert_names_quota(await send(account, prepared, bytes(401)), 400)
@@ -298,7 +298,7 @@ async def test_the_quota_at_each_step(bed: Bed) -> None:
         assert (await account.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 999
         assert_names_quota(await prepare(account, sizeBytes=2), 1)
         assert (await complete(account, prepared)).status_code == 201
-        assert (await account.send("DELETE", f"/api/v1/files/{kept}")).status_code == 204
+        assert (await account.send("DELETE", f"/api/v1/files/{stored}")).status_code == 204
         await account.upload(bytes(601))
         assert_names_quota(await prepare(account), 0)
         assert (await prepare(account, sizeBytes=0)).status_code == 201
@@ -307,12 +307,12 @@ async def test_the_quota_at_each_step(bed: Bed) -> None:
 async def test_concurrent_uploads_cannot_oversubscribe(bed: Bed) -> None:
     async with account_with(bed, file_quota_bytes=1000) as account:
         prepared = [(await prepare(account, sizeBytes=300)).json() for _ in range(12)]
-        sent = await asyncio.gather(*(send(account, one, os.urandom(300)) for one in prepared))
+        sent = await asyncio.gather(*(send(account, upload, os.urandom(300)) for upload in prepared))
         assert sorted(answer.status_code for answer in sent) == [200] * 3 + [413] * 9
-        done = await asyncio.gather(*(complete(account, one) for one in prepared))
+        done = await asyncio.gather(*(complete(account, upload) for upload in prepared))
         assert sorted(answer.status_code for answer in done) == [201] * 3 + [409] * 9
         assert (await account.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 900
-        folders = [bed.blob_folder / "uploads" / one["uploadId"] for one in prepared]
+        folders = [bed.blob_folder / "uploads" / upload["uploadId"] for upload in prepared]
         assert len([path for folder in folders for path in folder.rglob("*") if path.is_file()]) == 3
 
 
@@ -338,9 +338,9 @@ async def test_a_posted_upload_needs_its_storage_id(bed: Bed) -> None:
         storage_id = second.json()["storageId"]
         assert set(second.json()) == {"storageId"} and storage_id != first.json()["storageId"]
 
-        for wrong in ({}, {"storageId": ""}, {"storageId": "é"}, {"storageId": first.json()["storageId"]}):
-            answer = await complete(account, prepared, **wrong)
-            assert answer.status_code == 400, wrong
+        for fields in ({}, {"storageId": ""}, {"storageId": "é"}, {"storageId": first.json()["storageId"]}):
+            answer = await complete(account, prepared, **fields)
+            assert answer.status_code == 400, fields
             assert error_of(answer)["details"][0]["path"] == "storageId"
         done = await complete(account, prepared, storageId=storage_id)
         assert done.status_code == 201

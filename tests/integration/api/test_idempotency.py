@@ -154,16 +154,16 @@ async def test_nothing_secret_is_kept_in_plain(bed: Bed, alice: Account) -> None
     assert (await alice.post(TASKS, body, headers=headers)).status_code == 201
     other = await alice.post(TASKS, BODY | {"overrides": {"providerApiKey": SECRET[::-1]}}, headers=headers)
     assert other.status_code == 409
-    made = await alice.post("/api/v1/api-keys", {"name": "ci"}, headers=keyed("make"))
+    created = await alice.post("/api/v1/api-keys", {"name": "ci"}, headers=keyed("make"))
     again = await alice.post("/api/v1/api-keys", {"name": "ci"}, headers=keyed("make"))
-    assert again.json() == made.json()
+    assert again.json() == created.json()
     assert await bed.pool.fetchval("SELECT count(*) FROM api_keys WHERE account_id = $1", alice.id) == 2
     rows = await bed.pool.fetch("SELECT * FROM idempotency_keys WHERE account_id = $1", alice.id)
     assert len(rows) == 2
     for row in rows:
-        kept = row["response"] + row["fingerprint"].encode()
-        for secret in (SECRET, made.json()["key"], "Count the rows"):
-            assert secret.encode() not in kept
+        stored = row["response"] + row["fingerprint"].encode()
+        for secret in (SECRET, created.json()["key"], "Count the rows"):
+            assert secret.encode() not in stored
         assert len(row["fingerprint"]) == 64
 
 

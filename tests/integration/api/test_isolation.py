@@ -200,12 +200,12 @@ async def test_a_hibernating_task_of_another_account_answers_like_a_missing_one(
 
 async def state_of(bed: Bed, account: Account) -> list[str]:
     """Everything of an account that a request could have changed."""
-    found = list[str]()
+    state = list[str]()
     for table in ("agents", "tasks", "files", "ledger_entries", "api_keys", "idempotency_keys"):
         # Reading a key's list is a use of it, which is not what is meant here.
         columns = "(to_jsonb(t) - 'last_used_at')::text"
         rows = await bed.pool.fetch(
             f"SELECT {columns} FROM {table} t WHERE account_id = $1 ORDER BY 1", account.id
         )
-        found += [row[0] for row in rows]
-    return found
+        state += [row[0] for row in rows]
+    return state

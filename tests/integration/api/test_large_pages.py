@@ -47,8 +47,10 @@ async def tasks(account: Account) -> tuple[str, list[Any]]:
 
 
 async def versions(account: Account) -> tuple[str, list[Any]]:
-    made = await account.post(f"{V1}/agents", {"name": "Large", "defaults": {"outputPolicy": LARGE_POLICY}})
-    path, ids = f"/agents/{made.json()['id']}", [made.json()["currentVersion"]["id"]]
+    created = await account.post(
+        f"{V1}/agents", {"name": "Large", "defaults": {"outputPolicy": LARGE_POLICY}}
+    )
+    path, ids = f"/agents/{created.json()['id']}", [created.json()["currentVersion"]["id"]]
     for number in range(15):
         answer = await account.send("PATCH", V1 + path, json={"basePrompt": f"{number}" + LONG})
         ids.append(answer.json()["currentVersion"]["id"])

@@ -41,9 +41,9 @@ async def credit(bed: Bed, account: Account, micro_usd: int) -> None:
         await ledger.credit(connection, account.id, micro_usd)
 
 
-def check_chain(found: list[dict[str, Any]]) -> None:
+def check_chain(chain: list[dict[str, Any]]) -> None:
     total = Decimal(0)
-    for entry in found:
+    for entry in chain:
         total += entry["amountUsd"]
         assert entry["balanceAfterUsd"] == total, entry
 
@@ -55,18 +55,18 @@ async def test_a_hold_is_released_and_the_cost_charged(bed: Bed, alice: Account)
         "UPDATE tasks SET container_micro_seconds = 61200000 WHERE id = $1", task["id"]
     )  # 61.2 s
     await alice.finish(task["id"])
-    found = await entries(alice)
-    assert [(entry["kind"], entry["amountUsd"], entry["taskId"]) for entry in found] == [
+    ledger = await entries(alice)
+    assert [(entry["kind"], entry["amountUsd"], entry["taskId"]) for entry in ledger] == [
         ("credit", Decimal(10), None),
         ("hold", Decimal("-0.5"), task["id"]),
         ("release", Decimal("0.5"), task["id"]),
         ("charge", Decimal("-0.051667"), task["id"]),
     ]
-    check_chain(found)
-    assert found[-1]["balanceAfterUsd"] == await balance(alice) == Decimal("9.948333")
-    assert set(found[0]) == {"id", "kind", "amountUsd", "taskId", "balanceAfterUsd", "createdAt"}
-    assert all(entry["id"].startswith("led_") for entry in found)
-    assert await entries(alice, "") == found[::-1]
+    check_chain(ledger)
+    assert ledger[-1]["balanceAfterUsd"] == await balance(alice) == Decimal("9.948333")
+    assert set(ledger[0]) == {"id", "kind", "amountUsd", "taskId", "balanceAfterUsd", "createdAt"}
+    assert all(entry["id"].startswith("led_") for entry in ledger)
+    assert await entries(alice, "") == ledger[::-1]
 
 
 @in_session
@@ -120,9 +120,9 @@ async def test_a_cursor_of_another_account_returns_nothing(bed: Bed, alice: Acco
 @in_session
 async def test_concurrent_entries_stand_in_the_order_of_their_balances(bed: Bed, alice: Account) -> None:
     await asyncio.gather(*(credit(bed, alice, number) for number in range(1, 41)))
-    found = await entries(alice)
-    assert len(found) == 41
-    check_chain(found)
+    ledger = await entries(alice)
+    assert len(ledger) == 41
+    check_chain(ledger)
 
 
 @in_session
@@ -135,9 +135,9 @@ async def test_fifty_dispatches_at_once_on_a_balance_for_ten(bed: Bed) -> None:
     assert {task["id"] for task in tasks} == {
         answer.json()["id"] for answer in answers if answer.status_code == 201
     }
-    found = await entries(account)
-    assert [entry["kind"] for entry in found] == ["credit"] + ["hold"] * 10
-    check_chain(found)
+    ledger = await entries(account)
+    assert [entry["kind"] for entry in ledger] == ["credit"] + ["hold"] * 10
+    check_chain(ledger)
     assert await balance(account) == Decimal("0.499999")
     jobs = "SELECT count(*) FROM pgqueuer WHERE convert_from(payload, 'utf8') = ANY($1)"
     assert await bed.pool.fetchval(jobs, [task["id"] for task in tasks]) == 10

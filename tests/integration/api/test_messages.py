@@ -24,9 +24,9 @@ from .message_requests import (
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("made", [autonomous, handed_off], ids=lambda made: made.__name__)
-async def test_tasks_that_can_be_steered_take_a_message(bed: Bed, alice: Account, made: Made) -> None:
-    task_id = await made(alice)
+@pytest.mark.parametrize("make_task", [autonomous, handed_off], ids=lambda make_task: make_task.__name__)
+async def test_tasks_that_can_be_steered_take_a_message(bed: Bed, alice: Account, make_task: Made) -> None:
+    task_id = await make_task(alice)
     before = await everything(alice, messages(task_id, "tasks"))
     status = (await alice.get(f"{V1}/tasks/{task_id}")).json()["status"]
     for content in ("Leave out the south.", "And the east."):
@@ -54,11 +54,11 @@ async def test_a_running_task_can_be_steered_until_it_ends(bed: Bed, alice: Acco
 
 async def test_the_largest_messages_fit_however_they_are_spelt(alice: Account) -> None:
     largest = "\x01" * (MIB // 2)  # six bytes each in JSON
-    made = await alice.converse(largest, instructions=largest)
-    assert (made["message"]["content"], made["task"]["instructions"]) == (largest, largest)
-    answer = await alice.post(messages(made["task"]["id"]), {"content": largest})
+    created = await alice.converse(largest, instructions=largest)
+    assert (created["message"]["content"], created["task"]["instructions"]) == (largest, largest)
+    answer = await alice.post(messages(created["task"]["id"]), {"content": largest})
     assert answer.status_code == 201, answer.text
-    assert [message["content"] for message in await everything(alice, messages(made["task"]["id"]))] == [
+    assert [message["content"] for message in await everything(alice, messages(created["task"]["id"]))] == [
         largest
     ] * 2
 
@@ -78,8 +78,8 @@ async def test_paging_activities_one_at_a_time(alice: Account) -> None:
     task_id = await alice.awaiting_input(tools=[{"command": str(number)} for number in range(7)])
     path = f"{V1}/conversations/{task_id}/activities"
     for order in ("asc", "desc"):
-        found = await everything(alice, path, limit=2, order=order)
-        commands = [int(activity["input"]["command"]) for activity in found]
+        listed = await everything(alice, path, limit=2, order=order)
+        commands = [int(activity["input"]["command"]) for activity in listed]
         assert commands == sorted(range(7), reverse=order == "desc")
 
 
@@ -96,10 +96,10 @@ async def test_a_key_sent_with_a_message_is_stored_encrypted_only(bed: Bed, alic
 
 async def test_what_a_client_wrote_comes_back_as_it_was(alice: Account) -> None:
     content = "\u202ereversed \U0001f600 \x01 <script> \\u0041 $1 %s {x} '; --\r\n  tail  "
-    made = await alice.converse(content)
-    task_id = made["task"]["id"]
+    created = await alice.converse(content)
+    task_id = created["task"]["id"]
     [message] = await everything(alice, messages(task_id))
-    assert message["content"] == made["message"]["content"] == content
+    assert message["content"] == created["message"]["content"] == content
     log = await everything(alice, f"{V1}/tasks/{task_id}/events")
     assert [event["data"]["content"] for event in log if event["type"] == "message.created"] == [content]
     assert json.dumps(log)
@@ -120,8 +120,8 @@ async def test_what_wakes_a_conversation_belongs_to_the_turn_that_slept(alice: A
     task_id = await asleep(alice)
     woken = await alice.post(f"{V1}/tasks/{task_id}/wake", {"kind": "message", "message": "Approved."})
     assert woken.status_code == 200, woken.text
-    said = (await alice.get(messages(task_id))).json()["data"]
-    assert [(one["content"], one["turnNumber"]) for one in said[-1:]] == [("Approved.", 2)]
+    transcript = (await alice.get(messages(task_id))).json()["data"]
+    assert [(message["content"], message["turnNumber"]) for message in transcript[-1:]] == [("Approved.", 2)]
 
 
 async def test_a_message_to_an_agent_that_works_alone_has_the_number_of_its_turn(

@@ -82,9 +82,9 @@ async def test_no_accepted_message_is_lost_when_the_conversation_ends(alice: Acc
     *answers, over = await asyncio.gather(*sending, alice.post(f"{V1}/tasks/{task_id}/cancel"))
     assert over.status_code == 200
     assert {answer.status_code for answer in answers} <= {201, 409}
-    taken = {answer.json()["message"]["content"] for answer in answers if answer.status_code == 201}
+    accepted = {answer.json()["message"]["content"] for answer in answers if answer.status_code == 201}
     listed = [message["content"] for message in (await everything(alice, messages(task_id)))[2:]]
-    assert (set(listed), len(listed)) == (taken, len(taken))
+    assert (set(listed), len(listed)) == (accepted, len(accepted))
     assert (await alice.get(f"{V1}/tasks/{task_id}")).json()["status"] == "cancelled"
 
 
@@ -93,17 +93,17 @@ async def test_paging_while_messages_come_in(alice: Account, order: str) -> None
     task_id = await pending(alice)
     for number in range(20):
         await alice.post(messages(task_id), {"content": f"early {number}"})
-    early = {message["id"] for message in await everything(alice, messages(task_id))}
-    found, cursor = list[dict[str, Any]](), None
-    while cursor or not found:
+    first_ids = {message["id"] for message in await everything(alice, messages(task_id))}
+    listed, cursor = list[dict[str, Any]](), None
+    while cursor or not listed:
         params = {"limit": 4, "order": order} | ({"cursor": cursor} if cursor else {})
         page = (await alice.get(messages(task_id), params=params)).json()
-        found += page["data"]
+        listed += page["data"]
         cursor = page["pageInfo"]["nextCursor"]
-        if len(found) < 30:
+        if len(listed) < 30:
             assert (await alice.post(messages(task_id), {"content": "late"})).status_code == 201
-    ids = [message["id"] for message in found]
+    ids = [message["id"] for message in listed]
     assert len(set(ids)) == len(ids)
-    assert early <= set(ids)
-    sequences = [message["sequence"] for message in found]
+    assert first_ids <= set(ids)
+    sequences = [message["sequence"] for message in listed]
     assert sequences == sorted(sequences, reverse=order == "desc")

@@ -29,22 +29,24 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize(
-    "made",
+    "make_task",
     [cancelled, failed, ended, handed_off, autonomous, autonomous_and_finished],
-    ids=lambda made: made.__name__,
+    ids=lambda make_task: make_task.__name__,
 )
-async def test_tasks_that_take_no_message_answer_409(bed: Bed, alice: Account, made: Made) -> None:
-    task_id = await made(alice)
+async def test_tasks_that_take_no_message_answer_409(bed: Bed, alice: Account, make_task: Made) -> None:
+    task_id = await make_task(alice)
     error = await refused(bed, alice, messages(task_id), 409, {"content": "Go on."})
     assert error["code"] == "conflict"
     assert task_id in error["message"]
 
 
 @pytest.mark.parametrize(
-    "made", [cancelled, failed, ended, pending, autonomous_and_finished], ids=lambda made: made.__name__
+    "make_task",
+    [cancelled, failed, ended, pending, autonomous_and_finished],
+    ids=lambda make_task: make_task.__name__,
 )
-async def test_tasks_that_cannot_be_steered_answer_409(bed: Bed, alice: Account, made: Made) -> None:
-    error = await refused(bed, alice, messages(await made(alice), "tasks"), 409, {"content": "Go on."})
+async def test_tasks_that_cannot_be_steered_answer_409(bed: Bed, alice: Account, make_task: Made) -> None:
+    error = await refused(bed, alice, messages(await make_task(alice), "tasks"), 409, {"content": "Go on."})
     assert error["code"] == "conflict"
 
 
@@ -76,14 +78,14 @@ async def test_files_that_are_not_there_are_named_as_they_were_sent(
     bed: Bed, alice: Account, bob: Account
 ) -> None:
     own, task_id = await alice.upload(), await pending(alice)
-    for wrong in (await bob.upload(), new_id("file")):
+    for file_id in (await bob.upload(), new_id("file")):
         for path, body in ((messages(task_id), {"content": "x"}), (CREATE, {"message": "x"})):
             for files, place in (
-                ({"inputFileIds": [own, wrong]}, "inputFileIds.1"),
-                ({"inputFiles": [{"fileId": own}, {"fileId": wrong}]}, "inputFiles.1.fileId"),
+                ({"inputFileIds": [own, file_id]}, "inputFileIds.1"),
+                ({"inputFiles": [{"fileId": own}, {"fileId": file_id}]}, "inputFiles.1.fileId"),
             ):
                 error = await refused(bed, alice, path, 400, body | files)
-                assert error["details"] == [{"path": place, "message": f"file {wrong} does not exist"}]
+                assert error["details"] == [{"path": place, "message": f"file {file_id} does not exist"}]
     for body, place in (
         ({"inputFileIds": [own, own]}, "inputFileIds.1"),
         ({"inputFileIds": [own], "inputFiles": [{"fileId": own}]}, "inputFiles"),

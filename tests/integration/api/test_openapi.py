@@ -171,12 +171,12 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
     )
     check(f"{v1}/provider-keys", await alice.get(f"{v1}/provider-keys"))
     keys = f"{v1}/api-keys"
-    made = check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
+    created = check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
     check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
     check(keys, await alice.post(keys, {"name": "y"}, headers={"Idempotency-Key": "k"}))
     check(keys, await alice.get(keys))
-    await alice.send("DELETE", f"{keys}/{made['id']}")
-    check(f"{keys}/{{keyId}}", await alice.send("DELETE", f"{keys}/{made['id']}"))
+    await alice.send("DELETE", f"{keys}/{created['id']}")
+    check(f"{keys}/{{keyId}}", await alice.send("DELETE", f"{keys}/{created['id']}"))
     check(f"{v1}/account/ledger", await alice.get(f"{v1}/account/ledger"))
     check(f"{v1}/agents", await alice.get(f"{v1}/agents"))
     check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/{AGENT}"))
@@ -207,16 +207,16 @@ async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alic
     task = check(tasks, await alice.post(tasks.format(agentId=AGENT), dispatch))
     check(tasks, await alice.post(tasks.format(agentId=AGENT), {"x": 1}))
     check(tasks, await alice.send("POST", tasks.format(agentId=AGENT), content=b"x"))
-    one = f"{v1}/tasks/{{taskId}}"
-    url = one.format(taskId=task["id"])
+    task_path = f"{v1}/tasks/{{taskId}}"
+    url = task_path.format(taskId=task["id"])
     await alice.finish(task["id"], {"r.txt": b"x"})
-    check(one, await alice.get(url))
+    check(task_path, await alice.get(url))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks"))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?limit=x"))
-    check(f"{one}/cancel", await alice.post(f"{url}/cancel"))
-    check(f"{one}/events", await alice.get(f"{url}/events"))
-    check(f"{one}/files", await alice.get(f"{url}/files"))
-    check(f"{one}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    check(f"{task_path}/cancel", await alice.post(f"{url}/cancel"))
+    check(f"{task_path}/events", await alice.get(f"{url}/events"))
+    check(f"{task_path}/files", await alice.get(f"{url}/files"))
+    check(f"{task_path}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
     await check_conversations(check, alice)
     await check_wakes(check, alice)
     check("/uploads/{uploadId}", await bed.http.post(f"/uploads/{prepared['uploadId']}", content=b""))
@@ -238,13 +238,13 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
     v1 = "/api/v1"
     create = f"{v1}/agents/{{agentId}}/conversations"
     path = create.format(agentId=AGENT)
-    made = check(create, await alice.post(path, {"message": "x", "inputFileIds": [await alice.upload()]}))
+    created = check(create, await alice.post(path, {"message": "x", "inputFileIds": [await alice.upload()]}))
     check(create, await alice.post(path, {"message": " "}))
-    await alice.take_turn(made["task"]["id"], tools=[{"command": "ls"}])
+    await alice.take_turn(created["task"]["id"], tools=[{"command": "ls"}])
     for base in (f"{v1}/conversations/{{taskId}}", f"{v1}/tasks/{{taskId}}"):
-        check(f"{base}/messages", await alice.get(f"{base.format(taskId=made['task']['id'])}/messages"))
+        check(f"{base}/messages", await alice.get(f"{base.format(taskId=created['task']['id'])}/messages"))
     base = f"{v1}/conversations/{{taskId}}"
-    url, other = base.format(taskId=made["task"]["id"]), base.format(taskId=(await alice.dispatch())["id"])
+    url, other = base.format(taskId=created["task"]["id"]), base.format(taskId=(await alice.dispatch())["id"])
     steer = f"{v1}/tasks/{{taskId}}/messages"
     for target in (url, other):
         check(f"{base}/activities", await alice.get(f"{target}/activities"))
@@ -269,9 +269,9 @@ async def check_wakes(check: Callable[[str, httpx.Response], Any], alice: Accoun
     [token] = await alice.hibernate(task["id"], link_count=1)
     for body in ({"x": 1}, {"message": "x"}, {}):
         check(link, await alice.bed.http.post(link.format(token=token), json=body))
-    for gone in (token, "none"):
+    for unusable in (token, "none"):
         headers = {"Accept": "application/json"}
-        check(link, await alice.bed.http.get(link.format(token=gone), headers=headers))
+        check(link, await alice.bed.http.get(link.format(token=unusable), headers=headers))
 
 
 async def test_pages_and_forms_are_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:

@@ -24,14 +24,16 @@ HOSTILE_NAMES = [
 async def test_the_list(bed: Bed, alice: Account) -> None:
     task_id = (await alice.dispatch())["id"]
     assert (await alice.get(f"/api/v1/tasks/{task_id}/files")).json()["data"] == []
-    made = await alice.finish(task_id, {"report.md": b"# Rows", "chart.png": b"\x89PNG"})
-    await bed.pool.execute("UPDATE files SET output_name = 'chart', is_partial = true WHERE id = $1", made[1])
+    output_ids = await alice.finish(task_id, {"report.md": b"# Rows", "chart.png": b"\x89PNG"})
+    await bed.pool.execute(
+        "UPDATE files SET output_name = 'chart', is_partial = true WHERE id = $1", output_ids[1]
+    )
 
     page = (await alice.get(f"/api/v1/tasks/{task_id}/files?order=asc")).json()
 
     report, chart = page["data"]
     assert report == {
-        "id": made[0],
+        "id": output_ids[0],
         "filename": "report.md",
         "contentType": "text/plain",
         "sizeBytes": 6,
@@ -41,9 +43,9 @@ async def test_the_list(bed: Bed, alice: Account) -> None:
     }
     assert (chart["outputName"], chart["partial"]) == ("chart", True)
     first = (await alice.get(f"/api/v1/tasks/{task_id}/files?limit=1")).json()
-    assert [file["id"] for file in first["data"]] == [made[1]]
+    assert [file["id"] for file in first["data"]] == [output_ids[1]]
     rest = (await alice.get(f"/api/v1/tasks/{task_id}/files?cursor={first['pageInfo']['nextCursor']}")).json()
-    assert [file["id"] for file in rest["data"]] == [made[0]]
+    assert [file["id"] for file in rest["data"]] == [output_ids[0]]
     assert rest["pageInfo"]["hasMore"] is False
 
 
@@ -82,9 +84,9 @@ async def test_outputs_are_always_served_as_attachments(
     [file_id] = await alice.finish(
         task_id, {filename: b"<script>alert(1)</script>"}, content_type=content_type
     )
-    asked = {"Range": "bytes=0-7"} if is_range else {}
+    request_headers = {"Range": "bytes=0-7"} if is_range else {}
     for path in (f"/api/v1/tasks/{task_id}/files/{file_id}", f"/api/v1/files/{file_id}/content"):
-        answer = await alice.get(path, headers=asked)
+        answer = await alice.get(path, headers=request_headers)
         assert answer.status_code == (206 if is_range else 200)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
@@ -97,9 +99,9 @@ async def test_a_file_name_cannot_break_out_of_its_header(alice: Account, filena
     [file_id] = await alice.finish(task_id, {filename: b"x"})
     answer = await alice.get(f"/api/v1/tasks/{task_id}/files/{file_id}")
     header = answer.headers["content-disposition"]
-    found = DISPOSITION.fullmatch(header)
-    assert found, header
-    assert unquote(found["exact"], errors="strict") == filename.replace("\u202e", "_").replace("\u2066", "_")
+    match = DISPOSITION.fullmatch(header)
+    assert match, header
+    assert unquote(match["exact"], errors="strict") == filename.replace("\u202e", "_").replace("\u2066", "_")
     assert "set-cookie" not in answer.headers
 
 

@@ -21,13 +21,13 @@ class TestWhoMayFollow:
     ) -> None:
         task_id = (await alice.dispatch())["id"]
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-        key, wrong = alice.key, "ac_live_wrong0123456789"
+        key, invalid = alice.key, "ac_live_wrong0123456789"
         path, unknown = f"/api/v1/tasks/{task_id}/events", f"/api/v1/tasks/tsk_{'z' * 26}/events"
         stream, header = "?stream=true&apiKey=", {"Authorization": f"Bearer {key}"}
         for url, headers, status in (
             (f"{path}{stream}{key}", {}, 200), (f"{path}?apiKey={key}", {"Accept": "text/event-stream"}, 200),
-            (f"{path}{stream}{key}", header, 200), (f"{path}{stream}{wrong}", {}, 401), (f"{path}{stream}", {}, 401),
-            (f"{path}{stream}{wrong}", header, 400), (f"{path}{stream}{bob.key}", {}, 404),
+            (f"{path}{stream}{key}", header, 200), (f"{path}{stream}{invalid}", {}, 401), (f"{path}{stream}", {}, 401),
+            (f"{path}{stream}{invalid}", header, 400), (f"{path}{stream}{bob.key}", {}, 404),
             (f"{unknown}{stream}{key}", {}, 404), (f"{path}{stream}{key}&apiKey={key}", {}, 400),
             (f"{path}{stream}{key}&x={key}", {}, 400), (f"{path}{stream}{key}&after=99", {}, 400),
             (f"{path}{stream}{key}", {"Authorization": "Basic eA=="}, 401),
@@ -40,11 +40,11 @@ class TestWhoMayFollow:
                 body = (await answer.body()).decode()
                 assert answer.status == status, (url, headers, body)
                 assert key not in body
-                assert wrong not in body
+                assert invalid not in body
         await asyncio.sleep(0.1)
         assert api.log.count(f"GET {path} 200") >= 3
         assert key not in api.log
-        assert wrong not in api.log
+        assert invalid not in api.log
         assert "stream=true" not in api.log
 
     async def test_a_page_of_another_site_can_read_a_stream_and_its_refusals_and_nothing_else(
@@ -64,14 +64,14 @@ class TestWhoMayFollow:
         self, bed: Bed, alice: Account, short_dir: Path
     ) -> None:
         task_id = (await alice.dispatch())["id"]
-        made = (await alice.post("/api/v1/api-keys", {"name": "spare"})).json()
-        spare = Account(bed, alice.id, made["key"])
+        created = (await alice.post("/api/v1/api-keys", {"name": "spare"})).json()
+        spare = Account(bed, alice.id, created["key"])
         with serving(bed, short_dir, stream__KEEP_ALIVE_SECONDS=0.3) as api:
             async with await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other:
                 frames = stream.frames()
-                seen = [await within(30, anext(frames)) for _ in range(4)]
-                assert [frame.comment for frame in seen] == [None, None, "keep-alive", "keep-alive"]
-                assert (await alice.send("DELETE", f"/api/v1/api-keys/{made['id']}")).status_code == 204
+                first_frames = [await within(30, anext(frames)) for _ in range(4)]
+                assert [frame.comment for frame in first_frames] == [None, None, "keep-alive", "keep-alive"]
+                assert (await alice.send("DELETE", f"/api/v1/api-keys/{created['id']}")).status_code == 204
                 assert {frame.comment for frame in await within(30, all_of(frames))} <= {"keep-alive"}
                 assert stream.is_whole
                 await tools(bed, task_id, 1)

@@ -43,15 +43,15 @@ class TestSlowReaders:
             while _connected(process) & {stream.port for stream in stalled}:
                 assert time.monotonic() < deadline, "not cut"
                 await asyncio.sleep(0.1)
-            seen = [frame async for frame in stalled[0].frames() if frame.id]
+            received = [frame async for frame in stalled[0].frames() if frame.id]
             assert not stalled[0].is_whole
-            assert 0 < len(seen) < 20
+            assert 0 < len(received) < 20
             for stream in stalled:
                 stream.cut()
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-            async with await api.follow(task_id, alice, last_event_id=seen[-1].id) as resumed:
-                seen += await within(30, resumed.rest())
-            assert digest([frame.data for frame in seen]) == digest(await api.list(task_id, alice))
+            async with await api.follow(task_id, alice, last_event_id=received[-1].id) as resumed:
+                received += await within(30, resumed.rest())
+            assert digest([frame.data for frame in received]) == digest(await api.list(task_id, alice))
             assert "Traceback" not in api.log
             assert "without completing" not in api.log
 

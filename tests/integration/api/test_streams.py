@@ -29,17 +29,17 @@ class TestAStream:
             assert stream.headers["x-accel-buffering"] == "no"
             frames = stream.frames()
             assert (await within(30, anext(frames))).retry == "1000"
-            seen = [await within(30, anext(frames)) for _ in range(3)]
+            received = [await within(30, anext(frames)) for _ in range(3)]
             await tools(bed, task_id, 1)
-            seen.append(await within(30, anext(frames)))
+            received.append(await within(30, anext(frames)))
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-            seen += await within(30, all_of(frames))
+            received += await within(30, all_of(frames))
             assert stream.is_whole
-        assert [frame.id for frame in seen] == [1, 2, 3, 4, 5]
-        assert seen[-1].event == "task.cancelled"
+        assert [frame.id for frame in received] == [1, 2, 3, 4, 5]
+        assert received[-1].event == "task.cancelled"
         log = await api.list(task_id, alice)
-        assert [frame.data for frame in seen] == log
-        assert [frame.event for frame in seen] == [event["type"] for event in log]
+        assert [frame.data for frame in received] == log
+        assert [frame.event for frame in received] == [event["type"] for event in log]
 
     @pytest.mark.parametrize("status", ["finished", "failed", "cancelled", "expired"])
     async def test_ends_after_each_kind_of_end_and_then_says_204(
@@ -87,9 +87,9 @@ class TestAStream:
         path = "/api/v1/conversations/{}/events?stream=true"
         async with await Stream.open(api.base_url, path.format(task_id), alice.key) as stream:
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-            seen = await within(30, stream.rest())
-        assert [frame.data for frame in seen] == await api.list(task_id, alice)
-        assert {"task.created", "message.created", "task.cancelled"} <= {frame.event for frame in seen}
+            received = await within(30, stream.rest())
+        assert [frame.data for frame in received] == await api.list(task_id, alice)
+        assert {"task.created", "message.created", "task.cancelled"} <= {frame.event for frame in received}
         autonomous = (await alice.dispatch())["id"]
         for query in ("?stream=true", ""):
             answer = await alice.get(f"/api/v1/conversations/{autonomous}/events{query}")
@@ -152,11 +152,11 @@ class TestDeltas:
             await asyncio.sleep(0.3)
             await tools(bed, task_id, 1)
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-            said = [
+            texts = [
                 frame.data["data"]["content"] for frame in await within(30, stream.rest()) if frame.id is None
             ]
-        assert said == [str(number) for number in range(1000 - len(said), 1000)]
-        assert 100 < len(said) <= 256
+        assert texts == [str(number) for number in range(1000 - len(texts), 1000)]
+        assert 100 < len(texts) <= 256
 
 
 class TestLongPoll:

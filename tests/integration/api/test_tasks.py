@@ -26,15 +26,15 @@ async def ids(account: Account, query: str = "") -> list[str]:
 
 async def pages(account: Account, path: str, **parameters: Any) -> list[list[dict[str, Any]]]:
     """Every page of a list, by its cursors."""
-    found: list[list[dict[str, Any]]] = []
+    fetched: list[list[dict[str, Any]]] = []
     while True:
         answer = await account.get(path, params=parameters)
         assert answer.status_code == 200, answer.text
-        found.append(answer.json()["data"])
+        fetched.append(answer.json()["data"])
         info = answer.json()["pageInfo"]
         assert info["hasMore"] == (info["nextCursor"] is not None)
         if not info["hasMore"]:
-            return found
+            return fetched
         parameters["cursor"] = info["nextCursor"]
 
 
@@ -52,10 +52,10 @@ async def test_a_task_that_is_committed_after_a_younger_one_is_not_skipped(bed: 
 
 
 async def test_newest_first_unless_asked_otherwise(alice: Account) -> None:
-    made = [(await alice.dispatch())["id"] for _ in range(3)]
-    assert await ids(alice) == made[::-1]
-    assert await ids(alice, "order=asc") == made
-    assert await ids(alice, "limit=1") == made[-1:]
+    task_ids = [(await alice.dispatch())["id"] for _ in range(3)]
+    assert await ids(alice) == task_ids[::-1]
+    assert await ids(alice, "order=asc") == task_ids
+    assert await ids(alice, "limit=1") == task_ids[-1:]
 
 
 async def test_the_list_holds_whole_tasks(alice: Account) -> None:
@@ -68,27 +68,29 @@ async def test_the_list_holds_whole_tasks(alice: Account) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8, 100])
 async def test_pages_hold_each_task_once(alice: Account, order: str, limit: int) -> None:
-    made = [(await alice.dispatch())["id"] for _ in range(7)]
-    found = await pages(alice, "/api/v1/tasks", limit=limit, order=order)
-    assert [task["id"] for page in found for task in page] == (made if order == "asc" else made[::-1])
-    assert all(len(page) == limit for page in found[:-1])
-    assert found[-1]
+    task_ids = [(await alice.dispatch())["id"] for _ in range(7)]
+    fetched = await pages(alice, "/api/v1/tasks", limit=limit, order=order)
+    assert [task["id"] for page in fetched for task in page] == (
+        task_ids if order == "asc" else task_ids[::-1]
+    )
+    assert all(len(page) == limit for page in fetched[:-1])
+    assert fetched[-1]
 
 
 async def test_rows_inserted_while_paging_are_neither_repeated_nor_skipped(alice: Account) -> None:
-    made = [(await alice.dispatch())["id"] for _ in range(6)]
-    seen: list[str] = []
+    task_ids = [(await alice.dispatch())["id"] for _ in range(6)]
+    listed: list[str] = []
     parameters: dict[str, Any] = {"limit": 2}
     while True:
         page = (await alice.get("/api/v1/tasks", params=parameters)).json()
-        seen += [task["id"] for task in page["data"]]
+        listed += [task["id"] for task in page["data"]]
         if not page["pageInfo"]["hasMore"]:
             break
         parameters["cursor"] = page["pageInfo"]["nextCursor"]
         await asyncio.gather(alice.dispatch(), alice.dispatch())
-    assert seen == made[::-1]
+    assert listed == task_ids[::-1]
     ascending = await pages(alice, "/api/v1/tasks", limit=2, order="asc")
-    assert [task["id"] for page in ascending for task in page][:6] == made
+    assert [task["id"] for page in ascending for task in page][:6] == task_ids
 
 
 async def test_a_cursor_is_good_for_its_own_list_only(alice: Account) -> None:
@@ -126,16 +128,18 @@ async def test_filters(alice: Account, bob: Account) -> None:
 
 
 async def test_filters_by_creation_leave_the_task_itself_out(alice: Account) -> None:
-    made = []
+    tasks = []
     for _ in range(3):
-        made.append(await alice.dispatch())
+        tasks.append(await alice.dispatch())
         await asyncio.sleep(0.002)
-    first, middle, last = (task["id"] for task in made)
-    at = made[1]["createdAt"]
+    first, middle, last = (task["id"] for task in tasks)
+    at = tasks[1]["createdAt"]
     assert await ids(alice, f"createdAfter={at}") == [last]
     assert await ids(alice, f"createdBefore={at}") == [first]
     earlier = (datetime.fromisoformat(at) - timedelta(milliseconds=1)).isoformat()
-    assert await ids(alice, f"createdAfter={quote(earlier)}&createdBefore={made[2]['createdAt']}") == [middle]
+    assert await ids(alice, f"createdAfter={quote(earlier)}&createdBefore={tasks[2]['createdAt']}") == [
+        middle
+    ]
     elsewhere = (datetime.fromisoformat(at) + timedelta(hours=2)).isoformat().replace("+00:00", "+02:00")
     assert await ids(alice, f"createdAfter={quote(elsewhere)}") == [last]
 
@@ -212,12 +216,12 @@ async def test_an_event(alice: Account) -> None:
 @pytest.mark.parametrize("after", [0, 2, 5, 6])
 async def test_pages_of_events(bed: Bed, alice: Account, order: str, limit: int, after: int) -> None:
     task_id = await log_of(bed, alice, 6)
-    found = await pages(alice, f"/api/v1/tasks/{task_id}/events", order=order, limit=limit, after=after)
+    fetched = await pages(alice, f"/api/v1/tasks/{task_id}/events", order=order, limit=limit, after=after)
     expected = [n for n in range(1, 7) if n > after]
-    assert [event["sequence"] for page in found for event in page] == (
+    assert [event["sequence"] for page in fetched for event in page] == (
         expected if order == "asc" else expected[::-1]
     )
-    assert all(len(page) == limit for page in found[:-1])
+    assert all(len(page) == limit for page in fetched[:-1])
 
 
 async def test_events_that_come_while_paging_are_all_seen(bed: Bed, alice: Account) -> None:

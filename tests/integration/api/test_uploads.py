@@ -120,8 +120,8 @@ async def test_bytes_other_than_declared_are_refused(
             yield b"x" * min(4096, size - start)
 
     prepared = await prepare(alice, sizeBytes=10)
-    got, error = await put(bed, prepared, chunks() if is_chunked else b"x" * size)
-    assert got == status
+    received_status, error = await put(bed, prepared, chunks() if is_chunked else b"x" * size)
+    assert received_status == status
     assert error["code"] == ("payload_too_large" if status == 413 else "validation_error")
     assert "10" in error["message"]
     assert stored(bed, prepared["uploadId"]) == []

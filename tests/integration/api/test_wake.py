@@ -90,8 +90,8 @@ class TestWake:
         before = {"maxRuntimeSeconds": 600, "model": "claude-opus-4-5"}
         task_id = (await alice.dispatch(overrides=before))["id"]
         await alice.hibernate(task_id)
-        given = {"provider": "openai", "model": "gpt-5", "providerApiKey": "sk-of-the-second-half"}
-        answer = await alice.post(wake(task_id), EXTERNAL | {"overrides": given})
+        wake_overrides = {"provider": "openai", "model": "gpt-5", "providerApiKey": "sk-of-the-second-half"}
+        answer = await alice.post(wake(task_id), EXTERNAL | {"overrides": wake_overrides})
         assert answer.status_code == 200, answer.text
         task = answer.json()
         assert task["overrides"] == {"maxRuntimeSeconds": 600, "provider": "openai", "model": "gpt-5"}
@@ -138,10 +138,10 @@ class TestWake:
             assert (await alice.post(wake(task_id), EXTERNAL)).status_code == 200
             return task_id
 
-        made: list[Callable[[], Coroutine[Any, Any, str]]] = [
+        make_tasks: list[Callable[[], Coroutine[Any, Any, str]]] = [
             pending, running, finished, failed, cancelled_in_its_sleep, woken, alice.awaiting_input,
         ]  # fmt: skip
-        for make in made:
+        for make in make_tasks:
             task_id = await make()
             before = (await alice.get(f"{V1}/tasks/{task_id}/events")).json()
             rows = await bed.rows()
@@ -162,8 +162,8 @@ class TestWake:
         )
         assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
         [winner] = [number for number, answer in enumerate(answers) if answer.status_code == 200]
-        told = [*([content] for content in contents), [], [], [], [], ["by link"]]
-        assert await said(alice, task_id) == told[winner]
+        possible = [*([content] for content in contents), [], [], [], [], ["by link"]]
+        assert await said(alice, task_id) == possible[winner]
         assert len(await events_of(alice, task_id, "task.woken")) == 1
 
     async def test_a_repeat_with_the_same_key_gets_the_same_answer(self, alice: Account) -> None:
@@ -220,7 +220,7 @@ class TestDeadline:
         now = datetime.now(UTC)
         due = await alice.hibernating(until=now - timedelta(seconds=1))
         later = await alice.hibernating(until=now + timedelta(minutes=5))
-        tries = [wake_due(bed.pool, one) for one in (due, later) for _ in range(5)]
+        tries = [wake_due(bed.pool, task_id) for task_id in (due, later) for _ in range(5)]
         assert sum(await asyncio.gather(*tries)) == 1
         assert (await status(alice, due), await status(alice, later)) == ("pending", "hibernating")
         assert await events_of(alice, due, "task.woken") == [{"status": "pending", "kind": "deadline"}]

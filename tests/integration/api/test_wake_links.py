@@ -147,8 +147,8 @@ class TestLink:
             assert (page.status_code, page.headers["content-type"]) == (code, "text/html; charset=utf-8")
             assert words in page.text
             assert "<form" not in page.text
-            for shown in (answer, page):
-                assert path.rpartition("/")[2] not in shown.text + str(shown.headers)
+            for response in (answer, page):
+                assert path.rpartition("/")[2] not in response.text + str(response.headers)
 
     async def test_it_is_too_old(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
@@ -272,9 +272,9 @@ class TestLink:
         assert len([line for line in lines if line.name == "agentcontainer.api.access"]) >= 13
         assert any(" GET /wake/{token} 200 " in line.getMessage() for line in lines)
         for record in lines:
-            whole = f"{record.getMessage()} {record.exc_text}"
+            logged = f"{record.getMessage()} {record.exc_text}"
             for part in (token, token.partition("-")[0], token.partition("-")[2], forged):
-                assert part not in whole
+                assert part not in logged
 
     async def test_an_unexpected_error_shows_no_details(self, bed: Bed, alice: Account) -> None:
         _, path = await linked(alice)

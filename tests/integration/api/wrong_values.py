@@ -296,14 +296,14 @@ class Case:
 
 
 def cases() -> list[Case]:
-    wrong = [
+    wrong_cases = [
         Case(model, path, value)
         for model, table in FIELDS.items()
         for path, values in table.items()
         for value in values
     ]
     objects = {(model, path.rpartition(".")[0]) for model, table in FIELDS.items() for path in table}
-    return wrong + [
+    return wrong_cases + [
         Case(model, f"{path}.unknownField".lstrip("."), 1)
         for model, path in sorted(objects)
         if path.rpartition(".")[2]

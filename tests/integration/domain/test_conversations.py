@@ -203,8 +203,8 @@ async def test_a_message_key_is_kept_for_its_turn_only_and_forgotten_at_the_end(
     assert talk.vault.open(sealed, talk.id) == "sk-of-the-message"
     await talk.send(provider_api_key="sk-never-used")
     await service.end(talk.pool, talk.settings, talk.account_id, talk.id)
-    left = "SELECT count(*) FROM messages WHERE provider_key_ciphertext IS NOT NULL"
-    assert await talk.pool.fetchval(left) == 0
+    count_keys = "SELECT count(*) FROM messages WHERE provider_key_ciphertext IS NOT NULL"
+    assert await talk.pool.fetchval(count_keys) == 0
     assert await store.provider_key_ciphertext(talk.pool, talk.id) is None
 
 
@@ -317,10 +317,10 @@ async def test_what_was_answered_meanwhile_does_not_expire(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
-    [found] = await overdue.expired(talk.pool)
+    [overdue_task] = await overdue.expired(talk.pool)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))  # and it waits again
-    assert not await tasks.expire(talk.pool, talk.settings, found)
+    assert not await tasks.expire(talk.pool, talk.settings, overdue_task)
     assert (await talk.task()).status is Status.AWAITING_INPUT
 
 
@@ -332,15 +332,15 @@ async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) 
     blob = await checkpoints.create(talk.pool, talk.id)  # of an attempt that took over
     await checkpoint_store.set_stored(talk.pool, Checkpoint(blob.id, blob.key, 1, "0" * 64, 1))
     await checkpoints.delete_superseded(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
-    left = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")
-    assert [row["id"] for row in left] == [(await talk.task()).checkpoint_id, blob.id]
+    remaining = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")
+    assert [row["id"] for row in remaining] == [(await talk.task()).checkpoint_id, blob.id]
 
 
 async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_url: str) -> None:
     claim, _ = await talk.start()
-    heard: list[str] = []
-    listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: heard.append}))
-    while not heard:  # "" once it listens
+    deltas: list[str] = []
+    listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: deltas.append}))
+    while not deltas:  # "" once it listens
         await asyncio.sleep(0.01)
     log = EventLog(talk.pool, claim, events.LogSize(100, 10**6))
     log.begin(await events.log_size(talk.pool, talk.id), encodings_of("sk-test-0123456789"))
@@ -349,13 +349,13 @@ async def test_a_key_split_over_several_deltas_is_redacted(talk: Talk, database_
         await log.flush()
     log.add(MessageCompleted("The key is sk-test-0123456789, I think."))
     await log.flush()
-    while len(heard) < 3:
+    while len(deltas) < 3:
         await asyncio.sleep(0.01)
     listening.cancel()
-    spoken = "".join(json.loads(payload)["data"]["content"] for payload in heard[1:])
+    spoken = "".join(json.loads(payload)["data"]["content"] for payload in deltas[1:])
     assert spoken.startswith("The key is ")
     assert spoken.endswith(", I think.")
     assert "0123" not in spoken
     log = await events.list_page(talk.pool, talk.id, limit=100)
-    [said] = [event for event in log.rows if event.type == "message.completed"]
-    assert "0123" not in said.data["content"]
+    [completed] = [event for event in log.rows if event.type == "message.completed"]
+    assert "0123" not in completed.data["content"]

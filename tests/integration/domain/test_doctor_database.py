@@ -25,7 +25,7 @@ async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> 
 
 def found(examination: Examination) -> dict[str, str]:
     """Where → what."""
-    return {one.finding.where: one.finding.what for one in examination.found}
+    return {item.finding.where: item.finding.what for item in examination.found}
 
 
 async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: MakeTask) -> None:
@@ -46,14 +46,14 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
     )  # for as long as this test runs
     await pool.execute("UPDATE tasks SET updated_at = now() + interval '1 h' WHERE id = $1", young)
 
-    wanted = {
+    expected = {
         lost: "a task whose runner is gone",
         overslept: "a task that hibernates past its deadline",
         unqueued: "a pending task without a queue entry",
     }
-    assert found(await examined(pool, database_url, is_fixing=False)) == wanted
+    assert found(await examined(pool, database_url, is_fixing=False)) == expected
     examination = await examined(pool, database_url)
-    assert (found(examination), examination.is_healthy) == (wanted, True)
+    assert (found(examination), examination.is_healthy) == (expected, True)
     assert found(await examined(pool, database_url)) == {}
     jobs = await pool.fetch("SELECT convert_from(payload, 'utf8') AS id FROM pgqueuer")
     assert {job["id"] for job in jobs} == {queued, unqueued, lost, overslept}

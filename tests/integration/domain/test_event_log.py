@@ -16,25 +16,25 @@ from agentcontainer.runner.log import EventLog
 from .conftest import MakeTask
 
 
-@pytest.mark.parametrize(("most", "kept"), [(LogSize(25, 10**9), 25), (LogSize(10**9, 25 * 2000), 24)])
+@pytest.mark.parametrize(("limit", "expected"), [(LogSize(25, 10**9), 25), (LogSize(10**9, 25 * 2000), 24)])
 async def test_the_event_log_has_a_size_limit(
-    pool: Pool, make_task: MakeTask, most: LogSize, kept: int
+    pool: Pool, make_task: MakeTask, limit: LogSize, expected: int
 ) -> None:
     task_id = await make_task("running", attempt=1)
     for _ in range(3):  # attempts
-        log = EventLog(pool, Claim(task_id, 1), most)
+        log = EventLog(pool, Claim(task_id, 1), limit)
         log.begin(await events.log_size(pool, task_id), ())
         writing = asyncio.create_task(log.run())
         for _ in range(20):
             log.add(MessageCompleted(secrets.token_urlsafe(1500)))
         await log.flush()
-        held = await events.log_size(pool, task_id)
-        if held.count == 20:
+        size = await events.log_size(pool, task_id)
+        if size.count == 20:
             writing.cancel()  # the first attempt has room left
             await asyncio.gather(writing, return_exceptions=True)
         else:
             await asyncio.wait_for(writing, 10)  # it says so by its end
-    assert kept - 1 <= (await events.log_size(pool, task_id)).count <= kept
+    assert expected - 1 <= (await events.log_size(pool, task_id)).count <= expected
 
 
 async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeated(
@@ -54,6 +54,6 @@ async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeate
             log.add(MessageCompleted(f"{number} and more"))
     await log.flush()
     written = [event.data["content"] for event in (await events.list_page(pool, task_id, limit=1000)).rows]
-    wanted = [text for n in range(150) for text in ((str(n), f"{n} and more") if n % 3 == 0 else (str(n),))]
-    assert written == wanted
+    expected = [text for n in range(150) for text in ((str(n), f"{n} and more") if n % 3 == 0 else (str(n),))]
+    assert written == expected
     assert await events.gaps(pool) == []

@@ -29,10 +29,10 @@ async def running(pool: Pool, account_id: str, make_task: MakeTask, *, seconds: 
     """A running task with its hold, whose container has been up that long."""
     task_id = await make_task("running")
     async with db.transaction(pool) as connection:
-        held = await ledger.hold(connection, account_id, 500_000, task_id)
+        entry = await ledger.hold(connection, account_id, 500_000, task_id)
     await pool.execute(
         "UPDATE tasks SET hold_micro_usd = $2, container_started_at = now() - $3::interval WHERE id = $1",
-        task_id, held, timedelta(seconds=seconds),
+        task_id, entry, timedelta(seconds=seconds),
     )  # fmt: skip
     return task_id
 

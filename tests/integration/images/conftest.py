@@ -65,8 +65,8 @@ class Bed:
 
 @pytest.fixture(scope="package")
 def folder() -> Iterator[Path]:
-    with oci.own_folder() as made:
-        yield made
+    with oci.own_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="package")

@@ -52,11 +52,11 @@ async def test_an_agent_sees_the_image_and_not_the_host(bed: Bed, registry: Regi
         )
         assert {"bash", "cat", "greeting", "/etc/passwd"} <= set(files.split())
         assert not {"python3", "git", "apt", "/etc/alternatives", "/home", "/root"} & set(files.split())
-        said = await bed.run(
+        output = await bed.run(
             image, "sh", "-c", 'echo "$FOO $PATH $LANG"; id; cat /etc/hosts; echo x > /tmp/x; cat /var/tmp/x'
         )
-        assert said.startswith("bar /opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin C\nuid=1000(agent)")
-        assert "localhost sandbox" in said and said.endswith("x\n")
+        assert output.startswith("bar /opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin C\nuid=1000(agent)")
+        assert "localhost sandbox" in output and output.endswith("x\n")
         tries = "; ".join(f"touch {path}/x" for path in ("", "/usr", "/etc", "/opt", "/run", "/dev", "/var"))
         assert (await bed.run(image, "sh", "-c", tries)).count("Read-only file system") == 7
         assert "Usage:" in await bed.run(image, "finish", "--help")
@@ -68,9 +68,9 @@ async def test_several_at_once_pull_once_and_share(bed: Bed, registry: Registry,
     before = registry.pulls()
     async with contextlib.AsyncExitStack() as stack:
         using = [stack.enter_async_context(bed.images.use(at(registry, good))) for _ in range(4)]
-        first, *others = await asyncio.gather(*using)
+        first, *remaining = await asyncio.gather(*using)
         assert registry.pulls() - before == 2  # its layer and its configuration
-        inodes = [await bed.run(image, "ls", "-i", "/usr/bin/bash") for image in (first, others[0])]
+        inodes = [await bed.run(image, "ls", "-i", "/usr/bin/bash") for image in (first, remaining[0])]
         assert inodes[0] == inodes[1] == f"{(first.root / 'usr/bin/bash').stat().st_ino} /usr/bin/bash\n"
     assert bed.kept == {good.digest[7:]}
 
@@ -135,13 +135,13 @@ TRICKS = [
 
 
 async def test_a_hostile_image_writes_nothing_outside_its_folder(bed: Bed, registry: Registry) -> None:
-    kept = Path("/tmp/ac-kept")
-    kept.write_text("kept")
+    outside = Path("/tmp/ac-kept")
+    outside.write_text("kept")
     try:
-        made = Layout(bed.folder / "hostile", [oci.system(), oci.layer(TRICKS)])
-        registry.push(made, "team/hostile:1")
-        async with bed.images.use(at(registry, made, "team/hostile:1")) as image:
-            assert kept.read_text() == "kept"
+        layout = Layout(bed.folder / "hostile", [oci.system(), oci.layer(TRICKS)])
+        registry.push(layout, "team/hostile:1")
+        async with bed.images.use(at(registry, layout, "team/hostile:1")) as image:
+            assert outside.read_text() == "kept"
             assert list(Path("/tmp").glob("ac-escaped-*")) == []
             for name in IMAGE_FOLDERS:
                 assert stat.S_ISDIR((image.root / name).lstat().st_mode)
@@ -151,14 +151,14 @@ async def test_a_hostile_image_writes_nothing_outside_its_folder(bed: Bed, regis
                 if not stat.S_ISLNK(status.st_mode):
                     assert not status.st_mode & 0o7022, path
                     assert not stat.S_ISCHR(status.st_mode)
-            seen = await bed.run(
+            output = await bed.run(
                 image, "sh", "-c", "cat /closed/file /etc/hosts; ls /out /opt; suid; echo x > /tmp/mine"
             )
-            assert seen.startswith("x127.0.0.1 localhost")
-            assert "uid=1000(agent) gid=1000(agent)" in seen and "agentcontainer" in seen
-            assert "ac-kept" not in seen
+            assert output.startswith("x127.0.0.1 localhost")
+            assert "uid=1000(agent) gid=1000(agent)" in output and "agentcontainer" in output
+            assert "ac-kept" not in output
     finally:
-        kept.unlink()
+        outside.unlink()
 
 
 @pytest.mark.parametrize(
@@ -167,17 +167,17 @@ async def test_a_hostile_image_writes_nothing_outside_its_folder(bed: Bed, regis
 async def test_a_hard_link_out_of_an_image_is_refused(bed: Bed, registry: Registry, target: str) -> None:
     layers = [oci.system(), oci.layer([Entry("usr/up", kind=tarfile.SYMTYPE, target="/"),
                                        Entry("stolen", kind=tarfile.LNKTYPE, target=target)])]  # fmt: skip
-    made = Layout(bed.folder / "linked", layers)
-    registry.push(made, "team/linked:1")
+    image = Layout(bed.folder / "linked", layers)
+    registry.push(image, "team/linked:1")
     with pytest.raises(ImageRefused, match="cannot be unpacked"):
-        async with bed.images.use(at(registry, made, "team/linked:1")):
+        async with bed.images.use(at(registry, image, "team/linked:1")):
             pass
     assert bed.kept == set()
 
 
 async def test_an_image_that_unpacks_to_too_many_bytes_is_refused(bed: Bed, registry: Registry) -> None:
-    made = Layout(bed.folder / "bomb", [oci.system(), oci.layer([Entry("zeros", bytes(200 * 1024**2))])])
-    registry.push(made, "team/bomb:1")
+    image = Layout(bed.folder / "bomb", [oci.system(), oci.layer([Entry("zeros", bytes(200 * 1024**2))])])
+    registry.push(image, "team/bomb:1")
     pinned = await bed.lookup.pin(f"{registry.host}/team/bomb:1", FIELD)
     with pytest.raises(ImageRefused, match="AGENTCONTAINER_MAX_IMAGE_BYTES"):
         async with bed.images.use(pinned):
@@ -200,25 +200,25 @@ UNFIT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", [what if what in SHORT else long(what) for what in UNFIT])
+@pytest.mark.parametrize("defect", [defect if defect in SHORT else long(defect) for defect in UNFIT])
 async def test_what_our_node_does_not_run_in_is_refused_and_remembered(
-    bed: Bed, registry: Registry, what: str
+    bed: Bed, registry: Registry, defect: str
 ) -> None:
-    layers, sentence = UNFIT[what]
-    made = Layout(bed.folder / "unfit", layers())
-    registry.push(made, "team/unfit:1")
+    layers, sentence = UNFIT[defect]
+    image = Layout(bed.folder / "unfit", layers())
+    registry.push(image, "team/unfit:1")
     pulls: list[int] = []
     for _ in range(2):
         with pytest.raises(ImageRefused, match=sentence):
-            async with bed.images.use(at(registry, made, "team/unfit:1")):
+            async with bed.images.use(at(registry, image, "team/unfit:1")):
                 pass
         pulls.append(registry.pulls())
     assert pulls[0] == pulls[1]
-    assert not (bed.images.folder / made.digest[7:] / "root").exists()
-    if what == "no shell":  # which is not for ever: a host in trouble may have been wrong
-        os.utime(bed.images.folder / made.digest[7:] / "image.json", (time.time() - 7200,) * 2)
+    assert not (bed.images.folder / image.digest[7:] / "root").exists()
+    if defect == "no shell":  # which is not for ever: a host in trouble may have been wrong
+        os.utime(bed.images.folder / image.digest[7:] / "image.json", (time.time() - 7200,) * 2)
         with pytest.raises(ImageRefused, match=sentence):
-            async with bed.images.use(at(registry, made, "team/unfit:1")):
+            async with bed.images.use(at(registry, image, "team/unfit:1")):
                 pass
         assert registry.pulls() > pulls[1]
 
@@ -326,8 +326,8 @@ asyncio.run(main())
 
 
 def test_an_ordinary_user_has_images_too(short_dir: Path, registry: Registry) -> None:
-    made = Layout(short_dir / "layout", [oci.system(), oci.layer(TRICKS)])
-    name = registry.push(made, "team/ordinary:1")
+    image = Layout(short_dir / "layout", [oci.system(), oci.layer(TRICKS)])
+    name = registry.push(image, "team/ordinary:1")
     home = home_in(short_dir)
     command = as_ordinary_user([sys.executable, "-c", ORDINARY, str(home), registry.host, name])
     done = subprocess.run(command, capture_output=True, text=True, cwd="/")

@@ -103,12 +103,12 @@ def test_a_registry_on_the_internet_is_reached_at_public_addresses_only(
     inside = ["private.test", internet.METADATA, "127.0.0.1:8080"]
     with internet.world(tmp_path) as world:
         command = [sys.executable, "-c", REACHING, str(short_dir), "public.test", *inside]
-        said = internet.answer(world.inside(command))
+        output = internet.answer(world.inside(command))
     assert "TLS handshake" in str(
-        said["public.test"]
+        output["public.test"]
     )  # what answers there speaks no TLS; skopeo insists on it
     for host in inside:
-        assert "TLS handshake" not in str(said[host]) and "dial tcp" in str(said[host])
+        assert "TLS handshake" not in str(output[host]) and "dial tcp" in str(output[host])
 
 
 WITHOUT = """
