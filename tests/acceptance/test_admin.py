@@ -35,7 +35,7 @@ def answer(*arguments: str, **settings: object) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-async def test_accounts_keys_and_credit_in_a_database_of_ones_own(database_url: str, pool: Pool) -> None:
+async def test_accounts_keys_and_credit_work_with_an_external_database(database_url: str, pool: Pool) -> None:
     account = answer(
         "create-account",
         "--name",
@@ -78,7 +78,9 @@ async def test_a_name_cannot_steer_the_operators_terminal(database_url: str, poo
     assert [account["name"] for account in json.loads(listed)] == [hostile]
 
 
-async def test_an_unlimited_account(database_url: str, pool: Pool) -> None:
+async def test_an_unlimited_account_is_created_with_its_own_billing_mode(
+    database_url: str, pool: Pool
+) -> None:
     created = answer("create-account", "--name", "Ops", "--unlimited", DATABASE_URL=database_url)
     account = await service.get(pool, str(created["accountId"]))
     assert (account.billing_mode, account.balance_micro_usd) == ("unlimited_grant", 0)
@@ -98,7 +100,9 @@ async def test_a_database_of_another_version_is_left_alone(database_url: str, po
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
 
 
-async def test_without_a_running_server_it_starts_one_and_takes_turns(short_dir: Path) -> None:
+async def test_without_a_running_server_admin_starts_one_and_concurrent_commands_wait(
+    short_dir: Path,
+) -> None:
     data_dir = short_dir / "data"
     start = [*COMMAND, "create-account", "--json", "--name"]
     several = [
@@ -121,7 +125,9 @@ async def test_without_a_running_server_it_starts_one_and_takes_turns(short_dir:
 @pytest.mark.parametrize(
     "amount", ["-1", "NaN", "inf", "1e3", "1_000", "0.0000001", "1234567890", "", "٣", "1,5"]
 )
-async def test_amounts_that_are_none(database_url: str, pool: Pool, amount: str) -> None:
+async def test_an_invalid_amount_is_refused_and_changes_nothing(
+    database_url: str, pool: Pool, amount: str
+) -> None:
     await pool.execute("INSERT INTO accounts (id, name, billing_mode) VALUES ('acc_1', 'a', 'standard')")
     for arguments in (["credit", "acc_1", amount], ["create-account", "--name", "x", "--credit", amount]):
         done = admin(*arguments, DATABASE_URL=database_url)
@@ -143,7 +149,9 @@ async def test_amounts_that_are_none(database_url: str, pool: Pool, amount: str)
         (["create-account", "--name", "a" * 201], "--name must be 1 to 200 printable characters"),
     ],
 )
-async def test_mistakes_are_one_sentence(database_url: str, arguments: list[str], sentence: str) -> None:
+async def test_a_mistake_is_reported_in_one_sentence(
+    database_url: str, arguments: list[str], sentence: str
+) -> None:
     done = admin(*arguments, DATABASE_URL=database_url)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

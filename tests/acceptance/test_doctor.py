@@ -275,7 +275,7 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     assert not procfs.with_marker(sandbox_id)
 
 
-async def test_with_only_the_urls_of_a_database_and_a_store(
+async def test_doctor_works_with_only_the_urls_of_a_database_and_a_store(
     database_url: str, pool: Pool, data_dir: Path, tmp_path: Path
 ) -> None:
     await service.create_account(pool, name="a", credit_micro_usd=5)
@@ -301,7 +301,7 @@ async def test_with_only_the_urls_of_a_database_and_a_store(
     assert not (data_dir / "none").exists()
 
 
-def test_an_ordinary_user(short_dir: Path) -> None:
+def test_an_ordinary_user_finds_and_fixes_leftovers(short_dir: Path) -> None:
     data_dir = home_in(short_dir) / "data"
     dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"
     dead.mkdir(parents=True)

@@ -190,7 +190,7 @@ def test_a_wake_link_wakes_once(client: Client) -> None:
     assert client.outputs(task_id)["link.txt"].decode().strip() == url
 
 
-def test_a_conversation_is_refused(client: Client) -> None:
+def test_a_conversation_cannot_hibernate(client: Client) -> None:
     commands = {"bash": f"{NAP['bash']}; echo $?; hibernate --wake-link; echo $?"}
     body = {"message": script(commands, {"say": "Refused."})}
     answer = client.http.post("/agents/agt_standard_data/conversations", json=body)
@@ -204,7 +204,7 @@ def test_a_conversation_is_refused(client: Client) -> None:
     assert client.http.post(f"/conversations/{task_id}/end").status_code == 200
 
 
-def test_a_conversation_that_was_handed_over_hibernates(client: Client) -> None:
+def test_a_conversation_that_was_handed_off_hibernates(client: Client) -> None:
     answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello."})
     task_id = answer.json()["task"]["id"]
     client.task_ids.add(task_id)

@@ -34,7 +34,9 @@ def is_ready(port: int) -> bool:
         return False
 
 
-async def test_they_run_apart_and_stop_cleanly(short_dir: Path, empty_database_url: str) -> None:
+async def test_api_runner_and_migrate_run_separately_and_stop_cleanly(
+    short_dir: Path, empty_database_url: str
+) -> None:
     port, log = free_port(), short_dir / "log"
     settings = {"DATABASE_URL": empty_database_url, "SECRET_KEY": SECRET_KEY, "DATA_DIR": short_dir / "data"}
     for _ in range(2):

@@ -71,14 +71,14 @@ async def test_blobs_are_read_as_they_were_written(store: Store, size: int) -> N
 @pytest.mark.parametrize(
     ("start", "end"), [(0, 1), (1, 2), (0, 3 * MB), (MB - 1, MB + 1), (3 * MB - 1, 3 * MB), (7, 9 * MB)]
 )
-async def test_a_range(store: Store, start: int, end: int) -> None:
+async def test_a_range_of_a_blob_can_be_read(store: Store, start: int, end: int) -> None:
     content = os.urandom(3 * MB)
     await store.blobs.put("a", chunks(content), len(content))
     assert await read(store.blobs, "a", start, end) == content[start:end]
     assert await read(store.blobs, "a", start) == content[start:]
 
 
-async def test_what_is_missing(store: Store) -> None:
+async def test_a_missing_blob_is_not_found(store: Store) -> None:
     for attempt in (
         read(store.blobs, "uploads/no"), read(store.blobs, "uploads/no", 1, 2), store.blobs.head("uploads/no"),
         store.blobs.digest("uploads/no"), store.blobs.copy("uploads/no", "x"),
@@ -140,7 +140,7 @@ async def test_concurrent_writers_of_one_key_do_not_mix(store: Store) -> None:
     assert await read(store.blobs, "a") in contents
 
 
-async def test_many_at_once(store: Store) -> None:
+async def test_many_blobs_are_written_and_read_concurrently(store: Store) -> None:
     contents = {f"uploads/{number}/x": os.urandom(100_000 + number) for number in range(20)}
     await asyncio.gather(*(store.blobs.put(key, chunks(content), MB) for key, content in contents.items()))
     read_contents = await asyncio.gather(*(read(store.blobs, key) for key in contents))

@@ -176,7 +176,7 @@ async def test_a_sandbox_that_cannot_be_started_is_inconclusive(short_dir: Path)
         (["inconclusive", "got through", "blocked"], 1),
     ],
 )
-def test_exit_codes(verdicts: list[Verdict], code: int) -> None:
+def test_the_exit_code_follows_from_the_verdicts(verdicts: list[Verdict], code: int) -> None:
     attempt = Attempt("a", "Tries.", shell(""), nonce_only, sandboxed, bare)
     assert exit_code([Outcome("files", attempt, verdict) for verdict in verdicts]) == code
 

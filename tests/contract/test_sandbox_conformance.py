@@ -50,7 +50,7 @@ async def test_the_payload_can_open_its_stdio_by_name(bed: Bed) -> None:
         ("exec /nonexistent", 127),
     ],
 )
-async def test_exit_codes(bed: Bed, command: str, code: int) -> None:
+async def test_exit_codes_are_those_of_the_payload(bed: Bed, command: str, code: int) -> None:
     outcome = await bed.run("sh", "-c", command)
     assert (outcome.code, outcome.is_out_of_memory) == (code, False)
 
@@ -61,7 +61,7 @@ async def test_a_command_that_does_not_exist_is_a_result(bed: Bed) -> None:
     assert "no-such-program" in outcome.err
 
 
-async def test_environment_is_exactly_what_was_given(bed: Bed) -> None:
+async def test_the_environment_is_exactly_the_specified_one(bed: Bed) -> None:
     environment = {"PATH": PATH, "HOME": "/workspace", "ODD": "a b\n'\"$(id)=", "EMPTY": ""}
     outcome = await bed.python(
         "import os, json; print(json.dumps(dict(os.environ)))", spec=bed.spec(env=environment)
@@ -72,7 +72,7 @@ async def test_environment_is_exactly_what_was_given(bed: Bed) -> None:
     assert actual == environment
 
 
-async def test_starts_in_the_folder_named(bed: Bed) -> None:
+async def test_the_payload_starts_in_the_named_folder(bed: Bed) -> None:
     spec = bed.spec(cwd="/workspace/task")
     (spec.workspace / "task").mkdir()
     assert (await bed.run("pwd", spec=spec)).out == "/workspace/task\n"
@@ -165,7 +165,7 @@ async def test_a_cancelled_start_leaves_nothing(bed: Bed) -> None:
         assert _inside(bed.ids[-1]) == set()
 
 
-async def test_many_at_once(bed: Bed) -> None:
+async def test_many_sandboxes_run_concurrently(bed: Bed) -> None:
     outcomes = await asyncio.gather(*(bed.run("sh", "-c", f"echo {number}") for number in range(8)))
     assert [outcome.out for outcome in outcomes] == [f"{number}\n" for number in range(8)]
 

@@ -134,7 +134,7 @@ class TestUids:
                     pool.lease()
         assert pool.lease().uid == second.uid
 
-    def test_what_still_runs_under_a_uid_is_killed_before_it_is_given_out(self, tmp_path: Path) -> None:
+    def test_a_process_left_under_a_uid_is_killed_before_the_uid_is_leased(self, tmp_path: Path) -> None:
         uid = _free_uid()
         drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
         with (

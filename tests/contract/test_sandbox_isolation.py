@@ -79,7 +79,7 @@ async def test_nothing_of_the_launcher_shows(bed: Bed) -> None:
     assert str(bed.folder) not in outcome.out
 
 
-async def test_it_has_no_capability_and_can_get_none(bed: Bed) -> None:
+async def test_the_payload_has_no_capability_and_can_get_none(bed: Bed) -> None:
     outcome = await bed.run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status")
     assert dict(line.split(":\t") for line in outcome.out.splitlines()) == {
         **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16),
@@ -88,7 +88,7 @@ async def test_it_has_no_capability_and_can_get_none(bed: Bed) -> None:
     }
 
 
-async def test_refused_calls(bed: Bed) -> None:
+async def test_forbidden_system_calls_are_refused(bed: Bed) -> None:
     script = """
 import ctypes, errno, fcntl, json, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -150,7 +150,7 @@ print(os.ttyname(slave), os.read(master, 9), os.fstat(slave).st_uid)
     assert outcome.out == "128 No space left on device\n/dev/pts/0 b'said' 1000\n"
 
 
-async def test_there_is_no_network_but_its_own_loopback(bed: Bed) -> None:
+async def test_the_only_network_interface_is_its_own_loopback(bed: Bed) -> None:
     abstract = f"\0agentcontainer-{secrets.token_hex(4)}"
     script = """
 import errno, socket, sys

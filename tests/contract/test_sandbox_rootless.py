@@ -116,12 +116,12 @@ def _run_as_ordinary_user(folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_it_runs_and_its_files_are_the_users(report: dict[str, Any]) -> None:
+def test_the_payload_runs_and_its_files_belong_to_the_user(report: dict[str, Any]) -> None:
     assert report["cat"] == [3, "hello", ""]
     assert report["owner"] == report["uid"] != 0
 
 
-def test_it_sees_neither_files_nor_capabilities(report: dict[str, Any]) -> None:
+def test_the_payload_sees_no_host_files_and_has_no_capabilities(report: dict[str, Any]) -> None:
     assert report["id"] == [
         2,
         "1000\nCapEff:\t0000000000000000\n/opt/agentcontainer:\n\n/run:\nagentcontainer\n",

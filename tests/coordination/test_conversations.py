@@ -50,7 +50,7 @@ async def test_the_longest_idle_container_is_evicted_for_a_task(bed: Bed) -> Non
 
 
 @pytest.mark.parametrize("failure", ["reply lost", "cut before"])
-async def test_eviction(bed: Bed, failure: Failure) -> None:
+async def test_an_eviction_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     bed.configure(warm_seconds=0.2)
     async with bed.runner() as runner:
         trap = runner.proxy.trap(EVICT, failure)
@@ -80,7 +80,7 @@ async def test_drain_of_an_idle_container(bed: Bed) -> None:
     assert (story.attempts, story.count("task.requeued")) == ([1, 2], 0)
 
 
-async def test_drain_in_a_turn(bed: Bed) -> None:
+async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) -> None:
     async with bed.runner() as first:
         task_id = await bed.converse(waiting(), {"say": "One."})
         await bed.until_event(task_id, "tool.started")

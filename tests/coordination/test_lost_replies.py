@@ -25,7 +25,7 @@ FAILURES = pytest.mark.parametrize("failure", ["reply lost", "cut before"])
 
 
 @FAILURES
-async def test_claim(bed: Bed, failure: Failure) -> None:
+async def test_a_claim_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         trap = runner.proxy.trap(CLAIM, failure)
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
@@ -37,7 +37,7 @@ async def test_claim(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_start(bed: Bed, failure: Failure) -> None:
+async def test_a_start_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         trap = runner.proxy.trap(START, failure)
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
@@ -49,7 +49,7 @@ async def test_start(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_turn_end(bed: Bed, failure: Failure) -> None:
+async def test_the_end_of_a_turn_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         trap = runner.proxy.trap(TURN_END, failure)
         task_id = await bed.converse({"say": "One."})
@@ -65,7 +65,7 @@ async def test_turn_end(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_finish(bed: Bed, failure: Failure) -> None:
+async def test_finish_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         trap = runner.proxy.trap(FINISH, failure)
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
@@ -78,7 +78,7 @@ async def test_finish(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_hibernate(bed: Bed, failure: Failure) -> None:
+async def test_hibernate_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         trap = runner.proxy.trap(HIBERNATE, failure)
         nap = {"bash": 'echo a >> out.txt; hibernate --message "Waiting." --for 1h'}
@@ -95,7 +95,7 @@ async def test_hibernate(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_drain(bed: Bed, failure: Failure) -> None:
+async def test_a_drain_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as first:
         task_id = await bed.dispatch(waiting(then="echo a >> out.txt"), finish("out.txt"))
         await bed.until_event(task_id, "tool.started")
@@ -114,7 +114,7 @@ async def test_drain(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_lost(bed: Bed, failure: Failure) -> None:
+async def test_the_requeue_of_a_lost_task_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as first:
         task_id = await bed.dispatch(waiting(then="echo a >> out.txt"), finish("out.txt"))
         await bed.until_event(task_id, "tool.started")
@@ -132,7 +132,7 @@ async def test_lost(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_register(bed: Bed, failure: Failure) -> None:
+async def test_the_registration_of_a_runner_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner(prepare=lambda proxy: proxy.trap(REGISTER, failure)):
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
         await bed.until(task_id)
@@ -141,7 +141,7 @@ async def test_register(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_turn_begin_and_share(bed: Bed, failure: Failure) -> None:
+async def test_the_begin_of_a_turn_and_a_share_survive_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         begin, share = runner.proxy.trap(TURN_BEGIN, failure), runner.proxy.trap(SHARE, failure)
         task_id = await bed.converse({"bash": "echo a > out.txt; share out.txt"}, {"say": "Shared."})
@@ -156,7 +156,9 @@ async def test_turn_begin_and_share(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_turn_begin_in_a_warm_container(bed: Bed, failure: Failure) -> None:
+async def test_the_begin_of_a_turn_in_a_warm_container_survives_a_failed_commit(
+    bed: Bed, failure: Failure
+) -> None:
     async with bed.runner() as runner:
         task_id = await bed.converse({"say": "One."})
         await bed.until(task_id, Status.AWAITING_INPUT)
@@ -171,7 +173,9 @@ async def test_turn_begin_in_a_warm_container(bed: Bed, failure: Failure) -> Non
 
 
 @FAILURES
-async def test_delivery_of_a_steering_message(bed: Bed, failure: Failure) -> None:
+async def test_the_delivery_of_a_steering_message_survives_a_failed_commit(
+    bed: Bed, failure: Failure
+) -> None:
     async with bed.runner() as runner:
         task_id = await bed.dispatch(waiting(), waiting("again"), finish())
         await bed.until_event(task_id, "tool.started")
@@ -187,7 +191,7 @@ async def test_delivery_of_a_steering_message(bed: Bed, failure: Failure) -> Non
 
 
 @FAILURES
-async def test_checkpoint_of_a_drain(bed: Bed, failure: Failure) -> None:
+async def test_the_checkpoint_of_a_drain_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as first:
         task_id = await bed.dispatch(waiting(then="echo a >> out.txt"), finish("out.txt"))
         await bed.until_event(task_id, "tool.started")
@@ -200,7 +204,7 @@ async def test_checkpoint_of_a_drain(bed: Bed, failure: Failure) -> None:
 
 
 @FAILURES
-async def test_token_usage(bed: Bed, failure: Failure) -> None:
+async def test_token_usage_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         untroubled = await bed.until(await bed.dispatch({"bash": "true"}, finish()))
         trap = runner.proxy.trap(USAGE, failure)

@@ -65,7 +65,7 @@ def test_any_file_tree_is_restored(children: dict[bytes, Node]) -> None:
 @pytest.mark.long
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FOLDERS)
-def test_any_of_many_file_trees_is_restored(children: dict[bytes, Node]) -> None:
+def test_many_file_trees_are_restored(children: dict[bytes, Node]) -> None:
     asyncio.run(_round_trip(children))
 
 

@@ -171,7 +171,7 @@ async def test_shares_sent_at_once_are_taken_one_after_the_other(bed: Bed) -> No
     assert bed.most_at_once == 1
 
 
-async def test_a_conversation_refuses_finish_until_it_is_handed_over(bed: Bed) -> None:
+async def test_a_conversation_refuses_finish_until_it_is_handed_off(bed: Bed) -> None:
     finish = json.dumps(FINISH).encode()
     bed.is_conversation = True
     status, message = await bed.post(finish)
@@ -321,5 +321,5 @@ async def test_without_a_public_url_a_wake_link_is_a_path(bed: Bed) -> None:
     assert "address" in hint
 
 
-async def test_there_are_no_other_commands(bed: Bed) -> None:
+async def test_unknown_commands_are_not_found(bed: Bed) -> None:
     assert (await bed.post(b"{}", "wake"))[0] == 404

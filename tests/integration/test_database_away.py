@@ -9,7 +9,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 
 
-async def test_one_that_takes_no_more_connections_is_waited_for(pool: Pool, database_url: str) -> None:
+async def test_a_database_at_its_connection_limit_is_retried(pool: Pool, database_url: str) -> None:
     role = f"one_{secrets.token_hex(6)}"
     await pool.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
     try:

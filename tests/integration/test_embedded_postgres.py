@@ -225,7 +225,7 @@ async def test_the_data_is_handed_to_a_changed_service_uid(short_dir: Path) -> N
         assert await read(url) == 42
 
 
-async def test_it_starts_with_a_strict_umask_and_an_unusual_path(short_dir: Path) -> None:
+async def test_the_server_starts_with_a_strict_umask_and_an_unusual_path(short_dir: Path) -> None:
     umask = os.umask(0o077)
     try:
         async with running(short_dir / "a b'%41\"é", service_uid=UID) as url:

@@ -307,7 +307,7 @@ async def test_a_title_is_written_and_counted(provider: str, model: scripted.Scr
     assert KEY in key
 
 
-async def test_a_title_that_does_not_fit_into_the_budget_is_not_asked_for(
+async def test_a_title_that_does_not_fit_into_the_budget_is_not_requested(
     model: scripted.ScriptedModel,
 ) -> None:
     budget = Budget(execution.Budget(max_tokens=2000))

@@ -19,7 +19,7 @@ from .scripted_agent import Agent, agent, model
 __all__ = ["agent", "model"]  # the fixtures
 
 
-async def test_without_tools_and_script_it_only_answers(agent: Agent) -> None:
+async def test_without_tools_and_script_the_model_only_answers(agent: Agent) -> None:
     agent.tools = ()
     agent.says("What is the title?")
     text, calls = await agent.turn()
@@ -37,7 +37,7 @@ def platform_says(agent: Agent) -> None:
         agent.history.insert(0, {"role": "system", "content": CONVERSATION_PROMPT})
 
 
-async def test_in_a_conversation_it_reports_on_what_comes_with_a_message(agent: Agent) -> None:
+async def test_in_a_conversation_the_model_reports_on_the_files_of_a_message(agent: Agent) -> None:
     platform_says(agent)
     agent.says(first_turn_prompt("Be brief.", "Hello", []))
     assert await agent.turn() == ("You said: Hello. Messages so far from you: 1.", [])
@@ -104,7 +104,7 @@ TABLE = (
 
 
 @pytest.mark.parametrize("name", ["sales.csv", 'it\'s $(touch x) & "so" 2024.csv', "-v.csv"])
-async def test_without_a_script_it_reports_on_the_csv(agent: Agent, tmp_path: Path, name: str) -> None:
+async def test_without_a_script_the_model_reports_on_the_csv(agent: Agent, tmp_path: Path, name: str) -> None:
     (tmp_path / "task_files").mkdir()
     (tmp_path / "task_files" / name).write_text(TABLE, encoding="utf-8", newline="")
     (tmp_path / "TASK.md").write_text("Analyse the file.")
@@ -126,7 +126,7 @@ async def test_without_a_script_it_reports_on_the_csv(agent: Agent, tmp_path: Pa
     assert not (tmp_path / "x").exists()
 
 
-async def test_without_a_csv_it_writes_down_the_task(agent: Agent, tmp_path: Path) -> None:
+async def test_without_a_csv_the_model_writes_the_task_to_a_file(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "TASK.md").write_text("Write me a poem.\n")
     agent.says("Write me a poem.")
     await _work(agent, tmp_path)

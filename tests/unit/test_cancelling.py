@@ -47,7 +47,7 @@ async def test_a_broken_connection_does_not_swallow_a_cancel() -> None:
     assert acting.cancelled()
 
 
-async def test_what_was_cancelled_may_still_be_patient_while_it_tidies_up() -> None:
+async def test_a_cancelled_task_may_still_retry_in_its_cleanup() -> None:
     tries: list[int] = []
 
     async def tidy() -> None:

@@ -46,7 +46,7 @@ def test_a_model_known_as_another_providers_only_is_refused(provider: str, model
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("model", ["brand-new-model-7", "vendor/thing:free", "~vendor/latest", "@cf/x"])
-def test_an_unknown_model_passes(provider: str, model: str) -> None:
+def test_an_unknown_model_is_accepted_unchanged(provider: str, model: str) -> None:
     assert catalogue.check(provider, model) is None
 
 
@@ -63,7 +63,7 @@ def test_the_providers_of_a_model() -> None:
     assert catalogue.providers_of("nobody-has-this") == frozenset()
 
 
-def test_limits_and_prices() -> None:
+def test_the_catalogue_has_limits_and_prices_of_a_model() -> None:
     model = catalogue.find("anthropic", "claude-sonnet-4.6")
     assert model is not None
     assert (model.context_window, model.max_tokens) == (1_000_000, 128_000)

@@ -27,7 +27,7 @@ CREATED = datetime(2026, 3, 26, 14, tzinfo=UTC)
         ("999999999.999999", 999_999_999_999_999),
     ],
 )
-def test_amounts(text: str, expected: int) -> None:
+def test_amounts_in_usd_are_parsed(text: str, expected: int) -> None:
     assert micro_usd(text) == expected
 
 

@@ -18,7 +18,7 @@ HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: git/2.50\r\n
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "140.82.121.3", "2606:4700::1111", "64:ff9b::808:808"])
-def test_public_addresses(address: str) -> None:
+def test_public_addresses_are_recognised(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -32,7 +32,7 @@ def test_public_addresses(address: str) -> None:
         "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1", "100::1",
     ],
 )  # fmt: skip
-def test_addresses_that_are_not_public(address: str) -> None:
+def test_non_public_addresses_are_recognised(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 

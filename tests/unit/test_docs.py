@@ -52,23 +52,23 @@ def rows(page: str, title: str) -> dict[str, list[str]]:
     return cells_by_name
 
 
-def test_every_error_code_with_its_status() -> None:
+def test_every_error_code_is_documented_with_its_status() -> None:
     assert {code: int(cells[0]) for code, cells in rows("errors.md", "code").items()} == {
         code: status for status, (code, _) in CODES.items()
     }
 
 
-def test_every_error_code_of_a_task_and_who_pays() -> None:
+def test_every_error_code_of_a_task_is_documented_with_who_pays() -> None:
     assert {code: cells[0] == "yes" for code, cells in rows("errors.md", "errorCode").items()} == {
         meaning.error_code: meaning.is_charged for meaning in MEANING.values() if meaning.error_code
     }
 
 
-def test_every_event_type() -> None:
+def test_every_event_type_is_documented() -> None:
     assert set(rows("events.md", "type")) == set(EVENT_TYPES)
 
 
-def test_every_field_of_an_event() -> None:
+def test_every_field_of_an_event_is_documented() -> None:
     described = rows("events.md", "type")
     checked: set[str] = set()
     for event in vars(events).values():
@@ -100,18 +100,18 @@ def properties(model: Any) -> set[str]:
     return set(model.model_json_schema(mode="serialization")["properties"])
 
 
-def test_every_status() -> None:
+def test_every_status_is_documented() -> None:
     assert list(rows("tasks.md", "status")) == [status.value for status in Status]
 
 
-def test_every_field_of_a_dispatch() -> None:
+def test_every_field_of_a_dispatch_is_documented() -> None:
     assert set(rows("dispatch.md", "field")) == {
         field.alias for field in DispatchRequest.model_fields.values()
     }
     assert set(rows("dispatch.md", "override")) == {field.alias for field in Overrides.model_fields.values()}
 
 
-def test_every_route_and_no_other() -> None:
+def test_exactly_the_existing_routes_are_documented() -> None:
     text = "".join(page.read_text() for page in REFERENCE.glob("*.md"))
     described = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", text)
     assert set(described) == {(method, route.path) for route in ROUTES for method in route.methods or ()}
@@ -127,7 +127,7 @@ def test_the_picture_of_the_readme_is_generated() -> None:
     )
 
 
-def test_every_command_and_option() -> None:
+def test_every_command_and_option_is_documented() -> None:
     text = (REFERENCE / "commands.md").read_text()
     described = {
         words[0]: set(re.findall(r"--[a-z-]+", words[1]))
@@ -213,7 +213,7 @@ def test_prose_wraps_at_100_characters(paper: Path) -> None:
 
 
 @pytest.mark.parametrize(("pattern", "limit"), [("README.md", 149), ("docs/decisions/*.md", 60)])
-def test_papers_stay_short(pattern: str, limit: int) -> None:
+def test_documents_stay_within_their_line_limits(pattern: str, limit: int) -> None:
     papers = list(ROOT.glob(pattern))
     assert papers
     assert [paper.name for paper in papers if len(paper.read_text().splitlines()) > limit] == []

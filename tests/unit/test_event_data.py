@@ -27,7 +27,7 @@ def test_fields_are_stored_in_camel_case_and_times_in_the_format_of_the_api() ->
     }  # fmt: skip
 
 
-def test_what_happens_in_a_turn_names_it() -> None:
+def test_events_within_a_turn_carry_its_number() -> None:
     assert draft(event_data.TurnStarted("msg_1"), TurnLabel(2, 1)).data == {
         "messageId": "msg_1", "turnNumber": 2, "attemptNumber": 1,
     }  # fmt: skip

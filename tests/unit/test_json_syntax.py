@@ -7,7 +7,7 @@ from agentcontainer.json_syntax import TooManyValues, loads
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "", "{", '"\x01"', "[" * 100_000])
 @pytest.mark.parametrize("is_strict", [True, False])
-def test_what_is_not_json_is_refused(text: str, is_strict: bool) -> None:
+def test_invalid_json_is_refused(text: str, is_strict: bool) -> None:
     with pytest.raises(ValueError):
         loads(text, is_strict=is_strict)
 

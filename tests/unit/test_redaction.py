@@ -54,6 +54,6 @@ def test_text_is_redacted_even_with_lone_surrogates() -> None:
     assert "secret" not in redact_text("a\ud800 secret", encodings_of("secret"))
 
 
-def test_without_a_key_everything_passes() -> None:
+def test_without_a_key_all_text_passes_unchanged() -> None:
     redactor = Redactor(())
     assert redactor.feed(b"anything") + redactor.end() == b"anything"

@@ -49,7 +49,7 @@ def test_a_mount_may_show_a_group_below_the_top_and_have_a_space_in_its_name() -
     assert mounts == [Mount(1, "/docker/abc", Path("/sys/fs/cgroup/memory odd"), frozenset({"memory"}))]
 
 
-def test_own_groups() -> None:
+def test_the_own_control_groups_are_read_from_proc() -> None:
     text = "12:cpu,cpuacct:/user.slice\n3:name=systemd:/user.slice/a:b\n0::/user.slice/session-1.scope\n"
     assert read_own_groups(text) == {
         "cpu": "/user.slice",

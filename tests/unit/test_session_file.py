@@ -31,7 +31,7 @@ def test_a_damaged_one_does_not(tmp_path: Path, sessions: Path, content: str) ->
     assert not session_file.exists(tmp_path, "tsk_1")
 
 
-def test_what_is_no_file_of_the_workspace_does_not(tmp_path: Path, sessions: Path) -> None:
+def test_a_link_folder_or_fifo_does_not_count_as_a_session_file(tmp_path: Path, sessions: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text(f"{HEADER}\n{ENTRY}\n")
     (sessions / "link.jsonl").symlink_to(outside)

@@ -66,7 +66,7 @@ def test_fields_that_an_old_row_lacks_have_the_platforms_defaults() -> None:
     assert store.defaults_of({"weakModel": None, "model": None}) == platform_defaults(Settings())
 
 
-def test_what_is_not_in_the_row_is_unset() -> None:
+def test_keys_missing_in_the_row_are_unset() -> None:
     overrides = store.overrides_of({"budget": {"maxCostUsd": 1.5}, "outputPolicy": POLICY})
     assert overrides == Overrides(budget=Budget(1_500_000), output_policy=overrides.output_policy)
     assert overrides.weak_model is UNSET

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEY = "sk-ant-verysecret-0123456789abcd"
 
 
-async def test_the_account(bed: Bed) -> None:
+async def test_the_account_has_all_its_fields(bed: Bed) -> None:
     account = await new_account(bed, name="Ada", email="ada@example.com", credit_micro_usd=12_345_678)
     answer = (await account.get("/api/v1/account")).json()
     assert answer == {
@@ -75,7 +75,7 @@ async def test_the_scheme_in_any_case(bed: Bed, alice: Account, scheme: str) -> 
     assert answer.status_code == 200
 
 
-async def test_a_revoked_key(bed: Bed, alice: Account) -> None:
+async def test_a_revoked_key_is_refused(bed: Bed, alice: Account) -> None:
     _, second = await accounts.create_key(bed.pool, alice.id, "second")
     query = "UPDATE api_keys SET revoked_at = now() WHERE account_id = $1 AND name = 'default'"
     await bed.pool.execute(query, alice.id)
@@ -91,7 +91,7 @@ async def test_the_use_of_a_key_is_recorded(bed: Bed, alice: Account) -> None:
     )
 
 
-async def test_provider_keys(bed: Bed, alice: Account, bob: Account) -> None:
+async def test_provider_keys_can_be_set_listed_and_deleted(bed: Bed, alice: Account, bob: Account) -> None:
     put = await alice.send("PUT", "/api/v1/provider-keys/openai", json={"apiKey": KEY})
     assert put.status_code == 200
     assert put.json() == {"provider": "openai", "last4": "abcd", "createdAt": put.json()["createdAt"]}
@@ -122,7 +122,7 @@ async def test_provider_keys(bed: Bed, alice: Account, bob: Account) -> None:
     assert (again.status_code, error_of(again)["code"]) == (404, "not_found")
 
 
-async def test_pages_of_provider_keys(alice: Account) -> None:
+async def test_provider_keys_are_paged(alice: Account) -> None:
     for provider in ("openai", "anthropic", "openrouter"):
         await alice.send("PUT", f"/api/v1/provider-keys/{provider}", json={"apiKey": KEY})
     for order, expected in (
@@ -135,7 +135,7 @@ async def test_pages_of_provider_keys(alice: Account) -> None:
         assert rest["pageInfo"] == {"hasMore": False, "nextCursor": None}
 
 
-async def test_the_standard_agents(alice: Account) -> None:
+async def test_every_account_sees_the_standard_agents(alice: Account) -> None:
     agents = (await alice.get("/api/v1/agents?limit=100")).json()["data"]
     assert {agent["id"] for agent in agents} == {"agt_standard_coding", "agt_standard_documents", AGENT}
     agent = (await alice.get(f"/api/v1/agents/{AGENT}")).json()
@@ -173,7 +173,7 @@ async def test_the_standard_agents(alice: Account) -> None:
     }
 
 
-async def test_pages_of_agents(alice: Account) -> None:
+async def test_agents_are_paged(alice: Account) -> None:
     first = (await alice.get("/api/v1/agents?limit=2")).json()
     rest = (await alice.get(f"/api/v1/agents?limit=2&cursor={first['pageInfo']['nextCursor']}")).json()
     assert len({agent["id"] for agent in first["data"] + rest["data"]}) == 3

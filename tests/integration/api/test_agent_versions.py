@@ -64,7 +64,7 @@ async def test_ten_changes_at_once_give_ten_versions(alice: Account) -> None:
     assert last["basePrompt"].startswith("Prompt ") and last["defaults"]["sessionTtlSeconds"] >= 100
 
 
-async def test_versions_page_by_number(alice: Account) -> None:
+async def test_versions_are_paged_by_number(alice: Account) -> None:
     agent = await make(alice)
     for n in range(11):
         await change(alice, agent, basePrompt=str(n))

@@ -25,7 +25,7 @@ from .conftest import Account
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_an_agent_with_everything(alice: Account) -> None:
+async def test_an_agent_can_be_created_with_every_field(alice: Account) -> None:
     references, skills = [await alice.upload(), await alice.upload()], [await alice.upload()]
     agent = await make(
         alice, name="Analyst", description="Counts.\nTwice.", basePrompt="Be exact.", defaults=DEFAULTS,
@@ -58,7 +58,7 @@ async def test_an_agent_with_everything(alice: Account) -> None:
     assert await versions(alice, agent) == [version]
 
 
-async def test_a_name_is_enough(alice: Account) -> None:
+async def test_an_agent_can_be_created_with_a_name_only(alice: Account) -> None:
     agent = await make(alice)
     version = agent["currentVersion"]
     assert agent["description"] == version["basePrompt"] == ""
@@ -197,7 +197,7 @@ async def test_an_agent_of_another_account_answers_like_a_missing_one(alice: Acc
     assert (await bob.get(f"{AGENTS}/{agent['id']}")).json() == agent
 
 
-async def test_verbs_take_no_fields(alice: Account) -> None:
+async def test_archive_unarchive_and_activate_take_no_fields(alice: Account) -> None:
     agent = await make(alice)
     for verb in ("archive", "unarchive", f"versions/{agent['currentVersion']['id']}/activate"):
         path = f"{AGENTS}/{agent['id']}/{verb}"
@@ -205,7 +205,7 @@ async def test_verbs_take_no_fields(alice: Account) -> None:
         assert (await alice.post(path, {})).status_code == 200
 
 
-async def test_the_longest_base_prompt(alice: Account) -> None:
+async def test_a_base_prompt_beyond_the_limit_is_refused(alice: Account) -> None:
     await make(alice, basePrompt="\x01" * 100_000)  # six bytes each in JSON
     body = {"name": "x", "basePrompt": "é" * 50_001}
     error = await refused(alice, "POST", AGENTS, 400, "validation_error", json=body)

@@ -40,7 +40,7 @@ async def test_a_key_is_shown_once_and_works(bed: Bed, alice: Account) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", 5, None, "\x00"], ids=ascii)
-async def test_names(alice: Account, name: object) -> None:
+async def test_a_key_name_must_be_valid(alice: Account, name: object) -> None:
     answer = await alice.post(KEYS, {"name": name})
     assert error_of(answer)["details"][0]["path"] == "name"
     assert (await alice.post(KEYS, {"name": "n", "key": "ac_live_mine"})).status_code == 400

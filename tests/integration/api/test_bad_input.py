@@ -79,11 +79,11 @@ async def test_the_table_names_every_field_of_every_body(bed: Bed) -> None:
 @pytest.mark.parametrize(
     "null", ["versionId", "inputFileIds", "inputFiles", "title", "metadata", "overrides"]
 )
-async def test_null_in_an_optional_field_is_as_if_not_given(alice: Account, null: str) -> None:
+async def test_null_in_an_optional_field_counts_as_absent(alice: Account, null: str) -> None:
     await alice.dispatch(**{null: None})
 
 
-async def test_null_everywhere_in_overrides(alice: Account) -> None:
+async def test_null_overrides_count_as_not_set(alice: Account) -> None:
     overrides = dict.fromkeys(BODIES["DispatchRequest"][2]["overrides"])
     assert (await alice.dispatch(overrides=overrides))["overrides"] == {}
 
@@ -113,7 +113,7 @@ async def test_overrides_that_do_not_fit_together(
     assert error["details"][0]["path"] == path
 
 
-async def test_files_and_versions_that_are_not_there(bed: Bed, alice: Account, bob: Account) -> None:
+async def test_missing_files_and_versions_are_refused(bed: Bed, alice: Account, bob: Account) -> None:
     own, foreign, nowhere = await alice.upload(), await bob.upload(), new_id("file")
     for file_id in (foreign, nowhere):
         for body, path in (

@@ -105,7 +105,7 @@ async def test_the_title_is_from_the_instructions_until_a_model_wrote_one(bed: B
     ]
 
 
-async def test_where_a_title_comes_from_is_stored(bed: Bed, alice: Account) -> None:
+async def test_the_source_of_a_title_is_stored(bed: Bed, alice: Account) -> None:
     for body, stored in (
         ({}, "instructions"),
         ({"titleSource": "instructions", "title": "Mine"}, "instructions"),

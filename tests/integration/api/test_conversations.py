@@ -43,7 +43,7 @@ async def status_of(account: Account, task_id: str) -> str:
 
 
 class TestCreate:
-    async def test_it_answers_201_with_the_task_and_the_message(self, alice: Account) -> None:
+    async def test_creating_answers_201_with_the_task_and_the_message(self, alice: Account) -> None:
         answer = await alice.post(CREATE, {"message": "Which region sells best?"})
         assert answer.status_code == 201
         assert set(answer.json()) == {"task", "message"}
@@ -62,7 +62,7 @@ class TestCreate:
         answer = await alice.post(CREATE, {"message": message, "instructions": "x"})
         assert (answer.status_code, error_of(answer)["details"][0]["path"]) == (400, "message")
 
-    async def test_what_a_dispatch_takes(self, alice: Account) -> None:
+    async def test_creating_accepts_every_field_of_a_dispatch(self, alice: Account) -> None:
         version = (await alice.get(f"{V1}/agents/{AGENT}")).json()["currentVersion"]["id"]
         created = await alice.converse(
             instructions="Be brief.", versionId=version, title="T", metadata={"a": 1},
@@ -75,7 +75,9 @@ class TestCreate:
         assert (task["agentVersionId"], len(task["skills"])) == (version, 1)
         assert task["execution"]["model"] == "claude-opus-4-5"
 
-    async def test_without_instructions_and_title_it_has_a_title_all_the_same(self, alice: Account) -> None:
+    async def test_the_title_comes_from_the_message_without_instructions_and_title(
+        self, alice: Account
+    ) -> None:
         created = await alice.converse("# Which region sells best?\nSee data.csv.")
         assert created["task"]["title"] == "Which region sells best?"
 
@@ -89,13 +91,13 @@ class TestCreate:
         assert set(file) == {"id", "filename", "contentType", "sizeBytes", "createdAt"}
         assert (file["id"], file["filename"], file["sizeBytes"]) == (id_, "q1.csv", 8)
 
-    async def test_it_is_listed_among_the_tasks(self, alice: Account) -> None:
+    async def test_a_conversation_is_listed_among_the_tasks(self, alice: Account) -> None:
         created = await alice.converse()
         await alice.dispatch()
         listed = (await alice.get(f"{V1}/tasks", params={"mode": "conversation"})).json()["data"]
         assert [task["id"] for task in listed] == [created["task"]["id"]]
 
-    async def test_it_holds_money_and_402_without(self, bed: Bed, alice: Account) -> None:
+    async def test_creating_holds_money_and_fails_with_402_without(self, bed: Bed, alice: Account) -> None:
         await alice.converse()
         assert (await alice.get(f"{V1}/account")).json()["creditBalance"] == 9.5
         poor = await new_account(bed, credit_micro_usd=499_999)
@@ -106,7 +108,7 @@ class TestCreate:
 
 
 class TestSend:
-    async def test_while_a_turn_is_at_work_it_is_queued_as_the_next(self, alice: Account) -> None:
+    async def test_a_message_during_a_turn_is_queued_as_the_next_turn(self, alice: Account) -> None:
         task_id = (await alice.converse())["task"]["id"]
         for number in (2, 3):
             answer = await alice.post(of(task_id, "messages"), {"content": f"Number {number}."})
@@ -116,28 +118,28 @@ class TestSend:
             assert (message["turnNumber"], message["status"]) == (number, "queued")
             assert answer.json()["task"]["id"] == task_id
 
-    async def test_accepted_in_awaiting_input(self, alice: Account) -> None:
+    async def test_a_message_is_accepted_while_awaiting_input(self, alice: Account) -> None:
         task_id = await alice.awaiting_input()
         answer = await alice.post(of(task_id, "messages"), {"content": "And the south?"})
         assert answer.status_code == 201, answer.text
         assert answer.json()["message"]["turnNumber"] == 2
         assert answer.json()["task"]["status"] == await status_of(alice, task_id) != "awaiting_input"
 
-    async def test_409_when_terminal(self, alice: Account) -> None:
+    async def test_sending_to_an_ended_conversation_is_409(self, alice: Account) -> None:
         task_id = (await alice.converse())["task"]["id"]
         await alice.post(f"{V1}/tasks/{task_id}/cancel")
         answer = await alice.post(of(task_id, "messages"), {"content": "x"})
         assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict")
         assert len(await transcript(alice, task_id)) == 1
 
-    async def test_with_files_of_its_own(self, alice: Account) -> None:
+    async def test_a_message_can_have_its_own_files(self, alice: Account) -> None:
         task_id, file_id = (await alice.converse())["task"]["id"], await alice.upload()
         body = {"content": "See this.", "inputFiles": [{"fileId": file_id}]}
         sent = (await alice.post(of(task_id, "messages"), body)).json()["message"]
         assert [file["id"] for file in sent["files"]] == [file_id]
         assert (await transcript(alice, task_id))[1] == sent
 
-    async def test_with_overrides_that_never_echo_a_key(self, alice: Account) -> None:
+    async def test_the_overrides_of_a_message_never_echo_a_key(self, alice: Account) -> None:
         task_id = (await alice.converse())["task"]["id"]
         overrides = {"model": "claude-opus-4-5", "providerApiKey": "sk-secret-1"}
         answer = await alice.post(of(task_id, "messages"), {"content": "x", "overrides": overrides})
@@ -171,7 +173,7 @@ class TestMessagesAndActivities:
             message["content"] for message in await transcript(alice, task_id, order="desc", limit=1)
         ] == ["Two."]
 
-    async def test_an_activity(self, alice: Account) -> None:
+    async def test_an_activity_has_all_its_fields(self, alice: Account) -> None:
         task_id = await alice.awaiting_input(tools=[{"command": "ls"}])
         [activity] = await activities(alice, task_id)
         assert set(activity) == ACTIVITY_KEYS
@@ -181,7 +183,7 @@ class TestMessagesAndActivities:
         assert activity["startedAt"] <= activity["completedAt"]
         assert activity["durationMs"] == 3
 
-    async def test_activities_of_some_turns(self, alice: Account) -> None:
+    async def test_activities_can_be_filtered_by_turn(self, alice: Account) -> None:
         task_id = await alice.awaiting_input(tools=[{"command": "a"}])
         for command in ("b", "c"):
             await alice.post(of(task_id, "messages"), {"content": "Go on."})
@@ -215,7 +217,7 @@ class TestMessagesAndActivities:
 
 
 class TestHandoff:
-    async def test_it_goes_on_autonomously_with_or_without_a_message(self, alice: Account) -> None:
+    async def test_a_handed_off_conversation_becomes_autonomous(self, alice: Account) -> None:
         for body in (None, {}, {"message": "Finish the report."}):
             task_id = await alice.awaiting_input()
             answer = await alice.post(of(task_id, "handoff"), body)
@@ -226,21 +228,23 @@ class TestHandoff:
             assert message["content"] == (body or {}).get("message", message["content"]) != ""
             assert answer.json()["task"]["mode"] == "conversation"
 
-    async def test_from_then_on_it_takes_no_message_and_no_second_handoff(self, alice: Account) -> None:
+    async def test_a_handed_off_conversation_takes_no_message_and_no_second_handoff(
+        self, alice: Account
+    ) -> None:
         task_id = await alice.awaiting_input()
         assert (await alice.post(of(task_id, "handoff"))).status_code == 201
         for path, body in (("messages", {"content": "x"}), ("handoff", {})):
             answer = await alice.post(of(task_id, path), body)
             assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict"), path
 
-    async def test_409_when_terminal(self, alice: Account) -> None:
+    async def test_handing_off_an_ended_conversation_is_409(self, alice: Account) -> None:
         task_id = (await alice.converse())["task"]["id"]
         await alice.post(f"{V1}/tasks/{task_id}/cancel")
         assert (await alice.post(of(task_id, "handoff"))).status_code == 409
 
 
 class TestEnd:
-    async def test_the_user_closes_it(self, alice: Account) -> None:
+    async def test_the_user_can_end_a_conversation(self, alice: Account) -> None:
         task_id = await alice.awaiting_input()
         answer = await alice.post(of(task_id, "end"))
         assert (answer.status_code, answer.json()["status"]) == (200, "finished"), answer.text
@@ -253,23 +257,23 @@ class TestEnd:
         task = (await alice.post(of(task_id, "end"))).json()
         assert (task["status"], task["turnNumber"], task["turnStatus"]) == ("finished", 1, "failed")
 
-    async def test_what_it_held_becomes_its_cost(self, alice: Account) -> None:
+    async def test_ending_a_conversation_charges_its_cost_from_the_hold(self, alice: Account) -> None:
         task = (await alice.post(of(await alice.awaiting_input(), "end"))).json()
         balance = (await alice.get(f"{V1}/account")).json()["creditBalance"]
         assert balance == pytest.approx(10 - task["costUsd"])
 
-    async def test_twice_is_fine(self, alice: Account) -> None:
+    async def test_ending_twice_has_one_effect(self, alice: Account) -> None:
         path = of(await alice.awaiting_input(), "end")
         assert (await alice.post(path)).json() == (await alice.post(path)).json()
 
-    async def test_409_when_it_has_ended_otherwise(self, alice: Account) -> None:
+    async def test_ending_a_conversation_that_ended_otherwise_is_409(self, alice: Account) -> None:
         cancelled, failed = [(await alice.converse())["task"]["id"] for _ in range(2)]
         await alice.post(f"{V1}/tasks/{cancelled}/cancel")
         await alice.finish(failed, reason=EndReason.AGENT_CRASHED)
         for task_id in (cancelled, failed):
             assert (await alice.post(of(task_id, "end"))).status_code == 409
 
-    async def test_after_it_there_is_only_to_read(self, alice: Account) -> None:
+    async def test_an_ended_conversation_can_only_be_read(self, alice: Account) -> None:
         task_id = await alice.awaiting_input()
         await alice.post(of(task_id, "end"))
         assert (await alice.post(of(task_id, "messages"), {"content": "x"})).status_code == 409

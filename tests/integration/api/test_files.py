@@ -92,7 +92,7 @@ async def test_paging_neither_repeats_nor_skips(alice: Account) -> None:
     assert listed == ids
 
 
-async def test_one_file(alice: Account, bob: Account) -> None:
+async def test_a_file_has_all_its_fields(alice: Account, bob: Account) -> None:
     file_id = await alice.upload(CONTENT)
     file = (await alice.get(f"/api/v1/files/{file_id}")).json()
     assert file == {
@@ -128,7 +128,7 @@ async def url_of(account: Account, place: str, content: bytes = CONTENT) -> str:
     return f"/api/v1/tasks/{task_id}/files/{file_id}"
 
 
-async def test_the_whole_file(alice: Account, place: str) -> None:
+async def test_the_whole_file_can_be_downloaded(alice: Account, place: str) -> None:
     answer = await alice.get(await url_of(alice, place))
     assert (answer.status_code, answer.content) == (200, CONTENT)
     assert answer.headers["content-length"] == str(len(CONTENT))
@@ -146,7 +146,9 @@ async def test_the_whole_file(alice: Account, place: str) -> None:
         ("bytes=2000-999999999999999999", 2000, 2560), ("Bytes= 5-6 ", 5, 7),
     ],
 )  # fmt: skip
-async def test_a_range(alice: Account, place: str, byte_range: str, start: int, end: int) -> None:
+async def test_a_range_of_a_file_can_be_downloaded(
+    alice: Account, place: str, byte_range: str, start: int, end: int
+) -> None:
     answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/2560"
@@ -158,7 +160,9 @@ async def test_a_range(alice: Account, place: str, byte_range: str, start: int, 
     ["bytes=0-1,5-6", "bytes=5-4", "bytes=-", "bytes=a-b", "lines=0-5", "bytes", "", "bytes=1-2-3",
      "bytes=" + "9" * 30 + "-", "bytes=٣-"],
 )  # fmt: skip
-async def test_what_is_not_one_range_gets_the_whole(alice: Account, place: str, byte_range: str) -> None:
+async def test_anything_but_one_range_returns_the_whole_file(
+    alice: Account, place: str, byte_range: str
+) -> None:
     answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range.encode()})
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
@@ -167,7 +171,9 @@ async def test_what_is_not_one_range_gets_the_whole(alice: Account, place: str, 
     ("content", "byte_range"),
     [(CONTENT, "bytes=2560-"), (CONTENT, "bytes=9999-10000"), (CONTENT, "bytes=-0"), (b"", "bytes=0-")],
 )
-async def test_a_range_beyond_the_file(alice: Account, place: str, content: bytes, byte_range: str) -> None:
+async def test_a_range_beyond_the_file_is_416(
+    alice: Account, place: str, content: bytes, byte_range: str
+) -> None:
     answer = await alice.get(await url_of(alice, place, content), headers={"Range": byte_range})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(content)}"
@@ -184,7 +190,7 @@ async def test_a_download_goes_on_only_where_the_file_is_still_the_same(alice: A
         assert (complete.status_code, complete.content) == (200, CONTENT)
 
 
-async def test_what_the_client_has_is_not_sent_again(alice: Account, place: str) -> None:
+async def test_a_file_the_client_has_cached_is_not_sent_again(alice: Account, place: str) -> None:
     url = await url_of(alice, place)
     etag = (await alice.get(url)).headers["etag"]
     for tags in (etag, f'"other", {etag}', f"W/{etag}", "*"):
@@ -209,7 +215,7 @@ async def test_a_deleted_file_is_gone_with_its_bytes(bed: Bed, alice: Account) -
     assert (await alice.post("/api/v1/agents/agt_standard_data/tasks", body)).status_code == 400
 
 
-async def test_what_a_live_task_uses_stays_until_it_ends(bed: Bed, alice: Account) -> None:
+async def test_a_file_of_a_live_task_cannot_be_deleted(bed: Bed, alice: Account) -> None:
     file_id = await alice.upload()
     task_id = (await alice.dispatch(inputFileIds=[file_id]))["id"]
     answer = await alice.send("DELETE", f"/api/v1/files/{file_id}")
@@ -231,7 +237,7 @@ async def test_an_output_can_be_deleted_once_its_task_has_ended(bed: Bed, alice:
 
 
 @pytest.mark.parametrize("column", ["reference_file_ids", "skills"])
-async def test_what_an_agent_version_uses_stays(bed: Bed, alice: Account, column: str) -> None:
+async def test_a_file_of_an_agent_version_cannot_be_deleted(bed: Bed, alice: Account, column: str) -> None:
     file_id = await alice.upload()
     agent_id, version_id = new_id("agt"), new_id("agv")
     async with bed.pool.acquire() as connection, connection.transaction():
@@ -244,7 +250,7 @@ async def test_what_an_agent_version_uses_stays(bed: Bed, alice: Account, column
     assert agent_id in error_of(answer)["message"]
 
 
-async def test_of_a_dispatch_and_a_deletion_at_once_one_wins(bed: Bed, alice: Account) -> None:
+async def test_either_a_concurrent_dispatch_or_the_deletion_wins(bed: Bed, alice: Account) -> None:
     for _ in range(10):
         file_id = await alice.upload()
         body = {"instructions": "x", "inputFileIds": [file_id]}
@@ -279,7 +285,7 @@ def assert_names_quota(answer: httpx.Response, available: int) -> None:
     assert "quota is 1000 bytes" in error["message"] and f"{available} are left" in error["message"]
 
 
-async def test_the_quota_at_each_step(bed: Bed) -> None:
+async def test_the_quota_is_checked_at_each_step(bed: Bed) -> None:
     async def chunks(size: int) -> AsyncIterator[bytes]:
         for _ in range(size):
             yield b"x"

@@ -70,7 +70,7 @@ async def test_a_key_is_the_accounts_own(bed: Bed, alice: Account, bob: Account)
     assert await task_count(bed, bob) == 1
 
 
-async def test_without_a_key_every_request_counts(bed: Bed, alice: Account) -> None:
+async def test_requests_without_a_key_are_not_deduplicated(bed: Bed, alice: Account) -> None:
     assert (await alice.dispatch())["id"] != (await alice.dispatch())["id"]
 
 
@@ -167,7 +167,7 @@ async def test_nothing_secret_is_kept_in_plain(bed: Bed, alice: Account) -> None
         assert len(row["fingerprint"]) == 64
 
 
-async def test_uploads_too(bed: Bed, alice: Account) -> None:
+async def test_prepare_and_complete_of_an_upload_are_idempotent(bed: Bed, alice: Account) -> None:
     upload = {"filename": "a.txt", "contentType": "text/plain"}
     prepared, again = [
         (await alice.post("/api/v1/uploads/prepare", upload, headers=keyed("prepare"))).json()

@@ -144,7 +144,7 @@ async def test_fifty_dispatches_at_once_on_a_balance_for_ten(bed: Bed) -> None:
 
 
 @in_session
-async def test_402_says_the_balance_and_what_is_needed(bed: Bed) -> None:
+async def test_a_402_names_the_balance_and_the_amount_needed(bed: Bed) -> None:
     account = await new_account(bed, credit_micro_usd=499_999)
     before = await bed.rows()
     error = error_of(await account.post(TASKS, {"instructions": "x"}))

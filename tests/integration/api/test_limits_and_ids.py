@@ -26,7 +26,9 @@ async def limited(bed: Bed) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def test_too_many_requests_of_one_key(bed: Bed, limited: httpx.AsyncClient, alice: Account) -> None:
+async def test_too_many_requests_of_one_key_are_429(
+    bed: Bed, limited: httpx.AsyncClient, alice: Account
+) -> None:
     _, second = await accounts.create_key(bed.pool, alice.id, "second")
     headers = {"Authorization": f"Bearer {alice.key}"}
     for path in ("account", "tasks", "nothing-here", "agents"):
@@ -45,7 +47,7 @@ async def test_too_many_requests_of_one_key(bed: Bed, limited: httpx.AsyncClient
     assert (await limited.get("/healthz")).status_code == 200
 
 
-async def test_one_request_counts_once_with_an_idempotency_key_too(
+async def test_a_request_with_an_idempotency_key_counts_once(
     limited: httpx.AsyncClient, alice: Account
 ) -> None:
     headers = {"Authorization": f"Bearer {alice.key}", "Idempotency-Key": "k"}

@@ -94,7 +94,7 @@ async def test_a_key_sent_with_a_message_is_stored_encrypted_only(bed: Bed, alic
         assert stored and key not in stored and key.encode().hex() not in stored
 
 
-async def test_what_a_client_wrote_comes_back_as_it_was(alice: Account) -> None:
+async def test_the_text_of_a_message_is_returned_unchanged(alice: Account) -> None:
     content = "\u202ereversed \U0001f600 \x01 <script> \\u0041 $1 %s {x} '; --\r\n  tail  "
     created = await alice.converse(content)
     task_id = created["task"]["id"]
@@ -116,7 +116,7 @@ async def test_a_conversation_that_was_handed_off_and_sleeps_can_be_ended(alice:
     assert (again.status_code, again.json()) == (200, answer.json())
 
 
-async def test_what_wakes_a_conversation_belongs_to_the_turn_that_slept(alice: Account) -> None:
+async def test_a_wake_message_belongs_to_the_turn_that_hibernated(alice: Account) -> None:
     task_id = await asleep(alice)
     woken = await alice.post(f"{V1}/tasks/{task_id}/wake", {"kind": "message", "message": "Approved."})
     assert woken.status_code == 200, woken.text

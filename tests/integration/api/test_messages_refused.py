@@ -53,7 +53,7 @@ async def test_tasks_that_cannot_be_steered_answer_409(bed: Bed, alice: Account,
 @pytest.mark.parametrize(
     "content", ["", " ", "\n\t\u3000", "x" * (MIB // 2 + 1), "é" * (MIB // 4 + 1), "x" * 2 * MIB]
 )
-async def test_empty_and_oversized_messages(bed: Bed, alice: Account, content: str) -> None:
+async def test_empty_and_oversized_messages_are_refused(bed: Bed, alice: Account, content: str) -> None:
     """Whitespace is empty; at most 512 KiB in UTF-8."""
     task_id, handed, own = await pending(alice), await handed_off(alice), await autonomous(alice)
     waiting = await alice.awaiting_input()
@@ -74,7 +74,7 @@ async def test_a_body_beyond_what_is_read_is_413(bed: Bed, alice: Account) -> No
         assert error["code"] == "payload_too_large"
 
 
-async def test_files_that_are_not_there_are_named_as_they_were_sent(
+async def test_a_missing_file_is_named_by_its_position_in_the_request(
     bed: Bed, alice: Account, bob: Account
 ) -> None:
     own, task_id = await alice.upload(), await pending(alice)

@@ -109,7 +109,7 @@ async def test_every_error_code_is_described(document: dict[str, Any]) -> None:
     assert {str(status) for status in CODES} == set(document["components"]["responses"])
 
 
-async def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
+async def test_operations_that_need_a_key_declare_it(document: dict[str, Any]) -> None:
     for path, _, operation in operations(document):
         is_public = operation.get("security") == []
         assert is_public == (not path.startswith("/api/v1/") or path.endswith("openapi.yaml"))
@@ -137,7 +137,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
     assert tried == 13
 
 
-async def test_answers_are_as_described(document: dict[str, Any], bed: Bed, alice: Account) -> None:
+async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed, alice: Account) -> None:
     checked: set[tuple[str, str, int]] = set()
 
     def check(path: str, answer: httpx.Response) -> Any:
@@ -299,7 +299,7 @@ def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:
     return reference.removeprefix("#/components")
 
 
-async def test_what_may_be_repeated_says_so(document: dict[str, Any]) -> None:
+async def test_idempotent_operations_declare_their_headers(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         names = {entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "header"}
         takes_one = method in ("POST", "PATCH") and path.startswith("/api/v1/")

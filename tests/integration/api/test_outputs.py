@@ -21,7 +21,7 @@ HOSTILE_NAMES = [
 ]  # fmt: skip
 
 
-async def test_the_list(bed: Bed, alice: Account) -> None:
+async def test_outputs_are_listed_with_all_their_fields(bed: Bed, alice: Account) -> None:
     task_id = (await alice.dispatch())["id"]
     assert (await alice.get(f"/api/v1/tasks/{task_id}/files")).json()["data"] == []
     output_ids = await alice.finish(task_id, {"report.md": b"# Rows", "chart.png": b"\x89PNG"})
@@ -55,7 +55,7 @@ async def test_input_files_are_not_listed(alice: Account) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
-async def test_download_byte_for_byte(alice: Account, size: int) -> None:
+async def test_an_output_is_downloaded_byte_for_byte(alice: Account, size: int) -> None:
     content = os.urandom(size)
     task_id = (await alice.dispatch())["id"]
     [file_id] = await alice.finish(task_id, {"data.bin": content}, content_type="application/octet-stream")

@@ -85,7 +85,7 @@ async def partial(account: Account, claim: Claim) -> list[tuple[str, int, bool]]
 
 
 @pytest.mark.parametrize("away", ["checkpoints", "outputs"])
-async def test_they_are_kept_as_soon_as_the_store_is_there(
+async def test_partial_outputs_are_kept_as_soon_as_the_store_is_available(
     services: Services, alice: Account, away: str
 ) -> None:
     claim = await ended(services, alice)
@@ -119,7 +119,7 @@ async def test_partial_outputs_that_a_container_could_not_store_come_from_its_ch
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
-async def test_an_expired_conversation_leaves_them_too(services: Services, alice: Account) -> None:
+async def test_an_expired_conversation_has_partial_outputs(services: Services, alice: Account) -> None:
     claim = await ended(services, alice, is_expired=True)
     assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
     assert await collect_missing(services)

@@ -32,7 +32,7 @@ async def test_more_than_ten_repositories_are_refused(alice: Account) -> None:
     assert answer.json()["error"]["details"][0]["path"] == "inputRepositories"
 
 
-async def test_anothers_file_is_no_skill(alice: Account, bob: Account) -> None:
+async def test_a_file_of_another_account_cannot_be_a_skill(alice: Account, bob: Account) -> None:
     body = {"instructions": "Count.", "skills": [await alice.upload(), await bob.upload()]}
     answer = await alice.post(f"/api/v1/agents/{AGENT}/tasks", body)
     assert answer.json()["error"]["details"][0]["path"] == "skills.1"

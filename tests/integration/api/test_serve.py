@@ -110,7 +110,7 @@ async def prepare(api: Api) -> dict[str, Any]:
     return answer.json()
 
 
-async def test_it_serves_until_told_to_stop_and_finishes_what_is_under_way(bed: Bed) -> None:
+async def test_the_api_finishes_its_requests_when_it_is_stopped(bed: Bed) -> None:
     async with running(bed) as api:
         assert (await api.http.get("/readyz")).json() == {"status": "ready"}
         assert len((await api.http.get("/api/v1/agents")).json()["data"]) == 3
@@ -171,7 +171,7 @@ async def test_the_log_holds_no_query_and_no_key(api: Api) -> None:
     assert "signature" not in log
 
 
-async def test_bytes_too_many_are_refused_before_they_are_sent(api: Api) -> None:
+async def test_too_many_bytes_are_refused_before_they_are_sent(api: Api) -> None:
     prepared = await prepare(api)
     host, _, port = api.base.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

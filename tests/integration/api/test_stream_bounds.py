@@ -17,7 +17,7 @@ MB = 1024 * 1024
 
 
 class TestSlowReaders:
-    async def test_are_cut_cost_little_and_can_resume(
+    async def test_slow_readers_are_disconnected_use_little_memory_and_can_resume(
         self, bed: Bed, alice: Account, short_dir: Path
     ) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -62,7 +62,7 @@ def _connected(process: psutil.Process) -> set[int]:
 
 
 class TestShutdown:
-    async def test_ends_all_streams_at_once_and_cleanly(
+    async def test_shutdown_ends_all_streams_at_once_and_cleanly(
         self, bed: Bed, alice: Account, short_dir: Path
     ) -> None:
         task_id = (await alice.dispatch())["id"]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class TestAStream:
-    async def test_shows_the_log_then_what_is_added_and_ends_with_the_task(
+    async def test_a_stream_sends_the_log_then_new_events_and_ends_with_the_task(
         self, bed: Bed, alice: Account, api: Api
     ) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -42,7 +42,7 @@ class TestAStream:
         assert [frame.event for frame in received] == [event["type"] for event in log]
 
     @pytest.mark.parametrize("status", ["finished", "failed", "cancelled", "expired"])
-    async def test_ends_after_each_kind_of_end_and_then_says_204(
+    async def test_a_stream_ends_with_every_kind_of_end_and_is_204_afterwards(
         self, bed: Bed, alice: Account, api: Api, status: str
     ) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -58,7 +58,7 @@ class TestAStream:
         async with await api.follow(task_id, alice, last_event_id=1) as again:
             assert [frame.id for frame in await within(30, again.rest())] == [2]
 
-    async def test_goes_on_where_the_client_was(self, bed: Bed, alice: Account, api: Api) -> None:
+    async def test_a_stream_resumes_after_the_last_event_id(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         await tools(bed, task_id, 5)
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
@@ -69,7 +69,7 @@ class TestAStream:
             async with await api.follow(task_id, alice, query, last_event_id=last_event_id) as stream:
                 assert [frame.id for frame in await within(30, stream.rest())] == expected
 
-    async def test_is_asked_for_by_the_query_or_by_accept(self, alice: Account, api: Api) -> None:
+    async def test_a_stream_is_requested_by_query_or_by_accept_header(self, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
         for query, accept, is_stream in (
@@ -82,7 +82,7 @@ class TestAStream:
                 kind = "text/event-stream; charset=utf-8" if is_stream else "application/json"
                 assert stream.headers["content-type"] == kind, (query, accept)
 
-    async def test_of_a_conversation(self, bed: Bed, alice: Account, api: Api) -> None:
+    async def test_a_conversation_can_be_streamed(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.converse())["task"]["id"]
         path = "/api/v1/conversations/{}/events?stream=true"
         async with await Stream.open(api.base_url, path.format(task_id), alice.key) as stream:
@@ -99,7 +99,7 @@ class TestAStream:
 
 
 class TestDeltas:
-    async def test_come_between_the_events_where_they_belong(
+    async def test_deltas_are_sent_between_the_events_in_order(
         self, bed: Bed, alice: Account, api: Api
     ) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -127,7 +127,9 @@ class TestDeltas:
         ]  # fmt: skip
         assert "message.delta" not in {event["type"] for event in await api.list(task_id, alice)}
 
-    async def test_of_others_and_nonsense_are_not_shown(self, bed: Bed, alice: Account, api: Api) -> None:
+    async def test_deltas_of_other_tasks_and_malformed_ones_are_dropped(
+        self, bed: Bed, alice: Account, api: Api
+    ) -> None:
         task_id, other = (await alice.dispatch())["id"], (await alice.dispatch())["id"]
         async with await api.follow(task_id, alice) as stream:
             await within(30, stream.some(1))
@@ -139,7 +141,9 @@ class TestDeltas:
             rest = await within(30, stream.rest())
         assert [frame.event for frame in rest] == ["message.delta", "task.cancelled"]
 
-    async def test_beyond_the_bound_the_oldest_go(self, bed: Bed, alice: Account, api: Api) -> None:
+    async def test_the_oldest_deltas_are_dropped_beyond_the_limit(
+        self, bed: Bed, alice: Account, api: Api
+    ) -> None:
         task_id = (await alice.dispatch())["id"]
         async with await api.follow(task_id, alice) as stream:
             await within(30, stream.some(1))
@@ -160,7 +164,7 @@ class TestDeltas:
 
 
 class TestLongPoll:
-    async def test_waits_for_the_next_event_and_no_longer(self, bed: Bed, alice: Account, api: Api) -> None:
+    async def test_a_long_poll_returns_at_the_next_event(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         started = time.monotonic()
         assert len(await api.list(task_id, alice, after=0, wait=20)) == 1, "what is there comes at once"
@@ -176,7 +180,7 @@ class TestLongPoll:
             "nothing comes after the end"
         )
 
-    async def test_ends_when_the_client_goes(self, alice: Account, api: Api) -> None:
+    async def test_a_long_poll_ends_when_the_client_disconnects(self, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         url = f"{api.base_url}/api/v1/tasks/{task_id}/events?after=1&wait=20"
         async with httpx.AsyncClient(trust_env=False) as http:

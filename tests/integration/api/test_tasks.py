@@ -103,7 +103,7 @@ async def test_a_cursor_is_good_for_its_own_list_only(alice: Account) -> None:
         assert error_of(answer)["details"][0]["path"] == "cursor"
 
 
-async def test_filters(alice: Account, bob: Account) -> None:
+async def test_tasks_can_be_filtered(alice: Account, bob: Account) -> None:
     await bob.dispatch(metadata={"customer": "x"})
     plain = await alice.dispatch()
     tagged = await alice.dispatch(metadata={"customer": "x", "a.b": "c d", "count": 1, "ключ": "é&="})
@@ -144,7 +144,7 @@ async def test_filters_by_creation_leave_the_task_itself_out(alice: Account) -> 
     assert await ids(alice, f"createdAfter={quote(elsewhere)}") == [last]
 
 
-async def test_cancel(bed: Bed, alice: Account) -> None:
+async def test_a_pending_task_is_cancelled_without_cost(bed: Bed, alice: Account) -> None:
     task = await alice.dispatch(overrides={"providerApiKey": "sk-0123456789"})
     answer = await alice.post(f"/api/v1/tasks/{task['id']}/cancel")
     assert answer.status_code == 200
@@ -170,7 +170,7 @@ async def test_ten_cancels_at_once_are_one(alice: Account) -> None:
 
 
 @pytest.mark.parametrize("reason", [EndReason.COMPLETE, EndReason.AGENT_STOPPED])
-async def test_what_has_ended_cannot_be_cancelled(alice: Account, reason: EndReason) -> None:
+async def test_an_ended_task_cannot_be_cancelled(alice: Account, reason: EndReason) -> None:
     task = await alice.dispatch()
     await alice.finish(task["id"], reason=reason)
     before = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
@@ -197,7 +197,7 @@ async def log_of(bed: Bed, account: Account, length: int) -> str:
     return task_id
 
 
-async def test_an_event(alice: Account) -> None:
+async def test_an_event_has_all_its_fields(alice: Account) -> None:
     task = await alice.dispatch()
     [event] = (await alice.get(f"/api/v1/tasks/{task['id']}/events")).json()["data"]
     assert event == {
@@ -214,7 +214,7 @@ async def test_an_event(alice: Account) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 7])
 @pytest.mark.parametrize("after", [0, 2, 5, 6])
-async def test_pages_of_events(bed: Bed, alice: Account, order: str, limit: int, after: int) -> None:
+async def test_events_are_paged(bed: Bed, alice: Account, order: str, limit: int, after: int) -> None:
     task_id = await log_of(bed, alice, 6)
     fetched = await pages(alice, f"/api/v1/tasks/{task_id}/events", order=order, limit=limit, after=after)
     expected = [n for n in range(1, 7) if n > after]

@@ -47,7 +47,7 @@ def stored(bed: Bed, upload_id: str) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_three_steps_byte_for_byte(bed: Bed, alice: Account) -> None:
+async def test_a_file_is_uploaded_in_three_steps_byte_for_byte(bed: Bed, alice: Account) -> None:
     content = os.urandom(700_000)
     prepared = await prepare(alice, contentType="application/octet-stream", sizeBytes=len(content))
     assert prepared["method"] == "PUT"
@@ -88,7 +88,7 @@ async def test_no_key_is_needed_to_send_the_bytes_and_none_helps_without_a_signa
     assert await put(bed, prepared) == (200, {})
 
 
-async def test_an_empty_file(bed: Bed, alice: Account) -> None:
+async def test_an_empty_file_can_be_uploaded(bed: Bed, alice: Account) -> None:
     prepared = await prepare(alice, sizeBytes=0)
     assert await put(bed, prepared, b"") == (200, {})
     done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
@@ -223,7 +223,7 @@ async def test_concurrent_completions_make_one_file(bed: Bed, alice: Account) ->
     assert await bed.pool.fetchval("SELECT count(*) FROM files WHERE account_id = $1", alice.id) == 1
 
 
-async def test_completion_before_the_bytes(alice: Account) -> None:
+async def test_completing_before_the_bytes_arrived_is_409(alice: Account) -> None:
     prepared = await prepare(alice)
     answer = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
     assert answer.status_code == 409

@@ -47,7 +47,9 @@ class TestWake:
         ],
         ids=lambda value: ascii(value)[:60],
     )  # fmt: skip
-    async def test_bad_bodies(self, bed: Bed, alice: Account, body: dict[str, Any], path: str) -> None:
+    async def test_invalid_bodies_are_refused(
+        self, bed: Bed, alice: Account, body: dict[str, Any], path: str
+    ) -> None:
         task_id = await alice.hibernating()
         rows = await bed.rows()
         answer = await alice.post(wake(task_id), body)
@@ -86,7 +88,9 @@ class TestWake:
             {"status": "pending", "kind": "external_wake"}
         ]
 
-    async def test_overrides_lie_over_those_it_has_and_show_no_key(self, bed: Bed, alice: Account) -> None:
+    async def test_overrides_are_merged_into_the_tasks_own_and_show_no_key(
+        self, bed: Bed, alice: Account
+    ) -> None:
         before = {"maxRuntimeSeconds": 600, "model": "claude-opus-4-5"}
         task_id = (await alice.dispatch(overrides=before))["id"]
         await alice.hibernate(task_id)
@@ -182,7 +186,7 @@ class TestWake:
         await alice.hibernate(task_id)
         assert (await alice.post(wake(task_id), EXTERNAL, headers=headers)).status_code == 200
 
-    async def test_it_may_sleep_and_wake_again(self, alice: Account) -> None:
+    async def test_a_woken_task_can_hibernate_and_wake_again(self, alice: Account) -> None:
         task_id = await alice.hibernating()
         for _ in range(3):
             assert (await alice.post(wake(task_id), EXTERNAL)).status_code == 200
@@ -200,7 +204,7 @@ class TestWake:
         assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
         assert await said(alice, task_id) == ["And be quick."]
 
-    async def test_sleep_is_not_billed(self, bed: Bed, alice: Account) -> None:
+    async def test_hibernation_is_not_billed(self, bed: Bed, alice: Account) -> None:
         task_id = await alice.hibernating()
         before = (await alice.get(f"{V1}/tasks/{task_id}")).json()
         await bed.pool.execute(
@@ -216,7 +220,7 @@ class TestWake:
 
 
 class TestDeadline:
-    async def test_it_wakes_what_is_due_and_nothing_else(self, bed: Bed, alice: Account) -> None:
+    async def test_the_deadline_wakes_due_tasks_only(self, bed: Bed, alice: Account) -> None:
         now = datetime.now(UTC)
         due = await alice.hibernating(until=now - timedelta(seconds=1))
         later = await alice.hibernating(until=now + timedelta(minutes=5))
@@ -225,7 +229,7 @@ class TestDeadline:
         assert (await status(alice, due), await status(alice, later)) == ("pending", "hibernating")
         assert await events_of(alice, due, "task.woken") == [{"status": "pending", "kind": "deadline"}]
 
-    async def test_either_the_deadline_wakes_it_or_the_client(self, bed: Bed, alice: Account) -> None:
+    async def test_either_the_deadline_or_the_client_wakes_a_task(self, bed: Bed, alice: Account) -> None:
         task_id = await alice.hibernating(until=datetime.now(UTC) - timedelta(seconds=1))
         answer, woken = await asyncio.gather(alice.post(wake(task_id), EXTERNAL), wake_due(bed.pool, task_id))
         assert (answer.status_code, woken) in ((200, 0), (409, 1))
@@ -236,7 +240,9 @@ class TestCheckpointStorage:
     async def storage(self, account: Account) -> dict[str, Any]:
         return (await account.get(f"{V1}/account")).json()["checkpointStorage"]
 
-    async def test_it_counts_what_live_tasks_start_from(self, bed: Bed, alice: Account, bob: Account) -> None:
+    async def test_checkpoint_storage_counts_the_checkpoints_of_live_tasks(
+        self, bed: Bed, alice: Account, bob: Account
+    ) -> None:
         quota = {"quotaBytes": bed.settings.checkpoint_quota_bytes, "isEnforced": True}
         assert await self.storage(alice) == {"usedBytes": 0} | quota
         first = await alice.hibernating(size_bytes=1000)
@@ -272,7 +278,7 @@ class TestCheckpointStorage:
         unlimited = bed.settings.model_copy(update={"checkpoint_quota_bytes": 0})
         assert await checkpoints.quota_fault(bed.pool, unlimited, first, 10**15) is None
 
-    async def test_without_a_quota_it_says_so(self, bed: Bed, alice: Account) -> None:
+    async def test_without_a_quota_checkpoint_storage_is_not_enforced(self, bed: Bed, alice: Account) -> None:
         settings = bed.settings.model_copy(update={"checkpoint_quota_bytes": 0})
         transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class TestPage:
-    async def test_it_says_what_it_would_wake(self, alice: Account) -> None:
+    async def test_the_page_shows_the_task_it_would_wake(self, alice: Account) -> None:
         task_id = (await alice.dispatch(title="Sales, first quarter"))["id"]
         until = datetime(2031, 4, 14, 15, 0, tzinfo=UTC)
         [token] = await alice.hibernate(task_id, "Waiting for\nthe review.", until, link_count=1)
@@ -32,7 +32,7 @@ class TestPage:
             assert words in answer.text
         assert answer.text.count("<button") == 1
 
-    async def test_what_an_agent_wrote_is_only_text(self, alice: Account) -> None:
+    async def test_text_of_an_agent_is_escaped(self, alice: Account) -> None:
         hostile = "</blockquote><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"
         task_id = (await alice.dispatch(title="<b onclick=x>'\"&"))["id"]
         [token] = await alice.hibernate(task_id, hostile, link_count=1)
@@ -44,7 +44,7 @@ class TestPage:
             "form", "label", "textarea", "button",
         }  # fmt: skip
 
-    async def test_it_loads_nothing_and_runs_nothing(self, alice: Account) -> None:
+    async def test_the_page_loads_no_resource_and_runs_no_script(self, alice: Account) -> None:
         _, path = await linked(alice)
         for path_, code in ((path, 200), ("/wake/none", 404)):
             answer = await alice.bed.http.get(path_, headers=BROWSER)
@@ -121,7 +121,7 @@ class TestLink:
     @pytest.mark.parametrize(
         "options", [{"json": {"message": "Go."}}, {"data": {"message": "Go."}, "headers": JSON}], ids=str
     )
-    async def test_programs_get_json(self, bed: Bed, alice: Account, options: dict[str, Any]) -> None:
+    async def test_a_program_gets_json(self, bed: Bed, alice: Account, options: dict[str, Any]) -> None:
         task_id, path = await linked(alice)
         answer = await bed.http.post(path, **options)
         assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
@@ -130,7 +130,7 @@ class TestLink:
         assert (again.status_code, error_of(again)["code"]) == (409, "conflict")
         assert "used already" in error_of(again)["message"]
 
-    async def test_it_works_once_whoever_comes_at_the_same_time(self, bed: Bed, alice: Account) -> None:
+    async def test_concurrent_uses_of_a_link_wake_once(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         answers = await asyncio.gather(*(bed.http.post(path, data={"message": str(n)}) for n in range(10)))
         assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
@@ -150,7 +150,7 @@ class TestLink:
             for response in (answer, page):
                 assert path.rpartition("/")[2] not in response.text + str(response.headers)
 
-    async def test_it_is_too_old(self, bed: Bed, alice: Account) -> None:
+    async def test_an_expired_link_is_refused(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         await bed.pool.execute(
             "UPDATE wake_links SET expires_at = now() - interval '1 second' WHERE task_id = $1", task_id
@@ -158,7 +158,7 @@ class TestLink:
         await self.refused(bed, path, 409, "has expired")
         assert await status(alice, task_id) == "hibernating"
 
-    async def test_it_is_for_one_hibernation(self, bed: Bed, alice: Account) -> None:
+    async def test_a_link_is_for_one_hibernation_only(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         assert (await alice.post(wake(task_id), EXTERNAL)).status_code == 200
         await self.refused(bed, path, 409, "out of date")
@@ -167,19 +167,19 @@ class TestLink:
         assert await status(alice, task_id) == "hibernating"
         assert (await bed.http.post(f"/wake/{token}")).status_code == 200
 
-    async def test_its_task_has_ended(self, bed: Bed, alice: Account) -> None:
+    async def test_a_link_of_an_ended_task_is_refused(self, bed: Bed, alice: Account) -> None:
         task_id, path = await linked(alice)
         await alice.post(f"{V1}/tasks/{task_id}/cancel")
         await self.refused(bed, path, 409, "out of date")
         assert await status(alice, task_id) == "cancelled"
 
-    async def test_its_task_does_not_hibernate_yet(self, bed: Bed, alice: Account) -> None:
+    async def test_a_link_is_refused_until_its_task_hibernates(self, bed: Bed, alice: Account) -> None:
         task_id = (await alice.dispatch())["id"]
         token = await wake_links.create(bed.pool, bed.vault, await alice.claim(task_id))
         await self.refused(bed, f"/wake/{token}", 409, "not hibernate yet")
         assert await status(alice, task_id) == "running"
 
-    async def test_several_of_one_hibernation(self, bed: Bed, alice: Account) -> None:
+    async def test_one_of_several_links_invalidates_the_others(self, bed: Bed, alice: Account) -> None:
         task_id = (await alice.dispatch())["id"]
         tokens = await alice.hibernate(task_id, link_count=3)
         assert len(set(tokens)) == 3
@@ -225,7 +225,9 @@ class TestLink:
         ],
         ids=lambda value: ascii(value)[:60],
     )  # fmt: skip
-    async def test_bad_bodies(self, bed: Bed, alice: Account, options: dict[str, Any], path: str) -> None:
+    async def test_invalid_messages_are_refused(
+        self, bed: Bed, alice: Account, options: dict[str, Any], path: str
+    ) -> None:
         task_id, link = await linked(alice)
         rows = await bed.rows()
         headers = options.get("headers", {})
@@ -239,7 +241,7 @@ class TestLink:
         assert await bed.rows() == rows
         assert await status(alice, task_id) == "hibernating"
 
-    async def test_other_bodies(self, bed: Bed, alice: Account) -> None:
+    async def test_unsupported_and_oversized_bodies_are_refused(self, bed: Bed, alice: Account) -> None:
         task_id, link = await linked(alice)
         for options, code in (
             ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415),
@@ -255,7 +257,7 @@ class TestLink:
         assert (await bed.http.post(link, data={"message": largest})).status_code == 200
         assert await said(alice, task_id) == [largest]
 
-    async def test_its_token_is_in_no_log(
+    async def test_the_token_of_a_link_is_never_logged(
         self, bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)

@@ -234,7 +234,7 @@ async def test_unused_checkpoints_are_removed(talk: Talk, tmp_path: object) -> N
     assert await talk.pool.fetchval("SELECT count(*) FROM checkpoints") == 0
 
 
-async def test_a_checkpoint_that_took_long_is_not_swept_before_it_counts(
+async def test_a_checkpoint_that_took_long_is_not_cleaned_up_before_it_is_recorded(
     talk: Talk, tmp_path: object
 ) -> None:
     """A save may take longer than leftovers are kept; the newest of a running task may be about to count."""
@@ -300,7 +300,7 @@ async def test_an_end_may_be_repeated_when_nobody_knows_whether_it_was_committed
     assert (await talk.kinds()).count("turn.completed") == 1
 
 
-async def test_a_turn_yields_its_container_when_it_may_not_go_on(talk: Talk) -> None:
+async def test_a_turn_that_may_not_continue_releases_its_container(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.send("Second.")
     assert await turns.end(
@@ -313,7 +313,7 @@ async def test_a_turn_yields_its_container_when_it_may_not_go_on(talk: Talk) -> 
     assert (turn.number, turn.attempt_number, turn.content) == (2, 1, "Second.")
 
 
-async def test_what_was_answered_meanwhile_does_not_expire(talk: Talk) -> None:
+async def test_a_conversation_that_was_just_answered_does_not_expire(talk: Talk) -> None:
     claim, turn = await talk.start()
     await talk.end(claim, turn)
     await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")

@@ -76,7 +76,9 @@ async def test_several_at_once_pull_once_and_share(bed: Bed, registry: Registry,
 
 
 @pytest.mark.parametrize("kind", ["index", long("oci"), long("oci-index"), "docker-archive"])
-async def test_every_kind_of_source(bed: Bed, registry: Registry, folder: Path, kind: str) -> None:
+async def test_an_image_can_come_from_every_kind_of_source(
+    bed: Bed, registry: Registry, folder: Path, kind: str
+) -> None:
     image = Layout(folder / f"kind-{kind}", [oci.system()], ["KIND=" + kind], is_index="index" in kind)
     name = {
         "index": f"{registry.host}/team/index:1",
@@ -201,7 +203,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("defect", [defect if defect in SHORT else long(defect) for defect in UNFIT])
-async def test_what_our_node_does_not_run_in_is_refused_and_remembered(
+async def test_an_image_in_which_node_does_not_run_is_refused_and_the_refusal_cached(
     bed: Bed, registry: Registry, defect: str
 ) -> None:
     layers, sentence = UNFIT[defect]
