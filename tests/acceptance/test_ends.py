@@ -50,10 +50,14 @@ def test_an_agent_that_never_finishes_is_asked_three_times(client: Client) -> No
     assert [e["type"] for e in client.events(task["id"])].count("agent.reminded") == 3
 
 
-def test_pi_killed_by_its_agent_is_agent_crashed(client: Client) -> None:
-    task = client.run(script({"bash": "kill -9 $PPID"}))
+@pytest.mark.parametrize("command", ["kill -9 $PPID", "kill -9 -1"])
+def test_pi_killed_by_its_agent_is_agent_crashed(client: Client, command: str) -> None:
+    task = client.run(script({"bash": command}))
     assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
-    assert "137" in task["error"]
+    assert task["error"] == (
+        "Pi was ended by SIGKILL, which a process in the container sent, not the platform. "
+        f"The agent's last command was: {command}"
+    )
 
 
 def test_the_hard_limit_fails_the_task(client: Client) -> None:

@@ -190,3 +190,13 @@ async def test_an_agent_that_removes_its_home_can_still_run_commands(place: Plac
     assert moved.is_error
     assert after.output.split() == ["/workspace/task"]
     assert (place.task / "alive").exists()
+
+
+async def test_git_commits_without_an_identity_of_the_agents_own(place: Place) -> None:
+    made, named = await outputs_of(
+        place,
+        "git init -q repo && cd repo && git commit -q --allow-empty -m x && git log --format='%an <%ae>'",
+        "cd repo; git config user.name Ada; git commit -q --allow-empty -m y; git log -1 --format=%an",
+    )
+    assert made.output.strip() == "Agent <agent@sandbox.invalid>"
+    assert named.output.strip() == "Ada"

@@ -24,6 +24,8 @@ class Recorder:
     def __init__(self, log: EventLog) -> None:
         self.provider_error: str | None = None
         """The error of the last assistant message; None if that message was complete."""
+        self.running_command: str | None = None
+        """The shell command that the agent started last, until it ends."""
         self._log = log
         self._texts: list[str] = []
         self._characters_left = MAX_REPLY_CHARACTERS
@@ -49,6 +51,8 @@ class Recorder:
                 self._message(event)
             case ToolStarted():
                 self._running_calls[event.call_id] = event.tool, time.monotonic()
+                command = (event.input or {}).get("command")
+                self.running_command = command if isinstance(command, str) else None
                 self._log.add(event_data.ToolStarted(
                     new_id("act"), event.call_id, event.tool, event.input, event.input_omitted_reason
                 ))  # fmt: skip
@@ -72,6 +76,7 @@ class Recorder:
             self._log_completed(ToolCompleted(call_id, tool, is_error=False, output=output))
 
     def _log_completed(self, event: ToolCompleted) -> None:
+        self.running_command = None
         now = time.monotonic()
         _, started_at = self._running_calls.pop(event.call_id, ("", now))
         duration_ms = round((now - started_at) * 1000)

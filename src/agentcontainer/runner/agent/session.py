@@ -13,6 +13,7 @@ from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
 from agentcontainer.runner.agent.pi import Pi
+from agentcontainer.runner.agent.pi_crash import crash_message
 from agentcontainer.runner.agent.pi_events import (
     MessageCompleted,
     PiEndedError,
@@ -273,6 +274,5 @@ class Session:
         return self._resource_limits.limit_behind_exit(exit_) or self._crash(exit_)
 
     def _crash(self, exit_: Exit) -> Ending:
-        stderr = self._stderr_tail.text.strip()
-        message = f"Pi ended unexpectedly with exit code {exit_.code}. {stderr}".strip()
+        message = crash_message(exit_.code, self._stderr_tail.text, self._recorder.running_command)
         return Ending(EndReason.AGENT_CRASHED, message)

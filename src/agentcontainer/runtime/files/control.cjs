@@ -1,10 +1,10 @@
-// What our commands have in common: each sends requests to the platform, outside the sandbox, which judges them,
-// and prints the answers. Exit codes: 0 accepted, 1 refused, 2 wrong usage, 3 platform not reached.
+// Used by the commands finish, share and hibernate: sends requests to the platform, which accepts or refuses them outside
+// the sandbox, and prints the answers. Exit codes: 0 accepted, 1 refused, 2 wrong usage, 3 platform not reached.
 "use strict";
 
 const SOCKET = "/run/agentcontainer/control.sock";
 const ANSWER_BYTES = 1024 * 1024;
-const IDLE_MS = 15 * 60 * 1000; // the platform reads large files before it answers
+const IDLE_MS = 15 * 60 * 1000; // the platform stores large files before it answers
 
 class UsageError extends Error {}
 
@@ -12,8 +12,8 @@ function unknownFlag(flag) {
   return new UsageError(`unknown flag ${flag} (a FILE that begins with a dash goes after --)`);
 }
 
-/** Runs the command `name`: `parse` makes its words requests, [path, body] each, which are sent one after the other
- * until one is not accepted; or null where they ask for help. */
+/** Runs the command `name`. `parse` turns the arguments into requests, each [path, body], or into null for --help. The
+ * requests are sent in order, until one is refused. */
 function run(name, usage, parse) {
   try {
     const requests = parse(process.argv.slice(2));
@@ -55,13 +55,13 @@ function send(path, body, answered) {
     headers: { host: "control", "content-type": "application/json", "content-length": Buffer.byteLength(body) },
     timeout: IDLE_MS,
   });
-  const failed = (error) => answered(null, error.code ?? error.message);
-  request.on("error", failed);
-  request.on("timeout", () => request.destroy(new Error("no answer in time")));
+  const fail = (error) => answered(null, error.code ?? error.message);
+  request.on("error", fail);
+  request.on("timeout", () => request.destroy(new Error(`no answer in ${IDLE_MS / 60_000} minutes`)));
   request.on("response", (response) => {
     let text = "";
     response.setEncoding("utf8");
-    response.on("error", failed);
+    response.on("error", fail);
     response.on("data", (chunk) => {
       text += chunk;
       if (text.length > ANSWER_BYTES) request.destroy(new Error("the answer is too long"));
@@ -71,13 +71,13 @@ function send(path, body, answered) {
   request.end(body);
 }
 
-/** Prints the answer; true when it is that the request was accepted. */
+/** Prints the answer. Returns whether the request was accepted. */
 function report(name, text, detail) {
   let answer = null;
   try {
     answer = JSON.parse(text);
   } catch {
-    // not an answer of the platform: reported below
+    // reported below
   }
   if (typeof answer?.accepted !== "boolean") {
     process.stderr.write(`${name}: the platform could not be reached (${detail}); run ${name} again.\n`);

@@ -1,5 +1,5 @@
-// Loaded into Pi's process by `node --import`: listens on the sandbox's own loopback and pipes every connection to
-// the gateway's socket, since Pi speaks HTTP over TCP only and a sandbox has no network.
+// Loaded into Pi's process by `node --import`. Pi speaks HTTP over TCP only, and a sandbox has no network: this listens
+// on the sandbox's loopback, and connects every client to the gateway's Unix socket.
 import { once } from "node:events";
 import net from "node:net";
 import { isMainThread } from "node:worker_threads";
@@ -20,7 +20,7 @@ function forward(client) {
   }
 }
 
-// A worker thread or a forked child of Pi inherits --import: the first listener serves them too.
+// Worker threads and forked children of Pi load this file too, and use the listener that exists already.
 if (isMainThread) {
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, forward);
   server.listen(PORT, "127.0.0.1");
