@@ -53,7 +53,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class Bed:
-    """The application under test, and what stands under it."""
+    """The application under test, with its database, vault and blob store."""
 
     settings: Settings
     pool: Pool
@@ -94,14 +94,14 @@ class Account:
         return answer.json()
 
     async def converse(self, message: str = "Which region sells best?", **body: Any) -> dict[str, Any]:
-        """A new conversation: `{"task", "message"}`."""
+        """Create a conversation; returns `{"task", "message"}`."""
         path = f"/api/v1/agents/{AGENT}/conversations"
         answer = await self.post(path, {"message": message} | body)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     async def upload(self, content: bytes = b"a,b\n1,2\n", filename: str = "data.csv") -> str:
-        """A file of this account; its id."""
+        """Upload a file; returns its id."""
         prepared = (
             await self.post("/api/v1/uploads/prepare", {"filename": filename, "contentType": "text/csv"})
         ).json()
@@ -112,7 +112,7 @@ class Account:
         return done.json()["fileId"]
 
     async def finish(self, task_id: str, outputs: dict[str, bytes] | None = None, **fields: Any) -> list[str]:
-        """End a pending task as a runner would, with these output files; their ids."""
+        """Finish a pending task as a runner would; returns the ids of its output files."""
         bed, outputs_stored = self.bed, list[Output]()
         for filename, content in (outputs or {}).items():
             file_id = new_id("file")
@@ -149,7 +149,7 @@ class Account:
     async def take_turn(
         self, task_id: str, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()
     ) -> None:
-        """Live through a pending conversation's next turn as a runner would, with these inputs of its `bash`."""
+        """Run a pending conversation's next turn as a runner would, with these inputs of its `bash` calls."""
         bed, claim = self.bed, await self.claim(task_id)
         turn = await turns.begin(bed.pool, claim)
         assert turn is not None
@@ -175,7 +175,7 @@ class Account:
         link_count: int = 0,
         size_bytes: int = 1000,
     ) -> list[str]:
-        """Let a pending task run and go to sleep, as a runner would; the tokens of the wake links its agent took."""
+        """Run and hibernate a pending task as a runner would; returns the tokens of its wake links."""
         bed, claim = self.bed, await self.claim(task_id)
         task = await store.get(bed.pool, task_id)
         if task is not None and task.mode == "conversation":
@@ -189,13 +189,13 @@ class Account:
         return [token for token in tokens if token is not None]
 
     async def hibernating(self, **options: Any) -> str:
-        """A task that hibernates; its id."""
+        """Create a hibernating task; returns its id."""
         task_id = (await self.dispatch())["id"]
         await self.hibernate(task_id, **options)
         return task_id
 
     async def checkpoint(self, task_id: str, size_bytes: int = 1000) -> str:
-        """What the database knows of a stored checkpoint; its id."""
+        """Insert the row of a stored checkpoint; returns its id."""
         checkpoint_id = new_id("ckp")
         await self.bed.pool.execute(
             "INSERT INTO checkpoints (id, task_id, blob_key, size_bytes, sha256, unpacked_bytes) "
@@ -205,7 +205,7 @@ class Account:
         return checkpoint_id
 
     async def awaiting_input(self, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()) -> str:
-        """A conversation after its first turn; its id."""
+        """Create a conversation whose first turn is over; returns its id."""
         task_id = (await self.converse())["task"]["id"]
         await self.take_turn(task_id, reply, tools)
         return task_id
@@ -251,12 +251,12 @@ async def alice(api_bed: Bed) -> Account:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bob(api_bed: Bed) -> Account:
-    """Somebody else."""
+    """A second account."""
     return await new_account(api_bed)
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:
-    """The error of a response, which must have the published shape."""
+    """The error of a response, checked against the published shape."""
     body = answer.json()
     assert set(body) == {"error"}, body
     error = body["error"]

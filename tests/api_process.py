@@ -1,4 +1,4 @@
-"""A real `agentcontainer api` on a port of its own."""
+"""A real `agentcontainer api` process on a free port."""
 
 import os
 import secrets
@@ -20,15 +20,15 @@ _KEPT = {name: value for name, value in os.environ.items() if not name.startswit
 def api_process(
     database_url: str, folder: Path, /, first: str = "", **settings: object
 ) -> Iterator[tuple[str, int]]:
-    """Its base URL and its pid, for as long as the block lasts. Blobs are in `folder`/blobs, no rate is limited.
+    """Run the API during the block; yields its base URL and pid. Blobs are in `folder`/blobs, without rate limits.
 
-    `first`: Python that it runs before all else, to set a constant.
+    `first`: Python code that the process runs first, to set a constant.
     """
     port = free_port()
     values = {
         "secret_key": secrets.token_hex(32),
         "rate_limit_per_minute": 0,
-        "image_registries": "",  # no test is to ask one on the internet
+        "image_registries": "",  # tests must not contact registries on the internet
     } | settings
     values |= {"data_dir": folder, "database_url": database_url, "port": port}
     environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in values.items()}

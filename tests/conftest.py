@@ -1,4 +1,4 @@
-"""What tests share: a real PostgreSQL per test process, and a fresh migrated database per test."""
+"""Fixtures of all tests: a real PostgreSQL per test process, and a fresh migrated database per test."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from agentcontainer.embedded.postgres import Postgres
 from tests import data_folder
 
 TEMPLATE = "template_migrated"
-settings.register_profile("tests", deadline=None)  # a slow machine is no failure
+settings.register_profile("tests", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("tests")
 
 
@@ -33,7 +33,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test has an id of its own: of several with one id, pytest-xdist would run one, and say nothing."""
+    """Refuse duplicate test ids: pytest-xdist would silently run only one of the tests that share an id."""
     ids = Counter(item.nodeid for item in items)
     if shared := [id_ for id_, count in ids.items() if count > 1]:
         raise pytest.UsageError(f"These ids stand for several tests each: {shared}")
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def short_dir() -> Iterator[Path]:
-    """A folder under /tmp whose path is short enough for the Unix sockets below it; gone afterwards."""
+    """A temporary folder under /tmp whose path is short enough for Unix sockets below it."""
     folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder)
@@ -49,7 +49,7 @@ def short_dir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A running server for this test process; `database_url` is what tests want."""
+    """A running server for this test process. Tests use `database_url` instead."""
     folder = Path(tempfile.mkdtemp(prefix="ac-pg-", dir="/tmp"))
     data_folder.fill(folder)
     server = Postgres(folder, service_uid=data_folder.SERVICE_UID, is_durable=False)
@@ -66,14 +66,14 @@ def migrated_template(postgres_url: str) -> str:
 
     server = postgres_url.replace(
         "@/agentcontainer?", "@/postgres?"
-    )  # one cannot copy what one is connected to
+    )  # PostgreSQL refuses to copy a database that has connections
     asyncio.run(_execute(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE agentcontainer STRATEGY FILE_COPY"))
     return TEMPLATE
 
 
 @pytest.fixture
 async def database_url(postgres_url: str, migrated_template: str) -> AsyncIterator[str]:
-    """A migrated database of this test's own, dropped afterwards with whatever is still connected."""
+    """A migrated database for this test alone; it is dropped afterwards even if connections are open."""
     name = f"test_{secrets.token_hex(6)}"
     await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY")
     yield url_of_database(postgres_url, name)
@@ -82,7 +82,7 @@ async def database_url(postgres_url: str, migrated_template: str) -> AsyncIterat
 
 @pytest.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
-    """A database of this test's own without any table."""
+    """A database without tables, for this test alone."""
     name = f"test_{secrets.token_hex(6)}"
     await _execute(postgres_url, f"CREATE DATABASE {name}")
     yield url_of_database(postgres_url, name)

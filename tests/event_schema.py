@@ -1,4 +1,4 @@
-"""Checks events against the OpenAPI document: clients are generated from it."""
+"""Checks events against the OpenAPI document, from which clients are generated."""
 
 from functools import cache
 from typing import Any
@@ -23,6 +23,6 @@ def _validator(event_type: str) -> Any:
 
 
 def check_event(event: dict[str, Any]) -> None:
-    """Fail unless the event has the fields that its type is described with."""
+    """Fail unless the event matches the schema of its type."""
     faults = [error.message for error in _validator(event["type"]).iter_errors(event)]
     assert not faults, (event, faults)

@@ -1,4 +1,4 @@
-"""A reader of `text/event-stream` over a bare socket: it can stop reading, and be cut at any byte."""
+"""A `text/event-stream` client over a plain socket, which can stop reading and disconnect at any byte."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Frame:
-    """What stood between two empty lines; `comment` alone for a comment."""
+    """One frame of the stream; a comment has `comment` only."""
 
     id: int | None = None
     event: str | None = None
@@ -21,7 +21,7 @@ class Frame:
 
 
 class Stream:
-    """A response, of which the head has been read."""
+    """A response whose head has been read."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         self._reader = reader
@@ -31,11 +31,11 @@ class Stream:
         status, *lines = head.decode().strip().split("\r\n")
         self.status = int(status.split()[1])
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        self.is_whole = False  # the server has said that this was all
+        self.is_whole = False  # the server sent the final chunk
 
     @property
     def port(self) -> int:
-        """Ours, by which the server can be asked whether it still holds the connection."""
+        """The client's port, to find the connection on the server's side."""
         return self._port
 
     @classmethod
@@ -64,11 +64,11 @@ class Stream:
         return cls(reader, writer, await reader.readuntil(b"\r\n\r\n"))
 
     async def body(self) -> bytes:
-        """Of a response that is no stream."""
+        """The body of a response with a Content-Length."""
         return await self._reader.readexactly(int(self.headers.get("content-length", "0")))
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Until the server ends the body, or the connection. Only the first makes it whole."""
+        """The chunks until the server ends the body or the connection; only the former sets `is_whole`."""
         try:
             while size := int(await self._reader.readline() or b"x", 16):
                 yield (await self._reader.readexactly(size + 2))[:-2]
@@ -77,7 +77,7 @@ class Stream:
             return
 
     def frames(self) -> AsyncIterator[Frame]:
-        """From where the last reader of them stopped."""
+        """The frames that were not read yet."""
         return self._frames
 
     async def _parse(self) -> AsyncIterator[Frame]:
@@ -88,13 +88,13 @@ class Stream:
                 yield _parsed(frame.decode())
 
     async def events(self) -> AsyncIterator[Frame]:
-        """Those that are events, deltas included."""
+        """The frames that are events, deltas included."""
         async for frame in self.frames():
             if frame.event is not None:
                 yield frame
 
     async def some(self, count: int) -> list[Frame]:
-        """The next so many events."""
+        """The next `count` events."""
         frames: list[Frame] = []
         async for frame in self.events():
             frames.append(frame)
@@ -103,11 +103,11 @@ class Stream:
         return frames
 
     async def rest(self) -> list[Frame]:
-        """All events until the end."""
+        """All events until the stream ends."""
         return [frame async for frame in self.events()]
 
     def cut(self) -> None:
-        """Drop the connection without a word."""
+        """Abort the connection."""
         self._writer.transport.abort()
 
     async def __aenter__(self) -> "Stream":

@@ -1,4 +1,4 @@
-"""A real git server over HTTP on loopback: `git http-backend`, and the ways in which a remote may misbehave."""
+"""A real git server over HTTP on loopback (`git http-backend`), which can also misbehave."""
 
 import base64
 import os
@@ -49,7 +49,7 @@ class GitServer:
         return self.git("rev-parse", "HEAD", folder=folder)
 
     def commit_tree(self, name: str, entries: bytes) -> None:
-        """A commit of a raw tree object, which may hold what git itself would never make."""
+        """A commit of a raw tree object, which may have contents that git itself refuses to create."""
         folder = self.folder / name
         tree = self.git(
             "hash-object", "-t", "tree", "-w", "--stdin", "--literally", folder=folder, data=entries
@@ -119,7 +119,7 @@ def _handler(git: GitServer) -> type[BaseHTTPRequestHandler]:
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            with suppress(OSError):  # cut by the client
+            with suppress(OSError):  # the client disconnected
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""A small virtual machine whose kernel has control groups v2 only, as most hosts have and this one may not.
+"""A small virtual machine whose kernel has control groups v2 only, like most hosts; the test host may differ.
 
 qemu emulates it, without KVM. It boots Debian's cloud kernel from an initramfs of our own, sees this machine's files
 read-only under a layer in memory, and runs one shell command as root. What that needs is installed when it is missing.
@@ -45,7 +45,7 @@ exec switch_root /root /bin/sh -c 'echo {STARTED}; /bin/sh /command; echo {ENDED
 
 
 def run(command: str) -> str:
-    """What a shell command says in the machine; it has ended when this returns."""
+    """Run a shell command in the machine and return its output; the machine has stopped by then."""
     _install()
     folder = Path(tempfile.mkdtemp(prefix="ac-guest-", dir="/tmp"))
     try:
@@ -69,7 +69,7 @@ def _install() -> None:
 
 
 def _kernel(folder: Path) -> tuple[Path, Path]:
-    """Debian's cloud kernel and its modules, unpacked here: this machine's own boot is left alone."""
+    """Debian's cloud kernel and its modules, unpacked in `folder` so that this host's boot files do not change."""
     dependencies = subprocess.run(
         ["apt-cache", "depends", KERNEL], check=True, capture_output=True, text=True
     )

@@ -14,7 +14,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PUBLIC = "45.1.0.2"  # the world's; its names are public.test and *.wild.test
+PUBLIC = "45.1.0.2"  # the world's address, named public.test and *.wild.test
 OTHER = "45.1.0.3"
 PRIVATE = "10.7.0.2"
 METADATA = "169.254.169.254"
@@ -56,7 +56,7 @@ class World:
 
 @contextmanager
 def world(folder: Path) -> Generator[World]:
-    """A world, until the block is left. Only root can make one."""
+    """Create a world for the duration of the block; needs root."""
     new_world = World(f"ac{secrets.token_hex(4)}", folder)
     new_world.resolv_conf.write_text(f"nameserver {PUBLIC}\noptions timeout:1 attempts:1\n")
     servers: list[subprocess.Popen[bytes]] = []
@@ -106,7 +106,7 @@ def _ip(arguments: str) -> None:
 
 
 def answer(argv: Sequence[str]) -> dict[str, object]:
-    """The JSON that a program of the tests prints."""
+    """The JSON that the command prints."""
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, env=os.environ)
     assert done.returncode == 0, done.stderr[-4000:]
     return dict(json.loads(done.stdout))

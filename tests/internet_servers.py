@@ -1,4 +1,4 @@
-"""What answers in the world of tests/internet.py: `python -m tests.internet_servers world|host`."""
+"""The servers in the world of tests/internet.py: `python -m tests.internet_servers world|host`."""
 
 import asyncio
 import sys
@@ -17,12 +17,12 @@ NAMES = {
     "mixed.test.": [internet.PRIVATE, internet.PUBLIC],
     "host.test.": [internet.HOST],
 }
-REBINDING = "rebinding.test."  # public when asked first, private from then on
+REBINDING = "rebinding.test."  # a public address for the first query, a private one afterwards
 asked: dict[str, int] = {}
 
 
 class Nameserver(asyncio.DatagramProtocol):
-    """Knows the names above."""
+    """Resolves the names above."""
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:
         self.transport = transport
@@ -46,7 +46,7 @@ class Nameserver(asyncio.DatagramProtocol):
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Says which address it was reached at, and repeats what it hears until the end."""
+    """Send the address on which the client connected, then echo everything."""
     address = writer.get_extra_info("sockname")[0]
     try:
         writer.write(f"at {address}\n".encode())
@@ -61,7 +61,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Echo(asyncio.DatagramProtocol):
-    """The same by UDP."""
+    """An echo server over UDP."""
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:
         self.transport = transport

@@ -1,4 +1,4 @@
-"""Images that tests make of this host's own files, and a real registry that serves them on loopback."""
+"""Builds images from this host's files, and runs a real registry on loopback that serves them."""
 
 import contextlib
 import gzip
@@ -33,7 +33,7 @@ GREETING = "hello from the image\n"
 
 @dataclass
 class Entry:
-    """One member of a layer: a file with this content, or what `kind` and `target` say."""
+    """One member of a layer: a file with this content, or of another `kind` with a `target`."""
 
     name: str
     content: bytes = b""
@@ -48,7 +48,7 @@ class Entry:
 
 
 def layer(entries: Iterable[Entry]) -> bytes:
-    """A plain tar of them."""
+    """An uncompressed tar of the entries."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for entry in entries:
@@ -128,7 +128,7 @@ class Layout:
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
     def copy_to(self, target: str, *options: str) -> None:
-        """By skopeo, whole: to `docker://…` or `docker-archive:…`."""
+        """Copy the whole image with skopeo, to `docker://…` or `docker-archive:…`."""
         command = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", *options]
         command += ["--all"] if self.is_index else []
         subprocess.run([*command, f"oci:{self.folder}:latest", target], check=True)
@@ -140,19 +140,19 @@ def _digest(content: bytes) -> str:
 
 @dataclass
 class Registry:
-    """A running registry. `host`: with its port."""
+    """A running registry. `host` includes the port."""
 
     host: str
     folder: Path
     pid: int
 
     def push(self, image: Layout, name: str) -> str:
-        """Returns the name with the digest that it has now."""
+        """Push the image and return its name with its digest."""
         image.copy_to(f"docker://{self.host}/{name}")
         return f"{self.host}/{name}@{image.digest}"
 
     def pulls(self) -> int:
-        """How many layers and configurations it has given out."""
+        """How many layers and configurations the registry has served."""
         return len(re.findall(r'"GET /v2/\S+/blobs/\S+ HTTP/1.1" 200', (self.folder / "log").read_text()))
 
 
@@ -190,7 +190,7 @@ def _await(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Gate:
-    """A door before a registry: while it is shut, nobody gets more than `SMALL` bytes out of it. `host`: its own."""
+    """A TCP proxy for a registry that passes at most `SMALL` bytes while it is shut. `host` is the proxy's address."""
 
     SMALL = 64 * 1024
 
@@ -229,7 +229,7 @@ class Gate:
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[Path]:
-    """A new folder that everybody may look into; gone afterwards."""
+    """A temporary folder that all users can read."""
     folder = Path(tempfile.mkdtemp(prefix="ac-oci-", dir="/tmp"))
     folder.chmod(0o755)
     try:

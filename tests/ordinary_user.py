@@ -1,4 +1,4 @@
-"""Running this installation as another user, wherever it lies: for tests that are run as root."""
+"""Runs this installation as another user, wherever it is installed, for tests that run as root."""
 
 import os
 import shlex
@@ -34,7 +34,7 @@ def _closed_ancestor(path: Path) -> Path | None:
 
 
 def home_in(folder: Path) -> Path:
-    """A folder in `folder` that is the ordinary user's own."""
+    """A folder in `folder` that the ordinary user owns."""
     folder.chmod(0o711)
     home = folder / "home"
     home.mkdir()

@@ -1,4 +1,4 @@
-"""HTTP as bytes over a Unix socket, for clients that do not keep to it."""
+"""Raw HTTP bytes over a Unix socket, for clients that violate the protocol."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ def request(
 
 
 def undeclared(path: bytes, *headers: bytes, body: bytes = b"", version: bytes = b"HTTP/1.1") -> bytes:
-    """A request that says about its body what `headers` say."""
+    """A request whose body length is declared by `headers` only, rightly or wrongly."""
     lines = [b"POST %s %s" % (path, version), b"Host: x", *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
@@ -35,7 +35,7 @@ def statuses(answers: bytes) -> list[int]:
 
 
 async def exchange(socket: Path, sent: bytes, answers: int) -> bytes:
-    """What comes back until so many answers have begun, or the server has closed."""
+    """The bytes received until `answers` responses have begun or the server has closed the connection."""
     reader, writer = await asyncio.open_unix_connection(str(socket))
     sending = asyncio.create_task(send(writer, sent))
     received = b""
@@ -55,7 +55,7 @@ def memory_bytes() -> int:
 
 
 async def send(writer: asyncio.StreamWriter, sent: bytes) -> None:
-    """Send what the server takes."""
+    """Send as much as the server accepts."""
     with suppress(ConnectionError):
         for start in range(0, len(sent), 65536):
             writer.write(sent[start : start + 65536])

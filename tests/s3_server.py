@@ -17,7 +17,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secre
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where it listens."""
+    """A running server, by its URL."""
 
     endpoint: str
 
@@ -27,7 +27,7 @@ class S3Server:
         return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&region=eu-central-1"
 
     def keys(self, bucket: str) -> list[str]:
-        """The objects, and the uploads of parts that nobody finished or aborted."""
+        """The objects, and the multipart uploads that were neither completed nor aborted."""
         objects, uploads = self._call("GET", bucket).text, self._call("GET", f"{bucket}?uploads").text
         return re.findall("<Key>(.*?)</Key>", objects + uploads)
 
@@ -37,7 +37,7 @@ class S3Server:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """It runs for as long as the block lasts, and holds everything in memory."""
+    """Run the server during the block; it keeps everything in memory."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
 """One sandbox with internet access, from the command line: `python -m tests.sandbox_run FOLDER '["*.test"]' ARGV…`,
-with `null` for everything public. Prints JSON: what the payload said, and what was refused. For tests that need it on
+with `null` for everything public. Prints JSON: the payload's output, and the refused hosts. For tests that need it on
 another host, or as another user, than they run on themselves."""
 
 import asyncio
@@ -15,7 +15,7 @@ from tests.contract.sandbox_bed import Bed
 
 
 async def main(folder: Path, allow: list[str] | None, argv: list[str]) -> dict[str, Any]:
-    """Runs it to its end."""
+    """Run the sandbox to its end."""
     refused: list[RefusedHost] = []
     bed = Bed(folder)
     internet = Internet(None if allow is None else tuple(allow), refused.append)

@@ -1,4 +1,4 @@
-"""A sandbox that does its worst to one of its sockets, as a process: `python -m tests.socket_flood SOCKET PATH NUMBER`.
+"""Attacks a sandbox socket from a process of its own: `python -m tests.socket_flood SOCKET PATH NUMBER`.
 
 It opens so many connections, each sending what it can of one of `worst` and reading nothing, says that it
 is done, and keeps them until its stdin ends.
@@ -38,7 +38,7 @@ def worst(path: bytes) -> list[bytes]:
 
 @asynccontextmanager
 async def flood(socket: Path, connections: int, kinds: list[bytes]) -> AsyncIterator[None]:
-    """The connections, once all were tried."""
+    """Keep the connections open during the block, which starts once all were attempted."""
     opened: list[Connection] = []
     sending: list[asyncio.Task[None]] = []
     try:
@@ -59,7 +59,7 @@ async def flood(socket: Path, connections: int, kinds: list[bytes]) -> AsyncIter
 
 @asynccontextmanager
 async def flooding(socket: Path, path: str, connections: int) -> AsyncIterator[None]:
-    """The same by a process of its own, so that its memory is not ours."""
+    """Run `flood` in another process, so that its memory is not counted as the runner's."""
     arguments = ["-m", "tests.socket_flood", str(socket), path, str(connections)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -75,7 +75,7 @@ async def flooding(socket: Path, path: str, connections: int) -> AsyncIterator[N
 
 
 async def until_at_most(socket: Path, connections: int) -> None:
-    """Until this process, which serves the socket, has no more than that of them."""
+    """Wait until this process, which serves the socket, has at most so many connections."""
     process = psutil.Process()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
@@ -84,7 +84,7 @@ async def until_at_most(socket: Path, connections: int) -> None:
                 for connection in process.net_connections("unix")
                 if connection.laddr == str(socket)
             ]
-            if len(served) - 1 <= connections:  # one listens
+            if len(served) - 1 <= connections:  # the listening socket is not a connection
                 return
             await asyncio.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""Trees of files of every kind, laid out and looked at. Standard library only: it is also run as another user."""
+"""Creates and describes trees of files of every kind. Standard library only: other users run it too."""
 
 import hashlib
 import os
@@ -51,7 +51,7 @@ def lay(folder: bytes, children: dict[bytes, Node], uid: int) -> None:
 
 
 def snapshot(folder: bytes) -> dict[bytes, Any]:
-    """All that a checkpoint must bring back: path → kind and mode, time, size, content, link target, hard links."""
+    """Everything a checkpoint must restore: path → kind and mode, time, size, content, link target, hard links."""
     entries: dict[bytes, Any] = {}
     first_names: dict[int, bytes] = {}
 
@@ -75,7 +75,7 @@ def snapshot(folder: bytes) -> dict[bytes, Any]:
 
 
 def _digest(path: bytes) -> str:
-    """Of the blocks that are not zero, so that a hole of terabytes takes no time."""
+    """Digest of the nonzero blocks, so that a hole of terabytes takes no time."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         end = 0
@@ -91,12 +91,12 @@ def _digest(path: bytes) -> str:
 def _data_from(descriptor: int, offset: int) -> int | None:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # none
+    except OSError:  # no data after the offset
         return None
 
 
 def odd() -> dict[bytes, Node]:
-    """One of everything that has ever been lost on the way into an archive and back."""
+    """Every kind of file that has been lost between an archive and its restore."""
     long = b"n" * 200
     return {
         b"plain.txt": Node("file", b"hello\n"),

@@ -1,4 +1,4 @@
-"""The whole platform in real processes: `agentcontainer up` in a folder of its own, and the scripted model."""
+"""The whole platform in real processes: `agentcontainer up` in a temporary folder, and the scripted model."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ def finish(*arguments: str, message: str = "Done as asked.", complete: bool = Tr
 
 
 def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
-    """A step that lasts until `Platform.let_go_on`, and then does something."""
+    """A step that waits for `Platform.let_go_on` and then runs `then`."""
     return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
 
 
@@ -134,7 +134,7 @@ class Client:
 
 
 class Platform:
-    """`agentcontainer up` on a free port in a folder of its own."""
+    """`agentcontainer up` on a free port in a temporary folder."""
 
     def __init__(self, scripted_url: str, **settings: str) -> None:
         self.data_dir = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
@@ -221,7 +221,7 @@ class Platform:
         return client
 
     async def _make_account(self, credit_micro_usd: int) -> tuple[str, str]:
-        """As `admin create-account` does; starting that costs half a second for each test."""
+        """Like `admin create-account`, but without the half second that the command takes to start."""
         async with db.pool(url_of(self.data_dir), max_size=1) as pool:
             return await service.create_account(pool, name="Test", credit_micro_usd=credit_micro_usd)
 
@@ -258,7 +258,7 @@ class Platform:
         return None
 
     def sandboxes(self) -> dict[str, list[psutil.Process]]:
-        """The living sandboxes of this platform's tasks: their marks, and all their processes."""
+        """The running sandboxes of this platform's tasks: marker → all their processes."""
         task_ids = {task_id for client in self.clients for task_id in client.task_ids}
         groups: dict[str, list[psutil.Process]] = {}
         for process in psutil.process_iter():
@@ -273,7 +273,7 @@ class Platform:
         return [process for group in self.sandboxes().values() for process in set(group) if _is_pi(process)]
 
     def folder(self, task_id: str) -> Path:
-        """The folder in which the agent of a task is at work, as this process sees it."""
+        """The workspace of a task's agent, as a path on the host."""
         for mark, group in self.sandboxes().items():
             for process in group if task_id in mark else ():
                 if _is_pi(process):
@@ -281,11 +281,11 @@ class Platform:
         raise AssertionError(f"no agent of {task_id} is running")
 
     def let_go_on(self, task_id: str, sign: str = "go") -> None:
-        """Ends the step `waiting(sign)` of a task."""
+        """End the step `waiting(sign)` of a task."""
         (self.folder(task_id) / sign).touch()
 
     def files_with(self, content: bytes) -> list[Path]:
-        """Those in the data folder that hold this. Whatever goes meanwhile is no matter."""
+        """The files in the data folder that contain this. Files that disappear meanwhile are skipped."""
         paths: list[Path] = []
         for folder, _, names in os.walk(self.data_dir):
             for path in (Path(folder, name) for name in names):
@@ -295,7 +295,7 @@ class Platform:
         return paths
 
     def attempts(self) -> list[Path]:
-        """The folders of attempts, those of dead runners too, which may go meanwhile."""
+        """The folders of attempts, including those of dead runners; they may disappear at any time."""
         folders: list[Path] = []
         for runner in (self.data_dir / "runners").iterdir():
             with contextlib.suppress(OSError):
@@ -303,13 +303,13 @@ class Platform:
         return folders
 
     def assert_nothing_is_left(self) -> None:
-        """After `stop`: no sandbox, no folder of an attempt, no mount."""
+        """Check after `stop` that no sandbox, attempt folder or mount is left."""
         assert self.sandboxes() == {}
         assert list((self.data_dir / "runners").glob("*/*-*")) == []
         assert str(self.data_dir) not in Path("/proc/mounts").read_text()
 
     def until_put_away(self, task_id: str) -> None:
-        """Until the task's container is gone, with all that was counted of it: a moment after a task's status."""
+        """Wait until the task's container is gone and its usage counted, which follows shortly after its status."""
         deadline = time.monotonic() + 60
         while any(task_id in path.name for path in self.attempts()):
             assert time.monotonic() < deadline, self.attempts()
@@ -324,7 +324,7 @@ def _is_pi(process: psutil.Process) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers, not all, start a shared platform: each has the tests of half the files."""
+    """Put the tests in two groups by file, so that only two workers start a shared platform."""
     for item in items:
         if "shared_platform" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
             "xdist_group"
@@ -334,7 +334,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How soon each cell of the crash matrix told the truth."""
+    """Print how long each cell of the crash matrix took."""
     lines = [
         str(text)
         for report in terminalreporter.stats.get("passed", [])
@@ -364,14 +364,14 @@ def scripted_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_platform(scripted_url: str) -> Iterator[Platform]:
-    """One platform for all tests that leave it as they found it."""
+    """One platform for all tests that do not kill or restart it."""
     with Platform(scripted_url, capacity="4") as platform:
         yield platform
 
 
 @pytest.fixture
 def platform(scripted_url: str) -> Iterator[Platform]:
-    """A platform of this test's own, to be killed and restarted."""
+    """A platform for this test alone, which it may kill and restart."""
     with Platform(scripted_url, capacity="2") as platform:
         yield platform
 

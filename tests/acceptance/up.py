@@ -20,7 +20,7 @@ END_OF_BLOCK = "Ctrl-C"
 
 @dataclass
 class Up:
-    """The process, what it printed when it was up, and where its stderr goes."""
+    """The process, what it printed once it had started, and the file of its stderr."""
 
     process: subprocess.Popen[str]
     block: str
@@ -51,7 +51,7 @@ class Up:
         return None
 
     def family(self) -> list[psutil.Process]:
-        """It and everything below it."""
+        """The process and all its descendants."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
@@ -65,7 +65,7 @@ class Up:
 
 @contextmanager
 def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **settings: object) -> Iterator[Up]:
-    """It runs, on a free port, for as long as the block lasts; nothing of it is left after."""
+    """Run `up` on a free port during the block; no process is left afterwards."""
     stderr = data_dir.parent / "up-stderr"
     argv = wrap([*COMMAND, "up", "--data-dir", str(data_dir), "--port", "0"])
     with stderr.open("a") as log:
@@ -101,7 +101,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether it becomes true in time."""
+    """Wait for the condition; returns whether it became true in time."""
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
         if condition():

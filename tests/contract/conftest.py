@@ -1,4 +1,4 @@
-"""The `bed` of the sandbox tests, which holds every test to leaving nothing behind."""
+"""The `bed` of the sandbox tests, which fails a test that leaves anything behind."""
 
 import subprocess
 import tempfile

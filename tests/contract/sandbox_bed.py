@@ -1,4 +1,4 @@
-"""A place to start sandboxes from."""
+"""Starts sandboxes for tests."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ PATH = "/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a payload did."""
+    """The exit code and output of a payload."""
 
     code: int
     out: str
@@ -37,11 +37,11 @@ class Bed:
         (folder / "runtime").mkdir(mode=0o755)
 
     def weak(self) -> Bubblewrap:
-        """A driver that knows of no control group."""
+        """A driver without control groups."""
         return Bubblewrap(UID_BASE, self.folder / "locks", Hierarchy())
 
     def spec(self, **changes: Any) -> Spec:
-        """A new sandbox in a folder of its own."""
+        """The specification of a new sandbox, in a new folder."""
         name = f"test-{secrets.token_hex(6)}"
         self.ids.append(name)
         root = self.folder / name
@@ -59,7 +59,7 @@ class Bed:
     async def run(
         self, *argv: str, given: bytes = b"", spec: Spec | None = None, by: Bubblewrap | None = None
     ) -> Outcome:
-        """Starts, feeds, reads to the end and destroys."""
+        """Start a sandbox, write its stdin, read its output and destroy it."""
         sandbox = await self.start(argv, spec, by)
         sandbox.stdin.write(given)
         sandbox.stdin.close()
@@ -71,5 +71,5 @@ class Bed:
     async def python(
         self, script: str, *argv: str, spec: Spec | None = None, by: Bubblewrap | None = None
     ) -> Outcome:
-        """`run` with Debian's own Python, which lies below /usr and so inside."""
+        """`run` with Debian's Python, which is visible inside because it is below /usr."""
         return await self.run("/usr/bin/python3", "-c", script, *argv, spec=spec, by=by)

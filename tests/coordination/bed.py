@@ -63,7 +63,7 @@ def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
 
 @dataclass
 class Runner:
-    """A supervisor at work. `proxy` is between it and the database."""
+    """A running supervisor. `proxy` is between it and the database."""
 
     supervisor: Supervisor
     proxy: Proxy
@@ -78,7 +78,7 @@ class Runner:
         await self.working
 
     async def kill(self) -> None:
-        """End at once, as on a second SIGTERM: what runs is lost."""
+        """End at once, as on a second SIGTERM: running attempts are lost."""
         self.working.cancel()
         await asyncio.gather(self.working, return_exceptions=True)
 
@@ -141,7 +141,7 @@ class Bed:
         return await tasks.get(self.pool, self.account_id, task_id)
 
     async def until(self, task_id: str, *statuses: Status, seconds: float = 60) -> Task:
-        """The task once it has one of these statuses; without any: once it has ended."""
+        """Wait until the task has one of these statuses (default: a terminal one)."""
         give_up_at = time.monotonic() + seconds
         while (task := await self.task(task_id)).status not in (statuses or TERMINAL):
             assert time.monotonic() < give_up_at, f"{task.status}: {await self.event_types(task_id)}"
@@ -167,14 +167,14 @@ class Bed:
         (folder / sign).touch()
 
     async def until_no_sandbox(self, task_id: str, seconds: float = 20) -> None:
-        """Until nothing of the task's sandboxes is left: no process, no control group, no folder."""
+        """Wait until the task's sandboxes have no process, control group or folder left."""
         give_up_at = time.monotonic() + seconds
         while remaining := [*self._sandboxes(task_id), *self._folders(task_id)]:
             assert time.monotonic() < give_up_at, f"left: {remaining}"
             await asyncio.sleep(0.05)
 
     def attempts_with_sandbox(self, task_id: str) -> set[int]:
-        """The attempts of which a process or a control group is left."""
+        """The attempts that still have a process or a control group."""
         return {int(name.split("-")[1]) for name in self._sandboxes(task_id)}
 
     def _sandboxes(self, task_id: str) -> list[str]:
@@ -187,7 +187,7 @@ class Bed:
     async def runner(
         self, capacity: int = 1, prepare: Callable[[Proxy], None] = lambda proxy: None
     ) -> AsyncIterator[Runner]:
-        """A supervisor, behind a proxy of its own, that works while the block lasts."""
+        """Run a supervisor behind its own database proxy during the block."""
         runner_id = new_id("rnr")
         async with contextlib.AsyncExitStack() as stack:
             name = parse_qs(urlsplit(self.database_url).query)

@@ -1,4 +1,4 @@
-"""A bed on a database of the test's own."""
+"""A bed on a fresh database for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

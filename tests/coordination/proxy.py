@@ -76,7 +76,7 @@ class Proxy:
         return trap
 
     def take_trap(self, transaction: Sequence[Statement]) -> Trap | None:
-        """The trap for this transaction, which no other one gets."""
+        """Remove and return the trap for this transaction."""
         for trap in self._traps:
             if trap.wanted.matches(transaction):
                 self._traps.remove(trap)
@@ -88,11 +88,11 @@ class Proxy:
         self.flowing.clear()
 
     def forward_again(self) -> None:
-        """What was dropped arrives late, as TCP repeats it."""
+        """Forward again; dropped data arrives late, as after TCP retransmissions."""
         self.flowing.set()
 
     async def open(self) -> None:
-        """Listen; again after `cut`."""
+        """Listen, also again after `cut`."""
         self._server = await asyncio.start_unix_server(self._serve, self._listens_at)
 
     async def cut(self) -> None:
@@ -185,7 +185,7 @@ class Link:
         await writer.drain()
 
     async def _spring(self, trap: Trap) -> bool:
-        """Whether the COMMIT is to be forwarded."""
+        """Apply the failure; returns whether to forward the COMMIT."""
         if trap.failure in ("reply lost", "hung"):
             self._swallowing = trap
             return True
@@ -195,7 +195,7 @@ class Link:
         return trap.failure == "held"
 
     def _ends_transaction(self, kind: bytes, body: bytes) -> bool:
-        """Note what the client executes; whether this message commits it."""
+        """Record what the client executes; returns whether this message commits it."""
         if kind == b"P":
             name, sql, _ = body.split(b"\0", 2)
             self._prepared[name] = sql.decode()

@@ -1,4 +1,4 @@
-"""What must be true of a task in the end, whatever broke on the way."""
+"""Invariants of an ended task, whatever failed while it ran."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Story:
 
     @property
     def attempts(self) -> list[int]:
-        """The attempts whose container was up."""
+        """The attempts whose container started."""
         return [data["attempt"] for data in self.of("task.started")]
 
 
 async def sound_story(bed: Bed, task_id: str) -> Story:
-    """The story of a task that has ended, checked for everything that no failure excuses."""
+    """The story of an ended task, after checking the invariants that hold under every failure."""
     await bed.until_no_sandbox(task_id)
     story = Story(await bed.task(task_id), await _log(bed, task_id), await _outputs(bed, task_id))
     assert story.task.status in TERMINAL

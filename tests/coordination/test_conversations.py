@@ -1,4 +1,4 @@
-"""A conversation's container between turns: kept, given up for other work, lost, or drained."""
+"""A conversation's container between turns: kept, evicted, lost or drained."""
 
 import pytest
 
@@ -15,14 +15,14 @@ def replies(story: Story) -> list[str]:
 
 
 async def idle_conversation(bed: Bed) -> str:
-    """Its first turn is over, and its container is up."""
+    """A conversation whose first turn is over and whose container is idle; returns its id."""
     task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
     await bed.until(task_id, Status.AWAITING_INPUT)
     return task_id
 
 
 async def second_turn(bed: Bed, task_id: str) -> Story:
-    """The story of a conversation that was answered a second time, and ended."""
+    """Have a second message answered and end the conversation; returns its story."""
     await bed.say(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Two."})
     await bed.until_event(task_id, "turn.completed", 2)
     await bed.end_conversation(task_id)

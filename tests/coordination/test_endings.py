@@ -1,4 +1,4 @@
-"""Two things end an attempt at almost the same time, or a runner goes while its tasks are at work."""
+"""Two causes end an attempt at almost the same time, or a runner stops while its tasks run."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The connection to the database breaks around one COMMIT: before it arrives, or after it was done, unanswered."""
+"""The database connection breaks at one COMMIT: before it arrives, or after it succeeded but before the reply."""
 
 import pytest
 
