@@ -1,4 +1,4 @@
-"""Where a workspace is saved and brought back, in real sandboxes."""
+"""Saves and restores a workspace in real sandboxes."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ KEY = "checkpoints/ckp_test"
 
 
 class Bed:
-    """A runner's folder and store, with one sandbox at a time at work on one workspace."""
+    """A runner's folder and store, with one workspace that one sandbox at a time uses."""
 
     def __init__(self, folder: Path, *, is_weak: bool = False, **limits: int) -> None:
         self.name = f"ckp-test-{secrets.token_hex(6)}"
@@ -65,12 +65,12 @@ class Bed:
         return Checkpoint("ckp_test", KEY, saved.size_bytes, saved.sha256, saved.unpacked_bytes)
 
     async def restore(self, checkpoint: Checkpoint, lease: UidLease | None = None) -> None:
-        """Into the same place, as another container of the task would."""
+        """Restore into the same workspace path, as the task's next container would."""
         await folders.remove(self.root / "workspace")
         await self.checkpoint_store.restore(self.root, self.name, checkpoint, lease)
 
     async def store(self, content: bytes) -> Checkpoint:
-        """These bytes as if they had been saved."""
+        """Store these bytes as a checkpoint's archive."""
 
         async def chunks() -> AsyncIterator[bytes]:
             yield content
@@ -79,7 +79,7 @@ class Bed:
         return Checkpoint("ckp_test", KEY, blob.size_bytes, blob.sha256, 10 * 1024**2)
 
     async def refused(self, checkpoint: Checkpoint) -> str:
-        """Why it was not restored; nothing of it is there."""
+        """Check that the restore fails and leaves no file; returns the reason."""
         with pytest.raises(CheckpointCorrupt) as caught:
             await self.restore(checkpoint)
         assert not (self.root / "workspace").exists()
@@ -111,7 +111,7 @@ async def made(**options: int | bool) -> AsyncIterator[Bed]:
 
 
 async def checkpoint_of_noise(bed: Bed) -> Checkpoint:
-    """A checkpoint of a workspace with a file of 3 MB of noise."""
+    """A checkpoint of a workspace with one file of 3 MB of random bytes."""
     sandbox = await bed.start()
     lay(bed.workspace, {b"noise": Node("file", os.urandom(3_000_000))}, sandbox.host_uid)
     saved = await bed.save(sandbox)

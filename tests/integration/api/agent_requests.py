@@ -1,4 +1,4 @@
-"""Requests that tests of agents send, and what a new agent has."""
+"""Requests about agents, and the fields of a new agent."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ async def dispatch(account: Account, agent: dict[str, Any], **body: Any) -> dict
 async def refused(
     account: Account, method: str, path: str, status: int, code: str, **options: Any
 ) -> dict[str, Any]:
-    """Send it: this answer, and no row more or less than before."""
+    """Send the request; check the refusal and that the number of rows is unchanged."""
     before = await account.bed.rows()
     answer = await account.send(method, path, **options)
     assert answer.status_code == status, answer.text

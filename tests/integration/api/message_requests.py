@@ -1,4 +1,4 @@
-"""Conversations and tasks in each state, and requests about their messages."""
+"""Creates conversations and tasks in each state, and sends requests about their messages."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -17,7 +17,7 @@ def messages(task_id: str, resource: str = "conversations") -> str:
 
 
 async def everything(account: Account, path: str, limit: int = 100, **query: Any) -> list[dict[str, Any]]:
-    """All pages of a list."""
+    """All entries of a list, over all its pages."""
     items, cursor = list[dict[str, Any]](), None
     while True:
         params = {"limit": limit} | query | ({"cursor": cursor} if cursor else {})
@@ -30,7 +30,7 @@ async def everything(account: Account, path: str, limit: int = 100, **query: Any
 
 
 async def refused(bed: Bed, account: Account, path: str, status: int, body: Any) -> dict[str, Any]:
-    """Post it: this status, and no row more or less than before."""
+    """Post the body; check the refusal and that the number of rows is unchanged."""
     before = await bed.rows()
     answer = await account.post(path, body)
     assert answer.status_code == status, answer.text

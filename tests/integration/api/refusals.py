@@ -10,7 +10,7 @@ from .conftest import Account, Bed, error_of
 async def refused(
     bed: Bed, account: Account, method: str, path: str, status: int, code: str, **options: Any
 ) -> dict[str, Any]:
-    """Send it: this answer, and no row more or less than before."""
+    """Send the request; check the refusal and that the number of rows is unchanged."""
     before = await bed.rows()
     answer = await account.send(method, path, **options)
     assert answer.status_code == status, answer.text
@@ -22,7 +22,7 @@ async def refused(
 
 
 async def at(account: Account, path: str) -> str:
-    """The path, with what is the account's own in it."""
+    """The path, with ids of the account's own resources filled in."""
     if "{agentId}" in path:
         created = await account.post("/api/v1/agents", {"name": new_id("Agent")})
         return path.format(agentId=created.json()["id"])

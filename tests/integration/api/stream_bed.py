@@ -1,4 +1,4 @@
-"""A real API process whose event streams are followed, and what is put into its logs."""
+"""A real API process whose event streams are followed, and functions that append to the event logs."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ from tests.event_stream import Frame, Stream
 
 @dataclass(frozen=True)
 class Api:
-    """A process, and where its log is."""
+    """An API process and its log file."""
 
     base_url: str
     pid: int
@@ -39,7 +39,7 @@ class Api:
         return stream
 
     async def list(self, task_id: str, account: Account, **query: Any) -> list[dict[str, Any]]:
-        """The whole log, by pages."""
+        """The whole event log, read page by page."""
         events: list[dict[str, Any]] = []
         url, headers = (
             f"{self.base_url}/api/v1/tasks/{task_id}/events",
@@ -69,7 +69,7 @@ def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def api(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A process for the tests that leave it as it is."""
+    """One process for all tests that do not stop or change it."""
     with serving(bed, tmp_path_factory.mktemp("api")) as running:
         yield running
 
@@ -80,7 +80,7 @@ async def append(bed: Bed, task_id: str, *drafts: tuple[str, dict[str, Any]]) ->
 
 
 async def tools(bed: Bed, task_id: str, count: int, size: int = 10) -> None:
-    """So many more events, of this size, in one transaction."""
+    """Append `count` events of this size in one transaction."""
     await append(bed, task_id, *(("tool.started", {"callId": "x" * size, "n": n}) for n in range(count)))
 
 

@@ -1,4 +1,4 @@
-"""The account, its provider keys, the agents it sees, and who may ask at all."""
+"""The account, its provider keys, the agents it sees, and authentication."""
 
 import pytest
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         ({"runtimeRegion": None}, {"runtimeRegion": "any"}),
         (dict.fromkeys(DEFAULTS), PLATFORM_DEFAULTS),
         ({"outputPolicy": {"mode": "none"}}, {"outputPolicy": {"mode": "none"}}),
-        # A default that nobody named now and that no longer fits gives way.
+        # An existing default that conflicts with a changed one is reset to none.
         ({"maxRuntimeSeconds": 500}, {"maxRuntimeSeconds": 500, "softFinishAfterSeconds": None}),
         (
             {"provider": "anthropic", "model": "claude-sonnet-4.6"},

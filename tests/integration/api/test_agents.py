@@ -1,4 +1,4 @@
-"""Agents: creation, names, files, the archive, and who may do what."""
+"""Agents: creation, names, files, archiving, and access by other accounts."""
 
 import asyncio
 import re

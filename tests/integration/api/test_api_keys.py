@@ -1,4 +1,4 @@
-"""API keys over HTTP: made, listed, revoked; never shown twice, never all gone."""
+"""API keys over HTTP: created, listed, revoked; shown once only, and the last one cannot be revoked."""
 
 import asyncio
 

@@ -197,7 +197,7 @@ async def test_malformed_json_is_refused(bed: Bed, alice: Account, content: byte
 async def test_other_content_types_are_refused(bed: Bed, alice: Account, content_type: str) -> None:
     for model, (method, path, body) in BODIES.items():
         if model == "LinkRequest" and content_type == "application/x-www-form-urlencoded":
-            continue  # the one route that takes forms
+            continue  # the only route that accepts forms
         await refused(
             bed, alice, method, await at(alice, path), 415, "unsupported_media_type", content=json.dumps(body),
             headers={"Content-Type": content_type, "Accept": "application/json"},

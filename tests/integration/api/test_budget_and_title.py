@@ -1,4 +1,4 @@
-"""Dispatch with `overrides.budget` and `titleSource`: what is taken, echoed, stored and refused."""
+"""Dispatch with `overrides.budget` and `titleSource`: what is accepted, echoed, stored and refused."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def refused(account: Account, **body: Any) -> tuple[str, str]:
-    """(path, message) of the one fault."""
+    """(path, message) of the only validation error."""
     answer = await account.post(f"/api/v1/agents/{AGENT}/tasks", {"instructions": "Do it."} | body)
     assert answer.status_code == 400, answer.text
     error = error_of(answer)

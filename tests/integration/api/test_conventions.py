@@ -62,7 +62,7 @@ class TestShapes:
 
 
 async def one_of_each(account: Account) -> dict[str, str]:
-    """An id of everything that has one, by prefix."""
+    """Ids of all kinds of resources, by prefix."""
     agent = (await account.post(f"{V1}/agents", {"name": "Own"})).json()
     upload = (
         await account.post(f"{V1}/uploads/prepare", {"filename": "a", "contentType": "text/plain"})

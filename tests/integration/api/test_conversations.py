@@ -1,4 +1,4 @@
-"""Conversations over HTTP, as far as no runner is needed: create, send, read, hand off, end."""
+"""Conversations over HTTP, without a runner: create, send, read, hand off, end."""
 
 from typing import Any
 
@@ -207,7 +207,7 @@ class TestMessagesAndActivities:
         for message in messages:
             event = by_sequence[message["sequence"]]
             assert (event["type"], event["data"]["id"]) == ("message.created", message["id"])
-            assert set(event["data"]) == MESSAGE_KEYS - {"sequence"}  # which is the event's own
+            assert set(event["data"]) == MESSAGE_KEYS - {"sequence"}  # the event has its own sequence field
         [activity] = await activities(alice, task_id)
         assert by_sequence[activity["startedSequence"]]["type"] == "tool.started"
         assert by_sequence[activity["completedSequence"]]["type"] == "tool.completed"

@@ -1,4 +1,4 @@
-"""Dispatch: the task it answers with, what it stores, and what it costs."""
+"""Dispatch: the task it returns, what it stores, and what it costs."""
 
 import asyncio
 import re
@@ -196,7 +196,7 @@ async def test_an_agent_that_does_not_exist(alice: Account) -> None:
 
 
 async def refused(account: Account, **body: Any) -> str:
-    """The path that a dispatch with this body is refused for."""
+    """The path of the field for which a dispatch with this body is refused."""
     answer = await account.post(DISPATCH, {"instructions": "x"} | body)
     assert (answer.status_code, error_of(answer)["code"]) == (400, "validation_error"), answer.text
     return error_of(answer)["details"][0]["path"]

@@ -1,4 +1,4 @@
-"""What every answer has in common, and what happens when a part is missing."""
+"""What every response has in common, and responses while a component is unavailable."""
 
 import logging
 import secrets

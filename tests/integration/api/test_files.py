@@ -26,7 +26,7 @@ CONTENT = bytes(range(256)) * 10
 
 @asynccontextmanager
 async def account_with(bed: Bed, **changed: Any) -> AsyncGenerator[Account]:
-    """An account of an application with other settings on the same database and store."""
+    """An account of a second application with other settings on the same database and store."""
     settings = bed.settings.model_copy(update=changed)
     app = create_app(settings, bed.pool, bed.vault, bed.blobs)
     transport = httpx.ASGITransport(app=app)
@@ -121,7 +121,7 @@ def place(request: pytest.FixtureRequest) -> str:
 
 
 async def url_of(account: Account, place: str, content: bytes = CONTENT) -> str:
-    """Where these bytes come down, on one of the two routes."""
+    """The URL from which these bytes are downloaded, on one of the two routes."""
     if place == "files":
         return f"/api/v1/files/{await account.upload(content)}/content"
     task_id, file_id = await output(account, content)
@@ -300,7 +300,7 @@ async def test_the_quota_is_checked_at_each_step(bed: Bed) -> None:
         folder = bed.blob_folder / "uploads" / prepared["uploadId"]
         assert [path for path in folder.rglob("*") if path.is_file()] == []
         assert (await send(account, prepared, chunks(400))).status_code == 200
-        assert (await send(account, prepared, chunks(399))).status_code == 200  # in place of the 400
+        assert (await send(account, prepared, chunks(399))).status_code == 200  # replaces the 400 bytes
         assert (await account.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 999
         assert_names_quota(await prepare(account, sizeBytes=2), 1)
         assert (await complete(account, prepared)).status_code == 201

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: one effect and one response, whoever repeats, whenever, and whatever dies."""
+"""`Idempotency-Key`: one effect and one response under concurrent repeats, late repeats and crashes."""
 
 import asyncio
 import json
@@ -118,7 +118,7 @@ async def test_concurrent_repeats_create_one_thing(bed: Bed, alice: Account) -> 
 
 
 async def test_a_repeat_waits_for_the_first_and_then_gives_up(bed: Bed, alice: Account) -> None:
-    """Others are served meanwhile, also when more repeats wait than there are connections."""
+    """Other requests are served meanwhile, even when more repeats wait than there are connections."""
     headers = keyed()
     blocker = await asyncpg.connect(bed.settings.database_url)
     try:
@@ -253,7 +253,7 @@ async def test_a_process_killed_between_effect_and_response_leaves_one_effect(be
             own = {"Authorization": api.http.headers["Authorization"]} | headers
             blocked = blocker.transaction()
             await blocked.start()
-            await blocker.execute("LOCK TABLE idempotency_keys IN SHARE MODE")  # may be read, not written
+            await blocker.execute("LOCK TABLE idempotency_keys IN SHARE MODE")  # allows reads, blocks writes
             sent = asyncio.create_task(api.http.post(TASKS, json=BODY, headers=headers))
             await storing(blocker)
             api.process.kill()
@@ -274,7 +274,7 @@ async def test_a_process_killed_between_effect_and_response_leaves_one_effect(be
             )
             while await task_count(bed, account) == 0:
                 await asyncio.sleep(0.01)
-            api.process.kill()  # nobody has read the answer
+            api.process.kill()  # the response has not been read
             writer.close()
             await api.process.wait()
         async with running(bed) as api:
@@ -288,7 +288,7 @@ async def test_a_process_killed_between_effect_and_response_leaves_one_effect(be
 
 
 async def storing(connection: asyncpg.Connection) -> None:
-    """Returns once somebody waits to write a response, its effect done in the same transaction."""
+    """Wait until a transaction that has had its effect is blocked at storing its response."""
     query = "SELECT count(*) FROM pg_locks WHERE relation = 'idempotency_keys'::regclass AND NOT granted"
     for _ in range(1000):
         if await connection.fetchval(query):

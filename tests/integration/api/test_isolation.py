@@ -1,4 +1,4 @@
-"""Two accounts: every id of the one, tried by the other on every route there is, is as if it did not exist."""
+"""Every id of one account, used by another account on every route, is treated as if it did not exist."""
 
 import itertools
 import re
@@ -45,7 +45,7 @@ def body_of(method: str, path: str) -> dict[str, Any] | None:
 
 
 async def belongings(account: Account) -> dict[str, str]:
-    """One of everything that has an id, by the name of its path parameter."""
+    """One resource of every kind, by the name of its path parameter."""
     agent = await account.post("/api/v1/agents", {"name": "Own", "basePrompt": "Be kind."})
     assert agent.status_code == 201, agent.text
     key = await account.post("/api/v1/api-keys", {"name": "own"})
@@ -61,7 +61,7 @@ async def belongings(account: Account) -> dict[str, str]:
 
 
 def trials(path: str, theirs: dict[str, str], own: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Every way to name something of theirs, and the same with an id that is nobody's."""
+    """Every request that names a resource of the other account, and the same with an unused id."""
     names = [name for name in re.findall(r"\{(\w+)\}", path) if name not in NOT_IDS]
     for foreign in itertools.chain.from_iterable(
         itertools.combinations(names, count) for count in range(1, len(names) + 1)
@@ -77,7 +77,7 @@ def nobodys(id_: str) -> str:
 
 
 def shape(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
-    """All that could tell one refusal from another."""
+    """Everything by which a client could distinguish one refusal from another."""
     error = error_of(answer)
     words = error["message"]
     for id_ in ids.values():
@@ -106,7 +106,7 @@ async def test_an_id_of_another_account_answers_like_a_missing_one(bed: Bed, met
         tried += 1
     assert tried
     assert await state_of(bed, alice) == before
-    # The same request of the owner's gets past the id: else the refusals above would say nothing.
+    # The owner's same request passes the check of the id; otherwise the refusals above would prove nothing.
     assert (await alice.send(method, path.format(**theirs), **options)).status_code != 404
 
 
@@ -199,10 +199,10 @@ async def test_a_hibernating_task_of_another_account_answers_like_a_missing_one(
 
 
 async def state_of(bed: Bed, account: Account) -> list[str]:
-    """Everything of an account that a request could have changed."""
+    """All rows of an account that a request could have changed."""
     state = list[str]()
     for table in ("agents", "tasks", "files", "ledger_entries", "api_keys", "idempotency_keys"):
-        # Reading a key's list is a use of it, which is not what is meant here.
+        # Every request updates the last use of its API key, which is not a change that matters here.
         columns = "(to_jsonb(t) - 'last_used_at')::text"
         rows = await bed.pool.fetch(
             f"SELECT {columns} FROM {table} t WHERE account_id = $1 ORDER BY 1", account.id

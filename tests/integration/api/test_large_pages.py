@@ -24,7 +24,7 @@ LARGE_POLICY = {
 
 
 async def read_all(account: Account, path: str, order: str) -> tuple[list[dict[str, Any]], list[int]]:
-    """Every entry of a list, and the size of each page that held them."""
+    """All entries of a list, and the size of each page."""
     entries, sizes, cursor = list[dict[str, Any]](), list[int](), None
     while True:
         params = {"limit": 100, "order": order} | ({"cursor": cursor} if cursor else {})

@@ -1,4 +1,4 @@
-"""Money over HTTP: the ledger's list, the balance it sums up to, and what a poor account may do."""
+"""Money over HTTP: the list of the ledger, its sum as the balance, and accounts with too little balance."""
 
 import asyncio
 import json
@@ -161,7 +161,7 @@ def test_money_on_the_wire_is_exact(micro_usd: int) -> None:
 
 
 async def use_container(bed: Bed, task_id: str, seconds: float) -> None:
-    """As if its container had been up that long."""
+    """Set the task's container time as if its container had run that long."""
     query = "UPDATE tasks SET container_micro_seconds = $2 WHERE id = $1"
     await bed.pool.execute(query, task_id, int(seconds * 1_000_000))
 

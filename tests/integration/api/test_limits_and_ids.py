@@ -1,4 +1,4 @@
-"""The rate limit as a client meets it, and the request id that stands on every response and log line."""
+"""The rate limit as a client sees it, and the request id on every response and log line."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ REQUEST_ID = re.compile(r"req_[0-9a-z]{26}")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def limited(bed: Bed) -> AsyncIterator[httpx.AsyncClient]:
-    """Three requests a minute."""
+    """An application that allows three requests a minute."""
     settings = bed.settings.model_copy(update={"rate_limit_per_minute": 3})
     transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:

@@ -1,4 +1,4 @@
-"""Messages that are taken: what is stored, steering, files, and the turns they belong to."""
+"""Accepted messages: what is stored, steering, files, and the turns they belong to."""
 
 import json
 import secrets
@@ -70,7 +70,7 @@ async def test_a_file_of_a_message_cannot_be_deleted_while_the_conversation_live
     assert (await alice.send("DELETE", path)).status_code == 409
     await alice.post(f"{V1}/tasks/{task_id}/cancel")
     assert (await alice.send("DELETE", path)).status_code == 204
-    # The transcript stays as it was.
+    # The transcript does not change.
     assert [file["id"] for file in (await everything(alice, messages(task_id)))[1]["files"]] == [file_id]
 
 

@@ -1,4 +1,4 @@
-"""Many messages at once: their order is kept, and each has one effect."""
+"""Concurrent messages: their order is kept, and each has one effect."""
 
 import asyncio
 import secrets
@@ -32,7 +32,7 @@ async def test_a_hundred_messages_at_once_are_a_hundred_turns_in_order(bed: Bed,
 
 
 async def test_messages_one_after_the_other_keep_their_order_while_others_send(alice: Account) -> None:
-    """What one client sends in a row stands in that order, whoever else is talking."""
+    """The messages of one client keep their order while others send too."""
     task_id = await pending(alice)
 
     async def talk(name: str) -> None:
@@ -76,7 +76,7 @@ async def test_twenty_handoffs_at_once_are_one(alice: Account) -> None:
 
 
 async def test_no_accepted_message_is_lost_when_the_conversation_ends(alice: Account) -> None:
-    """What was answered 201 is in the transcript; what was not is not."""
+    """Exactly the messages that were answered with 201 are in the transcript."""
     task_id = await alice.awaiting_input()
     sending = [alice.post(messages(task_id), {"content": f"{number}"}) for number in range(20)]
     *answers, over = await asyncio.gather(*sending, alice.post(f"{V1}/tasks/{task_id}/cancel"))

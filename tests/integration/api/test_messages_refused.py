@@ -121,7 +121,7 @@ async def test_the_number_of_queued_messages_is_limited(bed: Bed, alice: Account
     answers = [await alice.post(messages(task_id), {"content": "x"}) for _ in range(MAX_QUEUED + 1)]
     assert [answer.status_code for answer in answers] == [201] * (MAX_QUEUED - 1) + [
         409
-    ] * 2  # the first waits too
+    ] * 2  # the first message is still queued
     error = error_of(answers[-1])
     assert error["code"] == "conflict"
     assert str(MAX_QUEUED) in error["message"]
@@ -135,6 +135,6 @@ async def test_without_a_balance_nothing_is_created(bed: Bed) -> None:
     count = "SELECT count(*) FROM messages m JOIN tasks t ON t.id = m.task_id WHERE t.account_id = $1"
     assert await bed.pool.fetchval(count, poor.id) == 1
     assert (await poor.get(f"{V1}/account")).json()["creditBalance"] == 0.1
-    # The hold is the conversation's: its next messages need no other.
+    # The conversation has one hold; later messages need no further one.
     [task] = (await poor.get(f"{V1}/tasks")).json()["data"]
     assert (await poor.post(messages(task["id"]), {"content": "More."})).status_code == 201

@@ -1,4 +1,4 @@
-"""The published description: valid 3.1, complete, and true of what the API answers."""
+"""The published OpenAPI document: valid 3.1, complete, and consistent with the API's responses."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -293,7 +293,7 @@ async def test_pages_and_forms_are_described(document: dict[str, Any], bed: Bed,
 
 
 def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:
-    """Where the schema of a response stands, below `components`."""
+    """The location of a response's schema below `components`."""
     reference = response["content"]["application/json"]["schema"]["$ref"]
     assert reference.startswith("#/components")
     return reference.removeprefix("#/components")

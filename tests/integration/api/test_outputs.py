@@ -1,4 +1,4 @@
-"""Output files: the list, and bytes that come down as they were stored."""
+"""Output files: the list, and downloads of the stored bytes."""
 
 import hashlib
 import os

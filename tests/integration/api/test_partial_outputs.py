@@ -35,7 +35,7 @@ WRITTEN = b"draft\n"
 
 @pytest.fixture
 async def services(bed: Bed, short_dir: Path) -> AsyncIterator[Services]:
-    """A runner's, with a store of this test's own, which breaks where a test puts something in its way."""
+    """A runner's services with a blob store for this test alone, which the test can break."""
     blobs = Blobs(f"file://{short_dir}/blobs")
     sandboxes = Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, short_dir / "locks")
     (short_dir / "runner").mkdir()
@@ -47,7 +47,7 @@ async def services(bed: Bed, short_dir: Path) -> AsyncIterator[Services]:
 
 
 async def saved(services: Services, task_id: str) -> None:
-    """The task's checkpoint is in the store, with one file."""
+    """Store a checkpoint with one file for the task."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo("./task/report.md")
@@ -130,7 +130,7 @@ async def test_a_task_whose_store_is_unavailable_does_not_block_others(
     services: Services, alice: Account
 ) -> None:
     waiting, other = await ended(services, alice), await ended(services, alice)
-    query = "UPDATE tasks SET completed_at = '2001-02-02' WHERE id = $1"  # the first in the line
+    query = "UPDATE tasks SET completed_at = '2001-02-02' WHERE id = $1"  # the oldest, so it is handled first
     await services.pool.execute(query, waiting.task_id)
     blob = services.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
     blob.rename(blob.with_name("aside"))

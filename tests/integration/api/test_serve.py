@@ -1,4 +1,4 @@
-"""The API as a process of its own, on a real socket."""
+"""The API as a real process on a real socket."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Api:
         return (self.folder / "log").read_text()
 
     async def logged(self, text: str) -> str:
-        """The log, once it holds this."""
+        """Wait until the log contains `text`; returns the log."""
         deadline = time.monotonic() + 30
         while text not in (log := self.log):
             assert time.monotonic() < deadline, log
@@ -98,7 +98,7 @@ async def running(bed: Bed) -> AsyncGenerator[Api]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def api(bed: Bed) -> AsyncIterator[Api]:
-    """One process for the tests that leave it running."""
+    """One process for all tests that do not stop it."""
     async with running(bed) as started:
         yield started
 

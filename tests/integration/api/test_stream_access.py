@@ -1,4 +1,4 @@
-"""Who may follow a log: by which key, for how long, and how many at once."""
+"""Access to event streams: by which key, for how long, and how many at once."""
 
 import asyncio
 import json

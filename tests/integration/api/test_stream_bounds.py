@@ -57,7 +57,7 @@ class TestSlowReaders:
 
 
 def _connected(process: psutil.Process) -> set[int]:
-    """The ports from which clients are connected."""
+    """The client ports of the open connections."""
     return {connection.raddr.port for connection in process.net_connections("tcp") if connection.raddr}
 
 

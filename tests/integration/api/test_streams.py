@@ -1,4 +1,4 @@
-"""Event streams of a real API process: the log, what is added to it, deltas, and long polls."""
+"""Event streams of a real API process: the log, new events, deltas, and long polls."""
 
 import asyncio
 import json

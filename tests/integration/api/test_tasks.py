@@ -25,7 +25,7 @@ async def ids(account: Account, query: str = "") -> list[str]:
 
 
 async def pages(account: Account, path: str, **parameters: Any) -> list[list[dict[str, Any]]]:
-    """Every page of a list, by its cursors."""
+    """All pages of a list, by following its cursors."""
     fetched: list[list[dict[str, Any]]] = []
     while True:
         answer = await account.get(path, params=parameters)
@@ -297,7 +297,7 @@ async def test_a_terminal_status_never_changes(alice: Account, reason: EndReason
     else:
         await alice.finish(task["id"], reason=reason)
     before = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
-    with pytest.raises(AssertionError):  # no claim
+    with pytest.raises(AssertionError):  # the task cannot be claimed
         await alice.finish(task["id"])
     await alice.post(f"/api/v1/tasks/{task['id']}/cancel")
     assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() == before

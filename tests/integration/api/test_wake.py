@@ -1,4 +1,4 @@
-"""Waking: by the client and by its deadline. Each once, and never by somebody who only looks."""
+"""Waking a task, by a client or its deadline: exactly once, and never by a GET request."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -77,7 +77,7 @@ class TestWake:
         task = await store.get(bed.pool, task_id)
         assert task is not None
         assert task.wake_kind == "message"
-        assert task.checkpoint_id is not None  # what it goes on from
+        assert task.checkpoint_id is not None  # from which it continues
 
     async def test_an_external_wake_says_nothing(self, alice: Account) -> None:
         task_id = await alice.hibernating()
@@ -247,7 +247,7 @@ class TestCheckpointStorage:
         assert await self.storage(alice) == {"usedBytes": 0} | quota
         first = await alice.hibernating(size_bytes=1000)
         second = await alice.hibernating(size_bytes=200)
-        await alice.checkpoint(second, 50_000)  # one that was never used
+        await alice.checkpoint(second, 50_000)  # never used by an attempt
         assert await self.storage(alice) == {"usedBytes": 1200} | quota
         assert (await alice.post(wake(second), EXTERNAL)).status_code == 200
         await alice.hibernate(second, size_bytes=300)
@@ -266,7 +266,7 @@ class TestCheckpointStorage:
         async def fault(task_id: str, size_bytes: int) -> str | None:
             return await checkpoints.quota_fault(bed.pool, settings, task_id, size_bytes)
 
-        assert await fault(first, 500) is None  # in place of the one it has
+        assert await fault(first, 500) is None  # replaces its current checkpoint
         refused = await fault(first, 501)
         assert refused is not None
         assert "501 bytes" in refused

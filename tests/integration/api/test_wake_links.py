@@ -1,4 +1,4 @@
-"""Wake links: the page they show, and that each wakes its own task, once."""
+"""Wake links: the page they show, and that each wakes its own task exactly once."""
 
 import asyncio
 import html
@@ -138,7 +138,7 @@ class TestLink:
         assert (await bed.http.get(path)).status_code == 409
 
     async def refused(self, bed: Bed, path: str, code: int, words: str) -> None:
-        """Looking and waking, for people and for programs."""
+        """GET and POST, by browsers and by programs, are all refused."""
         for method in ("GET", "POST"):
             answer = await bed.http.request(method, path, headers=JSON)
             assert answer.status_code == code, answer.text

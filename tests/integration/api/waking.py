@@ -1,4 +1,4 @@
-"""What tests of waking ask and look at."""
+"""Requests and queries for the tests of waking."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every field of every body, with values that are wrong there."""
+"""Invalid values for every field of every request body."""
 
 import copy
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A task in any status, without a runner: rows as the services leave them."""
+"""Creates a task in any status without a runner: the rows are those that the services write."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Conversations without a runner process: turns under the fence, what is lost with a container, and expiry."""
+"""Conversations without a runner process: fenced turns, the loss of a container, and expiry."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ CREDIT = 10_000_000
 
 @dataclass
 class Talk:
-    """One conversation, whose runner's part the test plays."""
+    """One conversation; the test does what its runner would do."""
 
     pool: Pool
     settings: Settings
@@ -189,7 +189,7 @@ async def test_changed_overrides_need_a_new_container_and_accumulate(talk: Talk)
     claim, turn = await talk.start()
     execution = (await talk.task()).execution
     assert (execution.model, execution.max_runtime_seconds) == ("claude-opus-4-5", 4000)
-    await talk.send(overrides=Overrides(model="claude-opus-4-5"))  # as it is: nothing to change
+    await talk.send(overrides=Overrides(model="claude-opus-4-5"))  # the model it already has
     assert await talk.end(claim, turn) == "turn"
 
 
@@ -225,7 +225,7 @@ async def test_unused_checkpoints_are_removed(talk: Talk, tmp_path: object) -> N
     await talk.end(claim, turn)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))
-    await checkpoints.create(talk.pool, talk.id)  # and one that a crash left half written
+    await checkpoints.create(talk.pool, talk.id)  # a checkpoint that a crash left half written
     assert await checkpoints.clean_up(talk.pool, blobs, timedelta(hours=1)) == 0, "they are young"
     assert await checkpoints.clean_up(talk.pool, blobs, timedelta(0)) == 2
     assert await checkpoint_store.get_current(talk.pool, talk.id) is not None
@@ -319,7 +319,7 @@ async def test_a_conversation_that_was_just_answered_does_not_expire(talk: Talk)
     await talk.pool.execute("UPDATE tasks SET expires_at = now() - interval '1 second'")
     [overdue_task] = await overdue.expired(talk.pool)
     await talk.send()
-    await talk.end(claim, await talk.begin(claim))  # and it waits again
+    await talk.end(claim, await talk.begin(claim))  # it awaits input again
     assert not await tasks.expire(talk.pool, talk.settings, overdue_task)
     assert (await talk.task()).status is Status.AWAITING_INPUT
 
@@ -329,7 +329,7 @@ async def test_only_older_checkpoints_are_dropped(talk: Talk, tmp_path: object) 
     await talk.end(claim, turn)
     await talk.send()
     await talk.end(claim, await talk.begin(claim))
-    blob = await checkpoints.create(talk.pool, talk.id)  # of an attempt that took over
+    blob = await checkpoints.create(talk.pool, talk.id)  # of a later attempt
     await checkpoint_store.set_stored(talk.pool, Checkpoint(blob.id, blob.key, 1, "0" * 64, 1))
     await checkpoints.delete_superseded(talk.pool, Blobs(f"file://{tmp_path}"), talk.id)
     remaining = await talk.pool.fetch("SELECT id FROM checkpoints ORDER BY created_at")

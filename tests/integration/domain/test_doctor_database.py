@@ -1,4 +1,4 @@
-"""What the doctor finds of tasks and money where no API and no runner is at work, and what it makes of it."""
+"""What `doctor` finds and fixes about tasks and money while no API and no runner is running."""
 
 import pytest
 
@@ -24,7 +24,7 @@ async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> 
 
 
 def found(examination: Examination) -> dict[str, str]:
-    """Where → what."""
+    """The findings: place → description."""
     return {item.finding.where: item.finding.what for item in examination.found}
 
 
@@ -41,9 +41,7 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
     await pool.execute(OLD, [queued, unqueued])
     async with db.transaction(pool) as connection:
         await queue.enqueue(connection, queued, 1, "any")
-    await pool.execute(
-        "UPDATE runners SET heartbeat_at = now() + interval '1 h'"
-    )  # for as long as this test runs
+    await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 h'")  # not due during this test
     await pool.execute("UPDATE tasks SET updated_at = now() + interval '1 h' WHERE id = $1", young)
 
     expected = {
@@ -87,7 +85,7 @@ async def test_holds_of_ended_tasks_are_found(
         await service.end(connection, Settings(database_url=database_url), settled, EndReason.CANCELLED)
     await pool.execute(
         "UPDATE tasks SET status = 'failed' WHERE id = $1", forgotten
-    )  # as no code of ours does
+    )  # a state that the platform's code never writes
     before = await pool.fetchval("SELECT balance_micro_usd FROM accounts")
     examination = await examined(pool, database_url)
     assert found(examination) == {

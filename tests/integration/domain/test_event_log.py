@@ -1,4 +1,4 @@
-"""How much of a task's events is kept, whatever an agent says and however often it is started again."""
+"""A task's event log is bounded, whatever its agent writes and however often it is restarted."""
 
 import asyncio
 import random
@@ -30,10 +30,10 @@ async def test_the_event_log_has_a_size_limit(
         await log.flush()
         size = await events.log_size(pool, task_id)
         if size.count == 20:
-            writing.cancel()  # the first attempt has room left
+            writing.cancel()  # the log of the first attempt is not full
             await asyncio.gather(writing, return_exceptions=True)
         else:
-            await asyncio.wait_for(writing, 10)  # it says so by its end
+            await asyncio.wait_for(writing, 10)  # a full log ends the call
     assert expected - 1 <= (await events.log_size(pool, task_id)).count <= expected
 
 

@@ -1,4 +1,4 @@
-"""No task is stuck, whatever the state of another."""
+"""A damaged task does not stop the reconciler from handling others."""
 
 from agentcontainer import settings
 from agentcontainer.db import Pool
@@ -14,7 +14,9 @@ async def test_a_task_that_fails_to_move_on_does_not_block_others(pool: Pool, ma
     lost = [await make_task("running", runner_id="rnr_gone") for _ in range(3)]
     asleep = [await make_task("hibernating") for _ in range(3)]
     await pool.execute(_SLEEP)
-    await pool.execute(_DAMAGE, [lost[0], lost[2], asleep[0], asleep[2]])  # whichever comes first
+    await pool.execute(
+        _DAMAGE, [lost[0], lost[2], asleep[0], asleep[2]]
+    )  # the first and the last in any order
     assert await reconcile(pool, settings.load()) == 2
     rows = await pool.fetch("SELECT id FROM tasks WHERE status = 'pending'")
     assert {row["id"] for row in rows} == {lost[1], asleep[1]}

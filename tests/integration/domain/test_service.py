@@ -1,4 +1,4 @@
-"""What an end means: money, requeue, tries; and what the reconciler finds."""
+"""The effects of an attempt's end on money, requeue and tries; and what the reconciler finds."""
 
 import asyncio
 from datetime import timedelta
@@ -48,7 +48,7 @@ async def end(
 
 
 async def balance(pool: Pool, account_id: str) -> int:
-    """The balance; checks that it is the sum of the entries."""
+    """The balance, checked to be the sum of the ledger's entries."""
     total = await pool.fetchval(
         "SELECT sum(amount_micro_usd)::bigint FROM ledger_entries WHERE account_id = $1", account_id
     )
@@ -161,7 +161,7 @@ async def test_the_reconciler_finds_a_pending_task_without_a_job(
 async def test_a_fenced_attempt_cannot_end_the_requeued_task(
     pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
 ) -> None:
-    """Its number is still the row's: only the next claim counts on."""
+    """The attempt number does not change before the next claim."""
     task_id = await running(pool, account_id, make_task)
     assert (await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt=1)).status is Status.PENDING
     for reason in (EndReason.AGENT_CRASHED, EndReason.COMPLETE, EndReason.DRAINED, EndReason.PROVIDER_ERROR):
