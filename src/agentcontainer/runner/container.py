@@ -72,7 +72,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     models = ModelAccess(services.settings, services.pool, services.client, claim, task, key)
     gateway = await models.open(stack, sockets / "gateway.sock", _subject(context))
     commands = AgentCommands(context)
-    await _open_control(context, commands, stack, sockets)
+    control = await _open_control(context, commands, stack, sockets)
     stack.push_async_callback(PartialOutputs(services, claim, root).store)
 
     sandbox = await starting.start(services.sandboxes, _spec(context, image), launch.command(task), lease)
@@ -91,6 +91,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         steering.delivered,
         limits,
         services.settings.steering_wait_seconds,
+        lambda: control.is_busy,
     )
     stack.push_async_callback(session.close)
     context.outcome.log_before_commit(session.complete_calls)
@@ -140,7 +141,7 @@ def _images(services: Services) -> Images:
 
 async def _open_control(
     context: AttemptContext, commands: AgentCommands, stack: contextlib.AsyncExitStack, sockets: Path
-) -> None:
+) -> Control:
     settings = context.services.settings
     control = Control(
         commands,
@@ -150,6 +151,7 @@ async def _open_control(
     )
     await control.start(sockets / "control.sock")
     stack.push_async_callback(control.close)
+    return control
 
 
 def _spec(context: AttemptContext, image: Image | None) -> Spec:

@@ -87,6 +87,11 @@ class Control:
         self._one_at_a_time = asyncio.Lock()
         self._socket = SandboxSocket(self._answer, MAX_CONNECTIONS, lingering_seconds=1)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command of the agent is being carried out."""
+        return self._one_at_a_time.locked()
+
     async def start(self, socket: Path) -> None:
         """Listen on the Unix socket at this path."""
         await self._socket.open(socket)

@@ -69,6 +69,7 @@ class Session:
         on_delivered: Callable[[str], Awaitable[None]],
         resource_limits: ResourceLimits,
         steering_wait_seconds: float,
+        is_control_busy: Callable[[], bool],
     ) -> None:
         self.is_begun = asyncio.Event()
         """Set when Pi's session file contains the prompt of `work` and a first answer."""
@@ -82,6 +83,7 @@ class Session:
         self._recorder = Recorder(log)
         self._steered: list[_Steered] = []
         self._steering_wait_seconds = steering_wait_seconds
+        self._is_control_busy = is_control_busy
         self._interrupting: set[asyncio.Task[None]] = set()
         self._had_last_chance = False
         self._stderr_tail = Tail(STDERR_TAIL_BYTES)
@@ -184,7 +186,8 @@ class Session:
         await asyncio.sleep(wait_seconds)
         while steered in self._steered:
             with contextlib.suppress(PiError):
-                await self._pi.end_commands("time" if steered.message_id is None else "message")
+                if not self._is_control_busy():  # a `finish` that stores large files must not be ended
+                    await self._pi.end_commands("time" if steered.message_id is None else "message")
             await asyncio.sleep(INTERRUPT_AGAIN_SECONDS)
 
     async def _run(self, prompt: str) -> None:
