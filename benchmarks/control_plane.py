@@ -64,7 +64,7 @@ class Measured:
 
 
 async def measure(connect: Connect, clients: int, into: Measured) -> None:
-    """One round: each client asks again as soon as it has its answer."""
+    """One round: each client sends its next request when it has the response."""
     asks = [await connect() for _ in range(clients)]
     started = time.perf_counter()
     done = 0
@@ -82,7 +82,7 @@ async def measure(connect: Connect, clients: int, into: Measured) -> None:
 
 @dataclass
 class Http:
-    """Requests over kept connections: no library between the clock and the socket."""
+    """Send requests over persistent connections without a client library, so that only the API is measured."""
 
     base_url: str
     key: str
@@ -198,7 +198,7 @@ def show(results: dict[tuple[str, int], Measured]) -> None:
 
 
 async def prepared(url: str) -> str:
-    """The schema, and an account that can pay; its API key."""
+    """Create the schema and an account with credit; returns its API key."""
     await migrate(url)
     async with db.pool(url) as pool:
         _, key = await accounts.create_account(pool, name="Benchmark", credit_micro_usd=10**13)

@@ -176,7 +176,7 @@ def podman_command(where: Path, runtime: str, folder: Path) -> list[str]:
 
 
 def show(results: dict[str, list[float]], runs: int, title: str) -> None:
-    """The table; what begins with "bare Pi" is the measure."""
+    """Print the table; ratios refer to the row that begins with "bare Pi"."""
     table = Table(title=f"{title}, {runs} runs each, {os.cpu_count()} CPUs")
     for column in ("what", "median ms", "p90 ms", "ratio to bare Pi"):
         table.add_column(column, justify="left" if column == "what" else "right")

@@ -41,7 +41,7 @@ WAIT_SECONDS = 300
 
 @dataclass
 class Measured:
-    """Seconds, one a run."""
+    """Seconds of each run."""
 
     sleeping: list[float] = field(default_factory=list[float])  # from the command to the container's end
     waking: list[float] = field(default_factory=list[float])  # from POST /wake to the model's next request

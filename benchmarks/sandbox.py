@@ -71,13 +71,13 @@ class Host:
             shutil.rmtree(spec.root)
 
     async def run_true(self, internet: Internet | None = None) -> None:
-        """Start, end, and everything given back."""
+        """Start a sandbox, let it end, and destroy it."""
         async with self.sandbox(self.spec(internet=internet), "/bin/true") as sandbox:
             await sandbox.wait()
 
 
 async def timed(run: Run, runs: int) -> list[float]:
-    """Milliseconds of each; one run before is not counted."""
+    """Milliseconds of each run, after one warm-up run."""
     await run()
     times: list[float] = []
     for _ in range(runs):
@@ -122,7 +122,7 @@ def bundle(folder: Path, tool: str) -> Path:
 
 
 def others(folder: Path) -> Iterable[tuple[str, Run]]:
-    """What else starts containers here; those that do not run are left out later."""
+    """Other container runtimes of this host; those that do not work are skipped later."""
     for tool in ("crun", "runc"):
         if shutil.which(tool):
             (folder / tool).mkdir()
@@ -247,7 +247,7 @@ async def measure_gateway(folder: Path, runs: int) -> dict[str, list[float]]:
 
 
 def show(title: str, results: dict[str, list[float]], measure: str) -> None:
-    """A table; `measure` names the row that ratios are to."""
+    """Print a table; `measure` names the row that the ratios refer to."""
     table = Table(title=title)
     for column in ("what", "median ms", "p90 ms", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")

@@ -87,7 +87,7 @@ class Receiver(asyncio.Protocol):
 
 
 async def stream(run: Run, task_id: str) -> Callable[[], int]:
-    """Follow the task; what is returned says up to which event."""
+    """Follow the task's stream; returns the number of the last event."""
     url = urlsplit(run.base_url)
     loop = asyncio.get_running_loop()
     transport, receiver = await loop.create_connection(lambda: Receiver(run, task_id), url.hostname, url.port)
@@ -122,7 +122,7 @@ async def poll(run: Run, task_id: str, query: str, pause: float) -> Callable[[],
 
 
 async def write(run: Run, pool: db.Pool, task_ids: list[str], rate: float, seconds: float) -> None:
-    """Append an event to each task in turn, at this rate, whether or not the one before is through."""
+    """Append an event to each task in turn at this rate, without waiting for the previous append."""
 
     async def one(task_id: str) -> None:
         async with pool.acquire() as connection:
@@ -222,7 +222,7 @@ def show(results: dict[str, Result], args: argparse.Namespace) -> None:
 
 
 async def prepared(url: str) -> str:
-    """The schema, and an account that can pay; its API key."""
+    """Create the schema and an account with credit; returns its API key."""
     await migrate(url)
     async with db.pool(url) as pool:
         _, key = await accounts.create_account(pool, name="Benchmark", credit_micro_usd=10**13)

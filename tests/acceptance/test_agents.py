@@ -1,4 +1,4 @@
-"""What an agent version brings to every one of its tasks: its base prompt in Pi's system prompt, its files."""
+"""What an agent version adds to each of its tasks: its base prompt in Pi's system prompt, and its files."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Conversations with real Pi: warm, cold, through the death of a runner and of the API; steering, handover, ends."""
+"""Conversations with real Pi: warm and cold starts, killed runners and API, steering, handoff, and ends."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ WARM_SECONDS = 5
 
 @pytest.fixture(scope="module")
 def brief_platform(scripted_url: str) -> Iterator[Platform]:
-    """A platform that keeps a container warm for a moment only."""
+    """A platform that keeps idle containers only briefly."""
     with Platform(scripted_url, capacity="2", warm_seconds=str(WARM_SECONDS)) as platform:
         yield platform
 
@@ -40,7 +40,7 @@ def send(client: Client, task_id: str, content: str, **fields: Any) -> dict[str,
 
 
 def answered(client: Client, task_id: str, turn: int, seconds: float = 60) -> dict[str, Any]:
-    """The task once this turn is over and the user is awaited."""
+    """Wait until this turn is over and the task awaits input; returns the task."""
     deadline = time.monotonic() + seconds
     while True:
         task = client.wait(task_id, "awaiting_input", "failed", seconds=seconds)
@@ -124,7 +124,7 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
 
 
 def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:
-    """Messages and activities have the numbers of their events, in one order."""
+    """Check that messages and activities have their events' sequence numbers, in one order."""
     events = {event["sequence"]: event for event in client.events(task_id)}
     for message in transcript(client, task_id):
         assert events[message["sequence"]]["type"] == "message.created"

@@ -1,4 +1,4 @@
-"""`agentcontainer demo`: the main job in one command, and nothing left of it."""
+"""`agentcontainer demo` runs a task in one command and leaves nothing behind."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ def data_folders(folder: Path) -> list[Path]:
 
 
 async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> None:
-    # A configured installation is not the demo's.
+    # The demo must not use a configured installation.
     done = await demo(short_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:1/elsewhere")
     assert (done.returncode, done.stderr) == (0, "")
     assert "offline script" in done.stdout

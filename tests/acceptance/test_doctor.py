@@ -1,4 +1,4 @@
-"""`agentcontainer doctor`: nothing to find while all is well; each kind of leftover found, mended, and then gone."""
+"""`agentcontainer doctor` finds nothing on a healthy platform, and finds and fixes each kind of leftover."""
 
 import asyncio
 import contextlib
@@ -33,14 +33,14 @@ ON_ONE_PLATFORM = pytest.mark.xdist_group("doctor")
 
 @pytest.fixture(scope="module")
 def one_platform(scripted_url: str) -> Iterator[Platform]:
-    """One for all tests of this file: each mends what it left behind, but for the last."""
+    """One platform for all tests of this file; each test but the last fixes what it left behind."""
     with Platform(scripted_url, capacity="2") as platform:
         yield platform
 
 
 @pytest.fixture
 def platform(one_platform: Platform) -> Platform:
-    """It runs, though a test before may have ended it."""
+    """The running platform, started again if an earlier test stopped it."""
     assert one_platform.process is not None
     if one_platform.process.poll() is not None:
         one_platform.start()
@@ -48,7 +48,7 @@ def platform(one_platform: Platform) -> Platform:
 
 
 def run(environment: dict[str, str], *options: str, wrap: list[str] | None = None) -> tuple[int, Any]:
-    """Exit code and answer; of findings only those that are not another test's at work on this host."""
+    """Exit code and report, without findings that come from other tests running on this host."""
     argv = [*(wrap or []), *COMMAND, "--json", *options]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100)
     assert done.stderr == ""
@@ -56,7 +56,7 @@ def run(environment: dict[str, str], *options: str, wrap: list[str] | None = Non
 
 
 def examined(platform: Platform, *options: str) -> list[dict[str, Any]]:
-    """The findings that concern this platform; what could be examined, was."""
+    """The findings about this platform, after checking that everything was examined."""
     code, answer = run(platform.environment, *options)
     assert answer["notExamined"] == []
     assert code == (0 if all(finding["isMended"] for finding in answer["findings"]) else 1)
@@ -135,7 +135,7 @@ def kill_all(platform: Platform) -> None:
     assert platform.process is not None
     family = [psutil.Process(platform.process.pid)]
     family += family[0].children(recursive=True)
-    for process in family:  # one may have ended since, or ends with its parent
+    for process in family:  # a process may have ended since, or ends with its parent
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGSTOP)
     for process in family:
@@ -323,7 +323,7 @@ def test_an_ordinary_user_finds_and_fixes_leftovers(short_dir: Path) -> None:
 
 
 def test_leftover_mounts_are_unmounted(data_dir: Path) -> None:
-    """In a mount namespace of the test's own."""
+    """Run in a new mount namespace."""
     dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"
     dead.mkdir(parents=True)
     steps = 'mount -t tmpfs none "$0" && mkdir "$0/deep er" && mount -t tmpfs none "$0/deep er" && exec "$@"'

@@ -26,7 +26,7 @@ def where(answer: dict[str, Any], kind: str, check: str) -> list[str]:
 
 
 def changed(*steps: str) -> list[str]:
-    """Runs a command after these steps, which nobody else notices."""
+    """Run a command after these steps, in a namespace that hides them from other processes."""
     script = "; ".join([*steps, 'exec "$@"'])
     return ["unshare", "--mount", "--propagation", "private", "sh", "-euc", script, "sh"]
 

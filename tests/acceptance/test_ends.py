@@ -1,4 +1,4 @@
-"""How a task can end otherwise: the provider fails, the agent stops, Pi dies, time runs out, the client cancels."""
+"""How a task ends without success: the provider fails, the agent stops, Pi dies, time runs out, a client cancels."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""An existing client of the original product, as it goes about its work: only the base URL has changed."""
+"""A client of the original product works unchanged except for its base URL."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ REPORT = b"region,total\nnorth,40\nsouth,2\n"
 
 
 class ExistingClient:
-    """Knows the original's API, and nothing of ours that is new. Fields that it does not know it ignores."""
+    """Uses the original API only, and ignores fields that it does not know."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         self.http = httpx.Client(
@@ -109,7 +109,7 @@ def test_an_existing_client_works_from_the_agent_list_to_the_outputs(existing: E
         assert output["filename"] in answer.headers["content-disposition"]
         assert answer.content == (REPORT if output["filename"] == "report.csv" else b"3\n")
 
-    # The connection broke, the client cannot know whether its dispatch arrived, and sends it again.
+    # The client cannot know whether its dispatch arrived before the connection broke, so it sends it again.
     again = existing.dispatch(agent["id"], key, body)
     assert (again.status_code, again.json()) == (201, dispatched.json())
     assert [listed["id"] for listed in existing.every("/tasks")] == [task["id"]]

@@ -31,7 +31,7 @@ def commands(page: Path) -> str:
 
 
 def definitions() -> str:
-    """What every guide takes for granted, without the address and the key, which are this test's."""
+    """The variables that every guide assumes, except the URL and the key, which this test sets."""
     return re.sub(r"^(API|AUTH)=.*$", "", commands(DOCS / "guides/README.md"), flags=re.MULTILINE)
 
 
@@ -39,7 +39,7 @@ def definitions() -> str:
 def running(
     scripted_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, subprocess.Popen[str]]]:
-    """All pages at the same time, each in a folder and a shell of its own."""
+    """Run all pages concurrently, each in its own folder and shell."""
     server = GitServer(tmp_path_factory.mktemp("git"))
     server.make("app", {"README.md": b"An app.\n"})
     with oci.own_folder() as folder, server.running():

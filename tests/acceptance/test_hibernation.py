@@ -1,4 +1,4 @@
-"""Tasks that sleep and come back whole: woken in every way, cancelled, limited, interrupted; what a failure leaves."""
+"""Hibernating tasks: every way to wake, cancel, limit and interrupt them; and partial outputs of failed tasks."""
 
 import re
 import time
@@ -24,7 +24,7 @@ SLEEPER = script(WORK, NAP, AFTER, finish("log.txt", "sum.txt"))
 
 @pytest.fixture
 def saving_platform(scripted_url: str) -> Iterator[Platform]:
-    """A platform of this test's own that saves running tasks every second."""
+    """A platform for this test alone that saves running tasks every second."""
     with Platform(
         scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5"
     ) as platform:
@@ -32,7 +32,7 @@ def saving_platform(scripted_url: str) -> Iterator[Platform]:
 
 
 def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> str:
-    """The id of a task that hibernates."""
+    """Wait until a dispatched task hibernates; returns its id."""
     task_id = client.dispatch(instructions, **fields)
     task = client.wait(task_id, "hibernating", "failed", "finished")
     assert task["status"] == "hibernating", (task, client.events(task_id)[-5:])
@@ -69,7 +69,7 @@ def test_the_calls_of_hibernate_and_finish_are_logged_as_completed(client: Clien
 
 
 def count(client: Client, task_id: str, kind: str, seconds: float = 60, at_least: int = 1) -> None:
-    """Wait for so many events of a kind."""
+    """Wait for `count` events of a type."""
     deadline = time.monotonic() + seconds
     while len(of(client, task_id, kind)) < at_least:
         assert time.monotonic() < deadline, client.events(task_id)[-5:]
@@ -379,7 +379,7 @@ def test_a_restart_resumes_a_drained_task_and_wakes_a_hibernating_one(platform: 
 
 
 def until_there(path: Path, content: bytes = b"") -> None:
-    """Until a file exists, with this content."""
+    """Wait until a file exists with this content."""
     deadline = time.monotonic() + 60
     while not path.exists() or path.read_bytes() != content:
         assert time.monotonic() < deadline
@@ -387,7 +387,7 @@ def until_there(path: Path, content: bytes = b"") -> None:
 
 
 def partial_files(client: Client, task_id: str, seconds: float = 60) -> list[dict[str, Any]]:
-    """The partial outputs, once they are there: they come after the end."""
+    """Wait for the partial outputs, which are stored after the task's end."""
     deadline = time.monotonic() + seconds
     while not (files := client.get(f"/tasks/{task_id}/files")["data"]):
         assert time.monotonic() < deadline, "no partial outputs"

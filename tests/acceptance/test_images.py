@@ -1,4 +1,4 @@
-"""Agents in images of their own, from the API to the output file, with a real registry."""
+"""Agents in custom images, from the API to the output file, with a real registry."""
 
 import os
 import signal

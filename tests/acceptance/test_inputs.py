@@ -1,4 +1,4 @@
-"""What a task brings along: skills that Pi knows, repositories beside the input files, and how both can be wrong."""
+"""Inputs of a task: skills, repositories and input files, and the errors of each."""
 
 import asyncio
 import io

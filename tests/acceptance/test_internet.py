@@ -1,4 +1,4 @@
-"""Tasks with internet access, with named hosts only, and without, in a world of their own."""
+"""Tasks with internet access, with named hosts only, and without, in a simulated internet."""
 
 import sys
 from collections.abc import Iterator

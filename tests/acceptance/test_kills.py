@@ -1,4 +1,4 @@
-"""kill -9 of every part in the middle of a task: the task ends right, the money adds up, nothing is left."""
+"""kill -9 of each process during a task: the task ends correctly, the ledger is balanced, nothing is left."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def patient_platform(scripted_url: str) -> Iterator[Platform]:
 
 
 def working(client: Client) -> str:
-    """The id of a task in the middle of its work."""
+    """Dispatch a task and wait until it is working; returns its id."""
     task_id = client.dispatch(SLOW)
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     return task_id

@@ -1,4 +1,4 @@
-"""What happens to a task that uses more than it may, and to its neighbours: nothing."""
+"""A task at its resource limits is stopped or refused, and does not disturb other tasks."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ FRAMES = (
 
 @pytest.fixture(scope="module")
 def limited(scripted_url: str) -> Iterator[Platform]:
-    """A platform whose sandboxes may hold little."""
+    """A platform with low sandbox limits."""
     with Platform(scripted_url, **SETTINGS) as platform:
         yield platform
 

@@ -1,4 +1,4 @@
-"""The four output policies, enforced outside the sandbox: accepted, refused with a reason, mended by the agent."""
+"""The four output policies, enforced outside the sandbox: accepted, refused with a reason, corrected by the agent."""
 
 from typing import Any
 

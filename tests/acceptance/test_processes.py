@@ -1,4 +1,4 @@
-"""`agentcontainer api`, `runner` and `migrate` apart, against a database of one's own."""
+"""`agentcontainer api`, `runner` and `migrate` as separate processes with an external database."""
 
 import os
 import signal

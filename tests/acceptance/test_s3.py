@@ -1,4 +1,4 @@
-"""The whole way of a task with S3 as the object store: the client writes to S3 itself, API and runner read it there."""
+"""A task with S3 as the object store: the client uploads to S3 directly, and API and runner read from it."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The provider's key is nowhere inside: an agent that looks everywhere it can does not find it."""
+"""The provider's key is not in the sandbox: an agent that dumps everything it can read does not find it."""
 
 from .conftest import PROVIDER_KEY, Client, Platform, finish, script
 

@@ -1,4 +1,4 @@
-"""`agentcontainer up` as an operator meets it: started, stopped, started again, and refused."""
+"""`agentcontainer up` as an operator uses it: start, stop, restart, and refusal to start."""
 
 import json
 import os

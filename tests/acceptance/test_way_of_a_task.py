@@ -1,4 +1,4 @@
-"""The main job, for each provider: a file goes in, Pi works on it in its sandbox, files come out."""
+"""A task for each provider: Pi turns an input file into output files in its sandbox."""
 
 import hashlib
 import os

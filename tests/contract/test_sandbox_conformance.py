@@ -1,4 +1,4 @@
-"""What a runner relies on: streams, exits, folders, environment, and an end that leaves nothing."""
+"""What a runner relies on: streams, exit codes, folders, environment, and complete removal."""
 
 import asyncio
 import json

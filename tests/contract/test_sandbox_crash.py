@@ -1,4 +1,4 @@
-"""A runner that is killed: its sandboxes die with it, the sweep removes the rest, its uids are free again."""
+"""When a runner is killed, its sandboxes die, the cleanup removes the rest, and its uids become free."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Memory, processes and CPU: capped by control groups, and what holds where there are none."""
+"""Memory, processes and CPU are limited by control groups; and the limits without control groups."""
 
 import asyncio
 import os

@@ -92,7 +92,7 @@ class Proxy:
         self.flowing.set()
 
     async def open(self) -> None:
-        """Listen, also again after `cut`."""
+        """Listen. Can be called again after `cut`."""
         self._server = await asyncio.start_unix_server(self._serve, self._listens_at)
 
     async def cut(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 TARGET = "AGENTCONTAINER_FUZZ_TARGET"
 MAX_INPUT_BYTES = 4096
-INPUT_SECONDS = 30  # for one; on a busy machine too
+INPUT_SECONDS = 30  # for one input, with a margin for a busy machine
 MEMORY_MIB = 1024
 
 

@@ -1,4 +1,4 @@
-"""A gateway in front of real HTTP servers, and what speaks to it over its socket."""
+"""A gateway in front of real HTTP servers, and a client on its socket."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A workspace saved and brought back by real tar in real sandboxes: the same tree, or a loud failure."""
+"""A workspace saved and restored by real tar in real sandboxes: the same tree, or an error."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Archives of checkpoints that are not as they were saved, or hostile: refused, and nothing is written outside."""
+"""Corrupt or hostile checkpoint archives are refused, and nothing is written outside the workspace."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Whatever tree a workspace holds, it comes back."""
+"""A checkpoint restores every kind of file tree."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A database that cannot be had for a moment is waited for, whatever it says of itself."""
+"""A database that is briefly unavailable is retried, whatever error it reports."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL survives what happens to servers, and leaves nothing behind."""
+"""The embedded PostgreSQL survives kills and restarts, and leaves nothing behind."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The sweep takes what nobody can reach any more, and nothing else."""
+"""The cleanup of the object store removes unreachable blobs only."""
 
 import asyncio
 import os
@@ -64,13 +64,13 @@ async def account_id(pool: Pool) -> str:
 
 
 def kept(folder: Path) -> set[str]:
-    """What lies in the store, but for its mark."""
+    """The blobs in the store, except its installation id."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return files - {INSTALLATION_ID_KEY}
 
 
 def age(folder: Path, hours: float = 2) -> None:
-    """Everything in the store is that old."""
+    """Set the age of everything in the store."""
     then = time.time() - hours * 3600
     for path in folder.rglob("*"):
         os.utime(path, (then, then))
@@ -83,7 +83,7 @@ async def chunks(content: bytes = b"x") -> AsyncIterator[bytes]:
 async def upload(
     pool: Pool, configured: Settings, blobs: Blobs, account_id: str, *, is_completed: bool
 ) -> str:
-    """An upload whose bytes have arrived; its id."""
+    """Create an upload whose bytes have arrived; returns its id."""
     prepared = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a.txt", "text/plain", None)
     query = dict(part.split("=") for part in prepared.url.partition("?")[2].split("&"))
     request = uploads.SignedRequest(method="PUT", content_type="text/plain", content_length=None, **query)

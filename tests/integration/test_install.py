@@ -1,4 +1,4 @@
-"""The runtime's installation: whole or absent, whoever kills it or starts it twice; and what it refuses to unpack."""
+"""The runtime's installation is complete or absent, even if killed or run twice; and it refuses hostile archives."""
 
 import asyncio
 import io

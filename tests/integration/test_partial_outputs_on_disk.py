@@ -1,4 +1,4 @@
-"""Looking for what an ended task had written: its own files, within bounds, whatever it made of its workspace."""
+"""Finding the files an ended task wrote: bounded, and safe against a hostile workspace."""
 
 import os
 from pathlib import Path

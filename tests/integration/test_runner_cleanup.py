@@ -1,4 +1,4 @@
-"""What dead runners and abandoned sandboxes leave on a host is swept while others live, and nothing of the living."""
+"""Leftovers of dead runners and abandoned sandboxes are removed, and those of live runners are not."""
 
 import asyncio
 import os

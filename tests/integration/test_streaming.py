@@ -1,4 +1,4 @@
-"""Large files pass through the API process without staying in it: measured on a real `agentcontainer api`."""
+"""Large files are streamed through the API with little memory, measured on a real `agentcontainer api`."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ CHUNK = os.urandom(MB)
 
 @dataclass(frozen=True)
 class Api:
-    """The process, and a client of it."""
+    """An API process and a client."""
 
     process: psutil.Process
     http: httpx.Client

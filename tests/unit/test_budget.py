@@ -1,4 +1,4 @@
-"""The budget of a task: whatever happens in whatever order, what is used and held never passes a limit."""
+"""The budget of a task: used plus held amounts never exceed a limit, in any order of events."""
 
 import asyncio
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A cancel is not lost, whatever it meets: who waits for what was cancelled would wait for ever."""
+"""A cancel is never lost, because the caller would wait for the cancelled task forever."""
 
 import asyncio
 

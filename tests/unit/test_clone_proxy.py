@@ -1,4 +1,4 @@
-"""The clone_proxy of a clone: one host, by its public addresses only, and no more bytes than may."""
+"""The clone proxy connects to one host, at public addresses only, and stops at its byte limit."""
 
 import asyncio
 import ipaddress
@@ -38,7 +38,7 @@ def test_non_public_addresses_are_recognised(address: str) -> None:
 
 @pytest.fixture
 async def echo() -> AsyncIterator[int]:
-    """The port of a server on loopback that repeats what it hears."""
+    """The port of an echo server on loopback."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(4096):
@@ -51,7 +51,7 @@ async def echo() -> AsyncIterator[int]:
 
 
 async def asked(path: Path, host: str, port: int) -> tuple[int, Streams]:
-    """The clone_proxy's answer to a SOCKS5 request by name."""
+    """The clone proxy's reply to a SOCKS5 request with a host name."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"\5\1\0")
     assert await reader.readexactly(2) == b"\5\0"

@@ -1,4 +1,4 @@
-"""The papers say what the code does: their tables, links, and the tests they name."""
+"""The documentation agrees with the code: tables, links, and the tests it names."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Names of images, and what registries say of them: read strictly, whatever it is."""
+"""Image names and the documents of registries are parsed strictly."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The log: whatever stands in a message, a record is one line that cannot steer a terminal."""
+"""A log record is one line without terminal control characters, whatever its message contains."""
 
 import io
 import logging

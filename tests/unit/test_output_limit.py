@@ -1,4 +1,4 @@
-"""The most that a request can use, estimated; and its output, lowered."""
+"""The estimate of a request's maximum usage, and the lowering of its output limit."""
 
 import json
 from typing import Any

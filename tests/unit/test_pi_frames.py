@@ -1,4 +1,4 @@
-"""Frames from Pi are hostile: whatever arrives becomes a bounded, storable event, or nothing."""
+"""Frames from Pi are untrusted: each becomes a bounded, storable event, or is dropped."""
 
 import dataclasses
 import json

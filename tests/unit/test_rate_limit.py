@@ -1,4 +1,4 @@
-"""The token bucket: how many at once, how fast again, and what it remembers."""
+"""The token bucket: burst, refill rate, and how many keys it remembers."""
 
 import pytest
 

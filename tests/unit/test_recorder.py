@@ -9,7 +9,7 @@ from agentcontainer.runner.log import EventLog
 
 
 class Log:
-    """Keeps what is added to it."""
+    """A log that keeps the added events in memory."""
 
     def __init__(self) -> None:
         self.events: list[event_data.EventData] = []

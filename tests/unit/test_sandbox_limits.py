@@ -98,7 +98,7 @@ def test_weak_limits_name_what_is_missing() -> None:
     every = Hierarchy(tuple(Controller(name, 2, Path("/x")) for name in ("memory", "pids", "cpu")))
     assert every.weak_limits_reason is None
     reason = Hierarchy(every.controllers[:2]).weak_limits_reason or ""
-    assert reason.startswith("WEAK LIMITS: ")  # as the papers say
+    assert reason.startswith("WEAK LIMITS: ")  # as documented
     assert "no control group for cpu," in reason
 
 

@@ -1,4 +1,4 @@
-"""Skills' archives: what unpacks, what is refused and why, and that no hostile one gets out or grows."""
+"""Archives of skills: what is unpacked, what is refused and why, and that hostile ones cannot escape or expand."""
 
 import contextlib
 import gzip

@@ -41,7 +41,9 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
     await pool.execute(OLD, [queued, unqueued])
     async with db.transaction(pool) as connection:
         await queue.enqueue(connection, queued, 1, "any")
-    await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 h'")  # not due during this test
+    await pool.execute(
+        "UPDATE runners SET heartbeat_at = now() + interval '1 h'"
+    )  # the heartbeats do not expire during this test
     await pool.execute("UPDATE tasks SET updated_at = now() + interval '1 h' WHERE id = $1", young)
 
     expected = {

@@ -43,7 +43,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def rows_read(plan: dict[str, Any]) -> int:
-    """How many rows of tasks the query returned, and how many it read and discarded."""
+    """The number of task rows that the query read, both returned and discarded."""
     on_tasks = [node for node in nodes(plan) if node.get("Alias") == "t"]
     assert on_tasks
     return sum(

@@ -16,7 +16,7 @@ async def test_a_task_that_fails_to_move_on_does_not_block_others(pool: Pool, ma
     await pool.execute(_SLEEP)
     await pool.execute(
         _DAMAGE, [lost[0], lost[2], asleep[0], asleep[2]]
-    )  # the first and the last in any order
+    )  # the first and the last, so that a damaged one precedes the healthy one in either order
     assert await reconcile(pool, settings.load()) == 2
     rows = await pool.fetch("SELECT id FROM tasks WHERE status = 'pending'")
     assert {row["id"] for row in rows} == {lost[1], asleep[1]}

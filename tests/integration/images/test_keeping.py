@@ -268,7 +268,7 @@ async def test_cleaning_removes_the_longest_unused_but_none_in_use(
     os.utime(bed.images.folder / good.digest[7:] / "image.json", (long_ago, long_ago))
     assert await clean(bed.images.folder, CacheLimits(YEAR, 12 * 1024**2)) == [good.digest[7:]]
     assert bed.kept == {other.digest[7:]}
-    async with bed.images.use(at(registry, good)) as image:  # and it comes back
+    async with bed.images.use(at(registry, good)) as image:  # pulled again
         assert await bed.run(image, "cat", "/usr/share/greeting") == oci.GREETING
 
 
@@ -286,7 +286,7 @@ async def test_a_pull_that_is_cancelled_leaves_nothing(bed: Bed, registry: Regis
         first.cancel()
         await asyncio.wait([first])
         gate.is_open.set()
-        await second  # which waited for the first, and now makes it itself
+        await second  # it waited for the first, and now pulls the image itself
     finally:
         gate.close()
     assert bed.kept == {good.digest[7:]}

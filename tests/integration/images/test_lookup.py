@@ -1,4 +1,4 @@
-"""Images as they are named: what is refused at once, what is nobody's fault, and whom we talk to."""
+"""Lookup of a named image: refusals, unavailable registries, and which hosts are contacted."""
 
 import socket
 import subprocess
