@@ -11,6 +11,7 @@ from aiohttp import web
 
 from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import Gateway, ProviderError, Route, provider_client
+from agentcontainer.gateway.patience import Patience
 from agentcontainer.gateway.usage import Usage
 
 from .gateway_bed import (
@@ -358,3 +359,38 @@ async def test_an_empty_answer_is_an_error_although_its_tokens_count(short_dir: 
             None, "Anthropic ended without an answer (end_turn)."
         )
         assert inside.usage == [Usage(MODEL, 0, 1)]
+
+
+async def test_an_overloaded_provider_is_waited_for_as_long_as_it_says(short_dir: Path) -> None:
+    answers = [(429, {"Retry-After": "0.4"}), (529, {}), (200, {})]
+    times: list[float] = []
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        times.append(asyncio.get_running_loop().time())
+        status, headers = answers[len(times) - 1]
+        return web.json_response(
+            {"error": {"message": "later"}} if status != 200 else {}, status=status, headers=headers
+        )
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        inside.gateway.patience = Patience(30)
+        async with inside.ask() as response:
+            assert response.status == 200
+    assert times[1] - times[0] >= 0.4
+    assert inside.gateway.last_error is None
+
+
+async def test_a_request_that_waited_in_vain_ends_the_attempt_or_gets_the_providers_answer(
+    short_dir: Path,
+) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": "later"}}, status=429, headers={"Retry-After": "3600"})
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
+        inside.gateway.patience = Patience(30)
+        assert (await inside.answer())[0] == 429
+        inside.gateway.is_ended_by_outage = True
+        asking = asyncio.create_task(inside.answer())
+        outage = await asyncio.wait_for(asyncio.shield(inside.gateway.patience.outage), 30)
+        assert (outage.message, outage.retry_after_seconds, asking.done()) == ("later", 3600, False)
+        asking.cancel()

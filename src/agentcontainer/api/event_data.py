@@ -26,7 +26,8 @@ TaskErrorCode = TypeAliasType(
 MessageStatus = TypeAliasType("MessageStatus", Literal["queued", "delivered", "created"])
 Role = TypeAliasType("Role", Literal["user", "assistant"])
 Completion = TypeAliasType("Completion", Literal["complete", "incomplete"])
-WakeKind = TypeAliasType("WakeKind", Literal["message", "external_wake", "deadline", "link"])
+WakeKind = TypeAliasType("WakeKind", Literal["message", "external_wake", "deadline", "link", "provider"])
+HibernationReason = TypeAliasType("HibernationReason", Literal["agent", "provider"])
 InputOmittedReason = TypeAliasType("InputOmittedReason", Literal["too_large"])
 ReminderReason = TypeAliasType("ReminderReason", Literal["no_finish", "soft_finish", "budget", "message"])
 
@@ -120,8 +121,9 @@ class TaskHibernated(EventData):
     """The task hibernates."""
 
     status: TaskStatus
-    message: Annotated[str, Field(description="Why, in the agent's words.")]
+    message: Annotated[str, Field(description="Why, in the agent's words or the provider's.")]
     hibernate_until_at: Timestamp
+    hibernation_reason: HibernationReason
 
 
 class TaskWoken(EventData):
@@ -250,6 +252,13 @@ class ModelRetried(_InTurn):
 
     attempt: int
     error: str
+    wait_ms: Annotated[
+        int,
+        Field(
+            description="How long the platform waits first, while the provider is overloaded.",
+            json_schema_extra=_without_default,
+        ),
+    ] = 0
 
 
 class ContextCompacting(_InTurn):

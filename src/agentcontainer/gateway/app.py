@@ -19,6 +19,7 @@ from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.answer_stream import AnswerStream
 from agentcontainer.gateway.budget import Ask, Budget, Reservation
 from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.patience import Outage, Patience, is_overload, retry_after
 from agentcontainer.gateway.provider_response import (
     ResponseCut,
     abort,
@@ -86,6 +87,15 @@ def provider_client() -> aiohttp.ClientSession:
     )
 
 
+class _Overloaded(Exception):
+    """The provider has no capacity now, and answered so. The request may be repeated after `retry_after` seconds."""
+
+    def __init__(self, response: web.Response, retry_after: float) -> None:
+        super().__init__()
+        self.response = response
+        self.retry_after = retry_after
+
+
 class Gateway:
     """Serves one attempt from `start` to `close`.
 
@@ -100,11 +110,18 @@ class Gateway:
         client: aiohttp.ClientSession,
         limits: Limits | None = None,
         budget: Budget | None = None,
+        patience: Patience | None = None,
+        on_retry: Callable[[int, float], None] | None = None,
     ) -> None:
         self.budget = budget or Budget()
         """What its requests may use; unlimited by default."""
         self.last_error: ProviderError | None = None
         """The error of the latest response; None once a response begins successfully."""
+        self.patience = patience or Patience()
+        """How long requests wait for an overloaded provider; not at all by default."""
+        self.is_ended_by_outage = False
+        """Whether a request that has waited in vain stays unanswered: the attempt ends."""
+        self._on_retry = on_retry
         self._route = route
         self._name = PROVIDERS[route.provider].title
         self._socket_path = socket_path
@@ -165,16 +182,38 @@ class Gateway:
         try:
             with self._bodies.lease() as lease:
                 admitted, key = await self._admit(endpoint, await self._bodies.read(request, lease))
-                admitted, reservation = await self._reserve(admitted)
-                try:
-                    return await self._forward(request, endpoint, admitted, key, reservation)
-                finally:
-                    if (
-                        reservation.is_open
-                    ):  # the sandbox disconnected, or the provider did not answer in time
-                        await self._settle(reservation, None)
+                while True:
+                    try:
+                        return await self._try(request, endpoint, admitted, key)
+                    except _Overloaded as overload:
+                        if not await self._wait(overload):
+                            return overload.response
         finally:
             self._in_flight.discard(task)
+
+    async def _try(
+        self, request: web.BaseRequest, endpoint: Endpoint, admitted: Admitted, key: str
+    ) -> web.StreamResponse:
+        admitted, reservation = await self._reserve(admitted)
+        try:
+            return await self._forward(request, endpoint, admitted, key, reservation)
+        finally:
+            if reservation.is_open:  # the sandbox disconnected, or the provider did not answer in time
+                await self._settle(reservation, None)
+
+    async def _wait(self, overload: "_Overloaded") -> bool:
+        """Wait before a request is repeated; False: it has waited in vain."""
+        seconds = self.patience.wait_seconds(overload.retry_after)
+        if seconds is not None:
+            if self._on_retry is not None:
+                self._on_retry(self.patience.failures, seconds)
+            await asyncio.sleep(seconds)
+            return True
+        if self.is_ended_by_outage:
+            message = self.last_error.message if self.last_error else ""
+            self.patience.report(Outage(message, overload.retry_after))
+            await asyncio.Event().wait()  # until the gateway is closed
+        return False
 
     async def _admit(self, endpoint: Endpoint, body: bytes) -> tuple[Admitted, str]:
         provider, key = self._route.provider, self._route.api_key
@@ -266,7 +305,10 @@ class Gateway:
             clean = clean[: _ERROR_BODY_BYTES - 4096]  # a key that the limit cut in two is in this part
         message = redact_text(error_message(clean, self._name, upstream.status), self._secrets)
         self.last_error = ProviderError(upstream.status, message)
-        return web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
+        response = web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
+        if is_overload(upstream.status, clean) and not self.patience.is_limited_to_none:
+            raise _Overloaded(response, retry_after(upstream.headers))
+        return response
 
     async def _relay(
         self,
@@ -281,6 +323,7 @@ class Gateway:
         redactor = Redactor(self._secrets)
         response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
         self.last_error = None
+        self.patience.answered()
         try:
             await response.prepare(request)
             async for chunk in chunks(upstream):

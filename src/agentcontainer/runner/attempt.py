@@ -23,7 +23,7 @@ from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.runner import container, time_limit
+from agentcontainer.runner import container, provider_outage, time_limit
 from agentcontainer.runner.agent.prompts import (
     INTERRUPTED,
     RESUMED,
@@ -151,6 +151,7 @@ class Attempt:
                 time_limit.enforce(context, session, used_seconds),
                 self._steering.run(session.steer),
                 checkpointer.keep_periodically(session.is_begun),
+                provider_outage.watch(context, session.patience, session, checkpointer),
             )
         except Ended as ended:
             if ended.ending.reason is EndReason.DRAINED and session.is_begun.is_set():
@@ -173,7 +174,7 @@ class Attempt:
             text = handoff_prompt(handoff.content, task.execution.output_policy)
             return text if handoff.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
         await self._steering.start_over()
-        if task.wake_kind is not None:
+        if task.wake_kind is not None and task.is_mid_turn:
             messages = await self._steering.take_all()
             return woken_prompt(task.wake_kind, task.hibernation_message or "", messages)
         if task.is_mid_turn:

@@ -69,7 +69,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         context.log.add(ContextLost())
 
     sockets = stack.enter_context(folders.socket_folder(root))
-    models = ModelAccess(services.settings, services.pool, services.client, claim, task, key)
+    models = ModelAccess(services.settings, services.pool, services.client, claim, task, key, context.log)
     gateway = await models.open(stack, sockets / "gateway.sock", _subject(context))
     commands = AgentCommands(context)
     control = await _open_control(context, commands, stack, sockets)

@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from agentcontainer.api.event_data import Completion, TaskErrorCode, TaskMode, TaskStatus, TokenUsage
+from agentcontainer.api.event_data import (
+    Completion,
+    HibernationReason,
+    TaskErrorCode,
+    TaskMode,
+    TaskStatus,
+    TokenUsage,
+)
 from agentcontainer.api.schemas.agents import Runtime
 from agentcontainer.api.wire import Outgoing, Provider, Region, Timestamp, Usd, usd
 from agentcontainer.domain.execution.store import overrides_to_json
@@ -42,6 +49,12 @@ class Task(Outgoing):
     ]
     hibernate_until_at: Annotated[
         Timestamp | None, Field(description="When a hibernating task wakes at the latest.")
+    ]
+    hibernation_reason: Annotated[
+        HibernationReason | None,
+        Field(
+            description="Of a hibernating task. `provider`: its provider is overloaded, and is tried again."
+        ),
     ]
     title: str | None
     instructions: str

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-WakeKind = Literal["message", "external_wake", "deadline", "link"]
+WakeKind = Literal["message", "external_wake", "deadline", "link", "provider"]
 
 
 @dataclass(frozen=True)

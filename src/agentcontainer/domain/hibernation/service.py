@@ -21,13 +21,14 @@ from agentcontainer.settings import Settings
 
 
 async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
-    """Stop the attempt until something wakes the task, which a message that its agent has not received does at once.
+    """Stop the attempt until something wakes the task, which a message that its agent has not received does at once,
+    unless it hibernates for its provider.
 
     False, and nothing written: the claim is lost.
     """
     if not await tasks.hibernate(connection, claim, hibernation):
         return False
-    if await conversations.has_queued(connection, claim.task_id):
+    if hibernation.reason == "agent" and await conversations.has_queued(connection, claim.task_id):
         await wake_locked(connection, claim.task_id, "message")
     return True
 
@@ -73,7 +74,7 @@ async def wake_locked(
     drafts = [draft(TaskWoken(Status.PENDING, kind))]
     if message is not None:
         await conversations.add_steering(connection, task_id, message, turn_number)
-    await task_store.set_wake_kind(connection, task_id, kind)
+    await store.set_wake_kind(connection, task_id, kind)
     await events.append(connection, task_id, drafts)
     await tasks.requeue(connection, task_id)
     crash.reach("wake")
@@ -82,9 +83,8 @@ async def wake_locked(
 async def wake_due(pool: Pool, task_id: str) -> bool:
     """Wake a task whose deadline has passed. False: it does not hibernate, or not past its deadline."""
     async with db.transaction(pool) as connection:
-        if not await store.lock_if_due(
-            connection, task_id
-        ):  # it may have hibernated again since it was found
+        reason = await store.lock_if_due(connection, task_id)
+        if reason is None:  # it may have hibernated again since it was found
             return False
-        await wake_locked(connection, task_id, "deadline")
+        await wake_locked(connection, task_id, "provider" if reason == "provider" else "deadline")
         return True

@@ -1,4 +1,4 @@
-"""SQL on `wake_links`, and the search for tasks whose hibernation is over."""
+"""SQL on `wake_links`, the search for tasks whose hibernation is over, and the record of what woke them."""
 
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.hibernation.model import NewWakeLink, StoredWakeLink
@@ -6,8 +6,12 @@ from agentcontainer.domain.hibernation.model import NewWakeLink, StoredWakeLink
 _DUE = """
 SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
 """
+_SET_WAKE_KIND = """
+UPDATE tasks SET wake_kind = CASE WHEN $2::text = 'provider' THEN coalesce(wake_kind, $2) ELSE $2 END WHERE id = $1
+"""
 _LOCK_IF_DUE = """
-SELECT true FROM tasks WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPDATE
+SELECT coalesce(hibernation_reason, 'agent') FROM tasks
+WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPDATE
 """
 _INSERT_LINK = """
 INSERT INTO wake_links (id, task_id, hibernation_number, expires_at)
@@ -23,9 +27,14 @@ async def due(pool: Pool) -> list[str]:
     return [row["id"] for row in await pool.fetch(_DUE)]
 
 
-async def lock_if_due(connection: Connection, task_id: str) -> bool:
-    """Whether the task hibernates past its deadline; if so, its row is locked until the transaction ends."""
-    return bool(await connection.fetchval(_LOCK_IF_DUE, task_id))
+async def lock_if_due(connection: Connection, task_id: str) -> str | None:
+    """Why the task hibernates, if it does so past its deadline; its row is locked until the transaction ends."""
+    return await connection.fetchval(_LOCK_IF_DUE, task_id)
+
+
+async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None:
+    """Record what ended the hibernation. `provider` does not replace a kind that the agent has not been told."""
+    await connection.execute(_SET_WAKE_KIND, task_id, kind)
 
 
 async def insert_link(pool: Pool, link: NewWakeLink, max_links: int) -> bool:

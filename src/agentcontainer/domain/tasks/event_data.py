@@ -116,6 +116,7 @@ class TaskHibernated(EventData):
     status: Status
     message: str
     hibernate_until_at: datetime
+    hibernation_reason: str
 
 
 @dataclass(frozen=True)
@@ -310,9 +311,12 @@ class AgentReminded(EventData):
 
 @dataclass(frozen=True)
 class ModelRetried(EventData):
+    """`wait_ms`: how long the platform waits before it repeats the request; None: Pi repeats it, after a moment."""
+
     type = "model.retried"
     attempt: int
     error: str
+    wait_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from agentcontainer.domain.tasks.repositories import Repository, StoredRepositor
 from agentcontainer.domain.tasks.state import Status
 
 Mode = Literal["autonomous", "conversation"]
+HibernationReason = Literal["agent", "provider"]
 TitleSource = Literal["instructions", "model"]
 
 
@@ -58,6 +59,9 @@ class Task:
     last_turn_number: int
     hibernation_number: int
     hibernation_message: str | None
+    hibernation_reason: HibernationReason | None
+    provider_failures: int
+    provider_outage_since: datetime | None
     wake_kind: str | None
     is_mid_turn: bool
     turn_base_micro_seconds: int
@@ -169,11 +173,15 @@ class PendingTask:
 
 @dataclass(frozen=True)
 class Hibernation:
-    """A hibernation: the agent's message and deadline, and the checkpoint that the next container starts from."""
+    """A hibernation: why, until when at the latest, and the checkpoint that the next container starts from.
+
+    Without a checkpoint, the next container starts from the one that this container started from.
+    """
 
     message: str
     until: datetime
-    checkpoint_id: str
+    checkpoint_id: str | None
+    reason: HibernationReason = "agent"
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,9 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
         return False
     await store.close_container(connection, claim.task_id)
     await store.set_hibernation(connection, claim.task_id, hibernation)
-    data = event_data.TaskHibernated(Status.HIBERNATING, hibernation.message, hibernation.until)
+    data = event_data.TaskHibernated(
+        Status.HIBERNATING, hibernation.message, hibernation.until, hibernation.reason
+    )
     await events.append(connection, claim.task_id, [draft(data)])
     return True
 

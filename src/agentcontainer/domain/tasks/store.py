@@ -61,6 +61,7 @@ WHERE id = $1 AND status = 'pending' RETURNING attempt
 """
 _CLOSE_CONTAINER = """
 UPDATE tasks SET runner_id = NULL, container_started_at = NULL, expires_at = NULL, hibernate_until_at = NULL,
+    hibernation_reason = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $2 AND container_started_at IS NOT NULL
         THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END,
     tries = tries + $3, completed_at = NULL, completion = NULL, result = NULL, error = NULL, error_code = NULL
@@ -93,8 +94,12 @@ UPDATE tasks SET runner_id = NULL, container_started_at = NULL,
 WHERE id = $1 AND attempt = $2 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
 """
 _SET_HIBERNATION = """
-UPDATE tasks SET hibernate_until_at = $2, hibernation_message = $3, hibernation_number = hibernation_number + 1,
-    checkpoint_id = $4, wake_kind = NULL, tries = 0, is_mid_turn = true
+UPDATE tasks SET hibernate_until_at = $2, hibernation_number = hibernation_number + 1, hibernation_reason = $5,
+    hibernation_message = CASE WHEN $4::text IS NULL THEN coalesce(hibernation_message, $3) ELSE $3 END,
+    wake_kind = CASE WHEN $4::text IS NULL THEN wake_kind END, tries = 0,
+    checkpoint_id = coalesce($4, checkpoint_id), is_mid_turn = is_mid_turn OR $4::text IS NOT NULL,
+    provider_failures = CASE WHEN $5 = 'provider' THEN provider_failures + 1 ELSE 0 END,
+    provider_outage_since = CASE WHEN $5 = 'provider' THEN coalesce(provider_outage_since, clock_timestamp()) END
 WHERE id = $1
 """
 _SET_CHECKPOINT = """
@@ -127,7 +132,8 @@ FROM (
 # Totals never decrease, so the same total may be written twice, and two totals in either order.
 _RAISE_USAGE = """
 UPDATE tasks SET input_tokens = greatest(input_tokens, $3), output_tokens = greatest(output_tokens, $4),
-    unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6)
+    unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6),
+    provider_failures = 0, provider_outage_since = NULL
 WHERE id = $1 AND attempt = $2
 """
 _DELETE_MESSAGE_KEYS = """
@@ -255,13 +261,13 @@ async def evict(connection: Connection | Pool, claim: Claim, *, is_charged: bool
 async def set_hibernation(connection: Connection, task_id: str, hibernation: Hibernation) -> None:
     """Record the message, deadline and checkpoint of a hibernation that begins."""
     await connection.execute(
-        _SET_HIBERNATION, task_id, hibernation.until, hibernation.message, hibernation.checkpoint_id
+        _SET_HIBERNATION,
+        task_id,
+        hibernation.until,
+        hibernation.message,
+        hibernation.checkpoint_id,
+        hibernation.reason,
     )
-
-
-async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None:
-    """Record what ended the hibernation."""
-    await connection.execute("UPDATE tasks SET wake_kind = $2 WHERE id = $1", task_id, kind)
 
 
 async def set_checkpoint(connection: Connection, claim: Claim, checkpoint_id: str) -> bool | None:

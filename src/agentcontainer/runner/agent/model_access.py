@@ -12,11 +12,14 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks.event_data import ModelRetried
 from agentcontainer.domain.tasks.model import Claim, Task, TaskUsage
 from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.budget import Budget
+from agentcontainer.gateway.patience import Patience
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
+from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
 from agentcontainer.settings import Settings
 
@@ -59,8 +62,12 @@ class ModelAccess:
         claim: Claim,
         task: Task,
         key: str,
+        log: EventLog,
     ) -> None:
         provider = task.execution.provider
+        self._patience_seconds = settings.provider_patience_seconds
+        self._log = log
+        self._gateway: Gateway | None = None
         self._pool = pool
         self._client = client
         self._claim = claim
@@ -80,12 +87,22 @@ class ModelAccess:
     async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
         """Start the gateway, and if the task wants a title from a model, begin to write it from `subject`. `stack`
         stops both."""
-        gateway = Gateway(self._route, socket, self._count, self._client, budget=self._budget)
+        gateway = Gateway(
+            self._route, socket, self._count, self._client, budget=self._budget,
+            patience=Patience(self._patience_seconds), on_retry=self._log_retry,
+        )  # fmt: skip
+        self._gateway = gateway
         await gateway.start()
         stack.push_async_callback(gateway.close)
         if self._task.title_source == "model" and self._claim.attempt == 1:
             stack.push_async_callback(_cancel, asyncio.create_task(self._write_title(subject)))
         return gateway
+
+    def _log_retry(self, failures: int, seconds: float) -> None:
+        error = self._gateway.last_error if self._gateway else None
+        provider = self._task.execution.provider
+        message = f"{provider} answered {error.status}: {error.message}" if error else ""
+        self._log.add(ModelRetried(failures, message, wait_ms=round(seconds * 1000)))
 
     async def _count(self, usage: Usage) -> None:
         """Add the usage of a request, and write the totals: an increment could be written twice, by a retry."""

@@ -63,6 +63,14 @@ CONTEXT_LOST = (
 # For an agent that has stopped and has an unread steering message.
 GO_ON = "There is a new message for you. Read it, and go on."
 
+# To an agent whose model provider was overloaded for so long that its task hibernated.
+PROVIDER_BACK = (
+    "You were woken by the platform: the model was not available for a while, so the container was stopped, and this "
+    "is another one. Your files and "
+    "this conversation are as they were; background processes are gone, and time has passed: `date` tells how much. "
+    "A command that was to run may not have run. Go on with the task."
+)
+
 _WOKEN_BY = {
     "message": "a message from the person who gave the task",
     "external_wake": "an external system, which says no more",
@@ -182,6 +190,8 @@ def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
 
 def woken_prompt(kind: str, hibernation_message: str, messages: Sequence[str]) -> str:
     """The first prompt after a hibernation: why the agent hibernated, what woke it, and all messages, word for word."""
+    if kind == "provider":
+        return "\n\n".join((PROVIDER_BACK, *(f"A message for you:\n\n{message}" for message in messages)))
     return "\n".join(
         (
             "You called hibernate, because:",

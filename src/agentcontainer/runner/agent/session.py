@@ -12,6 +12,7 @@ from agentcontainer.domain.tasks.event_data import AgentReminded, ModelRetried
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.app import Gateway
+from agentcontainer.gateway.patience import Patience
 from agentcontainer.runner.agent.pi import Pi
 from agentcontainer.runner.agent.pi_crash import crash_message
 from agentcontainer.runner.agent.pi_events import (
@@ -89,6 +90,11 @@ class Session:
         self._stderr_tail = Tail(STDERR_TAIL_BYTES)
         self._stderr = asyncio.create_task(self._stderr_tail.read(sandbox.stderr))
 
+    @property
+    def patience(self) -> Patience:
+        """How long its model requests wait for an overloaded provider."""
+        return self._gateway.patience
+
     async def close(self) -> None:
         """Stop what runs in the background."""
         tasks = [self._stderr, *self._interrupting]
@@ -110,6 +116,7 @@ class Session:
         Raises:
             Ended: the agent stopped too often, its budget is used up, model requests fail, or Pi failed.
         """
+        self._gateway.is_ended_by_outage = True
         reminders = message_reminders = 0
         self.is_begun.clear()
         while True:

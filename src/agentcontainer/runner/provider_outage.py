@@ -1,0 +1,44 @@
+"""A task whose provider stays overloaded: it hibernates, without cost, and tries again later."""
+
+from datetime import UTC, datetime, timedelta
+
+from agentcontainer.domain.tasks.model import Hibernation
+from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.gateway.patience import Patience
+from agentcontainer.runner.agent.session import Session
+from agentcontainer.runner.context import AttemptContext
+from agentcontainer.runner.ending import Ending
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.checkpointer import Checkpointer
+
+WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the last one again and again
+
+
+def wait_before(failures: int, retry_after_seconds: float) -> timedelta:
+    """How long a task hibernates whose provider has stayed overloaded in `failures` attempts before."""
+    return max(WAITS[min(failures, len(WAITS) - 1)], timedelta(seconds=retry_after_seconds))
+
+
+async def watch(
+    context: AttemptContext, patience: Patience, session: Session, checkpointer: Checkpointer
+) -> Ending:
+    """Wait until a model request has waited in vain; the ending that hibernates the task, or fails it after
+    `provider_outage_hours`."""
+    outage = await patience.outage
+    task, provider = context.task, context.task.execution.provider
+    message = f"{provider} answered: {outage.message}"
+    since = None if patience.was_answered else task.provider_outage_since
+    limit = timedelta(hours=context.services.settings.provider_outage_hours)
+    if since is not None and datetime.now(UTC) - since >= limit:
+        return Ending(EndReason.PROVIDER_ERROR, message)
+    checkpoint_id: str | None = None
+    if (
+        session.is_begun.is_set()
+    ):  # before, Pi's session does not contain the prompt: the next attempt gives it again
+        try:
+            checkpoint_id = (await checkpointer.save(is_limited=True)).checkpoint.id
+        except CheckpointFailed as error:
+            return Ending(EndReason.PROVIDER_ERROR, f"{message} {error}")
+    wait = wait_before(0 if since is None else task.provider_failures, outage.retry_after_seconds)
+    hibernation = Hibernation(message, datetime.now(UTC) + wait, checkpoint_id, reason="provider")
+    return Ending(EndReason.HIBERNATED, hibernation=hibernation)

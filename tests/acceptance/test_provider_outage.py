@@ -1,0 +1,66 @@
+"""An overloaded provider: requests wait, then the task hibernates without cost and is tried again, or fails at last."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from agentcontainer.embedded.location import url_of
+
+from .conftest import Client, Platform, finish, script
+
+OVERLOADED = {"error": 529, "message": "the model is overloaded"}
+
+
+@pytest.fixture(scope="module")
+def impatient(scripted_url: str) -> Iterator[Platform]:
+    with Platform(scripted_url, provider_patience_seconds="0.2") as platform:
+        yield platform
+
+
+async def change(platform: Platform, task_id: str, what: str) -> None:
+    connection = await asyncpg.connect(url_of(platform.data_dir))
+    try:
+        await connection.execute(f"UPDATE tasks SET {what} WHERE id = $1", task_id)
+    finally:
+        await connection.close()
+
+
+def of(client: Client, task_id: str, kind: str) -> list[dict[str, Any]]:
+    return [event["data"] for event in client.events(task_id) if event["type"] == kind]
+
+
+@pytest.mark.parametrize("work", [[], [{"bash": "echo kept > out.txt"}]], ids=["at first", "later"])
+def test_a_task_hibernates_for_its_provider_and_goes_on(
+    impatient: Platform, work: list[dict[str, Any]]
+) -> None:
+    client = impatient.account()
+    output = ["out.txt"] if work else []
+    task_id = client.dispatch(script(*work, OVERLOADED | {"times": 2}, finish(*output)))
+    task = client.wait(task_id, "hibernating", "failed", "finished")
+    assert (task["status"], task["hibernationReason"]) == ("hibernating", "provider"), task
+    assert (
+        of(client, task_id, "task.hibernated")[0]["message"] == "anthropic answered: the model is overloaded"
+    )
+    assert of(client, task_id, "model.retried")[0]["waitMs"] <= 200
+    # The woken conversation is another one to the scripted model, which fails it as often as the first.
+    for _ in range(1 + len(work)):
+        asyncio.run(change(impatient, task_id, "hibernate_until_at = now()"))
+        client.wait(task_id, "pending", "running", "finished")
+        task = client.wait(task_id, "hibernating", "failed", "finished")
+    assert (task["status"], task["hibernationReason"]) == ("finished", None), task
+    assert {data["kind"] for data in of(client, task_id, "task.woken")} == {"provider"}
+    assert list(client.outputs(task_id).values()) == [b"kept\n"] * len(work)
+
+
+def test_an_outage_of_a_day_fails_the_task_with_the_providers_words(impatient: Platform) -> None:
+    client = impatient.account()
+    task_id = client.dispatch(script(OVERLOADED | {"times": 50}))
+    assert client.wait(task_id, "hibernating", "failed")["status"] == "hibernating"
+    past = "now() - interval '25 hours'"
+    asyncio.run(change(impatient, task_id, f"provider_outage_since = {past}, hibernate_until_at = now()"))
+    task = client.wait(task_id)
+    assert (task["status"], task["errorCode"]) == ("failed", "provider_error")
+    assert "the model is overloaded" in task["error"]
