@@ -46,7 +46,7 @@ STREAMS, LONG_POLL, POLL = "event streams", "long poll, `wait=20`", "list, each 
 
 @dataclass
 class Run:
-    """What is being measured: when each event was committed, and how long after it each client had it."""
+    """When each event was committed, and how long afterwards each client received it."""
 
     base_url: str
     key: str
@@ -65,7 +65,7 @@ class Run:
 
 
 class Receiver(asyncio.Protocol):
-    """A client of a stream that looks at the numbers alone."""
+    """A client of a stream that parses event numbers only."""
 
     NUMBER = re.compile(rb"\nid: ([0-9]+)\n")
 
@@ -87,7 +87,7 @@ class Receiver(asyncio.Protocol):
 
 
 async def stream(run: Run, task_id: str) -> Callable[[], int]:
-    """Follow the task's stream; returns the number of the last event."""
+    """Follow the task's stream; returns a function that tells the number of the last received event."""
     url = urlsplit(run.base_url)
     loop = asyncio.get_running_loop()
     transport, receiver = await loop.create_connection(lambda: Receiver(run, task_id), url.hostname, url.port)
@@ -98,7 +98,7 @@ async def stream(run: Run, task_id: str) -> Callable[[], int]:
 
 
 async def poll(run: Run, task_id: str, query: str, pause: float) -> Callable[[], int]:
-    """Ask for the list again and again; what is returned says up to which event."""
+    """Poll the list of events; returns a function that tells the number of the last received event."""
     url = urlsplit(run.base_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=2**20)
     last = 0

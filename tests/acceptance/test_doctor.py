@@ -114,9 +114,9 @@ def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) ->
     client = platform.account()
     task_id = working(client)
     kill_all(platform)
-    found = examined(platform)
-    assert {"attempt folders", "control groups"} <= checks(found), found
-    [folder] = [finding for finding in found if finding["check"] == "attempt folders"]
+    findings = examined(platform)
+    assert {"attempt folders", "control groups"} <= checks(findings), findings
+    [folder] = [finding for finding in findings if finding["check"] == "attempt folders"]
     assert folder["where"].startswith(f"{platform.data_dir}/runners/rnr_")
     mended = examined(platform, "--fix")
     assert checks(mended) == {"attempt folders", "control groups", "stuck tasks"}
@@ -181,16 +181,17 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
     """
     sql(platform, held, client.account_id)
 
-    found = examined(platform)
+    findings = examined(platform)
     expected = {
         "blobs without rows": 3, "half-written blobs": 1, "checkpoints": 1, "holds": 2, "attempt folders": 1,
         "temporary files": 1,
     }  # fmt: skip
     assert {
-        name: len([finding for finding in found if finding["check"] == name]) for name in checks(found)
+        name: len([finding for finding in findings if finding["check"] == name]) for name in checks(findings)
     } == expected
     assert all(
-        finding["what"] and finding["where"] and finding["how"] and finding["isMendable"] for finding in found
+        finding["what"] and finding["where"] and finding["how"] and finding["isMendable"]
+        for finding in findings
     )
     lines = subprocess.run(COMMAND, env=platform.environment, capture_output=True, text=True, check=False)
     assert lines.returncode == 1
@@ -227,10 +228,10 @@ def test_faults_that_need_a_person_are_reported_and_left_alone(platform: Platfor
         client.account_id,
     )
     for options in ([], ["--fix"]):
-        found = examined(platform, *options)
-        assert checks(found) == {"rows without blobs", "event logs", "balances"}, found
-        assert not any(finding["isMended"] or finding["isMendable"] for finding in found)
-    where = {finding["check"]: finding["where"] for finding in found}
+        findings = examined(platform, *options)
+        assert checks(findings) == {"rows without blobs", "event logs", "balances"}, findings
+        assert not any(finding["isMended"] or finding["isMendable"] for finding in findings)
+    where = {finding["check"]: finding["where"] for finding in findings}
     assert where["event logs"] == done["id"]
     assert where["balances"] == client.account_id
 
@@ -259,12 +260,12 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     settings = environment(DATA_DIR=data_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
     code, answer = run(settings)
     assert code == 1
-    found = [
+    findings = [
         finding
         for finding in answer["findings"]
         if sandbox_id in finding["where"] or str(data_dir) in finding["where"]
     ]
-    assert [finding["check"] for finding in found] == ["processes", "attempt folders"]
+    assert [finding["check"] for finding in findings] == ["processes", "attempt folders"]
     [sentence] = answer["notExamined"]
     assert sentence.startswith("The database could not be examined: ")
     assert procfs.with_marker(sandbox_id)

@@ -22,7 +22,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Store:
-    """A store, and a way to list its actual contents."""
+    """A store; `left` lists what it actually contains."""
 
     blobs: Blobs
     left: Callable[[], list[str]]

@@ -102,7 +102,7 @@ class Bed:
 
 
 @contextlib.asynccontextmanager
-async def made(**options: int | bool) -> AsyncIterator[Bed]:
+async def opened_bed(**options: int | bool) -> AsyncIterator[Bed]:
     bed = Bed(Path(tempfile.mkdtemp(prefix="ac-ckp-", dir="/tmp")), **options)  # type: ignore[arg-type]
     try:
         yield bed

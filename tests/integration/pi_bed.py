@@ -91,7 +91,7 @@ async def place_in(short_dir: Path) -> AsyncIterator[Place]:
 
 
 async def settle(pi: Pi, on_event: Callable[[PiEvent], None] = lambda event: None) -> list[PiEvent]:
-    """The events up to `Settled`."""
+    """Read events until `Settled`; returns them all."""
     events: list[PiEvent] = []
     async for event in pi.events():
         events.append(event)

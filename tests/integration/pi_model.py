@@ -1,4 +1,4 @@
-"""The model behind the gateway's socket, played from a list of answers."""
+"""A model behind the gateway's socket that gives a list of prepared answers."""
 
 import json
 import secrets

@@ -17,14 +17,14 @@ from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from tests import control_groups, trees
-from tests.integration.checkpoint_bed import Bed, checkpoint_of_noise, made
+from tests.integration.checkpoint_bed import Bed, checkpoint_of_noise, opened_bed
 from tests.ordinary_user import as_ordinary_user, home_in
 from tests.trees import Node, lay, odd, snapshot
 
 
 @pytest.fixture
 async def bed() -> AsyncIterator[Bed]:
-    async with made() as bed:
+    async with opened_bed() as bed:
         yield bed
 
 
@@ -125,7 +125,7 @@ async def test_a_workspace_is_saved_while_a_process_writes_to_it(is_weak: bool) 
         "cd workspace; echo up; n=0; while :; do n=$((n+1)); echo $n > new; mv new now; echo $n >> log; "
         'mkdir d$((n%50)) 2> /dev/null && echo x > d$((n%50))/f || rm -rf d$((n%50)); [ -e "../tmp/no" ] && exit; done'
     )
-    async with made(is_weak=is_weak) as bed:
+    async with opened_bed(is_weak=is_weak) as bed:
         sandbox = await bed.start("sh", "-c", script)
         assert await sandbox.stdout.readline() == b"up\n"
         for _ in range(5):
@@ -155,7 +155,7 @@ async def test_a_workspace_above_a_limit_is_not_saved_and_its_sandbox_keeps_runn
         ("max_bytes", "compressed, it has more"),
         ("max_unpacked_bytes", "it has more than"),
     ):
-        async with made(**{limit: 1_000_000}) as bed:
+        async with opened_bed(**{limit: 1_000_000}) as bed:
             sandbox = await bed.start()
             lay(bed.workspace, {b"noise": Node("file", os.urandom(20_000_000))}, sandbox.host_uid)
             with pytest.raises(CheckpointFailed, match=f"could not be saved: {sentence}.* 1000000 bytes"):
@@ -278,7 +278,7 @@ async def test_a_large_workspace_stays_out_of_memory(bed: Bed) -> None:
 
 
 async def test_several_checkpoints_can_be_saved_at_once(bed: Bed) -> None:
-    async with made() as other:
+    async with opened_bed() as other:
         beds = (bed, other)
         sandboxes = [await each_bed.start() for each_bed in beds]
         for each_bed, sandbox in zip(beds, sandboxes, strict=True):

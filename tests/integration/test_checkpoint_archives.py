@@ -13,14 +13,14 @@ import zstandard
 
 from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
-from tests.integration.checkpoint_bed import KEY, Bed, checkpoint_of_noise, made
+from tests.integration.checkpoint_bed import KEY, Bed, checkpoint_of_noise, opened_bed
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
 
 @pytest.fixture
 async def bed() -> AsyncIterator[Bed]:
-    async with made() as bed:
+    async with opened_bed() as bed:
         yield bed
 
 

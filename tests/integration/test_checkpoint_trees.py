@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.checkpoint_bed import made
+from tests.integration.checkpoint_bed import opened_bed
 from tests.trees import Node, lay, snapshot
 
 NAMES = st.binary(min_size=1, max_size=40).filter(
@@ -45,7 +45,7 @@ FOLDERS = st.recursive(
 
 
 async def _round_trip(children: dict[bytes, Node]) -> None:
-    async with made() as bed:
+    async with opened_bed() as bed:
         sandbox = await bed.start()
         lay(bed.workspace, children, sandbox.host_uid)
         before = snapshot(bed.workspace)
@@ -78,7 +78,7 @@ async def test_a_hundred_thousand_files_are_restored() -> None:
         )
         for folder in range(200)
     }
-    async with made() as bed:
+    async with opened_bed() as bed:
         sandbox = await bed.start()
         lay(bed.workspace, tree, sandbox.host_uid)
         before = snapshot(bed.workspace)

@@ -28,7 +28,7 @@ PUBLIC_URL = "https://agents.example"
 
 
 class Bed:
-    """A control socket that accepts whatever meets the policy `any`; a task, or a conversation when told so."""
+    """A control socket of a task or conversation whose output policy is `any`."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "control.sock"

@@ -22,7 +22,7 @@ LIMITS = Limits(memory_bytes=512 * 1024**2, pids=128, cpus=2)
 
 @dataclass
 class Platform:
-    """A control socket that notes what it is asked and answers as told."""
+    """A control socket that records its requests and gives prepared answers."""
 
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Box:
-    """Runs commands, each in a sandbox of its own, with one workspace and one platform."""
+    """Runs each command in a new sandbox, with one shared workspace and platform."""
 
     root: Path
     platform: Platform

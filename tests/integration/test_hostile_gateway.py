@@ -29,7 +29,7 @@ MAX_GROWTH_BYTES = 40 * MIB  # of the runner while a sandbox does its worst
 
 @dataclass
 class Seen:
-    """What the provider was asked."""
+    """A request that the provider received."""
 
     path: str
     headers: list[tuple[str, str]]
@@ -38,7 +38,7 @@ class Seen:
 
 @dataclass
 class Bed:
-    """A task's gateway, and what its provider saw."""
+    """A task's gateway, and the requests that reached its provider."""
 
     inside: Inside
     seen: list[Seen] = field(default_factory=list[Seen])
@@ -242,7 +242,7 @@ async def _until_served(inside: Inside) -> None:
             try:
                 if (await inside.answer())[0] == 200:
                     return
-            except OSError:  # what hung up is not yet noticed
+            except OSError:  # the server has not yet noticed the closed connections
                 await asyncio.sleep(0.05)
 
 
@@ -260,7 +260,7 @@ async def test_an_unread_response_applies_back_pressure_to_the_provider(short_di
         before = memory_bytes()
         async with flood(inside.socket, 16, [PLAIN]):
             previous = -1
-            while not sent or sent != previous:  # until all of them are stuck
+            while not sent or sent != previous:  # until no connection makes progress
                 previous = sent
                 await asyncio.sleep(0.5)
             assert sent

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 
 class Bed:
-    """A runner's folder, and where clones go."""
+    """A runner's folder and the workspace for clones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "runner"

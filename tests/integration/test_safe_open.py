@@ -15,7 +15,7 @@ import pytest
 from agentcontainer.runner.workspace.safe_open import Blocked, open_safely, place_new, write_file
 from tests.ordinary_user import as_ordinary_user, home_in
 
-OWNER = 930_001  # of nobody; only root can give it files
+OWNER = 930_001  # an unused uid; only root can create files for it
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ print(os.geteuid(), (workspace / "task/deep/TASK.md").read_text(), asyncio.run(p
 
 
 def test_an_ordinary_user_opens_folders_that_its_agent_closed(short_dir: Path) -> None:
-    """They are of one uid; root needs no such thing."""
+    """The agent has the runner's uid; root does not need this."""
     argv = [sys.executable, "-c", AS_ORDINARY_USER]
     argv = (
         as_ordinary_user([*argv, str(home_in(short_dir))]) if os.geteuid() == 0 else [*argv, str(short_dir)]

@@ -17,7 +17,7 @@ from .stream_bed import Api, all_of, append, delta, tools, within
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-class TestAStream:
+class TestStream:
     async def test_a_stream_sends_the_log_then_new_events_and_ends_with_the_task(
         self, bed: Bed, alice: Account, api: Api
     ) -> None:

@@ -15,7 +15,7 @@ from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.state import EndReason
 
 from .conftest import Account, Bed, error_of
-from .waking import EXTERNAL, MIB, V1, events_of, linked, said, status, wake
+from .waking import EXTERNAL, MIB, V1, events_of, linked, message_contents, status, wake
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -63,7 +63,7 @@ class TestWake:
         task_id, other_id = await alice.hibernating(), await alice.hibernating()
         answer = await alice.post(wake(task_id), {"kind": "message", "message": largest})
         assert answer.status_code == 200, answer.text
-        assert await said(alice, task_id) == [largest]
+        assert await message_contents(alice, task_id) == [largest]
         answer = await alice.post(wake(other_id), {"kind": "message", "message": "x" * 8 * MIB})
         assert (answer.status_code, error_of(answer)["code"]) == (413, "payload_too_large")
 
@@ -72,7 +72,7 @@ class TestWake:
         answer = await alice.post(wake(task_id), {"kind": "message", "message": "The review is done."})
         assert answer.status_code == 200, answer.text
         assert (answer.json()["status"], answer.json()["hibernateUntilAt"]) == ("pending", None)
-        assert await said(alice, task_id) == ["The review is done."]
+        assert await message_contents(alice, task_id) == ["The review is done."]
         assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
         task = await store.get(bed.pool, task_id)
         assert task is not None
@@ -83,7 +83,7 @@ class TestWake:
         task_id = await alice.hibernating()
         answer = await alice.post(wake(task_id), EXTERNAL | {"message": None, "overrides": None})
         assert (answer.status_code, answer.json()["status"]) == (200, "pending")
-        assert await said(alice, task_id) == []
+        assert await message_contents(alice, task_id) == []
         assert await events_of(alice, task_id, "task.woken") == [
             {"status": "pending", "kind": "external_wake"}
         ]
@@ -167,7 +167,7 @@ class TestWake:
         assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
         [winner] = [number for number, answer in enumerate(answers) if answer.status_code == 200]
         possible = [*([content] for content in contents), [], [], [], [], ["by link"]]
-        assert await said(alice, task_id) == possible[winner]
+        assert await message_contents(alice, task_id) == possible[winner]
         assert len(await events_of(alice, task_id, "task.woken")) == 1
 
     async def test_a_repeat_with_the_same_key_gets_the_same_answer(self, alice: Account) -> None:
@@ -176,7 +176,7 @@ class TestWake:
         answers = await asyncio.gather(*(alice.post(wake(task_id), body, headers=headers) for _ in range(5)))
         assert [answer.status_code for answer in answers] == [200] * 5
         assert len({answer.text for answer in answers}) == 1
-        assert await said(alice, task_id) == ["Go on."]
+        assert await message_contents(alice, task_id) == ["Go on."]
         other = await alice.post(wake(task_id), EXTERNAL, headers=headers)
         assert (other.status_code, error_of(other)["code"]) == (409, "conflict")
 
@@ -202,7 +202,7 @@ class TestWake:
         assert await status(alice, task_id) == "pending"
         assert len(await events_of(alice, task_id, "task.hibernated")) == 1
         assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
-        assert await said(alice, task_id) == ["And be quick."]
+        assert await message_contents(alice, task_id) == ["And be quick."]
 
     async def test_hibernation_is_not_billed(self, bed: Bed, alice: Account) -> None:
         task_id = await alice.hibernating()

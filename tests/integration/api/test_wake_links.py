@@ -13,7 +13,7 @@ from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.ids import new_id
 
 from .conftest import Account, Bed, error_of
-from .waking import BROWSER, EXTERNAL, JSON, MIB, V1, events_of, linked, said, status, wake
+from .waking import BROWSER, EXTERNAL, JSON, MIB, V1, events_of, linked, message_contents, status, wake
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -96,7 +96,7 @@ class TestLink:
         )
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "awake" in answer.text
-        assert await said(alice, task_id) == ["Ja, größer & <b>fett</b>\nzweite"]
+        assert await message_contents(alice, task_id) == ["Ja, größer & <b>fett</b>\nzweite"]
         assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
         assert await status(alice, task_id) == "pending"
 
@@ -116,7 +116,7 @@ class TestLink:
     async def test_a_message_is_optional(self, bed: Bed, alice: Account, options: dict[str, Any]) -> None:
         task_id, path = await linked(alice)
         assert (await bed.http.post(path, **options)).status_code == 200
-        assert (await status(alice, task_id), await said(alice, task_id)) == ("pending", [])
+        assert (await status(alice, task_id), await message_contents(alice, task_id)) == ("pending", [])
 
     @pytest.mark.parametrize(
         "options", [{"json": {"message": "Go."}}, {"data": {"message": "Go."}, "headers": JSON}], ids=str
@@ -125,7 +125,7 @@ class TestLink:
         task_id, path = await linked(alice)
         answer = await bed.http.post(path, **options)
         assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
-        assert await said(alice, task_id) == ["Go."]
+        assert await message_contents(alice, task_id) == ["Go."]
         again = await bed.http.post(path, **options)
         assert (again.status_code, error_of(again)["code"]) == (409, "conflict")
         assert "used already" in error_of(again)["message"]
@@ -134,7 +134,7 @@ class TestLink:
         task_id, path = await linked(alice)
         answers = await asyncio.gather(*(bed.http.post(path, data={"message": str(n)}) for n in range(10)))
         assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
-        assert len(await said(alice, task_id)) == 1
+        assert len(await message_contents(alice, task_id)) == 1
         assert (await bed.http.get(path)).status_code == 409
 
     async def refused(self, bed: Bed, path: str, code: int, words: str) -> None:
@@ -255,7 +255,7 @@ class TestLink:
         assert await status(alice, task_id) == "hibernating"
         largest = "ö" * (MIB // 4)
         assert (await bed.http.post(link, data={"message": largest})).status_code == 200
-        assert await said(alice, task_id) == [largest]
+        assert await message_contents(alice, task_id) == [largest]
 
     async def test_the_token_of_a_link_is_never_logged(
         self, bed: Bed, alice: Account, caplog: pytest.LogCaptureFixture

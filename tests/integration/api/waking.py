@@ -24,7 +24,7 @@ async def events_of(account: Account, task_id: str, type_: str) -> list[dict[str
     return [event["data"] for event in answer.json()["data"] if event["type"] == type_]
 
 
-async def said(account: Account, task_id: str) -> list[str]:
+async def message_contents(account: Account, task_id: str) -> list[str]:
     answer = await account.get(f"{V1}/tasks/{task_id}/messages")
     return [message["content"] for message in answer.json()["data"]]
 

@@ -17,7 +17,7 @@ FROM agents a, generate_series(1, 20000) AS n WHERE a.id = 'agt_standard_data'
 """
 
 
-class Explaining:
+class ExplainingPool:
     """Stands where the pool does: explains what it is asked, with the work it really took.
 
     Asked often enough for the database to consider one plan for all values, as it is in production.
@@ -64,7 +64,7 @@ async def test_the_rows_a_metadata_filter_reads(pool: Pool, account_id: str, mak
         ({"env": "production"}, 21, 40),
     ):
         async with pool.acquire() as connection:
-            explaining = Explaining(connection)
+            explaining = ExplainingPool(connection)
             listing: Any = explaining
             await store.list_page(
                 listing,
