@@ -43,6 +43,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "turnNumber": 0,
         "sessionTtlSeconds": None,
         "hibernateUntilAt": None,
+        "hibernationReason": None,
         "title": "Count the rows.",
         "instructions": "Count the rows.",
         "runtimeRegion": "any",
