@@ -47,9 +47,9 @@ def test_the_workspace_is_the_same_after_each_hibernation(client: Client, nights
     for _ in range(nights):
         wake(client, task_id)
     assert client.wait(task_id)["status"] == "finished"
-    said = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
-    said = [output for output in said if "was accepted" not in output]
-    evenings, mornings = said[0:-1:2], said[1::2]
+    tool_outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
+    tool_outputs = [output for output in tool_outputs if "was accepted" not in output]
+    evenings, mornings = tool_outputs[0:-1:2], tool_outputs[1::2]
     assert evenings == mornings, "what was there in the evening is there in the morning"
     assert len(set(evenings)) == nights, "and it was never the same twice"
     assert all(re.fullmatch(r"[0-9a-f]{64}  -\n", line) for line in evenings), evenings

@@ -39,10 +39,10 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
         family = first.family()
         assert {first.pid_of(part) is None for part in ("api", "runner", "postgres")} == {False}
 
-        made = command("admin", "create-account", "--name", "Ann", "--json", DATA_DIR=data_dir)
-        assert made.returncode == 0, made.stderr
-        anns_key = json.loads(made.stdout)["apiKey"]
-        assert account_of(first, anns_key) == json.loads(made.stdout)["accountId"]
+        account = command("admin", "create-account", "--name", "Ann", "--json", DATA_DIR=data_dir)
+        assert account.returncode == 0, account.stderr
+        anns_key = json.loads(account.stdout)["apiKey"]
+        assert account_of(first, anns_key) == json.loads(account.stdout)["accountId"]
 
         second = command("up", "--port", "0", DATA_DIR=data_dir)
         assert second.returncode == 1
@@ -75,8 +75,8 @@ def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
 
 def test_a_port_in_use_is_reported_in_a_sentence(short_dir: Path) -> None:
     data_folder.fill(short_dir)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         done = command("up", "--port", str(port), DATA_DIR=short_dir)
     assert done.returncode == 1
     assert done.stderr == (

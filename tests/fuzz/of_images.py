@@ -16,8 +16,8 @@ MANIFEST = {
 INDEX = {
     "mediaType": manifest.INDEXES[0],
     "manifests": [
-        {"digest": DIGEST, "size": 1, "platform": {"os": "linux", "architecture": one}}
-        for one in ("amd64", "arm64")
+        {"digest": DIGEST, "size": 1, "platform": {"os": "linux", "architecture": item}}
+        for item in ("amd64", "arm64")
     ],
 }
 CONFIG = {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/usr/bin", "NODE_OPTIONS=-r /x"]}}
@@ -68,6 +68,6 @@ TARGETS = (
     Target(
         "image-documents",
         image_document,
-        tuple(json.dumps(one).encode() for one in (MANIFEST, INDEX, CONFIG)),
+        tuple(json.dumps(item).encode() for item in (MANIFEST, INDEX, CONFIG)),
     ),
 )
