@@ -229,7 +229,7 @@ def test_a_conversation_that_was_handed_off_hibernates(client: Client) -> None:
     [
         ('--message "x" --for 4000d', "at most 366 days ahead"),
         ('--message "x" --until 2020-01-01T00:00:00Z', "at least 1 second ahead"),
-        ('--message "x"', "either --for 90m or --until"),
+        ('--message "x"', "use --for 90m or --until"),
     ],
 )
 def test_a_refused_hibernation_leaves_the_task_at_work(client: Client, arguments: str, hint: str) -> None:
@@ -267,7 +267,8 @@ def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
 
 def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
     nap = {"bash": 'hibernate --message "A nap." --for 1s'}
-    steps = script({"bash": "sleep 4"}, nap, {"bash": "sleep 1"}, HEARD, finish())
+    work = ({"bash": "sleep 4"}, {"bash": "sleep 3"})  # the soft limit ends the first command
+    steps = script(*work, nap, {"bash": "sleep 1"}, HEARD, finish())
     task = client.run(steps, overrides={"maxRuntimeSeconds": 602, "softFinishAfterSeconds": 2})
     output = outputs_of_tools(client, task["id"])[-1]
     first, again = re.findall(r"stopped, as failed, in (\d+) min(?: (\d+) s)?", output)
@@ -279,7 +280,7 @@ def test_a_failed_task_keeps_its_partial_outputs(client: Client) -> None:
     write = (
         "echo draft > report.md; mkdir -p a/b; echo deep > a/b/c.txt; echo no > .hidden; ln -s /etc/passwd p"
     )
-    task = client.run(script({"bash": f"{write}; sleep 60"}), overrides={"maxRuntimeSeconds": 8})
+    task = client.run(script({"bash": f"{write}; sleep 60"}), overrides={"maxRuntimeSeconds": 20})
     assert task["errorCode"] == "max_runtime_exceeded", task
     files = partial_files(client, task["id"])
     assert {file["filename"]: file["partial"] for file in files} == {"report.md": True, "c.txt": True}

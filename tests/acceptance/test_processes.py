@@ -59,7 +59,8 @@ def test_a_missing_database_or_secret_key_is_named(short_dir: Path, part: str) -
     assert without_database.returncode == 1
     assert without_database.stderr == (
         "error: No database: AGENTCONTAINER_DATABASE_URL is not set, "
-        f"and no `agentcontainer up` runs on {short_dir}.\n"
+        f"and no `agentcontainer up` is running on {short_dir}. "
+        "Set the variable, or start `agentcontainer up`.\n"
     )
     without_key = run(part, DATA_DIR=short_dir, DATABASE_URL="postgresql://x@127.0.0.1:1/x")
     assert without_key.returncode == 1
@@ -83,7 +84,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
 async def test_the_api_wants_the_current_schema(short_dir: Path, empty_database_url: str) -> None:
     done = run("api", DATA_DIR=short_dir, DATABASE_URL=empty_database_url, SECRET_KEY=SECRET_KEY)
     assert done.returncode == 1
-    assert "run `agentcontainer migrate`" in done.stderr
+    assert "Run `agentcontainer migrate`" in done.stderr
 
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:

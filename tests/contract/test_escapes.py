@@ -153,8 +153,8 @@ async def test_a_broken_attempt_is_inconclusive(short_dir: Path) -> None:
     sound = Attempt("sound", "Reads.", perl("print slurp($ARGV[0]);"), secret_file, sandboxed, bare)
     results = await outcomes(short_dir, (Group("files", (idle, stillborn, sound)),))
     assert [outcome.verdict for outcome in results] == ["inconclusive", "inconclusive", "blocked"]
-    assert "its control did not succeed" in results[0].detail
-    assert "did not begin" in results[1].detail
+    assert "the control failed too" in results[0].detail
+    assert "did not start" in results[1].detail
     assert exit_code(results) == 2
 
 
