@@ -77,13 +77,9 @@ async def share(pool: Pool, claim: Claim, turn: Turn, outputs: Sequence[Output])
         if task is None:
             return False
         if await tasks.add_outputs(connection, task.account_id, claim.task_id, outputs):
-            drafts = [draft(_shared(output), turn.label) for output in outputs]
+            drafts = [draft(FileShared.of(output), turn.label) for output in outputs]
             await events.append(connection, claim.task_id, drafts, claim)
         return True
-
-
-def _shared(output: Output) -> FileShared:
-    return FileShared(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
 
 
 async def end(

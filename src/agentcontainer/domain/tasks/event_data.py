@@ -6,9 +6,10 @@ Field names are stored in camelCase. A field whose default is None is left out o
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, cast
 
 from agentcontainer.domain.hibernation.model import WakeKind
+from agentcontainer.domain.tasks.model import Output
 from agentcontainer.domain.tasks.state import Status
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ class OutputFile:
     content_type: str
     size_bytes: int
     output_name: str | None
+
+    @classmethod
+    def of(cls, output: Output) -> Self:
+        return cls(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
 
 
 @dataclass(frozen=True)

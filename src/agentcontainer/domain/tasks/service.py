@@ -326,7 +326,7 @@ async def end(
     ending = _ending(reason, message)
     await _finish(connection, settings, task_id, closed, ending, is_charged=not meaning.is_platforms_fault)
     if meaning.status is Status.FINISHED:
-        files_data = tuple(file_event(output) for output in outputs)
+        files_data = tuple(OutputFile.of(output) for output in outputs)
         data = event_data.TaskFinished(meaning.status, ending.completion, message, files_data)
     else:
         data = event_data.ENDED[meaning.status](meaning.status, meaning.error_code, message)
@@ -382,11 +382,6 @@ async def _finish(
     cost = container_cost_micro_usd(closed.container_micro_seconds, rate) if is_charged else 0
     await ledger.settle(connection, closed.account_id, task_id, closed.hold_micro_usd, cost)
     await store.set_cost(connection, task_id, cost)
-
-
-def file_event(output: Output) -> OutputFile:
-    """An output file as events show it."""
-    return OutputFile(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
 
 
 async def _existing(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task:
