@@ -1,10 +1,12 @@
-"""What the recorder logs of an agent's tool calls."""
+"""What the recorder logs of an agent's tool calls, and which of its words are the reply of a turn."""
 
 from typing import cast
 
+import pytest
+
 from agentcontainer.domain.tasks import event_data
-from agentcontainer.runner.agent.pi_events import ToolCompleted, ToolStarted
-from agentcontainer.runner.agent.recorder import Recorder
+from agentcontainer.runner.agent.pi_events import MessageCompleted, PiEvent, ToolCompleted, ToolStarted
+from agentcontainer.runner.agent.recorder import MAX_REPLY_CHARACTERS, Recorder
 from agentcontainer.runner.log import EventLog
 
 
@@ -30,4 +32,42 @@ def test_calls_that_run_at_an_accepted_end_are_logged_as_completed_once() -> Non
     assert [(event.call_id, event.tool, event.is_error, event.output) for event in completed] == [
         ("call_1", "read", True, "no such file"),
         ("call_2", "bash", False, "accepted"),
+    ]
+
+
+def said(text: str, stop_reason: str = "stop") -> MessageCompleted:
+    return MessageCompleted("assistant", text, stop_reason, "")
+
+
+CALL = (ToolStarted("call_1", "bash", {}), ToolCompleted("call_1", "bash", is_error=False, output="ok"))
+
+
+@pytest.mark.parametrize(
+    ("events", "reply"),
+    [
+        ([said("One."), said("Two.")], "One.\n\nTwo."),
+        ([said("Let me look.", "toolUse"), *CALL, said("North.")], "North."),
+        (
+            [said("I look.", "toolUse"), *CALL, said("And again.", "toolUse"), *CALL, said("A."), said("B.")],
+            "A.\n\nB.",
+        ),
+        (
+            [said("I share it.", "toolUse"), *CALL, said("Here it is.", "toolUse"), *CALL, said("")],
+            "I share it.\n\nHere it is.",
+        ),
+        ([*CALL, said("")], ""),
+        ([said("x" * MAX_REPLY_CHARACTERS, "toolUse"), *CALL, said("Done.")], "Done."),
+    ],
+)
+def test_a_reply_is_what_the_agent_said_after_its_last_tool_call(events: list[PiEvent], reply: str) -> None:
+    log = Log()
+    recorder = Recorder(cast(EventLog, log))
+    recorder.record(said("Of the turn before."))
+    recorder.begin_reply()
+    for event in events:
+        recorder.record(event)
+    assert recorder.reply == reply
+    logged = [event.content for event in log.events if isinstance(event, event_data.MessageCompleted)]
+    assert logged[1:] == [
+        event.text for event in events if isinstance(event, MessageCompleted) and event.text
     ]

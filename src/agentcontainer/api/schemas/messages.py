@@ -13,7 +13,7 @@ from agentcontainer.settings import Settings
 
 
 class Message(Outgoing):
-    """A message. A reply holds everything the agent said during the turn, and what the turn used."""
+    """A message. A reply holds what the agent said after its last tool call in the turn, and what the turn used."""
 
     id: str
     turn_number: int

@@ -18,6 +18,29 @@ from agentcontainer.runner.log import EventLog
 MAX_REPLY_CHARACTERS = 4 * 1024**2  # held in memory until the turn ends
 
 
+class _Texts:
+    """Texts of the agent, up to `MAX_REPLY_CHARACTERS` in all."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._characters_left = MAX_REPLY_CHARACTERS
+
+    @property
+    def joined(self) -> str:
+        return "\n\n".join(self.texts)
+
+    def add(self, text: str) -> None:
+        """Add as much of the text as there is room for."""
+        text = text[: self._characters_left]
+        if text:
+            self.texts.append(text)
+            self._characters_left -= len(text)
+
+    def extend(self, other: "_Texts") -> None:
+        for text in other.texts:
+            self.add(text)
+
+
 class Recorder:
     """Records the events of one Pi process."""
 
@@ -27,20 +50,21 @@ class Recorder:
         self.running_command: str | None = None
         """The shell command that the agent started last, until it ends."""
         self._log = log
-        self._texts: list[str] = []
-        self._characters_left = MAX_REPLY_CHARACTERS
+        self._texts_before_last_call = _Texts()
+        self._texts = _Texts()
         self._running_calls: dict[str, tuple[str, float]] = {}
         """The name of each tool that runs and when it started, by the id of its call."""
         self._compaction_started_at: float | None = None
 
     @property
     def reply(self) -> str:
-        """All that the agent said since `begin_reply`."""
-        return "\n\n".join(self._texts)
+        """What the agent said after its last tool call since `begin_reply`; all that it said, if it said nothing
+        after it."""
+        return (self._texts if self._texts.texts else self._texts_before_last_call).joined
 
     def begin_reply(self) -> None:
         """Begin a new, empty reply, because a turn begins."""
-        self._texts, self._characters_left = [], MAX_REPLY_CHARACTERS
+        self._texts_before_last_call, self._texts = _Texts(), _Texts()
 
     def record(self, event: PiEvent) -> None:
         """Add one event of Pi to the log, and the agent's text to the reply."""
@@ -50,6 +74,8 @@ class Recorder:
             case MessageCompleted(role="assistant"):
                 self._message(event)
             case ToolStarted():
+                self._texts_before_last_call.extend(self._texts)
+                self._texts = _Texts()
                 self._running_calls[event.call_id] = event.tool, time.monotonic()
                 command = (event.input or {}).get("command")
                 self.running_command = command if isinstance(command, str) else None
@@ -91,7 +117,4 @@ class Recorder:
         self.provider_error = None
         if message.text:
             self._log.add(event_data.MessageCompleted(message.text))
-            text = message.text[: self._characters_left]
-            if text:
-                self._texts.append(text)
-                self._characters_left -= len(text)
+            self._texts.add(message.text)
