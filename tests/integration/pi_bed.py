@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,12 @@ from agentcontainer.runner.agent import launch, pi_launch
 from agentcontainer.runner.agent.pi import Pi
 from agentcontainer.runner.agent.pi_events import PiEvent, Settled
 from agentcontainer.runner.agent.prompts import SYSTEM_PROMPT
-from agentcontainer.runtime.install import check, runtime_dir
-from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
-from agentcontainer.sandbox.contract import Limits, Spec
-from tests.uids import UID_BASE
+from agentcontainer.sandbox.bubblewrap import Sandbox
 
+from .attempt_bed import attempt_folder, sandbox_in
 from .pi_model import MODEL, Model
 
 T = TypeVar("T")
-LIMITS = Limits(memory_bytes=1024**3, pids=128, cpus=2)
 MODELS_JSON = {
     "providers": {
         "anthropic": {
@@ -35,8 +31,8 @@ MODELS_JSON = {
 
 
 @dataclass(frozen=True)
-class Place:
-    """One attempt's folder with its model behind gateway.sock; Pi can be started in it, and again."""
+class PiBed:
+    """One attempt's folder with a model behind gateway.sock. Pi can be started in it several times."""
 
     root: Path
     model: Model
@@ -53,41 +49,23 @@ class Place:
 
     @contextlib.asynccontextmanager
     async def pi(self, weak_model: str | None = None) -> AsyncIterator[tuple[Pi, Sandbox]]:
-        env = pi_launch.env(weak_model)
-        spec = Spec(
-            f"tsk_{secrets.token_hex(10)}-1",
-            self.root,
-            runtime_dir(),
-            LIMITS,
-            env=env,
-            cwd=pi_launch.HOME,
-            kept_folders=launch.FOLDERS,
-        )
         argv = pi_launch.argv("anthropic", MODEL, "tsk_1", SYSTEM_PROMPT)
-        sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, argv)
-        try:
+        async with sandbox_in(
+            self.root, argv, memory_bytes=1024**3, env=pi_launch.env(weak_model), kept_folders=launch.FOLDERS
+        ) as sandbox:
             yield Pi(sandbox.stdin, sandbox.stdout), sandbox
-        finally:
-            await sandbox.destroy()
 
 
 @contextlib.asynccontextmanager
-async def place_in(short_dir: Path) -> AsyncIterator[Place]:
-    """An attempt's folder below `short_dir`."""
-    check()
-    root = short_dir / "attempt"
-    (root / "workspace/task").mkdir(parents=True)
-    (root / "sockets").mkdir()
+async def pi_bed_in(short_dir: Path) -> AsyncIterator[PiBed]:
+    """A bed in an attempt's folder below `short_dir`."""
     model = Model()
     app = web.Application(client_max_size=64 * 1024**2)
     app.router.add_post("/anthropic/v1/messages", model.messages)
-    server = web.AppRunner(app, shutdown_timeout=1)
-    await server.setup()
-    await web.UnixSite(server, str(root / "sockets/gateway.sock")).start()
-    place = Place(root, model)
-    place.write_settings()
-    yield place
-    await server.cleanup()
+    async with attempt_folder(short_dir, "gateway.sock", app) as root:
+        bed = PiBed(root, model)
+        bed.write_settings()
+        yield bed
 
 
 async def settle(pi: Pi, on_event: Callable[[PiEvent], None] = lambda event: None) -> list[PiEvent]:

@@ -13,7 +13,7 @@ MODEL = "claude-sonnet-4-6"
 
 @dataclass(frozen=True)
 class Say:
-    """An answer of the model: text, perhaps more of it in a second block, then perhaps one tool call."""
+    """An answer of the model: text, optionally more in a second block, and optionally one tool call."""
 
     text: str
     more: str = ""
@@ -40,20 +40,21 @@ def run(command: str) -> Say:
 
 @dataclass
 class Model:
-    """Speaks Anthropic's streaming protocol; answers from a list, then as the scripted model at `scripted_url` does,
-    or with "Nothing more.".
+    """Speaks Anthropic's streaming protocol.
+
+    It gives the answers of a list. After them it forwards to `scripted_url`, or answers "Nothing more.".
     """
 
     scripted_url: str | None = None
     answers: list[Say | Fail] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(await request.json())
+        self.requests.append(await request.json())
         self.keys.append(request.headers.get("x-api-key"))
         if self.scripted_url is not None and not self.answers:
-            return await self._pass_on(request, f"{self.scripted_url}/v1/messages")
+            return await self._forward(request, f"{self.scripted_url}/v1/messages")
         answer = self.answers.pop(0) if self.answers else Say("Nothing more.")
         if isinstance(answer, Fail):
             error = {"type": "error", "error": {"type": "api_error", "message": answer.message}}
@@ -64,18 +65,18 @@ class Model:
             await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         return response
 
-    async def _pass_on(self, request: web.Request, url: str) -> web.Response:
+    async def _forward(self, request: web.Request, url: str) -> web.Response:
         headers = {"x-api-key": "sk-test"}
         async with (
             aiohttp.ClientSession() as http,
-            http.post(url, json=self.asked[-1], headers=headers) as answer,
+            http.post(url, json=self.requests[-1], headers=headers) as answer,
         ):
             return web.Response(
                 status=answer.status, body=await answer.read(), content_type=answer.content_type
             )
 
-    def heard(self, number: int) -> str:
-        return json.dumps(self.asked[number]["messages"])
+    def request_text(self, number: int) -> str:
+        return json.dumps(self.requests[number]["messages"])
 
 
 def _stream(answer: Say) -> list[dict[str, Any]]:

@@ -1,8 +1,7 @@
-"""The commands `finish`, `share` and `hibernate` as an agent runs them: in a real sandbox, over its control socket."""
+"""The commands `finish`, `share` and `hibernate`, run in a real sandbox with a control socket."""
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,19 +11,15 @@ import pytest
 from aiohttp import web
 
 from agentcontainer.runner.agent import pi_launch
-from agentcontainer.runtime.install import check, runtime_dir
-from agentcontainer.sandbox.bubblewrap import Bubblewrap
-from agentcontainer.sandbox.contract import Limits, Spec
-from tests.uids import UID_BASE
 
-LIMITS = Limits(memory_bytes=512 * 1024**2, pids=128, cpus=2)
+from .attempt_bed import attempt_folder, sandbox_in
 
 
 @dataclass
 class Platform:
     """A control socket that records its requests and gives prepared answers."""
 
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     status: int = 200
     answers: dict[str, str] = field(default_factory=dict)  # to a path, instead of `body`
@@ -32,59 +27,47 @@ class Platform:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.paths.append(request.path)
-        self.asked.append(await request.json())
+        self.requests.append(await request.json())
         text = self.answers.get(request.path, self.body)
         return web.Response(status=self.status, text=text, content_type="application/json")
 
 
 @dataclass(frozen=True)
-class Ran:
+class Result:
     code: int
     stdout: str
     stderr: str
 
 
 @dataclass(frozen=True)
-class Box:
+class CommandBed:
     """Runs each command in a new sandbox, with one shared workspace and platform."""
 
     root: Path
     platform: Platform
 
-    async def run(self, *command: str, cwd: str = pi_launch.HOME) -> Ran:
-        spec = Spec(
-            f"tsk_{secrets.token_hex(10)}-1", self.root, runtime_dir(), LIMITS, env=pi_launch.env(), cwd=cwd
-        )
-        sandbox = await Bubblewrap(UID_BASE, self.root.parent).start(spec, command)
-        try:
+    async def run(self, *command: str, cwd: str = pi_launch.HOME) -> Result:
+        async with sandbox_in(self.root, command, cwd=cwd) as sandbox:
             stdout, stderr = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
-            return Ran((await sandbox.wait()).code, stdout.decode(), stderr.decode())
-        finally:
-            await sandbox.destroy()
+            return Result((await sandbox.wait()).code, stdout.decode(), stderr.decode())
 
 
 @pytest.fixture
-async def box(short_dir: Path) -> AsyncIterator[Box]:
-    check()
-    root = short_dir / "attempt"
-    (root / "workspace/task/sub").mkdir(parents=True)
-    (root / "sockets").mkdir()
+async def bed(short_dir: Path) -> AsyncIterator[CommandBed]:
     platform = Platform()
     app = web.Application()
     app.router.add_post("/{command}", platform.answer)
-    server = web.AppRunner(app)
-    await server.setup()
-    await web.UnixSite(server, str(root / "sockets/control.sock")).start()
-    yield Box(root, platform)
-    await server.cleanup()
+    async with attempt_folder(short_dir, "control.sock", app) as root:
+        (root / "workspace/task/sub").mkdir()
+        yield CommandBed(root, platform)
 
 
-async def test_finish_sends_its_arguments_unchanged(box: Box) -> None:
-    ran = await box.run(
+async def test_finish_sends_its_arguments_unchanged(bed: CommandBed) -> None:
+    result = await bed.run(
         "finish", "--complete-task", "--message", 'Häuser: 3 "quoted" $HOME\nline two', "report.md", "a b.png"
     )
-    assert ran == Ran(0, "Accepted. The task is finished.\n", "")
-    assert box.platform.asked == [
+    assert result == Result(0, "Accepted. The task is finished.\n", "")
+    assert bed.platform.requests == [
         {
             "completion": "complete",
             "message": 'Häuser: 3 "quoted" $HOME\nline two',
@@ -93,10 +76,10 @@ async def test_finish_sends_its_arguments_unchanged(box: Box) -> None:
             "cwd": "/workspace/task",
         }
     ]
-    assert box.platform.paths == ["/finish"]
+    assert bed.platform.paths == ["/finish"]
 
 
-async def test_an_incomplete_task_with_named_outputs_from_another_folder(box: Box) -> None:
+async def test_an_incomplete_task_with_named_outputs_from_another_folder(bed: CommandBed) -> None:
     options = [
         "--output",
         "report=out/r.md",
@@ -104,9 +87,9 @@ async def test_an_incomplete_task_with_named_outputs_from_another_folder(box: Bo
         "--message=--half done--",
         "--incomplete-task",
     ]
-    ran = await box.run("finish", *options, "--", "-dashed", "--complete-task", cwd="/workspace/task/sub")
-    assert ran.code == 0
-    assert box.platform.asked == [
+    result = await bed.run("finish", *options, "--", "-dashed", "--complete-task", cwd="/workspace/task/sub")
+    assert result.code == 0
+    assert bed.platform.requests == [
         {
             "completion": "incomplete",
             "message": "--half done--",
@@ -117,13 +100,13 @@ async def test_an_incomplete_task_with_named_outputs_from_another_folder(box: Bo
     ]
 
 
-async def test_a_refusal_is_printed_and_fails(box: Box) -> None:
-    box.platform.status = 422
-    box.platform.body = json.dumps(
+async def test_a_refusal_is_printed_and_fails(bed: CommandBed) -> None:
+    bed.platform.status = 422
+    bed.platform.body = json.dumps(
         {"accepted": False, "message": "finish was not accepted:\nreport.md: not there."}
     )
-    ran = await box.run("finish", "--complete-task", "--message", "done", "report.md")
-    assert ran == Ran(1, "", "finish was not accepted:\nreport.md: not there.\n")
+    result = await bed.run("finish", "--complete-task", "--message", "done", "report.md")
+    assert result == Result(1, "", "finish was not accepted:\nreport.md: not there.\n")
 
 
 @pytest.mark.parametrize(
@@ -147,60 +130,60 @@ async def test_a_refusal_is_printed_and_fails(box: Box) -> None:
     ],
 )
 async def test_wrong_usage_is_explained_and_sends_nothing(
-    box: Box, arguments: list[str], complaint: str
+    bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    ran = await box.run("finish", *arguments)
-    assert ran.code == 2
-    assert ran.stdout == ""
-    assert complaint in ran.stderr
-    assert "finish --help" in ran.stderr
-    assert box.platform.asked == []
+    result = await bed.run("finish", *arguments)
+    assert result.code == 2
+    assert result.stdout == ""
+    assert complaint in result.stderr
+    assert "finish --help" in result.stderr
+    assert bed.platform.requests == []
 
 
-async def test_help_names_every_option_and_sends_nothing(box: Box) -> None:
-    ran = await box.run("finish", "--complete-task", "--help")
-    assert ran.code == 0
+async def test_help_names_every_option_and_sends_nothing(bed: CommandBed) -> None:
+    result = await bed.run("finish", "--complete-task", "--help")
+    assert result.code == 0
     for option in ("--complete-task", "--incomplete-task", "--message", "--output NAME=PATH", "FILE"):
-        assert option in ran.stdout
-    assert box.platform.asked == []
+        assert option in result.stdout
+    assert bed.platform.requests == []
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, "<html>"), (200, "null"), (200, '{"accepted":"yes"}')])
-async def test_an_invalid_response_is_never_taken_as_success(box: Box, status: int, body: str) -> None:
-    box.platform.status, box.platform.body = status, body
-    ran = await box.run("finish", "--complete-task", "--message", "done")
-    assert ran.code == 3
-    assert f"the platform could not be reached (HTTP {status})" in ran.stderr
+async def test_an_invalid_response_is_never_taken_as_success(bed: CommandBed, status: int, body: str) -> None:
+    bed.platform.status, bed.platform.body = status, body
+    result = await bed.run("finish", "--complete-task", "--message", "done")
+    assert result.code == 3
+    assert f"the platform could not be reached (HTTP {status})" in result.stderr
 
 
-async def test_an_unreachable_platform_is_reported(box: Box) -> None:
-    (box.root / "sockets/control.sock").unlink()
-    ran = await box.run("finish", "--complete-task", "--message", "done")
-    assert ran == Ran(3, "", "finish: the platform could not be reached (ENOENT); run finish again.\n")
+async def test_an_unreachable_platform_is_reported(bed: CommandBed) -> None:
+    (bed.root / "sockets/control.sock").unlink()
+    result = await bed.run("finish", "--complete-task", "--message", "done")
+    assert result == Result(3, "", "finish: the platform could not be reached (ENOENT); run finish again.\n")
 
 
-async def test_a_missing_working_folder_is_reported(box: Box) -> None:
+async def test_a_missing_working_folder_is_reported(bed: CommandBed) -> None:
     command = 'mkdir gone && cd gone && rmdir ../gone && finish --complete-task --message "done"'
-    ran = await box.run("sh", "-c", command)
-    assert ran.code == 2
-    assert "current directory no longer exists" in ran.stderr
+    result = await bed.run("sh", "-c", command)
+    assert result.code == 2
+    assert "current directory no longer exists" in result.stderr
 
 
-async def test_shared_files_are_sent_as_they_were_named(box: Box) -> None:
-    box.platform.body = json.dumps({"accepted": True, "message": "Shared: report.md."})
-    ran = await box.run(
+async def test_shared_files_are_sent_as_they_were_named(bed: CommandBed) -> None:
+    bed.platform.body = json.dumps({"accepted": True, "message": "Shared: report.md."})
+    result = await bed.run(
         "share", "report.md", "../a b.png", "-", "--", "-x", "--help", cwd="/workspace/task/sub"
     )
-    assert ran == Ran(0, "Shared: report.md.\n", "")
+    assert result == Result(0, "Shared: report.md.\n", "")
     files = ["report.md", "../a b.png", "-", "-x", "--help"]
-    assert box.platform.asked == [{"files": files, "cwd": "/workspace/task/sub"}]
-    assert box.platform.paths == ["/share"]
+    assert bed.platform.requests == [{"files": files, "cwd": "/workspace/task/sub"}]
+    assert bed.platform.paths == ["/share"]
 
 
-async def test_a_refused_share_is_printed_and_fails(box: Box) -> None:
-    box.platform.status = 422
-    box.platform.body = json.dumps({"accepted": False, "message": "share works in conversations."})
-    assert await box.run("share", "report.md") == Ran(1, "", "share works in conversations.\n")
+async def test_a_refused_share_is_printed_and_fails(bed: CommandBed) -> None:
+    bed.platform.status = 422
+    bed.platform.body = json.dumps({"accepted": False, "message": "share works in conversations."})
+    assert await bed.run("share", "report.md") == Result(1, "", "share works in conversations.\n")
 
 
 @pytest.mark.parametrize(
@@ -214,26 +197,26 @@ async def test_a_refused_share_is_printed_and_fails(box: Box) -> None:
     ],
 )
 async def test_wrong_usage_of_share_is_explained_and_sends_nothing(
-    box: Box, arguments: list[str], complaint: str
+    bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    ran = await box.run("share", *arguments)
-    assert (ran.code, ran.stdout) == (2, "")
-    assert complaint in ran.stderr
-    assert "share --help" in ran.stderr
-    assert box.platform.asked == []
+    result = await bed.run("share", *arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert "share --help" in result.stderr
+    assert bed.platform.requests == []
 
 
-async def test_the_help_of_share_is_printed(box: Box) -> None:
-    ran = await box.run("share", "report.md", "--help")
-    assert ran.code == 0
-    assert "share FILE..." in ran.stdout
-    assert box.platform.asked == []
+async def test_the_help_of_share_is_printed(bed: CommandBed) -> None:
+    result = await bed.run("share", "report.md", "--help")
+    assert result.code == 0
+    assert "share FILE..." in result.stdout
+    assert bed.platform.requests == []
 
 
-async def test_share_reports_an_unreachable_platform(box: Box) -> None:
-    (box.root / "sockets/control.sock").unlink()
-    ran = await box.run("share", "report.md")
-    assert ran == Ran(3, "", "share: the platform could not be reached (ENOENT); run share again.\n")
+async def test_share_reports_an_unreachable_platform(bed: CommandBed) -> None:
+    (bed.root / "sockets/control.sock").unlink()
+    result = await bed.run("share", "report.md")
+    assert result == Result(3, "", "share: the platform could not be reached (ENOENT); run share again.\n")
 
 
 @pytest.mark.parametrize(
@@ -250,37 +233,37 @@ async def test_share_reports_an_unreachable_platform(box: Box) -> None:
     ],
 )
 async def test_hibernate_sends_its_arguments_unchanged(
-    box: Box, arguments: list[str], deadline: dict[str, Any]
+    bed: CommandBed, arguments: list[str], deadline: dict[str, Any]
 ) -> None:
-    box.platform.body = json.dumps({"accepted": True, "message": "Accepted. The task hibernates."})
-    ran = await box.run("hibernate", "--message", "Waiting for Häuser.", *arguments)
-    assert ran == Ran(0, "Accepted. The task hibernates.\n", "")
-    assert box.platform.asked == [{"message": "Waiting for Häuser.", **deadline}]
-    assert box.platform.paths == ["/hibernate"]
+    bed.platform.body = json.dumps({"accepted": True, "message": "Accepted. The task hibernates."})
+    result = await bed.run("hibernate", "--message", "Waiting for Häuser.", *arguments)
+    assert result == Result(0, "Accepted. The task hibernates.\n", "")
+    assert bed.platform.requests == [{"message": "Waiting for Häuser.", **deadline}]
+    assert bed.platform.paths == ["/hibernate"]
 
 
-async def test_a_wake_link_alone_does_not_hibernate(box: Box) -> None:
-    box.platform.body = json.dumps({"accepted": True, "message": "https://agents.example/wake/x"})
-    ran = await box.run("hibernate", "--wake-link")
-    assert ran == Ran(0, "https://agents.example/wake/x\n", "")
-    assert (box.platform.asked, box.platform.paths) == ([{}], ["/wake-link"])
+async def test_a_wake_link_alone_does_not_hibernate(bed: CommandBed) -> None:
+    bed.platform.body = json.dumps({"accepted": True, "message": "https://agents.example/wake/x"})
+    result = await bed.run("hibernate", "--wake-link")
+    assert result == Result(0, "https://agents.example/wake/x\n", "")
+    assert (bed.platform.requests, bed.platform.paths) == ([{}], ["/wake-link"])
 
 
-async def test_a_wake_link_is_printed_before_the_task_hibernates(box: Box) -> None:
-    box.platform.answers["/wake-link"] = json.dumps({"accepted": True, "message": "https://x/wake/y"})
-    ran = await box.run("hibernate", "--for", "1h", "--wake-link", "--message", "Waiting.")
-    assert ran == Ran(0, "https://x/wake/y\nAccepted. The task is finished.\n", "")
-    assert box.platform.paths == ["/wake-link", "/hibernate"]
-    assert box.platform.asked == [{}, {"message": "Waiting.", "forSeconds": 3600}]
+async def test_a_wake_link_is_printed_before_the_task_hibernates(bed: CommandBed) -> None:
+    bed.platform.answers["/wake-link"] = json.dumps({"accepted": True, "message": "https://x/wake/y"})
+    result = await bed.run("hibernate", "--for", "1h", "--wake-link", "--message", "Waiting.")
+    assert result == Result(0, "https://x/wake/y\nAccepted. The task is finished.\n", "")
+    assert bed.platform.paths == ["/wake-link", "/hibernate"]
+    assert bed.platform.requests == [{}, {"message": "Waiting.", "forSeconds": 3600}]
 
 
 @pytest.mark.parametrize("code", [1, 3])
-async def test_when_a_wake_link_fails_the_task_does_not_hibernate(box: Box, code: int) -> None:
+async def test_when_a_wake_link_fails_the_task_does_not_hibernate(bed: CommandBed, code: int) -> None:
     refusal = json.dumps({"accepted": False, "message": "There is no wake link."})
-    box.platform.answers["/wake-link"] = refusal if code == 1 else "<html>"
-    ran = await box.run("hibernate", "--wake-link", "--message", "Waiting.", "--for", "1h")
-    assert (ran.code, ran.stdout) == (code, "")
-    assert box.platform.paths == ["/wake-link"]
+    bed.platform.answers["/wake-link"] = refusal if code == 1 else "<html>"
+    result = await bed.run("hibernate", "--wake-link", "--message", "Waiting.", "--for", "1h")
+    assert (result.code, result.stdout) == (code, "")
+    assert bed.platform.paths == ["/wake-link"]
 
 
 @pytest.mark.parametrize(
@@ -311,20 +294,20 @@ async def test_when_a_wake_link_fails_the_task_does_not_hibernate(box: Box, code
     ],
 )
 async def test_wrong_usage_of_hibernate_is_explained_and_sends_nothing(
-    box: Box, arguments: list[str], complaint: str
+    bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    ran = await box.run("hibernate", *arguments)
-    assert (ran.code, ran.stdout) == (2, "")
-    assert complaint in ran.stderr
-    assert "hibernate --help" in ran.stderr
-    assert box.platform.asked == []
+    result = await bed.run("hibernate", *arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert "hibernate --help" in result.stderr
+    assert bed.platform.requests == []
 
 
-async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(box: Box) -> None:
-    ran = await box.run("hibernate", "--wake-link", "--help")
-    assert ran.code == 0
-    help_text = " ".join(ran.stdout.split())
-    for words in (
+async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(bed: CommandBed) -> None:
+    result = await bed.run("hibernate", "--wake-link", "--help")
+    assert result.code == 0
+    help_text = " ".join(result.stdout.split())
+    for text in (
         "--message TEXT",
         "--for DURATION",
         "--until TIME",
@@ -334,12 +317,12 @@ async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(box: Box)
         "Background processes end",
         "Conversations cannot hibernate",
     ):
-        assert words in help_text
-    assert box.platform.asked == []
+        assert text in help_text
+    assert bed.platform.requests == []
 
 
-async def test_a_refused_hibernation_is_printed_and_fails(box: Box) -> None:
-    box.platform.status = 422
-    box.platform.body = json.dumps({"accepted": False, "message": "The task goes on."})
-    ran = await box.run("hibernate", "--message", "x", "--for", "1h")
-    assert ran == Ran(1, "", "The task goes on.\n")
+async def test_a_refused_hibernation_is_printed_and_fails(bed: CommandBed) -> None:
+    bed.platform.status = 422
+    bed.platform.body = json.dumps({"accepted": False, "message": "The task goes on."})
+    result = await bed.run("hibernate", "--message", "x", "--for", "1h")
+    assert result == Result(1, "", "The task goes on.\n")

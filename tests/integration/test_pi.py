@@ -1,4 +1,4 @@
-"""The real Pi in a real sandbox, spoken to by our client; only the model behind the gateway's socket is ours."""
+"""Our client with the real Pi in a real sandbox; only the model behind the gateway's socket is simulated."""
 
 import asyncio
 import json
@@ -27,30 +27,32 @@ from agentcontainer.runner.agent.pi_events import (
 )
 from agentcontainer.runner.agent.prompts import prompt, woken_prompt
 
-from .pi_bed import Place, of, place_in, settle
+from .pi_bed import PiBed, of, pi_bed_in, settle
 from .pi_model import MODEL, Fail, Model, Say, run
 
 
 @pytest.fixture
-async def place(short_dir: Path) -> AsyncIterator[Place]:
-    async with place_in(short_dir) as place:
-        yield place
+async def bed(short_dir: Path) -> AsyncIterator[PiBed]:
+    async with pi_bed_in(short_dir) as bed:
+        yield bed
 
 
-async def test_a_prompt_leads_to_a_tool_call_and_a_reply(place: Place) -> None:
-    place.model.answers = [run("echo made > out.txt; echo $HOME $PATH; pwd"), Say("All \u2028 done.")]
-    async with place.pi() as (pi, _):
+async def test_a_prompt_leads_to_a_tool_call_and_a_reply(bed: PiBed) -> None:
+    bed.model.answers = [run("echo made > out.txt; echo $HOME $PATH; pwd"), Say("All \u2028 done.")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Make out.txt.")
         events = await settle(pi)
 
-    assert (place.task / "out.txt").read_text() == "made\n"
+    assert (bed.task / "out.txt").read_text() == "made\n"
     (started,) = of(ToolStarted, events)
-    assert (started.tool, started.input) == ("bash", called_with(place.model))
+    assert (started.tool, started.input) == ("bash", called_with(bed.model))
     (completed,) = of(ToolCompleted, events)
     assert (completed.call_id, completed.is_error) == (started.call_id, False)
     home, path, cwd = completed.output.split()
     assert (home, cwd) == ("/workspace/task", "/workspace/task")
-    assert path.endswith("/opt/agentcontainer/bin:/usr/local/bin:/usr/bin:/bin")  # after a folder of Pi's own
+    assert path.endswith(
+        "/opt/agentcontainer/bin:/usr/local/bin:/usr/bin:/bin"
+    )  # preceded by a folder of Pi's
     messages = of(MessageCompleted, events)
     assert [(message.role, message.text) for message in messages] == [
         ("user", "Make out.txt."),
@@ -65,24 +67,24 @@ async def test_a_prompt_leads_to_a_tool_call_and_a_reply(place: Place) -> None:
 
 
 def called_with(model: Model) -> dict[str, Any]:
-    """The input of the tool call that the model's second request reports back."""
-    (call,) = [block for block in model.asked[1]["messages"][-2]["content"] if block["type"] == "tool_use"]
+    """The tool call's input as the second request to the model repeats it."""
+    (call,) = [block for block in model.requests[1]["messages"][-2]["content"] if block["type"] == "tool_use"]
     return call["input"]
 
 
-async def test_requests_carry_our_system_prompt_and_no_key(place: Place) -> None:
-    async with place.pi() as (pi, _):
+async def test_requests_carry_our_system_prompt_and_no_key(bed: PiBed) -> None:
+    async with bed.pi() as (pi, _):
         await pi.prompt("Hello.")
         await settle(pi)
-    (request,) = place.model.asked
+    (request,) = bed.model.requests
     assert "ends only when the shell command `finish` is accepted" in json.dumps(request["system"])
     assert (request["model"], request["stream"]) == (MODEL, True)
-    assert place.model.keys == ["sandbox"]
+    assert bed.model.keys == ["sandbox"]
 
 
-async def test_a_running_agent_refuses_prompts_and_takes_steering_messages(place: Place) -> None:
-    place.model.answers = [run("sleep 1; echo slept")]
-    async with place.pi() as (pi, _):
+async def test_a_running_agent_refuses_prompts_and_takes_steering_messages(bed: PiBed) -> None:
+    bed.model.answers = [run("sleep 1; echo slept")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Sleep.")
         async for event in pi.events():
             if isinstance(event, ToolStarted):
@@ -92,20 +94,20 @@ async def test_a_running_agent_refuses_prompts_and_takes_steering_messages(place
         await pi.steer("Hurry up.")
         events = await settle(pi)
     assert "Hurry up." in [message.text for message in of(MessageCompleted, events)]
-    assert "slept" in place.model.heard(1)
-    assert "Hurry up." in place.model.heard(1)
-    assert "Something else." not in place.model.heard(1)
+    assert "slept" in bed.model.request_text(1)
+    assert "Hurry up." in bed.model.request_text(1)
+    assert "Something else." not in bed.model.request_text(1)
 
 
-async def test_the_next_prompt_goes_on_with_the_conversation(place: Place) -> None:
-    place.model.answers = [run("echo juniper"), Say("Noted."), Say("It was juniper.")]
-    async with place.pi() as (pi, _):
+async def test_the_next_prompt_goes_on_with_the_conversation(bed: PiBed) -> None:
+    bed.model.answers = [run("echo juniper"), Say("Noted."), Say("It was juniper.")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Run it.")
         await settle(pi)
         await pi.prompt("Which word?")
         events = await settle(pi)
     assert [message.text for message in of(MessageCompleted, events)] == ["Which word?", "It was juniper."]
-    request_messages = place.model.asked[2]["messages"]
+    request_messages = bed.model.requests[2]["messages"]
     assert [message["role"] for message in request_messages] == [
         "user",
         "assistant",
@@ -113,13 +115,13 @@ async def test_the_next_prompt_goes_on_with_the_conversation(place: Place) -> No
         "assistant",
         "user",
     ]
-    for words in ("Run it.", "juniper", "Noted.", "Which word?"):
-        assert words in place.model.heard(2)
+    for text in ("Run it.", "juniper", "Noted.", "Which word?"):
+        assert text in bed.model.request_text(2)
 
 
-async def test_the_deltas_of_a_message_add_up_to_its_text(place: Place) -> None:
-    place.model.answers = [Say("One.", more="Two.", tool="bash", input={"command": "true"}), Say("Three.")]
-    async with place.pi() as (pi, _):
+async def test_the_deltas_of_a_message_add_up_to_its_text(bed: PiBed) -> None:
+    bed.model.answers = [Say("One.", more="Two.", tool="bash", input={"command": "true"}), Say("Three.")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Count.")
         events = await settle(pi)
     texts: list[str] = []
@@ -136,8 +138,8 @@ async def test_the_deltas_of_a_message_add_up_to_its_text(place: Place) -> None:
     assert texts == ["One.\n\nTwo.", "Three."]
 
 
-async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(place: Place) -> None:
-    async with place.pi() as (pi, _):
+async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(bed: PiBed) -> None:
+    async with bed.pi() as (pi, _):
         await pi.prompt("First.")
         await settle(pi)
         await pi.steer("Too late.")
@@ -145,35 +147,35 @@ async def test_a_steering_message_that_comes_too_late_waits_for_the_next_prompt(
         events = await settle(pi)
     user_texts = [message.text for message in of(MessageCompleted, events) if message.role == "user"]
     assert user_texts == ["Second.", "Too late."]
-    assert "Too late." in place.model.heard(1)
+    assert "Too late." in bed.model.request_text(1)
 
 
-async def test_a_failing_provider_is_retried_then_reported(place: Place) -> None:
-    place.model.answers = [Fail(500, "we are down")] * 20
-    async with place.pi() as (pi, _):
+async def test_a_failing_provider_is_retried_then_reported(bed: PiBed) -> None:
+    bed.model.answers = [Fail(500, "we are down")] * 20
+    async with bed.pi() as (pi, _):
         await pi.prompt("Hello.")
         async with asyncio.timeout(60):
             events = await settle(pi)
     assert [retry.attempt for retry in of(RetryStarted, events)] == [1, 2, 3]
-    assert len(place.model.asked) == 4
+    assert len(bed.model.requests) == 4
     last = of(MessageCompleted, events)[-1]
     assert last.stop_reason == "error"
     assert "we are down" in last.error_message
 
 
-async def test_a_refused_key_is_reported_at_once(place: Place) -> None:
-    place.model.answers = [Fail(401, "invalid x-api-key")] * 5
-    async with place.pi() as (pi, _):
+async def test_a_refused_key_is_reported_at_once(bed: PiBed) -> None:
+    bed.model.answers = [Fail(401, "invalid x-api-key")] * 5
+    async with bed.pi() as (pi, _):
         await pi.prompt("Hello.")
         events = await settle(pi)
-    assert len(place.model.asked) == 1
+    assert len(bed.model.requests) == 1
     assert "invalid x-api-key" in of(MessageCompleted, events)[-1].error_message
 
 
-async def test_an_agent_that_writes_to_the_stdout_of_pi_affects_only_itself(place: Place) -> None:
+async def test_an_agent_that_writes_to_the_stdout_of_pi_affects_only_itself(bed: PiBed) -> None:
     forged = r'not json\n{"type":"auto_retry_start","attempt":"many","errorMessage":["x"]}\n\n'
-    place.model.answers = [run(f"printf '{forged}' > /proc/$PPID/fd/1; echo wrote"), Say("Done.")]
-    async with place.pi() as (pi, _):
+    bed.model.answers = [run(f"printf '{forged}' > /proc/$PPID/fd/1; echo wrote"), Say("Done.")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Forge.")
         events = await settle(pi)
     assert of(ToolCompleted, events)[0].output.strip() == "wrote"
@@ -182,17 +184,17 @@ async def test_an_agent_that_writes_to_the_stdout_of_pi_affects_only_itself(plac
     assert of(MessageCompleted, events)[-1].text == "Done."
 
 
-async def test_a_large_image_is_resized_and_reaches_the_model(place: Place) -> None:
-    (place.task / "wide.png").write_bytes(png(4000, 3))
-    place.model.answers = [Say("Looking.", tool="read", input={"path": "wide.png"}), Say("Seen.")]
-    async with place.pi() as (pi, _):
+async def test_a_large_image_is_resized_and_reaches_the_model(bed: PiBed) -> None:
+    (bed.task / "wide.png").write_bytes(png(4000, 3))
+    bed.model.answers = [Say("Looking.", tool="read", input={"path": "wide.png"}), Say("Seen.")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Look.")
         events = await settle(pi)
     (completed,) = of(ToolCompleted, events)
     assert not completed.is_error
     assert "[image]" in completed.output
     assert "2000x" in completed.output
-    assert '"media_type": "image/png"' in place.model.heard(1)
+    assert '"media_type": "image/png"' in bed.model.request_text(1)
 
 
 def png(width: int, height: int) -> bytes:
@@ -205,8 +207,8 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-async def test_pi_ends_when_its_stdin_does_though_its_connections_are_open(place: Place) -> None:
-    async with place.pi() as (pi, sandbox):
+async def test_pi_ends_when_its_stdin_does_though_its_connections_are_open(bed: PiBed) -> None:
+    async with bed.pi() as (pi, sandbox):
         await pi.prompt("Hello.")
         await settle(pi)
         sandbox.stdin.close()
@@ -217,41 +219,41 @@ async def test_pi_ends_when_its_stdin_does_though_its_connections_are_open(place
             await pi.prompt("Still there?")
 
 
-async def test_a_killed_pi_resumes_its_session_in_another_sandbox(place: Place) -> None:
-    async with place.pi() as (pi, _):
+async def test_a_killed_pi_resumes_its_session_in_another_sandbox(bed: PiBed) -> None:
+    async with bed.pi() as (pi, _):
         await pi.prompt("Remember the word juniper.")
         await settle(pi)
-    async with place.pi() as (pi, _):
+    async with bed.pi() as (pi, _):
         await pi.prompt("Which word?")
         await settle(pi)
-    assert "juniper" in place.model.heard(1)
-    assert "Which word?" in place.model.heard(1)
+    assert "juniper" in bed.model.request_text(1)
+    assert "Which word?" in bed.model.request_text(1)
 
 
-async def test_pi_killed_in_a_tool_call_resumes_with_the_whole_conversation(place: Place) -> None:
-    place.model.answers = [run("echo juniper"), Say("Noted."), run("touch begun; sleep 60")]
-    async with place.pi() as (pi, _):
+async def test_pi_killed_in_a_tool_call_resumes_with_the_whole_conversation(bed: PiBed) -> None:
+    bed.model.answers = [run("echo juniper"), Say("Noted."), run("touch begun; sleep 60")]
+    async with bed.pi() as (pi, _):
         await pi.prompt("Remember.")
         await settle(pi)
         await pi.prompt("Sleep.")
         async with asyncio.timeout(60):
-            while not (place.task / "begun").exists():
+            while not (bed.task / "begun").exists():
                 await asyncio.sleep(0.02)
-    async with place.pi() as (pi, _):
+    async with bed.pi() as (pi, _):
         await pi.prompt("Go on.")
         events = await settle(pi)
     assert of(ToolStarted, events) == []  # the call is not made again
-    for words in ("Remember.", "juniper", "Noted.", "Sleep.", "touch begun", "No result provided", "Go on."):
-        assert words in place.model.heard(3)
+    for text in ("Remember.", "juniper", "Noted.", "Sleep.", "touch begun", "No result provided", "Go on."):
+        assert text in bed.model.request_text(3)
 
 
 @pytest.mark.parametrize("kind", ["deadline", "message"])
-async def test_a_hibernating_script_continues_with_its_next_step(place: Place, kind: str) -> None:
+async def test_a_hibernating_script_continues_with_its_next_step(bed: PiBed, kind: str) -> None:
     steps = [
         {
             "bash": "touch begun; sleep 60",
             "say": "I hibernate.",
-        },  # what a `hibernate` looks like: it never returns
+        },  # like `hibernate`, which never returns
         {"bash": "echo two >> log.txt"},
         {"bash": "touch again; sleep 60"},
         {"bash": "echo four >> log.txt"},
@@ -261,30 +263,30 @@ async def test_a_hibernating_script_continues_with_its_next_step(place: Place, k
     messages = ["Here is the review."] if kind == "message" else []
     async with scripted.ScriptedModel() as model:
         await model.start("127.0.0.1", 0)
-        place.model.scripted_url = model.url
+        bed.model.scripted_url = model.url
         prompts = [task, woken_prompt(kind, "Waiting.", messages), woken_prompt("link", "More.", [])]
         for text, until in zip(prompts, ("begun", "again", None), strict=True):
-            async with place.pi() as (pi, _):
+            async with bed.pi() as (pi, _):
                 await pi.prompt(text)
                 if until is None:
                     events = await settle(pi)
                     continue
                 async with asyncio.timeout(60):
-                    while not (place.task / until).exists():
+                    while not (bed.task / until).exists():
                         await asyncio.sleep(0.02)
-    assert (place.task / "log.txt").read_text() == "two\nfour\n"
+    assert (bed.task / "log.txt").read_text() == "two\nfour\n"
     assert of(MessageCompleted, events)[-1].text == "Five."
-    request_text = place.model.heard(-1)
+    request_text = bed.model.request_text(-1)
     assert request_text.count("No result provided") == 2
-    for words in ("I hibernate.", "You called hibernate", "You were woken by", *messages):
-        assert words in request_text
+    for text in ("I hibernate.", "You called hibernate", "You were woken by", *messages):
+        assert text in request_text
 
 
-async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: Place) -> None:
-    path = place.root / "workspace/.pi/agent/settings.json"
+async def test_the_weak_model_writes_the_summary_of_a_long_conversation(bed: PiBed) -> None:
+    path = bed.root / "workspace/.pi/agent/settings.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"compaction": {"keepRecentTokens": 0}}))
-    place.model.answers = [Say("One."), Say("Two.", input_tokens=990_000), Say("A summary.")]
-    async with place.pi(weak_model="a-weak-model") as (pi, _):
+    bed.model.answers = [Say("One."), Say("Two.", input_tokens=990_000), Say("A summary.")]
+    async with bed.pi(weak_model="a-weak-model") as (pi, _):
         await pi.prompt("First.")
         await settle(pi)
         await pi.prompt("Second.")
@@ -293,5 +295,5 @@ async def test_the_weak_model_writes_the_summary_of_a_long_conversation(place: P
     assert ended.tokens_before is not None
     assert ended.tokens_before > 900_000
     assert events.index(CompactionStarted()) < events.index(ended)
-    assert [request["model"] for request in place.model.asked[:3]] == [MODEL, MODEL, "a-weak-model"]
-    assert "First." in place.model.heard(2)
+    assert [request["model"] for request in bed.model.requests[:3]] == [MODEL, MODEL, "a-weak-model"]
+    assert "First." in bed.model.request_text(2)
