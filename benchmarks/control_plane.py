@@ -65,19 +65,19 @@ class Measured:
 
 async def measure(connect: Connect, clients: int, into: Measured) -> None:
     """One round: each client sends its next request when it has the response."""
-    asks = [await connect() for _ in range(clients)]
+    requests = [await connect() for _ in range(clients)]
     started = time.perf_counter()
-    done = 0
+    completed = 0
 
-    async def client(ask: Ask) -> None:
-        nonlocal done
+    async def client(request: Ask) -> None:
+        nonlocal completed
         while (sent_at := time.perf_counter()) - started < SECONDS:
-            await ask()
+            await request()
             into.seconds.append(time.perf_counter() - sent_at)
-            done += 1
+            completed += 1
 
-    await asyncio.gather(*(client(ask) for ask in asks))
-    into.rates.append(done / (time.perf_counter() - started))
+    await asyncio.gather(*(client(request) for request in requests))
+    into.rates.append(completed / (time.perf_counter() - started))
 
 
 @dataclass
@@ -116,10 +116,10 @@ class Http:
             reader, writer = await asyncio.open_connection(url.hostname, url.port)
             self.writers.append(writer)
 
-            async def ask() -> None:
+            async def request() -> None:
                 await self.request(reader, writer, method, path, body)
 
-            return ask
+            return request
 
         return connect
 
@@ -139,12 +139,12 @@ def inserting(pool: db.Pool) -> Connect:
     row = {"instructions": "Count the rows of sales.csv.", "metadata": {"order": "42"}}
 
     async def connect() -> Ask:
-        async def ask() -> None:
+        async def request() -> None:
             async with db.transaction(pool) as connection:
                 await connection.execute("INSERT INTO bench_tasks (body) VALUES ($1)", row)
                 await connection.execute("INSERT INTO bench_events (body) VALUES ($1)", row)
 
-        return ask
+        return request
 
     return connect
 

@@ -104,9 +104,9 @@ async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, me
 
 
 async def _until(api: httpx.AsyncClient, task: str, status: str) -> None:
-    give_up_at = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while (state := (await api.get(f"/tasks/{task}")).json())["status"] != status:
-        if time.monotonic() > give_up_at or state["status"] in ("failed", "finished"):
+        if time.monotonic() > deadline or state["status"] in ("failed", "finished"):
             raise SystemExit(f"The task is {state['status']}: {state['error']}")
         await asyncio.sleep(0.05)
 
@@ -173,6 +173,6 @@ if __name__ == "__main__":
     if arguments.gigabyte:
         sizes["1,000 files, 1 GB"] = (1000, 1_000_000)
     show(
-        {what: asyncio.run(measure(arguments.runs, files, size)) for what, (files, size) in sizes.items()},
+        {name: asyncio.run(measure(arguments.runs, files, size)) for name, (files, size) in sizes.items()},
         arguments.runs,
     )

@@ -231,15 +231,17 @@ async def measure_gateway(folder: Path, runs: int) -> dict[str, list[float]]:
         connector = aiohttp.UnixConnector(str(socket))
         async with aiohttp.ClientSession() as direct, aiohttp.ClientSession(connector=connector) as inside:
 
-            async def ask(session: aiohttp.ClientSession, url: str) -> None:
+            async def request(session: aiohttp.ClientSession, url: str) -> None:
                 async with session.post(url, json=body, headers={"x-api-key": "sk-benchmark"}) as answer:
                     await answer.read()
                     assert answer.status == 200
 
             times = {
-                "to the provider itself": await timed(lambda: ask(direct, f"{model.url}/v1/messages"), runs),
+                "to the provider itself": await timed(
+                    lambda: request(direct, f"{model.url}/v1/messages"), runs
+                ),
                 "through the gateway": await timed(
-                    lambda: ask(inside, "http://gateway/anthropic/v1/messages"), runs
+                    lambda: request(inside, "http://gateway/anthropic/v1/messages"), runs
                 ),
             }
         await gateway.close()

@@ -124,7 +124,7 @@ async def poll(run: Run, task_id: str, query: str, pause: float) -> Callable[[],
 async def write(run: Run, pool: db.Pool, task_ids: list[str], rate: float, seconds: float) -> None:
     """Append an event to each task in turn at this rate, without waiting for the previous append."""
 
-    async def one(task_id: str) -> None:
+    async def follow(task_id: str) -> None:
         async with pool.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
@@ -137,7 +137,7 @@ async def write(run: Run, pool: db.Pool, task_ids: list[str], rate: float, secon
     async with asyncio.TaskGroup() as group:
         for turn in range(int(rate * seconds)):
             await asyncio.sleep(max(0, started + turn / rate - time.perf_counter()))
-            group.create_task(one(task_ids[turn % len(task_ids)]))
+            group.create_task(follow(task_ids[turn % len(task_ids)]))
 
 
 async def dispatched(run: Run, count: int) -> list[str]:

@@ -43,10 +43,10 @@ def _allowed(field: FieldInfo) -> str:
     kinds = (field.annotation, *get_args(field.annotation))  # also finds the Literal in `Region | None`
     if choices := [choice for kind in kinds for choice in get_args(kind) if isinstance(choice, str)]:
         return f"One of {', '.join(f'`{choice}`' for choice in choices)}."
-    words = {"gt": "above", "ge": "at least", "le": "at most"}
+    constraints = {"gt": "above", "ge": "at least", "le": "at most"}
     bounds = [
-        f"{word} {getattr(bound, name)}"
-        for name, word in words.items()
+        f"{text} {getattr(bound, name)}"
+        for name, text in constraints.items()
         for bound in field.metadata
         if hasattr(bound, name)
     ]

@@ -105,11 +105,13 @@ class Account:
         prepared = (
             await self.post("/api/v1/uploads/prepare", {"filename": filename, "contentType": "text/csv"})
         ).json()
-        sent = await self.bed.http.put(prepared["uploadUrl"], content=content, headers=prepared["headers"])
-        assert sent.status_code == 200, sent.text
-        done = await self.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
-        assert done.status_code == 201, done.text
-        return done.json()["fileId"]
+        response = await self.bed.http.put(
+            prepared["uploadUrl"], content=content, headers=prepared["headers"]
+        )
+        assert response.status_code == 200, response.text
+        completed = await self.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+        assert completed.status_code == 201, completed.text
+        return completed.json()["fileId"]
 
     async def finish(self, task_id: str, outputs: dict[str, bytes] | None = None, **fields: Any) -> list[str]:
         """Finish a pending task as a runner would; returns the ids of its output files."""

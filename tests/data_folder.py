@@ -15,30 +15,30 @@ import psutil
 from agentcontainer.embedded.postgres import running
 from agentcontainer.migrations.migrate import migrate
 
-SERVICE_UID = 699_999  # what the default AGENTCONTAINER_SANDBOX_UID_BASE leads to
+SERVICE_UID = 699_999  # the default of AGENTCONTAINER_SANDBOX_UID_BASE, less one
 _PREFIX = "ac-data-of-"  # followed by the pid of the run
 # Inherited by the workers of pytest-xdist and by the programs that tests start.
 _VARIABLE = "TEST_DATA_FOLDER"
 
 
 def reserve() -> None:
-    """Choose where the run's initialised data folder is, for this process and those it starts."""
-    for left in Path("/tmp").glob(f"{_PREFIX}*"):  # by a run that was killed
-        if not psutil.pid_exists(int(left.name.removeprefix(_PREFIX))):
-            shutil.rmtree(left, ignore_errors=True)
+    """Choose the path of the run's initialised data folder, for this process and its children."""
+    for leftover in Path("/tmp").glob(f"{_PREFIX}*"):  # of test runs that were killed
+        if not psutil.pid_exists(int(leftover.name.removeprefix(_PREFIX))):
+            shutil.rmtree(leftover, ignore_errors=True)
     os.environ[_VARIABLE] = f"/tmp/{_PREFIX}{os.getpid()}"
 
 
 def release() -> None:
     """Remove the initialised data folder."""
     if folder := os.environ.pop(_VARIABLE, None):
-        shutil.rmtree(folder, ignore_errors=True)  # there is none if no test needed it
+        shutil.rmtree(folder, ignore_errors=True)  # absent if no test needed it
 
 
 def fill(data_dir: Path) -> None:
     """Give the empty `data_dir` a PostgreSQL cluster with the current schema and no account.
 
-    Outside of a test run it stays empty: `agentcontainer up` initialises it then.
+    Outside of a test run it stays empty, and `agentcontainer up` initialises it.
     """
     if folder := os.environ.get(_VARIABLE):
         source = _initialised(Path(folder))
@@ -49,7 +49,7 @@ def _initialised(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     data_dir = folder / "data"
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers may be first
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test workers start at the same time
         if not data_dir.exists():
             new = folder / "new"
             shutil.rmtree(new, ignore_errors=True)

@@ -24,7 +24,7 @@ class GitServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen: list[tuple[str, str | None]] = []  # path, Authorization
+        self.requests: list[tuple[str, str | None]] = []  # path, Authorization
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -83,20 +83,20 @@ def _handler(git: GitServer) -> type[BaseHTTPRequestHandler]:
             path, _, query = self.path.partition("?")
             _, kind, rest = path.split("/", 2)
             authorization = self.headers.get("Authorization")
-            git.seen.append((path, authorization))
+            git.requests.append((path, authorization))
             expected = "Basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
             if kind == "private" and authorization != expected:
-                return self._say(401, "WWW-Authenticate", 'Basic realm="git"')
+                return self._reply(401, "WWW-Authenticate", 'Basic realm="git"')
             if kind in ("moved", "elsewhere"):
                 host = "127.0.0.1" if kind == "moved" else "localhost"
-                return self._say(301, "Location", f"http://{host}:{git.port}/git/{rest}?{query}")
+                return self._reply(301, "Location", f"http://{host}:{git.port}/git/{rest}?{query}")
             if kind == "slow":
                 time.sleep(1.5)
             return self._backend(rest, query)
 
         do_POST = do_GET  # noqa: N815
 
-        def _say(self, status: int, name: str, value: str) -> None:
+        def _reply(self, status: int, name: str, value: str) -> None:
             self.send_response(status)
             self.send_header(name, value)
             self.end_headers()

@@ -18,7 +18,7 @@ NAMES = {
     "host.test.": [internet.HOST],
 }
 REBINDING = "rebinding.test."  # a public address for the first query, a private one afterwards
-asked: dict[str, int] = {}
+requests: dict[str, int] = {}
 
 
 class Nameserver(asyncio.DatagramProtocol):
@@ -32,10 +32,10 @@ class Nameserver(asyncio.DatagramProtocol):
         reply = dns.message.make_response(question, recursion_available=True)
         name, kind = question.question[0].name, question.question[0].rdtype
         key = f"{name}{kind}"
-        asked[key] = asked.get(key, 0) + 1
+        requests[key] = requests.get(key, 0) + 1
         addresses = NAMES.get(str(name))
         if str(name) == REBINDING:
-            addresses = [internet.PUBLIC if asked[key] == 1 else internet.PRIVATE]
+            addresses = [internet.PUBLIC if requests[key] == 1 else internet.PRIVATE]
         if addresses is None:
             reply.set_rcode(3)
         elif kind == dns.rdatatype.A:

@@ -34,10 +34,10 @@ def statuses(answers: bytes) -> list[int]:
     return [int(status) for status in _STATUS.findall(answers)]
 
 
-async def exchange(socket: Path, sent: bytes, answers: int) -> bytes:
+async def exchange(socket: Path, data: bytes, answers: int) -> bytes:
     """The bytes received until `answers` responses have begun or the server has closed the connection."""
     reader, writer = await asyncio.open_unix_connection(str(socket))
-    sending = asyncio.create_task(send(writer, sent))
+    sending = asyncio.create_task(send(writer, data))
     received = b""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -54,9 +54,9 @@ def memory_bytes() -> int:
     return psutil.Process().memory_info().rss
 
 
-async def send(writer: asyncio.StreamWriter, sent: bytes) -> None:
+async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
     """Send as much as the server accepts."""
     with suppress(ConnectionError):
-        for start in range(0, len(sent), 65536):
-            writer.write(sent[start : start + 65536])
+        for start in range(0, len(data), 65536):
+            writer.write(data[start : start + 65536])
             await writer.drain()

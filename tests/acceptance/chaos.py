@@ -1,9 +1,9 @@
-"""Chaos with a seed: tasks of every kind on two runners, while parts die or pause, and tasks are cancelled and woken.
+"""A seeded chaos run: tasks of every kind on two runners, while processes are killed or paused and tasks cancelled.
 
     make chaos SEED=7 MINUTES=5
 
-What must hold afterwards: no task is stuck, no file is lost, no sandbox is left, the ledger adds up to the
-micro-dollar, and every event log is free of gaps.
+Afterwards no task is stuck, no file is lost, no sandbox is left, the ledger adds up to the micro-dollar, and no event
+log has a gap.
 """
 
 import argparse
@@ -22,13 +22,13 @@ import httpx
 
 from tests.acceptance.conftest import COMMAND, TERMINAL, Platform, finish, script
 
-GRACE_SECONDS = 120  # without a step of any task
+GRACE_SECONDS = 120  # after the last event of any task
 LOST_AFTER = 5.0
 
 
 @dataclass
 class Chaos:
-    """One run on a started platform; `run` raises AssertionError where something does not hold."""
+    """One run on a started platform; `run` raises AssertionError if a task or the ledger is wrong afterwards."""
 
     platform: Platform
     seed: int
@@ -40,11 +40,11 @@ class Chaos:
         self.random = random.Random(self.seed)
         self.client = self.platform.account("10000")
         self.started: dict[str, str] = {}  # task id → kind
-        self.stopped: dict[int, float] = {}  # pid → when it goes on
+        self.stopped: dict[int, float] = {}  # pid → when to send SIGCONT
         self.extra = self._runner()
         try:
-            self._stir()
-            self._calm()
+            self._disturb_for_a_while()
+            self._wait_for_all_ends()
         finally:
             self.extra.kill()
             self.extra.wait()
@@ -55,8 +55,8 @@ class Chaos:
             return subprocess.Popen([*COMMAND, "runner", "--capacity", "3"], env=self.platform.environment,
                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # fmt: skip
 
-    def _stir(self) -> None:
-        """Dispatch all tasks over the first half of the time, and disturb all along."""
+    def _disturb_for_a_while(self) -> None:
+        """Dispatch all tasks during the first half of the run, with disturbances throughout."""
         began_at = time.monotonic()
         every = self.seconds / 2 / self.tasks
         next_disturbance = began_at + 1
@@ -67,13 +67,13 @@ class Chaos:
             if now >= next_disturbance:
                 next_disturbance = now + self.random.uniform(0.3, 2.5)
                 self._disturb()
-            self._go_on(now)
-            self._talk()
+            self._resume_stopped(now)
+            self._end_conversations()
             time.sleep(0.05)
 
     def _dispatch(self) -> None:
         number = len(self.started)
-        chance = random.Random(f"{self.seed}-{number}")  # the same when it is tried again
+        chance = random.Random(f"{self.seed}-{number}")  # a retry makes the same choices
         kind = chance.choice(["quick", "long", "nap", "talk"])
         write = {"bash": f"echo {number} > out.txt"}
         pause = {"bash": f"sleep {chance.uniform(1, 6):.1f}"}
@@ -112,7 +112,7 @@ class Chaos:
             case "pause":
                 self._pause()
             case "cancel" | "wake" | "send":
-                self._ask(disturbance)
+                self._call_api(disturbance)
             case _:
                 with contextlib.suppress(AssertionError, ProcessLookupError):
                     self.platform.kill(disturbance.removeprefix("kill "))
@@ -123,14 +123,14 @@ class Chaos:
             os.kill(pid, signal.SIGSTOP)
             self.stopped[pid] = time.monotonic() + self.random.uniform(0.5, 3 * LOST_AFTER)
 
-    def _go_on(self, now: float) -> None:
+    def _resume_stopped(self, now: float) -> None:
         for pid, until in list(self.stopped.items()):
             if now >= until:
                 del self.stopped[pid]
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    def _ask(self, question: str) -> None:
+    def _call_api(self, action: str) -> None:
         if not self.started:
             return
         task_id = self.random.choice(list(self.started))
@@ -138,27 +138,27 @@ class Chaos:
             "cancel": (f"/tasks/{task_id}/cancel", None),
             "wake": (f"/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."}),
             "send": (f"/conversations/{task_id}/messages", {"content": "And now?"}),
-        }[question]
+        }[action]
         with contextlib.suppress(httpx.HTTPError):
             status = self.client.http.post(path, json=body).status_code
-            assert status in (200, 201, 409, 500, 503), (question, status)
+            assert status in (200, 201, 409, 500, 503), (action, status)
 
-    def _talk(self) -> None:
-        """Close conversations that have been answered."""
+    def _end_conversations(self) -> None:
+        """Now and then end a conversation that awaits input."""
         for task_id, kind in self.started.items():
             if kind == "talk" and self.random.random() < 0.01:
                 with contextlib.suppress(httpx.HTTPError):
                     if self.client.http.get(f"/tasks/{task_id}").json().get("status") == "awaiting_input":
                         self.client.http.post(f"/conversations/{task_id}/end")
 
-    def _calm(self) -> None:
-        """No more disturbances: everything comes to its end."""
-        self._go_on(float("inf"))
+    def _wait_for_all_ends(self) -> None:
+        """Without further disturbances, wait until every task is terminal."""
+        self._resume_stopped(float("inf"))
         self.platform.wait_ready()
-        news, deadline = list[str](), 0.0
+        last_steps, deadline = list[str](), 0.0
         while waiting := [task for task in map(self._task, self.started) if task["status"] not in TERMINAL]:
-            if (seen := [self._last_step(task["id"]) for task in waiting]) != news:
-                news, deadline = seen, time.monotonic() + GRACE_SECONDS
+            if (steps := [self._last_step(task["id"]) for task in waiting]) != last_steps:
+                last_steps, deadline = steps, time.monotonic() + GRACE_SECONDS
             assert time.monotonic() < deadline, f"stuck: {[(t['id'], t['status']) for t in waiting]}"
             for task in waiting:
                 if task["status"] == "awaiting_input":
@@ -166,7 +166,7 @@ class Chaos:
             time.sleep(0.2)
 
     def _last_step(self, task_id: str) -> str:
-        """The last event that its agent or its end had a part in."""
+        """The id of the task's last event other than a checkpoint, which is no progress."""
         log = self.client.get(f"/tasks/{task_id}/events", order="desc", limit=50)["data"]
         return next((event["id"] for event in log if event["type"] != "task.checkpointed"), "")
 
@@ -204,7 +204,7 @@ class Chaos:
         print(f"seed {self.seed}: {len(self.started)} tasks, {dict(ends)}; {dict(self.done)}")
 
     def _check_reply(self, task_id: str, shared: bytes) -> None:
-        """What the first reply came with can be downloaded, and no turn was answered twice."""
+        """The file shared with the first reply can be downloaded, and no turn was answered twice."""
         messages = self.client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
         replies = [message for message in messages if message["role"] == "assistant"]
         assert [file["filename"] for file in replies[0]["files"]] == ["out.txt"], replies
@@ -215,7 +215,7 @@ class Chaos:
 
 
 def main() -> None:
-    """A long run."""
+    """Start a scripted model and a platform, and run the chaos on it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5)
@@ -233,7 +233,7 @@ def main() -> None:
         finally:
             platform.close()
             model.terminate()
-    assert not platform.sandboxes(), "nothing of it runs any more"
+    assert not platform.sandboxes(), "a sandbox still runs"
 
 
 if __name__ == "__main__":

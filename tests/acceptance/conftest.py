@@ -71,14 +71,14 @@ class Client:
     def upload(self, filename: str, content: bytes, content_type: str = "application/octet-stream") -> str:
         body = {"filename": filename, "contentType": content_type, "sizeBytes": len(content)}
         prepared = self.http.post("/uploads/prepare", json=body).json()
-        sent = httpx.request(
+        response = httpx.request(
             prepared["method"],
             prepared["uploadUrl"],
             content=content,
             headers=prepared["headers"],
             trust_env=False,
         )
-        assert sent.status_code < 300, sent.text
+        assert response.status_code < 300, response.text
         completed = self.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
         assert completed.status_code == 201, completed.text
         return completed.json()["fileId"]
@@ -201,15 +201,15 @@ class Platform:
         return self.log_path.read_text(errors="replace")
 
     def admin(self, *arguments: str) -> dict[str, Any]:
-        done = subprocess.run(
+        process = subprocess.run(
             [*COMMAND, "admin", *arguments, "--json"],
             env=self.environment,
             capture_output=True,
             check=False,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr.decode()
-        return json.loads(done.stdout)
+        assert process.returncode == 0, process.stderr.decode()
+        return json.loads(process.stdout)
 
     def account(self, credit: str = "100", *, provider_keys: bool = True) -> Client:
         account_id, api_key = asyncio.run(self._make_account(round(float(credit) * 1_000_000)))
@@ -263,9 +263,15 @@ class Platform:
         groups: dict[str, list[psutil.Process]] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                marks = [word for word in process.cmdline() if word.startswith("agentcontainer:")]
-                if marks and marks[0].removeprefix("agentcontainer:").rpartition("-")[0] in task_ids:
-                    groups[marks[0]] = [*groups.get(marks[0], []), process, *process.children(recursive=True)]
+                markers = [
+                    argument for argument in process.cmdline() if argument.startswith("agentcontainer:")
+                ]
+                if markers and markers[0].removeprefix("agentcontainer:").rpartition("-")[0] in task_ids:
+                    groups[markers[0]] = [
+                        *groups.get(markers[0], []),
+                        process,
+                        *process.children(recursive=True),
+                    ]
         return groups
 
     def agents(self) -> list[psutil.Process]:
@@ -274,14 +280,14 @@ class Platform:
 
     def folder(self, task_id: str) -> Path:
         """The workspace of a task's agent, as a path on the host."""
-        for mark, group in self.sandboxes().items():
-            for process in group if task_id in mark else ():
+        for marker, group in self.sandboxes().items():
+            for process in group if task_id in marker else ():
                 if _is_pi(process):
                     return Path(f"/proc/{process.pid}/root/workspace/task")
         raise AssertionError(f"no agent of {task_id} is running")
 
-    def let_go_on(self, task_id: str, sign: str = "go") -> None:
-        """End the step `waiting(sign)` of a task."""
+    def unblock(self, task_id: str, sign: str = "go") -> None:
+        """Let the step `waiting(sign)` of a task end."""
         (self.folder(task_id) / sign).touch()
 
     def files_with(self, content: bytes) -> list[Path]:
@@ -308,7 +314,7 @@ class Platform:
         assert list((self.data_dir / "runners").glob("*/*-*")) == []
         assert str(self.data_dir) not in Path("/proc/mounts").read_text()
 
-    def until_put_away(self, task_id: str) -> None:
+    def until_container_released(self, task_id: str) -> None:
         """Wait until the task's container is gone and its usage counted, which follows shortly after its status."""
         deadline = time.monotonic() + 60
         while any(task_id in path.name for path in self.attempts()):
@@ -339,7 +345,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         str(text)
         for report in terminalreporter.stats.get("passed", [])
         for name, text in report.user_properties
-        if name == "truth"
+        if name == "crash_cell"
     ]
     if lines:
         terminalreporter.section("killed at, which part, the task's end, time to it")

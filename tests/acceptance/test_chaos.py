@@ -1,4 +1,4 @@
-"""A run of the chaos with one seed; `make chaos` takes others."""
+"""One chaos run with a fixed seed; `make chaos` takes other seeds."""
 
 from collections.abc import Iterator
 
@@ -22,6 +22,6 @@ def two_runners(scripted_url: str) -> Iterator[Platform]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)  # it stirs for four minutes, and a slow machine is no failure
+@pytest.mark.timeout(1800)  # four minutes of disturbances, then up to two without progress on a slow machine
 def test_every_task_ends_correctly_under_chaos(two_runners: Platform) -> None:
     Chaos(two_runners, seed=7, tasks=100, seconds=240).run()

@@ -144,7 +144,7 @@ def test_messages_sent_while_a_turn_runs_are_answered_in_order(
     until_tool(client, task_id, 1)
     for number in range(2, 6):
         assert send(client, task_id, f"Message {number}.")["message"]["status"] == "queued"
-    shared_platform.let_go_on(task_id)
+    shared_platform.unblock(task_id)
     answered(client, task_id, 5)
     replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
     assert replies[0] == "One."
@@ -156,10 +156,10 @@ def test_the_files_of_a_message_are_placed_before_its_turn(client: Client) -> No
     second = client.upload("data.csv", b"other\n")
     task_id = begin(client, script({"bash": "cat task_files/data.csv"}), inputFileIds=[first])
     answered(client, task_id, 1)
-    sent = send(
+    response = send(
         client, task_id, script({"bash": "cat 'task_files/data (2).csv'"}), inputFiles=[{"fileId": second}]
     )
-    assert [file["id"] for file in sent["message"]["files"]] == [second]
+    assert [file["id"] for file in response["message"]["files"]] == [second]
     answered(client, task_id, 2)
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     assert outputs == ["a,b\n1,2\n", "other\n"]
@@ -186,19 +186,19 @@ def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_p
     client = shared_platform.account()
     task_id = begin(client, "Hello.")
     answered(client, task_id, 1)
-    words: list[str] = []
+    payloads: list[str] = []
 
     async def replay() -> None:
         connection = await asyncpg.connect(url_of(shared_platform.data_dir))
         try:
-            await connection.add_listener(CANCEL_CHANNEL, lambda *given: words.append(given[-1]))
+            await connection.add_listener(CANCEL_CHANNEL, lambda *arguments: payloads.append(arguments[-1]))
             overrides = {"provider": "openai", "model": "gpt-5.2"}  # take a new container
             await asyncio.to_thread(send, client, task_id, script(waiting()), overrides=overrides)
             await asyncio.to_thread(until_tool, client, task_id, 2)
-            [word] = [word for word in words if task_id in word]
-            await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, word)
+            [payload] = [payload for payload in payloads if task_id in payload]
+            await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, payload)
             await asyncio.sleep(1)  # long enough for its runner to have heard it
-            await asyncio.to_thread(shared_platform.let_go_on, task_id)
+            await asyncio.to_thread(shared_platform.unblock, task_id)
         finally:
             await connection.close()
 
@@ -240,9 +240,9 @@ def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) ->
 def test_a_message_steers_a_running_task(client: Client, shared_platform: Platform) -> None:
     task_id = client.dispatch(script(waiting(), {"bash": "true"}, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    sent = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
-    assert (sent.status_code, sent.json()["message"]["status"]) == (201, "queued")
-    shared_platform.let_go_on(task_id)
+    response = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
+    assert (response.status_code, response.json()["message"]["status"]) == (201, "queued")
+    shared_platform.unblock(task_id)
     assert client.wait(task_id)["status"] == "finished"
     [message] = client.get(f"/tasks/{task_id}/messages")["data"]
     assert (message["status"], message["content"]) == ("delivered", "And be quick.")
@@ -323,7 +323,7 @@ def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(sc
             send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
         task_id = client.dispatch(script(finish()))
         time.sleep(1)  # it has come to the runner
-        platform.let_go_on(first)
+        platform.unblock(first)
         task = client.wait(task_id)
         assert task["status"] == "finished", task
         answered(client, first, 5)

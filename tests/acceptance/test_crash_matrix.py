@@ -1,4 +1,4 @@
-"""kill -9 of each part at each labelled step of the way: the task ends right, the ledger adds up, nothing is left."""
+"""kill -9 of each process at each crash point: the task ends correctly, the ledger adds up, no sandbox is left."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +12,17 @@ from agentcontainer import crash
 
 from .conftest import Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("crash")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("crash")  # all tests share one platform
 
 PARTS = ("runner", "api", "postgres")
-WITHIN_SECONDS = 120  # some ten seconds, unless the machine is busy with other things
+WITHIN_SECONDS = 120  # usually about ten
 # tests/coordination cuts the connection to the database at each of the runner's COMMITs, in every run.
 SHORT = ("dispatch", "outputs_stored", "checkpoint_stored", "wake")
 IN_API = ("dispatch", "dispatched", "wake", "woken", "sweep")
 
 
 def cells() -> Iterator[Any]:
-    """Every point with every part; the short run has some points with the process that gets there."""
+    """Every crash point with every process; the short run has some points, with the process that reaches them."""
     for point in get_args(crash.Point):
         for part in PARTS:
             is_own = part == ("api" if point in IN_API else "runner")
@@ -38,7 +38,7 @@ NAP = {"bash": 'hibernate --message "Waiting." --for 1s'}
 
 @pytest.fixture(scope="module")
 def crashing(scripted_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Path]]:
-    """One platform for the whole matrix; after each cell it must be whole again."""
+    """One platform for the whole matrix; it must have recovered after each cell."""
     folder = tmp_path_factory.mktemp("crash")
     platform = Platform(scripted_url, capacity="2", runner_lost_after_seconds="5")
     platform.environment[crash.VARIABLE] = str(folder)
@@ -58,7 +58,7 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
     client = platform.account()
     armed = folder / point
     victim = platform.pid(part)
-    if point == "sweep":  # an API sweeps when it starts
+    if point == "sweep":  # an API process cleans up when it starts
         platform.kill("api")
         victim = "" if part == "api" else victim
     armed.write_text(str(victim))
@@ -70,8 +70,8 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
     task = settled(platform, client, task_id)
     seconds = time.monotonic() - began_at
     record_property(
-        "truth", f"{point:18} {part:9} {task['status']:9} {seconds:5.1f} s"
-    )  # conftest.py shows them
+        "crash_cell", f"{point:18} {part:9} {task['status']:9} {seconds:5.1f} s"
+    )  # printed by conftest.py
     assert not armed.exists(), "the point was reached"
     assert task["status"] == "finished", task
     assert client.outputs(task_id)["out.txt"] in (b"one\n", b"one\none\n")
@@ -82,23 +82,21 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
 
 
 def dispatched(client: Client, instructions: str, key: str) -> str:
-    """Dispatch as a client should: the same Idempotency-Key until there is an answer."""
+    """Dispatch as a client should: retry with the same Idempotency-Key until a response arrives."""
     body = {"instructions": instructions}
     headers = {"Idempotency-Key": key}
-    answer = insisting(
-        lambda: client.http.post("/agents/agt_standard_data/tasks", json=body, headers=headers)
-    )
+    answer = retried(lambda: client.http.post("/agents/agt_standard_data/tasks", json=body, headers=headers))
     assert answer.status_code == 201, answer.text
     client.task_ids.add(answer.json()["id"])
     return answer.json()["id"]
 
 
 def woken(client: Client, task_id: str) -> None:
-    """Wake it, unless its deadline does."""
+    """Wake the task, unless its deadline wakes it first."""
     deadline = time.monotonic() + WITHIN_SECONDS
     while time.monotonic() < deadline:
-        answer = insisting(lambda: client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}))
-        if answer.status_code == 200 or client_task(client, task_id)["status"] == "finished":
+        answer = retried(lambda: client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}))
+        if answer.status_code == 200 or task_of(client, task_id)["status"] == "finished":
             return
         time.sleep(0.05)
 
@@ -106,22 +104,23 @@ def woken(client: Client, task_id: str) -> None:
 def settled(platform: Platform, client: Client, task_id: str) -> dict[str, Any]:
     deadline = time.monotonic() + WITHIN_SECONDS
     while True:
-        task = client_task(client, task_id)
+        task = task_of(client, task_id)
         if task["status"] in ("finished", "failed", "cancelled", "expired"):
             return task
         assert time.monotonic() < deadline, (task, platform.log()[-3000:])
         time.sleep(0.1)
 
 
-def client_task(client: Client, task_id: str) -> dict[str, Any]:
-    return insisting(lambda: client.http.get(f"/tasks/{task_id}")).json()
+def task_of(client: Client, task_id: str) -> dict[str, Any]:
+    return retried(lambda: client.http.get(f"/tasks/{task_id}")).json()
 
 
-def insisting(ask: Any) -> httpx.Response:
+def retried(request: Any) -> httpx.Response:
+    """The first response that is not a server error."""
     deadline = time.monotonic() + WITHIN_SECONDS
     while True:
         try:
-            answer = ask()
+            answer = request()
             if answer.status_code < 500:
                 return answer
         except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""A runner that is cut off from what it needs: the object store, the database, room on its disk, or time itself."""
+"""A runner that loses the object store or the database, has a full disk, or is suspended."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ COULD_NOT_STORE = "The platform could not store the files"
 def another_runner(
     platform: Platform, *options: str, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A further runner beside a platform's own."""
+    """A second runner process beside the platform's own."""
     with platform.log_path.open("ab") as log:
         process = subprocess.Popen(
             [*COMMAND, "runner", *options], env=platform.environment | environment, stdin=subprocess.DEVNULL,
@@ -40,8 +40,10 @@ def another_runner(
 
 
 class Relay:
-    """A socket before another one, that can be cut: connections break, and new ones are refused. Both are Unix
-    sockets by their paths, or TCP ports on this host; port 0 is a free one."""
+    """A proxy in front of a socket. `cut` breaks its connections and refuses new ones.
+
+    Both ends are Unix sockets (a path) or TCP ports on this host; port 0 means any free one.
+    """
 
     def __init__(self, target: Path | int, listen: Path | int = 0) -> None:
         self._target = target
@@ -51,9 +53,9 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._do(self._open())
 
     def cut(self) -> None:
@@ -136,26 +138,28 @@ def until_refused(client: Client, task_id: str, seconds: float) -> None:
 def test_a_runner_cut_off_from_the_object_store_recovers(cut_platform: tuple[Platform, Relay]) -> None:
     platform, relay = cut_platform
     client = platform.account()
-    given = client.upload("in.txt", b"given\n")
+    file_id = client.upload("in.txt", b"given\n")
     copy = waiting(then="cp task_files/in.txt out.txt")
-    task_id = client.dispatch(script(copy, FINISH, waiting("again"), FINISH), inputFileIds=[given])
+    task_id = client.dispatch(script(copy, FINISH, waiting("again"), FINISH), inputFileIds=[file_id])
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     relay.cut()
-    platform.let_go_on(task_id)
+    platform.unblock(task_id)
     until_refused(client, task_id, 60)
-    other = client.dispatch(script({"bash": "cat task_files/in.txt"}, finish()), inputFileIds=[given])
-    relay.mend()
-    platform.let_go_on(task_id, "again")
+    waiting_id = client.dispatch(script({"bash": "cat task_files/in.txt"}, finish()), inputFileIds=[file_id])
+    relay.restore()
+    platform.unblock(task_id, "again")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"out.txt": b"given\n"}, "nothing half-stored, nothing lost"
-    assert client.wait(other)["status"] == "finished", "its files had to wait"
+    assert client.outputs(task_id) == {"out.txt": b"given\n"}, "exactly the output of the accepted finish"
+    assert client.wait(waiting_id)["status"] == "finished", (
+        "its input was downloaded after the relay was restored"
+    )
     assert refusals(client, task_id)
 
 
 @pytest.fixture
 def small_disks(scripted_url: str) -> Iterator[tuple[Platform, dict[str, Path]]]:
-    """A platform whose attempts and whose blobs each lie on a disk of their own that a test can fill."""
+    """A platform that keeps attempts and blobs on two small disks, which a test can fill."""
     platform = Platform(scripted_url, capacity="2")
     disks = {name: platform.data_dir / name for name in ("runners", "blobs")}
     platform.data_dir.chmod(0o755)
@@ -174,7 +178,7 @@ def small_disks(scripted_url: str) -> Iterator[tuple[Platform, dict[str, Path]]]
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all the room there is."""
+    """Fill the disk below `folder`; returns the file that takes the space."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -192,15 +196,15 @@ def test_a_runner_without_disk_space_recovers(small_disks: tuple[Platform, dict[
     task_id = client.dispatch(steps)
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     filler = fill(disks["blobs"])
-    platform.let_go_on(task_id)
+    platform.unblock(task_id)
     until_refused(client, task_id, 60)
     filler.unlink()
-    platform.let_go_on(task_id, "again")
+    platform.unblock(task_id, "again")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"out.txt": b"a\n"}
 
-    platform.until_put_away(task_id)  # it gives its room back
+    platform.until_container_released(task_id)  # its folder is removed
     filler = fill(disks["runners"])
     task = client.run(script(finish()))
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "infrastructure_error", 0), task
@@ -211,18 +215,18 @@ def test_a_runner_without_disk_space_recovers(small_disks: tuple[Platform, dict[
 
 
 @pytest.fixture
-def abandoning(scripted_url: str) -> Iterator[Platform]:
-    """A platform, not of the EU, that gives a runner up soon."""
+def impatient_platform(scripted_url: str) -> Iterator[Platform]:
+    """A platform outside the EU that declares a runner lost after five seconds."""
     with Platform(scripted_url, capacity="1", runner_lost_after_seconds="5", region="any") as platform:
         yield platform
 
 
 @pytest.mark.long  # tests/coordination/test_endings.py has a runner whose packets are dropped
 def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
-    abandoning: Platform, short_dir: Path
+    impatient_platform: Platform, short_dir: Path
 ) -> None:
-    """It stops its sandboxes before another runner may have the task; afterwards it is of use again."""
-    platform = abandoning
+    """It stops its sandboxes before another runner can claim the task, and takes tasks again once reconnected."""
+    platform = impatient_platform
     client = platform.account()
     real = platform.data_dir / "postgres/socket"
     [name] = [path.name for path in real.glob(".s.PGSQL.*") if not path.name.endswith(".lock")]
@@ -239,13 +243,13 @@ def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
             cut_at = time.monotonic()
             client.until_event(task_id, lambda event: event["type"] == "task.requeued")
             assert time.monotonic() - cut_at < 15
-            assert platform.sandboxes() == {}, "nothing of the first attempt runs any more"
+            assert platform.sandboxes() == {}, "a sandbox of the first attempt still runs"
             with another_runner(platform, "--region", "eu"):
                 task = client.wait(task_id)
             assert task["status"] == "finished", task
-            assert client.outputs(task_id) == {"out.txt": b"a\n"}, "of the second attempt alone"
+            assert client.outputs(task_id) == {"out.txt": b"a\n"}, "only the second attempt wrote it"
             log = client.events(task_id)
-            relay.mend()
+            relay.restore()
             assert client.run(steps, **in_the_eu)["status"] == "finished"
             assert client.events(task_id) == log
     finally:
@@ -253,9 +257,11 @@ def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
-def test_a_suspended_runner_writes_nothing_after_it_resumes(abandoning: Platform, seconds: float) -> None:
-    """Its runner stands still; another takes the task, and the one that comes back writes nothing."""
-    platform = abandoning
+def test_a_suspended_runner_writes_nothing_after_it_resumes(
+    impatient_platform: Platform, seconds: float
+) -> None:
+    """Another runner takes the task while its runner is stopped by SIGSTOP."""
+    platform = impatient_platform
     client = platform.account()
     task_id = client.dispatch(script({"bash": "echo a >> out.txt; sleep 4"}, FINISH))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
@@ -267,7 +273,7 @@ def test_a_suspended_runner_writes_nothing_after_it_resumes(abandoning: Platform
             client.until_event(task_id, lambda event: event["type"] == "task.requeued")
             assert time.monotonic() - stopped_at < 15
             client.wait(task_id)
-        # The other runner has ended, and has nothing more to say of it.
+        # The second runner has ended, so the task changes no more.
         task, log = client.task(task_id), client.events(task_id)
         time.sleep(max(0.0, stopped_at + seconds - time.monotonic()))
     finally:
@@ -277,6 +283,8 @@ def test_a_suspended_runner_writes_nothing_after_it_resumes(abandoning: Platform
     while platform.sandboxes():
         assert time.monotonic() < deadline, "the first runner's sandbox is left"
         time.sleep(0.1)
-    assert client.run(script({"bash": "echo b > out.txt"}, FINISH))["status"] == "finished", "it is of use"
+    assert client.run(script({"bash": "echo b > out.txt"}, FINISH))["status"] == "finished", (
+        "it takes tasks again"
+    )
     assert (client.events(task_id), client.task(task_id)) == (log, task)
-    assert client.outputs(task_id) == {"out.txt": b"a\n"}, "of the second attempt alone"
+    assert client.outputs(task_id) == {"out.txt": b"a\n"}, "only the second attempt wrote it"

@@ -60,11 +60,14 @@ def examined(platform: Platform, *options: str) -> list[dict[str, Any]]:
     code, answer = run(platform.environment, *options)
     assert answer["notExamined"] == []
     assert code == (0 if all(finding["isMended"] for finding in answer["findings"]) else 1)
-    mine = {str(platform.data_dir), *(task_id for client in platform.clients for task_id in client.task_ids)}
+    own_names = {
+        str(platform.data_dir),
+        *(task_id for client in platform.clients for task_id in client.task_ids),
+    }
     by_host = ("processes", "control groups")
     return [
         finding for finding in answer["findings"]
-        if finding["check"] not in by_host or any(name in finding["where"] for name in mine)
+        if finding["check"] not in by_host or any(name in finding["where"] for name in own_names)
     ]  # fmt: skip
 
 
@@ -73,14 +76,14 @@ def checks(findings: list[dict[str, Any]]) -> set[str]:
 
 
 def sql(platform: Platform, query: str, *arguments: Any) -> Any:
-    async def ask() -> Any:
+    async def poll() -> Any:
         connection = await asyncpg.connect(url_of(platform.data_dir))
         try:
             return await connection.fetchval(query, *arguments)
         finally:
             await connection.close()
 
-    return asyncio.run(ask())
+    return asyncio.run(poll())
 
 
 def working(client: Client) -> str:
@@ -173,13 +176,13 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
         done["id"],
     )
     sql(platform, "UPDATE tasks SET hold_micro_usd = 500000 WHERE id = $1", done["id"])
-    held = """
+    hold_locks = """
     WITH account AS (UPDATE accounts SET balance_micro_usd = balance_micro_usd - 700000 WHERE id = $1 RETURNING *)
     INSERT INTO ledger_entries
         (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
     SELECT 'led_x', id, 'hold', 'holds', -700000, balance_micro_usd, 'tsk_never' FROM account
     """
-    sql(platform, held, client.account_id)
+    sql(platform, hold_locks, client.account_id)
 
     findings = examined(platform)
     expected = {

@@ -99,7 +99,7 @@ def test_a_pending_task_can_be_cancelled_and_a_finished_one_not(
     client: Client, shared_platform: Platform
 ) -> None:
     task_id = client.run(script(finish()))["id"]
-    shared_platform.until_put_away(task_id)
+    shared_platform.until_container_released(task_id)
     finished = client.task(task_id)
     answer = client.http.post(f"/tasks/{finished['id']}/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")

@@ -22,7 +22,7 @@ class ExistingClient:
             base_url=base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, trust_env=False
         )
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
+    def request(self, method: str, path: str, **options: Any) -> Any:
         answer = self.http.request(method, path, **options)
         assert answer.is_success, answer.text
         return answer.json()
@@ -31,7 +31,7 @@ class ExistingClient:
         items: list[dict[str, Any]] = []
         query: dict[str, Any] = {"limit": limit}
         while True:
-            page = self.ask("GET", path, params=query)
+            page = self.request("GET", path, params=query)
             items += page["data"]
             if not page["pageInfo"]["hasMore"]:
                 return items
@@ -39,15 +39,17 @@ class ExistingClient:
 
     def upload(self, filename: str, content_type: str, content: bytes) -> str:
         body = {"filename": filename, "contentType": content_type, "sizeBytes": len(content)}
-        prepared = self.ask("POST", "/uploads/prepare", json=body)
+        prepared = self.request("POST", "/uploads/prepare", json=body)
         method = prepared.get("method") or "POST"
         headers = prepared.get("headers") or {"Content-Type": content_type}
-        sent = httpx.request(method, prepared["uploadUrl"], content=content, headers=headers, trust_env=False)
-        assert sent.is_success, sent.text
+        response = httpx.request(
+            method, prepared["uploadUrl"], content=content, headers=headers, trust_env=False
+        )
+        assert response.is_success, response.text
         completion = {"uploadId": prepared["uploadId"]}
-        if sent.content and "storageId" in sent.json():
-            completion["storageId"] = sent.json()["storageId"]
-        return self.ask("POST", "/uploads/complete", json=completion)["id"]
+        if response.content and "storageId" in response.json():
+            completion["storageId"] = response.json()["storageId"]
+        return self.request("POST", "/uploads/complete", json=completion)["id"]
 
     def dispatch(self, agent_id: str, key: str, body: dict[str, Any]) -> httpx.Response:
         return self.http.post(f"/agents/{agent_id}/tasks", json=body, headers={"Idempotency-Key": key})
@@ -55,7 +57,7 @@ class ExistingClient:
     def until_over(self, task_id: str) -> dict[str, Any]:
         deadline = time.monotonic() + 60
         while True:
-            task = self.ask("GET", f"/tasks/{task_id}")
+            task = self.request("GET", f"/tasks/{task_id}")
             if task["status"] in ("finished", "failed", "cancelled", "expired"):
                 return task
             assert task["status"] in ("pending", "running")
@@ -71,12 +73,14 @@ def existing(client: Client, shared_platform: Platform) -> Iterator[ExistingClie
 
 
 def test_an_existing_client_works_from_the_agent_list_to_the_outputs(existing: ExistingClient) -> None:
-    mine = existing.ask("POST", "/agents", json={"name": "Sales", "basePrompt": "Sum up what you get."})
+    created = existing.request(
+        "POST", "/agents", json={"name": "Sales", "basePrompt": "Sum up what you get."}
+    )
     agents = existing.every("/agents")
     assert [agent["id"] for agent in existing.every("/agents", limit=1)] == [agent["id"] for agent in agents]
     assert {"Sales"} < {agent["name"] for agent in agents}
     [agent] = [agent for agent in agents if agent["name"] == "Sales"]
-    assert agent == mine
+    assert agent == created
 
     file_id = existing.upload("sales.csv", "text/csv", REPORT)
     instructions = script(

@@ -80,7 +80,7 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
     client: Client, shared_platform: Platform
 ) -> None:
     task_id = hibernating(client)
-    shared_platform.until_put_away(task_id)
+    shared_platform.until_container_released(task_id)
     task = client.task(task_id)
     until = datetime.fromisoformat(task["hibernateUntilAt"])
     assert timedelta(minutes=25) < until - datetime.now(UTC) < timedelta(minutes=31)
@@ -139,9 +139,9 @@ def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(
 ) -> None:
     task_id = client.dispatch(script(waiting(then=NAP["bash"]), HEARD, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    sent = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
-    assert sent.status_code == 201, sent.text
-    shared_platform.let_go_on(task_id)
+    response = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
+    assert response.status_code == 201, response.text
+    shared_platform.unblock(task_id)
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "message"}]
@@ -158,9 +158,9 @@ def test_an_agent_that_lost_its_context_gets_its_instructions_again(client: Clie
     task = client.wait(task_id)
     assert task["status"] == "finished", (task, client.events(task_id)[-5:])
     assert of(client, task_id, "context.lost") == [{}]
-    heard = outputs_of_tools(client, task_id)[-1]
-    assert "You remember nothing of your work so far" in heard
-    assert "You called hibernate" in heard
+    tool_output = outputs_of_tools(client, task_id)[-1]
+    assert "You remember nothing of your work so far" in tool_output
+    assert "You called hibernate" in tool_output
 
 
 def test_the_deadline_wakes_a_task(client: Client) -> None:

@@ -126,16 +126,16 @@ def test_an_image_our_node_does_not_run_in_costs_nothing(client: Client, folder:
 def test_a_conversation_in_an_image(client: Client, registry: Registry, valid_image: Layout) -> None:
     registry.push(valid_image, "team/talk:1")
     agent = make(client, f"{registry.host}/team/talk:1")
-    sent = client.http.post(
+    response = client.http.post(
         f"/agents/{agent['id']}/conversations", json={"message": script(LOOK, {"say": "Looked."})}
     )
-    assert sent.status_code == 201, sent.text
-    task = client.wait(sent.json()["task"]["id"], "awaiting_input", "failed")
+    assert response.status_code == 201, response.text
+    task = client.wait(response.json()["task"]["id"], "awaiting_input", "failed")
     assert task["status"] == "awaiting_input", task
 
 
 def test_an_unusable_image_is_refused_at_dispatch(client: Client, registry: Registry) -> None:
-    for image, status, words in (
+    for image, status, explanation in (
         (f"{registry.host}/team/missing:1", 400, "does not exist"),
         ("127.0.0.1:1/x:1", 400, "not allowed here"),
         ("oci:/etc", 400, "names no folder below a folder that is allowed"),
@@ -144,7 +144,7 @@ def test_an_unusable_image_is_refused_at_dispatch(client: Client, registry: Regi
         answer = client.http.post("/agents", json={"name": "x", "runtime": {"containerImage": image}})
         error = answer.json()["error"]
         assert (answer.status_code, error["details"][0]["path"]) == (status, "runtime.containerImage"), image
-        assert words in error["message"]
+        assert explanation in error["message"]
 
 
 def test_a_runner_killed_in_mid_pull_leaves_nothing_and_the_task_goes_on(

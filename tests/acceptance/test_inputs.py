@@ -169,7 +169,7 @@ def test_a_task_is_cancelled_while_its_repository_is_cloned(
     account.wait(task_id, "running")
     time.sleep(0.5)
     assert account.http.post(f"/tasks/{task_id}/cancel").status_code == 200
-    own_platform.until_put_away(task_id)
+    own_platform.until_container_released(task_id)
     assert account.task(task_id)["status"] == "cancelled"
 
 

@@ -102,8 +102,8 @@ def environment(**settings: object) -> dict[str, str]:
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:
     """Wait for the condition; returns whether it became true in time."""
-    give_up_at = time.monotonic() + seconds
-    while time.monotonic() < give_up_at:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if condition():
             return True
         time.sleep(0.05)

@@ -50,18 +50,18 @@ class Bed:
         return replace(Spec(name, root, self.folder / "runtime", LIMITS, {"PATH": PATH}), **changes)
 
     async def start(
-        self, argv: Sequence[str], spec: Spec | None = None, by: Bubblewrap | None = None
+        self, argv: Sequence[str], spec: Spec | None = None, sandboxes: Bubblewrap | None = None
     ) -> Sandbox:
-        sandbox = await (by or self.sandboxes).start(spec or self.spec(), argv)
+        sandbox = await (sandboxes or self.sandboxes).start(spec or self.spec(), argv)
         self.started.append(sandbox)
         return sandbox
 
     async def run(
-        self, *argv: str, given: bytes = b"", spec: Spec | None = None, by: Bubblewrap | None = None
+        self, *argv: str, stdin: bytes = b"", spec: Spec | None = None, sandboxes: Bubblewrap | None = None
     ) -> Outcome:
         """Start a sandbox, write its stdin, read its output and destroy it."""
-        sandbox = await self.start(argv, spec, by)
-        sandbox.stdin.write(given)
+        sandbox = await self.start(argv, spec, sandboxes)
+        sandbox.stdin.write(stdin)
         sandbox.stdin.close()
         out, err = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
         end = await sandbox.wait()
@@ -69,7 +69,7 @@ class Bed:
         return Outcome(end.code, out.decode(), err.decode(), end.is_out_of_memory)
 
     async def python(
-        self, script: str, *argv: str, spec: Spec | None = None, by: Bubblewrap | None = None
+        self, script: str, *argv: str, spec: Spec | None = None, sandboxes: Bubblewrap | None = None
     ) -> Outcome:
         """`run` with Debian's Python, which is visible inside because it is below /usr."""
-        return await self.run("/usr/bin/python3", "-c", script, *argv, spec=spec, by=by)
+        return await self.run("/usr/bin/python3", "-c", script, *argv, spec=spec, sandboxes=sandboxes)

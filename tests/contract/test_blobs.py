@@ -25,7 +25,7 @@ class Store:
     """A store; `left` lists what it actually contains."""
 
     blobs: Blobs
-    left: Callable[[], list[str]]
+    leftovers: Callable[[], list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ async def test_a_missing_blob_is_not_found(store: Store) -> None:
 async def test_too_many_bytes_are_refused_and_nothing_is_stored(store: Store, limit: int) -> None:
     with pytest.raises(PayloadTooLarge):
         await store.blobs.put("a", chunks(bytes(limit + 1)), limit)
-    assert store.left() == []
+    assert store.leftovers() == []
 
 
 async def test_an_interrupted_write_stores_nothing(store: Store) -> None:
@@ -103,7 +103,7 @@ async def test_an_interrupted_write_stores_nothing(store: Store) -> None:
 
     with pytest.raises(ConnectionResetError):
         await store.blobs.put("a", broken(), 100 * MB)
-    assert store.left() == []
+    assert store.leftovers() == []
 
 
 async def test_an_interrupted_write_keeps_the_old_blob(store: Store) -> None:
@@ -153,7 +153,7 @@ async def test_delete_is_repeatable_and_final(store: Store) -> None:
     await store.blobs.delete("a/b")
     with pytest.raises(NotFound):
         await read(store.blobs, "a/b")
-    assert store.left() == []
+    assert store.leftovers() == []
 
 
 async def test_pages_hold_what_lies_below_a_prefix(store: Store) -> None:

@@ -160,12 +160,12 @@ async def test_a_block_that_fails_or_is_cancelled_thaws(bed: Bed, freezing: Bubb
         async with sandbox.frozen():
             raise ValueError("fault")
 
-    async def held() -> None:
+    async def run_helper() -> None:
         async with sandbox.frozen():
             await asyncio.sleep(1000)
 
     for milliseconds in (0, 1, 50):
-        holding = asyncio.ensure_future(held())
+        holding = asyncio.ensure_future(run_helper())
         await asyncio.sleep(milliseconds / 1000)
         holding.cancel()
         await asyncio.wait([holding])

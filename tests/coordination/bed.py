@@ -119,7 +119,7 @@ class Bed:
         )  # fmt: skip
         return task.id
 
-    async def say(self, task_id: str, *steps: dict[str, Any]) -> None:
+    async def send(self, task_id: str, *steps: dict[str, Any]) -> None:
         message = Draft(script(*steps))
         await conversations.send(self.pool, self.settings, self.vault, self.account_id, task_id, message)
 
@@ -142,23 +142,23 @@ class Bed:
 
     async def until(self, task_id: str, *statuses: Status, seconds: float = 60) -> Task:
         """Wait until the task has one of these statuses (default: a terminal one)."""
-        give_up_at = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while (task := await self.task(task_id)).status not in (statuses or TERMINAL):
-            assert time.monotonic() < give_up_at, f"{task.status}: {await self.event_types(task_id)}"
+            assert time.monotonic() < deadline, f"{task.status}: {await self.event_types(task_id)}"
             await asyncio.sleep(0.05)
         return task
 
     async def until_event(self, task_id: str, type_: str, count: int = 1, seconds: float = 60) -> None:
-        give_up_at = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while (await self.event_types(task_id)).count(type_) < count:
-            assert time.monotonic() < give_up_at, await self.event_types(task_id)
+            assert time.monotonic() < deadline, await self.event_types(task_id)
             await asyncio.sleep(0.05)
 
     async def event_types(self, task_id: str) -> list[str]:
         rows = await self.pool.fetch("SELECT type FROM events WHERE task_id = $1 ORDER BY sequence", task_id)
         return [row["type"] for row in rows]
 
-    async def let_go_on(self, task_id: str, sign: str = "go") -> None:
+    async def unblock(self, task_id: str, sign: str = "go") -> None:
         """End the step `waiting(sign)`, in whichever runner it runs."""
         attempt = (await self.task(task_id)).attempt
         [folder] = [
@@ -168,9 +168,9 @@ class Bed:
 
     async def until_no_sandbox(self, task_id: str, seconds: float = 20) -> None:
         """Wait until the task's sandboxes have no process, control group or folder left."""
-        give_up_at = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while remaining := [*self._sandboxes(task_id), *self._folders(task_id)]:
-            assert time.monotonic() < give_up_at, f"left: {remaining}"
+            assert time.monotonic() < deadline, f"left: {remaining}"
             await asyncio.sleep(0.05)
 
     def attempts_with_sandbox(self, task_id: str) -> set[int]:

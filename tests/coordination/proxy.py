@@ -17,15 +17,15 @@ READ_BYTES = 65536
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement as the client executed it: its text, and the parameters as they were sent."""
+    """A statement as the client executed it: its text, and its parameters in wire format."""
 
     sql: str
     parameters: tuple[bytes | None, ...] = ()
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Names a transaction: it runs a statement whose text contains `sql` and whose parameters include `parameters`."""
+class TransactionPattern:
+    """Matches a transaction that runs a statement with this text and these parameters among its own."""
 
     sql: str
     parameters: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class Wanted:
 
 @dataclass
 class Trap:
-    """One failure at the end of the first transaction that is `wanted`."""
+    """One failure at the end of the first transaction that matches `pattern`."""
 
-    wanted: Wanted
+    pattern: TransactionPattern
     failure: Failure
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,7 +51,7 @@ class Trap:
             async with asyncio.timeout(seconds):
                 await self.sprung.wait()
         except TimeoutError:
-            raise AssertionError(f"no transaction came to its end with {self.wanted}") from None
+            raise AssertionError(f"no transaction matched {self.pattern}") from None
 
 
 class Proxy:
@@ -67,18 +67,18 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], Link] = {}
 
-    def trap(self, wanted: Wanted, failure: Failure) -> Trap:
+    def trap(self, pattern: TransactionPattern, failure: Failure) -> Trap:
         """`reply lost`: the server commits, then the connection breaks without a reply. `hung`: the same, but the
         connection stays open in silence. `cut before`: the connection breaks and the server never sees the COMMIT.
         `held`: the COMMIT waits until `released`."""
-        trap = Trap(wanted, failure)
+        trap = Trap(pattern, failure)
         self._traps.append(trap)
         return trap
 
     def take_trap(self, transaction: Sequence[Statement]) -> Trap | None:
         """Remove and return the trap for this transaction."""
         for trap in self._traps:
-            if trap.wanted.matches(transaction):
+            if trap.pattern.matches(transaction):
                 self._traps.remove(trap)
                 return trap
         return None
@@ -207,11 +207,11 @@ class Link:
         return kind == b"S" and not self._is_in_transaction and bool(self._executed)
 
     def _simple_query(self, sql: str) -> bool:
-        word = sql.partition(" ")[0].rstrip(";").upper()
-        if word == "BEGIN" or (word == "ROLLBACK" and " TO " not in sql.upper()):
-            self._executed, self._is_in_transaction = [], word == "BEGIN"
+        keyword = sql.partition(" ")[0].rstrip(";").upper()
+        if keyword == "BEGIN" or (keyword == "ROLLBACK" and " TO " not in sql.upper()):
+            self._executed, self._is_in_transaction = [], keyword == "BEGIN"
             return False
-        if word == "COMMIT":
+        if keyword == "COMMIT":
             self._is_in_transaction = False
             return True
         self._executed.append(Statement(sql))

@@ -1,4 +1,4 @@
-"""Invariants of an ended task, whatever failed while it ran."""
+"""Invariants of an ended task that hold after every injected failure."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from tests.coordination.bed import Bed
 
 
 @dataclass(frozen=True)
-class Story:
-    """A task as its client sees it."""
+class Outcome:
+    """An ended task as its client sees it."""
 
     task: Task
     log: list[tuple[str, dict[str, Any]]]
@@ -32,18 +32,18 @@ class Story:
         return [data["attempt"] for data in self.of("task.started")]
 
 
-async def sound_story(bed: Bed, task_id: str) -> Story:
-    """The story of an ended task, after checking the invariants that hold under every failure."""
+async def sound_outcome(bed: Bed, task_id: str) -> Outcome:
+    """The outcome of an ended task, after checking the invariants that hold under every failure."""
     await bed.until_no_sandbox(task_id)
-    story = Story(await bed.task(task_id), await _log(bed, task_id), await _outputs(bed, task_id))
-    assert story.task.status in TERMINAL
+    outcome = Outcome(await bed.task(task_id), await _log(bed, task_id), await _outputs(bed, task_id))
+    assert outcome.task.status in TERMINAL
     assert await events.gaps(bed.pool) == []
-    _happened_once(story)
-    await _money_is_right(bed, story)
-    return story
+    _check_each_event_happened_once(outcome)
+    await _check_money(bed, outcome)
+    return outcome
 
 
-def _happened_once(story: Story) -> None:
+def _check_each_event_happened_once(outcome: Outcome) -> None:
     keys = {
         "task.created": (), "task.started": ("attempt",), "turn.started": ("turnNumber", "attemptNumber"),
         "turn.completed": ("turnNumber",), "message.created": ("id",), "message.delivered": ("messageId",),
@@ -52,21 +52,21 @@ def _happened_once(story: Story) -> None:
         "task.finished": (), "task.failed": (), "task.cancelled": (),
     }  # fmt: skip
     counts = Counter(
-        (type_, *(data[name] for name in keys[type_])) for type_, data in story.log if type_ in keys
+        (type_, *(data[name] for name in keys[type_])) for type_, data in outcome.log if type_ in keys
     )
-    assert not [key for key, count in counts.items() if count > 1], story.log
-    assert [type_ for type_, _ in story.log][-1] == f"task.{story.task.status}"
+    assert not [key for key, count in counts.items() if count > 1], outcome.log
+    assert [type_ for type_, _ in outcome.log][-1] == f"task.{outcome.task.status}"
 
 
-async def _money_is_right(bed: Bed, story: Story) -> None:
+async def _check_money(bed: Bed, outcome: Outcome) -> None:
     assert await ledger.unbalanced(bed.pool) == []
     assert await ledger.unreleased_holds(bed.pool) == []
     page = await ledger.list_page(bed.pool, bed.account_id, after_id=None, limit=100, is_descending=False)
-    entries = [entry for entry in page.rows if entry.task_id == story.task.id]
+    entries = [entry for entry in page.rows if entry.task_id == outcome.task.id]
     kinds = Counter(entry.kind for entry in entries)
     assert kinds["hold"] == kinds["release"] == 1, kinds
     assert kinds["charge"] <= 1, kinds
-    assert sum(entry.amount_micro_usd for entry in entries) == -story.task.cost_micro_usd
+    assert sum(entry.amount_micro_usd for entry in entries) == -outcome.task.cost_micro_usd
 
 
 async def _log(bed: Bed, task_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -79,7 +79,7 @@ async def _log(bed: Bed, task_id: str) -> list[tuple[str, dict[str, Any]]]:
 async def _outputs(bed: Bed, task_id: str) -> dict[str, bytes]:
     rows = await bed.pool.fetch("SELECT filename, blob_key FROM files WHERE task_id = $1", task_id)
     names = [row["filename"] for row in rows]
-    assert len(set(names)) == len(names), f"an output is there twice: {names}"
+    assert len(set(names)) == len(names), f"duplicate outputs: {names}"
     return {
         row["filename"]: b"".join([chunk async for chunk in bed.blobs.stream(row["blob_key"])])
         for row in rows

@@ -4,14 +4,14 @@ import pytest
 
 from agentcontainer.domain.tasks.state import Status
 from tests.coordination.bed import Bed, finish, waiting
-from tests.coordination.proxy import Failure, Wanted
-from tests.coordination.soundness import Story, sound_story
+from tests.coordination.proxy import Failure, TransactionPattern
+from tests.coordination.soundness import Outcome, sound_outcome
 
-EVICT = Wanted("UPDATE tasks SET runner_id = NULL")
+EVICT = TransactionPattern("UPDATE tasks SET runner_id = NULL")
 
 
-def replies(story: Story) -> list[str]:
-    return [data["content"] for data in story.of("message.created") if data["role"] == "assistant"]
+def replies(outcome: Outcome) -> list[str]:
+    return [data["content"] for data in outcome.of("message.created") if data["role"] == "assistant"]
 
 
 async def idle_conversation(bed: Bed) -> str:
@@ -21,23 +21,24 @@ async def idle_conversation(bed: Bed) -> str:
     return task_id
 
 
-async def second_turn(bed: Bed, task_id: str) -> Story:
-    """Have a second message answered and end the conversation; returns its story."""
-    await bed.say(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Two."})
+async def second_turn(bed: Bed, task_id: str) -> Outcome:
+    """Have a second message answered and end the conversation; returns its outcome."""
+    await bed.send(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Two."})
     await bed.until_event(task_id, "turn.completed", 2)
     await bed.end_conversation(task_id)
-    story = await sound_story(bed, task_id)
-    assert replies(story) == ["One.", "Two."]
-    assert story.outputs == {"notes.txt": b"a\nb\n"}
-    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (2, 1)]
-    return story
+    outcome = await sound_outcome(bed, task_id)
+    assert replies(outcome) == ["One.", "Two."]
+    assert outcome.outputs == {"notes.txt": b"a\nb\n"}
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in outcome.of("turn.started")] == [(1, 1), (2, 1)]
+    return outcome
 
 
 async def test_the_longest_idle_container_is_evicted_for_a_task(bed: Bed) -> None:
     async with bed.runner(capacity=2) as runner:
         longest, latest = await idle_conversation(bed), await idle_conversation(bed)
         evicted, kept = (
-            runner.proxy.trap(Wanted(EVICT.sql, (task_id,)), "held") for task_id in (longest, latest)
+            runner.proxy.trap(TransactionPattern(EVICT.sql, (task_id,)), "held")
+            for task_id in (longest, latest)
         )
         for trap in (evicted, kept):
             trap.released.set()
@@ -76,8 +77,8 @@ async def test_drain_of_an_idle_container(bed: Bed) -> None:
         await bed.until_no_sandbox(task_id)
         assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
     async with bed.runner():
-        story = await second_turn(bed, task_id)
-    assert (story.attempts, story.count("task.requeued")) == ([1, 2], 0)
+        outcome = await second_turn(bed, task_id)
+    assert (outcome.attempts, outcome.count("task.requeued")) == ([1, 2], 0)
 
 
 async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) -> None:
@@ -87,12 +88,12 @@ async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) 
         await first.drain()
     async with bed.runner():
         await bed.until_event(task_id, "tool.started", 2)
-        await bed.let_go_on(task_id)
+        await bed.unblock(task_id)
         await bed.until(task_id, Status.AWAITING_INPUT)
         await bed.end_conversation(task_id)
-        story = await sound_story(bed, task_id)
-    assert (replies(story), story.attempts) == (["One."], [1, 2])
-    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (1, 2)]
+        outcome = await sound_outcome(bed, task_id)
+    assert (replies(outcome), outcome.attempts) == (["One."], [1, 2])
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in outcome.of("turn.started")] == [(1, 1), (1, 2)]
 
 
 async def test_a_turn_whose_state_cannot_be_saved_fails_and_the_next_one_goes_on_from_before(
@@ -103,7 +104,7 @@ async def test_a_turn_whose_state_cannot_be_saved_fails_and_the_next_one_goes_on
         await first.drain()
     bed.configure(max_checkpoint_bytes=1)
     async with bed.runner() as second:
-        await bed.say(task_id, {"bash": "echo lost >> notes.txt"}, {"say": "Never stored."})
+        await bed.send(task_id, {"bash": "echo lost >> notes.txt"}, {"say": "Never stored."})
         await bed.until_event(task_id, "turn.failed")
         failed = await bed.until(task_id, Status.AWAITING_INPUT)
         await bed.until_no_sandbox(task_id)
@@ -111,8 +112,8 @@ async def test_a_turn_whose_state_cannot_be_saved_fails_and_the_next_one_goes_on
     assert failed.error_code == "checkpoint_failed"
     bed.configure(max_checkpoint_bytes=10**9)
     async with bed.runner():
-        await bed.say(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Three."})
+        await bed.send(task_id, {"bash": "echo b >> notes.txt; share notes.txt"}, {"say": "Three."})
         await bed.until_event(task_id, "turn.completed", 2)
         await bed.end_conversation(task_id)
-        story = await sound_story(bed, task_id)
-    assert (replies(story), story.outputs) == (["One.", "Three."], {"notes.txt": b"a\nb\n"})
+        outcome = await sound_outcome(bed, task_id)
+    assert (replies(outcome), outcome.outputs) == (["One.", "Three."], {"notes.txt": b"a\nb\n"})

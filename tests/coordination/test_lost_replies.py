@@ -4,22 +4,22 @@ import pytest
 
 from agentcontainer.domain.tasks.state import Status
 from tests.coordination.bed import Bed, finish, waiting
-from tests.coordination.proxy import Failure, Wanted
-from tests.coordination.soundness import sound_story
+from tests.coordination.proxy import Failure, TransactionPattern
+from tests.coordination.soundness import sound_outcome
 
-CLAIM = Wanted("attempt = attempt + 1, runner_id")
-START = Wanted("started_at = coalesce(started_at")
-TURN_END = Wanted("SET turn_number = $2, turn_status = $3", ("completed",))
-FINISH = Wanted("UPDATE tasks SET status = $2", ("finished",))
-HIBERNATE = Wanted("UPDATE tasks SET status = $2", ("hibernating",))
-REQUEUE = Wanted("UPDATE tasks SET status = $2", ("pending",))
+CLAIM = TransactionPattern("attempt = attempt + 1, runner_id")
+START = TransactionPattern("started_at = coalesce(started_at")
+TURN_END = TransactionPattern("SET turn_number = $2, turn_status = $3", ("completed",))
+FINISH = TransactionPattern("UPDATE tasks SET status = $2", ("finished",))
+HIBERNATE = TransactionPattern("UPDATE tasks SET status = $2", ("hibernating",))
+REQUEUE = TransactionPattern("UPDATE tasks SET status = $2", ("pending",))
 
-REGISTER = Wanted("INSERT INTO runners")
-TURN_BEGIN = Wanted("SET turn_number = $2, turn_status = $3", ("running",))
-SHARE = Wanted("INSERT INTO files")
-DELIVER = Wanted("UPDATE messages SET status = 'delivered'")
-CHECKPOINT = Wanted("UPDATE tasks SET checkpoint_id = $3")
-USAGE = Wanted("unreported_tokens =")
+REGISTER = TransactionPattern("INSERT INTO runners")
+TURN_BEGIN = TransactionPattern("SET turn_number = $2, turn_status = $3", ("running",))
+SHARE = TransactionPattern("INSERT INTO files")
+DELIVER = TransactionPattern("UPDATE messages SET status = 'delivered'")
+CHECKPOINT = TransactionPattern("UPDATE tasks SET checkpoint_id = $3")
+USAGE = TransactionPattern("unreported_tokens =")
 
 FAILURES = pytest.mark.parametrize("failure", ["reply lost", "cut before"])
 
@@ -31,9 +31,9 @@ async def test_a_claim_survives_a_failed_commit(bed: Bed, failure: Failure) -> N
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
         await trap.until_sprung()
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts, story.task.tries) == (Status.FINISHED, [1], 0)
-    assert story.outputs == {"out.txt": b"a\n"}
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts, outcome.task.tries) == (Status.FINISHED, [1], 0)
+    assert outcome.outputs == {"out.txt": b"a\n"}
 
 
 @FAILURES
@@ -43,9 +43,9 @@ async def test_a_start_survives_a_failed_commit(bed: Bed, failure: Failure) -> N
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
         await trap.until_sprung()
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
-    assert story.outputs == {"out.txt": b"a\n"}
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
+    assert outcome.outputs == {"out.txt": b"a\n"}
 
 
 @FAILURES
@@ -55,12 +55,12 @@ async def test_the_end_of_a_turn_survives_a_failed_commit(bed: Bed, failure: Fai
         task_id = await bed.converse({"say": "One."})
         await trap.until_sprung()
         await bed.until(task_id, Status.AWAITING_INPUT)
-        await bed.say(task_id, {"say": "Two."})
+        await bed.send(task_id, {"say": "Two."})
         await bed.until_event(task_id, "turn.completed", 2)
         await bed.end_conversation(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
-    replies = [data["content"] for data in story.of("message.created") if data["role"] == "assistant"]
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
+    replies = [data["content"] for data in outcome.of("message.created") if data["role"] == "assistant"]
     assert replies == ["One.", "Two."]
 
 
@@ -71,10 +71,10 @@ async def test_finish_survives_a_failed_commit(bed: Bed, failure: Failure) -> No
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
         await trap.until_sprung()
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
-    assert story.outputs == {"out.txt": b"a\n"}
-    assert story.task.cost_micro_usd > 0
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
+    assert outcome.outputs == {"out.txt": b"a\n"}
+    assert outcome.task.cost_micro_usd > 0
 
 
 @FAILURES
@@ -88,10 +88,10 @@ async def test_hibernate_survives_a_failed_commit(bed: Bed, failure: Failure) ->
         await bed.until_no_sandbox(task_id)
         await bed.wake(task_id)
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1, 2])
-    assert (story.count("task.hibernated"), story.count("task.woken")) == (1, 1)
-    assert story.outputs == {"out.txt": b"a\n"}
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1, 2])
+    assert (outcome.count("task.hibernated"), outcome.count("task.woken")) == (1, 1)
+    assert outcome.outputs == {"out.txt": b"a\n"}
 
 
 @FAILURES
@@ -105,12 +105,12 @@ async def test_a_drain_survives_a_failed_commit(bed: Bed, failure: Failure) -> N
         await bed.until_no_sandbox(task_id)
         async with bed.runner():
             await bed.until_event(task_id, "tool.started", 2)
-            await bed.let_go_on(task_id)
+            await bed.unblock(task_id)
             await bed.until(task_id)
-            story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1, 2])
-    assert (story.count("task.checkpointed"), story.count("task.requeued")) == (1, 1)
-    assert story.outputs == {"out.txt": b"a\n"}
+            outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1, 2])
+    assert (outcome.count("task.checkpointed"), outcome.count("task.requeued")) == (1, 1)
+    assert outcome.outputs == {"out.txt": b"a\n"}
 
 
 @FAILURES
@@ -123,12 +123,12 @@ async def test_the_requeue_of_a_lost_task_survives_a_failed_commit(bed: Bed, fai
         trap = second.proxy.trap(REQUEUE, failure)
         await trap.until_sprung()
         await bed.until_event(task_id, "tool.started", 2)
-        await bed.let_go_on(task_id)
+        await bed.unblock(task_id)
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1, 2])
-    assert (story.count("task.requeued"), story.task.tries) == (1, 1)
-    assert story.outputs == {"out.txt": b"a\n"}
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1, 2])
+    assert (outcome.count("task.requeued"), outcome.task.tries) == (1, 1)
+    assert outcome.outputs == {"out.txt": b"a\n"}
 
 
 @FAILURES
@@ -136,8 +136,8 @@ async def test_the_registration_of_a_runner_survives_a_failed_commit(bed: Bed, f
     async with bed.runner(prepare=lambda proxy: proxy.trap(REGISTER, failure)):
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
 
 
 @FAILURES
@@ -149,10 +149,10 @@ async def test_the_begin_of_a_turn_and_a_share_survive_a_failed_commit(bed: Bed,
         await share.until_sprung()
         await bed.until(task_id, Status.AWAITING_INPUT)
         await bed.end_conversation(task_id)
-        story = await sound_story(bed, task_id)
-    assert [data["attemptNumber"] for data in story.of("turn.started")] == [1]
-    assert (story.count("file.shared"), story.outputs) == (1, {"out.txt": b"a\n"})
-    assert len(story.of("message.created")[1]["files"]) == 1
+        outcome = await sound_outcome(bed, task_id)
+    assert [data["attemptNumber"] for data in outcome.of("turn.started")] == [1]
+    assert (outcome.count("file.shared"), outcome.outputs) == (1, {"out.txt": b"a\n"})
+    assert len(outcome.of("message.created")[1]["files"]) == 1
 
 
 @FAILURES
@@ -163,13 +163,13 @@ async def test_the_begin_of_a_turn_in_a_warm_container_survives_a_failed_commit(
         task_id = await bed.converse({"say": "One."})
         await bed.until(task_id, Status.AWAITING_INPUT)
         trap = runner.proxy.trap(TURN_BEGIN, failure)
-        await bed.say(task_id, {"say": "Two."})
+        await bed.send(task_id, {"say": "Two."})
         await trap.until_sprung()
         await bed.until_event(task_id, "turn.completed", 2)
         await bed.end_conversation(task_id)
-        story = await sound_story(bed, task_id)
-    assert [(d["turnNumber"], d["attemptNumber"]) for d in story.of("turn.started")] == [(1, 1), (2, 1)]
-    assert (story.task.status, story.attempts) == (Status.FINISHED, [1])
+        outcome = await sound_outcome(bed, task_id)
+    assert [(d["turnNumber"], d["attemptNumber"]) for d in outcome.of("turn.started")] == [(1, 1), (2, 1)]
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
 
 
 @FAILURES
@@ -181,13 +181,13 @@ async def test_the_delivery_of_a_steering_message_survives_a_failed_commit(
         await bed.until_event(task_id, "tool.started")
         trap = runner.proxy.trap(DELIVER, failure)
         await bed.steer(task_id, "Mind the gap.")
-        await bed.let_go_on(task_id)
+        await bed.unblock(task_id)
         await trap.until_sprung()
         await bed.until_event(task_id, "tool.started", 2)
-        await bed.let_go_on(task_id, "again")
+        await bed.unblock(task_id, "again")
         await bed.until(task_id)
-        story = await sound_story(bed, task_id)
-    assert (story.task.status, story.count("message.delivered")) == (Status.FINISHED, 1)
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.count("message.delivered")) == (Status.FINISHED, 1)
 
 
 @FAILURES
@@ -200,7 +200,7 @@ async def test_the_checkpoint_of_a_drain_survives_a_failed_commit(bed: Bed, fail
         assert trap.sprung.is_set()
     assert (await bed.event_types(task_id)).count("task.checkpointed") == 1
     await bed.cancel(task_id)
-    await sound_story(bed, task_id)
+    await sound_outcome(bed, task_id)
 
 
 @FAILURES

@@ -48,7 +48,7 @@ def inputs(target: Target) -> st.SearchStrategy[bytes]:
 
 def _edited(seed: bytes, edits: list[tuple[float, int, bytes, int]]) -> bytes:
     data = bytearray(seed)
-    for place, cut, added, times in edits:
-        start = int(place * (len(data) + 1))
+    for position, cut, added, times in edits:
+        start = int(position * (len(data) + 1))
         data[start : start + cut] = added * times
     return bytes(data)

@@ -1,6 +1,6 @@
-"""Every parser of hostile bytes, fuzzed for a moment, with the same inputs each time. `make fuzz` goes on for longer.
+"""Every parser of hostile bytes, fuzzed briefly with the same inputs each time. `make fuzz` fuzzes for longer.
 
-An input that once broke a promise stands in `REGRESSIONS`.
+`REGRESSIONS` has the inputs that once failed.
 """
 
 import pytest
@@ -34,12 +34,12 @@ def test_any_bytes_are_parsed_or_refused(target: Target, examples: int) -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )  # fmt: skip
     @given(st.just(b"") | inputs(target))
-    def hold(data: bytes) -> None:
+    def fuzz(data: bytes) -> None:
         target.run(data)
 
     for seed in target.seeds:
         target.run(seed)
-    hold()
+    fuzz()
 
 
 @pytest.mark.parametrize(("name", "data"), REGRESSIONS, ids=range(len(REGRESSIONS)))

@@ -24,11 +24,11 @@ async def bed() -> AsyncIterator[Bed]:
         yield bed
 
 
-@pytest.mark.parametrize("place", [0.0, 0.001, 0.5, 0.9999999])
-async def test_a_corrupted_archive_is_refused_before_unpacking(bed: Bed, place: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.5, 0.9999999])
+async def test_a_corrupted_archive_is_refused_before_unpacking(bed: Bed, fraction: float) -> None:
     checkpoint = await checkpoint_of_noise(bed)
     with bed.stored()[0].open("r+b") as file:
-        file.seek(int(checkpoint.size_bytes * place))
+        file.seek(int(checkpoint.size_bytes * fraction))
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 4]))

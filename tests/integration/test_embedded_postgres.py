@@ -65,8 +65,8 @@ def servers_in(data_dir: Path) -> list[int]:
 
 
 def gone_within(seconds: float, data_dir: Path) -> bool:
-    give_up_at = time.monotonic() + seconds
-    while servers_in(data_dir) and time.monotonic() < give_up_at:
+    deadline = time.monotonic() + seconds
+    while servers_in(data_dir) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not servers_in(data_dir)
 

@@ -63,7 +63,7 @@ async def account_id(pool: Pool) -> str:
     return (await accounts.create_account(pool, name="Test"))[0]
 
 
-def kept(folder: Path) -> set[str]:
+def remaining(folder: Path) -> set[str]:
     """The blobs in the store, except its installation id."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return files - {INSTALLATION_ID_KEY}
@@ -103,21 +103,21 @@ async def crash(folder: Path, key: str, when: str, megabytes: int = 1) -> None:
 async def test_a_blob_without_a_row_is_removed(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await crash(folder, "uploads/upl_1/a", "after")
     await crash(folder, "outputs/tsk_1/file_1", "after")
-    assert len(kept(folder)) == 2
+    assert len(remaining(folder)) == 2
     assert await clean_up(pool, blobs) == 0  # its row may still come
-    assert len(kept(folder)) == 2
+    assert len(remaining(folder)) == 2
     age(folder)
     assert await clean_up(pool, blobs) == 2
-    assert kept(folder) == set()
+    assert remaining(folder) == set()
 
 
 async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await crash(folder, "uploads/upl_1/a", "within", megabytes=12)
-    assert len(kept(folder)) == 1  # hidden from every list of the store
+    assert len(remaining(folder)) == 1  # hidden from every list of the store
     assert await clean_up(pool, blobs) == 0
     age(folder)
     assert await clean_up(pool, blobs) == 1
-    assert kept(folder) == set()
+    assert remaining(folder) == set()
     age(folder)
     await clean_up(pool, blobs)
     assert not (folder / "uploads").exists()
@@ -129,16 +129,16 @@ async def test_a_blob_with_a_row_is_kept(
     await upload(pool, configured, blobs, account_id, is_completed=True)
     await upload(pool, configured, blobs, account_id, is_completed=False)
     await blobs.put("something/else", chunks(), 1)
-    before = kept(folder)
+    before = remaining(folder)
     age(folder, hours=1000)
     assert await clean_up(pool, blobs) == 0
-    assert kept(folder) == before
+    assert remaining(folder) == before
 
 
 async def test_an_upload_never_completed_goes_an_hour_after_it_expired(
     pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
 ) -> None:
-    done = await upload(pool, configured, blobs, account_id, is_completed=True)
+    completed = await upload(pool, configured, blobs, account_id, is_completed=True)
     abandoned = await upload(pool, configured, blobs, account_id, is_completed=False)
     prepared = await uploads.prepare(pool, configured, VAULT, blobs, account_id, "a", "text/plain", None)
     for minutes, rows in ((50, 3), (70, 1)):
@@ -146,9 +146,9 @@ async def test_an_upload_never_completed_goes_an_hour_after_it_expired(
         await pool.execute("UPDATE uploads SET expires_at = $1", expired)
         await clean_up(pool, blobs)
         assert await pool.fetchval("SELECT count(*) FROM uploads") == rows
-    assert [row["id"] for row in await pool.fetch("SELECT id FROM uploads")] == [done]
-    assert {key.split("/")[1] for key in kept(folder)} == {done}
-    assert not {abandoned, prepared.id} & {done}
+    assert [row["id"] for row in await pool.fetch("SELECT id FROM uploads")] == [completed]
+    assert {key.split("/")[1] for key in remaining(folder)} == {completed}
+    assert not {abandoned, prepared.id} & {completed}
 
 
 async def test_the_bytes_of_a_deleted_file_are_removed_once_the_store_is_back(
@@ -158,7 +158,7 @@ async def test_the_bytes_of_a_deleted_file_are_removed_once_the_store_is_back(
     await pool.execute("UPDATE files SET deleted_at = now()")  # as `delete` does before the blob goes
     age(folder)
     assert await clean_up(pool, blobs) == 1
-    assert kept(folder) == set()
+    assert remaining(folder) == set()
 
 
 async def test_outputs_of_a_live_task_are_kept_until_it_ends(
@@ -190,7 +190,7 @@ async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs
     age(folder)
     removed = await asyncio.gather(*(clean_up(pool, blobs) for _ in range(6)))
     assert sum(removed) == 40
-    assert kept(folder) == set()
+    assert remaining(folder) == set()
 
 
 async def test_a_cancelled_clean_up_releases_its_lock(pool: Pool, folder: Path, blobs: Blobs) -> None:
@@ -201,7 +201,7 @@ async def test_a_cancelled_clean_up_releases_its_lock(pool: Pool, folder: Path, 
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
     await clean_up(pool, blobs)
-    assert kept(folder) == set()
+    assert remaining(folder) == set()
 
 
 async def test_a_file_is_deleted_while_the_store_is_unavailable(
@@ -220,11 +220,11 @@ async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Pat
     await clean_up(pool, blobs)
     await blobs.put("uploads/upl_1/a", chunks(), 1)
     age(folder)
-    ours = await pool.fetchval("SELECT id FROM installation")
+    installation_id = await pool.fetchval("SELECT id FROM installation")
     await pool.execute("UPDATE installation SET id = 'another'")
     assert await clean_up(pool, blobs) == 0
-    assert kept(folder) == {"uploads/upl_1/a"}
-    await pool.execute("UPDATE installation SET id = $1", ours)
+    assert remaining(folder) == {"uploads/upl_1/a"}
+    await pool.execute("UPDATE installation SET id = $1", installation_id)
     assert await clean_up(pool, blobs) == 1
 
 

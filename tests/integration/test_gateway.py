@@ -162,7 +162,7 @@ async def test_only_the_tasks_provider_is_reached(
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
+    ("body", "status"),
     [
         ('{"model":"other-model","messages":[]}', 403),
         ('{"model":"the-model","model":"other-model","messages":[]}', 400),
@@ -173,10 +173,10 @@ async def test_only_the_tasks_provider_is_reached(
     ],
 )
 async def test_other_models_and_ambiguous_bodies_never_reach_the_provider(
-    sent: str, status: int, model: scripted.ScriptedModel, short_dir: Path
+    body: str, status: int, model: scripted.ScriptedModel, short_dir: Path
 ) -> None:
     async with gateway_to(model.url, short_dir) as inside:
-        async with inside.http.post(MESSAGES, data=sent) as response:
+        async with inside.http.post(MESSAGES, data=body) as response:
             answer = await response.json()
             assert response.status == status
             assert answer["type"] == "error"

@@ -71,14 +71,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
 async def test_an_invalid_request_does_not_finish_the_task(
-    bed: Bed, sent: bytes, caplog: pytest.LogCaptureFixture
+    bed: Bed, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "aiohttp.server")  # as the runner sets it
-    answer = await exchange(bed.socket, sent, 1)
+    answer = await exchange(bed.socket, data, 1)
     assert all(400 <= status < 500 for status in statuses(answer)), answer
-    assert answer or len(sent) > 100_000  # cut while it was still sending
+    assert answer or len(data) > 100_000  # cut while it was still sending
     assert not bed.accepted
     assert caplog.text == ""
     assert (await bed.post(ASKED))[0] == 200
@@ -128,9 +128,9 @@ async def test_a_thousand_connections_take_little_memory_and_nothing_from_anothe
 
 
 async def test_an_incomplete_request_has_no_effect(bed: Bed) -> None:
-    for sent in (PLAIN[:-1], undeclared(b"/finish", TE, body=chunked(ASKED)[:-3])):
+    for data in (PLAIN[:-1], undeclared(b"/finish", TE, body=chunked(ASKED)[:-3])):
         _, writer = await asyncio.open_unix_connection(str(bed.socket))
-        writer.write(sent)
+        writer.write(data)
         await writer.drain()
         writer.transport.abort()
     await until_at_most(bed.socket, 0)

@@ -28,7 +28,7 @@ MAX_GROWTH_BYTES = 40 * MIB  # of the runner while a sandbox does its worst
 
 
 @dataclass
-class Seen:
+class ProviderRequest:
     """A request that the provider received."""
 
     path: str
@@ -41,15 +41,17 @@ class Bed:
     """A task's gateway, and the requests that reached its provider."""
 
     inside: Inside
-    seen: list[Seen] = field(default_factory=list[Seen])
+    requests: list[ProviderRequest] = field(default_factory=list[ProviderRequest])
 
 
 @pytest.fixture
 async def bed(short_dir: Path) -> AsyncIterator[Bed]:
-    requests: list[Seen] = []
+    requests: list[ProviderRequest] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        requests.append(Seen(request.raw_path, list(request.headers.items()), await request.read()))
+        requests.append(
+            ProviderRequest(request.raw_path, list(request.headers.items()), await request.read())
+        )
         return web.json_response({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}})
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
@@ -117,14 +119,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
-async def test_an_unusual_http_request_never_reaches_the_provider(bed: Bed, sent: bytes) -> None:
-    answer = await exchange(bed.inside.socket, sent, 1)
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
+async def test_an_unusual_http_request_never_reaches_the_provider(bed: Bed, data: bytes) -> None:
+    answer = await exchange(bed.inside.socket, data, 1)
     assert all(400 <= status < 500 for status in statuses(answer)), answer
-    assert answer or len(sent) > 100_000  # cut while it was still sending
+    assert answer or len(data) > 100_000  # cut while it was still sending
     assert KEY.encode() not in answer
     assert (await bed.inside.answer(prompt="The next one."))[0] == 200
-    assert [b"The next one." in received.body for received in bed.seen] == [True]
+    assert [b"The next one." in received.body for received in bed.requests] == [True]
 
 
 PASSED = {
@@ -156,12 +158,12 @@ PASSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sent", PASSED.values(), ids=PASSED)
-async def test_any_request_goes_to_the_tasks_provider_with_the_tasks_key(bed: Bed, sent: bytes) -> None:
-    answer = await exchange(bed.inside.socket, sent, 1)
+@pytest.mark.parametrize("data", PASSED.values(), ids=PASSED)
+async def test_any_request_goes_to_the_tasks_provider_with_the_tasks_key(bed: Bed, data: bytes) -> None:
+    answer = await exchange(bed.inside.socket, data, 1)
     assert statuses(answer) == [200], answer
     assert KEY.encode() not in answer
-    [received] = bed.seen
+    [received] = bed.requests
     names = [name.lower() for name, _ in received.headers]
     assert received.path == "/v1/messages"
     assert sorted(names) == [
@@ -178,10 +180,10 @@ async def test_requests_sent_in_one_go_are_answered_one_by_one_and_each_is_check
     other = request(PATH, body=json.dumps(body(MESSAGES, model="other")).encode())
     connect = b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n"
     upgrade = b"GET " + PATH + b" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    sent = PLAIN * 100 + other + connect + upgrade + PLAIN * 100
-    answer = await exchange(bed.inside.socket, sent, 203)
+    data = PLAIN * 100 + other + connect + upgrade + PLAIN * 100
+    answer = await exchange(bed.inside.socket, data, 203)
     assert statuses(answer) == [200] * 100 + [403, 404, 405] + [200] * 100
-    assert len(bed.seen) == 200
+    assert len(bed.requests) == 200
 
 
 HOSTILE_BODIES = {
@@ -202,18 +204,18 @@ HOSTILE_BODIES = {
 }
 
 
-@pytest.mark.parametrize("sent", HOSTILE_BODIES.values(), ids=HOSTILE_BODIES)
-async def test_a_hostile_body_is_refused_with_a_sentence(bed: Bed, sent: bytes) -> None:
-    async with bed.inside.http.post(MESSAGES, data=io.BytesIO(sent)) as response:
+@pytest.mark.parametrize("data", HOSTILE_BODIES.values(), ids=HOSTILE_BODIES)
+async def test_a_hostile_body_is_refused_with_a_sentence(bed: Bed, data: bytes) -> None:
+    async with bed.inside.http.post(MESSAGES, data=io.BytesIO(data)) as response:
         assert response.status in (400, 403, 413), await response.text()
         assert (await response.json())["error"]["message"]
-    assert not bed.seen
+    assert not bed.requests
 
 
 async def test_a_fallback_that_is_no_model_is_dropped(bed: Bed) -> None:
     fallbacks = [{"model": []}, {"model": {}}, {"model": "other"}, {"model": "the-weak-model"}]
     assert (await bed.inside.answer(fallbacks=fallbacks))[0] == 200
-    assert json.loads(bed.seen[0].body)["fallbacks"] == [{"model": "the-weak-model"}]
+    assert json.loads(bed.requests[0].body)["fallbacks"] == [{"model": "the-weak-model"}]
 
 
 async def test_a_thousand_connections_take_little_memory_and_nothing_from_another_task(
@@ -247,23 +249,23 @@ async def _until_served(inside: Inside) -> None:
 
 
 async def test_an_unread_response_applies_back_pressure_to_the_provider(short_dir: Path) -> None:
-    sent = 0
+    sent_bytes = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
+        nonlocal sent_bytes
         response = await sse(request)
         while True:
             await response.write(b"data: " + b"x" * 65536 + b"\n\n")
-            sent += 65536
+            sent_bytes += 65536
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         before = memory_bytes()
         async with flood(inside.socket, 16, [PLAIN]):
             previous = -1
-            while not sent or sent != previous:  # until no connection makes progress
-                previous = sent
+            while not sent_bytes or sent_bytes != previous:  # until no connection makes progress
+                previous = sent_bytes
                 await asyncio.sleep(0.5)
-            assert sent
+            assert sent_bytes
             assert memory_bytes() - before < MAX_GROWTH_BYTES
 
 
@@ -336,12 +338,12 @@ ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
 
 
 @asynccontextmanager
-async def provider_of_bytes(sent: bytes) -> AsyncIterator[str]:
+async def provider_of_bytes(data: bytes) -> AsyncIterator[str]:
     """A provider that answers each request with these bytes and closes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(sent)
+        writer.write(data)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -349,12 +351,12 @@ async def provider_of_bytes(sent: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize(("sent", "status", "holds"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(("data", "status", "holds"), ANSWERS.values(), ids=ANSWERS)
 async def test_no_provider_response_reveals_the_key(
-    short_dir: Path, sent: bytes, status: int, holds: bytes
+    short_dir: Path, data: bytes, status: int, holds: bytes
 ) -> None:
     closing = request(PATH, b"Connection: close", body=ASKED)
-    async with provider_of_bytes(sent) as url, gateway_to(url, short_dir) as inside:
+    async with provider_of_bytes(data) as url, gateway_to(url, short_dir) as inside:
         answer = await exchange(inside.socket, closing, 2)  # all there is
         fault = inside.gateway.last_error
     assert statuses(answer) == [status], answer[:1000]
@@ -385,15 +387,15 @@ async def test_each_socket_serves_only_its_own_task(short_dir: Path) -> None:
         keys.append((request.headers.get("x-api-key"), request.headers.get("authorization")))
         return web.json_response({"type": "message"})
 
-    mine, theirs = short_dir / "a", short_dir / "b"
-    mine.mkdir()
-    theirs.mkdir()
+    folder, other_folder = short_dir / "a", short_dir / "b"
+    folder.mkdir()
+    other_folder.mkdir()
     async with (
         provider_that(handler) as url,
-        gateway_to(url, mine) as inside,
-        gateway_to(url, theirs, "openai", OTHERS_KEY),
+        gateway_to(url, folder) as inside,
+        gateway_to(url, other_folder, "openai", OTHERS_KEY),
     ):
-        named = b"http://unix%3A" + str(theirs / "gateway.sock").replace("/", "%2F").encode()
+        named = b"http://unix%3A" + str(other_folder / "gateway.sock").replace("/", "%2F").encode()
         for path, status in ((named + b"/openai/v1/responses", 403), (named + PATH, 200)):
             answer = await exchange(inside.socket, request(path, body=ASKED), 1)
             assert statuses(answer) == [status]

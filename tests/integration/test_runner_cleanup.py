@@ -60,13 +60,13 @@ async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: P
 async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
     argv = [sys.executable, "-c", CHURN, str(short_dir)]
     churning = [await asyncio.create_subprocess_exec(*argv, str(number)) for number in range(2)]
-    ends = asyncio.gather(*(process.wait() for process in churning))
+    exits = asyncio.gather(*(process.wait() for process in churning))
     swept: list[str] = []
-    while not ends.done():
+    while not exits.done():
         swept += await remove_dead_runners(short_dir)
         assert dead_runners(short_dir) == []
         await asyncio.sleep(0)
-    assert await ends == [0, 0]
+    assert await exits == [0, 0]
     assert swept == []
 
 

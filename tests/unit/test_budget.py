@@ -58,20 +58,20 @@ def test_concurrent_requests_never_exceed_a_limit(
     if max_tokens is None and max_micro_usd is None:
         max_tokens = 10_000
     used_before = min(used_before, max_tokens or used_before, max_micro_usd or used_before)
-    ours = budget(max_tokens, max_micro_usd, used_tokens=used_before, used_micro_usd=used_before)
+    task_budget = budget(max_tokens, max_micro_usd, used_tokens=used_before, used_micro_usd=used_before)
     flying: list[Reservation] = []
 
     def check() -> None:
         if max_tokens is not None:
-            assert ours.used_tokens + sum(r.tokens for r in flying) <= max_tokens
+            assert task_budget.used_tokens + sum(r.tokens for r in flying) <= max_tokens
         if max_micro_usd is not None:
-            assert ours.used_micro_usd + sum(r.micro_usd for r in flying) <= max_micro_usd
+            assert task_budget.used_micro_usd + sum(r.micro_usd for r in flying) <= max_micro_usd
 
     async def live() -> None:
         last_ones = allowed = 0
         for step in history:
             if isinstance(step, Ask):
-                reserving = asyncio.ensure_future(ours.reserve(step))
+                reserving = asyncio.ensure_future(task_budget.reserve(step))
                 for _ in range(3):
                     await asyncio.sleep(0)
                 if not reserving.done():  # it waits for those in flight
@@ -82,23 +82,23 @@ def test_concurrent_requests_never_exceed_a_limit(
                     last_ones += reservation.is_last
                     flying.append(reservation)
                 else:
-                    assert ours.is_exceeded
+                    assert task_budget.is_exceeded
             elif isinstance(step, tuple):
                 action, position, share_in, share_out = step
                 if flying:
                     reservation = flying.pop(position % len(flying))
                     if action == "release":
                         last_ones -= reservation.is_last
-                        ours.release(reservation)
+                        task_budget.release(reservation)
                     else:
                         usage_reported = Usage(
                             "m",
                             int(reservation.input_tokens * share_in),
                             int(reservation.output_tokens * share_out),
                         )
-                        ours.settle(reservation, usage_reported, is_complete=action == "settle")
-            elif ours.is_exceeded and not allowed:
-                ours.allow_last()
+                        task_budget.settle(reservation, usage_reported, is_complete=action == "settle")
+            elif task_budget.is_exceeded and not allowed:
+                task_budget.allow_last()
                 allowed = 1
             check()
             assert last_ones <= allowed
@@ -107,63 +107,63 @@ def test_concurrent_requests_never_exceed_a_limit(
 
 
 async def test_an_output_that_does_not_fit_is_lowered() -> None:
-    ours = budget(max_tokens=50_000)
-    first = await reserved(ours, 1000, 128_000)
+    task_budget = budget(max_tokens=50_000)
+    first = await reserved(task_budget, 1000, 128_000)
     assert first.output_tokens == (50_000 - 2 * 1000 - LAST_OUTPUT) // 2
-    second = await reserved(ours, 1000, 128_000)
+    second = await reserved(task_budget, 1000, 128_000)
     assert LAST_OUTPUT < second.output_tokens < first.output_tokens
 
 
 async def test_a_small_remainder_is_granted_whole() -> None:
-    ours = budget(max_tokens=2 * 1000 + LAST_OUTPUT + 3000)
-    assert (await reserved(ours, 1000, 128_000)).output_tokens == 3000
+    task_budget = budget(max_tokens=2 * 1000 + LAST_OUTPUT + 3000)
+    assert (await reserved(task_budget, 1000, 128_000)).output_tokens == 3000
 
 
 async def test_a_request_waits_when_it_fits_only_after_another_settles() -> None:
-    ours = budget(max_tokens=10_000)
-    first = await reserved(ours, 3000, 2000)
-    second = asyncio.ensure_future(ours.reserve(Ask("m", 3000, 2000)))
+    task_budget = budget(max_tokens=10_000)
+    first = await reserved(task_budget, 3000, 2000)
+    second = asyncio.ensure_future(task_budget.reserve(Ask("m", 3000, 2000)))
     await asyncio.sleep(0.01)
     assert not second.done()
-    ours.settle(first, usage(100, 50), is_complete=True)
+    task_budget.settle(first, usage(100, 50), is_complete=True)
     granted = await asyncio.wait_for(second, 1)
     assert granted is not None
     assert granted.output_tokens == 2000
 
 
 async def test_a_request_that_cannot_fit_exceeds_the_budget_for_good() -> None:
-    ours = budget(max_tokens=5000, used_tokens=1000)
-    assert await ours.reserve(Ask("m", 2000, 1000)) is None
-    assert ours.is_exceeded
-    assert await ours.reserve(Ask("m", 1, 1)) is None
-    ours.allow_last()
-    last = await reserved(ours, 2000, 64_000)
+    task_budget = budget(max_tokens=5000, used_tokens=1000)
+    assert await task_budget.reserve(Ask("m", 2000, 1000)) is None
+    assert task_budget.is_exceeded
+    assert await task_budget.reserve(Ask("m", 1, 1)) is None
+    task_budget.allow_last()
+    last = await reserved(task_budget, 2000, 64_000)
     assert (last.is_last, last.output_tokens) == (True, LAST_OUTPUT)
-    assert await ours.reserve(Ask("m", 1, 1)) is None
+    assert await task_budget.reserve(Ask("m", 1, 1)) is None
 
 
 async def test_a_last_request_that_the_provider_failed_may_be_repeated() -> None:
-    ours = budget(max_tokens=5000)
-    assert await ours.reserve(Ask("m", 4000, 1000)) is None
-    ours.allow_last()
-    ours.release(await reserved(ours, 2000, 1000))
-    ours.settle(await reserved(ours, 2000, 1000), usage(1000, 10), is_complete=True)
-    assert await ours.reserve(Ask("m", 1, 1)) is None
+    task_budget = budget(max_tokens=5000)
+    assert await task_budget.reserve(Ask("m", 4000, 1000)) is None
+    task_budget.allow_last()
+    task_budget.release(await reserved(task_budget, 2000, 1000))
+    task_budget.settle(await reserved(task_budget, 2000, 1000), usage(1000, 10), is_complete=True)
+    assert await task_budget.reserve(Ask("m", 1, 1)) is None
 
 
 async def test_a_response_that_broke_off_costs_all_that_was_held_for_it() -> None:
-    ours = budget(max_tokens=100_000, max_micro_usd=100_000)
-    settled = ours.settle(await reserved(ours, 2000, 3000), usage(1500, 20), is_complete=False)
+    task_budget = budget(max_tokens=100_000, max_micro_usd=100_000)
+    settled = task_budget.settle(await reserved(task_budget, 2000, 3000), usage(1500, 20), is_complete=False)
     assert (settled.input_tokens, settled.output_tokens, settled.unreported_tokens) == (1500, 20, 2980)
     assert settled.cost_micro_usd == PRICE.cost(1500, 3000)
-    assert (ours.used_tokens, ours.used_micro_usd) == (4500, settled.cost_micro_usd)
+    assert (task_budget.used_tokens, task_budget.used_micro_usd) == (4500, settled.cost_micro_usd)
 
 
 async def test_a_side_request_neither_waits_nor_exceeds_the_budget() -> None:
-    ours = budget(max_tokens=10_000)
-    assert ours.reserve_aside(Ask("m", 9000, 1000)) is None
-    assert not ours.is_exceeded
-    assert ours.reserve_aside(Ask("m", 500, 1000)) is not None
+    task_budget = budget(max_tokens=10_000)
+    assert task_budget.reserve_aside(Ask("m", 9000, 1000)) is None
+    assert not task_budget.is_exceeded
+    assert task_budget.reserve_aside(Ask("m", 500, 1000)) is not None
 
 
 async def test_without_limits_all_requests_pass_and_are_priced() -> None:

@@ -50,7 +50,7 @@ async def echo() -> AsyncIterator[int]:
     server.close()
 
 
-async def asked(path: Path, host: str, port: int) -> tuple[int, Streams]:
+async def connect(path: Path, host: str, port: int) -> tuple[int, Streams]:
     """The clone proxy's reply to a SOCKS5 request with a host name."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"\5\1\0")
@@ -60,7 +60,7 @@ async def asked(path: Path, host: str, port: int) -> tuple[int, Streams]:
 
 
 async def answer(path: Path, host: str, port: int) -> int:
-    code, (_, writer) = await asked(path, host, port)
+    code, (_, writer) = await connect(path, host, port)
     writer.close()
     await writer.wait_closed()
     return code
@@ -72,7 +72,7 @@ async def test_only_the_named_host_and_port_are_let_through(short_dir: Path, ech
     for host, port in (("127.0.0.1", echo), ("example.org", echo), ("localhost", echo + 1)):
         assert await answer(short_dir / "s", host, port) != 0
         assert "another host" in (clone_proxy.refusal or "")
-    code, (reader, writer) = await asked(short_dir / "s", "LOCALHOST", echo)
+    code, (reader, writer) = await connect(short_dir / "s", "LOCALHOST", echo)
     assert code == 0
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
@@ -93,7 +93,7 @@ async def test_a_host_with_a_private_address_is_not_connected_to(short_dir: Path
 async def test_the_connection_is_cut_at_the_byte_limit(short_dir: Path, echo: int) -> None:
     clone_proxy = CloneProxy("127.0.0.1", echo, max_bytes=10_000, is_private_allowed=True)
     await clone_proxy.start(short_dir / "s")
-    _, (reader, writer) = await asked(short_dir / "s", "127.0.0.1", echo)
+    _, (reader, writer) = await connect(short_dir / "s", "127.0.0.1", echo)
     writer.write(bytes(20_000))
     assert len(await reader.read(-1)) <= 10_000
     assert clone_proxy.is_over

@@ -38,63 +38,63 @@ class Peer:
     def answer(self, command: dict[str, Any], success: bool = True, **fields: Any) -> None:
         self.send(id=command["id"], type="response", command=command["type"], success=success, **fields)
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self.send(type="message_update", assistantMessageEvent={"type": "text_delta", "delta": text})
 
 
 @pytest.fixture
 async def sockets() -> AsyncIterator[tuple[Peer, Peer]]:
-    ours, theirs = socket.socketpair()
-    here = Peer(*await asyncio.open_connection(sock=ours))
-    there = Peer(*await asyncio.open_connection(sock=theirs, limit=2**20))
+    own_end, pi_end = socket.socketpair()
+    here = Peer(*await asyncio.open_connection(sock=own_end))
+    there = Peer(*await asyncio.open_connection(sock=pi_end, limit=2**20))
     yield here, there
     for end in (here, there):
         end.writer.close()
 
 
 @pytest.fixture
-def ends(sockets: tuple[Peer, Peer]) -> tuple[Pi, Peer]:
+def pi_and_peer(sockets: tuple[Peer, Peer]) -> tuple[Pi, Peer]:
     here, there = sockets
     return Pi(here.writer, here.reader), there
 
 
-async def test_a_prompt_is_sent_and_its_events_follow(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_a_prompt_is_sent_and_its_events_follow(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     prompting = asyncio.create_task(pi.prompt("Say \u2028 hello\nthere"))
     command = await peer.command()
     assert (command["type"], command["message"]) == ("prompt", "Say \u2028 hello\nthere")
     peer.send(type="turn_start")  # events may come before the answer
     peer.answer(command, data={"disposition": "started"})
     await prompting
-    peer.say("hello")
+    peer.write("hello")
     peer.send(type="agent_settled", aborted=False)
     peer.writer.close()
     assert [event async for event in pi.events()] == [TurnStarted(), TextDelta("hello"), Settled()]
 
 
-async def test_a_refusal_carries_the_reason(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_a_refusal_carries_the_reason(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     prompting = asyncio.create_task(pi.prompt("again"))
     peer.answer(await peer.command(), success=False, error="Agent is running")
     with pytest.raises(PiRefusedError, match="Agent is running"):
         await prompting
 
 
-async def test_a_prompt_that_started_no_run_is_refused(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_a_prompt_that_started_no_run_is_refused(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     prompting = asyncio.create_task(pi.prompt("/command"))
     peer.answer(await peer.command(), data={"disposition": "handled"})
     with pytest.raises(PiRefusedError):
         await prompting
 
 
-async def test_deltas_have_the_same_separators_as_the_whole_message(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_deltas_have_the_same_separators_as_the_whole_message(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     for block, text in ((1, "one"), (1, " more"), (3, "two")):
         update = {"type": "text_delta", "contentIndex": block, "delta": text}
         peer.send(type="message_update", assistantMessageEvent=update)
     peer.send(type="turn_start")
-    peer.say("next")
+    peer.write("next")
     peer.writer.close()
     assert [event async for event in pi.events()] == [
         TextDelta("one", 1),
@@ -105,8 +105,8 @@ async def test_deltas_have_the_same_separators_as_the_whole_message(ends: tuple[
     ]
 
 
-async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_responses_are_matched_to_commands_in_any_order(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     events: list[PiEvent] = []
 
     async def read() -> None:
@@ -118,7 +118,7 @@ async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Pe
     commands = [await peer.command(), await peer.command()]
     peer.send(id="c99", type="response", command="steer", success=True)  # nobody asked
     peer.answer(commands[1], success=False, error="no")
-    peer.say("between")
+    peer.write("between")
     peer.answer(commands[0])
     await first
     with pytest.raises(PiRefusedError, match="no"):
@@ -129,13 +129,13 @@ async def test_responses_are_matched_to_commands_in_any_order(ends: tuple[Pi, Pe
     assert events == [TextDelta("between"), CommandFailed("parse", "Failed to parse command")]
 
 
-async def test_a_command_can_be_sent_while_iterating_over_events(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_a_command_can_be_sent_while_iterating_over_events(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
 
     async def answer_later() -> None:
         command = await peer.command()
         for number in range(100):
-            peer.say(str(number))
+            peer.write(str(number))
         peer.answer(command)
         peer.writer.close()
 
@@ -151,8 +151,8 @@ async def test_a_command_can_be_sent_while_iterating_over_events(ends: tuple[Pi,
     assert texts == [str(number) for number in range(100)]
 
 
-async def test_when_pi_exits_the_events_end_and_commands_fail(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_when_pi_exits_the_events_end_and_commands_fail(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     prompting = asyncio.create_task(pi.prompt("hello"))
     await peer.command()
     peer.writer.write(b'{"type":"turn_start"}\n{"type":"agent_settled"')  # torn
@@ -164,23 +164,23 @@ async def test_when_pi_exits_the_events_end_and_commands_fail(ends: tuple[Pi, Pe
         await pi.steer("anyone there?")
 
 
-async def test_bytes_between_frames_are_counted_and_skipped(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_bytes_between_frames_are_counted_and_skipped(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     peer.writer.write(b"\n\r\nnot json\n[1]\n\xff\xff\n" + b"{" * 5000 + b"\n")
-    peer.say("still here")
+    peer.write("still here")
     peer.writer.close()
     assert [event async for event in pi.events()] == [TextDelta("still here")]
     assert pi.malformed_frames == 5
 
 
-async def test_too_many_events_while_a_command_waits_are_an_error(ends: tuple[Pi, Peer]) -> None:
-    pi, peer = ends
+async def test_too_many_events_while_a_command_waits_are_an_error(pi_and_peer: tuple[Pi, Peer]) -> None:
+    pi, peer = pi_and_peer
     prompting = asyncio.create_task(pi.prompt("hello"))
     await peer.command()
 
     async def flood() -> None:
         while True:
-            peer.say("x" * 1024**2)
+            peer.write("x" * 1024**2)
             await peer.writer.drain()
 
     flooding = asyncio.create_task(flood())

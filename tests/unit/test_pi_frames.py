@@ -35,7 +35,7 @@ def delta(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("sent", "event"),
+    ("data", "event"),
     [
         (frame(type="turn_start"), TurnStarted()),
         (delta("Hel"), TextDelta("Hel")),
@@ -92,9 +92,9 @@ def delta(text: str) -> bytes:
         (frame(kind="no type"), None),
     ],
 )
-def test_each_kind_of_frame_is_parsed(sent: bytes, event: object) -> None:
-    assert parse(sent) == event
-    assert parse(sent + b"\r") == event
+def test_each_kind_of_frame_is_parsed(data: bytes, event: object) -> None:
+    assert parse(data) == event
+    assert parse(data + b"\r") == event
 
 
 @given(st.lists(st.binary(min_size=1).map(lambda data: data.replace(b"\n", b"x"))), st.integers(1, 7))
@@ -220,8 +220,8 @@ def test_sizes_are_bounded() -> None:
     assert len(result.output) == pi_frames.MAX_OUTPUT_CHARACTERS
     assert len(result.call_id) == pi_frames.MAX_NAME_CHARACTERS
 
-    for sent, counted in ((10**30, pi_frames.MAX_COUNT), (-5, 0), (True, 0), ("7", 0)):
-        assert parse(frame(type="auto_retry_start", attempt=sent)) == RetryStarted(counted)
+    for data, counted in ((10**30, pi_frames.MAX_COUNT), (-5, 0), (True, 0), ("7", 0)):
+        assert parse(frame(type="auto_retry_start", attempt=data)) == RetryStarted(counted)
 
 
 def test_a_large_or_deep_tool_input_is_omitted_with_the_reason() -> None:

@@ -28,7 +28,7 @@ def policy(mode: str) -> OutputPolicy:
 
 def test_the_prompt_states_all_conventions() -> None:
     text = prompts.harness(OutputPolicy(), False, 3600)
-    for word in (
+    for phrase in (
         "TASK.md",
         "task_files",
         "reference_files",
@@ -36,7 +36,7 @@ def test_the_prompt_states_all_conventions() -> None:
         "--complete-task",
         "--incomplete-task",
     ):
-        assert word in text
+        assert phrase in text
     assert "$" not in text
 
 
@@ -89,7 +89,7 @@ def test_the_instructions_are_in_the_prompt_verbatim_and_never_a_pi_command(inst
 
 def test_the_prompt_of_a_conversation_explains_turns_share_and_later_finish() -> None:
     text = prompts.harness(policy("at_least_one"), False, 3600, is_conversation=True)
-    for words in (
+    for phrase in (
         "Every message of the user starts a turn",
         "share report.md",
         "leave nothing running at the end of a turn",
@@ -99,7 +99,7 @@ def test_the_prompt_of_a_conversation_explains_turns_share_and_later_finish() ->
         "after 60 min",
         "TASK.md",
     ):
-        assert words in text
+        assert phrase in text
     assert "$" not in text
     assert "You work alone" not in text
     headings = [line for line in text.splitlines() if line.startswith("#")]
@@ -150,13 +150,13 @@ def test_each_kind_of_wake_has_its_sentence() -> None:
 
 def test_the_prompt_after_an_interruption_is_one_sentence() -> None:
     assert prompts.RESUMED.count(".") == 1
-    for words in (
+    for phrase in (
         "was lost",
         "at the last checkpoint",
         "background processes are gone",
         "go on with the task",
     ):
-        assert words in prompts.RESUMED
+        assert phrase in prompts.RESUMED
 
 
 def test_the_prompt_of_a_task_does_not_mention_turns_or_share() -> None:

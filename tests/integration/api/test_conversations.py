@@ -135,9 +135,9 @@ class TestSend:
     async def test_a_message_can_have_its_own_files(self, alice: Account) -> None:
         task_id, file_id = (await alice.converse())["task"]["id"], await alice.upload()
         body = {"content": "See this.", "inputFiles": [{"fileId": file_id}]}
-        sent = (await alice.post(of(task_id, "messages"), body)).json()["message"]
-        assert [file["id"] for file in sent["files"]] == [file_id]
-        assert (await transcript(alice, task_id))[1] == sent
+        message = (await alice.post(of(task_id, "messages"), body)).json()["message"]
+        assert [file["id"] for file in message["files"]] == [file_id]
+        assert (await transcript(alice, task_id))[1] == message
 
     async def test_the_overrides_of_a_message_never_echo_a_key(self, alice: Account) -> None:
         task_id = (await alice.converse())["task"]["id"]

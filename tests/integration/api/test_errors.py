@@ -66,9 +66,9 @@ async def test_a_wrong_method_is_answered_with_the_allowed_ones(alice: Account) 
 
 
 async def test_each_answer_has_an_id_of_its_own(bed: Bed) -> None:
-    theirs = {"X-Request-Id": "req_theirs"}
+    request_id_header = {"X-Request-Id": "req_theirs"}
     ids = [
-        (await bed.http.get(path, headers=theirs)).headers["x-request-id"]
+        (await bed.http.get(path, headers=request_id_header)).headers["x-request-id"]
         for path in ("/healthz", "/nope", "/healthz")
     ]
     assert len(set(ids)) == 3
@@ -112,7 +112,7 @@ async def test_an_unexpected_error_is_logged_and_not_shown(
     assert answer.status_code == 500
     error = error_of(answer)
     assert error["code"] == "internal"
-    assert not any(word in answer.text for word in ("provider_keys", "Traceback", "asyncpg", "relation"))
+    assert not any(text in answer.text for text in ("provider_keys", "Traceback", "asyncpg", "relation"))
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert error["requestId"] in record.getMessage()
     assert record.exc_info

@@ -116,20 +116,20 @@ async def test_a_file_has_all_its_fields(alice: Account, bob: Account) -> None:
 
 
 @pytest.fixture(params=["files", "tasks"])
-def place(request: pytest.FixtureRequest) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-async def url_of(account: Account, place: str, content: bytes = CONTENT) -> str:
+async def url_of(account: Account, kind: str, content: bytes = CONTENT) -> str:
     """The URL from which these bytes are downloaded, on one of the two routes."""
-    if place == "files":
+    if kind == "files":
         return f"/api/v1/files/{await account.upload(content)}/content"
     task_id, file_id = await output(account, content)
     return f"/api/v1/tasks/{task_id}/files/{file_id}"
 
 
-async def test_the_whole_file_can_be_downloaded(alice: Account, place: str) -> None:
-    answer = await alice.get(await url_of(alice, place))
+async def test_the_whole_file_can_be_downloaded(alice: Account, kind: str) -> None:
+    answer = await alice.get(await url_of(alice, kind))
     assert (answer.status_code, answer.content) == (200, CONTENT)
     assert answer.headers["content-length"] == str(len(CONTENT))
     assert answer.headers["accept-ranges"] == "bytes"
@@ -147,9 +147,9 @@ async def test_the_whole_file_can_be_downloaded(alice: Account, place: str) -> N
     ],
 )  # fmt: skip
 async def test_a_range_of_a_file_can_be_downloaded(
-    alice: Account, place: str, byte_range: str, start: int, end: int
+    alice: Account, kind: str, byte_range: str, start: int, end: int
 ) -> None:
-    answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range})
+    answer = await alice.get(await url_of(alice, kind), headers={"Range": byte_range})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/2560"
     assert answer.headers["content-length"] == str(end - start)
@@ -161,9 +161,9 @@ async def test_a_range_of_a_file_can_be_downloaded(
      "bytes=" + "9" * 30 + "-", "bytes=٣-"],
 )  # fmt: skip
 async def test_anything_but_one_range_returns_the_whole_file(
-    alice: Account, place: str, byte_range: str
+    alice: Account, kind: str, byte_range: str
 ) -> None:
-    answer = await alice.get(await url_of(alice, place), headers={"Range": byte_range.encode()})
+    answer = await alice.get(await url_of(alice, kind), headers={"Range": byte_range.encode()})
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
@@ -172,16 +172,16 @@ async def test_anything_but_one_range_returns_the_whole_file(
     [(CONTENT, "bytes=2560-"), (CONTENT, "bytes=9999-10000"), (CONTENT, "bytes=-0"), (b"", "bytes=0-")],
 )
 async def test_a_range_beyond_the_file_is_416(
-    alice: Account, place: str, content: bytes, byte_range: str
+    alice: Account, kind: str, content: bytes, byte_range: str
 ) -> None:
-    answer = await alice.get(await url_of(alice, place, content), headers={"Range": byte_range})
+    answer = await alice.get(await url_of(alice, kind, content), headers={"Range": byte_range})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(content)}"
     assert error_of(answer)["code"] == "range_not_satisfiable"
 
 
-async def test_a_download_goes_on_only_where_the_file_is_still_the_same(alice: Account, place: str) -> None:
-    url = await url_of(alice, place)
+async def test_a_download_goes_on_only_where_the_file_is_still_the_same(alice: Account, kind: str) -> None:
+    url = await url_of(alice, kind)
     etag = (await alice.get(url)).headers["etag"]
     same = await alice.get(url, headers={"Range": "bytes=5-6", "If-Range": etag})
     assert (same.status_code, same.content) == (206, CONTENT[5:7])
@@ -190,8 +190,8 @@ async def test_a_download_goes_on_only_where_the_file_is_still_the_same(alice: A
         assert (complete.status_code, complete.content) == (200, CONTENT)
 
 
-async def test_a_file_the_client_has_cached_is_not_sent_again(alice: Account, place: str) -> None:
-    url = await url_of(alice, place)
+async def test_a_file_the_client_has_cached_is_not_sent_again(alice: Account, kind: str) -> None:
+    url = await url_of(alice, kind)
     etag = (await alice.get(url)).headers["etag"]
     for tags in (etag, f'"other", {etag}', f"W/{etag}", "*"):
         answer = await alice.get(url, headers={"If-None-Match": tags, "Range": "bytes=0-1"})
@@ -315,8 +315,8 @@ async def test_concurrent_uploads_cannot_oversubscribe(bed: Bed) -> None:
         prepared = [(await prepare(account, sizeBytes=300)).json() for _ in range(12)]
         sent = await asyncio.gather(*(send(account, upload, os.urandom(300)) for upload in prepared))
         assert sorted(answer.status_code for answer in sent) == [200] * 3 + [413] * 9
-        done = await asyncio.gather(*(complete(account, upload) for upload in prepared))
-        assert sorted(answer.status_code for answer in done) == [201] * 3 + [409] * 9
+        completed = await asyncio.gather(*(complete(account, upload) for upload in prepared))
+        assert sorted(answer.status_code for answer in completed) == [201] * 3 + [409] * 9
         assert (await account.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 900
         folders = [bed.blob_folder / "uploads" / upload["uploadId"] for upload in prepared]
         assert len([path for folder in folders for path in folder.rglob("*") if path.is_file()]) == 3
@@ -348,12 +348,12 @@ async def test_a_posted_upload_needs_its_storage_id(bed: Bed) -> None:
             answer = await complete(account, prepared, **fields)
             assert answer.status_code == 400, fields
             assert error_of(answer)["details"][0]["path"] == "storageId"
-        done = await complete(account, prepared, storageId=storage_id)
-        assert done.status_code == 201
-        content = await account.get(f"/api/v1/files/{done.json()['id']}/content")
+        completed = await complete(account, prepared, storageId=storage_id)
+        assert completed.status_code == 201
+        content = await account.get(f"/api/v1/files/{completed.json()['id']}/content")
         assert content.content == b"two"
         again = await complete(account, prepared, storageId=storage_id)
-        assert (again.status_code, again.json()) == (201, done.json())
+        assert (again.status_code, again.json()) == (201, completed.json())
 
 
 async def test_the_demos_client_uploads_either_way(bed: Bed, tmp_path: Path) -> None:
@@ -371,9 +371,9 @@ async def test_the_method_is_the_one_that_was_prepared(bed: Bed, alice: Account)
         posted = (await prepare(account)).json()
         answer = await send(account, posted | {"method": "PUT"}, b"x")
         assert (answer.status_code, error_of(answer)["code"]) == (403, "forbidden")
-    put = (await prepare(alice)).json()
-    answer = await send(alice, put | {"method": "POST"}, b"x")
+    prepared = (await prepare(alice)).json()
+    answer = await send(alice, prepared | {"method": "POST"}, b"x")
     assert (answer.status_code, error_of(answer)["code"]) == (403, "forbidden")
-    await send(alice, put, b"x")
-    answer = await complete(alice, put, storageId="x")
+    await send(alice, prepared, b"x")
+    answer = await complete(alice, prepared, storageId="x")
     assert answer.status_code == 400

@@ -60,14 +60,14 @@ async def belongings(account: Account) -> dict[str, str]:
     }
 
 
-def trials(path: str, theirs: dict[str, str], own: dict[str, str]) -> Iterator[tuple[str, str]]:
+def trials(path: str, foreign_ids: dict[str, str], own_ids: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Every request that names a resource of the other account, and the same with an unused id."""
     names = [name for name in re.findall(r"\{(\w+)\}", path) if name not in NOT_IDS]
-    for foreign in itertools.chain.from_iterable(
+    for changed in itertools.chain.from_iterable(
         itertools.combinations(names, count) for count in range(1, len(names) + 1)
     ):
-        ids = {name: theirs[name] if name in foreign else own[name] for name in names}
-        missing = {name: nobodys(theirs[name]) if name in foreign else own[name] for name in names}
+        ids = {name: foreign_ids[name] if name in changed else own_ids[name] for name in names}
+        missing = {name: nobodys(foreign_ids[name]) if name in changed else own_ids[name] for name in names}
         yield path.format(**ids, provider="openai"), path.format(**missing, provider="openai")
 
 
@@ -79,44 +79,44 @@ def nobodys(id_: str) -> str:
 def shape(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
     """Everything by which a client could distinguish one refusal from another."""
     error = error_of(answer)
-    words = error["message"]
+    message = error["message"]
     for id_ in ids.values():
-        words = words.replace(id_, "ID").replace(nobodys(id_), "ID")
+        message = message.replace(id_, "ID").replace(nobodys(id_), "ID")
     headers = {
         name: value
         for name, value in answer.headers.items()
         if name not in ("x-request-id", "content-length")
     }
-    return error | {"message": words, "requestId": "", "status": answer.status_code, "headers": headers}
+    return error | {"message": message, "requestId": "", "status": answer.status_code, "headers": headers}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES_WITH_IDS)
 async def test_an_id_of_another_account_answers_like_a_missing_one(bed: Bed, method: str, path: str) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
-    theirs, own = await belongings(alice), await belongings(bob)
+    foreign_ids, own_ids = await belongings(alice), await belongings(bob)
     body = body_of(method, path)
     options: dict[str, Any] = {} if body is None else {"json": body}
     before = await state_of(bed, alice)
     tried = 0
-    for foreign, missing in trials(path, theirs, own):
+    for foreign, missing in trials(path, foreign_ids, own_ids):
         refused = await bob.send(method, foreign, **options)
         nothing = await bob.send(method, missing, **options)
         assert (refused.status_code, error_of(refused)["code"]) == (404, "not_found"), foreign
-        assert shape(refused, theirs) == shape(nothing, theirs)
+        assert shape(refused, foreign_ids) == shape(nothing, foreign_ids)
         tried += 1
     assert tried
     assert await state_of(bed, alice) == before
     # The owner's same request passes the check of the id; otherwise the refusals above would prove nothing.
-    assert (await alice.send(method, path.format(**theirs), **options)).status_code != 404
+    assert (await alice.send(method, path.format(**foreign_ids), **options)).status_code != 404
 
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_lists_have_nothing_of_another_account(bed: Bed, path: str) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
-    theirs = await belongings(alice)
+    foreign_ids = await belongings(alice)
     own = await bob.get(path, params={} if path == "/api/v1/account" else {"limit": "100"})
     assert own.status_code == 200
-    for id_ in (alice.id, *theirs.values()):
+    for id_ in (alice.id, *foreign_ids.values()):
         assert id_ not in own.text
 
 
@@ -140,29 +140,29 @@ async def test_an_id_of_another_account_in_a_body_is_refused(
 ) -> None:
     alice, bob = await new_account(bed), await new_account(bed)
     upload = await alice.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
-    theirs = await belongings(alice) | {"uploadId": upload.json()["uploadId"]}
+    foreign_ids = await belongings(alice) | {"uploadId": upload.json()["uploadId"]}
     if "OWN" in path:
         path = path.replace("OWN", (await bob.converse())["task"]["id"])
     rows = await bed.rows()
 
     def naming(id_: str) -> Any:
-        def place(part: Any) -> Any:
+        def substituted(part: Any) -> Any:
             if isinstance(part, dict):
-                return {key: place(value) for key, value in part.items()}
+                return {key: substituted(value) for key, value in part.items()}
             if isinstance(part, list):
-                return [place(value) for value in part]
+                return [substituted(value) for value in part]
             return id_ if part == "ID" else part
 
-        return place(body)
+        return substituted(body)
 
-    refused = await bob.post(path, naming(theirs[name]))
-    nothing = await bob.post(path, naming(nobodys(theirs[name])))
+    refused = await bob.post(path, naming(foreign_ids[name]))
+    nothing = await bob.post(path, naming(nobodys(foreign_ids[name])))
     assert refused.status_code in (400, 404)
     assert [detail["path"] for detail in error_of(refused).get("details", [])] == [
         detail["path"] for detail in error_of(nothing).get("details", [])
     ]
-    faults = [shape(answer, theirs) | {"details": None} for answer in (refused, nothing)]
-    assert faults[0] == faults[1]
+    errors = [shape(answer, foreign_ids) | {"details": None} for answer in (refused, nothing)]
+    assert errors[0] == errors[1]
     assert await bed.rows() == rows
 
 

@@ -80,18 +80,18 @@ async def test_a_missing_file_is_named_by_its_position_in_the_request(
     own, task_id = await alice.upload(), await pending(alice)
     for file_id in (await bob.upload(), new_id("file")):
         for path, body in ((messages(task_id), {"content": "x"}), (CREATE, {"message": "x"})):
-            for files, place in (
+            for files, field in (
                 ({"inputFileIds": [own, file_id]}, "inputFileIds.1"),
                 ({"inputFiles": [{"fileId": own}, {"fileId": file_id}]}, "inputFiles.1.fileId"),
             ):
                 error = await refused(bed, alice, path, 400, body | files)
-                assert error["details"] == [{"path": place, "message": f"file {file_id} does not exist"}]
-    for body, place in (
+                assert error["details"] == [{"path": field, "message": f"file {file_id} does not exist"}]
+    for body, field in (
         ({"inputFileIds": [own, own]}, "inputFileIds.1"),
         ({"inputFileIds": [own], "inputFiles": [{"fileId": own}]}, "inputFiles"),
     ):
         error = await refused(bed, alice, messages(task_id), 400, {"content": "x"} | body)
-        assert [detail["path"] for detail in error["details"]] == [place]
+        assert [detail["path"] for detail in error["details"]] == [field]
 
 
 async def test_invalid_turn_ranges_are_refused(alice: Account) -> None:

@@ -80,7 +80,7 @@ class TestWhoMayFollow:
     async def test_the_number_of_streams_is_limited(
         self, bed: Bed, alice: Account, bob: Account, short_dir: Path
     ) -> None:
-        task_id, theirs = (await alice.dispatch())["id"], (await bob.dispatch())["id"]
+        task_id, foreign_id = (await alice.dispatch())["id"], (await bob.dispatch())["id"]
         path = f"/api/v1/tasks/{task_id}/events"
         with serving(bed, short_dir, hub__STREAMS_PER_ACCOUNT=2) as api:
             async with await api.follow(task_id, alice) as first, await api.follow(task_id, alice) as second:
@@ -89,7 +89,7 @@ class TestWhoMayFollow:
                     async with await Stream.open(api.base_url, path + query, alice.key) as third:
                         assert (third.status, third.headers["retry-after"]) == (429, "10")
                         assert json.loads(await third.body())["error"]["code"] == "rate_limited"
-                async with await api.follow(theirs, bob) as another:
+                async with await api.follow(foreign_id, bob) as another:
                     await within(30, another.some(1))
             deadline = time.monotonic() + 30
             while True:

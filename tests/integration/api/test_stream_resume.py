@@ -1,4 +1,4 @@
-"""Event streams lose nothing: several writers and processes, a database that drops connections, random cuts."""
+"""Event streams lose no event: with several writers and processes, lost database connections and random disconnects."""
 
 import asyncio
 import contextlib
@@ -36,20 +36,23 @@ class TestNothingIsLost:
         await asyncio.gather(write(150), write(150))
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
         log = await api.list(task_id, alice)
-        for number, seen in enumerate(await within(60, asyncio.gather(*readers))):
-            assert [frame.data for frame in seen] == log[1 if number in (3, 4, 5, 7) else 0 :]
+        for number, frames in enumerate(await within(60, asyncio.gather(*readers))):
+            assert [frame.data for frame in frames] == log[1 if number in (3, 4, 5, 7) else 0 :]
 
     async def test_through_two_processes(self, bed: Bed, alice: Account, api: Api, short_dir: Path) -> None:
         task_id = (await alice.dispatch())["id"]
         with serving(bed, short_dir) as other:
-            async with await api.follow(task_id, alice) as one, await other.follow(task_id, alice) as two:
-                await asyncio.gather(one.some(1), two.some(1))
+            async with (
+                await api.follow(task_id, alice) as stream_a,
+                await other.follow(task_id, alice) as stream_b,
+            ):
+                await asyncio.gather(stream_a.some(1), stream_b.some(1))
                 await delta(bed, task_id, 1, "I see")
                 await tools(bed, task_id, 20)
                 await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-                here, there = await within(30, asyncio.gather(one.rest(), two.rest()))
-        assert here == there
-        assert [frame.id for frame in here] == [None, *range(2, 23)]
+                frames_a, frames_b = await within(30, asyncio.gather(stream_a.rest(), stream_b.rest()))
+        assert frames_a == frames_b
+        assert [frame.id for frame in frames_a] == [None, *range(2, 23)]
 
     async def test_when_the_database_drops_every_connection(
         self, bed: Bed, alice: Account, short_dir: Path
@@ -59,23 +62,23 @@ class TestNothingIsLost:
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> ALL ($1::int[])
         """
-        ours = await bed.pool.fetchval(
+        own_pids = await bed.pool.fetchval(
             "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_database()"
         )
         with serving(bed, short_dir) as api:
             async with await api.follow(task_id, alice) as stream:
                 reading = asyncio.create_task(stream.rest())
                 for turn in range(3):
-                    killed = await bed.pool.fetch(kill, ours)
-                    assert len(killed) >= (1 if turn else 2), "the listening connection, and one of the pool"
-                    await tools(bed, task_id, 3)  # nobody is told
+                    killed = await bed.pool.fetch(kill, own_pids)
+                    assert len(killed) >= (1 if turn else 2), "the LISTEN connection, and one of the pool"
+                    await tools(bed, task_id, 3)  # without a working LISTEN connection
                     await asyncio.sleep(1.5)
                     await tools(bed, task_id, 3)
                     await asyncio.sleep(1.5)
                 await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-                seen = await within(60, reading)
-            assert [frame.data for frame in seen] == await api.list(task_id, alice)
-            assert len(seen) == 20
+                frames = await within(60, reading)
+            assert [frame.data for frame in frames] == await api.list(task_id, alice)
+            assert len(frames) == 20
 
     async def test_of_a_long_log_with_large_events(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
@@ -84,9 +87,9 @@ class TestNothingIsLost:
         await tools(bed, task_id, 1, 5_000_000)
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
         async with await api.follow(task_id, alice) as stream:
-            seen = await within(30, stream.rest())
-        assert digest([frame.data for frame in seen]) == digest(await api.list(task_id, alice))
-        assert len(seen) == 3 * 150 + 2 * 12 + 3
+            frames = await within(30, stream.rest())
+        assert digest([frame.data for frame in frames]) == digest(await api.list(task_id, alice))
+        assert len(frames) == 3 * 150 + 2 * 12 + 3
 
     @pytest.mark.parametrize("cuts", [30, pytest.param(1000, marks=pytest.mark.long)])
     async def test_over_random_cuts_while_a_writer_is_busy(
@@ -122,7 +125,7 @@ class TestNothingIsLost:
 
 
 async def read_until_cut(stream: Stream, received: list[dict[str, Any]], size: int) -> None:
-    """Take so many bytes, wherever that ends, and keep the whole events among them as a browser would."""
+    """Read `size` bytes, disconnect, and keep the complete events among them, as a browser would."""
     buffer = b""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1):

@@ -57,10 +57,10 @@ async def test_a_file_is_uploaded_in_three_steps_byte_for_byte(bed: Bed, alice: 
     assert 3590 < life < 3601
 
     assert await put(bed, prepared, content) == (200, {})
-    done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+    completed = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
 
-    assert done.status_code == 201
-    file = done.json()
+    assert completed.status_code == 201
+    file = completed.json()
     assert file["id"] == file["fileId"]
     assert file == {
         "id": file["id"],
@@ -91,8 +91,8 @@ async def test_no_key_is_needed_to_send_the_bytes_and_none_helps_without_a_signa
 async def test_an_empty_file_can_be_uploaded(bed: Bed, alice: Account) -> None:
     prepared = await prepare(alice, sizeBytes=0)
     assert await put(bed, prepared, b"") == (200, {})
-    done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
-    assert done.json()["sizeBytes"] == 0
+    completed = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+    assert completed.json()["sizeBytes"] == 0
 
 
 @pytest.mark.parametrize("filename", HOSTILE_NAMES)
@@ -125,8 +125,8 @@ async def test_bytes_other_than_declared_are_refused(
     assert error["code"] == ("payload_too_large" if status == 413 else "validation_error")
     assert "10" in error["message"]
     assert stored(bed, prepared["uploadId"]) == []
-    done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
-    assert done.status_code == 409
+    completed = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+    assert completed.status_code == 409
     assert await put(bed, prepared, b"x" * 10) == (200, {})
 
 
@@ -198,28 +198,28 @@ async def test_a_repeat_replaces_and_leaves_one_blob(bed: Bed, alice: Account) -
     await put(bed, prepared, b"first")
     await asyncio.gather(*(put(bed, prepared, b"second") for _ in range(5)))
     assert len(stored(bed, prepared["uploadId"])) == 1
-    done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
-    assert done.json()["sha256"] == hashlib.sha256(b"second").hexdigest()
+    completed = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+    assert completed.json()["sha256"] == hashlib.sha256(b"second").hexdigest()
 
 
 async def test_bytes_cannot_change_after_completion(bed: Bed, alice: Account) -> None:
     prepared = await prepare(alice)
     await put(bed, prepared, b"first")
-    done = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
+    completed = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
     status, error = await put(bed, prepared, b"other")
     assert (status, error["code"]) == (409, "conflict")
     [blob] = stored(bed, prepared["uploadId"])
     assert blob.read_bytes() == b"first"
     again = await alice.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]})
-    assert (again.status_code, again.json()) == (201, done.json())
+    assert (again.status_code, again.json()) == (201, completed.json())
 
 
 async def test_concurrent_completions_make_one_file(bed: Bed, alice: Account) -> None:
     prepared = await prepare(alice)
     await put(bed, prepared)
     body = {"uploadId": prepared["uploadId"]}
-    done = await asyncio.gather(*(alice.post("/api/v1/uploads/complete", body) for _ in range(8)))
-    assert len({answer.json()["id"] for answer in done}) == 1
+    completed = await asyncio.gather(*(alice.post("/api/v1/uploads/complete", body) for _ in range(8)))
+    assert len({answer.json()["id"] for answer in completed}) == 1
     assert await bed.pool.fetchval("SELECT count(*) FROM files WHERE account_id = $1", alice.id) == 1
 
 

@@ -196,8 +196,8 @@ class TestWake:
 
     async def test_a_message_that_its_agent_has_not_got_wakes_it_at_once(self, alice: Account) -> None:
         task_id = (await alice.dispatch())["id"]
-        sent = await alice.post(f"{V1}/tasks/{task_id}/messages", {"content": "And be quick."})
-        assert sent.status_code == 201
+        response = await alice.post(f"{V1}/tasks/{task_id}/messages", {"content": "And be quick."})
+        assert response.status_code == 201
         await alice.hibernate(task_id)
         assert await status(alice, task_id) == "pending"
         assert len(await events_of(alice, task_id, "task.hibernated")) == 1

@@ -25,11 +25,11 @@ class TestPage:
         [token] = await alice.hibernate(task_id, "Waiting for\nthe review.", until, link_count=1)
         answer = await alice.bed.http.get(f"/wake/{token}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        for words in (
+        for text in (
             "Sales, first quarter", "Waiting for\nthe review.", "14 April 2031, 15:00 UTC",
             'datetime="2031-04-14T15:00:00.000Z"', '<html lang="en">', '<label for="message">', '<form method="post">',
         ):  # fmt: skip
-            assert words in answer.text
+            assert text in answer.text
         assert answer.text.count("<button") == 1
 
     async def test_text_of_an_agent_is_escaped(self, alice: Account) -> None:
@@ -137,15 +137,15 @@ class TestLink:
         assert len(await message_contents(alice, task_id)) == 1
         assert (await bed.http.get(path)).status_code == 409
 
-    async def refused(self, bed: Bed, path: str, code: int, words: str) -> None:
+    async def refused(self, bed: Bed, path: str, code: int, text: str) -> None:
         """GET and POST, by browsers and by programs, are all refused."""
         for method in ("GET", "POST"):
             answer = await bed.http.request(method, path, headers=JSON)
             assert answer.status_code == code, answer.text
-            assert words in error_of(answer)["message"]
+            assert text in error_of(answer)["message"]
             page = await bed.http.request(method, path, headers=BROWSER)
             assert (page.status_code, page.headers["content-type"]) == (code, "text/html; charset=utf-8")
-            assert words in page.text
+            assert text in page.text
             assert "<form" not in page.text
             for response in (answer, page):
                 assert path.rpartition("/")[2] not in response.text + str(response.headers)
@@ -287,7 +287,7 @@ class TestLink:
             await bed.pool.execute("ALTER TABLE hidden RENAME TO wake_links")
         assert [answer.status_code for answer in answers] == [500, 500]
         assert not any(
-            word in answer.text for answer in answers for word in ("wake_links", "Trace", "asyncpg")
+            text in answer.text for answer in answers for text in ("wake_links", "Trace", "asyncpg")
         )
 
     async def test_a_task_has_so_many(self, bed: Bed, alice: Account) -> None:

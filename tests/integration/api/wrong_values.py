@@ -278,20 +278,20 @@ class Case:
     def body(self) -> dict[str, Any]:
         body = copy.deepcopy(BODIES[self.model][2])
         *above, last = [int(step) if step.isdecimal() else step for step in self.path.split(".")]
-        place: Any = body
+        target: Any = body
         for step, following in zip(above, [*above, last][1:], strict=True):
-            at = place.get(step) if isinstance(step, str) else place[step]
+            at = target.get(step) if isinstance(step, str) else target[step]
             if not isinstance(at, dict | list):
-                place[step] = [None] if isinstance(following, int) else {}
-            place = place[step]
+                target[step] = [None] if isinstance(following, int) else {}
+            target = target[step]
         if self.value is MISSING:
-            place.pop(last, None)
+            target.pop(last, None)
         else:
-            place[last] = self.value
+            target[last] = self.value
         if self.path.startswith("inputFiles.0.") and last != "fileId":
-            place["fileId"] = "file_0"
+            target["fileId"] = "file_0"
         if self.path.startswith("inputRepositories.0.") and last != "url":
-            place["url"] = "https://example.org/a"
+            target["url"] = "https://example.org/a"
         return body
 
 

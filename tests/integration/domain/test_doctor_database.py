@@ -23,9 +23,9 @@ async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> 
     return examination
 
 
-def found(examination: Examination) -> dict[str, str]:
+def problems(examination: Examination) -> dict[str, str]:
     """The findings: place → description."""
-    return {item.finding.where: item.finding.what for item in examination.found}
+    return {item.finding.where: item.finding.what for item in examination.problems}
 
 
 async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: MakeTask) -> None:
@@ -51,10 +51,10 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
         overslept: "a task that hibernates past its deadline",
         unqueued: "a pending task without a queue entry",
     }
-    assert found(await examined(pool, database_url, is_fixing=False)) == expected
+    assert problems(await examined(pool, database_url, is_fixing=False)) == expected
     examination = await examined(pool, database_url)
-    assert (found(examination), examination.is_healthy) == (expected, True)
-    assert found(await examined(pool, database_url)) == {}
+    assert (problems(examination), examination.is_healthy) == (expected, True)
+    assert problems(await examined(pool, database_url)) == {}
     jobs = await pool.fetch("SELECT convert_from(payload, 'utf8') AS id FROM pgqueuer")
     assert {job["id"] for job in jobs} == {queued, unqueued, lost, overslept}
     assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", living) == "running"
@@ -69,7 +69,7 @@ async def test_stuck_tasks_beyond_one_page_are_counted(
     await pool.execute(OLD, tasks)
     examination = await examined(pool, database_url)
     assert examination.is_healthy
-    assert set(found(examination)) <= set(tasks)
+    assert set(problems(examination)) <= set(tasks)
     assert await pool.fetchval("SELECT count(*) FROM pgqueuer") == 510
 
 
@@ -90,10 +90,10 @@ async def test_holds_of_ended_tasks_are_found(
     )  # a state that the platform's code never writes
     before = await pool.fetchval("SELECT balance_micro_usd FROM accounts")
     examination = await examined(pool, database_url)
-    assert found(examination) == {
+    assert problems(examination) == {
         f"{forgotten} of {account_id}": "hold of $0.50 for a task that has ended or does not exist"
     }
     assert examination.is_healthy
     assert await pool.fetchval("SELECT balance_micro_usd FROM accounts") == before + 500_000
     assert await pool.fetchval("SELECT hold_micro_usd FROM tasks WHERE id = $1", live) == 500_000
-    assert found(await examined(pool, database_url)) == {}
+    assert problems(await examined(pool, database_url)) == {}

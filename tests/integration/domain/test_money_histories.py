@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: the entries sum to the balance, and no hold outlives its task."""
+"""Random histories of one account: the ledger entries sum to the balance, and no hold outlives its task."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ REACHED = "SELECT DISTINCT status, error_code FROM tasks"
 WAIT = "UPDATE tasks SET container_started_at = container_started_at - $2 * interval '1 second' WHERE id = $1"
 
 
-# Not how an attempt ends: it hibernates by `service.hibernate`, and only what waits for input expires.
+# `service.end` takes neither: a task hibernates through `service.hibernate`, and only a waiting task expires.
 NO_ENDS = {EndReason.HIBERNATED, EndReason.EXPIRED}
 REASONS = st.sampled_from(
     [EndReason.COMPLETE] * 3 + [reason for reason in EndReason if reason not in NO_ENDS]
@@ -53,7 +53,7 @@ REASONS = st.sampled_from(
 
 
 class Histories(RuleBasedStateMachine):
-    """One account, and everything that can happen to its money. The database is the model's only memory."""
+    """One account and every operation that moves its money. The state is read from the database, not modelled."""
 
     runner: asyncio.Runner
     pool: Pool
@@ -93,14 +93,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def dispatch(self, count: int) -> None:
-        """At once; as many pass as the balance covers."""
+        """Dispatch concurrently: only as many tasks are created as the balance covers."""
 
         async def work() -> list[Any]:
-            one = Dispatch(instructions="x")
+            request = Dispatch(instructions="x")
             agent = "agt_standard_data"
             return await asyncio.gather(
                 *(
-                    service.dispatch(self.pool, self.settings, self.vault, self.account_id, agent, one)
+                    service.dispatch(self.pool, self.settings, self.vault, self.account_id, agent, request)
                     for _ in range(count)
                 ),
                 return_exceptions=True,
@@ -108,17 +108,17 @@ class Histories(RuleBasedStateMachine):
 
         before = self.run(self.pool.fetchval(BALANCE, self.account_id))
         results = self.run(work())
-        made = [result.id for result in results if not isinstance(result, Exception)]
+        task_ids = [result.id for result in results if not isinstance(result, Exception)]
         assert all(
             isinstance(result, InsufficientBalance) for result in results if isinstance(result, Exception)
         )
-        assert len(made) == (count if self.is_unlimited else max(0, min(count, before // HOLD)))
-        self.tasks += made
+        assert len(task_ids) == (count if self.is_unlimited else max(0, min(count, before // HOLD)))
+        self.tasks += task_ids
 
     @precondition(lambda self: self.tasks)
     @rule(seconds=st.sampled_from([None, 0.5, 61, 700, 5000]))
-    def take_what_waits(self, seconds: float | None) -> None:
-        """A runner claims every pending task; its containers are up since so many seconds, or not yet."""
+    def claim_pending_tasks(self, seconds: float | None) -> None:
+        """A runner claims every pending task. Its containers started `seconds` ago, or not yet if None."""
 
         async def work() -> None:
             for row in await self.pool.fetch(TASKS, self.account_id):
@@ -146,7 +146,7 @@ class Histories(RuleBasedStateMachine):
     @rule(reason=REASONS)
     def run_all_to_the_end(self, reason: EndReason) -> None:
         self.dispatch(1)
-        self.take_what_waits(700)
+        self.claim_pending_tasks(700)
         for row in self.run(self.pool.fetch(TASKS, self.account_id)):
             self.run(self._end(Claim(row["id"], row["attempt"]), reason))
 
@@ -169,8 +169,8 @@ class Histories(RuleBasedStateMachine):
                 return_exceptions=True,
             )
 
-        faults = [result for result in self.run(work()) if isinstance(result, Exception)]
-        assert all(isinstance(fault, Conflict) for fault in faults), faults
+        errors = [result for result in self.run(work()) if isinstance(result, Exception)]
+        assert all(isinstance(error, Conflict) for error in errors), errors
 
     @rule()
     def lose_the_runner(self) -> None:
@@ -182,11 +182,11 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def lose_every_runner_three_times(self) -> None:
         for _ in range(3):
-            self.take_what_waits(700)
+            self.claim_pending_tasks(700)
             self.lose_the_runner()
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def the_ledger_adds_up(self) -> None:
         if not hasattr(self, "account_id"):
             return
         rows = self.run(self.pool.fetch(ENTRIES, self.account_id))
@@ -200,31 +200,31 @@ class Histories(RuleBasedStateMachine):
         for row in rows:
             by_task.setdefault(row["task_id"], []).append((row["kind"], row["amount"]))
         if self.is_unlimited:
-            assert all(kind == "credit" for moves in by_task.values() for kind, _ in moves)
+            assert all(kind == "credit" for entries in by_task.values() for kind, _ in entries)
             assert all(row["held"] == 0 for row in tasks)
             assert total == self.credited
             return
         expected = self.credited
         for row in tasks:
-            moves = by_task[row["id"]]
+            entries = by_task[row["id"]]
             if row["status"] in TERMINAL:
                 charge = [("charge", -row["cost"])] if row["cost"] else []
-                assert moves == [("hold", -HOLD), ("release", HOLD), *charge], (dict(row), moves)
+                assert entries == [("hold", -HOLD), ("release", HOLD), *charge], (dict(row), entries)
                 assert row["held"] == 0
                 expected -= row["cost"]
             else:
-                assert moves == [("hold", -HOLD)], (dict(row), moves)
+                assert entries == [("hold", -HOLD)], (dict(row), entries)
                 assert row["held"] == HOLD
                 expected -= HOLD
         assert total == expected
 
     def _any_task(self, data: st.DataObject, status: str = "") -> str:
-        """Mostly one where something can happen; now and then one that is in another status."""
-        found = self.run(self.pool.fetch(TASKS, self.account_id))
-        fitting = [row["id"] for row in found if row["status"] == status]
+        """The id of a task with this status, and sometimes of one with another status."""
+        rows = self.run(self.pool.fetch(TASKS, self.account_id))
+        fitting = [row["id"] for row in rows if row["status"] == status]
         number = data.draw(
             st.integers(0, 11)
-        )  # a race may end either way: what is drawn must not depend on it
+        )  # drawn in any case: the number of draws must not depend on how a race ended
         return self.tasks[-1] if number == 0 or not fitting else fitting[number % len(fitting)]
 
     def _claim(self, task_id: str, is_stale: bool) -> Claim:
@@ -261,7 +261,7 @@ def test_the_ledger_adds_up_after_random_histories(
                 machine,
                 settings=hypothesis.settings(
                     max_examples=examples, stateful_step_count=25, deadline=None, database=None, derandomize=True,
-                    phases=[Phase.generate],  # shrinking against a database outlasts any patience
+                    phases=[Phase.generate],  # shrinking takes too long with a database
                     suppress_health_check=list(HealthCheck),
                 ),
             )  # fmt: skip

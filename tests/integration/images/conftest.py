@@ -37,7 +37,7 @@ class Bed:
     lookup: Lookup
 
     @property
-    def kept(self) -> set[str]:
+    def stored(self) -> set[str]:
         """Digests of the images that are there."""
         return {path.name for path in self.images.folder.iterdir()} - {"locks"}
 

@@ -40,11 +40,11 @@ async def test_an_unusable_image_is_refused_when_it_is_named(
     bed: Bed, registry: Registry, good: Layout, folder: Path, name: str, sentence: str
 ) -> None:
     (folder / "not-one").mkdir(exist_ok=True)
-    words = {"host": registry.host, "folder": folder}
+    placeholders = {"host": registry.host, "folder": folder}
     with pytest.raises(ValidationError) as refused:
-        await bed.lookup.pin(name.format(**words), FIELD)
+        await bed.lookup.pin(name.format(**placeholders), FIELD)
     assert refused.value.details[0].path == FIELD
-    assert sentence.format(**words) in str(refused.value)
+    assert sentence.format(**placeholders) in str(refused.value)
     assert str(bed.folder) not in str(refused.value)
 
 
