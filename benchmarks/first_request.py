@@ -38,14 +38,14 @@ PROMPT = json.dumps({"type": "prompt", "message": "Say hello."}).encode() + b"\n
 
 async def first_request_after(model: ScriptedModel, start: Callable[[], Awaitable[None]]) -> float:
     """Seconds from calling `start` to the model's next request."""
-    model.seen.clear()
+    model.requests.clear()
     started_at = time.time()
     await start()
-    while not model.seen:
+    while not model.requests:
         if time.time() - started_at > GIVE_UP_SECONDS:
             raise SystemExit("No model request came.")
         await asyncio.sleep(0.001)
-    return model.seen[0].at - started_at
+    return model.requests[0].at - started_at
 
 
 async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> list[float]:

@@ -48,7 +48,7 @@ def send(client: Client, method: str, path: str, **body: Any) -> dict[str, Any]:
 def system_prompt(model: ScriptedModel, mark: str) -> str:
     """The system prompt of the last request whose task says `mark`."""
     body = next(
-        request.body for request in reversed(model.seen) if mark in json.dumps(request.body["messages"])
+        request.body for request in reversed(model.requests) if mark in json.dumps(request.body["messages"])
     )
     system = body["system"]
     return system if isinstance(system, str) else "\n".join(part["text"] for part in system)

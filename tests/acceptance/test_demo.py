@@ -73,8 +73,8 @@ async def test_the_demo_sends_the_providers_key_to_the_provider_only(short_dir: 
             ANTHROPIC_BASE_URL=provider.url,
         )
         assert done.returncode == 0, done.stderr
-        assert {request.headers["x-api-key"] for request in provider.seen} == {KEY}
-        assert {request.model for request in provider.seen} == {"claude-sonnet-4-6"}
+        assert {request.headers["x-api-key"] for request in provider.requests} == {KEY}
+        assert {request.model for request in provider.requests} == {"claude-sonnet-4-6"}
     assert "offline" not in done.stdout
     assert KEY not in done.stdout + done.stderr
 

@@ -90,7 +90,7 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
     assert task["status"] == "finished", task
     assert task["skills"] == [of_version, of_task]
     assert account.outputs(task["id"]) == {"w.txt": b"salve"}
-    system_prompt = json.dumps(model.seen[-1].body["system"])
+    system_prompt = json.dumps(model.requests[-1].body["system"])
     for name in ("greet-in-latin", "count-in-latin"):
         assert name in system_prompt and "/workspace/.pi/agent/skills/" in system_prompt
 

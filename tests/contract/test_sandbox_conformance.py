@@ -36,7 +36,7 @@ for fd in range(3, 4096):
 
 
 async def test_the_payload_can_open_its_stdio_by_name(bed: Bed) -> None:
-    outcome = await bed.run("sh", "-c", "cat /dev/stdin > /dev/stdout; echo no > /dev/stderr", given=b"yes")
+    outcome = await bed.run("sh", "-c", "cat /dev/stdin > /dev/stdout; echo no > /dev/stderr", stdin=b"yes")
     assert (outcome.out, outcome.err) == ("yes", "no\n")
 
 

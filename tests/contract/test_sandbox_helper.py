@@ -155,7 +155,7 @@ async def test_a_frozen_sandbox_stops_and_then_continues(bed: Bed, freezing: Bub
 
 
 async def test_a_block_that_fails_or_is_cancelled_thaws(bed: Bed, freezing: Bubblewrap) -> None:
-    sandbox = await bed.start(["cat"], by=freezing)
+    sandbox = await bed.start(["cat"], sandboxes=freezing)
     with pytest.raises(ValueError, match="fault"):
         async with sandbox.frozen():
             raise ValueError("fault")

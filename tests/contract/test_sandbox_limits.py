@@ -30,7 +30,7 @@ capped = pytest.mark.skipif(weak_limits_reason() is not None, reason="this host 
 
 @pytest.mark.parametrize("is_weak", [False, True])
 async def test_a_fork_bomb_is_contained(bed: Bed, is_weak: bool) -> None:
-    outcome = await bed.python(FORK_BOMB, by=bed.weak() if is_weak else None)
+    outcome = await bed.python(FORK_BOMB, sandboxes=bed.weak() if is_weak else None)
     children, _, reason = outcome.out.strip().partition(" ")
     assert reason == "Resource temporarily unavailable"
     assert LIMITS.pids - 8 < int(children) < LIMITS.pids
@@ -77,7 +77,7 @@ async def test_without_control_groups_the_operator_is_told_and_nothing_is_left(b
     assert weak.weak_limits_reason is not None
     assert "memory, pids, cpu" in weak.weak_limits_reason
     sandbox = await bed.start(
-        ["sh", "-c", "for i in $(seq 20); do setsid sleep 1000 & done; echo up; wait"], by=weak
+        ["sh", "-c", "for i in $(seq 20); do setsid sleep 1000 & done; echo up; wait"], sandboxes=weak
     )
     assert await sandbox.stdout.readline() == b"up\n"
     await sandbox.destroy()

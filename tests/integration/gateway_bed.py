@@ -39,11 +39,11 @@ class Inside:
             "http://gateway", connector=aiohttp.UnixConnector(str(socket), limit=0), auto_decompress=False
         )
 
-    def ask(self, path: str = MESSAGES, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    def request(self, path: str = MESSAGES, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         return self.http.post(path, json=body(path, **fields), headers=headers)
 
     async def answer(self, path: str = MESSAGES, **fields: Any) -> tuple[int, dict[str, Any]]:
-        async with self.ask(path, **fields) as response:
+        async with self.request(path, **fields) as response:
             return response.status, await response.json()
 
 

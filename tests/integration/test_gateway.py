@@ -45,9 +45,9 @@ async def test_the_key_is_added_outside_and_only_allowed_headers_pass(
             "x-forwarded-for": "1.2.3.4",
             "Accept-Encoding": "gzip",
         }
-        async with inside.ask(path + "?beta=true&x=1", headers) as response:
+        async with inside.request(path + "?beta=true&x=1", headers) as response:
             assert response.status == 200, await response.text()
-    received = model.seen[-1]
+    received = model.requests[-1]
     assert (received.path, received.model) == (expected, MODEL)
     auth = {"x-api-key": KEY} if provider == "anthropic" else {"authorization": f"Bearer {KEY}"}
     assert {name: received.headers.get(name) for name in ("x-api-key", "authorization")} == {
@@ -69,7 +69,11 @@ async def test_a_chunk_arrives_before_the_provider_has_finished(short_dir: Path)
         await response.write(b"data: two\n\n")
         return response
 
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+    async with (
+        provider_that(handler) as url,
+        gateway_to(url, short_dir) as inside,
+        inside.request() as response,
+    ):
         assert await asyncio.wait_for(response.content.readany(), 30) == b"data: one\n\n"
         first_was_read.set()
         assert await response.read() == b"data: two\n\n"
@@ -84,7 +88,11 @@ async def test_the_key_is_redacted_from_headers_and_across_chunks(short_dir: Pat
             await response.write(bytes([byte]))
         return response
 
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+    async with (
+        provider_that(handler) as url,
+        gateway_to(url, short_dir) as inside,
+        inside.request() as response,
+    ):
         assert await response.text() == f"data: [redacted] and {KEY[:9]}\n\n"
         assert response.headers["x-request-id"] == "r-[redacted]"
         assert not {"Set-Cookie", "openai-organization"} & response.headers.keys()
@@ -107,7 +115,11 @@ async def test_the_key_does_not_pass_at_the_end_of_a_huge_error_body(short_dir: 
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(status=500, text="x" * (64 * 1024 - len(KEY) // 2) + KEY)
 
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+    async with (
+        provider_that(handler) as url,
+        gateway_to(url, short_dir) as inside,
+        inside.request() as response,
+    ):
         assert response.status == 500
         assert KEY[:6] not in await response.text()
         assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")
@@ -122,7 +134,7 @@ async def test_without_a_usable_key_every_request_is_401_and_says_what_to_do(
         assert status == 401
         assert "set one with PUT /api/v1/provider-keys/openrouter or overrides.providerApiKey." in str(answer)
         assert inside.gateway.last_error == ProviderError(401, answer["error"]["message"])
-    assert not model.seen
+    assert not model.requests
 
 
 def test_a_route_shows_no_key() -> None:
@@ -158,7 +170,7 @@ async def test_only_the_tasks_provider_is_reached(
         assert (await reader.readline()).split()[1] == str(status).encode()
         writer.close()
         await writer.wait_closed()
-    assert not model.seen
+    assert not model.requests
 
 
 @pytest.mark.parametrize(
@@ -183,7 +195,7 @@ async def test_other_models_and_ambiguous_bodies_never_reach_the_provider(
             assert answer["error"]["message"]
             assert response.headers["x-should-retry"] == "false"
         assert (await inside.answer(model="the-weak-model"))[0] == 200
-    assert [received.model for received in model.seen] == ["the-weak-model"]
+    assert [received.model for received in model.requests] == ["the-weak-model"]
 
 
 async def test_a_redirect_is_not_followed(short_dir: Path) -> None:
@@ -232,7 +244,11 @@ async def test_rate_limits_pass_with_their_retry_after(short_dir: Path) -> None:
             error, status=429, headers={"retry-after": "7", "anthropic-ratelimit-x": "1"}
         )
 
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+    async with (
+        provider_that(handler) as url,
+        gateway_to(url, short_dir) as inside,
+        inside.request() as response,
+    ):
         assert response.status == 429
         assert response.headers["retry-after"] == "7"
         assert response.headers["anthropic-ratelimit-x"] == "1"
@@ -246,7 +262,7 @@ async def test_a_stream_cut_by_the_provider_is_cut_for_the_agent(
 ) -> None:
     provider, base, _ = PATHS[path]
     async with gateway_to(model.url + base, short_dir, provider) as inside:
-        async with inside.ask(path, prompt=script({"cut": True}), stream=True) as response:
+        async with inside.request(path, prompt=script({"cut": True}), stream=True) as response:
             assert response.status == 200
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
@@ -269,10 +285,10 @@ async def test_usage_is_counted_before_the_response_ends(
     field = "input" if path.endswith("responses") else "messages"
     messages = [{"role": role, "content": text} for role, text in turns]
     async with gateway_to(model.url + base, short_dir, provider) as inside:
-        async with inside.ask(path, stream=is_stream, **{field: messages}) as response:
+        async with inside.request(path, stream=is_stream, **{field: messages}) as response:
             await response.read()
         (use,) = inside.usage
-    total = len(json.dumps(model.seen[-1].body)) // 4  # this is how the scripted model counts
+    total = len(json.dumps(model.requests[-1].body)) // 4  # this is how the scripted model counts
     cached = total - len("And then?") // 4 - 1
     assert use == Usage(MODEL, total, len("It is a fine day.") // 4, cache_read_tokens=cached)
 
@@ -292,7 +308,7 @@ async def test_cached_input_is_part_of_all_input(short_dir: Path) -> None:
         return response
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        async with inside.ask(stream=True) as response:
+        async with inside.request(stream=True) as response:
             await response.read()
         assert inside.usage == [Usage(MODEL, 550, 77, 500, 40)]
 
@@ -305,7 +321,7 @@ async def test_an_error_within_a_stream_is_remembered(short_dir: Path) -> None:
         return response
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        async with inside.ask(stream=True) as response:
+        async with inside.request(stream=True) as response:
             assert "Overloaded, [redacted]." in await response.text()
         assert inside.gateway.last_error == ProviderError(
             None, "Anthropic reported an error in its answer: Overloaded, [redacted]."
@@ -353,7 +369,7 @@ async def test_an_empty_answer_is_an_error_although_its_tokens_count(short_dir: 
         return response
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        async with inside.ask(stream=True) as response:
+        async with inside.request(stream=True) as response:
             assert (await response.text()).startswith("event: error\n")
         assert inside.gateway.last_error == ProviderError(
             None, "Anthropic ended without an answer (end_turn)."
@@ -374,7 +390,7 @@ async def test_an_overloaded_provider_is_waited_for_as_long_as_it_says(short_dir
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         inside.gateway.patience = Patience(30)
-        async with inside.ask() as response:
+        async with inside.request() as response:
             assert response.status == 200
     assert times[1] - times[0] >= 0.4
     assert inside.gateway.last_error is None

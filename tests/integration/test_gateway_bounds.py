@@ -42,14 +42,14 @@ async def test_large_bodies_are_refused_declared_or_not(
                     assert response.status == 413
                     assert "100000 bytes" in (await response.json())["error"]["message"]
         assert (await inside.answer(prompt="x" * 90_000))[0] == 200
-    assert len(model.seen) == 1
+    assert len(model.requests) == 1
 
 
 async def test_a_large_request_is_forwarded_whole(model: scripted.ScriptedModel, short_dir: Path) -> None:
     prompt = "long, " * 100_000 + "äöü\U0001f600"
     async with gateway_to(model.url, short_dir) as inside:
         assert (await inside.answer(prompt=prompt))[0] == 200
-    assert model.seen[-1].body["messages"][0]["content"] == prompt
+    assert model.requests[-1].body["messages"][0]["content"] == prompt
 
 
 async def test_bodies_in_flight_are_bounded_together(model: scripted.ScriptedModel, short_dir: Path) -> None:
@@ -71,7 +71,7 @@ async def test_compressed_and_slow_requests_are_refused(
         writer.write(b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
         assert (await asyncio.wait_for(reader.readline(), 30)).split()[1] == b"408"
         writer.close()
-    assert not model.seen
+    assert not model.requests
 
 
 async def test_concurrent_requests_are_limited(model: scripted.ScriptedModel, short_dir: Path) -> None:
@@ -110,7 +110,7 @@ async def test_a_request_is_cancelled_at_the_provider_when_the_sandbox_disconnec
         return response
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        async with inside.ask(stream=True) as response:
+        async with inside.request(stream=True) as response:
             await response.content.readany()
             response.close()
         await asyncio.wait_for(ended.wait(), 30)
@@ -126,7 +126,7 @@ async def test_close_cuts_what_is_open_and_reports_it(short_dir: Path) -> None:
         return response
 
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        async with inside.ask(stream=True) as response:
+        async with inside.request(stream=True) as response:
             await response.content.readany()
             await asyncio.wait_for(inside.gateway.close(), 20)
             assert inside.usage == [Usage(MODEL, 5, 1)]

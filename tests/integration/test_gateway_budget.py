@@ -50,13 +50,13 @@ class Inside:
         self.http = http
         self.usage = usage
 
-    def ask(self, path: str, text: str = "Hello.", **fields: Any) -> Any:
+    def request(self, path: str, text: str = "Hello.", **fields: Any) -> Any:
         messages = [{"role": "user", "content": text}]
         body = {"model": MODELS[WIRES[path][0]], "input" if "/responses" in path else "messages": messages}
         return self.http.post(path, json=body | fields)
 
     async def answer(self, path: str, text: str = "Hello.", **fields: Any) -> tuple[int, str]:
-        async with self.ask(path, text, **fields) as response:
+        async with self.request(path, text, **fields) as response:
             return response.status, await response.text()
 
 
@@ -92,7 +92,7 @@ async def test_the_request_that_would_pass_the_limit_is_refused_in_the_providers
 ) -> None:
     async with inside(model.url, short_dir, path, max_tokens=FOR_ONE) as sandbox:
         assert (await sandbox.answer(path))[0] == 200
-        async with sandbox.ask(path, LONG) as response:
+        async with sandbox.request(path, LONG) as response:
             answer = await response.json()
             assert response.status == 403
             assert response.headers["x-should-retry"] == "false"
@@ -100,7 +100,7 @@ async def test_the_request_that_would_pass_the_limit_is_refused_in_the_providers
         assert "out of budget" in error["message"]
         assert (answer.get("type") == "error") == path.endswith("messages")
         assert sandbox.budget.is_exceeded
-        assert len(model.seen) == 1
+        assert len(model.requests) == 1
         assert (await sandbox.answer(path))[0] == 403  # also what would fit
 
 
@@ -111,11 +111,11 @@ async def test_an_output_that_does_not_fit_is_lowered_in_what_is_sent_on(
     field = WIRES[path][2]
     async with inside(model.url, short_dir, path, max_tokens=100_000) as sandbox:
         assert (await sandbox.answer(path))[0] == 200  # names none: the model's own would not fit
-        assert 10_000 < model.seen[-1].body[field] < 50_000
+        assert 10_000 < model.requests[-1].body[field] < 50_000
         assert (await sandbox.answer(path, **{field: 120_000}))[0] == 200
-        assert 10_000 < model.seen[-1].body[field] < 50_000
+        assert 10_000 < model.requests[-1].body[field] < 50_000
         assert (await sandbox.answer(path, **{field: 300}))[0] == 200
-        assert model.seen[-1].body[field] == 300
+        assert model.requests[-1].body[field] == 300
 
 
 @pytest.mark.parametrize("path", WIRES)
@@ -124,7 +124,9 @@ async def test_where_the_models_own_output_fits_nothing_is_changed(
 ) -> None:
     async with inside(model.url, short_dir, path, max_tokens=10**7) as sandbox:
         assert (await sandbox.answer(path))[0] == 200
-        assert not {"max_tokens", "max_output_tokens", "max_completion_tokens"} & model.seen[-1].body.keys()
+        assert (
+            not {"max_tokens", "max_output_tokens", "max_completion_tokens"} & model.requests[-1].body.keys()
+        )
 
 
 async def test_thinking_stays_below_the_lowered_output(
@@ -133,11 +135,11 @@ async def test_thinking_stays_below_the_lowered_output(
     thinking = {"type": "enabled", "budget_tokens": 32_000}
     async with inside(model.url, short_dir, max_tokens=30_000) as sandbox:
         await sandbox.answer(MESSAGES, max_tokens=64_000, thinking=thinking)
-        sent = model.seen[-1].body
+        sent = model.requests[-1].body
         assert 1024 <= sent["thinking"]["budget_tokens"] < sent["max_tokens"]
     async with inside(model.url, short_dir, max_tokens=5000) as sandbox:
         await sandbox.answer(MESSAGES, max_tokens=64_000, thinking=thinking)
-        assert "thinking" not in model.seen[-1].body
+        assert "thinking" not in model.requests[-1].body
 
 
 async def test_an_output_limit_that_is_no_number_is_refused(
@@ -147,7 +149,7 @@ async def test_an_output_limit_that_is_no_number_is_refused(
         for value in (1e9, "many", True, 0, -1, None):
             assert (await sandbox.answer(MESSAGES, max_tokens=value))[0] == 400
         assert not sandbox.budget.is_exceeded
-    assert not model.seen
+    assert not model.requests
 
 
 async def test_with_several_requests_in_flight_the_limit_is_never_passed(
@@ -195,7 +197,7 @@ async def test_the_cost_of_each_answer_is_reported_and_limited(
 async def test_usage_of_earlier_attempts_counts(model: scripted.ScriptedModel, short_dir: Path) -> None:
     async with inside(model.url, short_dir, max_tokens=100_000, used_tokens=99_000) as sandbox:
         assert (await sandbox.answer(MESSAGES))[0] == 403
-    assert not model.seen
+    assert not model.requests
 
 
 @pytest.mark.parametrize("is_hung_up", [True, False])
@@ -214,7 +216,7 @@ async def test_a_response_without_usage_counts_as_its_maximum(short_dir: Path, i
         return response
 
     async with provider_that(handler) as url, inside(url, short_dir, max_tokens=100_000) as sandbox:
-        async with sandbox.ask(MESSAGES, max_tokens=5000, stream=True) as response:
+        async with sandbox.request(MESSAGES, max_tokens=5000, stream=True) as response:
             await response.content.readany()
             if not is_hung_up:
                 with pytest.raises(aiohttp.ClientError):
@@ -261,7 +263,7 @@ async def test_exactly_one_short_last_request_passes(model: scripted.ScriptedMod
         sandbox.budget.allow_last()
         answers = await asyncio.gather(*(sandbox.answer(MESSAGES, LONG, max_tokens=64_000) for _ in range(3)))
         assert sorted(status for status, _ in answers) == [200, 403, 403]
-        assert [received.body["max_tokens"] for received in model.seen] == [LAST_OUTPUT]
+        assert [received.body["max_tokens"] for received in model.requests] == [LAST_OUTPUT]
 
 
 async def test_an_image_counts_as_an_image_and_not_by_its_bytes(
@@ -281,7 +283,7 @@ async def test_with_a_budget_fallback_models_are_removed(
     async with inside(model.url, short_dir, max_tokens=10**6) as sandbox:
         status, _ = await sandbox.answer(MESSAGES, fallbacks=[{"model": MODELS["anthropic"]}])
         assert status == 200
-        assert "fallbacks" not in model.seen[-1].body
+        assert "fallbacks" not in model.requests[-1].body
 
 
 # Titles: the one request that is not the sandbox's.
@@ -303,7 +305,7 @@ async def test_a_title_is_written_and_counted(provider: str, model: scripted.Scr
     assert await title_from(model.url, provider, budget, usage) == "About: Count the sheep."
     assert usage[0].cost_micro_usd > 0
     assert budget.used_tokens == usage[0].input_tokens + usage[0].output_tokens > 0
-    key = model.seen[-1].headers.get("x-api-key") or model.seen[-1].headers["authorization"]
+    key = model.requests[-1].headers.get("x-api-key") or model.requests[-1].headers["authorization"]
     assert KEY in key
 
 
@@ -312,7 +314,7 @@ async def test_a_title_that_does_not_fit_into_the_budget_is_not_requested(
 ) -> None:
     budget = Budget(execution.Budget(max_tokens=2000))
     assert await title_from(model.url, "anthropic", budget, []) is None
-    assert not model.seen
+    assert not model.requests
     assert not budget.is_exceeded
 
 

@@ -280,7 +280,7 @@ async def test_an_endless_event_is_forwarded_and_not_kept_in_memory(short_dir: P
     async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
         before = memory_bytes()
         received = 0
-        async with inside.ask() as response:
+        async with inside.request() as response:
             async for chunk in response.content.iter_any():
                 received += len(chunk)
         assert received > 96 * MIB
@@ -374,7 +374,11 @@ async def test_an_endless_error_body_is_cut(short_dir: Path) -> None:
         while True:
             await response.write(b"x" * 65536)
 
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside, inside.ask() as response:
+    async with (
+        provider_that(handler) as url,
+        gateway_to(url, short_dir) as inside,
+        inside.request() as response,
+    ):
         assert response.status == 500
         assert len(await response.read()) <= 64 * 1024
         assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")

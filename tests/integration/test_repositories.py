@@ -126,18 +126,18 @@ async def test_a_missing_repository_or_ref_is_reported_in_a_sentence(bed: Bed, s
 
 
 async def test_a_host_off_the_public_internet_is_refused_unless_allowed(bed: Bed, server: GitServer) -> None:
-    before = len(server.seen)
+    before = len(server.requests)
     for host in ("127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "169.254.169.254"):
         url = f"http://{host}:{server.port}/git/app"
         refusal = await bed.refusal(Repository(url), is_private_allowed=False)
         assert "not on the public internet" in refusal or "another host" in refusal, refusal
-    assert len(server.seen) == before
+    assert len(server.requests) == before
 
 
 async def test_redirects_are_followed_on_the_same_host_only(bed: Bed, server: GitServer) -> None:
-    before = len(server.seen)
+    before = len(server.requests)
     assert "another host" in await bed.refusal(Repository(server.url("elsewhere", "app"), token=TOKEN))
-    assert [path for path, _ in server.seen[before:]] == ["/elsewhere/app/info/refs"]
+    assert [path for path, _ in server.requests[before:]] == ["/elsewhere/app/info/refs"]
     assert [path.name for path in await bed.place(Repository(server.url("moved", "app")))] == ["app"]
 
 
@@ -225,10 +225,10 @@ async def test_submodules_are_not_fetched(bed: Bed, server: GitServer) -> None:
     commit = server.git("rev-parse", "HEAD", folder=server.folder / "app")
     server.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s", folder=folder)
     server.git("commit", "--quiet", "--message", "s", folder=folder)
-    before = len(server.seen)
+    before = len(server.requests)
     (clone,) = await bed.place(Repository(server.url("git", "parent")))
     assert list((clone / "s").iterdir()) == []
-    assert not any("/app/" in path for path, _ in server.seen[before:])
+    assert not any("/app/" in path for path, _ in server.requests[before:])
 
 
 async def test_links_stay_links_and_hooks_are_not_cloned(bed: Bed, server: GitServer) -> None:

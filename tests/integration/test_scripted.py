@@ -191,7 +191,7 @@ async def test_pis_compaction_gets_a_summary_not_the_script(agent: Agent) -> Non
 async def test_requests_are_recorded(agent: Agent, model: scripted.ScriptedModel) -> None:
     agent.says("hi")
     await agent.turn()
-    received = model.seen[-1]
+    received = model.requests[-1]
     assert (received.path, received.model, received.headers["authorization"]) == (
         agent.path,
         "m",

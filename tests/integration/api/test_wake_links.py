@@ -95,7 +95,7 @@ class TestLink:
             path, data={"message": "Ja, größer & <b>fett</b>\r\nzweite"}, headers=BROWSER
         )
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        assert "awake" in answer.text
+        assert "was woken" in answer.text
         assert await message_contents(alice, task_id) == ["Ja, größer & <b>fett</b>\nzweite"]
         assert await events_of(alice, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
         assert await status(alice, task_id) == "pending"

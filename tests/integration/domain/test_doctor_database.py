@@ -25,7 +25,7 @@ async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> 
 
 def problems(examination: Examination) -> dict[str, str]:
     """The findings: place → description."""
-    return {item.finding.where: item.finding.what for item in examination.problems}
+    return {item.finding.where: item.finding.what for item in examination.found}
 
 
 async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: MakeTask) -> None:

@@ -72,7 +72,7 @@ async def test_several_at_once_pull_once_and_share(bed: Bed, registry: Registry,
         assert registry.pulls() - before == 2  # its layer and its configuration
         inodes = [await bed.run(image, "ls", "-i", "/usr/bin/bash") for image in (first, remaining[0])]
         assert inodes[0] == inodes[1] == f"{(first.root / 'usr/bin/bash').stat().st_ino} /usr/bin/bash\n"
-    assert bed.kept == {good.digest[7:]}
+    assert bed.stored == {good.digest[7:]}
 
 
 @pytest.mark.parametrize("kind", ["index", long("oci"), long("oci-index"), "docker-archive"])
@@ -106,7 +106,7 @@ async def test_a_path_that_changed_is_not_what_was_pinned(bed: Bed, folder: Path
     with pytest.raises(ImageRefused, match="has changed: its digest is no longer"):
         async with bed.images.use(pinned):
             pass
-    assert bed.kept == set()
+    assert bed.stored == set()
 
 
 TRICKS = [
@@ -174,7 +174,7 @@ async def test_a_hard_link_out_of_an_image_is_refused(bed: Bed, registry: Regist
     with pytest.raises(ImageRefused, match="cannot be unpacked"):
         async with bed.images.use(at(registry, image, "team/linked:1")):
             pass
-    assert bed.kept == set()
+    assert bed.stored == set()
 
 
 async def test_an_image_that_unpacks_to_too_many_bytes_is_refused(bed: Bed, registry: Registry) -> None:
@@ -184,7 +184,7 @@ async def test_an_image_that_unpacks_to_too_many_bytes_is_refused(bed: Bed, regi
     with pytest.raises(ImageRefused, match="AGENTCONTAINER_MAX_IMAGE_BYTES"):
         async with bed.images.use(pinned):
             pass
-    assert bed.kept == set()
+    assert bed.stored == set()
 
 
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(57)
@@ -267,7 +267,7 @@ async def test_cleaning_removes_the_longest_unused_but_none_in_use(
         pass
     os.utime(bed.images.folder / good.digest[7:] / "image.json", (long_ago, long_ago))
     assert await clean(bed.images.folder, CacheLimits(YEAR, 12 * 1024**2)) == [good.digest[7:]]
-    assert bed.kept == {other.digest[7:]}
+    assert bed.stored == {other.digest[7:]}
     async with bed.images.use(at(registry, good)) as image:  # pulled again
         assert await bed.run(image, "cat", "/usr/share/greeting") == oci.GREETING
 
@@ -289,7 +289,7 @@ async def test_a_pull_that_is_cancelled_leaves_nothing(bed: Bed, registry: Regis
         await second  # it waited for the first, and now pulls the image itself
     finally:
         gate.close()
-    assert bed.kept == {good.digest[7:]}
+    assert bed.stored == {good.digest[7:]}
 
 
 ORDINARY = """

@@ -37,6 +37,6 @@ Any path that ends in /messages, /responses or /chat/completions is served, with
 `invalid-key` and keys that begin with `sk-invalid` are answered 401, with the key in the message.
 """
 
-from agentcontainer.gateway.scripted.server import ScriptedModel, Seen, serve
+from agentcontainer.gateway.scripted.server import ReceivedRequest, ScriptedModel, serve
 
-__all__ = ["ScriptedModel", "Seen", "serve"]
+__all__ = ["ReceivedRequest", "ScriptedModel", "serve"]

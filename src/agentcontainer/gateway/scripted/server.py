@@ -30,13 +30,13 @@ _WIRES: Mapping[str, Wire] = {
     "/responses": responses,
     "/chat/completions": completions,
 }
-_MAX_SEEN = 200
+_MAX_REQUESTS = 200
 _MAX_STREAM_PAUSE_SECONDS = 1.0  # the sum of all pauses, unless a step is slow on purpose
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """A received request. Header names are in lower case; `at` is the Unix time in seconds."""
 
     path: str
@@ -47,11 +47,11 @@ class Seen:
 
 
 class ScriptedModel:
-    """A running server. `url` is its address without a path; `seen` holds the latest requests, the newest last."""
+    """A running server. `url` is its address without a path; `requests` holds the latest requests, the newest last."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.seen: deque[Seen] = deque(maxlen=_MAX_SEEN)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_REQUESTS)
         self._director = Director()
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_get("/_requests", self._requests)
@@ -81,7 +81,7 @@ class ScriptedModel:
             return web.json_response(
                 {"error": "This path is served to clients on this machine only."}, status=403
             )
-        shown = [{"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.seen]
+        shown = [{"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.requests]
         return web.json_response(shown)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -99,7 +99,9 @@ class ScriptedModel:
 
     def _record(self, request: web.Request, payload: JsonObject) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.seen.append(Seen(request.path, headers, payload.text("model"), time.time(), payload.fields))
+        self.requests.append(
+            ReceivedRequest(request.path, headers, payload.text("model"), time.time(), payload.fields)
+        )
 
     async def _play(
         self, request: web.Request, wire: Wire, payload: JsonObject, key: str
