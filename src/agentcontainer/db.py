@@ -26,7 +26,7 @@ else:
 T = TypeVar("T")
 JsonObject = dict[str, Any]  # what a client or a model sent, stored as it is
 RECONNECT_SECONDS = 0.5
-PAGE_BYTES = 4 * 1024 * 1024  # of the rows of one page, as text, which memory holds several times
+PAGE_BYTES = 4 * 1024 * 1024  # of one page's rows as text; in memory they take several times as much
 
 # The database counts the bytes, so that it does not send rows which the page has no room for.
 _PAGE = """

@@ -120,20 +120,22 @@ class Settings(BaseSettings):
         description="Largest output file. All output files of a task together may be as large as a workspace.",
     )
     max_output_files: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000, description="Most output files of one task."
+        1000, description="Maximum number of output files of one task."
     )
     max_partial_files: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        100, description="Most partial outputs stored of a task that fails, is cancelled or expires."
+        100,
+        description="Maximum number of partial outputs that are stored of a task that fails, is cancelled or expires.",
     )
     max_partial_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
-        256 * 1024**2, description="Most bytes of partial outputs stored of one task."
+        256 * 1024**2, description="Maximum total size of one task's partial outputs, in bytes."
     )
     max_task_events: Annotated[int, Field(ge=100, le=1_000_000_000)] = Field(
-        100_000, description="Most events of one task; a task with more fails with `event_log_full`."
+        100_000,
+        description="Maximum number of events of one task; a task with more fails with `event_log_full`.",
     )
     max_task_event_bytes: Annotated[int, Field(ge=1024**2, le=MAX_BYTES)] = Field(
         128 * 1024**2,
-        description="Most bytes of one task's events; a task with more fails with `event_log_full`.",
+        description="Maximum total size of one task's events, in bytes; a task with more fails with `event_log_full`.",
     )
     max_repository_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] = Field(
         1024**3, description="Largest input repository, as cloned."
@@ -149,11 +151,11 @@ class Settings(BaseSettings):
     )
     file_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3,
-        description="Most stored bytes of one account; uploads beyond it are refused. 0: no limit.",
+        description="Maximum number of bytes that one account may store; uploads beyond it are refused. 0: no limit.",
     )
     checkpoint_quota_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         100 * 1024**3,
-        description="Most bytes of checkpoints of one account's live tasks; what exceeds it is not saved. 0: no limit.",
+        description="Maximum bytes of checkpoints of one account's live tasks; none is saved beyond it. 0: no limit.",
     )
     upload_method: Literal["put", "post"] = Field(
         "put",
@@ -194,19 +196,19 @@ class Settings(BaseSettings):
         50 * 1024**3, description="Largest workspace that is checkpointed, as a tar."
     )
     sandbox_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, le=MAX_BYTES)] = Field(
-        2 * 1024**3, description="Most memory of one sandbox."
+        2 * 1024**3, description="Memory limit of one sandbox."
     )
     sandbox_pids: Annotated[int, Field(ge=32, le=4_194_304)] = Field(
-        512, description="Most processes and threads of one sandbox."
+        512, description="Maximum number of processes and threads of one sandbox."
     )
     sandbox_cpus: Annotated[float, Field(ge=0.01, le=1024, allow_inf_nan=False)] = Field(
-        2.0, description="Most CPUs of one sandbox."
+        2.0, description="Maximum number of CPUs that one sandbox uses."
     )
     sandbox_disk_bytes: Annotated[int, Field(ge=64 * 1024**2, le=16 * 1024**4)] = Field(
-        10 * 1024**3, description="Most bytes in one sandbox's workspace."
+        10 * 1024**3, description="Maximum size of one sandbox's workspace, in bytes."
     )
     sandbox_inodes: Annotated[int, Field(ge=1000, le=100_000_000)] = Field(
-        1_000_000, description="Most files, folders and links in one sandbox's workspace."
+        1_000_000, description="Maximum number of files, folders and links in one sandbox's workspace."
     )
     sandbox_uid_base: Annotated[int, Field(ge=10_000, le=2_000_000_000)] = Field(
         700_000, description="First of the 1000 host uids for sandboxes, if the runner runs as root."
@@ -215,7 +217,8 @@ class Settings(BaseSettings):
         10, description="A runner that sends no heartbeat for this long is lost, and its tasks are requeued."
     )
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
-        6000, description="Most requests per minute of one API key to one API process; 0: no limit."
+        6000,
+        description="Maximum number of requests per minute of one API key to one API process; 0: no limit.",
     )
     model_prices_file: Annotated[PriceFile | None, NoDecode, PlainValidator(price_file.read)] = Field(
         None,
@@ -248,7 +251,7 @@ class Settings(BaseSettings):
     )
     image_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3,
-        description="If the unpacked images have more bytes, those not in use are removed, the longest unused first.",
+        description="If the unpacked images have more bytes, those not in use are removed, least recently used first.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."

@@ -93,7 +93,7 @@ class TaskStarted(EventData):
 
     status: TaskStatus
     attempt: Annotated[
-        int, Field(description="1, 2, …: each is a fresh container, restored from the last save.")
+        int, Field(description="1, 2, …: counts the task's containers. Each starts from the last checkpoint.")
     ]
 
 
@@ -190,7 +190,7 @@ class MessageDelivered(_InTurn):
 
 
 class MessageCompleted(_InTurn):
-    """The agent said something."""
+    """The agent completed a message."""
 
     role: Role
     content: str
@@ -223,7 +223,7 @@ class ToolCompleted(_InTurn):
 class FinishRejected(_InTurn):
     """A `finish` did not meet the output policy. The agent goes on."""
 
-    message: Annotated[str, Field(description="The reason that the agent got.")]
+    message: Annotated[str, Field(description="The reason that the agent was given.")]
 
 
 class EgressRefused(_InTurn):
@@ -241,7 +241,7 @@ class AgentReminded(_InTurn):
     count: Annotated[
         int,
         Field(
-            description="How many reminders in a row; not with `soft_finish` and `budget`.",
+            description="How many reminders in a row; absent with the reasons `soft_finish` and `budget`.",
             json_schema_extra=_without_default,
         ),
     ] = 0
@@ -255,7 +255,7 @@ class ModelRetried(_InTurn):
     wait_ms: Annotated[
         int,
         Field(
-            description="How long the platform waits first, while the provider is overloaded.",
+            description="How long the platform waits before it repeats the request, if the provider is overloaded.",
             json_schema_extra=_without_default,
         ),
     ] = 0
@@ -271,7 +271,7 @@ class ContextCompacted(_InTurn):
     tokens_before: Annotated[
         int | None,
         Field(
-            description="The size of the conversation before. Null: there is no summary, because it failed."
+            description="The size of the conversation before the summary. Null: writing the summary failed."
         ),
     ]
     duration_ms: int

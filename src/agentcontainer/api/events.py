@@ -94,7 +94,7 @@ class MessageDeliveredEvent(_Described[Literal["message.delivered"], data.Messag
 
 
 class MessageCompletedEvent(_Described[Literal["message.completed"], data.MessageCompleted]):
-    """The agent said something."""
+    """The agent completed a message."""
 
 
 class FileSharedEvent(_Described[Literal["file.shared"], data.FileShared]):

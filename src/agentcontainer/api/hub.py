@@ -52,7 +52,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Delta:
-    """A part of what the agent is saying, said after the event with sequence `after`."""
+    """A part of the agent's current message. `after`: the sequence of the event before it."""
 
     after: int
     frame: bytes

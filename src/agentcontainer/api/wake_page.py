@@ -33,11 +33,11 @@ def question(link: WakeLink) -> str:
     until = ""
     if link.hibernate_until_at is not None:
         at = link.hibernate_until_at
-        until = f'<p>It wakes by itself on <time datetime="{iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
+        until = f'<p>It wakes without this link on <time datetime="{iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
     reason = f'<p>Its agent wrote:</p><blockquote dir="auto">{escape(link.message or "")}</blockquote>'
     return _page(
         "Wake this task?",
-        f"""<p>The task <strong><bdi>{escape(link.title or "without a title")}</bdi></strong> is asleep.</p>
+        f"""<p>The task <strong><bdi>{escape(link.title or "without a title")}</bdi></strong> hibernates.</p>
 {reason}
 {until}
 <form method="post">
@@ -51,7 +51,7 @@ def question(link: WakeLink) -> str:
 
 def thanks() -> str:
     """The page after the task was woken."""
-    return _page("The task is awake", "<p>It goes on where it stopped. You can close this page.</p>")
+    return _page("The task was woken", "<p>It continues where it stopped. You can close this page.</p>")
 
 
 def refusal(message: str) -> str:

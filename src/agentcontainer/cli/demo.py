@@ -138,7 +138,9 @@ async def _model(console: Console, provider: str | None, key: str | None) -> Asy
         return
     from agentcontainer.gateway import scripted
 
-    console.print("Model: [bold yellow]none[/], the offline script plays its part: a fixed small job, no AI.")
+    console.print(
+        "Model: [bold yellow]none[/], the offline scripted model does a fixed small job instead, without AI."
+    )
     console.print(
         f"       For a real one set a key and name its provider: --provider {'|'.join(_real_providers())}"
     )

@@ -54,7 +54,7 @@ class AnswerStream:
         return passed + self._extend(rest)
 
     def end(self) -> bytes:
-        """What is left once the answer has ended."""
+        """What is still to be passed on once the answer has ended."""
         rest = self._event_line + bytes(self._buffer)
         self._buffer.clear()
         self._event_line = b""
@@ -95,7 +95,7 @@ class AnswerStream:
         return self._with_own_indexes(event) or line
 
     def _is_of_interest(self, line: bytes) -> bool:
-        """Most events are text deltas: not parsing them saves most of the time."""
+        """Whether the line has to be parsed. Most events are text deltas; skipping them saves most of the time."""
         match self.wire:
             case "anthropic-messages":
                 marks = (b'"stop_reason"',)

@@ -120,7 +120,7 @@ class Gateway:
         self.patience = patience or Patience()
         """How long requests wait for an overloaded provider; not at all by default."""
         self.is_ended_by_outage = False
-        """Whether a request that has waited in vain stays unanswered: the attempt ends."""
+        """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry
         self._route = route
         self._name = PROVIDERS[route.provider].title
@@ -202,7 +202,7 @@ class Gateway:
                 await self._settle(reservation, None)
 
     async def _wait(self, overload: "_Overloaded") -> bool:
-        """Wait before a request is repeated; False: it has waited in vain."""
+        """Wait before a request is repeated; False: it has waited as long as it may."""
         seconds = self.patience.wait_seconds(overload.retry_after)
         if seconds is not None:
             if self._on_retry is not None:
@@ -283,7 +283,7 @@ class Gateway:
         return Refused(502, self.last_error.message)
 
     def _not_a_model(self, content_type: str, body: bytes) -> Refused:
-        """What came with a successful status is no model's answer, but for instance the web page of a login."""
+        """The refusal for a successful response that is not a model's answer, such as a login page."""
         text = without_controls(redact(body, self._secrets).decode("utf-8", "replace"))
         start = " ".join(text.split())[:_QUOTED_CHARACTERS]
         return self._failed(

@@ -29,7 +29,7 @@ class Patience:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.outage: asyncio.Future[Outage] = asyncio.get_running_loop().create_future()
-        """Done once a request has waited in vain."""
+        """Set once a request has waited as long as it may."""
         self.was_answered = False
         """Whether the provider has answered a request with success."""
         self._seconds = seconds
@@ -47,7 +47,7 @@ class Patience:
         return self._failures
 
     def answered(self) -> None:
-        """The provider answered with success."""
+        """Record that the provider answered with success."""
         self.was_answered = True
         self._failures, self._failing_since = 0, None
 
@@ -63,7 +63,7 @@ class Patience:
         return min(left, max(backoff, retry_after))
 
     def report(self, outage: Outage) -> None:
-        """A request has waited in vain."""
+        """Record that a request has waited as long as it may."""
         if not self.outage.done():
             self.outage.set_result(outage)
 

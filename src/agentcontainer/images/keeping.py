@@ -44,7 +44,7 @@ LOCKS = "locks"
 @dataclass(frozen=True)
 class Record:
     """What image.json holds. `runtimes`: the versions of our runtime that start in the image. `fault`: why
-    none does; then the image's files were removed."""
+    none starts; then the image's files were removed."""
 
     size_bytes: int
     variables: dict[str, str]

@@ -97,7 +97,9 @@ class Attempt:
         except Exception:
             # The database was unreachable for too long, or something could not be closed. The reconciler requeues
             # the task when this runner's lease has expired, and the clean-up removes what is left on this host.
-            logger.exception("%s: left to the reconciler", self._name)
+            logger.exception(
+                "%s: the end could not be recorded; the reconciler will requeue the task", self._name
+            )
 
     async def _work_and_commit(self, stack: contextlib.AsyncExitStack) -> None:
         try:
@@ -162,7 +164,7 @@ class Attempt:
             raise
 
     async def _first_prompt(self, task: Task, handoff: Turn | None, started: Container) -> str:
-        """What an agent that works alone is told first: its task, or why it goes on with it."""
+        """The first prompt of an agent that works alone: its task, or why it continues with it."""
         text = await self._first_text(task, handoff)
         if not started.layout.has_lost_context:
             return text
@@ -183,8 +185,7 @@ class Attempt:
 
 
 def _used_micro_seconds(task: Task, handoff: Turn | None) -> int:
-    """The container time that earlier attempts used, as of the task's last attempt's start; of a conversation, since
-    its last turn began."""
+    """The container time that earlier attempts used. After a handoff, only that since the handoff's turn began."""
     if handoff is None:
         return task.container_micro_seconds
     return max(0, task.container_micro_seconds - task.turn_base_micro_seconds)

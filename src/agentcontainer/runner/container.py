@@ -174,7 +174,7 @@ def _spec(context: AttemptContext, image: Image | None) -> Spec:
 
 
 def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None, session: Session) -> None:
-    """Watch for what ends the attempt although the agent process goes on."""
+    """Watch for conditions that end the attempt while the agent process still runs."""
     services = context.services
     grace = services.settings.disk_full_grace_seconds
 

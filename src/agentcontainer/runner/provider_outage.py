@@ -1,4 +1,4 @@
-"""A task whose provider stays overloaded: it hibernates, without cost, and tries again later."""
+"""Hibernates a task whose provider stays overloaded, and wakes it to try again later."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,19 +11,19 @@ from agentcontainer.runner.ending import Ending
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 from agentcontainer.runner.workspace.checkpointer import Checkpointer
 
-WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the last one again and again
+WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the last one is repeated
 
 
 def wait_before(failures: int, retry_after_seconds: float) -> timedelta:
-    """How long a task hibernates whose provider has stayed overloaded in `failures` attempts before."""
+    """How long a task hibernates after its provider stayed overloaded in `failures` earlier attempts."""
     return max(WAITS[min(failures, len(WAITS) - 1)], timedelta(seconds=retry_after_seconds))
 
 
 async def watch(
     context: AttemptContext, patience: Patience, session: Session, checkpointer: Checkpointer
 ) -> Ending:
-    """Wait until a model request has waited in vain; the ending that hibernates the task, or fails it after
-    `provider_outage_hours`."""
+    """Wait until a model request has waited as long as it may. Returns the ending that hibernates the task, or
+    fails it after `provider_outage_hours`."""
     outage = await patience.outage
     task, provider = context.task, context.task.execution.provider
     message = f"{provider} answered: {outage.message}"

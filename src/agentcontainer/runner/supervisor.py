@@ -52,7 +52,7 @@ class Supervisor:
         self._claiming: set[str] = set()
         """Ids of tasks that are being claimed."""
         self._unknown: set[Claim] = set()
-        """Claims that the database had for this runner at the last heartbeat, and no attempt here."""
+        """This runner's claims, as of the last heartbeat, that have no attempt in this process."""
 
     def drain(self) -> None:
         """Take no more jobs, give back the tasks that run, then let `run` return."""
@@ -80,7 +80,7 @@ class Supervisor:
                     for attempt, _ in self._attempts.values():
                         attempt.stop(EndReason.DRAINED, "The runner was stopped.")
                     await asyncio.gather(*self._running(), return_exceptions=True)
-                finally:  # before the loops are cancelled, for PgQueuer waits for its jobs, and they for the attempts
+                finally:  # before the loops are cancelled: PgQueuer waits for its jobs, which wait for the attempts
                     for task in self._running():
                         task.cancel()
         finally:

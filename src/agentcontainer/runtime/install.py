@@ -3,8 +3,8 @@
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
         bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.js pi/ cache/ VERSION
 
-`python -m agentcontainer.runtime.install` is safe to run at any time, twice at once, and after a kill: a
-version is built aside and shows up whole, by one rename. The version it replaces stays: sandboxes may run it.
+`python -m agentcontainer.runtime.install` is safe to run at any time, also concurrently and after a kill: a version is
+built in a scratch folder and appears by one rename. The version it replaces stays, because sandboxes may be using it.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def share_dir() -> Path:
 
 
 def runtime_dir() -> Path:
-    """The folder to mount at /opt/agentcontainer. It keeps its version, also if another one is installed later."""
+    """The folder to mount at /opt/agentcontainer. Its content never changes; another version gets another folder."""
     return (share_dir() / "runtime").resolve()
 
 
@@ -118,11 +118,11 @@ def _build(share: Path, target: Path) -> None:
 
 def _remove_leftovers(share: Path, tarballs: Path) -> None:
     """Remove what killed builds left, and the tarballs of other versions. The caller holds the lock."""
-    wanted = {package.tarball for package in PACKAGES}
+    pinned = {package.tarball for package in PACKAGES}
     for path in (*share.glob(f"{_SCRATCH}*"), *tarballs.iterdir()):
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in wanted:
+        elif path.name not in pinned:
             path.unlink()
 
 
@@ -132,9 +132,9 @@ def _switch(share: Path, target: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)
     link.replace(share / "runtime")
-    for other in share.glob("runtime-*"):
-        if other.name not in (target.name, replaced):
-            shutil.rmtree(other, ignore_errors=True)
+    for folder in share.glob("runtime-*"):
+        if folder.name not in (target.name, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -147,12 +147,12 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _make_readable_dir(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    with suppress(PermissionError):  # somebody else's, who decides
+    with suppress(PermissionError):  # another user's folder, which keeps its mode
         path.chmod(0o755)
 
 
 def _make_readable(tree: Path) -> None:
-    """Make everything readable for the sandbox's user, whatever the umask is."""
+    """Make everything readable for the sandbox's user, independent of the umask."""
     for folder, _, names in os.walk(tree):
         Path(folder).chmod(0o755)
         for name in names:

@@ -32,7 +32,7 @@ def warm_compile_cache(runtime: Path, commands: Sequence[str]) -> None:
             command = [node, str(runtime / "bin" / name), "--help"]
             subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
         for provider, model in MODELS:
-            _ask_once([node, *_pi(runtime, provider, model)], env, home)
+            _run_pi_once([node, *_pi(runtime, provider, model)], env, home)
     for cache in list((runtime / "cache").iterdir()):
         cache.rename(cache.with_name(f"{cache.name.rpartition('-')[0]}-{INSIDE_UID}"))
 
@@ -67,7 +67,7 @@ def _pi(runtime: Path, provider: str, model: str) -> list[str]:
     return [*command, "--no-session", "--no-extensions", "--extension", str(runtime / "pi-extension.js")]
 
 
-def _ask_once(command: list[str], env: Mapping[str, str], home: Path) -> None:
+def _run_pi_once(command: list[str], env: Mapping[str, str], home: Path) -> None:
     """Start Pi, let a model request of it fail, and let it exit: node writes the cache when it exits."""
     with (home / "stderr").open("w+b") as stderr:
         pi = subprocess.Popen(
@@ -79,7 +79,7 @@ def _ask_once(command: list[str], env: Mapping[str, str], home: Path) -> None:
             with pi:
                 assert pi.stdin is not None
                 assert pi.stdout is not None
-                with suppress(BrokenPipeError):  # it ended at once; its stderr says why
+                with suppress(BrokenPipeError):  # it has ended; its stderr says why
                     pi.stdin.write(PROMPT)
                     pi.stdin.flush()
                 is_settled = any(b'"agent_settled"' in line for line in pi.stdout)

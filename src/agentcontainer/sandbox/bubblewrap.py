@@ -260,7 +260,7 @@ async def _await_ready(process: Process) -> None:
 
 
 def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
-    """Refuse what would fail later with an unclear message, or what would do something else than meant."""
+    """Refuse values that would fail later with an unclear message, or would have an unintended effect."""
     if not argv or any("\0" in text for text in (*argv, spec.cwd, *spec.env, *spec.env.values())):
         # bwrap reads its options separated by NUL: a NUL in a value would begin another option
         raise SandboxError("A command, folder or environment of a sandbox cannot be empty or contain NUL.")

@@ -16,7 +16,7 @@ INSIDE_RUNTIME = "/opt/agentcontainer"
 INSIDE_SOCKETS = "/run/agentcontainer"
 INSIDE_GIVEN = "/given"
 INSIDE_OUTPUT = "/tmp/command-output"  # noqa: S108 - a file system of its own
-# Mount points over an image; a folder stands before the folders in it.
+# Mount points over an image; a parent comes before the folders in it.
 IMAGE_FOLDERS = (
     "dev",
     "etc",

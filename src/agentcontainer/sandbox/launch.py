@@ -170,8 +170,8 @@ def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
 
 
 def payload_command(spec: Spec, argv: Sequence[str], *, counts_processes: bool) -> list[str]:
-    """The command that bwrap starts. Without a control group for processes, RLIMIT_NPROC limits them, which
-    the kernel counts for each user namespace."""
+    """The command that bwrap starts. Without a control group for processes, RLIMIT_NPROC limits their number: the
+    kernel counts them for each user namespace."""
     if counts_processes:
         return ["/bin/sh", "-ec", FIRST, marker(spec.id), *argv]
     if spec.image is not None:  # an image may lack prlimit

@@ -59,8 +59,8 @@ class Room:
 
 
 class Volumes:
-    """Makes workspaces with this limit. `weak_reason`: why they are plain folders instead; None: they are
-    volumes."""
+    """Makes workspaces with the size limit `room`. `weak_reason`: why they are plain folders instead of volumes;
+    None: they are volumes."""
 
     def __init__(self, room: Room, weak_reason: str | None = "No mount namespace was entered.") -> None:
         self.room = room

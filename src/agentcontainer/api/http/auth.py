@@ -55,7 +55,7 @@ class _ApiKeyInQuery(SecurityBase):
     )
 
     async def __call__(self) -> None:
-        """Nothing: `authenticate` reads the key."""
+        """Does nothing: `authenticate` reads the key."""
 
 
 authenticate = _ApiKey()

@@ -100,7 +100,7 @@ class ErrorContent(Outgoing):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    code: Annotated[ApiErrorCode, Field(description="Stable; decide by it.")]
+    code: Annotated[ApiErrorCode, Field(description="Stable: programs decide by it.")]
     message: Annotated[str, Field(description="A sentence for people; may change.")]
     request_id: Annotated[str, Field(description="The id of this request in the server's log.")]
     details: Annotated[
@@ -145,14 +145,14 @@ def public_error(error: Exception, request_id: str) -> AgentContainerError:
 
 
 def refusal_of(faults: list[ErrorDetails]) -> ValidationError:
-    """Pydantic's errors in our words. The message is about the first."""
+    """The error for pydantic's errors, in our own words. Its message describes the first one."""
     details = [Detail(_path(fault), _sentence(fault)) for fault in faults[:MAX_DETAILS]]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return ValidationError(f"{details[0].path}: {details[0].message}{more}", details)
 
 
 def validated(model: type[M], values: object) -> M:
-    """`values` as the model, where FastAPI does not validate them.
+    """Validate `values` with the model, where FastAPI does not.
 
     Raises:
         ValidationError: they do not fit.

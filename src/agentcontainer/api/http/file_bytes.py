@@ -33,7 +33,7 @@ def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoin
     content = {
         "application/octet-stream": binary,
         "*/*": binary,
-    }  # generators know the first, clients get the file's
+    }  # code generators need one fixed type; a response has the file's own
     return router.get(
         path,
         response_class=Response,

@@ -94,10 +94,12 @@ class _Once:
                 if await connection.fetchval(_LOCK, self._context):
                     return await self._replayed(connection) or await self._first(connection, request, answer)
             await asyncio.sleep(POLL_SECONDS)
-        raise InProgress("The first request with this Idempotency-Key is still at work. Repeat it later.")
+        raise InProgress(
+            "The first request with this Idempotency-Key is still being processed. Repeat it later."
+        )
 
     async def answer_repeatable(self, request: Request, answer: Answer) -> Response:
-        """Without a lock, and with the response stored after the effect."""
+        """Answer without holding a lock, and store the response after the effect."""
         if replayed := await self._replayed(self.services.pool):
             return replayed
         response = await answer(request)

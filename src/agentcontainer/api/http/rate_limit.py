@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from agentcontainer.errors import RateLimited
 
-MAX_BUCKETS = 10_000  # beyond it the least recently used bucket is dropped; its key then has a full one
+MAX_BUCKETS = (
+    10_000  # beyond this, the least recently used bucket is dropped, so its key starts with a full one
+)
 
 
 class RateLimit:

@@ -83,6 +83,6 @@ async def create_api_key(account_id: AccountId, services: Provided, body: ApiKey
 async def revoke_api_key(key_id: KeyId, account_id: AccountId, services: Provided) -> None:
     """Revoke an API key at once.
 
-    409 for the account's last key: without it nobody could get in again.
+    409 for the account's last key: without a key nobody can use the account again.
     """
     await service.revoke_key(services.pool, account_id, key_id)

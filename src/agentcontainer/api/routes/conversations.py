@@ -33,7 +33,7 @@ class ConversationRequest(NewTask, _Opening):  # in this order the message is th
 
 
 class HandoffRequest(Incoming):
-    """What the agent is told when it goes on alone. Without a message it goes on with the conversation so far."""
+    """An optional message for the agent when it starts to work alone. Without one it continues the conversation."""
 
     max_body_bytes = MAX_BODY_BYTES
 

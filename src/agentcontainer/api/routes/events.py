@@ -53,7 +53,7 @@ class EventsQuery(TranscriptQuery):
         Field(
             ge=0,
             le=MAX_WAIT_SECONDS,
-            description="If there is no event yet, wait for one for so many seconds. "
+            description="If there is no event yet, wait up to this many seconds for one. "
             "Not with a stream or `order=desc`.",
         ),
         from_digits,
@@ -143,7 +143,7 @@ async def _answer(
     if asks_for_stream(request):
         return _stream(request, services, query, task)
     if query.api_key is not None:
-        raise ValidationError.at(KEY_IN_QUERY, "goes with an event stream only")
+        raise ValidationError.at(KEY_IN_QUERY, "is allowed with an event stream only")
     _check_within_log(task, "after", query.after)
     if query.wait and query.order != "asc":
         raise ValidationError.at("wait", "cannot be given with order=desc")

@@ -71,7 +71,7 @@ class LinkRequest(Incoming):
 
 
 class Woken(Outgoing):
-    """The task is awake."""
+    """The task was woken."""
 
     status: Literal["woken"] = "woken"
 
@@ -151,7 +151,7 @@ async def show_wake_link(link: Link) -> Response:
     "/wake/{token}",
     response_model=Woken,
     responses={
-        200: {"description": "The task is awake.", **_PAGE},
+        200: {"description": "The task was woken.", **_PAGE},
         400: _PAGE, 404: _PAGE, 409: _PAGE, 413: _PAGE, 415: _PAGE, 500: _PAGE, 503: _PAGE,
     },
     openapi_extra={

@@ -194,7 +194,7 @@ async def _version(connection: Connection | Pool, agent_id: str, version_id: str
 
 
 def _content(before: Content, change: Change, settings: Settings) -> Content:
-    """`change` over the content of the version before."""
+    """The content of the next version: the last one's with `change` applied."""
     has_new_defaults = change.defaults != DefaultsChange()
     return Content(
         container_image=before.container_image if change.container_image is UNSET else change.container_image,
@@ -212,7 +212,7 @@ def _content(before: Content, change: Change, settings: Settings) -> Content:
 
 
 async def _check_files(connection: Connection, account_id: str, change: Change) -> None:
-    """Check the files that the change names. Those of the version before exist: a file in use cannot be deleted."""
+    """Check the files that the change names. Those of the last version exist: a file in use cannot be deleted."""
     await files.check_inputs(connection, account_id, change.reference_file_ids or (), "referenceFileIds")
     await files.check_inputs(connection, account_id, change.skills or (), "skills")
 

@@ -66,7 +66,7 @@ class DefaultsChange(Choices):
 
 @dataclass(frozen=True)
 class Overrides(Choices):
-    """What one task runs with instead of its agent's defaults. The API turns a null override into UNSET."""
+    """The settings of one task that replace its agent's defaults. The API turns a null override into UNSET."""
 
     runtime: Literal["pi"] | Unset = UNSET
     budget: Budget | Unset = UNSET
@@ -87,7 +87,7 @@ class Overrides(Choices):
 
 @dataclass(frozen=True)
 class AgentDefaults:
-    """What a task of an agent version runs with where its overrides set nothing."""
+    """The settings of an agent version's tasks, where their overrides set none."""
 
     provider: str
     model: str

@@ -41,7 +41,7 @@ async def take(
 
 
 def check(settings: Settings, left: int | None, size: int) -> None:
-    """Check that `size` bytes fit into the `left` ones.
+    """Check that `size` bytes fit into the quota's `left` bytes.
 
     Raises:
         PayloadTooLarge: they do not fit.

@@ -21,8 +21,8 @@ from agentcontainer.settings import Settings
 
 
 async def begin(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
-    """Stop the attempt until something wakes the task, which a message that its agent has not received does at once,
-    unless it hibernates for its provider.
+    """End the attempt and hibernate the task. A message that the agent has not received wakes it at once, unless
+    it hibernates because of its provider.
 
     False, and nothing written: the claim is lost.
     """
@@ -70,7 +70,7 @@ async def wake(
 async def wake_locked(
     connection: Connection, task_id: str, kind: WakeKind, message: str | None = None, turn_number: int = 0
 ) -> None:
-    """Wake a hibernating task. The caller has locked its row and checked its status. `turn_number`: of the message."""
+    """Wake a hibernating task. The caller has locked its row and checked its status. `turn_number`: the message's."""
     drafts = [draft(TaskWoken(Status.PENDING, kind))]
     if message is not None:
         await conversations.add_steering(connection, task_id, message, turn_number)

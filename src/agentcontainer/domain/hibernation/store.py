@@ -33,7 +33,7 @@ async def lock_if_due(connection: Connection, task_id: str) -> str | None:
 
 
 async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None:
-    """Record what ended the hibernation. `provider` does not replace a kind that the agent has not been told."""
+    """Record what ended the hibernation. `provider` does not overwrite a kind that the agent has not been told yet."""
     await connection.execute(_SET_WAKE_KIND, task_id, kind)
 
 

@@ -15,7 +15,7 @@ _LONG_WRITE = 2  # at Anthropic, writing a cache entry that lives an hour costs 
 
 @dataclass(frozen=True)
 class Price:
-    """The rates of one model. For a request, those of the highest tier apply whose threshold its input exceeds."""
+    """The rates of one model. A request costs the rates of the highest tier whose threshold its input exceeds."""
 
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
@@ -38,7 +38,7 @@ class Price:
         )
 
     def max_cost(self, input_: int, output: int, *, has_long_writes: bool = False) -> int:
-        """The most that a request with at most so many tokens can cost, in micro-dollars, with any use of the cache."""
+        """The maximum cost of a request with these token counts, in micro-dollars, however it uses the cache."""
         return _up(
             input_ * self._dearest_input(input_, has_long_writes) + output * self._dearest_output(input_)
         )

@@ -37,7 +37,7 @@ EVENT_TYPES = {
     "turn.failed": "The turn ended without a reply; `errorCode` and `error` say why. The conversation goes on.",
     "message.created": "A message entered the transcript: the user's, or the agent's reply at the end of a turn.",
     "message.delivered": "The agent has received the user's message.",
-    "message.completed": "The agent said something. While it speaks, live streams show `message.delta`.",
+    "message.completed": "The agent completed a message. Until then, live streams show its text as `message.delta`.",
     "file.shared": "The agent made a file of a conversation downloadable.",
     "tool.started": "The agent called a tool.",
     "tool.completed": "The tool answered.",
@@ -169,6 +169,6 @@ async def list_page(
     limit: int,
     is_descending: bool = False,
 ) -> Page[Event]:
-    """The task's events by sequence, of those between `after` and `before`."""
+    """The task's events between `after` and `before`, by sequence."""
     order = f"sequence {'DESC' if is_descending else 'ASC'}"
     return await db.fetch_page(pool, _LOG, task_id, after, before, order=order, limit=limit, of=Event.of)

@@ -132,7 +132,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClosedContainer:
-    """The columns of a task whose container was just closed which its end or requeue needs."""
+    """The columns that a task's end or requeue needs after its container was closed."""
 
     account_id: str
     attempt: int

@@ -215,10 +215,10 @@ async def move(
     attempt: int | None = None,
     only_from: Status | None = None,
 ) -> bool:
-    """Change the status, and nothing else, as the table of transitions allows. Moves from `pending` to `running` go
-    through `claim`.
+    """Change the status and nothing else. Moves from `pending` to `running` go through `claim`.
 
-    False, and nothing changed: the table forbids it, the task is not in `only_from`, or `attempt` is not its attempt.
+    False, and nothing changed: the table of transitions forbids it, the task's status is not `only_from`, or
+    `attempt` is not its attempt.
     """
     allowed = sources(to) if only_from is None else [only_from.value]
     return bool(await connection.fetchval(_MOVE, task_id, to.value, allowed, attempt))

@@ -1,4 +1,4 @@
-"""What is said about a Pi that ended by itself."""
+"""Builds the error message for a Pi process that ended by itself."""
 
 import re
 import signal

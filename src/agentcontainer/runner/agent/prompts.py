@@ -139,7 +139,7 @@ def prompt(instructions: str, policy: OutputPolicy) -> str:
 
 
 def context_lost_prompt(instructions: str, policy: OutputPolicy, text: str) -> str:
-    """What an agent that works alone is told when its session is gone: its task again, then `text`."""
+    """The prompt for an agent that works alone and lost its session: its task again, then `text`."""
     return "\n".join((CONTEXT_LOST, "", prompt(instructions, policy), "", "---", text))
 
 

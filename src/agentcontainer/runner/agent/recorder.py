@@ -58,8 +58,7 @@ class Recorder:
 
     @property
     def reply(self) -> str:
-        """What the agent said after its last tool call since `begin_reply`; all that it said, if it said nothing
-        after it."""
+        """The agent's text after its last tool call since `begin_reply`, or all of it if there is none after it."""
         return (self._texts if self._texts.texts else self._texts_before_last_call).joined
 
     def begin_reply(self) -> None:

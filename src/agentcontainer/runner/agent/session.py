@@ -43,7 +43,7 @@ BUDGET_EXCEEDED = Ending(
 
 @dataclass(frozen=True)
 class Reply:
-    """What the agent said in a turn. `failure`: why the turn failed; the conversation goes on nevertheless."""
+    """The agent's text in a turn. `failure`: why the turn failed; the conversation continues nevertheless."""
 
     text: str
     failure: Ending | None = None
@@ -142,7 +142,7 @@ class Session:
         """Let the agent answer in a turn of a conversation.
 
         Raises:
-            Ended: the budget was used up before the agent said anything, or Pi failed.
+            Ended: the budget was used up before the agent wrote anything, or Pi failed.
         """
         self._recorder.begin_reply()
         await self._run(prompt)
@@ -189,7 +189,7 @@ class Session:
         task.add_done_callback(self._interrupting.discard)
 
     async def _end_commands(self, steered: _Steered, wait_seconds: float) -> None:
-        """After this time, end running commands until the model has the text: it may be about to start another one."""
+        """After this time, end the running commands, repeatedly until the model has the text: it may start others."""
         await asyncio.sleep(wait_seconds)
         while steered in self._steered:
             with contextlib.suppress(PiError):
@@ -230,7 +230,7 @@ class Session:
             await self._log.flush()
 
     async def _echoed(self, text: str) -> None:
-        """Record that the model got the steering message with this text: Pi echoes a message when it gives it over."""
+        """Record that the model got the steering message with this text: Pi echoes each message that it sends to it."""
         for steered in self._steered:
             if text[:ECHO_PREFIX] == steered.text[:ECHO_PREFIX]:
                 self._steered.remove(steered)

@@ -41,8 +41,8 @@ done
 class DiskWatch:
     """Watches the workspace of `root`, whose sandbox has the id `root.name` and was started with `lease`.
     `folder`: the runner's own; the helper sandbox gets a folder there, by which the cleanup finds it after a
-    crash. `on_full` is called when the workspace gets too large; the watch ends when nothing is freed for
-    `grace_seconds` then, or at once beyond `room` and a quarter of it: nothing else stops the agent's writing."""
+    crash. `on_full` is called when the workspace exceeds `room`. The watch ends if nothing is freed for
+    `grace_seconds` after that, or at once at 125% of `room`, because nothing else stops the agent's writing."""
 
     sandboxes: Bubblewrap
     limits: Limits
@@ -86,7 +86,7 @@ class DiskWatch:
         )
 
     async def _used(self, helper: Sandbox) -> Room:
-        """What the workspace holds. If measuring takes too long, it is more than it may hold.
+        """The size of the workspace; a size above the limit if measuring takes too long.
 
         Raises:
             SandboxError: it cannot be measured.

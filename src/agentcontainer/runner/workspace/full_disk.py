@@ -1,4 +1,4 @@
-"""When a task whose workspace is full may no longer go on: when nothing was freed for some time."""
+"""Decides when a task with a full workspace must end: when nothing was freed for some time."""
 
 import asyncio
 import os

@@ -26,7 +26,7 @@ from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
 
 TASK_FILES = f"{folders.TASK_FOLDER}/task_files"
-STORE_SECONDS = 300.0  # an object store may be away for this long before the attempt fails
+STORE_SECONDS = 300.0  # an object store may be unavailable for this long before the attempt fails
 STORE_RETRY_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Layout:
         Raises:
             InputUnavailable: an input cannot be used. CheckpointCorrupt: the checkpoint cannot be used.
             DiskFull: the files are larger than a workspace may be.
-            Unavailable: the object store was away for `STORE_SECONDS`.
+            Unavailable: the object store was unavailable for `STORE_SECONDS`.
         """
         services, task = self._services, self._task
         checkpoint = await db.retry_while_unavailable(lambda: checkpoints.get_current(services.pool, task.id))
@@ -90,7 +90,7 @@ class Layout:
         there.
 
         Raises:
-            InputUnavailable: the agent keeps them from being placed. DiskFull: there is no room for them.
+            InputUnavailable: the agent prevents it. DiskFull: there is no room for them.
         """
         folder, stream = self.root / "workspace", self._services.blobs.stream
         try:
@@ -100,7 +100,9 @@ class Layout:
                     for file in message_files
                 ]
         except safe_open.Blocked:
-            raise InputUnavailable("The agent kept the message's files from being placed.") from None
+            raise InputUnavailable(
+                "The message's files could not be placed: the agent kept changing their folder."
+            ) from None
 
     async def _use_inputs(self) -> None:
         services, task = self._services, self._task

@@ -67,7 +67,7 @@ async def _collect_from_checkpoint(services: Services, claim: Claim) -> bool:
 
 
 async def collect_missing_forever(services: Services) -> None:
-    """Look for such tasks every few seconds, until cancelled."""
+    """Call `collect_missing` every few seconds, until cancelled."""
 
     async def once() -> None:
         while await collect_missing(services):

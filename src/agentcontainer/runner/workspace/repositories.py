@@ -162,7 +162,7 @@ async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None
 
 
 def _is_on_volume(spec: Spec) -> bool:
-    """Whether the workspace is a volume: then it is full, and not the host's disk."""
+    """Whether the workspace is a volume: if so, "disk full" concerns the volume, not the host's disk."""
     return spec.workspace.stat().st_dev != spec.root.stat().st_dev
 
 

@@ -20,7 +20,7 @@ function run(name, usage, parse) {
     if (requests === null) {
       process.stdout.write(usage);
     } else {
-      ask(name, requests);
+      sendInOrder(name, requests);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -37,12 +37,12 @@ function workingDirectory() {
   }
 }
 
-function ask(name, [[path, body], ...others]) {
+function sendInOrder(name, [[path, body], ...others]) {
   let isAnswered = false;
   send(path, JSON.stringify(body), (text, detail) => {
     if (isAnswered) return;
     isAnswered = true;
-    if (report(name, text, detail) && others.length > 0) ask(name, others);
+    if (report(name, text, detail) && others.length > 0) sendInOrder(name, others);
   });
 }
 

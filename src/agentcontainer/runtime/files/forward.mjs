@@ -1,5 +1,5 @@
-// Loaded into Pi's process by `node --import`. Pi speaks HTTP over TCP only, and a sandbox has no network: this listens
-// on the sandbox's loopback, and connects every client to the gateway's Unix socket.
+// Loaded into Pi's process by `node --import`. Pi speaks HTTP over TCP only, and a sandbox has no network. So this module
+// listens on the sandbox's loopback, and connects every client to the gateway's Unix socket.
 import { once } from "node:events";
 import net from "node:net";
 import { isMainThread } from "node:worker_threads";

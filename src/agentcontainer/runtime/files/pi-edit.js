@@ -5,7 +5,7 @@ import { constants } from "node:fs";
 import { access, readFile, writeFile } from "node:fs/promises";
 import { createEditToolDefinition } from "@earendil-works/pi-coding-agent";
 
-const FIRST = 0xf700; // stands for byte 0; Unicode normalisation, which Pi's search uses, leaves these characters alone
+const FIRST = 0xf700; // represents byte 0; Unicode normalisation, which Pi's search uses, leaves these characters alone
 const NOT_UTF8 =
   "This file is not UTF-8. `edit` can find and insert ASCII in it, and keeps all other bytes. For anything else use a " +
   "command, such as `iconv`, or Python with the file's encoding.";
@@ -38,7 +38,7 @@ function decode(bytes) {
   return bytes.toString("latin1").replace(/[\x80-\xff]/g, (byte) => String.fromCharCode(FIRST + byte.charCodeAt(0)));
 }
 
-/** The bytes of the text. Throws, before anything is written, if a character stands for no byte. */
+/** The bytes of the text. Throws, before anything is written, if a character represents no byte. */
 function encode(text) {
   const bytes = Buffer.alloc(text.length);
   for (let index = 0; index < text.length; index++) {

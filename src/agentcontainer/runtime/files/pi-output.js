@@ -1,4 +1,4 @@
-// What a command prints: the end of it for the model, and a bounded copy of all of it in a file for the agent.
+// Keeps the output of a command: its end for the model, and a bounded copy of all of it in a file for the agent.
 //
 // The files are on a small file system of their own. When it is full, the oldest files are removed. A write error is
 // reported in the command's result and never thrown: an exception here would end Pi, and the task with it.
@@ -8,7 +8,7 @@ import path from "node:path";
 
 export const FOLDER = "/tmp/command-output";
 const FILE_BYTES = 16 * 1024 * 1024; // of one command's output; the rest is not kept
-const TAIL_BYTES = 256 * 1024; // held in memory; more than the model is shown
+const TAIL_BYTES = 256 * 1024; // kept in memory; more than the model gets
 
 const openPaths = new Set();
 

@@ -1,6 +1,6 @@
-// Keeps Pi's session file complete, whatever the agent does to its workspace: a file that it removed or changed is
-// written again from memory, and a reserve is freed for it while the disk is full. A write that fails anyway is tried
-// again with the next entry; thrown, Pi would take it for a failed request to the provider.
+// Keeps Pi's session file complete. If the agent removed or changed the file, it is written again from memory. If the
+// disk is full, a reserve is freed for it. A failed write is repeated with the next entry, and its error is not thrown:
+// Pi would take it for a failed request to the provider.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import path from "node:path";
@@ -42,7 +42,7 @@ function write(session, target, data) {
   }
 }
 
-/** Write all entries, of which Pi has added the last to its memory already. */
+/** Write all entries. Pi has already added the latest one to its memory. */
 function rewrite(session, target) {
   const folder = path.dirname(target);
   if (!fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
@@ -76,9 +76,9 @@ function withReserve(action, undo) {
 export function fillReserve() {
   try {
     const disk = fs.statfsSync(FOLDER);
-    const wanted = Math.min(MAX_RESERVE_BYTES, Math.floor((disk.blocks * disk.bsize) / 64));
-    const missing = wanted - Math.max(0, sizeOf(RESERVE));
-    if (missing > 0 && disk.bavail * disk.bsize > 4 * wanted) append(RESERVE, Buffer.alloc(missing), { mode: 0o600 });
+    const reserveBytes = Math.min(MAX_RESERVE_BYTES, Math.floor((disk.blocks * disk.bsize) / 64));
+    const missing = reserveBytes - Math.max(0, sizeOf(RESERVE));
+    if (missing > 0 && disk.bavail * disk.bsize > 4 * reserveBytes) append(RESERVE, Buffer.alloc(missing), { mode: 0o600 });
   } catch {
     // without a reserve
   }

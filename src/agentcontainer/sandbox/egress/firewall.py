@@ -29,7 +29,7 @@ table inet egress {{
 }}
 """
 
-# There is no device but loopback. Whatever is sent arrives at our own sockets, or is refused.
+# There is no device but loopback. Every packet arrives at one of our own sockets, or is refused.
 _LISTED = """
 table inet egress {{
     chain translate {{
