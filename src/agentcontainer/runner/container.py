@@ -10,6 +10,7 @@ from agentcontainer.domain.tasks import events, service
 from agentcontainer.domain.tasks.event_data import ContextLost, EgressRefused
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
+from agentcontainer.gateway.app import Gateway
 from agentcontainer.images import starting
 from agentcontainer.images.access import Access
 from agentcontainer.images.keeping import Images
@@ -53,50 +54,28 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         Ended: the attempt ended meanwhile, or there is no provider key. ClaimLost: the claim is lost.
         InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: an input, image or checkpoint cannot be used.
     """
-    services, claim, task, root = context.services, context.claim, context.task, context.root
+    services = context.services
     key = await _provider_key(context)
-    log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, task.id))
+    log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, context.task.id))
     context.log.begin(log_size, encodings_of(key))
 
-    stack.push_async_callback(folders.remove, root)
+    stack.push_async_callback(folders.remove, context.root)
     image = await context.outcome.race(_image(context, stack))
     lease = await services.sandboxes.lease()
     if lease is not None:
         stack.callback(lease.release)
-    layout = Layout(services, task, context.name)
-    await context.outcome.race(layout.run(lease))
-    if layout.has_lost_context:
-        context.log.add(ContextLost())
+    layout = await _fill_workspace(context, lease)
 
-    sockets = stack.enter_context(folders.socket_folder(root))
-    models = ModelAccess(services.settings, services.pool, services.client, claim, task, key, context.log)
-    gateway = await models.open(stack, sockets / "gateway.sock", _subject(context))
+    sockets = stack.enter_context(folders.socket_folder(context.root))
+    gateway = await _open_gateway(context, key, stack, sockets)
     commands = AgentCommands(context)
     control = await _open_control(context, commands, stack, sockets)
-    stack.push_async_callback(PartialOutputs(services, claim, root).store)
+    stack.push_async_callback(PartialOutputs(services, context.claim, context.root).store)
 
-    sandbox = await starting.start(services.sandboxes, _spec(context, image), launch.command(task), lease)
-    stack.push_async_callback(sandbox.destroy)
-    context.outcome.destroy_when_claim_lost(sandbox)
-    if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, claim)):
-        raise ClaimLost
-    crash.reach("started")
-
-    limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
-    session = Session(
-        task,
-        sandbox,
-        gateway,
-        context.log,
-        steering.delivered,
-        limits,
-        services.settings.steering_wait_seconds,
-        lambda: control.is_busy,
-    )
-    stack.push_async_callback(session.close)
-    context.outcome.log_before_commit(session.complete_calls)
+    sandbox = await _start_sandbox(context, image, lease, stack)
+    session = _open_session(context, sandbox, gateway, control, steering, stack)
     _watch(context, sandbox, lease, session)
-    checkpointer = Checkpointer(services, claim, layout, sandbox)
+    checkpointer = Checkpointer(services, context.claim, layout, sandbox)
     commands.allow_hibernation(checkpointer)
     return Container(sandbox, layout, session, checkpointer)
 
@@ -139,6 +118,24 @@ def _images(services: Services) -> Images:
     )  # fmt: skip
 
 
+async def _fill_workspace(context: AttemptContext, lease: UidLease | None) -> Layout:
+    layout = Layout(context.services, context.task, context.name)
+    await context.outcome.race(layout.run(lease))
+    if layout.has_lost_context:
+        context.log.add(ContextLost())
+    return layout
+
+
+async def _open_gateway(
+    context: AttemptContext, key: str, stack: contextlib.AsyncExitStack, sockets: Path
+) -> Gateway:
+    services = context.services
+    models = ModelAccess(
+        services.settings, services.pool, services.client, context.claim, context.task, key, context.log
+    )
+    return await models.open(stack, sockets / "gateway.sock", _subject(context))
+
+
 async def _open_control(
     context: AttemptContext, commands: AgentCommands, stack: contextlib.AsyncExitStack, sockets: Path
 ) -> Control:
@@ -152,6 +149,36 @@ async def _open_control(
     await control.start(sockets / "control.sock")
     stack.push_async_callback(control.close)
     return control
+
+
+async def _start_sandbox(
+    context: AttemptContext, image: Image | None, lease: UidLease | None, stack: contextlib.AsyncExitStack
+) -> Sandbox:
+    """Start the agent process in a sandbox, and record that the container's time counts from now."""
+    services = context.services
+    command = launch.command(context.task)
+    sandbox = await starting.start(services.sandboxes, _spec(context, image), command, lease)
+    stack.push_async_callback(sandbox.destroy)
+    context.outcome.destroy_when_claim_lost(sandbox)
+    if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, context.claim)):
+        raise ClaimLost
+    crash.reach("started")
+    return sandbox
+
+
+def _open_session(
+    context: AttemptContext, sandbox: Sandbox, gateway: Gateway, control: Control, steering: Steering,
+    stack: contextlib.AsyncExitStack,
+) -> Session:  # fmt: skip
+    services = context.services
+    limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
+    session = Session(
+        context.task, sandbox, gateway, context.log, steering.delivered, limits,
+        services.settings.steering_wait_seconds, lambda: control.is_busy,
+    )  # fmt: skip
+    stack.push_async_callback(session.close)
+    context.outcome.log_before_commit(session.complete_calls)
+    return session
 
 
 def _spec(context: AttemptContext, image: Image | None) -> Spec:
