@@ -7,6 +7,7 @@ from agentcontainer.runner.agent.model_file import models_json
 from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT, harness
 
 HOME = pi_launch.HOME
+TASK_FOLDER = pi_launch.TASK_FOLDER
 SKILLS_FOLDER = pi_launch.SKILLS_FOLDER
 SESSIONS_FOLDER = pi_launch.SESSIONS_FOLDER
 FOLDERS = pi_launch.FOLDERS
@@ -29,8 +30,8 @@ def files(task: Task) -> dict[str, str]:
     """The files that are written before the agent process starts: path below the workspace → content."""
     execution = task.execution
     return {
-        "task/TASK.md": task.instructions,
-        "task/HARNESS.md": harness(
+        f"{TASK_FOLDER}/TASK.md": task.instructions,
+        f"{TASK_FOLDER}/HARNESS.md": harness(
             execution.output_policy,
             execution.internet_access,
             execution.max_runtime_seconds,

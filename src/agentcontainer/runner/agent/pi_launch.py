@@ -6,7 +6,8 @@ from typing import cast
 from agentcontainer import json_syntax
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE
 
-HOME = f"{INSIDE_WORKSPACE}/task"
+TASK_FOLDER = "task"  # below the workspace
+HOME = f"{INSIDE_WORKSPACE}/{TASK_FOLDER}"  # of Pi, and its working directory
 PI_FOLDER = ".pi"  # below the workspace; contains Pi's state, which checkpoints include
 FOLDERS = ("task", PI_FOLDER)  # below the workspace; Pi needs both
 SESSIONS_FOLDER = f"{PI_FOLDER}/sessions"

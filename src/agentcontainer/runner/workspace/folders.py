@@ -11,10 +11,9 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.model import File
+from agentcontainer.runner.agent import launch
 from agentcontainer.runner.workspace.safe_open import names_like
 from agentcontainer.sandbox.removal import remove as remove
-
-TASK_FOLDER = "task"  # in the workspace: the agent's HOME and working directory
 
 
 async def prepare(
@@ -25,7 +24,7 @@ async def prepare(
     `texts`: path in the workspace → content. Inputs and reference files keep their names, made distinct.
     """
     workspace = root / "workspace"
-    task = workspace / TASK_FOLDER
+    task = workspace / launch.TASK_FOLDER
     (root / "sockets").mkdir(parents=True, exist_ok=True)
     for folder in (task / "task_files", task / "reference_files"):
         folder.mkdir(parents=True)

@@ -25,7 +25,7 @@ from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
 
-TASK_FILES = f"{folders.TASK_FOLDER}/task_files"
+TASK_FILES = f"{launch.TASK_FOLDER}/task_files"
 STORE_SECONDS = 300.0  # an object store may be unavailable for this long before the attempt fails
 STORE_RETRY_SECONDS = 2.0
 
@@ -74,7 +74,7 @@ class Layout:
         await CheckpointStore.of(self._services).restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
-        safe_open.make_folder(self.root / "workspace", folders.TASK_FOLDER, uid)  # Pi starts in it
+        safe_open.make_folder(self.root / "workspace", launch.TASK_FOLDER, uid)  # Pi starts in it
         for path, text in launch.settings_files(
             self._task
         ).items():  # the agent may have replaced them by links

@@ -20,12 +20,12 @@ from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
 from agentcontainer.periodic import repeat
+from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt, CheckpointStore
 from agentcontainer.runner.workspace.outputs import Refused, collect
 from agentcontainer.runner.workspace.store_check import missing_means_unavailable
-from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 from agentcontainer.sandbox.volume import DiskFull
 
 INTERVAL_SECONDS = 5.0
@@ -33,7 +33,6 @@ AFTER = timedelta(seconds=20)  # a runner that still has the container stores th
 
 logger = logging.getLogger(__name__)
 
-HOME = f"{INSIDE_WORKSPACE}/{folders.TASK_FOLDER}"
 PLATFORM_FILES = frozenset({"task_files", "reference_files", "TASK.md", "HARNESS.md"})
 MAX_DEPTH = 50
 MAX_ENTRIES = 100_000  # an agent can make any number of files
@@ -59,7 +58,7 @@ async def _collect_from_checkpoint(services: Services, claim: Claim) -> bool:
         logger.warning("%s: partial outputs cannot be stored now: %s", claim.task_id, error)
         return False
     except (CheckpointCorrupt, DiskFull, AgentContainerError) as error:
-        logger.warning("%s: no partial outputs: %s", claim.task_id, error)
+        logger.warning("%s: its partial outputs are lost: %s", claim.task_id, error)
         await service.add_partial_outputs(services.pool, claim, [])
         return True
     finally:
@@ -100,7 +99,7 @@ class PartialOutputs:
                 await db.retry_while_unavailable(lambda: service.add_partial_outputs(pool, claim, outputs))
             return True
         except Exception:
-            logger.exception("%s: no partial outputs", claim.task_id)
+            logger.exception("%s: storing its partial outputs failed", claim.task_id)
             return False
 
     async def _collect(self) -> tuple[list[Output], bool]:
@@ -108,12 +107,12 @@ class PartialOutputs:
         settings = self._services.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
-        for path in await asyncio.to_thread(own_files, self._root / "workspace" / folders.TASK_FOLDER):
+        for path in await asyncio.to_thread(own_files, self._root / "workspace" / launch.TASK_FOLDER):
             if len(outputs) >= settings.max_partial_files:
                 break
             try:
                 outputs += await collect(
-                    self._root / "workspace", HOME, [Declared(path)], OutputPolicy(), self._services.blobs,
+                    self._root / "workspace", launch.HOME, [Declared(path)], OutputPolicy(), self._services.blobs,
                     self._claim.task_id, min(left, settings.max_output_bytes),
                 )  # fmt: skip
             except Refused:
