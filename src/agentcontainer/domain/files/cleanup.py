@@ -40,8 +40,6 @@ WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
     AND NOT EXISTS (SELECT FROM tasks WHERE id = split_part(key, '/', 2)
                     AND status IN ('pending', 'running', 'awaiting_input', 'hibernating'))
 """
-
-
 _LOST = """
 WITH wanted AS (
     SELECT id, blob_key AS key FROM files WHERE deleted_at IS NULL
@@ -76,9 +74,9 @@ async def orphans(pool: Pool, blobs: Blobs, min_age: timedelta) -> AsyncGenerato
     for prefix in PREFIXES:
         async for page in blobs.pages(prefix):
             old = [blob.key for blob in page if blob.modified_at < datetime.now(UTC) - min_age]
-            found = await pool.fetch(_ORPHANS, old) if old else []
-            if found:
-                yield [row["key"] for row in found]
+            rows = await pool.fetch(_ORPHANS, old) if old else []
+            if rows:
+                yield [row["key"] for row in rows]
 
 
 async def remove_orphan(pool: Pool, blobs: Blobs, key: str) -> None:

@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 async def has_our_installation_id(pool: Pool, blobs: Blobs) -> bool | None:
     """Whether the store's installation id is this database's; None: the store has no installation id."""
-    ours: str = await pool.fetchval("SELECT id FROM installation")
+    our_id = await _our_id(pool)
     try:
-        return b"".join([chunk async for chunk in blobs.stream(INSTALLATION_ID_KEY)]) == ours.encode()
+        return b"".join([chunk async for chunk in blobs.stream(INSTALLATION_ID_KEY)]) == our_id
     except NotFound:
         return None
 
@@ -39,8 +39,8 @@ async def may_clean_up(pool: Pool, blobs: Blobs) -> bool:
         )
         return False
     if is_ours is None:
-        ours: str = await pool.fetchval("SELECT id FROM installation")
-        await blobs.put(INSTALLATION_ID_KEY, _chunk(ours.encode()), len(ours))
+        our_id = await _our_id(pool)
+        await blobs.put(INSTALLATION_ID_KEY, _chunk(our_id), len(our_id))
         return True
     if not is_ours:
         logger.error(
@@ -48,6 +48,11 @@ async def may_clean_up(pool: Pool, blobs: Blobs) -> bool:
             INSTALLATION_ID_KEY,
         )
     return is_ours
+
+
+async def _our_id(pool: Pool) -> bytes:
+    installation_id: str = await pool.fetchval("SELECT id FROM installation")
+    return installation_id.encode()
 
 
 async def _has_our_files(pool: Pool, blobs: Blobs) -> bool:

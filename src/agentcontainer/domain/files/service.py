@@ -17,7 +17,7 @@ MAX_FILENAME_BYTES = 255
 
 
 def filename_fault(name: str) -> str | None:
-    """Why this cannot be a file name, whether a client's or an agent's. None: it can."""
+    """Why neither a client nor an agent may use this file name. None: they may."""
     if not name or name in (".", ".."):
         return "must be a file name"
     if "/" in name or "\\" in name:

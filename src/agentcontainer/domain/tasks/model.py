@@ -143,7 +143,7 @@ class ClosedContainer:
 
 
 @dataclass(frozen=True)
-class Ending:
+class TaskEnd:
     """The columns of a task's row that describe its end."""
 
     completion: str | None = None

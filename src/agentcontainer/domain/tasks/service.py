@@ -22,12 +22,12 @@ from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
     Dispatch,
-    Ending,
     Hibernation,
     Mode,
     NewTask,
     Output,
     Task,
+    TaskEnd,
 )
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
@@ -323,7 +323,7 @@ async def end(
         return True
     await store.insert_outputs(connection, closed.account_id, task_id, outputs)
     crash.reach("settle")
-    ending = _ending(reason, message)
+    ending = _end_of(reason, message)
     await _finish(connection, settings, task_id, closed, ending, is_charged=not meaning.is_platforms_fault)
     if meaning.status is Status.FINISHED:
         files_data = tuple(OutputFile.of(output) for output in outputs)
@@ -334,14 +334,14 @@ async def end(
     return True
 
 
-def _ending(reason: EndReason, message: str | None) -> Ending:
+def _end_of(reason: EndReason, message: str | None) -> TaskEnd:
     meaning = MEANING[reason]
     if meaning.status is Status.FINISHED:
         is_of_agent = reason in (EndReason.COMPLETE, EndReason.INCOMPLETE)
-        return Ending(completion=reason.value if is_of_agent else None, result=message)
+        return TaskEnd(completion=reason.value if is_of_agent else None, result=message)
     if meaning.status is Status.FAILED:
-        return Ending(error=message, error_code=meaning.error_code)
-    return Ending()
+        return TaskEnd(error=message, error_code=meaning.error_code)
+    return TaskEnd()
 
 
 async def _requeue_or_fail(
@@ -360,7 +360,7 @@ async def _requeue_or_fail(
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
     await store.move(connection, task_id, Status.FAILED)
-    ending = Ending(error=error, error_code=meaning.error_code)
+    ending = TaskEnd(error=error, error_code=meaning.error_code)
     await _finish(connection, settings, task_id, closed, ending, is_charged=False)
     failed = event_data.TaskFailed(Status.FAILED, meaning.error_code, error)
     await events.append(connection, task_id, [draft(failed)])
@@ -371,7 +371,7 @@ async def _finish(
     settings: Settings,
     task_id: str,
     closed: ClosedContainer,
-    ending: Ending,
+    ending: TaskEnd,
     *,
     is_charged: bool,
 ) -> None:

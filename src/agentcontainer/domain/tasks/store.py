@@ -20,11 +20,11 @@ from agentcontainer.domain.tasks import repositories
 from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
-    Ending,
     Hibernation,
     NewTask,
     Output,
     Task,
+    TaskEnd,
     TaskFilter,
     TaskUsage,
 )
@@ -234,7 +234,7 @@ async def close_container(
     return ClosedContainer(**dict(row))
 
 
-async def set_ending(connection: Connection, task_id: str, ending: Ending) -> None:
+async def set_ending(connection: Connection, task_id: str, ending: TaskEnd) -> None:
     """Record a task's end and delete the secrets that it held."""
     await connection.execute(
         _SET_ENDING, task_id, ending.completion, ending.result, ending.error, ending.error_code
@@ -254,7 +254,7 @@ async def end_wait(connection: Connection, task_id: str) -> bool:
 
 
 async def evict(connection: Connection | Pool, claim: Claim, *, is_charged: bool = True) -> bool:
-    """Record that a waiting conversation gives up its container. False: it does not wait, or not in this container."""
+    """Record that a waiting conversation gives up its container. False: it does not wait, or not in this attempt."""
     return bool(await connection.fetchval(_EVICT, claim.task_id, claim.attempt, is_charged))
 
 
