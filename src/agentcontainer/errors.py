@@ -33,7 +33,7 @@ class Detail:
 
 
 class AgentContainerError(Exception):
-    """The base class. `str(error)` is a sentence that a person can act on, without secrets and paths of the host."""
+    """The base class. `str(error)` is a sentence that a person can act on, without secrets or host paths."""
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500

@@ -158,7 +158,7 @@ def read_record(place: Path) -> Record | None:
 
 
 def used_at(place: Path) -> float:
-    """When the image in `place` was last used; 0: it is not complete."""
+    """When the image in the folder `place` was last used; 0: it is not complete."""
     try:
         return (place / RECORD).stat().st_mtime
     except OSError:

@@ -86,7 +86,7 @@ class OutputPolicy(Incoming):
         if mode == "named" and not files:
             raise ValueError("must name at least one file when the mode is named")
         if mode is not None and mode != "named" and files is not None:
-            raise ValueError(f"is allowed with the mode named only, not with {mode}")
+            raise ValueError(f"is allowed only with the mode named, not with {mode}")
         names = [output.name for output in files or ()]
         if len(set(names)) < len(names):
             raise ValueError("must not give a name twice")

@@ -302,7 +302,7 @@ class _Packing:
     def _check(self, ending: Exit) -> None:
         self._check_paths()
         if ending.is_out_of_memory:
-            raise _failed("its list of files takes more memory than there is")
+            raise _failed("its list of files needs more memory than is available")
         if ending.code not in (0, TAR_CHANGED):
             raise _failed(self.output.reason(ending.code))
 

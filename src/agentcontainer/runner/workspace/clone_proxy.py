@@ -141,7 +141,7 @@ async def _handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     writer.write(bytes((_VERSION, _NO_PASSWORD)))
     version, command, _, address_type = await reader.readexactly(4)
     if version != _VERSION or command != _CONNECT:
-        raise OSError("not a SOCKS5 connect")
+        raise OSError("not a SOCKS5 CONNECT request")
     if address_type == 3:
         host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
     elif address_type in (1, 4):

@@ -128,7 +128,7 @@ async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, targ
         await _run_git(spec, cloning, repository)
         clone = scratch / "clone"
         if clone.is_symlink() or not clone.is_dir():
-            raise _CloneFailed("git made no folder")
+            raise _CloneFailed("git created no folder")
         clone.rename(target)
     finally:
         await folders.remove(scratch)
