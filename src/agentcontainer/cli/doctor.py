@@ -43,8 +43,9 @@ def doctor(
 ) -> None:
     """List what this host lacks, and what a crash left on it, in the database and in the object store.
 
-    Exit code 0: all is well. 1: something is missing or left over. With --prove: 1 if an escape succeeded, 2 if an
-    attempt was inconclusive.
+    Exit code 0: all is well. 1: something is missing or left over.
+
+    With --prove, 1: an escape succeeded. 2: an attempt was inconclusive.
     """
     if is_proving:
         from agentcontainer.cli.proof import prove
