@@ -16,6 +16,7 @@ from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_val
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentcontainer import price_file
+from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
 from agentcontainer.providers import PROVIDERS
@@ -77,7 +78,8 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="URL of the API as clients reach it, for upload URLs and wake links; unset: `http://HOST:PORT`.",
+        description="URL of the API as clients reach it, for upload URLs and wake links; unset: `http://HOST:PORT`, "
+        "and for upload URLs the address that the client used, if that is an IP address or `localhost`.",
     )
     secret_key: SecretStr | None = Field(
         None,
@@ -339,6 +341,11 @@ class Settings(BaseSettings):
     @property
     def container_micro_usd_per_minute(self) -> int:
         return int(self.container_usd_per_minute * 1_000_000)
+
+    @property
+    def api_url(self) -> str:
+        """What links to the API begin with: `public_url`, or else the URL for clients on this machine."""
+        return self.public_url or local_url(self.host, self.port)
 
     @property
     def base_urls(self) -> dict[str, str]:

@@ -52,7 +52,10 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
         assert first.interrupt(signal.SIGTERM) == 0
         assert is_gone(family, 15)
 
-    with up(data_dir) as again:
+    with up(data_dir, wrap=lambda argv: ["nohup", *argv]) as again:
+        again.process.send_signal(
+            signal.SIGHUP
+        )  # the terminal goes; if it stopped, SIGINT below would exit with 130
         assert again.api_key is None
         assert account_of(again, key) == account_id
         assert account_of(again, anns_key) != account_id

@@ -1,5 +1,8 @@
 """The command line's pure parts."""
 
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from agentcontainer.cli import demo_view
 from agentcontainer.cli.demo_client import Event, EventData
 from agentcontainer.cli.installation import environment_of
 from agentcontainer.cli.money import micro_usd
-from agentcontainer.cli.resolve import base_url
+from agentcontainer.cli.up import stop_signals
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import load
 
@@ -39,18 +42,23 @@ def test_an_invalid_amount_is_refused(text: str) -> None:
         micro_usd(text)
 
 
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:8080"),
-        ("0.0.0.0", "http://127.0.0.1:8080"),
-        ("::", "http://[::1]:8080"),
-        ("::1", "http://[::1]:8080"),
-        ("box.example", "http://box.example:8080"),
-    ],
-)
-def test_the_base_url_for_a_client_on_this_machine(host: str, expected: str) -> None:
-    assert base_url(host, 8080) == expected
+def test_an_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in stop_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert signal.SIGHUP in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_message_that_nobody_can_read_stops_nothing() -> None:
+    program = "from agentcontainer.cli.up import say; say('PostgreSQL ended'); print('goes on')"
+    with Path("/dev/full").open("w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stderr=gone, stdout=subprocess.PIPE, timeout=30
+        )
+    assert done.stdout == b"goes on\n"
 
 
 def test_a_child_process_reads_the_same_settings_as_its_parent(

@@ -14,6 +14,7 @@ from agentcontainer import db
 from agentcontainer.api.app import create_app
 from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
+from agentcontainer.api_url import is_every_address
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.checkpoints import service as checkpoints
@@ -34,7 +35,7 @@ BACKLOG = 2048
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Requests then have `DRAIN_SECONDS` to finish; event streams end at once.
 
-    The settings `database_url`, `storage_url`, `secret_key` and `public_url` must be set.
+    The settings `database_url`, `storage_url` and `secret_key` must be set.
 
     Raises:
         SettingsError: the address is not available, or the database has the schema of another version.
@@ -66,6 +67,12 @@ async def serve(settings: Settings) -> None:
                 ),
                 _stopped_by_signals(server, hub),
             ):
+                if settings.public_url is None and is_every_address(settings.host):
+                    logger.warning(
+                        "AGENTCONTAINER_PUBLIC_URL is not set: wake links begin with %s, which other machines cannot "
+                        "open. Set it to the URL at which clients reach this API, such as http://192.0.2.10:%d",
+                        settings.api_url, settings.port,
+                    )  # fmt: skip
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
 
@@ -89,8 +96,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def _listening(host: str, port: int) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    is_dual = family == socket.AF_INET6 and is_every_address(host) and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual)
     except OSError as error:
         raise SettingsError(
             f"AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on {host}:{port}: {error.strerror}."

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
@@ -99,7 +98,9 @@ def _real_providers() -> dict[str, str]:
 
 async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> None:
     running = asyncio.create_task(work)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    from agentcontainer.cli.up import stop_signals
+
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     await running
 

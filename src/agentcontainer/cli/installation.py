@@ -14,10 +14,10 @@ import httpx
 from pydantic import SecretStr
 
 from agentcontainer import db
+from agentcontainer.api_url import local_url
 from agentcontainer.cli.children import Child
 from agentcontainer.cli.data_dir import ensure_secret_key
 from agentcontainer.cli.database import migrated
-from agentcontainer.cli.resolve import base_url
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
@@ -67,8 +67,8 @@ class Installation:
         port = free_port(self._settings.host, self._settings.port)
         url = await self._start_database()
         await migrated(url)
-        reached_at = base_url(self._settings.host, port)
-        update = {"database_url": url, "port": port, "public_url": self._settings.public_url or reached_at}
+        reached_at = local_url(self._settings.host, port)
+        update = {"database_url": url, "port": port}
         environment = environment_of(self._settings.model_copy(update=update), self._environment)
         runner = ["runner", "--region", self._settings.region or "eu"]
         self._children = [Child(command, environment, self._say) for command in (["api"], runner)]

@@ -13,7 +13,7 @@ from agentcontainer.settings import Settings
 
 
 def resolve(settings: Settings) -> Settings:
-    """A copy with `database_url`, `storage_url`, `public_url` and `secret_key` filled.
+    """A copy with `database_url`, `storage_url` and `secret_key` filled.
 
     Raises:
         SettingsError: no database is running, or there is no secret key; the message says what to do.
@@ -28,16 +28,9 @@ def resolve(settings: Settings) -> Settings:
         update={
             "database_url": database_url,
             "storage_url": settings.storage_url or (settings.data_dir / "blobs").as_uri(),
-            "public_url": settings.public_url or base_url(settings.host, settings.port),
             "secret_key": settings.secret_key or _stored_secret_key(settings),
         }
     )
-
-
-def base_url(host: str, port: int) -> str:
-    """The URL at which a client on this machine reaches a server that listens on `host`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 @asynccontextmanager

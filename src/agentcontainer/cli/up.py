@@ -19,8 +19,6 @@ from agentcontainer.settings import Settings
 if TYPE_CHECKING:
     from agentcontainer.cli.installation import Installation, Started
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def up(
     data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
@@ -54,11 +52,17 @@ async def run_until_stopped(installation: "Installation", on_started: "Callable[
         else:
             installation.kill()
 
-    for number in STOP_SIGNALS:
+    for number in stop_signals():
         loop.add_signal_handler(number, on_signal)
     with contextlib.suppress(asyncio.CancelledError):
         await running
     return received > 1
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """The signals that stop us; without SIGHUP where it is ignored, as `nohup` starts programs."""
+    is_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *(() if is_hangup_ignored else (signal.SIGHUP,)))
 
 
 async def _run(installation: "Installation", on_started: "Callable[[Started], None]") -> None:
@@ -83,6 +87,7 @@ def show(settings: Settings, started: "Started") -> None:
 
 
 def say(line: str) -> None:
-    """Print a line for the operator."""
-    sys.stderr.write(f"agentcontainer: {line}\n")
-    sys.stderr.flush()
+    """Print a line for the operator, if there is still a terminal or file to print to."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"agentcontainer: {line}\n")
+        sys.stderr.flush()

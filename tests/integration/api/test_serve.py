@@ -56,14 +56,18 @@ class Api:
         return log
 
 
-async def launch(url: str, folder: Path, port: int, log: Path) -> asyncio.subprocess.Process:
+async def launch(
+    url: str, folder: Path, port: int, log: Path, host: str | None = None
+) -> asyncio.subprocess.Process:
+    """Start it. With a `host` it listens there, and has no public URL."""
+    reached_at = {"PUBLIC_URL": f"http://127.0.0.1:{port}"} if host is None else {"HOST": host}
     environment = {
         "PATH": os.environ["PATH"],
         **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
         "AGENTCONTAINER_DATA_DIR": str(folder),
         "AGENTCONTAINER_DATABASE_URL": url,
         "AGENTCONTAINER_STORAGE_URL": f"file://{folder}/blobs",
-        "AGENTCONTAINER_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **{f"AGENTCONTAINER_{name}": value for name, value in reached_at.items()},
         "AGENTCONTAINER_SECRET_KEY": "k" * 32,
         "AGENTCONTAINER_PORT": str(port),
         "AGENTCONTAINER_RUNNER_LOST_AFTER_SECONDS": "5",
@@ -75,12 +79,12 @@ async def launch(url: str, folder: Path, port: int, log: Path) -> asyncio.subpro
 
 
 @contextlib.asynccontextmanager
-async def running(bed: Bed) -> AsyncGenerator[Api]:
+async def running(bed: Bed, host: str | None = None) -> AsyncGenerator[Api]:
     account = await new_account(bed)
     folder = Path(tempfile.mkdtemp(prefix="ac-api-", dir="/tmp"))
     port = free_port()
     assert bed.settings.database_url
-    process = await launch(bed.settings.database_url, folder, port, folder / "log")
+    process = await launch(bed.settings.database_url, folder, port, folder / "log", host)
     base = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(
@@ -216,3 +220,20 @@ async def test_a_task_whose_runner_is_lost_waits_again(bed: Bed, api: Api) -> No
         await asyncio.sleep(0.1)
     log = (await api.http.get(f"/api/v1/tasks/{task_id}/events")).json()["data"]
     assert [event["type"] for event in log] == ["task.created", "task.requeued"]
+
+
+async def test_on_all_addresses_it_serves_both_families_and_names_what_the_client_reached(bed: Bed) -> None:
+    async with running(bed, host="::") as api:
+        port = api.base.rpartition(":")[2]
+        for reached_at in (f"http://127.0.0.1:{port}", f"http://[::1]:{port}"):
+            body = {"filename": "a.bin", "contentType": "application/octet-stream"}
+            answer = await api.http.post(f"{reached_at}/api/v1/uploads/prepare", json=body)
+            prepared = answer.json()
+            assert prepared["uploadUrl"].startswith(f"{reached_at}/uploads/")
+            sent = await api.http.put(prepared["uploadUrl"], content=b"abc", headers=prepared["headers"])
+            assert sent.status_code == 200
+        named = await api.http.post(
+            "/api/v1/uploads/prepare", json=body, headers={"Host": "attacker.example"}
+        )
+        assert named.json()["uploadUrl"].startswith(f"http://[::1]:{port}/uploads/")
+        assert "AGENTCONTAINER_PUBLIC_URL is not set" in api.log

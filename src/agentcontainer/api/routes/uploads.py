@@ -13,6 +13,7 @@ from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.schemas.files import File
 from agentcontainer.api.schemas.ids import UploadId
 from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
+from agentcontainer.api_url import url_of_request
 from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.uploads import service as uploads
 
@@ -84,7 +85,9 @@ class StorageReceipt(Outgoing):
 
 
 @router.post("/uploads/prepare", status_code=201, responses={413: {}})
-async def prepare_upload(account_id: AccountId, services: Provided, body: UploadRequest) -> PreparedUpload:
+async def prepare_upload(
+    request: Request, account_id: AccountId, services: Provided, body: UploadRequest
+) -> PreparedUpload:
     """Upload, step 1: get a signed URL for the bytes of a file."""
     upload = await uploads.prepare(
         services.pool,
@@ -95,6 +98,7 @@ async def prepare_upload(account_id: AccountId, services: Provided, body: Upload
         body.filename,
         body.content_type,
         body.size_bytes,
+        url_of_request(request.headers.get("host", "")),
     )
     return PreparedUpload.of(upload, headers={"content-type": upload.content_type})
 

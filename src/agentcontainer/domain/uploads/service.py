@@ -59,8 +59,11 @@ async def prepare(
     filename: str,
     content_type: str,
     size: int | None,
+    asked_at: str | None = None,
 ) -> PreparedUpload:
     """Step 1: a signed URL that takes these bytes until it expires. `size` None: not declared.
+
+    `asked_at`: the URL at which the client reached the API; the signed URL begins with it if `public_url` is not set.
 
     Raises:
         ValidationError: the file name is not valid.
@@ -79,7 +82,8 @@ async def prepare(
     blob_key = direct_key if direct_url else ""
     upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, expires_at, method)
     await store.insert(pool, upload)
-    url = direct_url or _own_url(settings, vault, upload_id, expires_at)
+    api_url = settings.public_url or asked_at or settings.api_url
+    url = direct_url or _own_url(api_url, vault, upload_id, expires_at)
     return PreparedUpload(upload_id, url, method, content_type, expires_at)
 
 
@@ -163,10 +167,10 @@ def _limit(settings: Settings, blobs: Blobs, upload: Upload) -> int:
     return _max_bytes(settings, blobs) if upload.size_bytes is None else upload.size_bytes
 
 
-def _own_url(settings: Settings, vault: Vault, upload_id: str, expires_at: datetime) -> str:
+def _own_url(api_url: str, vault: Vault, upload_id: str, expires_at: datetime) -> str:
     expires = str(int(expires_at.timestamp()))
     signature = vault.sign("upload", upload_id, expires)
-    return f"{settings.public_url}/uploads/{upload_id}?expires={expires}&signature={signature}"
+    return f"{api_url}/uploads/{upload_id}?expires={expires}&signature={signature}"
 
 
 def _new_key(upload_id: str) -> str:
