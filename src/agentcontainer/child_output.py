@@ -10,18 +10,18 @@ CHUNK_BYTES = 64 * 1024
 
 async def read_start(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
     """The first `max_bytes`, without waiting for the end of the stream once there are so many."""
-    kept = bytearray()
-    while len(kept) < max_bytes and (chunk := await stream.read(max_bytes - len(kept))):
-        kept += chunk
-    return bytes(kept)
+    start = bytearray()
+    while len(start) < max_bytes and (chunk := await stream.read(max_bytes - len(start))):
+        start += chunk
+    return bytes(start)
 
 
 async def keep_start(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
     """Read to the end of the stream; returns the first `max_bytes`."""
-    kept = bytearray()
+    start = bytearray()
     while chunk := await stream.read(CHUNK_BYTES):
-        kept += chunk[: max_bytes - len(kept)]
-    return bytes(kept)
+        start += chunk[: max_bytes - len(start)]
+    return bytes(start)
 
 
 class Tail:

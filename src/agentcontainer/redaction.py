@@ -32,14 +32,14 @@ class Redactor:
         if not self._secrets:
             return chunk
         data = self._held + chunk
-        done = 0
+        position = 0
         passed: list[bytes] = []
         for match in self._pattern.finditer(data):
-            passed += data[done : match.start()], REDACTED
-            done = match.end()
-        until = len(data) - self._held_back(data[done:])
+            passed += data[position : match.start()], REDACTED
+            position = match.end()
+        until = len(data) - self._held_back(data[position:])
         self._held = data[until:]
-        return b"".join(passed) + data[done:until]
+        return b"".join(passed) + data[position:until]
 
     def end(self) -> bytes:
         """Return what was held back, once the stream has ended."""

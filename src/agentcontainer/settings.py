@@ -370,8 +370,8 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: a value is wrong; the message names its variable.
     """
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    for name in sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known):
+    names = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in names):
         logger.warning("%s is not a setting; docs/reference/settings.md lists them all", name)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})

@@ -18,7 +18,7 @@ class Child:
     """`agentcontainer <arguments>` as a child process. `say` gets a line each time it ends."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None]
+        self, arguments: Sequence[str], environment: Mapping[str, str], report: Callable[[str], None]
     ) -> None:
         self.name = arguments[0]
         self.early_deaths = 0  # consecutive ends before STEADY_SECONDS
@@ -26,9 +26,9 @@ class Child:
             [sys.executable, "-P", "-m", "agentcontainer.cli.main", *arguments], "SIGKILL"
         )
         self._environment = environment
-        self._say = say
+        self._report = report
         self._process: subprocess.Popen[bytes] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -37,19 +37,19 @@ class Child:
     def start(self) -> None:
         """Start it, and restart it whenever it ends, until `stop`."""
         self._process = self._spawn()
-        self._keeper = asyncio.create_task(self._keep())
+        self._restarting = asyncio.create_task(self._restart_forever())
 
     async def stop(self, seconds: float) -> None:
         """Send SIGTERM, and SIGKILL if it has not ended after `seconds`; idempotent."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._restarting is not None:
+            self._restarting.cancel()
         if self._process is None:
             return
         self._process.terminate()
         try:
             await asyncio.wait_for(_ended(self._process), seconds)
         except TimeoutError:
-            self._say(f"{self.name} did not end within {seconds:.0f} s; killing it")
+            self._report(f"{self.name} did not end within {seconds:.0f} s; killing it")
             self._process.kill()
             await _ended(self._process)
 
@@ -58,7 +58,7 @@ class Child:
         if self._process is not None:
             self._process.kill()
 
-    async def _keep(self) -> None:
+    async def _restart_forever(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while self._process is not None:
             started_at = time.monotonic()
@@ -67,7 +67,7 @@ class Child:
                 pause, self.early_deaths = FIRST_PAUSE_SECONDS, 0
             self.early_deaths += 1
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._say(f"{self.name} ended with {how}; restarting it in {pause:.1f} s")
+            self._report(f"{self.name} ended with {how}; restarting it in {pause:.1f} s")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             self._process = self._spawn()

@@ -109,15 +109,15 @@ class DemoClient:
     async def upload(self, path: Path, content_type: str) -> str:
         """Upload a file in the API's three steps; return its id."""
         content = path.read_bytes()
-        wanted = {"filename": path.name, "contentType": content_type, "sizeBytes": len(content)}
-        prepared = await self._post(PreparedUpload, "/uploads/prepare", wanted)
-        sent = await self._http.request(
+        upload = {"filename": path.name, "contentType": content_type, "sizeBytes": len(content)}
+        prepared = await self._post(PreparedUpload, "/uploads/prepare", upload)
+        response = await self._http.request(
             prepared.method, prepared.upload_url, headers=prepared.headers, content=content
         )
-        _check(sent)
+        _check(response)
         stored = {"uploadId": prepared.upload_id}
         if prepared.method == "POST":
-            stored["storageId"] = Stored.model_validate_json(sent.content).storage_id
+            stored["storageId"] = Stored.model_validate_json(response.content).storage_id
         return (await self._post(StoredFile, "/uploads/complete", stored)).file_id
 
     async def dispatch(

@@ -196,13 +196,13 @@ def _print_summary(examination: "Examination") -> None:
         typer.echo(one_line(sentence))
     for sentence in examination.not_examined:
         typer.echo(one_line(f"not examined: {sentence}"))
-    left = [found for found in examination.found if not found.is_fixed]
+    remaining = [found for found in examination.found if not found.is_fixed]
     if examination.is_healthy and examination.found:
         typer.echo(f"All {len(examination.found)} findings were fixed.")
     elif examination.is_healthy:
         typer.echo("Nothing found.")
-    elif any(found.finding.fix for found in left) and not examination.is_fixing:
-        typer.echo(f"{len(left)} found. To fix what can be fixed, run: agentcontainer doctor --fix")
+    elif any(found.finding.fix for found in remaining) and not examination.is_fixing:
+        typer.echo(f"{len(remaining)} found. To fix what can be fixed, run: agentcontainer doctor --fix")
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,11 @@ class Installation:
     """One installation's processes. `say` gets messages for the operator, such as restarts."""
 
     def __init__(
-        self, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+        self, settings: Settings, environment: Mapping[str, str], report: Callable[[str], None]
     ) -> None:
         self._settings = settings
         self._environment = environment
-        self._say = say
+        self._report = report
         self._postgres: Postgres | None = None
         self._children: list[Child] = []
         self._watcher: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class Installation:
         update = {"database_url": url, "port": port}
         environment = environment_of(self._settings.model_copy(update=update), self._environment)
         runner = ["runner", "--region", self._settings.region or "eu"]
-        self._children = [Child(command, environment, self._say) for command in (["api"], runner)]
+        self._children = [Child(command, environment, self._report) for command in (["api"], runner)]
         for child in self._children:
             child.start()
         await self._ready(reached_at)
@@ -108,11 +108,11 @@ class Installation:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if not postgres.is_running():
-                self._say("PostgreSQL ended; restarting it")
+                self._report("PostgreSQL ended; restarting it")
                 try:
                     await postgres.start()
                 except (AgentContainerError, OSError, asyncpg.PostgresError) as error:
-                    self._say(f"PostgreSQL: {error}")
+                    self._report(f"PostgreSQL: {error}")
                     await asyncio.sleep(1)
             if time.monotonic() > trim_at:
                 postgres.trim_log()
@@ -134,10 +134,10 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, environment: Mapping[str, str], say: Callable[[str], None]
+    settings: Settings, environment: Mapping[str, str], report: Callable[[str], None]
 ) -> AsyncGenerator[Started]:
     """Runs everything for the duration of the block."""
-    installation = Installation(settings, environment, say)
+    installation = Installation(settings, environment, report)
     try:
         yield await installation.start()
     finally:
@@ -147,8 +147,12 @@ async def running(
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a child reads the same settings."""
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
-    ours = {ENV_PREFIX + name.upper(): _encoded(value) for name, value in values.items() if value is not None}
-    return {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)} | ours
+    configured = {
+        ENV_PREFIX + name.upper(): _encoded(value) for name, value in values.items() if value is not None
+    }
+    return {
+        name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)
+    } | configured
 
 
 def _encoded(value: object) -> str:

@@ -35,8 +35,8 @@ async def database(server: Server) -> AsyncGenerator[Finding]:
         where = f"version {number // 10_000}"
         yield Finding("outdated PostgreSQL", where, f"upgrade it to {MIN_POSTGRES} or newer")
     before = time.time()
-    theirs = float(await server.pool.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
-    skew = max(before - theirs, theirs - time.time())
+    server_time = float(await server.pool.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+    skew = max(before - server_time, server_time - time.time())
     if skew > MAX_SKEW_SECONDS:
         where = f"the clocks of this host and of the database server differ by {skew:.0f} s"
         yield Finding("wrong clock", where, "run an NTP client on both")

@@ -31,16 +31,16 @@ class Database:
 async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
     """Tasks that the reconciler must move on, and that no running API or runner has moved for some seconds."""
     pool, settings = database.pool, database.settings
-    seen = set[str]()
+    examined = set[str]()
     while (
-        suspects := (await reconcile.stuck(pool, settings)).keys() - seen
+        suspects := (await reconcile.stuck(pool, settings)).keys() - examined
     ):  # the result is limited to a few hundred tasks
         await asyncio.sleep(PATIENCE_SECONDS)
         for task_id, what in (await reconcile.stuck(pool, settings)).items():
             if task_id in suspects:
                 how = "start an API or a runner, which reconcile tasks every 2 s"
                 yield Finding(what, task_id, how, partial(_reconcile, database, task_id))
-        seen |= suspects
+        examined |= suspects
 
 
 async def holds(database: Database) -> AsyncGenerator[Finding]:

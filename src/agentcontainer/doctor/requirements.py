@@ -74,11 +74,11 @@ async def programs(_: Machine) -> AsyncGenerator[Finding]:
             )
     if shutil.which("bwrap", path=launch.PATH) is not None:
         text = (await _run("bwrap", "--version"))[1]
-        found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
-        if found is None or tuple(int(part) for part in found.groups()) < MIN_BWRAP:
-            wanted = ".".join(str(part) for part in MIN_BWRAP)
+        match = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+        if match is None or tuple(int(part) for part in match.groups()) < MIN_BWRAP:
+            minimum = ".".join(str(part) for part in MIN_BWRAP)
             yield Finding(
-                "outdated program", text.strip() or "bwrap", f"install bubblewrap {wanted} or newer"
+                "outdated program", text.strip() or "bwrap", f"install bubblewrap {minimum} or newer"
             )
 
 

@@ -86,8 +86,10 @@ def _number(folder: Path) -> int:
 
 def _major(postgres: Path) -> int | None:
     try:
-        done = subprocess.run([postgres, "--version"], capture_output=True, text=True, timeout=10, check=True)
+        completed = subprocess.run(
+            [postgres, "--version"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    match = VERSION.search(done.stdout)
+    match = VERSION.search(completed.stdout)
     return int(match[1]) if match else None

@@ -137,13 +137,13 @@ class AnswerStream:
         return _line(event) if is_changed else None
 
     def _own_index(self, index: int, call_id: str | None) -> int:
-        known = self._call_indexes.get(index)
-        if known is None or (call_id and known[0] and call_id != known[0]):
-            taken = {own for _, own in self._call_indexes.values()}
-            own = index if known is None and index not in taken else max(taken, default=0) + 1
-            known = (call_id or "", own)
-            self._call_indexes[index] = known
-        return known[1]
+        call = self._call_indexes.get(index)
+        if call is None or (call_id and call[0] and call_id != call[0]):
+            used = {own for _, own in self._call_indexes.values()}
+            own = index if call is None and index not in used else max(used, default=0) + 1
+            call = (call_id or "", own)
+            self._call_indexes[index] = call
+        return call[1]
 
 
 def _has_content(wire: Wire, event: JsonObject) -> bool:

@@ -51,10 +51,10 @@ def objects_of(value: object, where: str) -> Iterable[JsonObject]:
     if not isinstance(value, list):
         raise Refused(400, f"{where} must be a list.")
     for entry in cast("list[object]", value):
-        found = JsonObject.of(entry)
-        if found is None:
+        item = JsonObject.of(entry)
+        if item is None:
             raise Refused(400, f"{where} must hold objects.")
-        yield found
+        yield item
 
 
 def _parts(content: object, where: str) -> Iterable[JsonObject]:

@@ -54,5 +54,5 @@ def objects_in(value: object) -> Iterator[JsonObject]:
     """The objects in a JSON list; nothing for any other value."""
     if isinstance(value, list):
         for entry in cast("list[object]", value):
-            if (found := JsonObject.of(entry)) is not None:
-                yield found
+            if (item := JsonObject.of(entry)) is not None:
+                yield item

@@ -79,8 +79,8 @@ def _is_whole_output(admitted: Admitted, provider: str, tokens: int) -> bool:
 
 def _with_reasoning(tail: JsonObject, field: str, limit: str, tokens: int) -> JsonObject:
     reasoning = tail.inner(field)
-    asked = reasoning.get(limit) if reasoning else None
-    if reasoning is None or not isinstance(asked, int) or asked < tokens:
+    requested = reasoning.get(limit) if reasoning else None
+    if reasoning is None or not isinstance(requested, int) or requested < tokens:
         return tail
     half = tokens // 2
     if half < _MIN_THINKING:

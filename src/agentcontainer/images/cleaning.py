@@ -38,22 +38,22 @@ async def clean(folder: Path, limits: CacheLimits) -> list[str]:
     """Remove images beyond the limits, and what a killed process left half removed; returns the digests. An
     image in use stays."""
     removed: list[str] = []
-    kept = 0
+    total = 0
     for last_at, key, size in sorted(_images(folder), reverse=True):
-        kept += size
-        is_kept = last_at >= time.time() - limits.seconds and kept <= limits.max_bytes
+        total += size
+        is_kept = last_at >= time.time() - limits.seconds and total <= limits.max_bytes
         if not is_kept and await _remove(folder, key, last_at):
             removed.append(key)
-            kept -= size
+            total -= size
     return removed
 
 
 def _images(folder: Path) -> Generator[tuple[float, str, int]]:
     """(time of the last use, digest, size) of each image; time and size are 0 if it is incomplete."""
-    for place in folder.iterdir() if folder.is_dir() else ():
-        if place.name != LOCKS:
-            record = read_record(place)
-            yield used_at(place), place.name, 0 if record is None else record.size_bytes
+    for image_folder in folder.iterdir() if folder.is_dir() else ():
+        if image_folder.name != LOCKS:
+            record = read_record(image_folder)
+            yield used_at(image_folder), image_folder.name, 0 if record is None else record.size_bytes
 
 
 async def _remove(folder: Path, key: str, last_at: float) -> bool:

@@ -84,45 +84,45 @@ class Images:
         (self.folder / LOCKS).mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = file_lock.open_lock_file(self.folder / LOCKS / key)
         try:
-            yield await self._held(descriptor, key, reference)
+            yield await self._locked(descriptor, key, reference)
         finally:
             os.close(descriptor)
 
-    async def _held(self, descriptor: int, key: str, reference: Reference) -> Image:
+    async def _locked(self, descriptor: int, key: str, reference: Reference) -> Image:
         """The image, made if necessary. On return the lock is held shared."""
-        place = self.folder / key
+        image_folder = self.folder / key
         while True:
             await file_lock.lock(descriptor, is_shared=True)
-            record = self._valid_record(place)
+            record = self._valid_record(image_folder)
             if record is not None:
-                return await self._checked(place, record)
+                return await self._checked(image_folder, record)
             file_lock.unlock(descriptor)
             await file_lock.lock(descriptor)
-            if self._valid_record(place) is None:  # of several waiters, the first makes it
-                await self._make(place, key, reference)
+            if self._valid_record(image_folder) is None:  # of several waiters, the first makes it
+                await self._make(image_folder, key, reference)
             file_lock.unlock(descriptor)
 
-    async def _checked(self, place: Path, record: Record) -> Image:
-        """The image in `place`. Checks first that our runtime starts in it, if this version was not checked
+    async def _checked(self, image_folder: Path, record: Record) -> Image:
+        """The image in `image_folder`. Checks first that our runtime starts in it, if this version was not checked
         before."""
-        image = Image(place / ROOT, record.variables)
+        image = Image(image_folder / ROOT, record.variables)
         if record.fault is not None:
             raise ImageRefused(record.fault)
         if self.runtime.name not in record.runtimes:  # made by another version, which may be using it
             await self._check(image)
-            _write(place, replace(record, runtimes=[*record.runtimes, self.runtime.name]))
-        os.utime(place / RECORD)
+            _write(image_folder, replace(record, runtimes=[*record.runtimes, self.runtime.name]))
+        os.utime(image_folder / RECORD)
         return image
 
-    def _valid_record(self, place: Path) -> Record | None:
+    def _valid_record(self, image_folder: Path) -> Record | None:
         """The record; None if there is none, or it has a fault that is old or was found with another runtime."""
-        record = read_record(place)
+        record = read_record(image_folder)
         if record is None or record.fault is None:
             return record
-        is_recent = used_at(place) > time.time() - FAULT_SECONDS
+        is_recent = used_at(image_folder) > time.time() - FAULT_SECONDS
         return record if is_recent and self.runtime.name in record.runtimes else None
 
-    async def _make(self, place: Path, key: str, reference: Reference) -> None:
+    async def _make(self, image_folder: Path, key: str, reference: Reference) -> None:
         """Fetch and check the image. Needs the exclusive lock."""
         scratch = self.scratch / f"image-{key[:12]}-{secrets.token_hex(6)}"
         new = scratch / "new"
@@ -140,8 +140,8 @@ class Images:
                 await remove(new / ROOT)
             _write(new, Record(size, fetched.variables, [self.runtime.name], fault))
             await asyncio.to_thread(_sync, new)
-            await discard(place)
-            new.rename(place)
+            await discard(image_folder)
+            new.rename(image_folder)
         finally:
             await remove(scratch)
 
@@ -149,34 +149,34 @@ class Images:
         await check(self.sandboxes, image, self.runtime, self.limits, self.scratch, self.env)
 
 
-def read_record(place: Path) -> Record | None:
-    """The record of the image in `place`; None: there is no complete image."""
+def read_record(image_folder: Path) -> Record | None:
+    """The record of the image in `image_folder`; None: there is no complete image."""
     try:
-        return _RECORD.validate_json((place / RECORD).read_bytes())
+        return _RECORD.validate_json((image_folder / RECORD).read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def used_at(place: Path) -> float:
-    """When the image in the folder `place` was last used; 0: it is not complete."""
+def used_at(image_folder: Path) -> float:
+    """When the image in the folder `image_folder` was last used; 0: it is not complete."""
     try:
-        return (place / RECORD).stat().st_mtime
+        return (image_folder / RECORD).stat().st_mtime
     except OSError:
         return 0.0
 
 
-def _write(place: Path, record: Record) -> None:
+def _write(image_folder: Path, record: Record) -> None:
     """Replace the record atomically, because others read it meanwhile."""
-    new = place / f"{RECORD}.{secrets.token_hex(4)}"
+    new = image_folder / f"{RECORD}.{secrets.token_hex(4)}"
     new.write_text(json.dumps(asdict(record)))
-    new.rename(place / RECORD)
+    new.rename(image_folder / RECORD)
 
 
-async def discard(place: Path) -> None:
+async def discard(image_folder: Path) -> None:
     """Remove an image. Needs the exclusive lock. The record goes first, so that a half-removed image is not
     used."""
-    (place / RECORD).unlink(missing_ok=True)
-    await remove(place)
+    (image_folder / RECORD).unlink(missing_ok=True)
+    await remove(image_folder)
 
 
 def _sync(folder: Path) -> None:

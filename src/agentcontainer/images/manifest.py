@@ -95,8 +95,8 @@ def digest_for_host(index: Index) -> str:
         ImageRefused: it has none.
     """
     if not index.fitting:
-        known = ", ".join(index.platforms[:10]) or "none"
-        raise ImageRefused(f"has no image for {own_platform()}; it has: {known}")
+        platforms = ", ".join(index.platforms[:10]) or "none"
+        raise ImageRefused(f"has no image for {own_platform()}; it has: {platforms}")
     return index.fitting[0]
 
 
@@ -119,7 +119,7 @@ def check_config(raw: bytes) -> None:
     document = _document(raw)
     platform_of_image = f"{document.text('os')}/{document.text('architecture')}"
     if platform_of_image != own_platform():
-        raise ImageRefused(f"is made for {_shown(platform_of_image)}, but this host is {own_platform()}")
+        raise ImageRefused(f"is made for {_printable(platform_of_image)}, but this host is {own_platform()}")
 
 
 def variables(raw: bytes) -> dict[str, str]:
@@ -160,8 +160,10 @@ def _index(document: JsonObject) -> Index:
         named = f"{platform_of_entry.text('os')}/{platform_of_entry.text('architecture')}"
         if named == own_platform():
             fitting.append(_blob(_object(entry)).digest)
-        if named != "unknown/unknown" and _shown(named) not in platforms:  # unknown/unknown is an attestation
-            platforms.append(_shown(named))
+        if (
+            named != "unknown/unknown" and _printable(named) not in platforms
+        ):  # unknown/unknown is an attestation
+            platforms.append(_printable(named))
     return Index(tuple(fitting), tuple(platforms))
 
 
@@ -169,9 +171,8 @@ def _layer(entry: JsonObject) -> Blob:
     if "urls" in entry and entry.get("urls"):  # at an address that the image chooses
         raise ImageRefused("has layers that are stored outside its registry")
     if entry.get("mediaType") not in LAYERS:
-        raise ImageRefused(
-            f"has a layer of the kind {_shown(str(entry.get('mediaType')))}: only tar, plain or by gzip, is supported"
-        )
+        kind = _printable(str(entry.get("mediaType")))
+        raise ImageRefused(f"has a layer of the kind {kind}: only tar, plain or by gzip, is supported")
     return _blob(entry)
 
 
@@ -209,6 +210,6 @@ def _broken() -> ImageRefused:
     return ImageRefused("has a manifest or a configuration that cannot be read")
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """Text of an image, made fit for a message."""
     return printable(text)[:80]

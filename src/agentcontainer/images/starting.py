@@ -30,11 +30,11 @@ class Image:
     root: Path
     variables: Mapping[str, str]
 
-    def env(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """The image's environment, in which `ours` takes precedence. PATH has our commands first, then the
+    def env(self, platform_env: Mapping[str, str]) -> dict[str, str]:
+        """The image's environment, in which `platform_env` takes precedence. PATH has our commands first, then the
         image's."""
         path = f"{INSIDE_RUNTIME}/bin:{self.variables.get('PATH', PATH)}"
-        return {**self.variables, **ours, "PATH": path}
+        return {**self.variables, **platform_env, "PATH": path}
 
 
 async def start(
@@ -57,7 +57,12 @@ async def start(
 
 
 async def check(
-    sandboxes: Bubblewrap, image: Image, runtime: Path, limits: Limits, folder: Path, ours: Mapping[str, str]
+    sandboxes: Bubblewrap,
+    image: Image,
+    runtime: Path,
+    limits: Limits,
+    folder: Path,
+    platform_env: Mapping[str, str],
 ) -> None:
     """Return if our runtime starts in the image, with an agent's environment. The sandbox gets a folder in
     `folder`.
@@ -71,7 +76,7 @@ async def check(
     try:
         for part in ("workspace", "sockets"):
             (root / part).mkdir(parents=True)
-        spec = Spec(name, root, runtime, limits, image.env(ours), "/tmp", image=image.root)  # noqa: S108
+        spec = Spec(name, root, runtime, limits, image.env(platform_env), "/tmp", image=image.root)  # noqa: S108
         # This starts node, as Pi does.
         sandbox = await start(sandboxes, spec, [f"{INSIDE_RUNTIME}/bin/finish", "--help"])
         try:

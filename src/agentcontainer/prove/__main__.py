@@ -32,7 +32,7 @@ class Nameserver(asyncio.DatagramProtocol):
     """Answers queries for the names above. The answer to a TXT query contains the name that was asked for."""
 
     def __init__(self) -> None:
-        self._asked: set[str] = set()
+        self._queried: set[str] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
@@ -50,8 +50,8 @@ class Nameserver(asyncio.DatagramProtocol):
     def _address(self, name: str) -> str | None:
         if name != REBINDING:
             return NAMES.get(name)
-        is_first = name not in self._asked
-        self._asked.add(name)
+        is_first = name not in self._queried
+        self._queried.add(name)
         return PUBLIC if is_first else NEIGHBOUR
 
 
@@ -74,24 +74,24 @@ async def main() -> None:
         reason = await _refusal(setup, Internet(allow))
         if reason is not None:
             for attempt in group.attempts:
-                _tell(Outcome(group.name, attempt, "not offered", reason))
+                _print_outcome(Outcome(group.name, attempt, "not offered", reason))
             continue
         async for outcome in run(setup, (group,), os.geteuid() == 0):
-            _tell(outcome)
+            _print_outcome(outcome)
 
 
 async def _refusal(setup: Setup, internet: Internet) -> str | None:
     """Why this host cannot give a sandbox such access; None: it can."""
-    async with trial(setup, is_control=False) as one:
+    async with trial(setup, is_control=False) as probe:
         try:
-            sandbox = await setup.sandboxes.start(replace(one.spec(), internet=internet), ["/bin/true"])
+            sandbox = await setup.sandboxes.start(replace(probe.spec(), internet=internet), ["/bin/true"])
         except SandboxError as error:
             return str(error)
         await sandbox.destroy()
         return None
 
 
-def _tell(outcome: Outcome) -> None:
+def _print_outcome(outcome: Outcome) -> None:
     answer = {"name": outcome.attempt.name, "verdict": outcome.verdict, "detail": outcome.detail}
     print(json.dumps(answer), flush=True)
 

@@ -24,9 +24,9 @@ class Untried(Exception):
     """A payload did not run; the message says why."""
 
 
-def says_nonce(trial: "Trial", got: str) -> bool:
+def says_nonce(trial: "Trial", output: str) -> bool:
     """Whether the output contains the trial's nonce, which the payload either had to obtain or prints on success."""
-    return trial.nonce in got
+    return trial.nonce in output
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,20 @@ my $got; sysread($s, $got, 512) and print $got =~ /nonce.*nonce/s ? $ARGV[3] : "
 """
 
 
-def _at(target: str, known: str) -> Callable[[Trial], Awaitable[Sequence[str]]]:
+def _at(target: str, reachable: str) -> Callable[[Trial], Awaitable[Sequence[str]]]:
     """A server at every address of the test network. The payload gets the host to reach, one that it may reach, and the
     port."""
 
     async def prepare(trial: Trial) -> Sequence[str]:
-        return [target, known, str(await serve_nonce(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
+        return [target, reachable, str(await serve_nonce(trial, "0.0.0.0"))]  # noqa: S104 - of its world only
 
     return prepare
 
 
-def _reach(name: str, tries: str, target: str, attack: Place | None = None, known: str = PUBLIC) -> Attempt:
-    return Attempt(name, tries, _CONNECT, _at(target, known), attack or online(), bare)
+def _reach(
+    name: str, tries: str, target: str, attack: Place | None = None, reachable: str = PUBLIC
+) -> Attempt:
+    return Attempt(name, tries, _CONNECT, _at(target, reachable), attack or online(), bare)
 
 
 async def _datagram(trial: Trial) -> Sequence[str]:
@@ -53,7 +55,7 @@ async def _private_name(trial: Trial) -> Sequence[str]:
     return [*await _at(PRIVATE, PUBLIC)(trial), trial.nonce]
 
 
-_listed = partial(_reach, attack=online(NAMED), known=NAMED)
+_listed = partial(_reach, attack=online(NAMED), reachable=NAMED)
 
 ONLINE = Group(
     "network",

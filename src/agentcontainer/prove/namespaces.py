@@ -46,9 +46,9 @@ def _shared(kind: str, what: str) -> Attempt:
     return Attempt(f"host-{kind}", f"Finds itself among the host's {what}.", script, prepare, sandboxed, bare)
 
 
-def _owner(trial: Trial, got: str) -> bool:
+def _owner(trial: Trial, output: str) -> bool:
     """Whether the file that it created belongs to root on the host."""
-    return trial.nonce in got and (trial.workspace / "made").stat().st_uid == 0
+    return trial.nonce in output and (trial.workspace / "made").stat().st_uid == 0
 
 
 NAMESPACES = Group(

@@ -57,13 +57,13 @@ def _during(take: Take, path: str) -> Place:
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         running = asyncio.create_task(sandboxed(trial, payload, arguments))
-        got = ""
+        output = ""
         while not running.done():
             await asyncio.sleep(0)
             with contextlib.suppress(OSError):
-                got += await take(trial, path)
+                output += await take(trial, path)
         await running
-        return got
+        return output
 
     return place
 

@@ -13,8 +13,8 @@ from agentcontainer.prove.weakened import without_filter
 LATER_SECONDS = 1.5
 
 
-def _ends_all(trial: Trial, got: str) -> bool:
-    return trial.nonce in got if trial.is_control else is_dead(trial, got)
+def _ends_all(trial: Trial, output: str) -> bool:
+    return trial.nonce in output if trial.is_control else is_dead(trial, output)
 
 
 async def _nonce_and_pid(trial: Trial) -> list[str]:

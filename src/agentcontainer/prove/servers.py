@@ -58,15 +58,15 @@ class Provider:
         return b"connection: close" not in head.lower()
 
     async def _record(self, reading: Awaitable[bytes]) -> bytes:
-        got = await reading
-        self.received += got
-        return got
+        data = await reading
+        self.received += data
+        return data
 
 
 async def _some(reader: asyncio.StreamReader, limit: int) -> bytes:
-    if not (got := await reader.read(limit)):
+    if not (data := await reader.read(limit)):
         raise asyncio.IncompleteReadError(b"", None)
-    return got
+    return data
 
 
 def _answer(status: int, key: bytes) -> list[bytes]:

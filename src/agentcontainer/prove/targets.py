@@ -63,7 +63,7 @@ async def process(trial: Trial) -> Sequence[str]:
     return [str(child.pid)]
 
 
-def is_dead(trial: Trial, got: str) -> bool:  # noqa: ARG001 - the signature of Judge
+def is_dead(trial: Trial, output: str) -> bool:  # noqa: ARG001 - the signature of Judge
     """Whether the target process has ended."""
     try:
         return _state_of(trial.notes["pid"]) in "ZX"

@@ -152,7 +152,7 @@ class Attempt:
                 session.work(await self._first_prompt(context.task, handoff, started)),
                 time_limit.enforce(context, session, used_seconds),
                 self._steering.run(session.steer),
-                checkpointer.keep_periodically(session.is_begun),
+                checkpointer.save_periodically(session.is_begun),
                 provider_outage.watch(context, session.patience, session, checkpointer),
             )
         except Ended as ended:
@@ -160,7 +160,7 @@ class Attempt:
                 # Another runner's attempt starts from this checkpoint, if it can be saved in time.
                 with contextlib.suppress(CheckpointFailed, TimeoutError):
                     async with asyncio.timeout(DRAIN_SAVE_SECONDS):
-                        await checkpointer.keep()
+                        await checkpointer.save_for_next_container()
             raise
 
     async def _first_prompt(self, task: Task, handoff: Turn | None, started: Container) -> str:

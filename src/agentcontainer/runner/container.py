@@ -221,7 +221,7 @@ def _watch(context: AttemptContext, sandbox: Sandbox, lease: UidLease | None, se
     async def folder_full() -> Ending:
         watch = DiskWatch(
             services.sandboxes, services.limits, services.volumes.room, services.folder, context.root, lease,
-            grace, session.tell,
+            grace, session.notify,
         )  # fmt: skip
         return Ending(EndReason.DISK_FULL, await watch.run())
 

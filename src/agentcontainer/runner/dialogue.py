@@ -138,7 +138,7 @@ class Dialogue:
         if checkpoint is None:
             await self._leave_to_other_container(turn.number + 1)
             return "restart"
-        await checkpointer.drop_others()
+        await checkpointer.delete_superseded()
         return following
 
     async def _next_turn(self, turn: Turn) -> Turn | None:

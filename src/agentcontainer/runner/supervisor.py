@@ -138,15 +138,15 @@ class Supervisor:
         """Claim a task; None if it is not pending, or another job of this runner is claiming it."""
         if task_id in self._claiming:
             return None
-        sent: Claim | None = None
+        unconfirmed: Claim | None = None
 
         async def claim() -> Claim | None:
-            nonlocal sent
+            nonlocal unconfirmed
             async with db.transaction(self._pool) as connection:
-                if sent is not None and sent in await store.held_by(connection, self._id):
-                    return sent  # committed before, but the reply was lost
-                sent = await store.claim(connection, task_id, self._id)
-                return sent
+                if unconfirmed is not None and unconfirmed in await store.held_by(connection, self._id):
+                    return unconfirmed  # committed before, but the reply was lost
+                unconfirmed = await store.claim(connection, task_id, self._id)
+                return unconfirmed
 
         self._claiming.add(task_id)
         try:
@@ -190,9 +190,9 @@ class Supervisor:
         """Renew the lease, and compare the claims that the database has for this runner with its attempts."""
         before = set(self._attempts)  # read first: a claim made during the queries is not in their answer
         is_alive = await runners.beat(self._pool, self._id)
-        held = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
-        self._drop(before - held, "the claim is gone")
-        unknown = {claim for claim in held - set(self._attempts) if claim.task_id not in self._claiming}
+        claims = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
+        self._drop(before - claims, "the claim is gone")
+        unknown = {claim for claim in claims - set(self._attempts) if claim.task_id not in self._claiming}
         for claim in unknown & self._unknown:  # the reply to its commit was lost for longer than we retry
             await service.lose(self._pool, self._settings, claim, "The attempt was not started.")
         self._unknown = unknown

@@ -69,9 +69,9 @@ def fetch(package: Package, store: Path) -> Path:
     Raises:
         SettingsError: npm could not fetch it, or its hash is not the pinned one.
     """
-    kept = store / package.tarball
-    if kept.exists() and _has_pinned_hash(package, kept):
-        return kept
+    stored = store / package.tarball
+    if stored.exists() and _has_pinned_hash(package, stored):
+        return stored
     with tempfile.TemporaryDirectory(dir=store) as scratch:
         _npm_pack(package, Path(scratch))
         fetched = Path(scratch) / package.tarball
@@ -79,8 +79,8 @@ def fetch(package: Package, store: Path) -> Path:
             raise SettingsError(
                 f"{package.spec} was fetched, but its hash is not the pinned one, so it was not installed."
             )
-        fetched.replace(kept)
-    return kept
+        fetched.replace(stored)
+    return stored
 
 
 def unpack(tarball: Path, target: Path) -> None:

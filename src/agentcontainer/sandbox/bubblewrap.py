@@ -279,10 +279,10 @@ def _check(spec: Spec, argv: Sequence[str], *, is_root: bool) -> None:
             raise SandboxError(f"{tool} is missing. Install it: apt install {package}")
 
 
-def _open_files(wanted: int) -> int:
-    """`wanted`, or our own hard limit if that is lower: an ordinary user cannot raise it."""
+def _open_files(maximum: int) -> int:
+    """`maximum`, or our own hard limit if that is lower: an ordinary user cannot raise it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return maximum if hard == resource.RLIM_INFINITY else min(maximum, hard)
 
 
 @contextlib.contextmanager

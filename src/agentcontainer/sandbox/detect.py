@@ -34,17 +34,19 @@ def detect() -> Hierarchy:
     is_root = os.geteuid() == 0
     mounts = read_mounts(_read(Path("/proc/self/mountinfo")))
     own = read_own_groups(_read(Path("/proc/self/cgroup")))
-    found: dict[str, Controller] = {}
+    controllers: dict[str, Controller] = {}
     for mount in sorted(
         mounts, key=lambda mount: mount.version
     ):  # a controller that v1 uses is not available in v2
         for base in mount.bases(own, is_root):
             names = _open_v1(mount, base) if mount.version == 1 else _open_v2(base)
             for name in names:
-                found.setdefault(name, Controller(name, mount.version, base / PARENT))
+                controllers.setdefault(name, Controller(name, mount.version, base / PARENT))
             if names:
                 break
-    return Hierarchy(tuple(found[name] for name in CONTROLLERS + OPTIONAL_CONTROLLERS if name in found))
+    return Hierarchy(
+        tuple(controllers[name] for name in CONTROLLERS + OPTIONAL_CONTROLLERS if name in controllers)
+    )
 
 
 @dataclass(frozen=True)

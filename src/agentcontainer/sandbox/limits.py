@@ -96,16 +96,16 @@ class Group:
         Raises:
             SandboxError: it cannot be made; nothing of it is left.
         """
-        made: list[Path] = []
+        created: list[Path] = []
         try:
             for folder in self._folders:
                 folder.mkdir()
-                made.append(folder)
+                created.append(folder)
             for controller, folder in self._controllers:
                 for setting in settings(controller, limits):
                     setting.write(folder)
         except BaseException as error:
-            for folder in made:
+            for folder in created:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             if isinstance(error, FileExistsError):

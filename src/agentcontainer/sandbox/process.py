@@ -39,28 +39,28 @@ class Process:
         The child is spawned on the event loop's thread, because its parent-death signal comes when that
         thread ends.
         """
-        theirs, ours = _pipes(owner)
+        child_ends, own_ends = _pipes(owner)
         try:
             child = subprocess.Popen(  # noqa: ASYNC220 - see above
                 argv,
-                stdin=theirs[0],
-                stdout=theirs[1],
-                stderr=theirs[2],
+                stdin=child_ends[0],
+                stdout=child_ends[1],
+                stderr=child_ends[2],
                 env=env,
                 pass_fds=pass_fds,
                 cwd="/",
                 start_new_session=True,  # so that Ctrl-C in a terminal signals us only
             )
         except BaseException:
-            for descriptor in ours:
+            for descriptor in own_ends:
                 os.close(descriptor)
             raise
         finally:
-            for descriptor in theirs:
+            for descriptor in child_ends:
                 os.close(descriptor)
-        stdin = await _writer(ours[0])
-        stdout, out = await _reader(ours[1])
-        stderr, err = await _reader(ours[2])
+        stdin = await _writer(own_ends[0])
+        stdout, out = await _reader(own_ends[1])
+        stderr, err = await _reader(own_ends[2])
         return cls(child, stdin, stdout, stderr, (out, err))
 
     @property
@@ -99,11 +99,11 @@ class Process:
 def _pipes(owner: int | None) -> tuple[list[int], list[int]]:
     """The child's ends of its pipes and ours, in the order of descriptors 0, 1, 2."""
     stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
-    theirs = [stdin[0], stdout[1], stderr[1]]
+    child_ends = [stdin[0], stdout[1], stderr[1]]
     if owner is not None:  # `echo > /dev/stderr` in the child opens the pipe anew, which checks its owner
-        for descriptor in theirs:
+        for descriptor in child_ends:
             os.fchown(descriptor, owner, owner)
-    return theirs, [stdin[1], stdout[0], stderr[0]]
+    return child_ends, [stdin[1], stdout[0], stderr[0]]
 
 
 async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:

@@ -62,17 +62,17 @@ def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
 def _kill_once(find: Callable[[], set[int]]) -> bool:
     """Kill what `find` returns twice, before and after a pidfd was opened: a pid that was reused meanwhile is
     safe. Returns whether there was anything to kill."""
-    held: dict[int, int] = {}
+    pidfds: dict[int, int] = {}
     try:
         for pid in find() - {os.getpid()}:
             with contextlib.suppress(ProcessLookupError):
-                held[pid] = os.pidfd_open(pid)
-        for pid in find() & held.keys() if held else ():
+                pidfds[pid] = os.pidfd_open(pid)
+        for pid in find() & pidfds.keys() if pidfds else ():
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(held[pid], signal.SIGKILL)
-        return bool(held)
+                signal.pidfd_send_signal(pidfds[pid], signal.SIGKILL)
+        return bool(pidfds)
     finally:
-        for descriptor in held.values():
+        for descriptor in pidfds.values():
             os.close(descriptor)
 
 
@@ -80,8 +80,8 @@ def _descendants(ancestors: set[int]) -> set[int]:
     """These processes and all below them. An orphan in a sandbox becomes a child of the sandbox's PID 1."""
     children: dict[int, list[int]] = {}
     for pid in _pids() if ancestors else ():
-        if found := re.search(rb"^PPid:\s+(\d+)", _read(f"/proc/{pid}/status"), re.M):
-            children.setdefault(int(found[1]), []).append(pid)
+        if match := re.search(rb"^PPid:\s+(\d+)", _read(f"/proc/{pid}/status"), re.M):
+            children.setdefault(int(match[1]), []).append(pid)
     family, waiting = set(ancestors), list(ancestors)
     while waiting:
         below = [pid for pid in children.get(waiting.pop(), ()) if pid not in family]

@@ -73,13 +73,13 @@ def rules() -> Iterator[Rule]:
     for request in TERMINAL_INJECTIONS:
         yield Rule("ioctl", errno.EPERM, (Condition(1, "MASKED_EQ", 0xFFFFFFFF, request),))
     for call in ("socket", "socketpair"):
-        for other in _other_than(SOCKET_FAMILIES, argument=0):
-            yield Rule(call, errno.EAFNOSUPPORT, (other,))
+        for condition in _other_than(SOCKET_FAMILIES, argument=0):
+            yield Rule(call, errno.EAFNOSUPPORT, (condition,))
         other_netlink = (Condition(0, "EQ", AF_NETLINK), Condition(2, "NE", NETLINK_ROUTE))
         yield Rule(call, errno.EAFNOSUPPORT, other_netlink)
     for family in INTERNET_FAMILIES:
-        for other in _other_than(PROTOCOLS, argument=2):
-            yield Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, "EQ", family), other))
+        for condition in _other_than(PROTOCOLS, argument=2):
+            yield Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, "EQ", family), condition))
 
 
 def _other_than(allowed: tuple[int, ...], argument: int) -> Iterator[Condition]:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
 from agentcontainer import db
-from agentcontainer.api.http.strict_json import shown
+from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
 from agentcontainer.errors import (
     AgentContainerError,
@@ -192,7 +192,7 @@ def _http_message(error: HTTPException) -> str:
 def _path(fault: ErrorDetails) -> str:
     """Where the fault is, without the part of the request that FastAPI puts first."""
     steps = fault["loc"][1:] if fault["loc"][:1] in _PARTS else fault["loc"]
-    return ".".join(shown(step) for step in steps) or "body"
+    return ".".join(printable_key(step) for step in steps) or "body"
 
 
 def _sentence(fault: ErrorDetails) -> str:

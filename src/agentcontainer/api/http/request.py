@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 
 from agentcontainer.api.http import strict_json
-from agentcontainer.api.http.strict_json import shown, text_fault
+from agentcontainer.api.http.strict_json import printable_key, text_fault
 from agentcontainer.api.wire import Incoming
 from agentcontainer.errors import PayloadTooLarge, UnsupportedMediaType, ValidationError
 
@@ -87,8 +87,8 @@ def query_of(request: Request) -> dict[str, str]:
     return parse_form(query_string, "query")
 
 
-def parse_form(encoded: bytes, place: str) -> dict[str, str]:
-    """`name=value&…` by name. `place` is named in the error when nothing can be decoded.
+def parse_form(encoded: bytes, field: str) -> dict[str, str]:
+    """`name=value&…` by name. `field` is named in the error when nothing can be decoded.
 
     Raises:
         ValidationError: it cannot be decoded, or a name occurs twice.
@@ -96,13 +96,13 @@ def parse_form(encoded: bytes, place: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise ValidationError.at(place, "must be percent-encoded UTF-8") from None
+        raise ValidationError.at(field, "must be percent-encoded UTF-8") from None
     values: dict[str, str] = {}
     for name, value in pairs:
         if fault := text_fault(name) or text_fault(value):
-            raise ValidationError.at(shown(name), fault)
+            raise ValidationError.at(printable_key(name), fault)
         if name in values:
-            raise ValidationError.at(shown(name), "is given twice")
+            raise ValidationError.at(printable_key(name), "is given twice")
         values[name] = value
     return values
 

@@ -15,7 +15,7 @@ from agentcontainer.api.http.auth import authenticate, is_authenticated
 from agentcontainer.api.http.errors import Error
 from agentcontainer.api.http.request import StrictRequest, query_of
 from agentcontainer.api.http.services import provided
-from agentcontainer.api.http.strict_json import shown
+from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import ID_PATTERN, Incoming
 from agentcontainer.errors import NotFound, ValidationError
 
@@ -54,7 +54,7 @@ class StrictRoute(APIRoute):
         """Refuse query parameters that the route does not have. FastAPI does so only for routes with a query model."""
         for name in query_of(request):
             if not self.dependant.query_params:
-                raise ValidationError.at(shown(name), "unknown query parameter")
+                raise ValidationError.at(printable_key(name), "unknown query parameter")
 
 
 def body_model(route: APIRoute) -> type[Incoming] | None:

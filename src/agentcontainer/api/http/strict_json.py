@@ -35,22 +35,22 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | 
 
 
 @dataclass(frozen=True)
-class _Place:
+class _JsonPath:
     """A path as a linked list. It is formatted only for an error."""
 
-    above: "_Place | None"
+    above: "_JsonPath | None"
     step: str | int
 
     def __str__(self) -> str:
         steps: list[str] = []
-        place: _Place | None = self
-        while place is not None:
-            steps.append(shown(place.step))
-            place = place.above
+        path: _JsonPath | None = self
+        while path is not None:
+            steps.append(printable_key(path.step))
+            path = path.above
         return ".".join(reversed(steps))
 
 
-def shown(step: str | int) -> str:
+def printable_key(step: str | int) -> str:
     """A key of the client, shortened and printable, for an error message."""
     return printable(str(step)[:64], "?")
 
@@ -86,30 +86,30 @@ def text_fault(text: str) -> str | None:
 
 def _check(document: Value) -> None:
     """Walk the document without recursion, and raise for the first fault."""
-    waiting: list[tuple[Value, _Place | None, int]] = [(document, None, 1)]
+    waiting: list[tuple[Value, _JsonPath | None, int]] = [(document, None, 1)]
     seen = 0
     while waiting:
-        value, place, depth = waiting.pop()
+        value, path, depth = waiting.pop()
         if fault := _fault(value, depth):
             if isinstance(value, _Refused) and value.key is not None:
-                place = _Place(place, value.key)
-            raise ValidationError.at(str(place or "body"), fault)
+                path = _JsonPath(path, value.key)
+            raise ValidationError.at(str(path or "body"), fault)
         seen += 1
         if isinstance(value, dict | list) and seen + len(waiting) + len(value) > MAX_VALUES:
             raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
-        waiting += [(child, child_place, depth + 1) for child, child_place in _children(value, place)]
+        waiting += [(child, child_path, depth + 1) for child, child_path in _children(value, path)]
 
 
-def _children(value: Value, place: _Place | None) -> Iterator[tuple[Value, _Place]]:
+def _children(value: Value, path: _JsonPath | None) -> Iterator[tuple[Value, _JsonPath]]:
     if isinstance(value, dict):
         for key, child in value.items():
-            child_place = _Place(place, key)
+            child_path = _JsonPath(path, key)
             if fault := text_fault(key):
-                raise ValidationError.at(str(child_place), f"its name {fault}")
-            yield child, child_place
+                raise ValidationError.at(str(child_path), f"its name {fault}")
+            yield child, child_path
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            yield child, _Place(place, index)
+            yield child, _JsonPath(path, index)
 
 
 def _fault(value: Value, depth: int) -> str | None:

@@ -150,12 +150,12 @@ def _remove_old(folder: Path, before: float) -> int:
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                found = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(found.st_mode):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
                     removed += _remove_old(Path(entry.path), before)
-                    if found.st_mtime < before:
+                    if status.st_mtime < before:
                         Path(entry.path).rmdir()
-                elif _STAGED.search(entry.name) and found.st_mtime < before:
+                elif _STAGED.search(entry.name) and status.st_mtime < before:
                     Path(entry.path).unlink()
                     removed += 1
             except OSError:

@@ -42,17 +42,19 @@ async def hold(connection: Connection, account_id: str, micro_usd: int, task_id:
     return micro_usd
 
 
-async def settle(connection: Connection, account_id: str, task_id: str, held: int, cost: int) -> None:
+async def settle(
+    connection: Connection, account_id: str, task_id: str, held_micro_usd: int, cost_micro_usd: int
+) -> None:
     """At a task's end: release the hold and charge the cost, even if it is above the hold.
 
     An account with an unlimited grant is not charged.
     """
     if await store.is_unlimited(connection, account_id):
         return
-    if held:
-        await _add(connection, NewEntry(account_id, "release", held, task_id))
-    if cost:
-        await _add(connection, NewEntry(account_id, "charge", -cost, task_id))
+    if held_micro_usd:
+        await _add(connection, NewEntry(account_id, "release", held_micro_usd, task_id))
+    if cost_micro_usd:
+        await _add(connection, NewEntry(account_id, "charge", -cost_micro_usd, task_id))
 
 
 async def release_hold(connection: Connection, hold: Hold) -> None:

@@ -106,9 +106,9 @@ def wire_id(provider: str, model: str) -> str:
     `anthropic/claude-sonnet-4-6` is `anthropic/claude-sonnet-4.6` at OpenRouter. Unknown ids are not changed."""
     if model in _catalogue().get(provider, {}):
         return model
-    known = _by_dashed_id(provider).get(_dashed(model))
-    if known is not None:
-        return known
+    known_id = _by_dashed_id(provider).get(_dashed(model))
+    if known_id is not None:
+        return known_id
     entry = PROVIDERS.get(provider)
     return model.replace(".", "-") if entry and entry.writes_dots_as_dashes else model
 
@@ -121,8 +121,8 @@ def find(provider: str, model: str) -> Model | None:
 def max_tokens(provider: str, model: str) -> int:
     """The most tokens that `model` writes in one answer. For an unknown model it is the limit that Pi is configured
     with."""
-    known = find(provider, model)
-    return known.max_tokens if known else _max_tokens_of_unknown(wire_id(provider, model))
+    entry = find(provider, model)
+    return entry.max_tokens if entry else _max_tokens_of_unknown(wire_id(provider, model))
 
 
 def is_known(provider: str, model: str) -> bool:
@@ -138,11 +138,11 @@ def check(provider: str, model: str) -> str | None:
     """Why `model` cannot be requested from `provider`; None: it can."""
     if not _MODEL_ID.fullmatch(model):
         return "must be a model id: up to 200 letters, digits and . _ : / @ ~ + -, beginning with a letter or digit"
-    others = sorted(providers_of(model))
-    if not others or provider in others:
+    providers = sorted(providers_of(model))
+    if not providers or provider in providers:
         return None
     hint = f"; {provider} calls it {same}" if (same := _same_at(provider, model)) else ""
-    return f"{model} is a model of {' and '.join(others)}, not of {provider}{hint}"
+    return f"{model} is a model of {' and '.join(providers)}, not of {provider}{hint}"
 
 
 def _same_at(provider: str, model: str) -> str | None:

@@ -69,17 +69,17 @@ class Price:
 
 def find(provider: str, model: str, file: PriceFile | None) -> Price | None:
     """The price of the provider's `model`, spelled with dots or dashes; None: it is not known."""
-    wanted = catalogue.wire_id(provider, model)
+    model_id = catalogue.wire_id(provider, model)
     for id_, rates in file.prices.get(provider, {}).items() if file else ():
-        if catalogue.wire_id(provider, id_) == wanted:
+        if catalogue.wire_id(provider, id_) == model_id:
             input_ = rates["input"]
             return Price(Rates(
                 input_, rates["output"], rates.get("cacheRead", input_), rates.get("cacheWrite", input_)
             ))  # fmt: skip
-    known = catalogue.find(provider, model)
-    if known is None or not (known.rates.output or wanted.endswith((":free", "/free"))):
+    entry = catalogue.find(provider, model)
+    if entry is None or not (entry.rates.output or model_id.endswith((":free", "/free"))):
         return None  # the price of a router depends on the model that it chooses
-    return Price(known.rates, known.tiers)
+    return Price(entry.rates, entry.tiers)
 
 
 def _up(micro_usd: Decimal) -> int:

@@ -67,12 +67,12 @@ def _named_refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[
     return faults
 
 
-def content_fault(wanted: NamedOutput, content_type: str, size_bytes: int) -> str | None:
+def content_fault(output: NamedOutput, content_type: str, size_bytes: int) -> str | None:
     """What is wrong with a named output's type or size; None: nothing."""
-    if wanted.content_type is not None and content_type != wanted.content_type:
-        return f"is {content_type} by its name, but the output {wanted.name} must be {wanted.content_type}"
-    if wanted.max_bytes is not None and size_bytes > wanted.max_bytes:
-        return f"has {size_bytes} bytes, but the output {wanted.name} may have {wanted.max_bytes} at most"
+    if output.content_type is not None and content_type != output.content_type:
+        return f"is {content_type} by its name, but the output {output.name} must be {output.content_type}"
+    if output.max_bytes is not None and size_bytes > output.max_bytes:
+        return f"has {size_bytes} bytes, but the output {output.name} may have {output.max_bytes} at most"
     return None
 
 
@@ -108,8 +108,8 @@ def json_faults(schema: dict[str, Any] | bool, document: Any) -> list[str]:
     validator = _validator(schema)
     try:
         for error in validator.iter_errors(document):
-            place = "/".join(str(part) for part in error.instance_path) or "the document"
-            faults.append(f"{place[:300]}: {error.message[:300]}")
+            location = "/".join(str(part) for part in error.instance_path) or "the document"
+            faults.append(f"{location[:300]}: {error.message[:300]}")
             if len(faults) == MAX_SCHEMA_FAULTS:
                 break
     except ValueError:

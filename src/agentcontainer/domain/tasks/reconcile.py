@@ -40,12 +40,12 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
         async with db.transaction(pool) as connection:
             return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
 
-    found = await _each(await overdue.lost(pool, silence), lose)
-    found += await _each(
+    moved = await _each(await overdue.lost(pool, silence), lose)
+    moved += await _each(
         await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id)
     )
-    found += await _each(await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
-    return found + await _each(await overdue.without_job(pool, silence), enqueue)
+    moved += await _each(await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
+    return moved + await _each(await overdue.without_job(pool, silence), enqueue)
 
 
 async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int:
@@ -64,18 +64,18 @@ async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int
 async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     """Task id → why `reconcile` would move the task, as a phrase. Of some kinds it finds at most 500."""
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
-    found = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
-    found |= dict.fromkeys(await hibernation_store.due(pool), "a task that hibernates past its deadline")
-    found |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
+    reasons = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
+    reasons |= dict.fromkeys(await hibernation_store.due(pool), "a task that hibernates past its deadline")
+    reasons |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
     waiting = [task.task_id for task in await overdue.without_job(pool, silence)]
-    return found | dict.fromkeys(waiting, "a pending task without a queue entry")
+    return reasons | dict.fromkeys(waiting, "a pending task without a queue entry")
 
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:
     """Reconcile every few seconds, also after failures, until cancelled."""
 
     async def once() -> None:
-        if found := await reconcile(pool, settings):
-            logger.info("reconciled %d tasks", found)
+        if moved := await reconcile(pool, settings):
+            logger.info("reconciled %d tasks", moved)
 
     await repeat("reconciling tasks", once, INTERVAL_SECONDS, (asyncpg.PostgresError, *db.UNREACHABLE))

@@ -109,9 +109,9 @@ async def hold(connection: Connection, settings: Settings, account_id: str, task
     Raises:
         InsufficientBalance: the balance is below the hold.
     """
-    held = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
-    if held != settings.hold_micro_usd:
-        await store.set_hold(connection, task_id, held)
+    held_micro_usd = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
+    if held_micro_usd != settings.hold_micro_usd:
+        await store.set_hold(connection, task_id, held_micro_usd)
 
 
 def title_of(instructions: str) -> str:

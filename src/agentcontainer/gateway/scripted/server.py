@@ -61,8 +61,8 @@ class ScriptedModel:
     async def start(self, host: str, port: int) -> None:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._runner.addresses[0][1]}"
+        address = f"[{host}]" if ":" in host else host
+        self.url = f"http://{address}:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:
         """Stop the server and break open connections; idempotent."""
@@ -81,8 +81,10 @@ class ScriptedModel:
             return web.json_response(
                 {"error": "This path is served to clients on this machine only."}, status=403
             )
-        shown = [{"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.requests]
-        return web.json_response(shown)
+        received = [
+            {"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.requests
+        ]
+        return web.json_response(received)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         wire = next((module for end, module in _WIRES.items() if request.path.endswith(end)), None)

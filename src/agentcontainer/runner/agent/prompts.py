@@ -111,10 +111,10 @@ def harness(
     egress: Sequence[str] | None = None,
 ) -> str:
     """The text of HARNESS.md for one task."""
-    given = "your standing instructions, if there are any" if is_conversation else "your instructions"
+    text = "your standing instructions, if there are any" if is_conversation else "your instructions"
     return Template(_file("HARNESS.md")).substitute(
         opening=(_file("CONVERSATION.md") if is_conversation else _ALONE).rstrip(),
-        instructions=f"{given}.",
+        instructions=f"{text}.",
         condition=_HANDED_OVER if is_conversation else "",
         waiting=_HIBERNATE_LATER if is_conversation else "",
         outputs="\n".join(f"- {line}" for line in _outputs(policy)),

@@ -171,7 +171,7 @@ class Session:
         self._log.add(AgentReminded("soft_finish"))
         await self._steer(_Steered(None, wrap_up(seconds_left, is_conversation)), 0.0)
 
-    async def tell(self, text: str) -> None:
+    async def notify(self, text: str) -> None:
         """Give a working agent a text of the platform's."""
         with contextlib.suppress(PiError):
             await self._pi.steer(text)

@@ -57,7 +57,7 @@ class Checkpointer:
             await db.retry_while_unavailable(lambda: checkpoint_store.set_stored(pool, checkpoint))
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
 
-    async def keep(self) -> None:
+    async def save_for_next_container(self) -> None:
         """Save, and make the checkpoint the one that the task's next container starts from.
 
         Raises:
@@ -73,9 +73,9 @@ class Checkpointer:
 
         if not await db.retry_while_unavailable(adopt):
             raise ClaimLost
-        await self.drop_others()
+        await self.delete_superseded()
 
-    async def keep_periodically(self, is_begun: asyncio.Event) -> NoReturn:
+    async def save_periodically(self, is_begun: asyncio.Event) -> NoReturn:
         """Save every few minutes, until cancelled. A failed save is repeated at the next interval. Before
         `is_begun` nothing is saved: an agent that started from such a checkpoint would not know its task.
 
@@ -86,7 +86,7 @@ class Checkpointer:
             await asyncio.sleep(self._services.settings.checkpoint_seconds)
             await is_begun.wait()
             try:
-                await self.keep()
+                await self.save_for_next_container()
             except CheckpointFailed as error:
                 logger.warning("%s: %s", self._layout.name, error)
 
@@ -99,6 +99,6 @@ class Checkpointer:
             await self._services.blobs.delete(key)
             raise CheckpointFailed(f"The workspace could not be saved: {fault}.")
 
-    async def drop_others(self) -> None:
+    async def delete_superseded(self) -> None:
         """Delete the checkpoints that the current one replaced."""
         await checkpoints.delete_superseded(self._services.pool, self._services.blobs, self._claim.task_id)

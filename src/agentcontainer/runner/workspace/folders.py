@@ -49,15 +49,15 @@ def socket_folder(root: Path) -> Generator[Path]:
 def distinct_names(names: list[str]) -> list[str]:
     """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
     original = set(names)
-    taken: dict[str, None] = {}
+    distinct: dict[str, None] = {}
     for name in names:
         free = (
             candidate
             for candidate in names_like(name)
-            if candidate not in taken and (candidate == name or candidate not in original)
+            if candidate not in distinct and (candidate == name or candidate not in original)
         )
-        taken[next(free)] = None
-    return list(taken)
+        distinct[next(free)] = None
+    return list(distinct)
 
 
 async def _place(folder: Path, files: list[File], blobs: Blobs) -> None:

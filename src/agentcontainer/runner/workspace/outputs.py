@@ -76,14 +76,14 @@ async def collect(
     """
     rules = {output.name: output for output in policy.files}
     outputs: list[Output] = []
-    seen: set[str] = set()
+    paths: set[str] = set()
     left = max_total_bytes
     try:
         for entry in declared:
             inside = path_inside(entry.path, cwd)
-            if inside in seen:
+            if inside in paths:
                 raise Refused(f"{entry.path}: declared twice.")
-            seen.add(inside)
+            paths.add(inside)
             output = await _store(
                 workspace, inside, entry, rules.get(entry.name or ""), blobs, task_id, max_bytes, left
             )
@@ -112,10 +112,10 @@ def path_inside(path: str, cwd: str) -> str:
 
 def content_type_of(filename: str) -> str:
     """The content type for the name's suffix. A compressed file has the type of its compression."""
-    known, encoding = _types.guess_type(filename)
+    content_type, encoding = _types.guess_type(filename)
     if encoding is not None:
         return "application/gzip" if encoding == "gzip" else "application/octet-stream"
-    return _MORE_TYPES.get(Path(filename).suffix.lower()) or known or "application/octet-stream"
+    return _MORE_TYPES.get(Path(filename).suffix.lower()) or content_type or "application/octet-stream"
 
 
 async def _store(
@@ -154,12 +154,14 @@ async def _store(
     return Output(output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name)
 
 
-def _open_regular(workspace: Path, inside: str, shown: str) -> int:
+def _open_regular(workspace: Path, inside: str, printable_path: str) -> int:
     folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         descriptor = open_safely(folder, inside)
     except OSError as error:
-        raise Refused(f"{shown}: {_OPEN_FAULTS.get(error.errno or 0, 'cannot be opened')}.") from None
+        raise Refused(
+            f"{printable_path}: {_OPEN_FAULTS.get(error.errno or 0, 'cannot be opened')}."
+        ) from None
     finally:
         os.close(folder)
     status = os.fstat(descriptor)
@@ -170,29 +172,33 @@ def _open_regular(workspace: Path, inside: str, shown: str) -> int:
         fault = "is not a regular file"
     if fault:
         os.close(descriptor)
-        raise Refused(f"{shown}: {fault}.")
+        raise Refused(f"{printable_path}: {fault}.")
     return descriptor
 
 
-async def _checked_json(descriptor: int, shown: str, rule: NamedOutput) -> bytes:
+async def _checked_json(descriptor: int, printable_path: str, rule: NamedOutput) -> bytes:
     """The content of the file, if it matches the JSON Schema. The caller stores what was checked: the agent
     may change the file meanwhile."""
     assert rule.json_schema is not None
     text = await asyncio.to_thread(os.pread, descriptor, MAX_JSON_BYTES + 1, 0)
     if len(text) > MAX_JSON_BYTES:
-        raise Refused(f"{shown}: is too large to be checked against the JSON Schema of {rule.name}.")
+        raise Refused(f"{printable_path}: is too large to be checked against the JSON Schema of {rule.name}.")
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_STRUCTURE:
-        raise Refused(f"{shown}: holds too many values to be checked against the JSON Schema of {rule.name}.")
+        raise Refused(
+            f"{printable_path}: holds too many values to be checked against the JSON Schema of {rule.name}."
+        )
     try:
         faults = await json_check.faults(rule.json_schema, text)
     except json_check.TooCostly:
         raise Refused(
-            f"{shown}: takes too long to be checked against the JSON Schema of {rule.name}."
+            f"{printable_path}: takes too long to be checked against the JSON Schema of {rule.name}."
         ) from None
     if faults is None:
-        raise Refused(f"{shown}: is not valid JSON, which the output {rule.name} must be.")
+        raise Refused(f"{printable_path}: is not valid JSON, which the output {rule.name} must be.")
     if faults:
-        raise Refused(f"{shown}: does not match the JSON Schema of {rule.name}: {'; '.join(faults)}.")
+        raise Refused(
+            f"{printable_path}: does not match the JSON Schema of {rule.name}: {'; '.join(faults)}."
+        )
     return text
 
 

@@ -132,11 +132,11 @@ def own_files(home: Path, max_entries: int = MAX_ENTRIES) -> list[str]:
     """
     files: list[tuple[float, str]] = []
     waiting = [Path()]
-    seen = 0
-    while waiting and seen < max_entries:
+    count = 0
+    while waiting and count < max_entries:
         here = waiting.pop()
-        for entry in _entries(home / here, max_entries - seen):
-            seen += 1
+        for entry in _entries(home / here, max_entries - count):
+            count += 1
             if entry.name.startswith(".") or (here == Path() and entry.name in PLATFORM_FILES):
                 continue
             try:

@@ -103,9 +103,9 @@ async def place(cloning: Cloning, repositories: Sequence[Repository], target: Pa
         InputUnavailable: one cannot be cloned. DiskFull: the workspace has no room for it.
         SandboxError: the platform failed.
     """
-    taken = sorted(entry.name for entry in target.iterdir())
-    names = folders.distinct_names([*taken, *(repository.name for repository in repositories)])
-    for position, (name, repository) in enumerate(zip(names[len(taken) :], repositories, strict=True)):
+    existing = sorted(entry.name for entry in target.iterdir())
+    names = folders.distinct_names([*existing, *(repository.name for repository in repositories)])
+    for position, (name, repository) in enumerate(zip(names[len(existing) :], repositories, strict=True)):
         try:
             await _clone(cloning, f"{cloning.name}-clone-{position}", repository, target / name)
         except _CloneFailed as error:

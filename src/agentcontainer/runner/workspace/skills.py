@@ -96,8 +96,8 @@ def install(archive: Path, filename: str, scratch: Path, target: Path) -> Path:
     try:
         unpack(archive, unpacked)
         top, name = _top(unpacked, filename)
-        taken = [entry.name for entry in target.iterdir()]
-        folder = target / folders.distinct_names([*taken, name])[-1]
+        existing = [entry.name for entry in target.iterdir()]
+        folder = target / folders.distinct_names([*existing, name])[-1]
         top.rename(folder)
         return folder
     finally:

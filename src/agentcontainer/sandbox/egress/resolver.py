@@ -53,8 +53,8 @@ class StandInAddresses:
 
     def address_of(self, name: str) -> ipaddress.IPv4Address:
         """The address that stands for `name`. If all are in use, the oldest name loses its address."""
-        if (known := self._addresses.get(name)) is not None:
-            return known
+        if (address := self._addresses.get(name)) is not None:
+            return address
         if len(self._names) < MAX_STAND_INS:
             address = STAND_IN_NETWORK[len(self._names) + 1]
         else:
@@ -79,15 +79,15 @@ class AllowListAnswers:
     async def answer(self, question: dns.message.Message) -> dns.message.Message:
         """The reply to one question."""
         reply = dns.message.make_response(question, recursion_available=True)
-        asked = question.question[0]
-        name = canonical(asked.name.to_text(omit_final_dot=True))
+        record = question.question[0]
+        name = canonical(record.name.to_text(omit_final_dot=True))
         if not any(rule.matches_name(name) for rule in self._rules):
-            if asked.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+            if record.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
                 self._refusals.add(name, None)
             reply.set_rcode(dns.rcode.NXDOMAIN)
-        elif asked.rdtype == dns.rdatatype.A:
+        elif record.rdtype == dns.rdatatype.A:
             address = str(self._stand_ins.address_of(name))
-            reply.answer.append(dns.rrset.from_text(asked.name, TTL_SECONDS, "IN", "A", address))
+            reply.answer.append(dns.rrset.from_text(record.name, TTL_SECONDS, "IN", "A", address))
         return reply
 
 
@@ -99,7 +99,7 @@ class ForwardedAnswers:
 
     async def answer(self, question: dns.message.Message) -> dns.message.Message:
         """The reply to one question."""
-        reply = await self._ask(question)
+        reply = await self._forward(question)
         if reply is None:
             reply = dns.message.make_response(question, recursion_available=True)
             reply.set_rcode(dns.rcode.SERVFAIL)
@@ -109,9 +109,9 @@ class ForwardedAnswers:
             section[:] = [rrset for rrset in map(_public, section) if rrset is not None]
         return reply
 
-    async def _ask(self, question: dns.message.Message) -> dns.message.Message | None:
-        asked = question.question[0]
-        query = dns.message.make_query(asked.name, asked.rdtype)
+    async def _forward(self, question: dns.message.Message) -> dns.message.Message | None:
+        record = question.question[0]
+        query = dns.message.make_query(record.name, record.rdtype)
         for server in nameservers(self._resolv_conf):
             with contextlib.suppress(dns.exception.DNSException, OSError, EOFError):
                 reply, _ = await dns.asyncquery.udp_with_fallback(query, server, timeout=UPSTREAM_SECONDS)
@@ -207,8 +207,8 @@ def _public(rrset: dns.rrset.RRset) -> dns.rrset.RRset | None:
     if rrset.rdtype not in (dns.rdatatype.A, dns.rdatatype.AAAA):
         return rrset
     records = cast("Iterable[dns.rdata.Rdata]", rrset)
-    kept = [record for record in records if is_public(ipaddress.ip_address(record.to_text()))]
-    return dns.rrset.from_rdata_list(rrset.name, rrset.ttl, kept) if kept else None
+    public = [record for record in records if is_public(ipaddress.ip_address(record.to_text()))]
+    return dns.rrset.from_rdata_list(rrset.name, rrset.ttl, public) if public else None
 
 
 def _wire(reply: dns.message.Message, size: int) -> bytes:
