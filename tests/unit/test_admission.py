@@ -13,12 +13,12 @@ MODELS = frozenset({"m1", "m2"})
 FUNCTION = {"type": "function", "name": "bash", "parameters": {}}
 
 
-def ask(wire: Wire, **fields: Any) -> dict[str, Any]:
+def request_of(wire: Wire, **fields: Any) -> dict[str, Any]:
     content = {"openai-responses": "input"}.get(wire, "messages")
     return {"model": "m1", content: [{"role": "user", "content": "hi"}]} | fields
 
 
-def sent(wire: Wire, request: dict[str, Any]) -> dict[str, Any]:
+def admitted(wire: Wire, request: dict[str, Any]) -> dict[str, Any]:
     return json.loads(admit(wire, json.dumps(request).encode(), MODELS).body)
 
 
@@ -33,14 +33,14 @@ WIRES: list[Wire] = ["anthropic-messages", "openai-responses", "openai-completio
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_an_ordinary_request_is_forwarded_unchanged(wire: Wire) -> None:
-    request = ask(wire, model="m2", temperature=0.5)
-    assert {name: sent(wire, request)[name] for name in request} == request
+    request = request_of(wire, model="m2", temperature=0.5)
+    assert {name: admitted(wire, request)[name] for name in request} == request
     assert admit(wire, json.dumps(request).encode(), MODELS).model == "m2"
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_another_model_is_refused(wire: Wire) -> None:
-    fault = refusal(wire, ask(wire, model="gpt-99"))
+    fault = refusal(wire, request_of(wire, model="gpt-99"))
     assert fault.status == 403
     assert "gpt-99" in fault.message
     assert "m1, m2" in fault.message
@@ -151,7 +151,7 @@ def message(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     ],
 )
 def test_requests_for_more_than_a_completion_are_refused(wire: Wire, fields: dict[str, Any]) -> None:
-    assert refusal(wire, ask(wire) | fields).status == 400
+    assert refusal(wire, request_of(wire) | fields).status == 400
 
 
 @pytest.mark.parametrize(
@@ -191,27 +191,27 @@ def test_requests_for_more_than_a_completion_are_refused(wire: Wire, fields: dic
     ],
 )
 def test_the_requests_of_pi_are_accepted(wire: Wire, fields: dict[str, Any]) -> None:
-    request = ask(wire) | fields
-    assert {name: sent(wire, request)[name] for name in request} == request
+    request = request_of(wire) | fields
+    assert {name: admitted(wire, request)[name] for name in request} == request
 
 
 def test_fallbacks_to_other_models_are_removed() -> None:
     wire: Wire = "anthropic-messages"
-    assert "fallbacks" not in sent(wire, ask(wire, fallbacks=[{"model": "m9"}]))
-    remaining = sent(wire, ask(wire, fallbacks=[{"model": "m9"}, {"model": "m2", "speed": "fast"}]))[
-        "fallbacks"
-    ]
+    assert "fallbacks" not in admitted(wire, request_of(wire, fallbacks=[{"model": "m9"}]))
+    remaining = admitted(
+        wire, request_of(wire, fallbacks=[{"model": "m9"}, {"model": "m2", "speed": "fast"}])
+    )["fallbacks"]
     assert remaining == [{"model": "m2"}]
 
 
 def test_nothing_is_stored_and_usage_is_always_reported() -> None:
-    assert sent("openai-responses", ask("openai-responses"))["store"] is False
-    assert sent("openai-responses", ask("openai-responses", store=True))["store"] is False
-    streamed = ask("openai-completions", stream=True, stream_options={"include_usage": False})
-    assert sent("openai-completions", streamed)["stream_options"] == {"include_usage": True}
+    assert admitted("openai-responses", request_of("openai-responses"))["store"] is False
+    assert admitted("openai-responses", request_of("openai-responses", store=True))["store"] is False
+    streamed = request_of("openai-completions", stream=True, stream_options={"include_usage": False})
+    assert admitted("openai-completions", streamed)["stream_options"] == {"include_usage": True}
 
 
 def test_unusual_text_is_forwarded_unchanged() -> None:
     text = 'a\ud800b \u2028 ä "\\'
-    request = ask("anthropic-messages", messages=[{"role": "user", "content": text}])
-    assert sent("anthropic-messages", request)["messages"][0]["content"] == text
+    request = request_of("anthropic-messages", messages=[{"role": "user", "content": text}])
+    assert admitted("anthropic-messages", request)["messages"][0]["content"] == text

@@ -11,7 +11,7 @@ from agentcontainer.domain.execution import model
 from agentcontainer.domain.execution.store import budget_of
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.domain.models.prices import Price
-from agentcontainer.gateway.budget import LAST_OUTPUT, Ask, Budget, Reservation
+from agentcontainer.gateway.budget import LAST_OUTPUT, Budget, Estimate, Reservation
 from agentcontainer.gateway.usage import Usage
 
 PRICE = Price(
@@ -25,7 +25,7 @@ def budget(max_tokens: int | None = None, max_micro_usd: int | None = None, **us
 
 
 async def reserved(of: Budget, input_tokens: int, output_tokens: int) -> Reservation:
-    reservation = await of.reserve(Ask("m", input_tokens, output_tokens))
+    reservation = await of.reserve(Estimate("m", input_tokens, output_tokens))
     assert reservation is not None
     return reservation
 
@@ -34,7 +34,7 @@ def usage(input_tokens: int, output_tokens: int) -> Usage:
     return Usage("m", input_tokens, output_tokens)
 
 
-asks = st.builds(Ask, st.just("m"), st.integers(0, 40_000), st.integers(1, 130_000), st.booleans())
+asks = st.builds(Estimate, st.just("m"), st.integers(0, 40_000), st.integers(1, 130_000), st.booleans())
 steps = st.lists(
     st.one_of(
         asks,
@@ -70,7 +70,7 @@ def test_concurrent_requests_never_exceed_a_limit(
     async def live() -> None:
         last_ones = allowed = 0
         for step in history:
-            if isinstance(step, Ask):
+            if isinstance(step, Estimate):
                 reserving = asyncio.ensure_future(task_budget.reserve(step))
                 for _ in range(3):
                     await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_a_small_remainder_is_granted_whole() -> None:
 async def test_a_request_waits_when_it_fits_only_after_another_settles() -> None:
     task_budget = budget(max_tokens=10_000)
     first = await reserved(task_budget, 3000, 2000)
-    second = asyncio.ensure_future(task_budget.reserve(Ask("m", 3000, 2000)))
+    second = asyncio.ensure_future(task_budget.reserve(Estimate("m", 3000, 2000)))
     await asyncio.sleep(0.01)
     assert not second.done()
     task_budget.settle(first, usage(100, 50), is_complete=True)
@@ -133,22 +133,22 @@ async def test_a_request_waits_when_it_fits_only_after_another_settles() -> None
 
 async def test_a_request_that_cannot_fit_exceeds_the_budget_for_good() -> None:
     task_budget = budget(max_tokens=5000, used_tokens=1000)
-    assert await task_budget.reserve(Ask("m", 2000, 1000)) is None
+    assert await task_budget.reserve(Estimate("m", 2000, 1000)) is None
     assert task_budget.is_exceeded
-    assert await task_budget.reserve(Ask("m", 1, 1)) is None
+    assert await task_budget.reserve(Estimate("m", 1, 1)) is None
     task_budget.allow_last()
     last = await reserved(task_budget, 2000, 64_000)
     assert (last.is_last, last.output_tokens) == (True, LAST_OUTPUT)
-    assert await task_budget.reserve(Ask("m", 1, 1)) is None
+    assert await task_budget.reserve(Estimate("m", 1, 1)) is None
 
 
 async def test_a_last_request_that_the_provider_failed_may_be_repeated() -> None:
     task_budget = budget(max_tokens=5000)
-    assert await task_budget.reserve(Ask("m", 4000, 1000)) is None
+    assert await task_budget.reserve(Estimate("m", 4000, 1000)) is None
     task_budget.allow_last()
     task_budget.release(await reserved(task_budget, 2000, 1000))
     task_budget.settle(await reserved(task_budget, 2000, 1000), usage(1000, 10), is_complete=True)
-    assert await task_budget.reserve(Ask("m", 1, 1)) is None
+    assert await task_budget.reserve(Estimate("m", 1, 1)) is None
 
 
 async def test_a_response_that_broke_off_costs_all_that_was_held_for_it() -> None:
@@ -161,9 +161,9 @@ async def test_a_response_that_broke_off_costs_all_that_was_held_for_it() -> Non
 
 async def test_a_side_request_neither_waits_nor_exceeds_the_budget() -> None:
     task_budget = budget(max_tokens=10_000)
-    assert task_budget.reserve_aside(Ask("m", 9000, 1000)) is None
+    assert task_budget.reserve_aside(Estimate("m", 9000, 1000)) is None
     assert not task_budget.is_exceeded
-    assert task_budget.reserve_aside(Ask("m", 500, 1000)) is not None
+    assert task_budget.reserve_aside(Estimate("m", 500, 1000)) is not None
 
 
 async def test_without_limits_all_requests_pass_and_are_priced() -> None:
@@ -175,7 +175,7 @@ async def test_without_limits_all_requests_pass_and_are_priced() -> None:
 
 
 async def test_a_cost_limit_without_a_known_price_refuses_requests() -> None:
-    assert await Budget(model.Budget(max_cost_micro_usd=10**9)).reserve(Ask("m", 1, 1)) is None
+    assert await Budget(model.Budget(max_cost_micro_usd=10**9)).reserve(Estimate("m", 1, 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentcontainer.gateway.admission import Admitted, admit
-from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
@@ -35,14 +35,16 @@ def admitted(
 )
 def test_ordinary_text_is_never_estimated_too_low(text: str, tokens: int) -> None:
     assert tokens <= tokens_at_most(text.encode()) <= 3.5 * tokens
-    short, long = (ask_of(admitted(content=text * times), "anthropic").input_tokens for times in (1, 1001))
+    short, long = (
+        estimate_of(admitted(content=text * times), "anthropic").input_tokens for times in (1, 1001)
+    )
     assert long - short >= 1000 * tokens
 
 
 def test_the_input_estimate_is_at_most_the_context_window() -> None:
-    assert ask_of(admitted(content="x" * 10_000_000), "anthropic").input_tokens == 1_000_000
+    assert estimate_of(admitted(content="x" * 10_000_000), "anthropic").input_tokens == 1_000_000
     unknown = admitted(model="claude-new", content="x" * 10_000_000)
-    assert ask_of(unknown, "anthropic").input_tokens > 5_000_000
+    assert estimate_of(unknown, "anthropic").input_tokens > 5_000_000
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_the_input_estimate_is_at_most_the_context_window() -> None:
 def test_an_image_has_a_fixed_token_estimate(wire: Wire, part: dict[str, Any]) -> None:
     providers: dict[Wire, str] = {"anthropic-messages": "anthropic", "openai-responses": "openai"}
     small, large = (
-        ask_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
+        estimate_of(admitted(wire, "new", [part] * count), providers.get(wire, "openrouter")).input_tokens
         for count in (1, 2)
     )
     assert 10_000 <= small < 15_000
@@ -66,18 +68,18 @@ def test_an_image_has_a_fixed_token_estimate(wire: Wire, part: dict[str, Any]) -
 def test_text_that_resembles_an_image_is_estimated_as_text() -> None:
     picture = {"type": "image", "source": {"type": "base64", "data": "A" * 400_000}}
     call = {"type": "tool_use", "id": "t", "name": "bash", "input": picture}
-    assert ask_of(admitted(content=[call]), "anthropic").input_tokens > 200_000
+    assert estimate_of(admitted(content=[call]), "anthropic").input_tokens > 200_000
 
 
 def test_a_document_may_fill_the_context_window() -> None:
     document = {"type": "document", "source": {"type": "base64", "data": "A"}}
-    assert ask_of(admitted(content=[document]), "anthropic").input_tokens == 1_000_000
+    assert estimate_of(admitted(content=[document]), "anthropic").input_tokens == 1_000_000
 
 
 def test_long_lived_cache_entries_are_estimated_at_their_higher_price() -> None:
     block = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
-    assert ask_of(admitted(content=[block]), "anthropic").has_long_writes
-    assert not ask_of(admitted(), "anthropic").has_long_writes
+    assert estimate_of(admitted(content=[block]), "anthropic").has_long_writes
+    assert not estimate_of(admitted(), "anthropic").has_long_writes
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_long_lived_cache_entries_are_estimated_at_their_higher_price() -> None:
 def test_the_output_is_at_most_what_is_asked_for_and_what_the_model_writes(
     fields: dict[str, int], expected: int
 ) -> None:
-    assert ask_of(admitted(**fields), "anthropic").output_tokens == expected
+    assert estimate_of(admitted(**fields), "anthropic").output_tokens == expected
 
 
 def test_reasoning_with_tokens_of_its_own_stays_below_the_output() -> None:

@@ -17,8 +17,8 @@ from yarl import URL
 
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.answer_stream import AnswerStream
-from agentcontainer.gateway.budget import Ask, Budget, Reservation
-from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.budget import Budget, Estimate, Reservation
+from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.patience import Outage, Patience, is_overload, retry_after
 from agentcontainer.gateway.provider_response import (
     ResponseCut,
@@ -236,8 +236,8 @@ class Gateway:
 
     async def _reserve(self, admitted: Admitted) -> tuple[Admitted, Reservation]:
         provider, is_limited = self._route.provider, self.budget.is_limited
-        ask = ask_of(admitted, provider) if is_limited else Ask(admitted.model, 0, 0)
-        reservation = await self.budget.reserve(ask)
+        estimate = estimate_of(admitted, provider) if is_limited else Estimate(admitted.model, 0, 0)
+        reservation = await self.budget.reserve(estimate)
         if reservation is None:
             raise Refused(403, OUT_OF_BUDGET)
         if is_limited:

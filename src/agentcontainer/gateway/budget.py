@@ -26,8 +26,8 @@ NO_PRICES: Callable[[str], Price | None] = lambda _: None  # noqa: E731
 
 
 @dataclass(frozen=True)
-class Ask:
-    """The most that a request can use, in tokens.
+class Estimate:
+    """Upper bounds of the tokens that a request can use.
 
     `has_long_writes`: it may write cache entries that live for an hour, which cost more.
     """
@@ -90,21 +90,21 @@ class Budget:
         """Let one more request pass, with a short output, if it fits."""
         self._is_last_open = True
 
-    async def reserve(self, ask: Ask) -> Reservation | None:
+    async def reserve(self, estimate: Estimate) -> Reservation | None:
         """Reserve what the request can use. None: it would exceed a limit, and so the budget is exceeded."""
         while True:
-            if reservation := self._try(ask):
+            if reservation := self._try(estimate):
                 return reservation
-            if not self._in_flight or not self._could_fit(ask):
+            if not self._in_flight or not self._could_fit(estimate):
                 self.is_exceeded = True
                 self._is_last_open = False
                 self._wake()
                 return None
             await self._settled.wait()
 
-    def reserve_aside(self, ask: Ask) -> Reservation | None:
+    def reserve_aside(self, estimate: Estimate) -> Reservation | None:
         """Reserve for an optional request. None: it does not fit now; the budget is not exceeded by that."""
-        return None if self.is_exceeded else self._try(ask, is_lowered=False)
+        return None if self.is_exceeded else self._try(estimate, is_lowered=False)
 
     def release(self, reservation: Reservation) -> None:
         """Give the reservation back: the request was not sent, or the provider refused it."""
@@ -160,60 +160,66 @@ class Budget:
         self._settled.set()
         self._settled = asyncio.Event()
 
-    def _try(self, ask: Ask, *, is_lowered: bool = True) -> Reservation | None:
+    def _try(self, estimate: Estimate, *, is_lowered: bool = True) -> Reservation | None:
         if self._limits is None:
-            return Reservation(ask.model)
+            return Reservation(estimate.model)
         if self.is_exceeded and not self._is_last_open:
             return None
         reserved = self._in_flight
-        output = self._grant(ask, sum(r.tokens for r in reserved), sum(r.micro_usd for r in reserved))
-        if output is None or (output < ask.output_tokens and not is_lowered):
+        output = self._grant(estimate, sum(r.tokens for r in reserved), sum(r.micro_usd for r in reserved))
+        if output is None or (output < estimate.output_tokens and not is_lowered):
             return None
-        max_cost = self._max_cost(ask, output)
-        reservation = Reservation(ask.model, ask.input_tokens, output, max_cost, self.is_exceeded)
+        max_cost = self._max_cost(estimate, output)
+        reservation = Reservation(estimate.model, estimate.input_tokens, output, max_cost, self.is_exceeded)
         self._is_last_open = False
         reserved.add(reservation)
         return reservation
 
-    def _could_fit(self, ask: Ask) -> bool:
+    def _could_fit(self, estimate: Estimate) -> bool:
         """Whether it would fit if all requests in flight used nothing."""
-        return (not self.is_exceeded or self._is_last_open) and self._grant(ask, 0, 0) is not None
+        return (not self.is_exceeded or self._is_last_open) and self._grant(estimate, 0, 0) is not None
 
-    def _grant(self, ask: Ask, reserved_tokens: int, reserved_micro_usd: int) -> int | None:
+    def _grant(self, estimate: Estimate, reserved_tokens: int, reserved_micro_usd: int) -> int | None:
         """The output that the request may have; None: too little is left."""
-        wanted = min(ask.output_tokens, LAST_OUTPUT) if self.is_exceeded else ask.output_tokens
-        by_cost = self._left_by_cost(ask, wanted, reserved_micro_usd)
+        output = min(estimate.output_tokens, LAST_OUTPUT) if self.is_exceeded else estimate.output_tokens
+        by_cost = self._left_by_cost(estimate, output, reserved_micro_usd)
         if by_cost is None:
             return None
-        left = min(self._left_by_tokens(ask, wanted, reserved_tokens), by_cost)
-        if left >= wanted:
-            return wanted
+        left = min(self._left_by_tokens(estimate, output, reserved_tokens), by_cost)
+        if left >= output:
+            return output
         if not self.is_exceeded:
             left = max(min(left, _COMFORTABLE_OUTPUT), left // 2)
         return left if left >= _MIN_OUTPUT else None
 
-    def _left_by_tokens(self, ask: Ask, wanted: int, reserved_tokens: int) -> int:
-        """The output tokens that the token limit leaves, at most `wanted`."""
+    def _left_by_tokens(self, estimate: Estimate, output: int, reserved_tokens: int) -> int:
+        """The output tokens that the token limit leaves, at most `output`."""
         assert self._limits is not None
         if self._limits.max_tokens is None:
-            return wanted
-        kept_free = 0 if self.is_exceeded else ask.input_tokens + LAST_OUTPUT
+            return output
+        kept_free = 0 if self.is_exceeded else estimate.input_tokens + LAST_OUTPUT
         free = self._limits.max_tokens - self._used_tokens - reserved_tokens - kept_free
-        return min(wanted, free - ask.input_tokens)
+        return min(output, free - estimate.input_tokens)
 
-    def _left_by_cost(self, ask: Ask, wanted: int, reserved_micro_usd: int) -> int | None:
-        """The output tokens that the cost limit leaves, at most `wanted`; None: the model has no price to limit by."""
+    def _left_by_cost(self, estimate: Estimate, output: int, reserved_micro_usd: int) -> int | None:
+        """The output tokens that the cost limit leaves, at most `output`; None: the model has no price to limit by."""
         assert self._limits is not None
         if self._limits.max_cost_micro_usd is None:
-            return wanted
-        price = self._prices(ask.model)
+            return output
+        price = self._prices(estimate.model)
         if price is None:
             return None
-        kept_free = 0 if self.is_exceeded else self._max_cost(ask, LAST_OUTPUT)
+        kept_free = 0 if self.is_exceeded else self._max_cost(estimate, LAST_OUTPUT)
         free = self._limits.max_cost_micro_usd - self._used_micro_usd - reserved_micro_usd - kept_free
-        affordable = price.affordable_output(free, ask.input_tokens, has_long_writes=ask.has_long_writes)
-        return wanted if affordable is None else min(wanted, affordable)
+        affordable = price.affordable_output(
+            free, estimate.input_tokens, has_long_writes=estimate.has_long_writes
+        )
+        return output if affordable is None else min(output, affordable)
 
-    def _max_cost(self, ask: Ask, output: int) -> int:
-        price = self._prices(ask.model)
-        return price.max_cost(ask.input_tokens, output, has_long_writes=ask.has_long_writes) if price else 0
+    def _max_cost(self, estimate: Estimate, output: int) -> int:
+        price = self._prices(estimate.model)
+        return (
+            price.max_cost(estimate.input_tokens, output, has_long_writes=estimate.has_long_writes)
+            if price
+            else 0
+        )

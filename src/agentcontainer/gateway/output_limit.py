@@ -1,11 +1,11 @@
-"""Computes the most tokens that a request can use, and lowers its output limit to what the budget grants."""
+"""Computes an upper bound of the tokens that a request can use, and lowers its output limit to what is granted."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from agentcontainer.domain.models import catalogue
 from agentcontainer.gateway.admission import Admitted
-from agentcontainer.gateway.budget import Ask
+from agentcontainer.gateway.budget import Estimate
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Wire
@@ -23,8 +23,8 @@ _OUTPUT_FIELDS: Mapping[Wire, tuple[str, ...]] = {
 _REASONING_LIMITS = {"thinking": "budget_tokens", "reasoning": "max_tokens"}
 
 
-def ask_of(admitted: Admitted, provider: str) -> Ask:
-    """The most that the request can use.
+def estimate_of(admitted: Admitted, provider: str) -> Estimate:
+    """Upper bounds of what the request can use.
 
     Raises:
         Refused: 400, its output limit is not a positive integer.
@@ -38,7 +38,7 @@ def ask_of(admitted: Admitted, provider: str) -> Ask:
     limits = _output_limits(admitted)
     output_tokens = min([*limits.values(), catalogue.max_tokens(provider, admitted.model)])
     has_long_writes = admitted.wire == "anthropic-messages" and b'"ttl"' in admitted.head
-    return Ask(admitted.model, input_tokens, output_tokens, has_long_writes)
+    return Estimate(admitted.model, input_tokens, output_tokens, has_long_writes)
 
 
 def with_output(admitted: Admitted, provider: str, tokens: int) -> Admitted:

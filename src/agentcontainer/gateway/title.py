@@ -15,9 +15,9 @@ from yarl import URL
 
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.app import Route
-from agentcontainer.gateway.budget import Ask, Budget, Reservation
+from agentcontainer.gateway.budget import Budget, Estimate, Reservation
 from agentcontainer.gateway.json_object import JsonObject
-from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.provider_response import beginning, is_read_timeout, settle
 from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Endpoint, Wire, main_endpoint, request_headers, url
@@ -51,10 +51,10 @@ async def write_title(
     prompt = _PROMPT.format(task=instructions[:_PROMPT_CHARACTERS])
     try:
         admitted = admit(endpoint.wire, _request(endpoint.wire, model, prompt), route.models)
-        ask = ask_of(admitted, route.provider) if budget.is_limited else Ask(model, 0, 0)
+        estimate = estimate_of(admitted, route.provider) if budget.is_limited else Estimate(model, 0, 0)
     except Refused:
         return None
-    reservation = budget.reserve_aside(ask)
+    reservation = budget.reserve_aside(estimate)
     if reservation is None:
         return None
     request = _TitleRequest(route, endpoint, client, budget, reservation)

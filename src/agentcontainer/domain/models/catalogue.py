@@ -119,7 +119,7 @@ def find(provider: str, model: str) -> Model | None:
 
 
 def max_tokens(provider: str, model: str) -> int:
-    """The most tokens that `model` writes in one answer. For an unknown model it is the limit that Pi is configured
+    """The maximum number of tokens in one answer of `model`. For an unknown model it is the limit that Pi is configured
     with."""
     entry = find(provider, model)
     return entry.max_tokens if entry else _max_tokens_of_unknown(wire_id(provider, model))
