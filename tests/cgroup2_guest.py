@@ -1,5 +1,5 @@
 """Run in the machine of tests/guest.py, with Debian's own Python: sandboxes whose limits are those of control groups
-v2. Prints a line of JSON with what became of each."""
+v2. Prints a line of JSON with the result of each."""
 
 import asyncio
 import json

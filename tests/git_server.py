@@ -20,7 +20,7 @@ _GIT_ENVIRONMENT = {
 
 class GitServer:
     """`git/NAME` is served plainly, `private/NAME` with the token, `moved/NAME` and `elsewhere/NAME` redirect (to
-    this and to another host), `slow/NAME` says nothing for a while."""
+    this and to another host), `slow/NAME` responds late."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

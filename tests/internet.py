@@ -1,7 +1,7 @@
-"""A small internet of our own: a host and the world outside it, two network namespaces with a wire between them.
+"""A simulated internet: a host and the world outside it, as two connected network namespaces.
 
 The tests' sandboxes run "on the host" (`inside`); nothing sent there ever leaves this machine. Public and private
-addresses answer alike out there, so that what is not reached was refused, not absent.
+addresses all answer there, so an address that is not reached was refused, not absent.
 """
 
 import json

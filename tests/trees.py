@@ -96,7 +96,7 @@ def _data_from(descriptor: int, offset: int) -> int | None:
 
 
 def odd() -> dict[bytes, Node]:
-    """Every kind of file that has been lost between an archive and its restore."""
+    """Unusual files of every kind, which an archive could lose."""
     long = b"n" * 200
     return {
         b"plain.txt": Node("file", b"hello\n"),

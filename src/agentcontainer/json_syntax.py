@@ -34,7 +34,7 @@ def loads(text: bytes | str, *, is_strict: bool, max_values: int | None = None) 
 
 
 def _value_bound(text: bytes | str) -> int:
-    """At least the number of values: each one follows a comma or an opening bracket."""
+    """An upper bound of the number of values: each one follows a comma or an opening bracket."""
     if isinstance(text, str):
         return sum(text.count(mark) for mark in ",[{")
     return sum(text.count(mark) for mark in (b",", b"[", b"{"))

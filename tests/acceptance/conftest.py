@@ -49,7 +49,7 @@ def finish(*arguments: str, message: str = "Done as asked.", complete: bool = Tr
 
 
 def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
-    """A step that waits for `Platform.let_go_on` and then runs `then`."""
+    """A step that waits for `Platform.unblock` and then runs `then`."""
     return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
 
 

@@ -1,5 +1,5 @@
 """Tasks with internet access on a platform of their own, run in the world of tests/internet.py: `python -m
-tests.acceptance.internet_task`. Prints JSON: what came of each, and which processes a killed runner left."""
+tests.acceptance.internet_task`. Prints JSON: the result of each, and which processes a killed runner left."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TRY = "for url in {}; do echo $url $(" + FETCH + "$url); done > out.txt 2>&1"
 
 
 def main() -> dict[str, Any]:
-    """Each in turn."""
+    """Run the tasks one after the other."""
     model = subprocess.Popen(
         [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"], stdout=subprocess.PIPE
     )
@@ -52,7 +52,7 @@ def run(client: Client, overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def killed(platform: Platform, client: Client) -> list[str]:
-    """What of a task's network is left a moment after its runner was killed."""
+    """The processes of a task's network that remain shortly after its runner was killed."""
     for overrides in (
         {"internetAccess": True},
         {"internetAccess": True, "egress": {"allow": ["public.test"]}},

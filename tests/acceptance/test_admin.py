@@ -28,7 +28,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def answer(*arguments: str, **settings: object) -> dict[str, object]:
-    """What a command that succeeds prints with --json: nothing but that."""
+    """The JSON that a successful command prints with --json; fails if it prints anything else."""
     done = admin(*arguments, "--json", **settings)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -12,14 +12,14 @@ from agentcontainer.gateway.scripted import ScriptedModel, serve
 
 from .conftest import Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("agents")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("agents")  # all tests share one platform
 
 MAX_BASE_PROMPT_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[ScriptedModel]:
-    """The scripted model in a thread of this process, so that what Pi sends it can be read here."""
+    """The scripted model in a thread of this process, so that this test can read what Pi sends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -46,7 +46,7 @@ def send(client: Client, method: str, path: str, **body: Any) -> dict[str, Any]:
 
 
 def system_prompt(model: ScriptedModel, mark: str) -> str:
-    """The system prompt of the last request whose task says `mark`."""
+    """The system prompt of the last request whose task contains `mark`."""
     body = next(
         request.body for request in reversed(model.requests) if mark in json.dumps(request.body["messages"])
     )
@@ -81,7 +81,7 @@ def test_the_base_prompt_and_the_reference_files_of_its_own_version_reach_the_ag
     assert outputs["ls.txt"].decode().splitlines() == ["rules (2).txt", "rules.txt", "in.csv"]
     assert (
         outputs["all.txt"] == b"Count twice." + b"Count thrice."
-    )  # named in that order: `rules (2).txt` is `rules`
+    )  # in the order in which they were named: `rules (2).txt` is `rules`
     assert client.outputs(current)["ls.txt"] == b""
     assert "--no-session\nYou are a HERON; say «è»." in system_prompt(model, "Task OLD.")
     assert "STORK" not in system_prompt(model, "Task OLD.")

@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert program, "no Chromium: run `make setup-dev`"
     with sync_playwright() as playwright:
-        # As root it has no sandbox of its own. It opens nothing here but our own page.
+        # As root the browser has no sandbox; it opens nothing but our own page here.
         browser = playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--no-proxy-server"]
         )
@@ -81,9 +81,9 @@ def follow(page: Page, site: tuple[str, dict[str, str]], url: str) -> None:
 
 
 def closed(page: Page) -> tuple[list[Any], list[str]]:
-    """The events and the states of the EventSource, when it has given up."""
+    """The events and the states of the EventSource, when it has stopped reconnecting."""
     page.wait_for_function("states.includes('closed')", timeout=60_000)
-    page.wait_for_timeout(2500)  # long enough to come back twice
+    page.wait_for_timeout(2500)  # long enough for two reconnections
     assert page.evaluate("stray") == []
     return page.evaluate("seen"), page.evaluate("states")
 

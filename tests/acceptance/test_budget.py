@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import PROVIDERS, Client, finish, script
 
-# After this the next request, with another one kept free beside it, would pass the limits below; one alone does not.
+# After this, the next request and the one kept free beside it would exceed the limits below; one alone would not.
 FILL_THE_CONTEXT = {"bash": "head -c 40000 /dev/zero | tr '\\0' x; sleep 0.3"}
 MAX_TOKENS = 40_000
 MAX_COST_USD = 0.16
@@ -44,7 +44,7 @@ def test_an_agent_that_does_not_finish_with_its_last_request_fails(
     assert reminders(client, task) == ["budget"]
     tools = [event for event in client.events(task["id"]) if event["type"] == "tool.completed"]
     results = [(event["data"]["output"][:20], len(event["data"]["output"])) for event in tools]
-    assert len(tools) == 2, results  # the one before the limit, and the one of the last chance
+    assert len(tools) == 2, results  # the request before the limit, and the last one
 
 
 def test_an_agent_whose_money_is_used_up_can_still_finish(client: Client) -> None:
@@ -53,7 +53,7 @@ def test_an_agent_whose_money_is_used_up_can_still_finish(client: Client) -> Non
     )
     assert (task["status"], task["completion"]) == ("finished", "incomplete"), task
     assert reminders(client, task) == ["budget"]
-    assert task["costUsd"] < 0.01  # container time alone
+    assert task["costUsd"] < 0.01  # container time only
 
 
 def test_a_budget_too_small_for_any_request_fails_without_one(client: Client) -> None:
@@ -78,7 +78,7 @@ def test_a_model_writes_the_title_beside_the_work(client: Client, provider: str)
 
 
 def test_without_a_model_title_the_title_comes_from_the_instructions(client: Client) -> None:
-    """No request fits into this budget, and the title's is tried in vain."""
+    """No request fits into this budget, not even the one for the title."""
     task = client.run(
         script(finish(), task="Count all the sheep."),
         titleSource="model",

@@ -16,7 +16,7 @@ def test_many_tasks_on_capacity_four(client: Client, shared_platform: Platform, 
         nonlocal highest
         while not is_over.is_set():
             groups = shared_platform.sandboxes().values()
-            # Only those that still live were there at one time: to look at all processes takes a while.
+            # Only those still alive: listing all processes takes a while, so some may have ended before others began.
             highest = max(highest, sum(group[0].is_running() for group in groups))
             time.sleep(0.02)
 

@@ -197,7 +197,7 @@ def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_p
             await asyncio.to_thread(until_tool, client, task_id, 2)
             [payload] = [payload for payload in payloads if task_id in payload]
             await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, payload)
-            await asyncio.sleep(1)  # long enough for its runner to have heard it
+            await asyncio.sleep(1)  # long enough for its runner to have received it
             await asyncio.to_thread(shared_platform.unblock, task_id)
         finally:
             await connection.close()
@@ -259,7 +259,7 @@ def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, 
     assert shared_platform.sandboxes()
     path = f"/tasks/{task_id}/cancel" if verb == "cancel" else f"/conversations/{task_id}/end"
     status = {"cancel": "cancelled", "end": "finished"}[verb]
-    for _ in range(2):  # twice is fine
+    for _ in range(2):  # repeating it is allowed
         assert client.http.post(path).json()["status"] == status
     deadline = time.monotonic() + 15
     while any(task_id in mark for mark in shared_platform.sandboxes()):
@@ -270,7 +270,7 @@ def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, 
 
 @ON_ONE_PLATFORM
 def test_idle_conversations_give_their_slots_to_waiting_tasks(brief_platform: Platform) -> None:
-    """Capacity is 2: two conversations wait warm, and a task gets a place at once all the same."""
+    """Capacity is 2: two conversations are idle, and a task gets a slot at once nevertheless."""
     client = brief_platform.account()
     waiting = [begin(client, "Hello.") for _ in range(2)]
     for task_id in waiting:
@@ -322,7 +322,7 @@ def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(sc
         for number in range(4):
             send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
         task_id = client.dispatch(script(finish()))
-        time.sleep(1)  # it has come to the runner
+        time.sleep(1)  # the runner has received it
         platform.unblock(first)
         task = client.wait(task_id)
         assert task["status"] == "finished", task

@@ -55,7 +55,7 @@ async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> 
 
 async def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
     if os.geteuid() != 0:
-        return  # then the test above has shown it
+        return  # the test above has covered this case
     home = home_in(short_dir)
     done = await demo(home, wrap=lambda argv: as_ordinary_user(["env", f"--chdir={home}", *argv]))
     assert done.returncode == 0, done.stderr

@@ -109,7 +109,7 @@ def test_a_healthy_host_has_nothing_to_find_and_nothing_to_mend(platform: Platfo
     assert client.task(asleep)["status"] == "hibernating"
     assert client.outputs(done["id"]) == {"a.txt": b"a\n"}
     assert platform.stop() == 0
-    assert examined(platform) == []  # and the database is started for it
+    assert examined(platform) == []  # doctor starts the database
 
 
 @ON_ONE_PLATFORM
@@ -134,11 +134,11 @@ def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) ->
 
 
 def kill_all(platform: Platform) -> None:
-    """SIGKILL to `up` and all below it, at once: the children first stand still, so that none can clean up."""
+    """SIGKILL to `up` and all below it, at once: they are stopped first, so that none can clean up."""
     assert platform.process is not None
     family = [psutil.Process(platform.process.pid)]
     family += family[0].children(recursive=True)
-    for process in family:  # a process may have ended since, or ends with its parent
+    for process in family:  # a process may have ended meanwhile, or with its parent
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGSTOP)
     for process in family:

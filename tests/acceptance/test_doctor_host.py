@@ -1,6 +1,6 @@
-"""`agentcontainer doctor` on hosts that lack something: programs, rights, room, a store that keeps its word, providers.
+"""`agentcontainer doctor` on hosts that lack something: programs, rights, disk space, a consistent store, providers.
 
-What a host lacks is really taken away, in a mount namespace of the command alone.
+What a host lacks is hidden in a mount namespace of the command.
 """
 
 import os

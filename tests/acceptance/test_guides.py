@@ -1,4 +1,4 @@
-"""The README, the quickstart and the guides: their `sh` blocks run as they stand, with the scripted model."""
+"""The README, the quickstart and the guides: their `sh` blocks run unchanged, with the scripted model."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.git_server import GitServer
 
 from .conftest import Platform
 
-pytestmark = pytest.mark.xdist_group("guides")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("guides")  # all tests share one platform
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^(?P<fence>```+)sh\n(?P<commands>.*?)^(?P=fence)$", re.MULT
 
 
 def commands(page: Path) -> str:
-    """All `sh` blocks of a page. Those of what cannot run here, such as an address, are marked `shell`."""
+    """All `sh` blocks of a page. Blocks that cannot run here are marked `shell` instead."""
     return "\n".join(block["commands"] for block in BLOCK.finditer(page.read_text()))
 
 
@@ -78,7 +78,7 @@ def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]
     assert EXPECTED[page.stem] in output, output
 
 
-# What a reader sees of the point of each page.
+# What the output of each page must contain.
 EXPECTED = {
     "README": "event: task.finished",
     "quickstart": "2 agv_",

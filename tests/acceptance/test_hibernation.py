@@ -16,7 +16,7 @@ NAP = {"bash": 'hibernate --message "Waiting for the review." --for 30m'}
 LOOK = "stat -c '%A %y %s %N' empty link sum.txt; sha256sum sum.txt"
 MAKE = "mkdir empty; ln -s log.txt link; echo $RANDOM > sum.txt; chmod 750 empty; touch -d 2001-02-03 sum.txt"
 WORK = {"bash": f"{MAKE}; echo one >> log.txt; sleep 300 > /dev/null 2>&1 & {LOOK}"}
-# Pi's record of the conversation: what the agent was told, among it.
+# Pi's session file, which contains what the agent was told.
 HEARD = {"bash": "find /workspace/.pi -name '*.jsonl' -exec cat {} + | grep '\"role\":\"user\"'"}
 AFTER = {"bash": f"echo two >> log.txt; {LOOK}; pgrep sleep || true"}
 SLEEPER = script(WORK, NAP, AFTER, finish("log.txt", "sum.txt"))
@@ -258,7 +258,7 @@ def test_cancelling_a_hibernating_task_keeps_its_partial_outputs(client: Client)
 def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
     task_id = hibernating(client, script({"bash": "sleep 4"}, NAP, {"bash": "sleep 60"}, finish()))
     time.sleep(4)
-    limit = round(client.task(task_id)["containerMinutes"] * 60) + 4  # however slow this machine is
+    limit = round(client.task(task_id)["containerMinutes"] * 60) + 4  # a slow machine must not fail the test
     assert wake(client, task_id, overrides={"maxRuntimeSeconds": limit}).status_code == 200
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task

@@ -1,4 +1,4 @@
-"""Many nights of one task, and a bit that flips in the store meanwhile."""
+"""One task hibernates many times, and a bit flips in the stored checkpoint."""
 
 import re
 import time

@@ -17,7 +17,7 @@ from tests.git_server import TOKEN, GitServer
 
 from .conftest import Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("inputs")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("inputs")  # all tests share one platform
 
 SKILL = (
     b"---\nname: greet-in-latin\ndescription: Greets people in Latin when asked to greet.\n---\nSay salve.\n"
@@ -108,7 +108,7 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
         "outside",
         "link",
         "other",
-    ],  # an archive tells when it was made, each test process another time
+    ],  # an archive contains its creation time, which differs between test processes
 )
 def test_an_invalid_skill_fails_the_task_uncharged(account: Client, content: bytes, why: str) -> None:
     before = account.ledger_sum()

@@ -79,7 +79,7 @@ def test_pi_killed_from_outside_fails_the_task_as_crashed(client: Client, shared
     assert (task["status"], task["errorCode"]) == ("failed", "agent_crashed"), task
 
 
-@pytest.mark.long  # tests/integration/domain has the third loss
+@pytest.mark.long  # tests/integration/domain tests the third loss
 def test_a_runner_lost_three_times_fails_the_task_uncharged(platform: Platform) -> None:
     client = platform.account()
     task_id = client.dispatch(script({"bash": "sleep 100"}))

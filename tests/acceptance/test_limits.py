@@ -18,7 +18,7 @@ from tests.ordinary_user import UID, as_ordinary_user
 
 from .conftest import COMMAND, Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("limits")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("limits")  # all tests share one platform
 
 DISK_BYTES = 64 * 1024**2
 PIDS = 96
@@ -171,7 +171,7 @@ def test_tasks_finish_beside_others_at_their_resource_limits(client: Client) -> 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_tasks_beside_others_at_their_limits_take_less_than_twice_as_long(client: Client) -> None:
-    """Long enough for a machine on which others work too."""
+    """The steps are long enough to measure on a busy machine."""
     alone = _three(client, seconds=20)
     with _noise(client):
         beside = _three(client, seconds=20)
@@ -199,7 +199,7 @@ while True:
     except OSError: pass
 '""",
 }
-# An agent mostly waits, for its model; then it computes as much as it did alone, and writes to its disk.
+# Like an agent: it mostly waits for its model, then computes and writes to its disk.
 WORK = """sleep SECONDS; python3 -c '
 import time
 while time.process_time() < 0.25: pass
@@ -208,7 +208,7 @@ while time.process_time() < 0.25: pass
 
 @contextlib.contextmanager
 def _noise(client: Client) -> Iterator[None]:
-    """Five at their worst, from before the block to its end."""
+    """Five tasks at their limits, running during the whole block."""
     noise = {name: client.dispatch(script({"bash": command})) for name, command in NOISE.items()}
     for task_id in noise.values():
         client.until_event(task_id, lambda event: event["type"] == "tool.started", seconds=60)
@@ -220,7 +220,7 @@ def _noise(client: Client) -> Iterator[None]:
 
 
 def _three(client: Client, seconds: float) -> list[float]:
-    """Seconds from dispatch to end of three ordinary tasks at once, each of which waits for so long."""
+    """Seconds from dispatch to end of three concurrent ordinary tasks, each of which waits for this long."""
     work = {"bash": WORK.replace("SECONDS", str(seconds))}
     task_ids = [client.dispatch(script(work, finish("sum"))) for _ in range(3)]
     ended = [client.wait(task_id, seconds=200) for task_id in task_ids]
@@ -260,7 +260,7 @@ def test_without_root_disk_usage_is_polled_and_limited(scripted_url: str) -> Non
         assert (task["status"], task["errorCode"]) == ("failed", "disk_full"), task
         assert "WEAK DISK LIMITS" in platform.log()
         deadline = time.monotonic() + 30
-        while platform.attempts():  # the clean-up comes after the end
+        while platform.attempts():  # the clean-up follows the end of the task
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:

@@ -45,7 +45,7 @@ def test_a_task_hibernates_for_its_provider_and_goes_on(
         of(client, task_id, "task.hibernated")[0]["message"] == "anthropic answered: the model is overloaded"
     )
     assert of(client, task_id, "model.retried")[0]["waitMs"] <= 200
-    # The woken conversation is another one to the scripted model, which fails it as often as the first.
+    # To the scripted model the woken conversation is a new one, so it fails it equally often.
     for _ in range(1 + len(work)):
         asyncio.run(change(impatient, task_id, "hibernate_until_at = now()"))
         client.wait(task_id, "pending", "running", "finished")

@@ -12,7 +12,7 @@ from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
 from .conftest import Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("s3")  # one platform for all of them
+pytestmark = pytest.mark.xdist_group("s3")  # all tests share one platform
 
 BUCKET = "agentcontainer"
 

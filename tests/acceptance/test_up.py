@@ -55,7 +55,7 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
     with up(data_dir, wrap=lambda argv: ["nohup", *argv]) as again:
         again.process.send_signal(
             signal.SIGHUP
-        )  # the terminal goes; if it stopped, SIGINT below would exit with 130
+        )  # the terminal closes; if `up` stopped now, SIGINT below would exit with 130
         assert again.api_key is None
         assert account_of(again, key) == account_id
         assert account_of(again, anns_key) != account_id
@@ -121,7 +121,7 @@ def test_a_readable_secret_key_is_refused(short_dir: Path) -> None:
 
 def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
     if os.geteuid() != 0:
-        return  # then every test above has shown it
+        return  # the tests above have covered this case
     with up(home_in(short_dir) / "data", wrap=as_ordinary_user) as running:
         assert account_of(running, running.api_key)
         assert {process.uids().real for process in running.family()} == {65534}

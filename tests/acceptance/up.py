@@ -44,7 +44,7 @@ class Up:
     def pid_of(self, part: str) -> int | None:
         """The pid of its child `api`, `runner` or `postgres`."""
         for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):  # it is dying
+            with suppress(psutil.Error):  # it is exiting
                 command = child.cmdline()
                 if part in command or (command and Path(command[0]).name == part):
                     return child.pid

@@ -1,4 +1,4 @@
-"""What every object store promises, held by the local folder and by S3 over HTTP alike."""
+"""The contract of object stores, checked on a local folder and on S3 over HTTP."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Store:
-    """A store; `left` lists what it actually contains."""
+    """A store; `leftovers` lists what it actually contains."""
 
     blobs: Blobs
     leftovers: Callable[[], list[str]]

@@ -36,13 +36,13 @@ NAMES = {
     "files", "processes", "kernel", "namespaces", "network", "sockets", "resources", "credentials",
     "output collection", "gateway",
 }  # fmt: skip
-# What an ordinary user may not open here is made for it, in a mount namespace of its own.
+# Files that an ordinary user cannot open here are provided in a mount namespace.
 TUN = 'mount -t tmpfs -o mode=755,noexec none /dev/net; mknod -m 666 /dev/net/tun c 10 200; exec "$@"'
 
 
 @pytest.fixture(scope="module", params=["root", "ordinary user"])
 def proof(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Exit code and answer of a run of the whole."""
+    """Exit code and report of a run of the whole suite."""
     folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
     home, argv = folder, [*DOCTOR, "--prove"]
     if request.param == "ordinary user":
@@ -83,7 +83,7 @@ def test_every_attempt_is_blocked_and_every_control_succeeds(proof: tuple[int, d
         for attempt in attempts
         if attempt["verdict"] != "blocked"
     }
-    if answer["weakLimits"] is not None:  # told to whoever runs it, and nothing else may be left
+    if answer["weakLimits"] is not None:  # reported to the operator; nothing else may be left
         weak = {
             f"{group.name}/{attempt.name}"
             for group in GROUPS
@@ -110,7 +110,7 @@ def test_each_attempt_has_a_sentence() -> None:
 
 
 async def outcomes(folder: Path, groups: Sequence[Group], edit: Edit | None = None) -> list[Outcome]:
-    """Of these attempts, against a sandbox of which `edit` took something away."""
+    """The outcomes of these attempts in a sandbox whose options `edit` has weakened."""
     locks = folder / "locks"
     driver = None if edit is None else Weakened(UID_BASE, locks, edit)
     return [outcome async for outcome in prove(folder, UID_BASE, locks, runtime_dir(), driver, groups)]
@@ -186,7 +186,7 @@ def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) ->
     running = subprocess.Popen([*DOCTOR, "--prove"], env=settings, stdout=subprocess.DEVNULL)
     runners = short_dir / "data/runners"
     deadline = time.monotonic() + 60
-    while not list(runners.glob("rnr_*/prove-*/out")):  # one runs bare, others in sandboxes
+    while not list(runners.glob("rnr_*/prove-*/out")):  # one runs on the host, the others in sandboxes
         assert time.monotonic() < deadline
         time.sleep(0.02)
     beside = subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)
@@ -223,7 +223,7 @@ def test_an_interrupt_leaves_nothing(short_dir: Path) -> None:
 
 
 def of(folder: Path, done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """The findings that are this folder's, of a doctor that was not to find anybody else's."""
+    """The findings about this folder, after checking that there are no others."""
     return [
         finding for finding in json.loads(done.stdout)["findings"]
         if shlex.quote(str(folder)) in finding["where"] or "prove-" in finding["where"]

@@ -70,7 +70,7 @@ CHECKED = CHECKS.get_by_names(
 
 NOT_SENT = CHECKS.get_by_names(["negative_data_rejection"])
 
-# Between fields, on bytes instead of characters, on time, on what there is.
+# Rules between fields, on bytes instead of characters, on time, and on existing resources.
 UNSAYABLE = re.compile(
     "|".join(
         (
@@ -114,14 +114,14 @@ class World:
         return self.post("/uploads/prepare", {"filename": "a.txt", "contentType": "text/plain"})
 
     def sent(self) -> str:
-        """An upload whose bytes are there; its id."""
+        """Create an upload whose bytes have arrived; returns its id."""
         prepared = self.prepared()
         answer = self.session.put(prepared["uploadUrl"], data=b"hello", headers=prepared["headers"])
         assert answer.ok, answer.text
         return prepared["uploadId"]
 
     def fresh(self, operation_id: str) -> dict[str, Any]:
-        """What the operation uses up, made anew."""
+        """Create anew what the operation uses up."""
         match operation_id:
             case "deleteFile":
                 return {"fileId": self.post("/uploads/complete", {"uploadId": self.sent()})["id"]}
@@ -190,7 +190,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
     )  # fmt: skip
     vault, blobs = Vault(SECRET_KEY), Blobs(f"file://{folder}/blobs")
     async with httpx.AsyncClient(base_url=base_url, trust_env=False) as http:
-        # Else what the tests play the runner of is given back: the API looks after lost runners.
+        # Otherwise the API would requeue the tasks whose runner the tests imitate.
         await runners.register(pool, "run_test", "eu", "nowhere", 1)
         await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 day'")
         bed = Bed(configured, pool, vault, blobs, folder / "blobs", http)
@@ -215,7 +215,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
 
 
 def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
-    """The body with ids of things that exist, where it names any."""
+    """The body with ids of existing resources, where it contains ids."""
     if not isinstance(body, dict):
         return body
     real = dict(body)
@@ -236,7 +236,7 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
 
 
 def furnish(case: Case, world: World) -> None:
-    """Point a case that the document allows at things that exist."""
+    """Replace the ids in a case that the document allows by those of existing resources."""
     operation_id = case.operation.definition.raw["operationId"]
     ids = world.ids | world.fresh(operation_id)
     case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
@@ -263,7 +263,7 @@ def furnish(case: Case, world: World) -> None:
 
 
 def is_positive_accepted(context: CheckContext, response: Response, case: Case) -> None:
-    """What the document allows is taken, but for rules that JSON Schema cannot say."""
+    """What the document allows is accepted, except for rules that JSON Schema cannot express."""
     if response.status_code == 400:
         faults = response.json()["error"].get("details", [])
         unknown = [fault for fault in faults if not UNSAYABLE.search(fault["message"])]
@@ -278,14 +278,14 @@ def answered(case: Case, world: World) -> None:
     headers = {"Authorization": f"Bearer {world.key}"}
     operation_id = case.operation.definition.raw["operationId"]
     if operation_id == "useWakeLink":
-        headers["Accept"] = "application/json"  # else a form is answered by pages
+        headers["Accept"] = "application/json"  # otherwise a form gets an HTML page
     response = case.call(base_url=world.base_url, session=world.session, headers=headers)
     world.tried.add(operation_id)
     if response.status_code < 300:
         world.succeeded.add(operation_id)
     rules = [is_positive_accepted] if is_allowed else []
     sent = {name for name, _ in parse_qsl(urlsplit(response.request.url).query, keep_blank_values=True)}
-    # What was wrong with it may have been lost on the way.
+    # Encoding the request may have removed what was wrong with it.
     excluded = [] if sent >= set(case.query or {}) else NOT_SENT
     case.validate_response(response, checks=[*CHECKED, *rules], excluded_checks=excluded)
 

@@ -68,7 +68,7 @@ async def test_the_environment_is_exactly_the_specified_one(bed: Bed) -> None:
     )
     actual = json.loads(outcome.out)
     assert actual.pop("PWD") == "/workspace"
-    actual.pop("LC_CTYPE", None)  # Python's own doing
+    actual.pop("LC_CTYPE", None)  # set by Python itself
     assert actual == environment
 
 
@@ -135,7 +135,7 @@ async def test_destroy_ends_everything_and_gives_everything_back(bed: Bed) -> No
     await asyncio.gather(sandbox.destroy(), sandbox.destroy())
     await sandbox.destroy()
     assert asyncio.get_running_loop().time() - begin < 5
-    deadline = begin + 30  # the last of them holds nothing any more, but may not yet have finished exiting
+    deadline = begin + 30  # the last of them has freed its resources, but may still be exiting
     while alive := [pid for pid in inside if _is_alive(pid)]:
         assert asyncio.get_running_loop().time() < deadline, alive
         await asyncio.sleep(0.01)
@@ -214,5 +214,5 @@ def _stat(pid: int) -> list[str]:
 
 
 def _is_alive(pid: int) -> bool:
-    """A zombie is dead: what it held is free, only its parent (init) has not looked yet."""
+    """A zombie counts as dead: its resources are freed, and only its parent (init) has not reaped it yet."""
     return _stat(pid)[0] not in "ZX"

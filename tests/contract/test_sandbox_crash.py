@@ -74,10 +74,10 @@ async def test_everything_dies_with_a_killed_runner_and_the_sweep_finds_the_rest
 async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_the_sweep(
     bed: Bed, milliseconds: int
 ) -> None:
-    """In these milliseconds bwrap has not yet bound its life to the runner's."""
+    """In these milliseconds bwrap does not yet die with the runner."""
     with _runner(bed) as (sandbox_id, _):
         time.sleep(milliseconds / 1000)
-    _until(lambda: not _launching(sandbox_id), seconds=30)  # what was on its way is there
+    _until(lambda: not _launching(sandbox_id), seconds=30)  # whatever was starting has started
     await clean_up([sandbox_id])
     assert procfs.with_marker(sandbox_id) == set()
     assert sandbox_id not in leftovers()
@@ -158,12 +158,12 @@ class TestUids:
 
 
 def _free_uid() -> int:
-    """Far from what sandboxes of these tests get: leasing it kills what runs under it."""
+    """A uid that no sandbox of these tests gets, because leasing it kills what runs under it."""
     return 1_200_000 + secrets.randbelow(100_000)
 
 
 def _launching(sandbox_id: str) -> list[int]:
-    """What still has the command line of the runner: a launch goes on after its runner's death."""
+    """Processes that still have the runner's command line: a launch continues after the runner's death."""
     marked = procfs.with_marker(sandbox_id)
     return [pid for pid in _pids() if sandbox_id in _command(pid) and pid not in marked]
 

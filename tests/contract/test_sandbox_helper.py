@@ -1,4 +1,4 @@
-"""Helper sandboxes, which look after a workspace beside its agent, and holding an agent still meanwhile."""
+"""Helper sandboxes, which access a workspace beside its agent, and freezing the agent meanwhile."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ async def test_a_workspace_with_the_right_owner_is_not_changed_again(bed: Bed) -
 
 
 def _freezers(bed: Bed) -> dict[str, Bubblewrap]:
-    """Drivers by each way to freeze that this host has for us."""
+    """A driver for each way to freeze processes that this host offers."""
     drivers: dict[str, Bubblewrap] = {}
     if detect().has("freezer"):
         drivers["v1"] = bed.sandboxes

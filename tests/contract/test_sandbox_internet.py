@@ -1,6 +1,6 @@
 """Internet access: the public internet or named hosts, and never the host, its neighbours or a cloud's metadata.
 
-All run in a world of their own (tests/internet.py), in which everything that must not be reached answers.
+All run in a simulated internet (tests/internet.py), in which every address that must not be reached answers.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.ordinary_user import as_ordinary_user, home_in
 
 pytestmark = pytest.mark.xdist_group("internet")
 
-# Prints a line for each `HOST:PORT`: what it was told, or the name of the error.
+# Prints a line for each `HOST:PORT`: what it received, or the name of the error.
 CONNECT = """
 import socket, sys
 for target in sys.argv[1:]:
@@ -49,7 +49,7 @@ def user(request: pytest.FixtureRequest) -> str:
 def run(
     world: World, user: str, short_dir: Path, allow: list[str] | None, script: str, *arguments: str
 ) -> dict[str, Any]:
-    """What a Python script in a sandbox on the world's host came to."""
+    """The result of a Python script in a sandbox on the test network's host."""
     python = ["/usr/bin/python3", "-c", script, *arguments]
     folder = home_in(short_dir) if user == "ordinary user" else short_dir
     argv: Sequence[str] = [

@@ -1,5 +1,4 @@
-"""What a hostile payload finds, to the letter. Probes run inside and say what they got. What it cannot do is tried in
-test_escapes.py."""
+"""What a hostile payload can see: probes run inside and print it. test_escapes.py tries what it must not do."""
 
 import asyncio
 import json

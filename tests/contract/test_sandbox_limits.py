@@ -69,7 +69,7 @@ if children[0]:
     print(sum(one.ru_utime + one.ru_stime for one in used))
 """
     outcome = await bed.python(script, spec=bed.spec(limits=replace(LIMITS, cpus=0.4)))
-    assert 0.1 < float(outcome.out) < 0.75  # of 2.4 two spinners would take
+    assert 0.1 < float(outcome.out) < 0.75  # of the 2.4 that two busy loops would take
 
 
 async def test_without_control_groups_the_operator_is_told_and_nothing_is_left(bed: Bed) -> None:
@@ -85,7 +85,7 @@ async def test_without_control_groups_the_operator_is_told_and_nothing_is_left(b
 
 
 async def test_a_group_of_cgroups_v2_holds_the_sandbox(bed: Bed) -> None:
-    """With the limits of whatever the host counts by v2, be it nothing: joining, killing, removing are real."""
+    """With the controllers that this host has in v2, perhaps none; joining, killing and removing are real."""
     mounts = [mount for mount in read_mounts(Path("/proc/self/mountinfo").read_text()) if mount.version == 2]
     if not mounts or os.geteuid() != 0:
         pytest.skip("no cgroup2 mount we may write: a host of v1 alone, or not root")

@@ -15,7 +15,7 @@ import pytest
 import agentcontainer
 
 UID = 690_123
-PYTHON = "/usr/bin/python3"  # the tests' own may lie where only root comes
+PYTHON = "/usr/bin/python3"  # the tests' own one may be where only root can reach it
 SCRIPT = """
 import asyncio, json, os, sys, tempfile, signal, subprocess, time
 from pathlib import Path
@@ -93,7 +93,7 @@ def _run_as_ordinary_user(folder: Path) -> dict[str, Any]:
     packages, home = folder / "packages", folder / "home"
     source = Path(agentcontainer.__file__).parent
     shutil.copytree(source / "sandbox", packages / "agentcontainer" / "sandbox")
-    for file in source.glob("*.py"):  # the single modules, of which the sandbox imports some
+    for file in source.glob("*.py"):  # the top-level modules, some of which the sandbox imports
         shutil.copy(file, packages / "agentcontainer")
     shutil.copy(pyseccomp.__file__, packages)
     home.mkdir()

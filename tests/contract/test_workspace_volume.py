@@ -1,4 +1,4 @@
-"""Workspaces that hold no more than they may: as volumes for root, under watch for anybody else.
+"""The size limit of workspaces: volumes for root, polled folders for other users.
 
 A process of its own does it, as a runner would: its mounts must be its own, and it can be killed.
 """
@@ -199,7 +199,7 @@ def test_without_volumes_disk_usage_is_polled_and_cannot_be_hidden(
 def _loops(folder: Path) -> int:
     count = 0
     for file in LOOPS.glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # it is given up at this moment
+        with contextlib.suppress(OSError):  # its container is evicted at this moment
             count += str(folder) in file.read_text()
     return count
 

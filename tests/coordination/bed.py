@@ -57,7 +57,7 @@ def finish(*files: str) -> dict[str, Any]:
 
 
 def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
-    """A step that lasts until `Bed.let_go_on`."""
+    """A step that lasts until `Bed.unblock`."""
     return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.fuzz SECONDS [TARGET…]`: fuzz each target for its share of the time.
 
-Guided by coverage where atheris is installed, else by chance. Exit code 1: something broke; the input is printed, and
-belongs into REGRESSIONS.
+Guided by coverage where atheris is installed, else by chance. Exit code 1: a target failed; the input is printed:
+add it to REGRESSIONS.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Inputs that are nearly sound: seeds with parts of them cut, copied, repeated or replaced."""
+"""Inputs that are almost valid: seeds with parts of them cut, copied, repeated or replaced."""
 
 from hypothesis import strategies as st
 

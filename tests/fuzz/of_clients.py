@@ -1,4 +1,4 @@
-"""What clients of the API and programs with internet access send: names, cursors, JSON, hosts, DNS questions."""
+"""Fuzz targets for data of clients and of programs with internet access: names, cursors, JSON, hosts, DNS questions."""
 
 import asyncio
 import ipaddress

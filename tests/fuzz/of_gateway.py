@@ -1,4 +1,4 @@
-"""What passes the model gateway: requests from a sandbox, and what a provider answers."""
+"""Fuzz targets of the model gateway: requests from a sandbox, and responses of a provider."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What names an image, and what a registry says of one."""
+"""Fuzz targets: image names and the documents of registries."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a sandbox sends its runner: Pi's frames, requests on the control socket, paths, archives of skills."""
+"""Fuzz targets for data that a sandbox sends to its runner: Pi's frames, control requests, paths, skill archives."""
 
 import dataclasses
 import gzip
@@ -110,7 +110,7 @@ def json_output(data: bytes) -> None:
 
 
 class _Workspace:
-    """A workspace with all sorts of things in it, and one secret beside it; made once for each process."""
+    """A workspace with many kinds of files in it and a secret beside it, created once for each process."""
 
     def __init__(self) -> None:
         self.top = Path(tempfile.mkdtemp(prefix="ac-fuzz-", dir="/tmp"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """`run` raises for bytes that show a fault; `seeds` are sound inputs to begin with."""
+    """`run` raises for bytes that show a fault; `seeds` are valid inputs to start from."""
 
     name: str
     run: Callable[[bytes], None]

@@ -110,7 +110,7 @@ async def test_an_ordinary_user_can_save_and_restore() -> None:
         )
         assert (done.stdout.split()[1:], done.stderr) == (["alive"], "")
         assert done.stdout.split()[0] != "0"
-        if os.geteuid() == 0:  # or what is closed cannot be looked at
+        if os.geteuid() == 0:  # otherwise files without permissions cannot be examined
             before, after = (snapshot(os.fsencode(home / name / "workspace")) for name in ("first", "second"))
             assert after == before
             assert len(after) > 35
@@ -141,7 +141,10 @@ async def test_a_workspace_is_saved_while_a_process_writes_to_it(is_weak: bool) 
         assert 0 < int(now.read_text()) <= count
         if not is_weak and saved.paused_seconds:
             lines = (now.parent / "log").read_text().splitlines()
-            assert int(lines[-1]) in (int(now.read_text()), int(now.read_text()) - 1)  # of one moment
+            assert int(lines[-1]) in (
+                int(now.read_text()),
+                int(now.read_text()) - 1,
+            )  # all from the same moment
         bed.is_clean()
 
 
@@ -219,11 +222,11 @@ async def test_a_cancelled_save_leaves_nothing_and_the_sandbox_works(bed: Bed, m
         await saving
     await _lives(sandbox)
     bed.is_clean()
-    if saving.cancelled():  # else this machine was quicker
+    if saving.cancelled():  # otherwise this machine was too fast
         await asyncio.sleep(0.05)
         assert not [
             path for path in bed.stored() if "#" not in path.name
-        ]  # staged parts are the store's to sweep
+        ]  # the store removes staged parts itself
     await bed.save(sandbox)
 
 

@@ -77,7 +77,7 @@ def _tar(*entries: Entry) -> bytes:
 
 
 def _hostile(outside: str) -> dict[str, Callable[[], bytes]]:
-    """How to make each archive: the bomb alone takes a second."""
+    """Functions that make each archive, because the bomb alone takes a second."""
     link = _entry("out", tarfile.SYMTYPE, linkname=outside)
     entries = {
         "an absolute name": [_entry(f"{outside}/evil", content=b"evil")],
@@ -103,7 +103,7 @@ def _hostile(outside: str) -> dict[str, Callable[[], bytes]]:
 
 @pytest.mark.parametrize("trick", list(_hostile("/x")))
 async def test_a_hostile_archive_writes_nothing_outside_the_workspace(bed: Bed, trick: str) -> None:
-    """Even one that the store's row vouches for."""
+    """Even an archive whose digest matches its row."""
     outside = bed.folder / "outside"
     outside.mkdir(mode=0o777)
     outside.chmod(0o777)

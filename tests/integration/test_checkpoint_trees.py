@@ -30,7 +30,7 @@ def _with_hard_links(children: dict[bytes, Node]) -> dict[bytes, Node]:
     """Every third file has another name."""
     files = [
         name for name, node in children.items() if node.kind not in ("folder", "fifo")
-    ]  # tar makes two FIFOs of one
+    ]  # tar restores a FIFO with two names as two FIFOs
     more = {name[:30] + b" too": Node("hard", target=name) for name in files[::3]}
     return children | {name: node for name, node in more.items() if name not in children}
 

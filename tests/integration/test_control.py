@@ -307,7 +307,7 @@ async def test_a_wake_link_is_a_url_of_the_platform(bed: Bed) -> None:
     bed.is_full = True
     assert await bed.post(b"{}", "wake-link") == (
         422,
-        "No wake link was made: the task has too many of them, or has ended.",
+        "No wake link was created: the task has too many of them, or has ended.",
     )
 
 

@@ -76,7 +76,7 @@ def shared_memory_of(pid: int) -> set[Path]:
 
 
 def uid_of(pid: int) -> int | None:
-    """Whose process it is; None when it has just ended, as a server's helpers do."""
+    """The uid of the process; None if it has just ended, as helper processes of a server do."""
     try:
         return psutil.Process(pid).uids().real
     except psutil.NoSuchProcess:
@@ -266,7 +266,7 @@ asyncio.run(main())
 
 def test_an_ordinary_user_runs_it_directly(short_dir: Path) -> None:
     if os.geteuid() != 0:
-        return  # then every test above has shown it
+        return  # the tests above have covered this case
     home = home_in(short_dir)
     data_dir = home / "a b'%41\"é"
     argv = as_ordinary_user([sys.executable, "-c", AS_ORDINARY_USER, str(data_dir)])

@@ -104,7 +104,7 @@ async def test_a_blob_without_a_row_is_removed(pool: Pool, folder: Path, blobs: 
     await crash(folder, "uploads/upl_1/a", "after")
     await crash(folder, "outputs/tsk_1/file_1", "after")
     assert len(remaining(folder)) == 2
-    assert await clean_up(pool, blobs) == 0  # its row may still come
+    assert await clean_up(pool, blobs) == 0  # its row may still be inserted
     assert len(remaining(folder)) == 2
     age(folder)
     assert await clean_up(pool, blobs) == 2

@@ -268,7 +268,7 @@ async def test_a_stream_cut_by_the_provider_is_cut_for_the_agent(
                 await response.read()
         assert inside.gateway.last_error is not None
         assert "broke off in the middle" in inside.gateway.last_error.message
-        # Anthropic tells the input at the start, the others tell all at the end.
+        # Anthropic reports the input tokens at the start, the others report all usage at the end.
         assert [use.input_tokens > 0 for use in inside.usage] == ([True] if path.endswith("messages") else [])
         assert (await inside.answer(path, prompt="again"))[0] == 200
         assert inside.gateway.last_error is None

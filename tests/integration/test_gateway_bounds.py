@@ -1,4 +1,4 @@
-"""What a sandbox can take of the gateway, and when it ends: bodies, connections, time."""
+"""Limits of what one sandbox can use of the gateway: bodies, connections, time."""
 
 import asyncio
 import contextlib

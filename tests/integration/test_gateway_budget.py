@@ -35,9 +35,7 @@ WIRES: dict[str, tuple[str, str, str]] = {
     "/openrouter/api/v1/v1/messages": ("openrouter", "/api/v1", "max_tokens"),
 }
 MESSAGES = "/anthropic/v1/messages"
-FOR_ONE = (
-    6000  # tokens: one request without a text to speak of fits, with a lowered output; a long one does not
-)
+FOR_ONE = 6000  # tokens: a request with a short text fits, with a lowered output; a long one does not
 LONG = "word " * 2000
 
 
@@ -101,7 +99,7 @@ async def test_the_request_that_would_pass_the_limit_is_refused_in_the_providers
         assert (answer.get("type") == "error") == path.endswith("messages")
         assert sandbox.budget.is_exceeded
         assert len(model.requests) == 1
-        assert (await sandbox.answer(path))[0] == 403  # also what would fit
+        assert (await sandbox.answer(path))[0] == 403  # even a request that would fit
 
 
 @pytest.mark.parametrize("path", WIRES)
@@ -110,7 +108,9 @@ async def test_an_output_that_does_not_fit_is_lowered_in_what_is_sent_on(
 ) -> None:
     field = WIRES[path][2]
     async with inside(model.url, short_dir, path, max_tokens=100_000) as sandbox:
-        assert (await sandbox.answer(path))[0] == 200  # names none: the model's own would not fit
+        assert (await sandbox.answer(path))[
+            0
+        ] == 200  # without an output limit: the model's maximum would not fit
         assert 10_000 < model.requests[-1].body[field] < 50_000
         assert (await sandbox.answer(path, **{field: 120_000}))[0] == 200
         assert 10_000 < model.requests[-1].body[field] < 50_000
@@ -155,7 +155,7 @@ async def test_an_output_limit_that_is_no_number_is_refused(
 async def test_with_several_requests_in_flight_the_limit_is_never_passed(
     short_dir: Path,
 ) -> None:
-    """Each answer uses all that it may. Some wait for others; in the end what was used is within the limit."""
+    """Each answer uses all that it may. Some requests wait for others, and the total stays within the limit."""
     at_once = most_at_once = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -202,7 +202,7 @@ async def test_usage_of_earlier_attempts_counts(model: scripted.ScriptedModel, s
 
 @pytest.mark.parametrize("is_hung_up", [True, False])
 async def test_a_response_without_usage_counts_as_its_maximum(short_dir: Path, is_hung_up: bool) -> None:
-    """Anthropic tells the input first. Then the sandbox hangs up, or the provider breaks off."""
+    """Anthropic reports the input tokens first. Then the sandbox disconnects, or the provider breaks off."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = await sse(request)
@@ -286,7 +286,7 @@ async def test_with_a_budget_fallback_models_are_removed(
         assert "fallbacks" not in model.requests[-1].body
 
 
-# Titles: the one request that is not the sandbox's.
+# Titles: the only request that does not come from the sandbox.
 
 
 async def title_from(url: str, provider: str, budget: Budget, usage: list[Usage]) -> str | None:
@@ -354,7 +354,7 @@ async def test_no_provider_response_makes_the_title_fail(answer: web.Response) -
 
     async with provider_that(handler) as url:
         assert await title_from(url, "anthropic", Budget(), []) is None
-    assert await title_from(url, "anthropic", Budget(), []) is None  # nobody listens there any more
+    assert await title_from(url, "anthropic", Budget(), []) is None  # the port is closed
 
 
 async def _until(is_so: Any) -> None:

@@ -1,4 +1,4 @@
-"""The control socket against a hostile sandbox, byte by byte: nothing but a proper request has an effect."""
+"""The control socket against a hostile sandbox, byte by byte: only a valid request has an effect."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ ASKED = json.dumps(FINISH).encode()
 SIZE = len(ASKED)
 TE = b"Transfer-Encoding: chunked"
 PLAIN = request(b"/finish", body=ASKED)
-MAX_GROWTH_BYTES = 32 * MIB  # of the runner while a sandbox does its worst
+MAX_GROWTH_BYTES = 32 * MIB  # of the runner during an attack
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ SIZE = len(ASKED)
 TE = b"Transfer-Encoding: chunked"
 PLAIN = request(PATH, body=ASKED)
 OTHERS_KEY = "sk-other-fedcba9876543210"
-MAX_GROWTH_BYTES = 40 * MIB  # of the runner while a sandbox does its worst
+MAX_GROWTH_BYTES = 40 * MIB  # of the runner during an attack
 
 
 @dataclass
@@ -296,7 +296,7 @@ def whole(head: bytes, content: bytes = b"{}") -> bytes:
     return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
 
 
-# What the provider sends, the status that its task sees, and what the answer must hold.
+# What the provider sends, the status that the sandbox gets, and what the response must contain.
 ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
     "early hints": (b"HTTP/1.1 103 E\r\nLink: %s\r\n\r\n" % SECRET + whole(OK + JSON), 200, b"{}"),
     "another protocol": (b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw", 502, b"status"),

@@ -1,4 +1,4 @@
-"""Migrations: from nothing to current, twice, at once, and knowing when a database is behind."""
+"""Migrations: of an empty database, repeated, concurrent; and whether a schema is recognised as outdated."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Collecting declared files from a hostile workspace: only what lies in it, read once, byte for byte."""
+"""Collecting declared files from a hostile workspace: only its own files, read once, byte for byte."""
 
 import asyncio
 import hashlib
@@ -183,7 +183,7 @@ async def test_the_stored_bytes_are_those_that_were_checked(workspace: Path, blo
     file.write_text('"no number"')
     try:
         [output] = await collecting
-    except Refused:  # this machine was slower than we: it has read the second
+    except Refused:  # this machine was slow: it has read the second content
         return
     assert await read(blobs, output.blob_key) == b"1"
 

@@ -18,7 +18,7 @@ SECRET = b"the host's secret"
 LIMIT = 100_000
 TRIES = 200
 
-# What `out/file` is changes all the time, and so does `out`; `secret` is readable, as much of a host is.
+# `out/file` and `out` change type all the time; `secret` is world-readable, as many files of a host are.
 SWAP = """
 import contextlib, os, sys
 os.chdir(sys.argv[1])
@@ -98,7 +98,7 @@ async def test_swapping_a_declared_file_never_exposes_a_file_of_the_host(
                     continue
                 collected.append(b"".join([chunk async for chunk in blobs.stream(output.blob_key)]))
                 assert output.size_bytes == len(collected[-1])
-    # Cut to nothing, not yet written, a hard link that has lost its other name: all of that is the agent's own.
+    # Truncated, not yet written, a hard link whose other name is gone: all of these are the agent's own files.
     assert set(collected) <= {b"the agent's", b"the agent's other", b""}
     assert not any(str(short_dir) in sentence for sentence in refused)
     assert not any(SECRET in path.read_bytes() for path in (short_dir / "blobs").rglob("*") if path.is_file())

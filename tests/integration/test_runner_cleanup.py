@@ -26,7 +26,7 @@ from agentcontainer.sandbox.cleanup import clean_up
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.detect import detect
 
-# Comes and goes as a runner does, all the time.
+# Creates and removes a runner's folder all the time, as a runner does.
 CHURN = """
 import sys
 from pathlib import Path
@@ -72,7 +72,7 @@ async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
 
 @pytest.fixture
 def sandbox_id() -> Iterator[str]:
-    """The id of a sandbox of this test's own, of which nothing is left after."""
+    """The id of a sandbox for this test; everything of it is removed afterwards."""
     new_id = f"tsk_{secrets.token_hex(6)}-1"
     yield new_id
     procfs.kill_all(lambda: procfs.with_marker(new_id), 5)
@@ -81,7 +81,7 @@ def sandbox_id() -> Iterator[str]:
 
 
 def start(sandbox_id: str, *, is_orphan: bool) -> "subprocess.Popen[bytes]":
-    """A process that bears the mark; an orphan's parent has ended when this returns."""
+    """Start a process with the marker; an orphan's parent has ended when this returns."""
     marked = ["sh", "-c", "sleep 100; :", procfs.marker(sandbox_id)]
     if not is_orphan:
         return subprocess.Popen(marked)
@@ -112,7 +112,7 @@ async def test_an_orphan_is_abandoned_once_it_is_old_and_a_child_never(sandbox_i
 async def test_a_group_of_which_nothing_else_is_left_is_abandoned_after_a_minute(sandbox_id: str) -> None:
     hierarchy = detect()
     group = hierarchy.group(sandbox_id)
-    for _ in range(5):  # any runner on this host may sweep it before us
+    for _ in range(5):  # another runner on this host may clean it up first
         try:
             group.create(Limits(memory_bytes=2**28, pids=64, cpus=1))
         except SandboxError:

@@ -194,7 +194,7 @@ async def test_swapping_folders_and_links_never_leads_outside(workspace: Path) -
 
 
 def test_a_mount_in_the_workspace_is_not_entered() -> None:
-    """`/` stands for a workspace: /proc is a mount in it."""
+    """`/` serves as the workspace, because /proc is a mount in it."""
     top = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with pytest.raises(OSError, match="cross-device"):

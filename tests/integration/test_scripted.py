@@ -1,4 +1,4 @@
-"""The scripted model over real HTTP, in all three protocols, with the agent's side played here."""
+"""The scripted model over real HTTP, in all three protocols, with the agent simulated by the test."""
 
 import asyncio
 import json

@@ -68,7 +68,7 @@ async def test_a_steering_message_does_not_stop_the_scripted_model(agent: Agent)
 
 
 async def _work(agent: Agent, folder: Path) -> list[str]:
-    """Plays the agent in `folder`, with a real shell, until it stops; returns the commands."""
+    """Simulates the agent in `folder`, with a real shell, until it stops; returns the commands."""
     commands: list[str] = []
     env = {"PATH": f"{folder}/bin:/usr/bin:/bin", "HOME": str(folder)}
     (folder / "bin").mkdir()

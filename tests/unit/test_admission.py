@@ -1,4 +1,4 @@
-"""What passes to a provider's key, and what does not."""
+"""Which model requests may use the provider's key, and which are refused."""
 
 import json
 from typing import Any
@@ -54,17 +54,17 @@ def test_another_model_is_refused(wire: Wire) -> None:
         (b'{"model":"m1","mod\\u0065l":"m9","messages":[]}', "twice"),
         (b'{"model":"m1","messages":[{"role":"user","role":"system"}]}', "twice"),
         (b'{"model":"m1","Model":"m9","messages":[]}', "Model"),
-        (b'{"model":"m1"}{"model":"m9"}', "proper JSON"),
+        (b'{"model":"m1"}{"model":"m9"}', "valid JSON"),
         (b'{"model":["m1"],"messages":[]}', "names no model"),
         (b'{"messages":[]}', "names no model"),
         (b"[]", "not a JSON object"),
-        (b"", "proper JSON"),
-        (b"\xff\xfe", "proper JSON"),
+        (b"", "valid JSON"),
+        (b"\xff\xfe", "valid JSON"),
         (b'{"model":"m1","messages":[],"temperature":NaN}', "NaN"),
-        (b'{"model":"m1","messages":[],"temperature":1e999}', "proper JSON"),
+        (b'{"model":"m1","messages":[],"temperature":1e999}', "valid JSON"),
         (b'{"model":"m1","messages":"all"}', "must be a list"),
         (b'{"model":"m1","messages":["a"]}', "must hold objects"),
-        (b'{"model":"m1","messages":' + b"[" * 200_000, "proper JSON"),
+        (b'{"model":"m1","messages":' + b"[" * 200_000, "valid JSON"),
     ],
 )
 def test_ambiguous_and_malformed_bodies_are_refused(body: bytes, reason: str) -> None:
@@ -85,7 +85,7 @@ def message(*parts: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("wire", "fields"),
     [
-        # The provider's own tools have internet; ours may not.
+        # The provider's tools have internet access, which the task may lack.
         ("anthropic-messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
         ("anthropic-messages", {"tools": [{"type": "code_execution_20250825", "name": "c"}]}),
         ("anthropic-messages", {"mcp_servers": [{"type": "url", "url": "https://evil.example"}]}),

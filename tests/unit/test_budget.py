@@ -74,7 +74,7 @@ def test_concurrent_requests_never_exceed_a_limit(
                 reserving = asyncio.ensure_future(task_budget.reserve(step))
                 for _ in range(3):
                     await asyncio.sleep(0)
-                if not reserving.done():  # it waits for those in flight
+                if not reserving.done():  # it waits for requests in flight
                     assert flying
                     reserving.cancel()
                 elif reservation := reserving.result():

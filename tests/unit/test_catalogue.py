@@ -73,7 +73,7 @@ def test_the_catalogue_has_limits_and_prices_of_a_model() -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_no_two_models_of_a_provider_differ_in_dots_only(provider: str) -> None:
-    """Otherwise one of them could not be asked for in the other spelling."""
+    """Otherwise one of them could not be requested in the other spelling."""
     models = catalogue._catalogue()[provider]  # pyright: ignore[reportPrivateUsage]
     assert len(models) > 10
     assert len({id.replace(".", "-").lower() for id in models}) == len(models)

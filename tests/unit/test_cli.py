@@ -1,4 +1,4 @@
-"""The command line's pure parts."""
+"""The parts of the command line that need no I/O."""
 
 import signal
 import subprocess

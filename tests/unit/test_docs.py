@@ -38,8 +38,7 @@ REFERENCE = ROOT / "docs/reference"
 
 
 def rows(page: str, title: str) -> dict[str, list[str]]:
-    """The table of this page of the reference whose first column has this title: first cell without backticks → the
-    others."""
+    """The table on this page whose first column has this title: first cell (without backticks) → other cells."""
     cells_by_name: dict[str, list[str]] = {}
     lines = (REFERENCE / page).read_text().splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith(f"| {title} |")]

@@ -1,4 +1,4 @@
-"""What a folder holds is measured without following its links, and a failure is told from an empty folder."""
+"""What a folder holds is measured without following its links, and a failure is not mistaken for an empty folder."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Allow-lists: what an entry means, and how they go together with internet access."""
+"""Allow-lists: what an entry means, and how lists combine with the setting for internet access."""
 
 from dataclasses import replace
 

@@ -62,7 +62,7 @@ def test_an_invalid_image_name_is_refused(text: str) -> None:
 
 
 def allow_nothing(text: str) -> None:
-    """Some of them read as names in a registry that nobody would allow."""
+    """Some of them are parsed as names in a registry that is not allowed."""
     Access({"docker.io": "internet", "ghcr.io": "internet"}, ()).check(parse(text))
 
 

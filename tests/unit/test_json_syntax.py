@@ -1,4 +1,4 @@
-"""JSON from untrusted programs: what only Python accepts is refused, and so is what would cost too much to parse."""
+"""JSON from untrusted programs: what only Python accepts, and what would cost too much to parse, is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What code generators need of the OpenAPI document. Whether it is true of the API, tests/contract shows."""
+"""What code generators need of the OpenAPI document. tests/contract checks it against the API."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Output policies: what is accepted, what is refused, and that every refusal says how to mend it."""
+"""Output policies: what is accepted, what is refused, and that every refusal says how to correct it."""
 
 import pytest
 

@@ -116,7 +116,7 @@ async def test_responses_are_matched_to_commands_in_any_order(pi_and_peer: tuple
     reading = asyncio.create_task(read())
     first, second = asyncio.create_task(pi.steer("one")), asyncio.create_task(pi.steer("two"))
     commands = [await peer.command(), await peer.command()]
-    peer.send(id="c99", type="response", command="steer", success=True)  # nobody asked
+    peer.send(id="c99", type="response", command="steer", success=True)  # an answer without a command
     peer.answer(commands[1], success=False, error="no")
     peer.write("between")
     peer.answer(commands[0])

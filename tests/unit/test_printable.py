@@ -1,4 +1,4 @@
-"""Text from outside cannot steer a terminal, forge a line of a log, or turn the text around it."""
+"""Text from outside cannot control a terminal, forge a log line, or reverse the text around it."""
 
 from agentcontainer.printable import printable, without_controls
 

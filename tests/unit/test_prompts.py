@@ -1,4 +1,4 @@
-"""What the agent reads about its task names what holds, and only commands that exist."""
+"""The prompts state the task's own limits, and name only commands that exist."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""What the recorder logs of an agent's tool calls, and which of its words are the reply of a turn."""
+"""What the recorder logs of an agent's tool calls, and which of its text is the reply of a turn."""
 
 from typing import cast
 

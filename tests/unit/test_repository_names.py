@@ -1,4 +1,4 @@
-"""What may be named as an input repository, and how a task keeps its token."""
+"""Which URLs and refs an input repository may have, and how its token is stored."""
 
 import pytest
 

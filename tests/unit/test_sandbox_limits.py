@@ -1,4 +1,4 @@
-"""Reading which control groups a host has, and what is written into them: texts of real hosts, no I/O."""
+"""Detecting a host's control groups and the values written into them, from files of real hosts, without I/O."""
 
 from pathlib import Path
 from typing import Literal

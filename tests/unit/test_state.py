@@ -1,4 +1,4 @@
-"""The tables of state.py hold together, and the documented diagram is theirs."""
+"""The tables of state.py are consistent, and the documented diagram matches them."""
 
 from pathlib import Path
 

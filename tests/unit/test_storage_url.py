@@ -1,4 +1,4 @@
-"""`AGENTCONTAINER_STORAGE_URL`: what is taken, and the sentence that refuses the rest."""
+"""`AGENTCONTAINER_STORAGE_URL`: which URLs are accepted, and the messages for others."""
 
 import pytest
 

@@ -77,7 +77,7 @@ class Outgoing(_WireModel):
 
     @classmethod
     def of(cls, source: object, **values: object) -> Self:
-        """Built from the attributes of `source`; `values` are the fields that `source` has not, or has otherwise."""
+        """Built from the attributes of `source`; `values` replace them or add fields that `source` lacks."""
         return cls.model_validate(_Overlay(source, **values) if values else source)
 
 

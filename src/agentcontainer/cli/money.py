@@ -23,5 +23,5 @@ def micro_usd(text: str) -> int:
 
 
 def usd(micro: int) -> float:
-    """The amount in USD, as JSON shows it."""
+    """The amount in USD, for JSON."""
     return micro / 1_000_000

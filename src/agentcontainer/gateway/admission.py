@@ -90,7 +90,7 @@ def _parse(body: bytes) -> JsonObject:
     except json_syntax.TooManyValues:
         raise Refused(413, "The request holds too many values.") from None
     except ValueError as error:
-        raise Refused(400, f"The request is not proper JSON: {str(error)[:200]}") from None
+        raise Refused(400, f"The request is not valid JSON: {str(error)[:200]}") from None
     request = JsonObject.of(parsed)
     if request is None:
         raise Refused(400, "The request is not a JSON object.")
@@ -104,7 +104,7 @@ def _dump(request: JsonObject) -> bytes:
     except UnicodeEncodeError:  # a lone surrogate, which tool output can contain: only its escape can be sent
         return json.dumps(fields, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:
-        raise Refused(400, f"The request is not proper JSON: {str(error)[:200]}") from None
+        raise Refused(400, f"The request is not valid JSON: {str(error)[:200]}") from None
 
 
 def _with_our_choices(wire: Wire, request: JsonObject, models: frozenset[str]) -> JsonObject:

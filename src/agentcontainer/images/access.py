@@ -66,7 +66,5 @@ class Access:
             real = Path()
         if not is_allowed or not is_right:
             what = "folder" if reference.transport == "oci" else "file"
-            raise ImageRefused(
-                f"names no {what} below a folder that is allowed here (AGENTCONTAINER_IMAGE_FOLDERS)"
-            )
+            raise ImageRefused(f"names no {what} below an allowed folder (AGENTCONTAINER_IMAGE_FOLDERS)")
         return real

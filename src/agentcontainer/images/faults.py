@@ -1,4 +1,4 @@
-"""The reasons why an image cannot be used, by whose fault it is."""
+"""The errors for an image that cannot be used: whether the image or the platform is at fault."""
 
 
 class ImageFault(Exception):

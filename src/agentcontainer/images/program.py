@@ -98,7 +98,7 @@ async def _run_to_end(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome
 
 
 async def _watch_disk(folder: Path, max_bytes: int) -> None:
-    """Measure the folder again and again. Never returns.
+    """Measure the folder repeatedly. Never returns.
 
     Raises:
         ImageRefused: the folder holds more than `max_bytes`.

@@ -143,7 +143,7 @@ class Control:
 
     def _wake_link(self, token: str | None) -> web.Response:
         if token is None:
-            return _response(422, "No wake link was made: the task has too many of them, or has ended.")
+            return _response(422, "No wake link was created: the task has too many of them, or has ended.")
         hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
         return _response(200, f"{self._public_url}/wake/{token}{hint}")
 

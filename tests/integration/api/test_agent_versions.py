@@ -58,7 +58,7 @@ async def test_ten_changes_at_once_give_ten_versions(alice: Account) -> None:
     assert {version["basePrompt"] for version in stored} >= {f"Prompt {n}." for n in range(5)}
     ttls = {version["defaults"]["sessionTtlSeconds"] for version in stored}
     assert ttls == {3600, *range(100, 105)}
-    # Nothing lost: the last version holds the last prompt and the last time to live.
+    # No change is lost: the last version has the last prompt and the last time to live.
     last = (await alice.get(f"{AGENTS}/{agent['id']}")).json()["currentVersion"]
     assert last == stored[-1]
     assert last["basePrompt"].startswith("Prompt ") and last["defaults"]["sessionTtlSeconds"] >= 100

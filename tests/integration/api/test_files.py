@@ -1,4 +1,4 @@
-"""Files after their upload: lists, bytes in parts, deletion, quotas, and the uploads that POST."""
+"""Files after their upload: lists, ranges, deletion, quotas; and uploads by POST."""
 
 import asyncio
 import hashlib

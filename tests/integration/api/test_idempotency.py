@@ -288,7 +288,7 @@ async def test_a_process_killed_between_effect_and_response_leaves_one_effect(be
 
 
 async def storing(connection: asyncpg.Connection) -> None:
-    """Wait until a transaction that has had its effect is blocked at storing its response."""
+    """Wait until a transaction has written its effect and is blocked while it stores its response."""
     query = "SELECT count(*) FROM pg_locks WHERE relation = 'idempotency_keys'::regclass AND NOT granted"
     for _ in range(1000):
         if await connection.fetchval(query):

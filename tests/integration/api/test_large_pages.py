@@ -13,7 +13,7 @@ from tests.api_bed import Account, Bed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 V1 = "/api/v1"
 LONG = "x" * 60_000
-# As much as a client can store in one.
+# The most that a client can store in one entry.
 LARGE_POLICY = {
     "mode": "named",
     "files": [

@@ -92,7 +92,7 @@ async def test_partial_outputs_are_kept_as_soon_as_the_store_is_available(
     broken = services.folder.parent / "blobs" / away
     if away == "checkpoints":
         broken.rename(broken.with_name("aside"))
-    broken.symlink_to(broken.name)  # a loop: neither there nor gone
+    broken.symlink_to(broken.name)  # a link loop: neither present nor missing
     await collect_missing(services)
     assert await partial(alice, claim) == []
     broken.unlink()
@@ -134,7 +134,7 @@ async def test_a_task_whose_store_is_unavailable_does_not_block_others(
     await services.pool.execute(query, waiting.task_id)
     blob = services.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
     blob.rename(blob.with_name("aside"))
-    blob.symlink_to(blob.name)  # a loop: neither there nor gone
+    blob.symlink_to(blob.name)  # a link loop: neither present nor missing
     assert await collect_missing(services)
     assert await partial(alice, other) == [("report.md", len(WRITTEN), True)]
     assert await partial(alice, waiting) == []

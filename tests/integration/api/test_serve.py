@@ -202,7 +202,7 @@ async def test_endless_headers_are_cut_off(api: Api) -> None:
     assert sent < 10_000_000
     with contextlib.suppress(
         ConnectionResetError
-    ):  # closed on what was not read, and the answer may go with it
+    ):  # the connection is closed with unread data, which may discard the response
         assert (await asyncio.wait_for(answered, 30)).startswith(b"HTTP/1.1 4")
     writer.close()
     with contextlib.suppress(OSError):

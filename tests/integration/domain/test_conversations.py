@@ -358,7 +358,7 @@ async def test_a_key_split_over_several_deltas_is_redacted(
     claim, _ = await conversation.start()
     deltas: list[str] = []
     listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: deltas.append}))
-    while not deltas:  # "" once it listens
+    while not deltas:  # "" when it has connected
         await asyncio.sleep(0.01)
     log = EventLog(conversation.pool, claim, events.LogSize(100, 10**6))
     log.begin(await events.log_size(conversation.pool, conversation.id), encodings_of("sk-test-0123456789"))

@@ -18,7 +18,7 @@ FROM agents a, generate_series(1, 20000) AS n WHERE a.id = 'agt_standard_data'
 
 
 class ExplainingPool:
-    """Stands where the pool does: explains what it is asked, with the work it really took.
+    """Takes the place of the pool and runs each query with EXPLAIN ANALYZE.
 
     Asked often enough for the database to consider one plan for all values, as it is in production.
     """

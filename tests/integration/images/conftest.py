@@ -42,7 +42,7 @@ class Bed:
         return {path.name for path in self.images.folder.iterdir()} - {"locks"}
 
     async def run(self, image: Image, *argv: str, internet: Internet | None = None) -> str:
-        """What it prints in a sandbox of the image."""
+        """The output of a command in a sandbox of the image."""
         root = self.images.scratch / f"run-{os.urandom(6).hex()}"
         for part in ("workspace", "sockets"):
             (root / part).mkdir(parents=True)

@@ -189,7 +189,7 @@ async def test_an_image_that_unpacks_to_too_many_bytes_is_refused(bed: Bed, regi
 
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(57)
 BLAMING = b"#!/bin/bash\necho mount: refused >&2\n"
-ENDLESS = b"#!/bin/bash\nprintf %040000000d 0\n"  # one line, longer than any reader holds
+ENDLESS = b"#!/bin/bash\nprintf %040000000d 0\n"  # one line that is longer than a reader's buffer
 SHORT = ("musl", "no libstdc++", "no shell")
 UNFIT = {
     "musl": (lambda: [oci.system(loader="usr/lib/ld-musl-x86_64.so.1")], "is made with musl"),
@@ -217,7 +217,7 @@ async def test_an_image_in_which_node_does_not_run_is_refused_and_the_refusal_ca
         pulls.append(registry.pulls())
     assert pulls[0] == pulls[1]
     assert not (bed.images.folder / image.digest[7:] / "root").exists()
-    if defect == "no shell":  # which is not for ever: a host in trouble may have been wrong
+    if defect == "no shell":  # not for ever: the fault may have been this host's
         os.utime(bed.images.folder / image.digest[7:] / "image.json", (time.time() - 7200,) * 2)
         with pytest.raises(ImageRefused, match=sentence):
             async with bed.images.use(at(registry, image, "team/unfit:1")):
@@ -226,7 +226,7 @@ async def test_an_image_in_which_node_does_not_run_is_refused_and_the_refusal_ca
 
 
 def _runtime(folder: Path, script: str) -> Path:
-    """Another version of ours, in which `finish` is this."""
+    """Another version of our runtime, with this `finish`."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/finish").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "bin/finish").chmod(0o755)
@@ -261,7 +261,7 @@ async def test_cleaning_removes_the_longest_unused_but_none_in_use(
         os.utime(bed.images.folder / other.digest[7:] / "image.json", (long_ago, long_ago))
         assert await clean(bed.images.folder, CacheLimits(YEAR, HUGE)) == []
         assert await clean(bed.images.folder, CacheLimits(3600, HUGE)) == [other.digest[7:]]
-    (bed.images.folder / ("0" * 64)).mkdir()  # half removed by somebody who was killed
+    (bed.images.folder / ("0" * 64)).mkdir()  # half removed by a process that was killed
     assert await clean(bed.images.folder, CacheLimits(YEAR, HUGE)) == ["0" * 64]
     async with bed.images.use(at(registry, other, "team/other:1")):
         pass
