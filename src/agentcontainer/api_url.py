@@ -29,7 +29,7 @@ def is_every_address(host: str) -> bool:
 def url_of_request(host_header: str) -> str | None:
     """The URL at which a client reached the API; None if its `Host` is not an IP address or `localhost`.
 
-    A name in `Host` is not used: a page of the attacker's can choose it, an address not.
+    A host name is not used, because a malicious page can choose it by DNS rebinding; it cannot choose an address.
     """
     match = _HOST_HEADER.fullmatch(host_header)
     if match is None:

@@ -174,7 +174,7 @@ class Chaos:
         return self.client.task(task_id)
 
     def _check(self) -> None:
-        assert len(self.started) == self.tasks, "all were dispatched"
+        assert len(self.started) == self.tasks, "all tasks were dispatched"
         ends = Counter[str]()
         for number, (task_id, kind) in enumerate(self.started.items()):
             task = self._task(task_id)

@@ -97,7 +97,7 @@ def test_a_task_from_beginning_to_end(
     page = browser.new_page()
     follow(page, pages, f"{shared_platform.base_url}{path}?stream=true&apiKey={client.api_key}")
     page.wait_for_function("seen.length > 0")
-    assert client.task(task_id)["status"] != "finished", "it follows while the task is at work"
+    assert client.task(task_id)["status"] != "finished", "the page follows while the task is running"
     events, states = closed(page)
 
     log = client.events(task_id)
@@ -106,15 +106,17 @@ def test_a_task_from_beginning_to_end(
     assert [data for _, _, data in stored] == log
     assert stored[-1][1] == "task.finished"
     assert {"tool.started", "tool.completed"} <= {kind for _, kind, _ in stored}
-    assert states == ["open", "connecting", "closed"], "the second time it was told not to come again"
+    assert states == ["open", "connecting", "closed"], (
+        "the second connection got 204, so it stopped reconnecting"
+    )
     assert shared_platform.log().count(f"GET {path} 204") == 1
     text = "".join(data["data"]["content"] for _, kind, data in events if kind == "message.delta")
-    assert "I shall look." in text, "as it was spoken, before the message was complete"
+    assert "I shall look." in text, "deltas arrived before the message was complete"
 
     key = client.api_key.encode()
     assert key not in shared_platform.log_path.read_bytes()
     assert len(shared_platform.files_with(b"")) > 100
-    assert shared_platform.files_with(key) == [], "nor in the database, nor anywhere"
+    assert shared_platform.files_with(key) == [], "the API key is in no log and not in the database"
 
 
 def test_a_browser_stops_reconnecting_with_a_wrong_key(

@@ -107,13 +107,13 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
     assert [m["attemptNumber"] for m in messages] == [1, 1, 1, 1, 2, 2, 1, 1, 1, 1]
     replies = [m["content"] for m in messages if m["role"] == "assistant"]
     assert replies[:4] == ["First.", "Second.", "Third.", "Fourth."]
-    assert "Messages so far from you: 5" in replies[4], "the whole context is there"
+    assert "Messages so far from you: 5" in replies[4], "the new container has the whole context"
     shared = [[file["filename"] for file in m["files"]] for m in messages if m["role"] == "assistant"]
     assert shared == [["sum1.txt"], ["sum2.txt"], ["sum3.txt"], ["sum4.txt"], []]
     send(client, task_id, script({"bash": "cat log.txt"}))
     answered(client, task_id, 6)
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
-    assert outputs[-1] == "1\n2\n3\n4\n", "what the lost attempt wrote is gone, the rest is there once"
+    assert outputs[-1] == "1\n2\n3\n4\n", "the lost attempt left nothing, and the repeated turn wrote once"
     assert_numbers_fit_the_log(client, task_id)
 
     ended = client.http.post(f"/conversations/{task_id}/end")
@@ -247,7 +247,9 @@ def test_a_message_steers_a_running_task(client: Client, shared_platform: Platfo
     [message] = client.get(f"/tasks/{task_id}/messages")["data"]
     assert (message["status"], message["content"]) == ("delivered", "And be quick.")
     kinds = [event["type"] for event in client.events(task_id)]
-    assert kinds.index("tool.completed") < kinds.index("message.delivered"), "told when its tool was done"
+    assert kinds.index("tool.completed") < kinds.index("message.delivered"), (
+        "delivered after the running tool"
+    )
     assert kinds.index("message.delivered") < kinds.index("tool.started", kinds.index("tool.completed"))
 
 
@@ -328,6 +330,8 @@ def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(sc
         assert task["status"] == "finished", task
         answered(client, first, 5)
         last = [event for event in client.events(first) if event["type"] == "tool.started"][-1]
-        assert task["startedAt"] < last["createdAt"], "not after all that is queued"
+        assert task["startedAt"] < last["createdAt"], (
+            "the task got a slot before all queued messages were answered"
+        )
     finally:
         platform.close()

@@ -72,7 +72,7 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
     record_property(
         "crash_cell", f"{point:18} {part:9} {task['status']:9} {seconds:5.1f} s"
     )  # printed by conftest.py
-    assert not armed.exists(), "the point was reached"
+    assert not armed.exists(), "the crash point was reached"
     assert task["status"] == "finished", task
     assert client.outputs(task_id)["out.txt"] in (b"one\n", b"one\none\n")
     assert seconds < WITHIN_SECONDS

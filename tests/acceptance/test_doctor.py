@@ -202,7 +202,7 @@ def test_each_kind_of_leftover_beside_a_running_platform(platform: Platform) -> 
         "found: blob without a row in the database: outputs/tsk_none/file_1. To fix: delete it"
         in lines.stdout
     )
-    assert dead.exists(), "only --fix mends"
+    assert dead.exists(), "only --fix changes anything"
 
     mended = examined(platform, "--fix")
     assert all(finding["isMended"] for finding in mended)
@@ -274,7 +274,7 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     assert procfs.with_marker(sandbox_id)
     code, answer = run(settings, "--fix")
     assert [finding["isMended"] for finding in of(data_dir, answer)] == [True]
-    assert code == 1, "what could not be asked is not known to be well"
+    assert code == 1, "a store that cannot be examined is not reported as healthy"
     assert not (data_dir / "runners/rnr_dead").exists()
     assert not procfs.with_marker(sandbox_id)
 
@@ -292,10 +292,10 @@ async def test_doctor_works_with_only_the_urls_of_a_database_and_a_store(
     )
     _, answer = run(settings, "--fix", "--all")
     assert answer["notExamined"][0].startswith("The object store could not be compared")
-    assert orphan.exists(), "of a store that is not known to be its own nothing is removed"
+    assert orphan.exists(), "nothing is removed from a store without the installation id"
     (tmp_path / "installation").write_text(str(mark))
     _, answer = run(settings, "--fix")
-    assert orphan.exists(), "it is young"
+    assert orphan.exists(), "it is younger than 90 minutes"
     _, answer = run(settings, "--fix", "--all")
     assert answer["notExamined"] == []
     assert [

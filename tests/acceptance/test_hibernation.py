@@ -126,12 +126,12 @@ def test_the_prompt_of_a_woken_agent_says_why_it_was_woken(
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     first, second = outputs_of_tools(client, task_id)[:2]
-    assert len(first.splitlines()) == 2, "the task, and why it goes on"
+    assert len(first.splitlines()) == 2, "the prompt has the task, and why the agent continues"
     assert first.count("You called hibernate, because:\\n\\nWaiting for the review.") == 1
     assert sentence in first.splitlines()[1]
     assert second.startswith(first.strip())
     assert "Second message." in second.splitlines()[2]
-    assert sentence not in second.splitlines()[2], "it is told once"
+    assert sentence not in second.splitlines()[2], "the agent is told once"
 
 
 def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(
@@ -179,7 +179,7 @@ def test_a_wake_link_wakes_once(client: Client) -> None:
     [url] = re.findall(r"http://\S+/wake/\S+", outputs_of_tools(client, task_id)[0])
     page = httpx.get(url, trust_env=False)
     assert (page.status_code, "Waiting for the review." in page.text) == (200, True)
-    assert client.task(task_id)["status"] == "hibernating", "looking wakes nothing"
+    assert client.task(task_id)["status"] == "hibernating", "showing the page wakes nothing"
     answer = httpx.post(url, json={"message": "Go on."}, trust_env=False)
     assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
     count(client, task_id, "task.hibernated", at_least=2)
@@ -262,7 +262,7 @@ def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
     assert wake(client, task_id, overrides={"maxRuntimeSeconds": limit}).status_code == 200
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
-    assert limit / 60 <= task["containerMinutes"] < (limit + 4) / 60, "and hibernation is none of it"
+    assert limit / 60 <= task["containerMinutes"] < (limit + 4) / 60, "hibernation is not counted"
 
 
 def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
@@ -273,7 +273,7 @@ def test_the_woken_agent_is_told_how_much_time_is_left(client: Client) -> None:
     output = outputs_of_tools(client, task["id"])[-1]
     first, again = re.findall(r"stopped, as failed, in (\d+) min(?: (\d+) s)?", output)
     assert first == ("10", "")
-    assert again[0] == "9", "what is left, not what was left when it was told first"
+    assert again[0] == "9", "the remaining time, not that of the first reminder"
 
 
 def test_a_failed_task_keeps_its_partial_outputs(client: Client) -> None:
@@ -327,7 +327,9 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
     platform.kill("runner")
     task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, (
+        "only the interrupted step was repeated"
+    )
     saved = of(client, task_id, "task.checkpointed")
     assert all(data["sizeBytes"] > 0 and 0 <= data["pausedMs"] < 5000 for data in saved)
     assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
@@ -349,7 +351,7 @@ def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(saving_p
     saving_platform.kill("runner")
     task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\n"}, "it was told its task"
+    assert client.outputs(task_id) == {"log.txt": b"one\n"}, "the agent got its task"
 
 
 def test_a_restart_resumes_a_drained_task_and_wakes_a_hibernating_one(platform: Platform) -> None:
@@ -373,7 +375,9 @@ def test_a_restart_resumes_a_drained_task_and_wakes_a_hibernating_one(platform: 
     platform.start()
     task, woken = client.wait(task_id, seconds=60), client.wait(asleep, seconds=60)
     assert task["status"] == "finished", task
-    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, "only what was cut off was done again"
+    assert client.outputs(task_id) == {"log.txt": b"one\ntwo\ntwo\n"}, (
+        "only the interrupted step was repeated"
+    )
     assert "task.requeued" in [event["type"] for event in client.events(task_id)]
     assert woken["status"] == "finished", woken
     assert client.outputs(asleep) == {"log.txt": b"one\n"}

@@ -24,7 +24,7 @@ find . -type f ! -name sums -exec sha256sum {{}} + > sums
 {tree} > ../tree
 sha256sum < ../tree"""
 COMPARE = "sha256sum --quiet -c sums && {tree} | tee ../found | diff ../tree - && sha256sum < ../found"
-NAP = {"bash": 'hibernate --message "Night." --for 1h'}
+NAP = {"bash": 'hibernate --message "Pause." --for 1h'}
 
 
 def wake(client: Client, task_id: str) -> None:
@@ -34,25 +34,25 @@ def wake(client: Client, task_id: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("nights", [4, pytest.param(50, marks=pytest.mark.long)])
-def test_the_workspace_is_the_same_after_each_hibernation(client: Client, nights: int) -> None:
+@pytest.mark.parametrize("cycles", [4, pytest.param(50, marks=pytest.mark.long)])
+def test_the_workspace_is_the_same_after_each_hibernation(client: Client, cycles: int) -> None:
     steps: list[dict[str, str]] = []
-    for n in range(nights):
+    for n in range(cycles):
         steps += [
             {"bash": CHANGE.format(n=n, old=n - 3, tree=TREE)},
             NAP,
             {"bash": COMPARE.format(tree=TREE)},
         ]
     task_id = client.dispatch(script(*steps, finish()))
-    for _ in range(nights):
+    for _ in range(cycles):
         wake(client, task_id)
     assert client.wait(task_id)["status"] == "finished"
     tool_outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     tool_outputs = [output for output in tool_outputs if "was accepted" not in output]
-    evenings, mornings = tool_outputs[0:-1:2], tool_outputs[1::2]
-    assert evenings == mornings, "what was there in the evening is there in the morning"
-    assert len(set(evenings)) == nights, "and it was never the same twice"
-    assert all(re.fullmatch(r"[0-9a-f]{64}  -\n", line) for line in evenings), evenings
+    saved, restored = tool_outputs[0:-1:2], tool_outputs[1::2]
+    assert saved == restored, "every file survives each hibernation"
+    assert len(set(saved)) == cycles, "each hibernation saved a changed workspace"
+    assert all(re.fullmatch(r"[0-9a-f]{64}  -\n", line) for line in saved), saved
 
 
 def test_a_corrupted_checkpoint_fails_the_task_with_a_reason(

@@ -27,7 +27,7 @@ def test_a_task_with_internet_access_reaches_public_addresses_only(outcomes: dic
     assert outcome["task"]["status"] == "finished", outcome["task"]
     reached = answers(outcome["out.txt"])
     assert "HTTPParserError" in reached["public.test"] and "HTTPParserError" in reached["other.test"], (
-        "it spoke no HTTP"
+        "the server does not speak HTTP"
     )
     assert reached["private.test"] == "ENOTFOUND"
     assert outcome["refused"] == []

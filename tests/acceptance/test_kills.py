@@ -63,7 +63,7 @@ def test_tasks_survive_the_kill_of_the_api_and_of_the_database(patient_platform:
         assert_survives_the_kill_of(platform, part, attempts=1)
         assert sentence in platform.log()
         assert client.task(long)["status"] == "running", (
-            "new tasks are taken, and it is not given up for that"
+            "the runner takes new tasks and keeps the running one"
         )
     assert client.http.post(f"/tasks/{long}/cancel").status_code == 200
     assert platform.stop() == 0

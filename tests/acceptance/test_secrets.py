@@ -44,7 +44,7 @@ def test_an_agent_that_dumps_all_it_can_read_finds_no_key(client: Client, shared
     task = client.run(script({"bash": DUMP}, finish("dump.bin")))
     assert task["status"] == "finished", task
     dump = client.outputs(task["id"])["dump.bin"]
-    assert b"PI_CODING_AGENT_DIR" in dump, "the dump must hold what the agent can read"
+    assert b"PI_CODING_AGENT_DIR" in dump, "the dump contains what the agent can read"
     assert len(dump) > 1_000_000
     assert PROVIDER_KEY.encode() not in dump
     for secret in (shared_platform.data_dir / "secret_key").read_text().strip(), client.api_key:

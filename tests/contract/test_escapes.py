@@ -190,7 +190,7 @@ def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) ->
         assert time.monotonic() < deadline
         time.sleep(0.02)
     beside = subprocess.run(DOCTOR, env=settings, capture_output=True, text=True, check=False)
-    assert of(short_dir, beside) == [], "a suite that runs is no finding"
+    assert of(short_dir, beside) == [], "a running suite is not reported as a leftover"
     running.send_signal(signal.SIGKILL)
     running.wait()
     findings = of(

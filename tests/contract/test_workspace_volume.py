@@ -156,19 +156,21 @@ def test_a_volume_is_limited_private_to_its_process_and_removed_with_it(short_di
     with _process(AS_ROOT, short_dir, is_ordinary=False) as child:
         assert child.stdout is not None
         report: dict[str, Any] = json.loads(child.stdout.readline())
-        assert str(short_dir) not in Path("/proc/self/mountinfo").read_text(), "the host sees nothing of it"
+        assert str(short_dir) not in Path("/proc/self/mountinfo").read_text(), (
+            "the mount is not visible on the host"
+        )
         assert _loops(short_dir) == 1
     assert report["weak"] is None
-    assert len(report["empty"][0].splitlines()) == 1, "nothing but the mount, not even lost+found"
+    assert len(report["empty"][0].splitlines()) == 1, "the volume is empty, without lost+found"
     assert " rw,nosuid,nodev" in report["empty"][0]
     out, err = report["bytes"]
-    assert out == "33554432\n", "what is deleted can be used again"
+    assert out == "33554432\n", "freed space can be used again"
     assert "No space left on device" in err
     assert 60 * 2**20 < int(err.split(" bytes")[0].split()[-1]) < 72 * 2**20
     out, err = report["files"]
     assert 990 < int(out) < 1050
     assert "No space left on device" in err
-    assert (report["two"], report["one"]) == (2, 1), "one sandbox does not hold another's volume"
+    assert (report["two"], report["one"]) == (2, 1), "one sandbox does not keep another's volume busy"
     assert report["full"] is True
     before, after = report["restored"]
     assert after == before | {".pi": 4096}

@@ -50,7 +50,7 @@ async def test_a_finish_that_is_repeated_after_a_cancel_changes_nothing(bed: Bed
         await bed.cancel(task_id)
         outcome = await sound_outcome(bed, task_id)
     assert (outcome.task.status, outcome.task.result) == (Status.CANCELLED, None)
-    assert outcome.outputs == {"out.txt": b"a\n"}, "a partial output"
+    assert outcome.outputs == {"out.txt": b"a\n"}, "it is a partial output"
 
 
 async def test_a_drain_whose_checkpoint_fails_requeues_the_task_from_its_start(bed: Bed) -> None:

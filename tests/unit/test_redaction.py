@@ -30,7 +30,7 @@ def test_the_key_is_redacted_and_all_other_bytes_pass(stream: tuple[str, list[by
     for number, chunk in enumerate(chunks):
         passed += redactor.feed(chunk)
         arrived = b"".join(chunks[: number + 1]).replace(key.encode(), b"[redacted]")
-        assert len(arrived) - len(passed) < len(key), "more is held back than the beginning of a key"
+        assert len(arrived) - len(passed) < len(key), "only the beginning of a key may be held back"
     passed += redactor.end()
     assert key.encode() not in passed
     assert passed == b"".join(chunks).replace(key.encode(), b"[redacted]")

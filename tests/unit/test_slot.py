@@ -23,7 +23,7 @@ async def test_only_an_idle_container_can_be_evicted() -> None:
     slot.begin_idle()
     assert slot.evict()
     assert is_evicted(slot)
-    assert not slot.evict(), "it was asked before"
+    assert not slot.evict(), "it was already asked"
 
 
 async def test_a_container_that_becomes_idle_is_evicted_at_once_if_a_job_waits() -> None:

@@ -16,7 +16,7 @@ async def refused(
     assert answer.status_code == status, answer.text
     error = error_of(answer)
     assert error["code"] == code
-    assert "must match" not in error["message"], "a sentence, not a pattern to be read"
+    assert "must match" not in error["message"], "a sentence without a regular expression"
     assert await bed.rows() == before
     return error
 

@@ -30,7 +30,7 @@ async def read_all(account: Account, path: str, order: str) -> tuple[list[dict[s
         params = {"limit": 100, "order": order} | ({"cursor": cursor} if cursor else {})
         answer = await account.get(V1 + path, params=params)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["data"], "a page that says nothing leads nowhere"
+        assert answer.json()["data"], "no page is empty"
         sizes.append(len(answer.content))
         entries += answer.json()["data"]
         cursor = answer.json()["pageInfo"]["nextCursor"]

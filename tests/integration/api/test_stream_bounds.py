@@ -38,10 +38,10 @@ class TestSlowReaders:
             print(f"\n50 stalled readers of 20 MB: {growth / MB:.1f} MB more memory")
             assert growth < 50 * MB
             async with await api.follow(task_id, alice, "&after=100") as brisk:
-                assert len(await within(30, brisk.some(101))) == 101, "others are served meanwhile"
+                assert len(await within(30, brisk.some(101))) == 101, "other requests are served meanwhile"
             deadline = time.monotonic() + 60
             while _connected(process) & {stream.port for stream in stalled}:
-                assert time.monotonic() < deadline, "not cut"
+                assert time.monotonic() < deadline, "the slow reader is not disconnected"
                 await asyncio.sleep(0.1)
             received = [frame async for frame in stalled[0].frames() if frame.id]
             assert not stalled[0].is_whole
@@ -83,7 +83,7 @@ class TestShutdown:
             assert await within(10, waiting) == []
             deadline = time.monotonic() + 30
             while psutil.Process(api.pid).status() != psutil.STATUS_ZOMBIE:
-                assert time.monotonic() < deadline, "the process waits for the reader that is stuck"
+                assert time.monotonic() < deadline, "the process waits for a stalled reader"
                 await asyncio.sleep(0.05)
             for stream in [*streams, stalled]:
                 stream.cut()
@@ -97,7 +97,7 @@ async def test_streams_of_one_task_share_one_connection_to_listen(bed: Bed, alic
     streams = [await api.follow(task_id, alice) for task_id in tasks * 20]
     await asyncio.gather(*(within(30, stream.some(1)) for stream in streams))
     assert await bed.pool.fetchval(count) <= 2 * 10 + 1 + 1, (
-        "two pools, one that listens, one of the test server's"
+        "two pools, the LISTEN connection, and one of the test server"
     )
     for stream in streams:
         stream.cut()

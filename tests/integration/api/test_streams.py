@@ -167,7 +167,9 @@ class TestLongPoll:
     async def test_a_long_poll_returns_at_the_next_event(self, bed: Bed, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         started = time.monotonic()
-        assert len(await api.list(task_id, alice, after=0, wait=20)) == 1, "what is there comes at once"
+        assert len(await api.list(task_id, alice, after=0, wait=20)) == 1, (
+            "existing events are returned at once"
+        )
         assert await api.list(task_id, alice, after=1, wait=1) == []
         assert 0.9 < time.monotonic() - started < 10
         waiting = asyncio.create_task(api.list(task_id, alice, after=1, wait=20))
@@ -176,9 +178,7 @@ class TestLongPoll:
         await tools(bed, task_id, 1)
         assert [event["sequence"] for event in await within(10, waiting)] == [2]
         await alice.post(f"/api/v1/tasks/{task_id}/cancel")
-        assert await within(10, api.list(task_id, alice, after=3, wait=20)) == [], (
-            "nothing comes after the end"
-        )
+        assert await within(10, api.list(task_id, alice, after=3, wait=20)) == [], "no event follows the end"
 
     async def test_a_long_poll_ends_when_the_client_disconnects(self, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]

@@ -286,7 +286,7 @@ async def test_a_task_can_be_cancelled_in_every_status_that_is_not_terminal(
     log = (await alice.get(f"/api/v1/tasks/{task_id}/events", params={"order": "desc"})).json()["data"]
     assert log[0]["type"] == "task.cancelled"
     balance = (await alice.get("/api/v1/account")).json()["creditBalance"]
-    assert balance == pytest.approx(10 - answer.json()["costUsd"], abs=1e-6), "the hold is back"
+    assert balance == pytest.approx(10 - answer.json()["costUsd"], abs=1e-6), "the hold is released"
 
 
 @pytest.mark.parametrize("reason", [EndReason.COMPLETE, EndReason.AGENT_CRASHED, EndReason.CANCELLED])

@@ -152,7 +152,7 @@ async def test_an_idle_conversation_expires_without_a_runner(conversation: Conve
     balance = await conversation.pool.fetchval(
         "SELECT balance_micro_usd FROM accounts WHERE id = $1", conversation.account_id
     )
-    assert balance == CREDIT - task.cost_micro_usd, "the hold is given back"
+    assert balance == CREDIT - task.cost_micro_usd, "the hold is released"
 
 
 async def test_a_message_postpones_the_expiry_of_a_conversation(conversation: Conversation) -> None:
@@ -235,7 +235,7 @@ async def test_unused_checkpoints_are_removed(conversation: Conversation, tmp_pa
     await conversation.send()
     await conversation.end(claim, await conversation.begin(claim))
     await checkpoints.create(conversation.pool, conversation.id)  # as after a crash before the upload ended
-    assert await checkpoints.clean_up(conversation.pool, blobs, timedelta(hours=1)) == 0, "they are young"
+    assert await checkpoints.clean_up(conversation.pool, blobs, timedelta(hours=1)) == 0, "they are too young"
     assert await checkpoints.clean_up(conversation.pool, blobs, timedelta(0)) == 2
     assert await checkpoint_store.get_current(conversation.pool, conversation.id) is not None
     await service.end(conversation.pool, conversation.settings, conversation.account_id, conversation.id)

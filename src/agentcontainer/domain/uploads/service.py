@@ -59,11 +59,11 @@ async def prepare(
     filename: str,
     content_type: str,
     size: int | None,
-    asked_at: str | None = None,
+    request_url: str | None = None,
 ) -> PreparedUpload:
     """Step 1: a signed URL that takes these bytes until it expires. `size` None: not declared.
 
-    `asked_at`: the URL at which the client reached the API; the signed URL begins with it if `public_url` is not set.
+    `request_url`: where the client reached the API; the signed URL begins with it if `public_url` is not set.
 
     Raises:
         ValidationError: the file name is not valid.
@@ -82,7 +82,7 @@ async def prepare(
     blob_key = direct_key if direct_url else ""
     upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, expires_at, method)
     await store.insert(pool, upload)
-    api_url = settings.public_url or asked_at or settings.api_url
+    api_url = settings.public_url or request_url or settings.api_url
     url = direct_url or _own_url(api_url, vault, upload_id, expires_at)
     return PreparedUpload(upload_id, url, method, content_type, expires_at)
 
