@@ -49,6 +49,10 @@ class Provider:
     """Whether its model ids have dashes where others write dots, as in claude-sonnet-4-6."""
     has_images: bool = True
     """Whether to assume that a model which the catalogue does not know takes images."""
+    only_model: str | None = None
+    """Its one model, which a change to this provider implies; None: it has many."""
+    is_offline: bool = False
+    """Whether the platform plays it itself, without a key and without cost."""
 
     @property
     def protocol(self) -> WireProtocol:
@@ -103,5 +107,15 @@ _ENTRIES = (
         demo_model="anthropic/claude-sonnet-4.6",
         has_images=False,
     ),
+    Provider(
+        name="offline",
+        title="Offline script, no AI",
+        endpoints=(Endpoint("anthropic-messages", "/v1/messages"),),
+        gateway_path="/offline",
+        key_header="x-api-key",
+        only_model="offline-script",
+        is_offline=True,
+    ),
 )
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _ENTRIES}
+OFFLINE = PROVIDERS["offline"]

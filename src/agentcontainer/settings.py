@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         "https://openrouter.ai/api/v1",
         description="Base URL of OpenRouter; `/chat/completions` or `/messages` is appended.",
     )
+    offline_model: Literal["off", "on", "all"] | None = Field(
+        None,
+        description="The offline script, no AI, as the provider `offline`. `on`: offered. `all`: also the default of "
+        "tasks that name no model, and played for every provider, so that none is asked. Unset: `off`, but `on` under "
+        "`up`.",
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port the API listens on.")
     region: Region | None = Field(
@@ -346,6 +352,11 @@ class Settings(BaseSettings):
     def api_url(self) -> str:
         """What links to the API begin with: `public_url`, or else the URL for clients on this machine."""
         return self.public_url or local_url(self.host, self.port)
+
+    @property
+    def has_offline_model(self) -> bool:
+        """Whether tasks may use the provider `offline`."""
+        return self.offline_model in ("on", "all")
 
     @property
     def base_urls(self) -> dict[str, str]:

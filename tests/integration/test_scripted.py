@@ -47,13 +47,16 @@ async def test_a_message_after_a_script_gets_the_earlier_reply(agent: Agent) -> 
     await agent.turn()
     await agent.turn()
     agent.says("\nAnd now?\nTell me.")
-    assert await agent.turn() == ("You said: And now?. Messages so far from you: 2.", [])
+    assert await agent.turn() == (
+        "Offline script, no AI. You said: And now?. Messages so far from you: 2.",
+        [],
+    )
     agent.says("Thanks")
-    assert await agent.turn() == ("You said: Thanks. Messages so far from you: 3.", [])
+    assert await agent.turn() == ("Offline script, no AI. You said: Thanks. Messages so far from you: 3.", [])
     agent.says(script({"say": "again"}))
     assert await agent.turn() == ("again", [])
     agent.says("Bye")
-    assert await agent.turn() == ("You said: Bye. Messages so far from you: 5.", [])
+    assert await agent.turn() == ("Offline script, no AI. You said: Bye. Messages so far from you: 5.", [])
 
 
 async def test_a_message_during_a_script_does_not_stop_it(agent: Agent) -> None:
@@ -64,7 +67,7 @@ async def test_a_message_during_a_script_does_not_stop_it(agent: Agent) -> None:
     assert await agent.turn() == ("", [("bash", {"command": "two"})])
     assert await agent.turn() == ("three", [])
     agent.says("Well?")
-    assert await agent.turn() == ("You said: Well?. Messages so far from you: 4.", [])
+    assert await agent.turn() == ("Offline script, no AI. You said: Well?. Messages so far from you: 4.", [])
 
 
 async def test_the_last_script_of_a_message_is_played(agent: Agent) -> None:

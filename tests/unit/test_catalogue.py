@@ -44,7 +44,7 @@ def test_a_model_known_as_another_providers_only_is_refused(provider: str, model
     assert reason in (catalogue.check(provider, model) or "")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", sorted(PROVIDERS.keys() - {"offline"}))
 @pytest.mark.parametrize("model", ["brand-new-model-7", "vendor/thing:free", "~vendor/latest", "@cf/x"])
 def test_an_unknown_model_is_accepted_unchanged(provider: str, model: str) -> None:
     assert catalogue.check(provider, model) is None
@@ -71,7 +71,7 @@ def test_the_catalogue_has_limits_and_prices_of_a_model() -> None:
     assert catalogue.find("openai", "nobody-has-this") is None
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", sorted(PROVIDERS.keys() - {"offline"}))
 def test_no_two_models_of_a_provider_differ_in_dots_only(provider: str) -> None:
     """Otherwise one of them could not be requested in the other spelling."""
     models = catalogue._catalogue()[provider]  # pyright: ignore[reportPrivateUsage]

@@ -2,13 +2,15 @@
 
 import pytest
 
-from agentcontainer.domain.models import catalogue
+from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.gateway.upstreams import ENDPOINTS
 from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.settings import Settings
 
+KEYED = [provider for provider in PROVIDERS.values() if not provider.is_offline]
 
-@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+
+@pytest.mark.parametrize("provider", KEYED, ids=lambda provider: provider.name)
 def test_each_provider_has_a_base_url_and_known_models(provider: Provider) -> None:
     assert Settings().base_urls[provider.name].startswith("https://")
     assert provider.demo_model is not None
@@ -23,9 +25,17 @@ def test_no_two_providers_share_a_request_path() -> None:
         "/openrouter/api/v1/chat/completions": ("openrouter", "/chat/completions"),
         "/openrouter/api/v1/messages": ("openrouter", "/messages"),
         "/openrouter/api/v1/v1/messages": ("openrouter", "/messages"),
+        "/offline/v1/messages": ("offline", "/v1/messages"),
     }
 
 
 def test_the_key_goes_into_the_header_that_the_provider_reads() -> None:
     assert PROVIDERS["anthropic"].key_headers("sk") == {"x-api-key": "sk"}
     assert PROVIDERS["openai"].key_headers("sk") == {"Authorization": "Bearer sk"}
+
+
+def test_the_offline_provider_has_one_model_which_costs_nothing() -> None:
+    assert catalogue.check("offline", "offline-script") is None
+    assert catalogue.check("offline", "gpt-5.2") == "must be offline-script, the only model of offline"
+    assert prices.find("offline", "offline-script", None) == prices.FREE
+    assert "offline" not in Settings().base_urls

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import Console
 from agentcontainer import settings
 from agentcontainer.cli.error_lines import one_line
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.providers import PROVIDERS
+from agentcontainer.providers import OFFLINE, PROVIDERS
 
 if TYPE_CHECKING:
     from agentcontainer.cli.demo_client import DemoClient, Task
@@ -40,16 +40,16 @@ NOT_INHERITED = ("DATABASE_URL", "STORAGE_URL", "PUBLIC_URL", "SECRET_KEY", "REG
 
 @dataclass(frozen=True)
 class Model:
-    """The model that the agent uses: a provider's, or the scripted model at `base_url`."""
+    """The model that the agent uses: a provider's with a key, or the offline script without one."""
 
-    provider: str
-    key: str
-    base_url: str | None = None
+    provider: str = OFFLINE.name
+    key: str | None = None
 
     @property
     def overrides(self) -> dict[str, str]:
         model = PROVIDERS[self.provider].demo_model
-        assert model is not None
+        if model is None or self.key is None:
+            return {"provider": self.provider}
         return {"provider": self.provider, "model": model, "providerApiKey": self.key}
 
 
@@ -116,8 +116,8 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(up_lock(folder))
         with console.status("Starting PostgreSQL, the API and a runner …"):
-            model = await stack.enter_async_context(_model(console, provider, key))
-            chosen = _settings(folder, model)
+            model = _model(console, provider, key)
+            chosen = _settings(folder)
             # The key is sent through the API, as by any client; no process of the installation inherits it.
             keys = _real_providers().values()
             environment = {name: value for name, value in os.environ.items() if name not in keys}
@@ -131,29 +131,21 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
         console.print("[dim]Stopping everything …[/]")
 
 
-@contextlib.asynccontextmanager
-async def _model(console: Console, provider: str | None, key: str | None) -> AsyncGenerator[Model]:
+def _model(console: Console, provider: str | None, key: str | None) -> Model:
     if provider is not None and key is not None:
         console.print(f"Model: {PROVIDERS[provider].demo_model} of {provider}, with your key.")
-        yield Model(provider, key)
-        return
-    from agentcontainer.gateway import scripted
-
-    console.print(
-        "Model: [bold yellow]none[/], the offline scripted model does a fixed small job instead, without AI."
-    )
+        return Model(provider, key)
+    console.print("Model: [bold yellow]none[/], the offline script plays its part: a fixed small job, no AI.")
     console.print(
         f"       For a real one set a key and name its provider: --provider {'|'.join(_real_providers())}"
     )
-    async with await scripted.serve() as server:
-        yield Model("anthropic", "offline-script-needs-no-key", server.url)
+    return Model()
 
 
-def _settings(folder: Path, model: Model) -> settings.Settings:
+def _settings(folder: Path) -> settings.Settings:
     for name in NOT_INHERITED:
         os.environ.pop(settings.ENV_PREFIX + name, None)
-    base = {} if model.base_url is None else {f"{model.provider}_base_url": model.base_url}
-    return settings.load(data_dir=folder, host="127.0.0.1", port=0, log_level="warning", **base)
+    return settings.load(data_dir=folder, host="127.0.0.1", port=0, log_level="warning", offline_model="on")
 
 
 async def _follow(console: Console, client: "DemoClient", task: "Task") -> "Task":

@@ -68,7 +68,11 @@ class Installation:
         url = await self._start_database()
         await migrated(url)
         reached_at = local_url(self._settings.host, port)
-        update = {"database_url": url, "port": port}
+        update = {
+            "database_url": url,
+            "port": port,
+            "offline_model": self._settings.offline_model or "on",
+        }
         environment = environment_of(self._settings.model_copy(update=update), self._environment)
         runner = ["runner", "--region", self._settings.region or "eu"]
         self._children = [Child(command, environment, self._report) for command in (["api"], runner)]

@@ -24,11 +24,19 @@ def up(
     data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    is_offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline-model",
+            help="Let an offline script, no AI, play every model, so that no key is needed.",
+        ),
+    ] = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
     from agentcontainer.cli.installation import Installation
 
-    chosen = settings.load(data_dir=data_dir, host=host, port=port)
+    offline_model = "all" if is_offline else None
+    chosen = settings.load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)
     data_folder.prepare(chosen.data_dir)
     with data_folder.up_lock(chosen.data_dir):
         installation = Installation(chosen, os.environ, say)
@@ -82,6 +90,10 @@ def show(settings: Settings, started: "Started") -> None:
     if started.api_key is not None:
         console.print(f"  API key   [bold]{started.api_key}[/]")
         console.print("            of the first account. It is not shown again: store it now.")
+    if settings.offline_model == "all":
+        console.print(
+            "  Model     [bold yellow]offline script, no AI[/], in place of every model; only for this start"
+        )
     console.print("  Stop      Ctrl-C")
     console.file.flush()
 

@@ -69,7 +69,7 @@ async def storage(store: Store) -> AsyncGenerator[Finding]:
 
 async def providers(settings: Settings) -> AsyncGenerator[Finding]:
     """Whether the providers' servers accept connections. No request and no key is sent."""
-    urls = settings.base_urls
+    urls = {} if settings.offline_model == "all" else settings.base_urls
     faults = await asyncio.gather(*(_fault(url) for url in urls.values()))
     for (provider, url), fault in zip(urls.items(), faults, strict=True):
         if fault is not None:

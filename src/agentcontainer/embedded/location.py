@@ -15,6 +15,11 @@ def service_uid(settings: Settings) -> int:
     return settings.sandbox_uid_base - 1
 
 
+def offline_model_uid(settings: Settings) -> int:
+    """The uid that the offline model runs as if we are root."""
+    return settings.sandbox_uid_base - 2
+
+
 def url_of(data_dir: Path) -> str:
     """The URL of the embedded server of this data folder, whether it runs or not."""
     return f"postgresql://{NAME}@/{NAME}?host={quote(str(data_dir / 'postgres' / 'socket'))}&port={PORT}"

@@ -65,6 +65,12 @@ class Route:
     base_url: str
     models: frozenset[str]
     api_key: str | None = field(repr=False)
+    title: str | None = None
+    """Who answers, as messages name it; None: the provider's own title."""
+
+    @property
+    def name(self) -> str:
+        return self.title or PROVIDERS[self.provider].title
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class Gateway:
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry
         self._route = route
-        self._name = PROVIDERS[route.provider].title
+        self._name = route.name
         self._socket_path = socket_path
         self._on_usage = on_usage
         self._client = client

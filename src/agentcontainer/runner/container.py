@@ -17,7 +17,7 @@ from agentcontainer.images.keeping import Images
 from agentcontainer.images.starting import Image
 from agentcontainer.redaction import encodings_of
 from agentcontainer.runner.agent import launch
-from agentcontainer.runner.agent.model_access import ModelAccess, provider_key
+from agentcontainer.runner.agent.model_access import ModelAccess, Upstream, upstream
 from agentcontainer.runner.agent.session import Session
 from agentcontainer.runner.agent.steering import Steering
 from agentcontainer.runner.agent_commands import AgentCommands
@@ -55,9 +55,9 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: an input, image or checkpoint cannot be used.
     """
     services = context.services
-    key = await _provider_key(context)
+    provider = await _upstream(context)
     log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, context.task.id))
-    context.log.begin(log_size, encodings_of(key))
+    context.log.begin(log_size, encodings_of(provider.key))
 
     stack.push_async_callback(folders.remove, context.root)
     image = await context.outcome.race(_image(context, stack))
@@ -67,7 +67,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     layout = await _fill_workspace(context, lease)
 
     sockets = stack.enter_context(folders.socket_folder(context.root))
-    gateway = await _open_gateway(context, key, stack, sockets)
+    gateway = await _open_gateway(context, provider, stack, sockets)
     commands = AgentCommands(context)
     control = await _open_control(context, commands, stack, sockets)
     stack.push_async_callback(PartialOutputs(services, context.claim, context.root).store)
@@ -80,20 +80,24 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     return Container(sandbox, layout, session, checkpointer)
 
 
-async def _provider_key(context: AttemptContext) -> str:
+async def _upstream(context: AttemptContext) -> Upstream:
     services, task = context.services, context.task
     try:
-        key = await db.retry_while_unavailable(lambda: provider_key(services, task))
+        destination = await db.retry_while_unavailable(lambda: upstream(services, task))
     except SettingsError as error:
         raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, str(error))) from error
-    if key is None:
+    if destination is None:
         provider = task.execution.provider
         message = (
             f"There is no API key for {provider}: store one with PUT /api/v1/provider-keys/{provider}, "
             "or pass overrides.providerApiKey."
         )
+        if services.settings.has_offline_model:
+            message += (
+                ' To try the platform without a key, use {"provider": "offline"}: an offline script, no AI.'
+            )
         raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, message))
-    return key
+    return destination
 
 
 def _subject(context: AttemptContext) -> str:
@@ -127,11 +131,11 @@ async def _fill_workspace(context: AttemptContext, lease: UidLease | None) -> La
 
 
 async def _open_gateway(
-    context: AttemptContext, key: str, stack: contextlib.AsyncExitStack, sockets: Path
+    context: AttemptContext, provider: Upstream, stack: contextlib.AsyncExitStack, sockets: Path
 ) -> Gateway:
     services = context.services
     models = ModelAccess(
-        services.settings, services.pool, services.client, context.claim, context.task, key, context.log
+        services.settings, services.pool, services.client, context.claim, context.task, provider, context.log
     )
     return await models.open(stack, sockets / "gateway.sock", _subject(context))
 

@@ -11,8 +11,10 @@ from agentcontainer import db
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import runners
+from agentcontainer.embedded.location import offline_model_uid
 from agentcontainer.errors import SettingsError
 from agentcontainer.gateway.app import provider_client
+from agentcontainer.gateway.offline_model import OfflineModel
 from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations.schema import is_current
@@ -56,9 +58,11 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
         volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
         client = await stack.enter_async_context(provider_client())
+        offline_model = OfflineModel(offline_model_uid(settings))
+        stack.push_async_callback(offline_model.close)
         services = Services(
             settings, pool, Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url),
-            sandboxes, client, install.runtime_dir(), folder, volumes,
+            sandboxes, client, install.runtime_dir(), folder, volumes, offline_model,
         )  # fmt: skip
         region = settings.region or "any"
         supervisor = Supervisor(services, runner_id, region, settings.capacity)

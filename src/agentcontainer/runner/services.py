@@ -1,6 +1,6 @@
 """The object that all attempts of a runner share: settings, stores, sandboxes, and limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.events import LogSize
+from agentcontainer.gateway.offline_model import OfflineModel
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -31,6 +32,7 @@ class Services:
     runtime: Path
     folder: Path
     volumes: Volumes
+    offline_model: OfflineModel = field(default_factory=OfflineModel)
 
     @cached_property
     def limits(self) -> Limits:

@@ -122,6 +122,11 @@ async def test_provider_keys_can_be_set_listed_and_deleted(bed: Bed, alice: Acco
     assert (again.status_code, error_of(again)["code"]) == (404, "not_found")
 
 
+async def test_the_offline_script_takes_no_key(alice: Account) -> None:
+    answer = await alice.send("PUT", "/api/v1/provider-keys/offline", json={"apiKey": KEY})
+    assert (answer.status_code, error_of(answer)["details"][0]["path"]) == (400, "provider")
+
+
 async def test_provider_keys_are_paged(alice: Account) -> None:
     for provider in ("openai", "anthropic", "openrouter"):
         await alice.send("PUT", f"/api/v1/provider-keys/{provider}", json={"apiKey": KEY})

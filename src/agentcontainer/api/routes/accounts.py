@@ -17,6 +17,8 @@ from agentcontainer.db import Page
 from agentcontainer.domain.accounts import service, store
 from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.files import quota
+from agentcontainer.errors import ValidationError
+from agentcontainer.providers import PROVIDERS
 
 BillingMode = TypeAliasType("BillingMode", Literal["standard", "unlimited_grant"])
 
@@ -104,6 +106,8 @@ async def put_provider_key(
     provider: NamedProvider, account_id: AccountId, services: Provided, body: ProviderKeyInput
 ) -> ProviderKey:
     """Store the account's own key for a provider, encrypted. It replaces an earlier one."""
+    if PROVIDERS[provider].is_offline:
+        raise ValidationError.at("provider", "offline takes no key: it is an offline script, no AI")
     key = await service.put_provider_key(services.pool, services.vault, account_id, provider, body.api_key)
     return ProviderKey.of(key)
 

@@ -18,9 +18,13 @@ from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks.output_policy import schema_fault
 from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import ValidationError
+from agentcontainer.providers import OFFLINE, PROVIDERS
 from agentcontainer.settings import Settings
 
 NO_INTERNET = "true is not offered by this installation; use false"
+NO_OFFLINE_MODEL = (
+    "offline is not offered by this installation; its operator can set AGENTCONTAINER_OFFLINE_MODEL=on"
+)
 
 T = TypeVar("T")
 
@@ -46,7 +50,11 @@ def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -
     Raises:
         ValidationError: the combination cannot run; names the field.
     """
-    merged = _merge(platform_defaults(settings), defaults, overrides, "overrides")
+    merged = _merge(
+        platform_defaults(settings), defaults, _with_offline_default(overrides, settings), "overrides"
+    )
+    if merged.provider == OFFLINE.name and not settings.has_offline_model:
+        raise ValidationError.at("overrides.provider", NO_OFFLINE_MODEL)
     if merged.internet_access and not settings.internet_access:
         raise ValidationError.at("overrides.internetAccess", NO_INTERNET)
     execution = Execution(
@@ -70,6 +78,14 @@ def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -
     return execution
 
 
+def _with_offline_default(overrides: Overrides, settings: Settings) -> Overrides:
+    """The overrides; if they name no model and the offline model is the default, they name that one."""
+    if settings.offline_model != "all":
+        return overrides
+    choices = (overrides.provider, overrides.model, overrides.weak_model)
+    return replace(overrides, provider=OFFLINE.name) if choices == (UNSET, UNSET, UNSET) else overrides
+
+
 def change_defaults(before: AgentDefaults, change: DefaultsChange, settings: Settings) -> AgentDefaults:
     """The defaults of an agent's next version.
 
@@ -78,6 +94,8 @@ def change_defaults(before: AgentDefaults, change: DefaultsChange, settings: Set
     """
     platform = platform_defaults(settings)
     merged = _merge(platform, before, change, "defaults")
+    if change.provider == OFFLINE.name and not settings.has_offline_model:
+        raise ValidationError.at("defaults.provider", NO_OFFLINE_MODEL)
     if change.internet_access is True and not settings.internet_access:
         raise ValidationError.at("defaults.internetAccess", NO_INTERNET)
     ttl = _pick(change.session_ttl_seconds, before.session_ttl_seconds, platform.session_ttl_seconds)
@@ -114,7 +132,10 @@ def _merge(platform: AgentDefaults, below: AgentDefaults, chosen: Choices, path:
         runtime_region=_pick(chosen.runtime_region, below.runtime_region, platform.runtime_region),
     )
     if merged.provider != below.provider:
-        if chosen.model is UNSET:
+        only_model = PROVIDERS[merged.provider].only_model
+        if chosen.model is UNSET and only_model is not None:
+            merged = replace(merged, model=only_model)
+        elif chosen.model is UNSET:
             raise ValidationError.at(
                 f"{path}.model",
                 f"is needed: the model {below.model} is of {below.provider}, not {merged.provider}",

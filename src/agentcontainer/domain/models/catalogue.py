@@ -138,6 +138,9 @@ def check(provider: str, model: str) -> str | None:
     """Why `model` cannot be requested from `provider`; None: it can."""
     if not _MODEL_ID.fullmatch(model):
         return "must be a model id: up to 200 letters, digits and . _ : / @ ~ + -, beginning with a letter or digit"
+    entry = PROVIDERS.get(provider)
+    if entry is not None and entry.only_model not in (None, model):
+        return f"must be {entry.only_model}, the only model of {provider}"
     providers = sorted(providers_of(model))
     if not providers or provider in providers:
         return None

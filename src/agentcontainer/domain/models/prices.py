@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from agentcontainer.domain.models import catalogue
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.price_file import PriceFile
+from agentcontainer.providers import OFFLINE
 
 _LONG_WRITE = 2  # at Anthropic, writing a cache entry that lives an hour costs twice the input rate
 
@@ -67,8 +68,13 @@ class Price:
         return max(rates.output for rates in self._possible(input_))
 
 
+FREE = Price(Rates(Decimal(0), Decimal(0), Decimal(0), Decimal(0)))
+
+
 def find(provider: str, model: str, file: PriceFile | None) -> Price | None:
     """The price of the provider's `model`, spelled with dots or dashes; None: it is not known."""
+    if provider == OFFLINE.name:
+        return FREE
     model_id = catalogue.wire_id(provider, model)
     for id_, rates in file.prices.get(provider, {}).items() if file else ():
         if catalogue.wire_id(provider, id_) == model_id:

@@ -1,6 +1,6 @@
 """The scripted model: an HTTP server that speaks the three providers' wire protocols and follows scripts.
 
-`agentcontainer demo` uses it when there is no provider key, and tests use it instead of a provider. A user message may
+It plays the provider `offline` (gateway/offline_model.py), and tests use it instead of a provider. A user message may
 contain a script, a fenced block of JSON:
 
     ```script
@@ -12,8 +12,8 @@ contain a script, a fenced block of JSON:
 The steps are played in order, one for each assistant message that follows the user message with the script. If a
 message contains several scripts, the last one counts. A later user message with a script starts that script; one
 without a script does not change the running script, also after a step that ended the turn. After the last step the
-model says "Done." and stops. It answers every further message without a script by "You said: <its first line>.
-Messages so far from you: <number>."
+model says "Done." and stops. It answers every further message without a script by "Offline script, no AI. You said:
+<its first line>. Messages so far from you: <number>."
 
     {"say": TEXT}                          text, then stop
     {"bash": COMMAND}                      one call of the tool `bash`
@@ -29,9 +29,9 @@ Messages so far from you: <number>."
 How often such a step was played is remembered for each API key and conversation. If equal conversations run at the same
 time and count failures, make them different, for example by a word after the script.
 
-Without a script the model does a small job with POSIX tools: a Markdown report on the first CSV file in task_files, or
-a summary of the task. In a conversation it reports on a CSV file that comes with a message and answers any other
-message as above; when the conversation is handed off it calls `finish`.
+Without a script the model does a small job with POSIX tools: it writes a report on the input files to the file that
+the instructions name, else to result.md, and finishes with it. In a conversation it does so for a message with files,
+and answers any other message as above; when the conversation is handed off it calls `finish`.
 
 Any path that ends in /messages, /responses or /chat/completions is served, with and without streaming. A missing key,
 `invalid-key` and keys that begin with `sk-invalid` are answered 401, with the key in the message.

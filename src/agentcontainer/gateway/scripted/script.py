@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from agentcontainer.gateway.json_object import JsonObject, objects_in
-from agentcontainer.gateway.scripted import demo
+from agentcontainer.gateway.scripted import canned
 from agentcontainer.gateway.scripted.conversation import Call, Conversation, Reply
 
-_FENCE = re.compile(r"^[ \t]*```script[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+_OPENING = re.compile(r"[ \t]*```script[ \t]*")
+_CLOSING = re.compile(r"[ \t]*```[ \t]*")
 _MAX_REMEMBERED = 10_000
 _SLOW_TEXT = "I am working on it, taking my time, and there is nothing to see yet. " * 5
 
@@ -79,10 +80,10 @@ class Director:
             return Play(Reply(f"About: {subject}"))
         script, position = _script_and_position(conversation)
         if script is None:
-            return Play(demo.reply(conversation))
+            return Play(canned.reply(conversation))
         failing, reply = _due(script, position)
         if reply is None:
-            reply = demo.answer(conversation) if _is_new_message(conversation) else Reply("Done.")
+            reply = canned.answer(conversation) if _is_new_message(conversation) else Reply("Done.")
         return self._play(failing, reply, (key, conversation.fingerprint))
 
     def _play(self, failing: list[Fail | Cut | Hang], reply: Reply, memory: tuple[str, str]) -> Play:
@@ -135,17 +136,31 @@ def _script_and_position(conversation: Conversation) -> tuple[list[Step] | None,
             is_cut_off = False
         elif turn.role == "tool":
             is_cut_off = is_lost and NO_RESULT in turn.text
-        elif fences := _FENCE.findall(turn.text):
-            return _parse(fences[-1]), position
+        elif (script := _last_script(turn.text)) is not None:
+            return _parse(script), position
         else:
             is_lost = LOST in turn.text
     return None, position
 
 
+def _last_script(text: str) -> str | None:
+    """The content of the last fenced script. It takes linear time, also for a text with many opening lines."""
+    script: str | None = None
+    lines: list[str] | None = None
+    for line in text.split("\n"):
+        if lines is None:
+            lines = [] if _OPENING.fullmatch(line) else None
+        elif lines and _CLOSING.fullmatch(line):
+            script, lines = "\n".join(lines), None
+        else:
+            lines.append(line)
+    return script
+
+
 def _is_new_message(conversation: Conversation) -> bool:
     """Whether the latest message is one of the user's without a script."""
     last = conversation.turns[-1]
-    return last.role == "user" and not _FENCE.search(last.text)
+    return last.role == "user" and _last_script(last.text) is None
 
 
 def _due(script: list[Step], position: int) -> tuple[list[Fail | Cut | Hang], Reply | None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -49,9 +50,9 @@ class ReceivedRequest:
 class ScriptedModel:
     """A running server. `url` is its address without a path; `requests` holds the latest requests, the newest last."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_recording: bool = True) -> None:
         self.url = ""
-        self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_REQUESTS)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_REQUESTS if is_recording else 0)
         self._director = Director()
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_get("/_requests", self._requests)
@@ -63,6 +64,11 @@ class ScriptedModel:
         await web.TCPSite(self._runner, host, port).start()
         address = f"[{host}]" if ":" in host else host
         self.url = f"http://{address}:{self._runner.addresses[0][1]}"
+
+    async def start_on(self, listening: socket.socket) -> None:
+        """Serve on a socket that listens already."""
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
 
     async def close(self) -> None:
         """Stop the server and break open connections; idempotent."""

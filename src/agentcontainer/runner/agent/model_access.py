@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -16,9 +17,11 @@ from agentcontainer.domain.tasks.event_data import ModelRetried
 from agentcontainer.domain.tasks.model import Claim, Task, TaskUsage
 from agentcontainer.gateway.app import Gateway, Route
 from agentcontainer.gateway.budget import Budget
+from agentcontainer.gateway.offline_model import OFFLINE_KEY
 from agentcontainer.gateway.patience import Patience
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
+from agentcontainer.providers import PROVIDERS
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
 from agentcontainer.settings import Settings
@@ -37,7 +40,32 @@ def weak_model_of(task: Task) -> str | None:
     return models_of(task)[-1] if task.execution.weak_model is not None else None
 
 
-async def provider_key(services: Services, task: Task) -> str | None:
+@dataclass(frozen=True)
+class Upstream:
+    """Where an attempt's model requests are sent, and the key that they carry."""
+
+    base_url: str
+    key: str = field(repr=False)
+    is_offline: bool = False
+    """Whether the offline model answers, for the provider `offline` or in place of another. It costs nothing."""
+
+
+async def upstream(services: Services, task: Task) -> Upstream | None:
+    """Where the task's model requests are sent; None: there is no key for its provider.
+
+    Raises:
+        SettingsError: the key cannot be decrypted with this installation's secret key.
+        AgentContainerError: the offline model does not start.
+    """
+    provider, settings = task.execution.provider, services.settings
+    if PROVIDERS[provider].is_offline or settings.offline_model == "all":
+        # A client's key is not sent to the offline model, which has no use for it.
+        return Upstream(await services.offline_model.url(), OFFLINE_KEY, is_offline=True)
+    key = await _provider_key(services, task)
+    return None if key is None else Upstream(settings.base_urls[provider], key)
+
+
+async def _provider_key(services: Services, task: Task) -> str | None:
     """The key for the task's provider: the task's own, or else its account's; None if there is neither.
 
     Raises:
@@ -61,10 +89,11 @@ class ModelAccess:
         client: aiohttp.ClientSession,
         claim: Claim,
         task: Task,
-        key: str,
+        upstream: Upstream,
         log: EventLog,
     ) -> None:
         provider = task.execution.provider
+        played = PROVIDERS["offline" if upstream.is_offline else provider]
         self._patience_seconds = settings.provider_patience_seconds
         self._log = log
         self._gateway: Gateway | None = None
@@ -72,10 +101,12 @@ class ModelAccess:
         self._client = client
         self._claim = claim
         self._task = task
-        self._route = Route(provider, settings.base_urls[provider], frozenset(models_of(task)), key)
+        self._route = Route(
+            provider, upstream.base_url, frozenset(models_of(task)), upstream.key, title=played.title
+        )
         self._budget = Budget(
             task.execution.budget,
-            lambda model: prices.find(provider, model, settings.model_prices_file),
+            lambda model: prices.find(played.name, model, settings.model_prices_file),
             used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
             used_micro_usd=task.model_cost_micro_usd,
         )

@@ -1,0 +1,81 @@
+"""Runs the scripted model as a process of its own, which plays the provider `offline`.
+
+The process reads what agents send, which is hostile. So it runs outside the runner, without root rights and without
+the runner's environment. The runner opens the listening socket, so that the address stays the same when the process
+is restarted; requests wait in the socket's queue meanwhile.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_KEY = "offline-script-needs-no-key"
+_QUEUE = 256
+_PAUSE_SECONDS = 1.0  # before a restart
+_INHERITED = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH")
+
+
+class OfflineModel:
+    """The offline model of one runner. It is started at the first use and runs until `close`."""
+
+    def __init__(self, uid: int | None = None) -> None:
+        """`uid`: the user that the process runs as, if this process is root's."""
+        self._uid = uid if os.geteuid() == 0 else None
+        self._socket: socket.socket | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def url(self) -> str:
+        """The base URL at which it answers, in each protocol."""
+        if self._socket is None:
+            self._socket = socket.create_server(("127.0.0.1", 0), backlog=_QUEUE)
+            self._keeper = asyncio.create_task(self._keep_running(self._socket))
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    async def close(self) -> None:
+        """Stop the process; idempotent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._keeper = None
+
+    async def _keep_running(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                how = await self._run(listening.fileno())
+            except OSError as error:
+                how = f"could not be started: {error}"
+            logger.warning("the offline model %s; starting it again in %g s", how, _PAUSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _run(self, descriptor: int) -> str:
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "agentcontainer.gateway.scripted",
+            "--descriptor",
+            str(descriptor),
+        ]
+        if self._uid is not None:
+            command += ["--uid", str(self._uid)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            start_new_session=True,
+        )
+        try:
+            return f"ended with {await process.wait()}"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

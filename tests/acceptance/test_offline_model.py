@@ -1,0 +1,44 @@
+"""`up --offline-model`: tasks, conversations and hibernation without any provider's key."""
+
+from pathlib import Path
+
+from .conftest import Client, script
+from .up import up
+
+
+def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
+    with up(short_dir / "data", wrap=lambda argv: [*argv, "--offline-model"]) as running:
+        assert "offline script, no AI" in running.block
+        assert running.api_key is not None
+        client = Client(running.base_url, running.api_key, "")
+        csv = client.upload("sales.csv", b"region,units\nnorth,3\nsouth,5\n", "text/csv")
+        analysis = client.dispatch("Which region sells best? Write report.md.", inputFileIds=[csv])
+        played = client.dispatch(
+            "Write notes.txt.",
+            overrides={"provider": "openai", "model": "gpt-5.2", "budget": {"maxCostUsd": 1}},
+        )
+        sleeper = client.dispatch(
+            script(
+                {"bash": "echo before > kept; hibernate --message 'Until you write.'"},
+                {"bash": 'finish --complete-task --message "It was $(cat kept)." kept'},
+            ),
+            overrides={"provider": "offline"},
+        )
+        talk = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello"}).json()
+        check_analysis(client, analysis)
+        assert list(client.outputs(played)) if client.wait(played)["status"] == "finished" else False
+        client.wait(sleeper, "hibernating")
+        client.http.post(f"/tasks/{sleeper}/messages", json={"content": "Go on."})
+        assert client.wait(sleeper)["result"] == "It was before."
+        talk_id = talk["task"]["id"]
+        client.wait(talk_id, "awaiting_input")
+        [_, reply] = client.get(f"/tasks/{talk_id}/messages")["data"]
+        assert reply["content"] == "Offline script, no AI. You said: Hello. Messages so far from you: 1."
+
+
+def check_analysis(client: Client, task_id: str) -> None:
+    task = client.wait(task_id)
+    assert (task["status"], task["execution"]["provider"]) == ("finished", "offline")
+    assert task["result"] == "Offline script, no AI: analysed 2 rows in 2 columns; see report.md."
+    assert task["tokenUsage"]["inputTokens"] > 0
+    assert b"| units | number | 2 | 0 | 2 |" in client.outputs(task_id)["report.md"]
