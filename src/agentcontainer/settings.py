@@ -3,25 +3,24 @@
 A test compares the table in docs/reference/settings.md with this class.
 """
 
-import logging
+import difflib
 import os
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import SplitResult, urlsplit
 
 import pydantic
 from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agentcontainer import price_file
+from agentcontainer import field_faults, price_file, store_url
 from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
 from agentcontainer.providers import PROVIDERS
-
-logger = logging.getLogger(__name__)
 
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_DATA_DIR_BYTES = 60  # a Unix socket path holds 107 bytes; ours stand up to 45 below the data folder
@@ -34,30 +33,6 @@ def _default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/agentcontainer")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
-
-
-def _store_url_fault(value: str) -> str | None:
-    try:
-        parts = urlsplit(value)
-        options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
-    except ValueError:
-        return "is not a URL"
-    if parts.scheme == "file" and parts.path.startswith("/") and not (parts.netloc or parts.query):
-        return None
-    if parts.scheme != "s3":
-        return "must be file:///absolute/folder or s3://bucket/prefix?endpoint=…&region=…"
-    if "@" in parts.netloc:
-        return "must hold no keys: S3 credentials are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc) or parts.fragment:
-        return "must name a bucket: s3://bucket/prefix"
-    if unknown := set(options) - {"endpoint", "region"}:
-        return f"has the unknown option {sorted(unknown)[0]}; there are endpoint and region"
-    if repeated := [name for name, values in options.items() if len(values) > 1]:
-        return f"has the option {repeated[0]} twice"
-    endpoint = urlsplit(options.get("endpoint", ["https://s3"])[-1])
-    if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
-        return "must have an http:// or https:// URL as its endpoint"
-    return None
 
 
 class Settings(BaseSettings):
@@ -265,6 +240,13 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged."
     )
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("must name a folder")
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute_and_short(cls, value: Path) -> Path:
@@ -322,7 +304,7 @@ class Settings(BaseSettings):
     @field_validator("storage_url")
     @classmethod
     def _store_url(cls, value: str | None) -> str | None:
-        if value is not None and (fault := _store_url_fault(value)):
+        if value is not None and (fault := store_url.fault(value)):
             raise ValueError(fault)
         return value
 
@@ -375,18 +357,41 @@ def _has_sound_port(parts: SplitResult) -> bool:
         return False
 
 
+def encoded(value: object) -> str:
+    """A setting's value as it is written into an environment variable."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, PriceFile):
+        return value.path
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
+    return str(value)
+
+
+def unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable with our prefix that is not a setting, with the setting of the nearest name."""
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in environment if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    )
+    return [_unknown(name, sorted(known)) for name in unknown]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+    hint = f"did you mean {nearest[0]}?" if nearest else "`agentcontainer config` lists all settings."
+    return f"{name} is not a setting and has no effect; {hint}"
+
+
 def load(**overrides: Any) -> Settings:
     """The settings of this process: `overrides` (from the command line) win over the environment.
 
     Raises:
         SettingsError: a value is wrong; the message names its variable.
     """
-    names = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    for name in sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in names):
-        logger.warning("%s is not a setting; docs/reference/settings.md lists them all", name)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except pydantic.ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         name = ENV_PREFIX + str(fault["loc"][0]).upper()
-        raise SettingsError(f"{name} is wrong: {fault['msg'].removeprefix('Value error, ')}.") from None
+        raise SettingsError(f"{name} is wrong: {field_faults.sentence(fault)}.") from None

@@ -12,6 +12,7 @@ import pytest
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import is_running
+from tests import data_folder
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "admin"]
 
@@ -104,6 +105,8 @@ async def test_without_a_running_server_admin_starts_one_and_concurrent_commands
     short_dir: Path,
 ) -> None:
     data_dir = short_dir / "data"
+    data_dir.mkdir(mode=0o700)
+    data_folder.fill(data_dir)
     start = [*COMMAND, "create-account", "--json", "--name"]
     several = [
         await asyncio.create_subprocess_exec(
@@ -172,4 +175,20 @@ def test_a_data_folder_that_others_may_write_is_refused(short_dir: Path) -> None
     done = admin("list-accounts", DATA_DIR=short_dir)
     assert done.returncode == 1
     assert "is writable by other users" in done.stderr
+    assert not list(short_dir.iterdir())
+
+
+@pytest.mark.parametrize("command", [["admin", "list-accounts"], ["migrate"]])
+def test_a_folder_without_an_installation_is_named_and_left_empty(
+    short_dir: Path, command: list[str]
+) -> None:
+    done = subprocess.run(
+        [*COMMAND[:-1], *command, "--data-dir", str(short_dir)],
+        env=environment(), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: There is no installation in {short_dir}. Name the folder of one with --data-dir, or make one there: "
+        f"agentcontainer up --data-dir {short_dir}\n"
+    )
     assert not list(short_dir.iterdir())

@@ -39,7 +39,8 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
         family = first.family()
         assert {first.pid_of(part) is None for part in ("api", "runner", "postgres")} == {False}
 
-        account = command("admin", "create-account", "--name", "Ann", "--json", DATA_DIR=data_dir)
+        assert f"with --data-dir {data_dir}" in first.block
+        account = command("admin", "create-account", "--name", "Ann", "--json", "--data-dir", str(data_dir))
         assert account.returncode == 0, account.stderr
         anns_key = json.loads(account.stdout)["apiKey"]
         assert account_of(first, anns_key) == json.loads(account.stdout)["accountId"]

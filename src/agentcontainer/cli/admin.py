@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from agentcontainer import settings
 from agentcontainer.cli.error_lines import CommandGroup, one_line
 from agentcontainer.cli.money import micro_usd, usd
+from agentcontainer.cli.options import DataDir, load
 from agentcontainer.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def create_account(
     is_unlimited: Annotated[
         bool, typer.Option("--unlimited", help="Never charged, and never blocked for lack of credit.")
     ] = False,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Create an account and print its first API key, which is not shown again."""
@@ -45,7 +46,8 @@ def create_account(
     account_id, key = _run(
         lambda pool: service.create_account(
             pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount
-        )
+        ),
+        data_dir,
     )
     answer = {"accountId": account_id, "apiKey": key}
     _print(answer, f"Account {account_id}\nAPI key {key} (not shown again)", as_json)
@@ -55,6 +57,7 @@ def create_account(
 def credit(
     account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
     amount_usd: Annotated[str, typer.Argument(metavar="USD")],
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Add prepaid credit to an account."""
@@ -69,7 +72,7 @@ def credit(
         async with db.transaction(pool) as connection:
             return await ledger.credit(connection, account_id, amount)
 
-    balance = _run(add)
+    balance = _run(add, data_dir)
     answer = {"accountId": account_id, "creditBalance": usd(balance)}
     _print(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
 
@@ -78,21 +81,22 @@ def credit(
 def create_key(
     account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
     name: Annotated[str, typer.Option(help="What the key is for.")],
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Create another API key for an account and print it; it is not shown again."""
     _check("--name", name)
     from agentcontainer.domain.accounts import service
 
-    key_id, key = _run(lambda pool: service.create_key(pool, account_id, name))
+    key_id, key = _run(lambda pool: service.create_key(pool, account_id, name), data_dir)
     answer = {"keyId": key_id, "apiKey": key}
     _print(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
 
 @app.command("list-accounts")
-def list_accounts(as_json: Json = False) -> None:
+def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List every account with its balance."""
-    rows = _run(lambda pool: pool.fetch(ACCOUNTS))
+    rows = _run(lambda pool: pool.fetch(ACCOUNTS), data_dir)
     answer = [
         {
             "id": row["id"],
@@ -110,12 +114,12 @@ def list_accounts(as_json: Json = False) -> None:
     _print(answer, "\n".join(lines) or "There are no accounts.", as_json)
 
 
-def _run(work: "Callable[[Pool], Awaitable[Result]]") -> Result:
+def _run(work: "Callable[[Pool], Awaitable[Result]]", data_dir: str | None) -> Result:
     from agentcontainer import db
     from agentcontainer.cli.database import database
 
     async def main() -> Result:
-        async with database(settings.load()) as url, db.pool(url, max_size=2) as pool:
+        async with database(load(data_dir=data_dir)) as url, db.pool(url, max_size=2) as pool:
             return await work(pool)
 
     return asyncio.run(main())

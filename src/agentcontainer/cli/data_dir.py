@@ -10,6 +10,8 @@ from pathlib import Path
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.file_lock import open_lock_file, try_lock
 
+# What a process of ours creates first in a data folder, whichever it is and whenever it was killed.
+OUR_ENTRIES = frozenset({"up.lock", "secret_key", "postgres", "runners", "blobs", "images", "lookups"})
 LOCK_SECONDS = 1.0  # `is_up` takes the lock for an instant
 
 
@@ -17,7 +19,7 @@ def prepare(data_dir: Path) -> None:
     """Create the folder, readable by its owner only, or check that an existing one may be used.
 
     Raises:
-        SettingsError: it is another user's, or others may write into it.
+        SettingsError: it is another user's, others may write into it, or it holds something else than our data.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,6 +36,21 @@ def prepare(data_dir: Path) -> None:
         raise SettingsError(
             f"AGENTCONTAINER_DATA_DIR {data_dir} is writable by other users. Run: chmod 700 {data_dir}"
         )
+    if _is_foreign(data_dir):
+        raise SettingsError(
+            f"AGENTCONTAINER_DATA_DIR {data_dir} is not empty and holds no data of AgentContainer. Name a new or empty "
+            f"folder, such as {data_dir / 'agentcontainer'}."
+        )
+
+
+def is_installation(data_dir: Path) -> bool:
+    """Whether the folder holds the database of an installation."""
+    return (data_dir / "postgres/data/PG_VERSION").exists()
+
+
+def _is_foreign(data_dir: Path) -> bool:
+    names = {path.name for path in data_dir.iterdir()} - {"lost+found"}
+    return bool(names) and names.isdisjoint(OUR_ENTRIES)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Gives a command a database, whether or not `agentcontainer up` is running."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -26,13 +27,18 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
 
     Raises:
         Unavailable: it cannot be reached.
-        SettingsError: its schema is of another version.
+        SettingsError: its schema is of another version, or the data folder holds no installation.
     """
     if settings.database_url is not None:
         await _check_schema(settings.database_url)
         yield settings.database_url
     elif data_dir.is_up(settings.data_dir):
         yield await _url_of_running_up(settings)
+    elif not data_dir.is_installation(settings.data_dir):
+        raise SettingsError(
+            f"There is no installation in {settings.data_dir}. Name the folder of one with --data-dir, or make one "
+            f"there: agentcontainer up --data-dir {shlex.quote(str(settings.data_dir))}"
+        )
     else:
         data_dir.prepare(settings.data_dir)
         async with running(settings.data_dir, service_uid=service_uid(settings)) as url:

@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 
 from agentcontainer import settings
+from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.error_lines import one_line
+from agentcontainer.cli.options import load
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.providers import OFFLINE, PROVIDERS
 
@@ -58,13 +60,16 @@ def demo(
         str | None,
         typer.Option(metavar="anthropic|openai|openrouter", help="Use a model of this provider."),
     ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="New or empty folder for all data; default: a temporary one."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
 ) -> None:
     """Run one task from upload to download, in a fresh installation that is removed afterwards."""
     console = Console(highlight=False, soft_wrap=True)
     key = None if provider is None else _key_of(provider)
-    is_short = len(tempfile.gettempdir()) <= MAX_TEMPORARY
-    folder = Path(tempfile.mkdtemp(prefix="ac-demo-", dir=None if is_short else "/tmp"))  # noqa: S108
+    folder = _folder(data_dir)
     try:
         asyncio.run(_cancelled_by_signals(_demo(console, folder, provider, key)))
     except asyncio.CancelledError:
@@ -74,6 +79,18 @@ def demo(
             console.print(f"The data folder is kept: {folder}")
         else:
             shutil.rmtree(folder)
+
+
+def _folder(data_dir: str | None) -> Path:
+    """The folder of the demo's installation, which is empty."""
+    if data_dir is None:
+        is_short = len(tempfile.gettempdir()) <= MAX_TEMPORARY
+        return Path(tempfile.mkdtemp(prefix="ac-demo-", dir=None if is_short else "/tmp"))  # noqa: S108
+    folder = load(data_dir=data_dir).data_dir
+    data_folder.prepare(folder)
+    if any(folder.iterdir()):
+        raise SettingsError(f"--data-dir {folder} is not empty. Name a new or empty folder for the demo.")
+    return folder
 
 
 def _key_of(provider: str) -> str:
@@ -108,13 +125,12 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> None:
 async def _demo(console: Console, folder: Path, provider: str | None, key: str | None) -> None:
     import httpx
 
-    from agentcontainer.cli.data_dir import up_lock
     from agentcontainer.cli.demo_client import DemoClient
     from agentcontainer.cli.installation import running
     from agentcontainer.cli.up import say
 
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(up_lock(folder))
+        stack.enter_context(data_folder.up_lock(folder))
         with console.status("Starting PostgreSQL, the API and a runner …"):
             model = _model(console, provider, key)
             chosen = _settings(folder)

@@ -7,13 +7,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcontainer import settings
 from agentcontainer.cli.error_lines import one_line
+from agentcontainer.cli.options import DataDir, load
 from agentcontainer.errors import SettingsError
 from agentcontainer.settings import Settings
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
+    data_dir: DataDir = None,
     is_fixing: Annotated[
         bool, typer.Option("--fix", help="Fix what can be fixed without a decision of yours.")
     ] = False,
@@ -54,11 +53,11 @@ def doctor(
         if is_fixing or is_any_age:
             raise SettingsError("--prove cannot be combined with --fix or --all. Run it alone.")
         has_own_mounts = namespace.enter()  # must run before any thread is started
-        chosen = settings.load(data_dir=data_dir)
+        chosen = load(data_dir=data_dir)
         raise typer.Exit(asyncio.run(prove(chosen, as_json, has_own_mounts=has_own_mounts)))
     from agentcontainer.doctor.examination import Examination
 
-    chosen = settings.load(data_dir=data_dir)
+    chosen = load(data_dir=data_dir)
     examination = Examination(is_fixing, (lambda _: None) if as_json else _print_finding)
     asyncio.run(_examine(chosen, examination, is_any_age))
     if as_json:
@@ -148,7 +147,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
     Raises:
         AgentContainerError: it cannot be used; says why.
     """
-    from agentcontainer.cli.data_dir import is_up
+    from agentcontainer.cli.data_dir import is_installation, is_up
     from agentcontainer.cli.resolve import reaching
     from agentcontainer.embedded.location import locate_url, service_uid
     from agentcontainer.embedded.postgres import running
@@ -170,7 +169,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
             "`agentcontainer up` is running, but its PostgreSQL does not answer. If it uses another database, set "
             "AGENTCONTAINER_DATABASE_URL here too."
         )
-    elif not (chosen.data_dir / "postgres/data/PG_VERSION").exists():
+    elif not is_installation(chosen.data_dir):
         yield None
     else:
         async with running(chosen.data_dir, service_uid=service_uid(chosen)) as url:

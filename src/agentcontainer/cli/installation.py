@@ -7,11 +7,9 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import asyncpg
 import httpx
-from pydantic import SecretStr
 
 from agentcontainer import db
 from agentcontainer.api_url import local_url
@@ -22,9 +20,8 @@ from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.price_file import PriceFile
 from agentcontainer.runtime import install as runtime
-from agentcontainer.settings import ENV_PREFIX, Settings
+from agentcontainer.settings import ENV_PREFIX, Settings, encoded
 
 READY_SECONDS = 60.0
 DRAIN_SECONDS = 35.0  # longer than the 30 s in which a runner drains
@@ -152,21 +149,11 @@ def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[s
     """The environment in which a child reads the same settings."""
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
     configured = {
-        ENV_PREFIX + name.upper(): _encoded(value) for name, value in values.items() if value is not None
+        ENV_PREFIX + name.upper(): encoded(value) for name, value in values.items() if value is not None
     }
     return {
         name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)
     } | configured
-
-
-def _encoded(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, PriceFile):
-        return value.path
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
-    return str(value)
 
 
 def free_port(host: str, port: int) -> int:

@@ -9,16 +9,13 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentcontainer import settings
 from agentcontainer.cli.log_lines import LogLines, without_stack
+from agentcontainer.cli.options import DataDir, load
 from agentcontainer.settings import Settings
-
-DataDir = Annotated[Path | None, typer.Option(help="Folder for all data.")]
 
 
 def api(
@@ -29,7 +26,7 @@ def api(
     """Serve the HTTP API."""
     from agentcontainer.api.serve import serve
 
-    asyncio.run(_serve(serve, settings.load(data_dir=data_dir, host=host, port=port)))
+    asyncio.run(_serve(serve, load(data_dir=data_dir, host=host, port=port)))
 
 
 def runner(
@@ -43,13 +40,13 @@ def runner(
     has_own_mounts = namespace.enter()  # must run before any thread is started
     from agentcontainer.runner.serve import serve
 
-    chosen = settings.load(data_dir=data_dir, region=region, capacity=capacity)
+    chosen = load(data_dir=data_dir, region=region, capacity=capacity)
     asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), chosen))
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Migrate the database to this version's schema."""
-    asyncio.run(_migrate(settings.load(data_dir=data_dir)))
+    asyncio.run(_migrate(load(data_dir=data_dir)))
     typer.echo("The database has the current schema.")
 
 

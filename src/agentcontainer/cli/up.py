@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
+from agentcontainer.cli.options import DataDir, load
 from agentcontainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data.")] = None,
+    data_dir: DataDir = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
     is_offline: Annotated[
@@ -36,7 +36,7 @@ def up(
     from agentcontainer.cli.installation import Installation
 
     offline_model = "all" if is_offline else None
-    chosen = settings.load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)
+    chosen = load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)
     data_folder.prepare(chosen.data_dir)
     with data_folder.up_lock(chosen.data_dir):
         installation = Installation(chosen, os.environ, say)
@@ -94,6 +94,9 @@ def show(settings: Settings, started: "Started") -> None:
         console.print(
             "  Model     [bold yellow]offline script, no AI[/], in place of every model; only for this start"
         )
+    if "data_dir" in settings.model_fields_set:
+        folder = shlex.quote(str(settings.data_dir))
+        console.print(f"  Accounts  agentcontainer admin --help, with --data-dir {folder}", markup=False)
     console.print("  Stop      Ctrl-C")
     console.file.flush()
 

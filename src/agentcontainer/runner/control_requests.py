@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import pydantic
 
+from agentcontainer import field_faults
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.runner.workspace.outputs import Refused
 
@@ -98,7 +99,7 @@ def parse(kind: type[Request], body: bytes, command: Command) -> Request:
     except pydantic.ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         location = ".".join(str(part) for part in fault["loc"])[:MAX_LOCATION_CHARACTERS] or "request"
-        raise Refused(f"{location}: {fault['msg']}. See {command} --help.") from None
+        raise Refused(f"{location}: {field_faults.sentence(fault)}. See {command} --help.") from None
 
 
 def finish_of(body: bytes, max_files: int) -> Finish:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
-from agentcontainer import db
+from agentcontainer import db, field_faults
 from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
 from agentcontainer.errors import (
@@ -60,27 +60,6 @@ CODES: dict[int, tuple[str, str]] = {
 
 
 _PARTS = (("body",), ("query",), ("path",), ("header",))
-_SENTENCES = {
-    "missing": "is required",
-    "string_type": "must be a string",
-    "int_type": "must be an integer",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "list_type": "must be an array",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have at most {max_length} entries",
-    "too_short": "must have at least {min_length} entries",
-    "literal_error": "must be one of {expected}",
-    "enum": "must be one of {expected}",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be greater than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-}
 
 # As an enum of its own in the OpenAPI document; a Literal cannot be built from the table.
 ApiErrorCode = TypeAliasType(
@@ -196,13 +175,9 @@ def _path(fault: ErrorDetails) -> str:
 
 
 def _sentence(fault: ErrorDetails) -> str:
-    context = fault.get("ctx", {})
-    if fault["type"] == "value_error":  # raised by a validator of ours
-        return str(context["error"])
-    if fault["type"] == "extra_forbidden":
-        return "unknown query parameter" if fault["loc"][0] == "query" else "unknown field"
+    if fault["type"] == "extra_forbidden" and fault["loc"][0] == "query":
+        return "unknown query parameter"
     if fault["type"] == "string_pattern_mismatch":
-        return PATTERN_FAULTS.get(context["pattern"], f"must match {context['pattern']}")
-    if fault["type"] in ("string_too_short", "too_short") and context["min_length"] == 1:
-        return "must not be empty"
-    return _SENTENCES.get(fault["type"], "is not valid").format_map(context)
+        pattern = fault.get("ctx", {})["pattern"]
+        return PATTERN_FAULTS.get(pattern, f"must match {pattern}")
+    return field_faults.sentence(fault)

@@ -1,0 +1,76 @@
+"""`agentcontainer config`: prints the settings in force and where each comes from, without secrets."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from agentcontainer.cli.data_dir import read_secret_key
+from agentcontainer.cli.error_lines import one_line
+from agentcontainer.cli.options import DataDir, load
+from agentcontainer.errors import SettingsError
+from agentcontainer.settings import ENV_PREFIX, Settings, encoded
+
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One setting as it is printed. `value` is None if it is unset."""
+
+    name: str
+    value: str | None
+    source: str
+
+
+def config(
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Print the settings in force, and where each comes from. Secrets are not shown."""
+    chosen = load(data_dir=data_dir)
+    options = () if data_dir is None else ("data_dir",)
+    entries = [_entry(chosen, name, name in options) for name in Settings.model_fields]
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries]))
+        return
+    for entry in entries:
+        value = "unset" if entry.value is None else one_line(entry.value)
+        typer.echo(f"{entry.name} = {value}   # {entry.source}")
+
+
+def _entry(chosen: Settings, name: str, is_option: bool) -> Entry:
+    value = getattr(chosen, name)
+    variable = ENV_PREFIX + name.upper()
+    if is_option:
+        source = f"option --{name.replace('_', '-')}"
+    else:
+        source = "environment" if name in chosen.model_fields_set else "default"
+    if name == "secret_key":
+        return _secret_key(chosen, variable, source)
+    if value is None:
+        return Entry(variable, None, source)
+    text = encoded(value)
+    return Entry(variable, _without_password(text) if name == "database_url" else text, source)
+
+
+def _secret_key(chosen: Settings, variable: str, source: str) -> Entry:
+    if chosen.secret_key is not None:
+        return Entry(variable, HIDDEN, source)
+    path = chosen.data_dir / "secret_key"
+    try:
+        is_stored = read_secret_key(chosen.data_dir) is not None
+    except (OSError, SettingsError):
+        return Entry(variable, HIDDEN, f"file {path}, which cannot be used")
+    return Entry(variable, HIDDEN, f"file {path}") if is_stored else Entry(variable, None, source)
+
+
+def _without_password(url: str) -> str:
+    """The URL up to its host and database: PostgreSQL takes a password before the host and as a parameter."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    user = f"{parts.netloc.rpartition('@')[0].partition(':')[0]}@" if "@" in parts.netloc else ""
+    hidden = "?(hidden)" if parts.query else ""
+    return f"{parts.scheme}://{user}{place}{parts.path}{hidden}"

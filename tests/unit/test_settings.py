@@ -1,0 +1,140 @@
+"""Settings: unknown names, messages about wrong values, and what `agentcontainer config` prints."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from agentcontainer.cli import data_dir
+from agentcontainer.cli.main import app
+from agentcontainer.errors import SettingsError
+from agentcontainer.settings import Settings, load, unknown_names
+
+PASSWORD = "hunter2hunter2"
+
+
+@pytest.fixture(autouse=True)
+def short_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTCONTAINER_DATA_DIR", "/tmp/ac-of-no-test")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("AGENTCONTAINER_DATADIR", "did you mean AGENTCONTAINER_DATA_DIR?"),
+        ("AGENTCONTAINER_PROT", "did you mean AGENTCONTAINER_PORT?"),
+        ("agentcontainer_capcity", "did you mean AGENTCONTAINER_CAPACITY?"),
+        ("AGENTCONTAINER_XYZZY_QUUX", "`agentcontainer config` lists all settings."),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
+    known = {"AGENTCONTAINER_PORT": "1", "agentcontainer_host": "x", "PATH": "/bin"}
+    assert unknown_names({name: "1", **known}) == [f"{name} is not a setting and has no effect; {hint}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", "http", "must be a whole number"),
+        ("PORT", "70000", "must be at most 65535"),
+        ("PORT", "", "must be a whole number"),
+        ("CAPACITY", "1.5", "must be a whole number"),
+        ("CAPACITY", "9" * 5000, "must be a smaller number"),
+        ("HOLD_USD", "0.1234567", "must have at most 6 digits after the point"),
+        ("HOLD_USD", "cheap", "must be a number"),
+        ("HOLD_USD", "NaN", "must be a finite number"),
+        ("WARM_SECONDS", "inf", "must be a finite number"),
+        ("INTERNET_ACCESS", "perhaps", "must be true or false"),
+        ("REGION", "mars", "must be one of 'eu' or 'any'"),
+        ("OFFLINE_MODEL", "yes", "must be one of 'off', 'on' or 'all'"),
+        ("DATA_DIR", "", "must name a folder"),
+        ("DATA_DIR", "  ", "must name a folder"),
+        ("SECRET_KEY", "short", "must have at least 32 characters"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"AGENTCONTAINER_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load()
+    assert str(refused.value) == f"AGENTCONTAINER_{name} is wrong: {sentence}."
+
+
+def test_every_kind_of_setting_has_a_plain_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value of any setting leads to a message in pydantic's own words."""
+    for name in Settings.model_fields:
+        for value in ("\x01", "-9e99", "[", "{}"):
+            monkeypatch.setenv(f"AGENTCONTAINER_{name.upper()}", value)
+            try:
+                load()
+            except SettingsError as error:
+                message = str(error)
+                assert "nput should" not in message and "is not valid" not in message, message
+            monkeypatch.delenv(f"AGENTCONTAINER_{name.upper()}")
+
+
+def config(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["config", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_config_prints_each_setting_with_its_source_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AGENTCONTAINER_PORT", "4711")
+    monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY", PASSWORD * 3)
+    monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL", f"postgresql://me:{PASSWORD}@db/x?password={PASSWORD}")
+    monkeypatch.setenv("AGENTCONTAINER_PROT", "1")
+    text = config("--data-dir", "/tmp/ac-somewhere")
+    assert "AGENTCONTAINER_DATA_DIR = /tmp/ac-somewhere   # option --data-dir\n" in text
+    assert "AGENTCONTAINER_PORT = 4711   # environment\n" in text
+    assert "AGENTCONTAINER_HOST = 127.0.0.1   # default\n" in text
+    assert "AGENTCONTAINER_DATABASE_URL = postgresql://me@db/x?(hidden)   # environment\n" in text
+    assert "AGENTCONTAINER_SECRET_KEY = (hidden)   # environment\n" in text
+    assert "did you mean AGENTCONTAINER_PORT?" in text
+    assert PASSWORD not in text
+
+
+def test_config_names_the_file_of_the_secret_key(tmp_path: Path) -> None:
+    folder = Path("/tmp") / f"ac-{tmp_path.name[-8:]}"
+    folder.mkdir(mode=0o700)
+    try:
+        data_dir.ensure_secret_key(folder)
+        entries = json.loads(config("--json", "--data-dir", str(folder)))
+        [entry] = [entry for entry in entries if entry["name"] == "AGENTCONTAINER_SECRET_KEY"]
+        assert entry == {**entry, "value": "(hidden)", "source": f"file {folder}/secret_key"}
+    finally:
+        (folder / "secret_key").unlink()
+        folder.rmdir()
+
+
+def test_every_command_takes_a_data_folder() -> None:
+    group = typer.main.get_command(app)
+    commands = [*group.commands.values(), *group.commands["admin"].commands.values()]  # type: ignore[attr-defined]
+    without = [
+        command.name
+        for command in commands
+        if not hasattr(command, "commands") and "--data-dir" not in str([p.opts for p in command.params])
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("entry", ["Documents", ".bashrc", "data.csv"])
+def test_a_folder_with_other_data_is_not_taken(tmp_path: Path, entry: str) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / entry).touch()
+    with pytest.raises(SettingsError, match="is not empty and holds no data of AgentContainer"):
+        data_dir.prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [entry]
+
+
+@pytest.mark.parametrize("entries", [[], ["lost+found"], ["up.lock"], ["runners", "notes.txt"]])
+def test_a_new_folder_and_our_own_are_taken(tmp_path: Path, entries: list[str]) -> None:
+    tmp_path.chmod(0o700)
+    for entry in entries:
+        (tmp_path / entry).touch()
+    data_dir.prepare(tmp_path)
