@@ -3,13 +3,11 @@
 A test compares the table in docs/reference/settings.md with this class.
 """
 
-import difflib
 import os
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import pydantic
@@ -355,32 +353,6 @@ def _has_sound_port(parts: SplitResult) -> bool:
         return parts.port != 0
     except ValueError:
         return False
-
-
-def encoded(value: object) -> str:
-    """A setting's value as it is written into an environment variable."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, PriceFile):
-        return value.path
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
-    return str(value)
-
-
-def unknown_names(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable with our prefix that is not a setting, with the setting of the nearest name."""
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(
-        name for name in environment if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
-    )
-    return [_unknown(name, sorted(known)) for name in unknown]
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
-    hint = f"did you mean {nearest[0]}?" if nearest else "`agentcontainer config` lists all settings."
-    return f"{name} is not a setting and has no effect; {hint}"
 
 
 def load(**overrides: Any) -> Settings:

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from agentcontainer.cli import data_dir
 from agentcontainer.cli.main import app
+from agentcontainer.cli.options import unknown_names
 from agentcontainer.errors import SettingsError
-from agentcontainer.settings import Settings, load, unknown_names
+from agentcontainer.settings import Settings, load
 
 PASSWORD = "hunter2hunter2"
 

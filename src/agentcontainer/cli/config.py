@@ -9,9 +9,9 @@ import typer
 
 from agentcontainer.cli.data_dir import read_secret_key
 from agentcontainer.cli.error_lines import one_line
-from agentcontainer.cli.options import DataDir, load
+from agentcontainer.cli.options import DataDir, encoded, load
 from agentcontainer.errors import SettingsError
-from agentcontainer.settings import ENV_PREFIX, Settings, encoded
+from agentcontainer.settings import ENV_PREFIX, Settings
 
 HIDDEN = "(hidden)"
 

@@ -16,12 +16,13 @@ from agentcontainer.api_url import local_url
 from agentcontainer.cli.children import Child
 from agentcontainer.cli.data_dir import ensure_secret_key
 from agentcontainer.cli.database import migrated
+from agentcontainer.cli.options import encoded
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.runtime import install as runtime
-from agentcontainer.settings import ENV_PREFIX, Settings, encoded
+from agentcontainer.settings import ENV_PREFIX, Settings
 
 READY_SECONDS = 60.0
 DRAIN_SECONDS = 35.0  # longer than the 30 s in which a runner drains

@@ -1,14 +1,18 @@
-"""The option `--data-dir` that all commands share, and the settings of a command."""
+"""The option `--data-dir` that all commands share, and a command's settings: from its options and the environment."""
 
+import difflib
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
 
 import typer
+from pydantic import SecretStr
 
 from agentcontainer import settings
 from agentcontainer.cli.error_lines import one_line
-from agentcontainer.settings import Settings
+from agentcontainer.price_file import PriceFile
+from agentcontainer.settings import ENV_PREFIX, Settings
 
 # A string, not a Path: an empty one must be refused, and Path("") is the current folder.
 DataDir = Annotated[str | None, typer.Option(metavar="PATH", help="Folder for all data.")]
@@ -20,6 +24,32 @@ def load(**options: Any) -> Settings:
     Raises:
         SettingsError: a value is wrong; the message names its variable.
     """
-    for sentence in settings.unknown_names(os.environ):
+    for sentence in unknown_names(os.environ):
         sys.stderr.write(f"warning: {one_line(sentence)}\n")
     return settings.load(**options)
+
+
+def encoded(value: object) -> str:
+    """A setting's value as it is written into an environment variable."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, PriceFile):
+        return value.path
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
+    return str(value)
+
+
+def unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable with our prefix that is not a setting, with the setting of the nearest name."""
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in environment if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    )
+    return [_unknown(name, sorted(known)) for name in unknown]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+    hint = f"did you mean {nearest[0]}?" if nearest else "`agentcontainer config` lists all settings."
+    return f"{name} is not a setting and has no effect; {hint}"
