@@ -79,7 +79,7 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> lis
 async def measure_process(
     model: ScriptedModel, runs: int, command: list[str], env: dict[str, str]
 ) -> list[float]:
-    """A Pi started by `command` and prompted at once; one run before, unmeasured, fills its compile cache."""
+    """Start Pi by `command` and prompt it at once. An unmeasured run first fills its compile cache."""
     results: list[float] = []
     for _ in range(runs + 1):
         process: asyncio.subprocess.Process | None = None
@@ -117,7 +117,7 @@ def pi_command(runtime: str, sessions: str) -> list[str]:
 
 
 def environment(home: str) -> dict[str, str]:
-    """Pi's, with a compile cache of this user's own: the runtime's is found by the sandbox's user only."""
+    """The environment of Pi, with a compile cache for this user: only the sandbox's user finds the runtime's."""
     changes = {
         "PI_CODING_AGENT_DIR": f"{home}/.pi/agent",
         "NODE_COMPILE_CACHE": f"{home}/cache",

@@ -47,7 +47,7 @@ class Measured:
     waking: list[float] = field(default_factory=list[float])  # from POST /wake to the model's next request
     pausing: list[float] = field(
         default_factory=list[float]
-    )  # how long a periodic checkpoint held the agent still
+    )  # how long a periodic checkpoint froze the agent
     packing: list[float] = field(default_factory=list[float])
     unpacking: list[float] = field(default_factory=list[float])
 

@@ -82,7 +82,7 @@ def measure(network: World, mode: str, megabytes: int, runs: int) -> list[list[f
 
 
 def main(megabytes: int, runs: int) -> None:
-    """All three, in a world of their own."""
+    """Run all three measurements in a simulated internet."""
     table = Table(title=f"A download of {megabytes} MB, {runs} runs each, {os.cpu_count()} CPUs")
     for column in ("by way of", "MB/s", "ratio", "first byte ms"):
         table.add_column(column, justify="left" if column == "by way of" else "right")

@@ -52,7 +52,7 @@ class Host:
         self._count = 0
 
     def spec(self, **changes: Any) -> Spec:
-        """A new sandbox's."""
+        """The specification of a new sandbox."""
         self._count += 1
         name = f"bench-{os.getpid()}-{self._count}"
         root = self._folder / name
@@ -62,7 +62,7 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def sandbox(self, spec: Spec, *argv: str) -> AsyncGenerator[Any]:
-        """One that stands; destroyed afterwards."""
+        """A started sandbox, destroyed after the block."""
         sandbox = await self._driver.start(spec, argv)
         try:
             yield sandbox
@@ -108,7 +108,7 @@ def root_folder(folder: Path) -> Path:
 
 
 def bundle(folder: Path, tool: str) -> Path:
-    """What crun and runc run: their own defaults, `true`, and this host's /usr."""
+    """A bundle for crun and runc: their default configuration, `true`, and this host's /usr."""
     root_folder(folder / "rootfs")
     subprocess.run([tool, "spec"], cwd=folder, check=True)
     config = json.loads((folder / "config.json").read_text())
@@ -271,7 +271,7 @@ def show_density(results: dict[str, float]) -> None:
 
 
 async def main(runs: int) -> None:
-    """All three."""
+    """Run all three measurements."""
     with tempfile.TemporaryDirectory(prefix="ac-bench-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -18,7 +18,7 @@ PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 120  # usually about ten
 # tests/coordination cuts the connection to the database at each of the runner's COMMITs, in every run.
 SHORT = ("dispatch", "outputs_stored", "checkpoint_stored", "wake")
-IN_API = ("dispatch", "dispatched", "wake", "woken", "sweep")
+IN_API = ("dispatch", "dispatched", "wake", "woken", "clean_up")
 
 
 def cells() -> Iterator[Any]:
@@ -58,7 +58,7 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
     client = platform.account()
     armed = folder / point
     victim = platform.pid(part)
-    if point == "sweep":  # an API process cleans up when it starts
+    if point == "clean_up":  # an API process cleans up when it starts
         platform.kill("api")
         victim = "" if part == "api" else victim
     armed.write_text(str(victim))

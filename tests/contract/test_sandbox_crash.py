@@ -56,7 +56,7 @@ def _runner(bed: Bed) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             child.kill()
 
 
-async def test_everything_dies_with_a_killed_runner_and_the_sweep_finds_the_rest(bed: Bed) -> None:
+async def test_everything_dies_with_a_killed_runner_and_the_clean_up_removes_the_rest(bed: Bed) -> None:
     with _runner(bed) as (sandbox_id, child):
         assert child.stdout is not None
         word, uid = child.stdout.readline().split()
@@ -71,7 +71,7 @@ async def test_everything_dies_with_a_killed_runner_and_the_sweep_finds_the_rest
 
 
 @pytest.mark.parametrize("milliseconds", [5, 15, 25, 35, 45, 55])
-async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_the_sweep(
+async def test_a_runner_killed_while_it_starts_a_sandbox_leaves_nothing_after_the_clean_up(
     bed: Bed, milliseconds: int
 ) -> None:
     """In these milliseconds bwrap does not yet die with the runner."""

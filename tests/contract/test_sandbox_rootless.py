@@ -70,7 +70,7 @@ async def main():
     seen["left after"] = where.id in leftovers()
     where = spec()
     sandbox = await driver.start(where, ["sleep", "1000"])
-    seen["swept"] = await clean_up([where.id]) == [where.id]
+    seen["cleaned_up"] = await clean_up([where.id]) == [where.id]
     seen["code"] = (await sandbox.wait()).code
     await sandbox.destroy()
     print(json.dumps(seen))
@@ -136,10 +136,10 @@ def test_a_fork_bomb_is_contained(report: dict[str, Any]) -> None:
     assert int(children) < 64
 
 
-def test_destroy_and_sweep_leave_nothing(report: dict[str, Any]) -> None:
+def test_destroy_and_clean_up_leave_nothing(report: dict[str, Any]) -> None:
     assert report["left before"] is True
     assert report["left after"] is False
-    assert report["swept"] is True
+    assert report["cleaned_up"] is True
     assert report["code"] == 137
 
 

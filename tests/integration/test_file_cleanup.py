@@ -196,10 +196,10 @@ async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs
 async def test_a_cancelled_clean_up_releases_its_lock(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await blobs.put("uploads/upl_1/a", chunks(), 1)
     age(folder)
-    sweeping = asyncio.create_task(clean_up(pool, blobs))
+    cleaning = asyncio.create_task(clean_up(pool, blobs))
     await asyncio.sleep(0)
-    sweeping.cancel()
-    await asyncio.gather(sweeping, return_exceptions=True)
+    cleaning.cancel()
+    await asyncio.gather(cleaning, return_exceptions=True)
     await clean_up(pool, blobs)
     assert remaining(folder) == set()
 

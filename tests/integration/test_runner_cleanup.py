@@ -46,11 +46,11 @@ async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: P
     with runner_folder(short_dir, "rnr_living") as living:
         (living / "tsk_2-1").mkdir()
         assert (dead_runners(short_dir), living_sandboxes(short_dir)) == ([dead], {"tsk_2-1"})
-        sweeping = asyncio.create_task(clean_up_forever(pool, short_dir, every_seconds=0.1))
+        cleaning = asyncio.create_task(clean_up_forever(pool, short_dir, every_seconds=0.1))
         async with asyncio.timeout(60):
             while not await pool.fetchval("SELECT stopped_at FROM runners"):
                 await asyncio.sleep(0.05)
-        sweeping.cancel()
+        cleaning.cancel()
         assert not dead.exists()
         assert (living / "tsk_2-1").is_dir()
         (living / "tsk_2-1").rmdir()
@@ -61,13 +61,13 @@ async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:
     argv = [sys.executable, "-c", CHURN, str(short_dir)]
     churning = [await asyncio.create_subprocess_exec(*argv, str(number)) for number in range(2)]
     exits = asyncio.gather(*(process.wait() for process in churning))
-    swept: list[str] = []
+    removed: list[str] = []
     while not exits.done():
-        swept += await remove_dead_runners(short_dir)
+        removed += await remove_dead_runners(short_dir)
         assert dead_runners(short_dir) == []
         await asyncio.sleep(0)
     assert await exits == [0, 0]
-    assert swept == []
+    assert removed == []
 
 
 @pytest.fixture
@@ -123,5 +123,5 @@ async def test_a_group_of_which_nothing_else_is_left_is_abandoned_after_a_minute
         if sandbox_id in abandoned(hierarchy) and await clean_up([sandbox_id]) == [sandbox_id]:
             break
     else:
-        pytest.fail("it is not found, or not swept")
+        pytest.fail("the sandbox was not found or not removed")
     assert sandbox_id not in abandoned(hierarchy)

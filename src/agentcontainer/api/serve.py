@@ -62,7 +62,7 @@ async def serve(settings: Settings) -> None:
                     reconcile_forever(pool, settings),
                     clean_up_forever(pool, blobs),
                     checkpoints.clean_up_forever(pool, blobs),
-                    idempotency.sweep_forever(pool),
+                    idempotency.delete_old_forever(pool),
                     hub.run(settings.database_url),
                 ),
                 _stopped_by_signals(server, hub),

@@ -96,8 +96,8 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
                 )
                 return
             async with db.pool(url, max_size=4) as pool:
-                if host.swept:
-                    await runners.stop(pool, host.swept)
+                if host.removed_runners:
+                    await runners.stop(pool, host.removed_runners)
                 await examination.run(SERVER_CHECKS, Server(pool))
                 await examination.run(DATABASE_CHECKS, Database(pool, chosen))
                 await _examine_store(chosen, pool, examination, is_any_age)

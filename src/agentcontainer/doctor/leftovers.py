@@ -31,11 +31,11 @@ LOOP_DEVICES = Path("/sys/block")
 
 @dataclass(frozen=True)
 class Host:
-    """The subject of these checks. `swept` collects the ids of dead runners whose folders were removed."""
+    """The subject of these checks. `removed_runners` collects the ids of dead runners whose folders were removed."""
 
     data_dir: Path
     hierarchy: Hierarchy
-    swept: list[str] = field(default_factory=list[str])
+    removed_runners: list[str] = field(default_factory=list[str])
     abandoned_seconds: float = ABANDONED_SECONDS
 
     def dead_sandboxes(self) -> list[str]:
@@ -112,7 +112,7 @@ async def attempt_folders(host: Host) -> AsyncGenerator[Finding]:
 
     async def remove(runner: Path) -> None:
         if await remove_dead_runner(runner):
-            host.swept.append(runner.name)
+            host.removed_runners.append(runner.name)
 
     for runner in dead_runners(host.data_dir):
         what = f"folder of a dead runner, with the folders of {len(attempts(runner))} attempts"

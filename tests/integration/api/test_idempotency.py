@@ -238,7 +238,7 @@ async def test_responses_are_kept_a_day(bed: Bed, alice: Account) -> None:
             f"UPDATE idempotency_keys SET created_at = now() - interval '{age}' WHERE account_id = $1 AND key = $2",
             alice.id, key,
         )  # fmt: skip
-    assert await idempotency.sweep(bed.pool) == 1
+    assert await idempotency.delete_old(bed.pool) == 1
     assert is_replay(await alice.post(TASKS, BODY, headers=keyed("young")))
     assert not is_replay(await alice.post(TASKS, BODY, headers=keyed("old")))
 

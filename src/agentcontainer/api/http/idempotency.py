@@ -30,7 +30,7 @@ PATTERN = r"^[ -~]{1,255}$"
 METHODS = frozenset({"POST", "PATCH"})
 WAIT_SECONDS = 10  # how long a repeat waits for the response to the first request
 POLL_SECONDS = 0.05
-SWEEP_SECONDS = 3600
+CLEAN_UP_SECONDS = 3600
 
 # A waiting repeat polls with `try`: waiting inside the database would hold a connection that others need.
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
@@ -39,7 +39,7 @@ _STORE = """
 INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (account_id, key) DO NOTHING
 """
-_SWEEP = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"
+_DELETE_OLD = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -148,13 +148,13 @@ def _key(request: Request) -> str:
     return values[0]
 
 
-async def sweep(pool: Pool) -> int:
+async def delete_old(pool: Pool) -> int:
     """Delete responses older than a day; returns how many."""
-    command_tag: str = await pool.execute(_SWEEP)
+    command_tag: str = await pool.execute(_DELETE_OLD)
     return int(command_tag.split()[-1])
 
 
-async def sweep_forever(pool: Pool) -> None:
-    """Run `sweep` every hour until cancelled."""
+async def delete_old_forever(pool: Pool) -> None:
+    """Run `delete_old` every hour until cancelled."""
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
-    await repeat("removing old idempotency keys", lambda: sweep(pool), SWEEP_SECONDS, expected)
+    await repeat("removing old idempotency keys", lambda: delete_old(pool), CLEAN_UP_SECONDS, expected)

@@ -60,7 +60,7 @@ async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> in
         if not is_alone or not await may_clean_up(pool, blobs):
             return 0
         removed = await blobs.remove_staged(min_age)
-        crash.reach("sweep")
+        crash.reach("clean_up")
         while abandoned := await pool.fetch(_ABANDONED, min_age):
             keys = [row["blob_key"] for row in abandoned if row["blob_key"]]
             removed += await _delete(blobs, keys)
