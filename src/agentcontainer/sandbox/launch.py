@@ -39,7 +39,7 @@ FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; those that bwrap reads 
 # namespace to enter ("" if none), cgroup.procs files, --, command. The sources are held open because the
 # tmpfs on /mnt could hide them: the data folder may lie below /mnt. The mounts are in a mount namespace of
 # their own (unshare). Through them, the sandbox's uid can reach files whose parent folders are private to
-# root.
+# root. /usr is private: a running sandbox does not get what the host mounts below it later.
 LAUNCHER = """
 uid=$1 open_files=$2 workspace=$3 is_handed=$4 sockets=$5 runtime=$6 image=$7 given=$8
 shift 8
@@ -55,6 +55,7 @@ exec 3< "$workspace" 4< "${sockets:-/dev/null}" 5< "${runtime:-/dev/null}"
 exec 6< "${image:-/dev/null}" 7< "${given:-/dev/null}"
 mount -n -t tmpfs -o size=64k,mode=755,nosuid,nodev,noexec agentcontainer /mnt
 mount -n -c -o bind,X-mount.mkdir /proc/self/fd/3 /mnt/workspace
+[ -n "$image" ] || mount -n -c -o rbind,rprivate,X-mount.mkdir /usr /mnt/usr
 [ -z "$sockets" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/4 /mnt/sockets
 [ -z "$runtime" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/5 /mnt/runtime
 [ -z "$image" ] || mount -n -c -o bind,ro,X-mount.mkdir /proc/self/fd/6 /mnt/image
@@ -81,16 +82,18 @@ class Sources:
     image: Path
     given: Path
     terminals: Path
+    usr: Path
 
     @classmethod
     def of(cls, spec: Spec) -> "Sources":
         return cls(
-            spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path(), Path()
-        )  # empty paths are not bound
+            spec.workspace, spec.sockets, spec.runtime, spec.image or Path(), spec.given or Path(), Path(),
+            Path("/usr"),
+        )  # fmt: skip  # empty paths are not bound
 
 
 STAGED = Sources(
-    *(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given", "pts"))
+    *(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given", "pts", "usr"))
 )
 
 
@@ -158,7 +161,7 @@ def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
         for path, descriptor in files.items():
             options += ["--perms", "0644", "--ro-bind-data", str(descriptor), path]
         return options
-    options += ["--ro-bind", "/usr", "/usr"]
+    options += ["--ro-bind", str(sources.usr), "/usr"]
     for name in ("bin", "sbin", "lib", "lib64"):
         options += ["--symlink", f"usr/{name}", f"/{name}"]
     paths = ["/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache"]

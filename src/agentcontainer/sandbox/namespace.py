@@ -1,10 +1,13 @@
-"""Gives this process a mount namespace of its own: its mounts are invisible to others and end with it."""
+"""Gives this process a mount namespace of its own: its mounts are invisible to the host and end with it.
+
+What the host mounts or unmounts later takes effect in it.
+"""
 
 import ctypes
 import os
 
 _CLONE_NEWNS = 0x00020000
-_MS_REC, _MS_PRIVATE, _MS_SHARED = 0x4000, 0x40000, 0x100000
+_MS_REC, _MS_SLAVE, _MS_SHARED = 0x4000, 0x80000, 0x100000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -17,7 +20,6 @@ def enter() -> bool:
     """
     if os.geteuid() != 0 or _libc.unshare(_CLONE_NEWNS) != 0:  # os.unshare needs Python 3.12
         return False
-    # Private first: otherwise our mounts would show on the host.
-    return all(
-        _libc.mount(b"none", b"/", None, _MS_REC | how, None) == 0 for how in (_MS_PRIVATE, _MS_SHARED)
-    )
+    # A slave first: the host's mounts come in, such as a store that is mounted later, and ours do not show on the
+    # host. If it were private, a disk that the host unmounts would stay in use here.
+    return all(_libc.mount(b"none", b"/", None, _MS_REC | how, None) == 0 for how in (_MS_SLAVE, _MS_SHARED))
