@@ -6,19 +6,23 @@ It contains no SQL of tables. `jsonb` columns are Python values.
 import asyncio
 import json
 import re
+import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import asyncpg
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    RawConnection = asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
     Record = asyncpg.Record
 else:
+    RawConnection = asyncpg.Connection
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
     Record = asyncpg.Record
@@ -51,8 +55,73 @@ def storable(value: Any) -> Any:
     return value
 
 
-async def init_connection(connection: Connection) -> None:
-    """Convert `jsonb` columns to and from Python values. A `str` is sent unchanged: PgQueuer sends JSON text."""
+@dataclass(frozen=True)
+class Patience:
+    """How long one side of a database connection waits for the other, in seconds.
+
+    A host that vanishes in the middle of a transaction would otherwise hold its row locks until TCP gives up, after two
+    hours. `idle_in_transaction` is the server's limit between two statements of a transaction, `lock` of a wait for a
+    lock, `silence` both sides' limit for bytes that nobody acknowledges and for keepalives that nobody answers.
+    """
+
+    idle_in_transaction: float = 10.0
+    lock: float | None = 20.0
+    silence: float = 10.0
+
+    @property
+    def statement(self) -> str:
+        """What sets the limits in a session. On Unix sockets the server ignores those of TCP."""
+        probe = max(1, round(self.silence / 4))
+        values = {
+            "idle_in_transaction_session_timeout": f"{self.idle_in_transaction * 1000:.0f}",
+            "tcp_keepalives_idle": f"{probe}",
+            "tcp_keepalives_interval": f"{probe}",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": f"{self.silence * 1000:.0f}",
+        }
+        if self.lock is not None:
+            values["lock_timeout"] = f"{self.lock * 1000:.0f}"
+        return "; ".join(f"SET {name} = {value}" for name, value in values.items())
+
+
+PATIENCE = Patience()
+WITHOUT_LOCK_TIMEOUT = Patience(lock=None)  # for one that waits in line, such as a migration
+CONNECT_SECONDS = 10.0
+
+
+async def connect(url: str, *, patience: Patience = PATIENCE, **options: Any) -> RawConnection:
+    """A single connection, whose server gives up a transaction that this host cannot go on with.
+
+    `options`: of `asyncpg.connect`.
+    """
+    connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, **options)
+    try:
+        await set_limits(connection, patience)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def set_limits(connection: Connection, patience: Patience = PATIENCE) -> None:
+    """Set the limits of a new connection on both sides."""
+    await connection.execute(patience.statement)
+    transport: Any = getattr(connection, "_transport")  # noqa: B009 - asyncpg has no other way to the socket
+    own = transport.get_extra_info("socket")
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    probe = max(1, round(patience.silence / 4))
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience.silence * 1000))
+
+
+async def init_connection(connection: Connection, patience: Patience = PATIENCE) -> None:
+    """Set the limits of a new connection. Convert `jsonb` columns to and from Python values. A `str` is sent unchanged:
+    PgQueuer sends JSON text."""
+    await set_limits(connection, patience)
     await connection.set_type_codec(
         "jsonb", encoder=_to_json, decoder=json.loads, schema="pg_catalog", format="text"
     )
@@ -68,11 +137,12 @@ async def _do_not_reset(_connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def pool(url: str, *, max_size: int = 10) -> AsyncGenerator[Pool]:
+async def pool(url: str, *, max_size: int = 10, patience: Patience = PATIENCE) -> AsyncGenerator[Pool]:
     """A connection pool during the block. Connections are opened when they are first needed."""
     created = await asyncpg.create_pool(
-        url, min_size=1, max_size=max_size, init=init_connection, reset=_do_not_reset, command_timeout=30
-    )
+        url, min_size=1, max_size=max_size, init=partial(init_connection, patience=patience),
+        reset=_do_not_reset, command_timeout=30,
+    )  # fmt: skip
     try:
         yield created
     finally:
@@ -105,6 +175,13 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
         return nullcontext(self._connection)
 
 
+async def expect_pause(pool: Pool, seconds: float) -> None:
+    """If `pool` runs everything in one transaction, let the server wait that long for its next statement. Call it
+    before something slow, and before the transaction locks a row that others need."""
+    if isinstance(pool, _Enlisted):
+        await pool.execute(f"SET LOCAL idle_in_transaction_session_timeout = {seconds * 1000:.0f}")
+
+
 @dataclass(frozen=True)
 class Page(Generic[T]):
     """A page of a list, and whether there are more rows after it."""
@@ -126,14 +203,18 @@ async def fetch_page(
     return Page([of(row) for row in kept], bool(rows) and rows[0]["rows_found"] > len(kept))
 
 
-# asyncpg sometimes raises InternalClientError for a connection that was just killed.
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
-               asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
-               asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)  # fmt: skip
+# What the server or asyncpg reports when the server cannot serve for a while: it is away, its disk or memory is full,
+# or a lock is held by a host that may have vanished. asyncpg sometimes raises InternalClientError for a connection that
+# was just killed.
+SERVER_FAILURES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+                   asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError, asyncpg.AdminShutdownError,
+                   asyncpg.CrashShutdownError, asyncpg.PostgresIOError, asyncpg.LockNotAvailableError,
+                   asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
+UNREACHABLE = (OSError, TimeoutError, *SERVER_FAILURES)
 
 
 async def retry_while_unavailable(action: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
-    """Call `action`, and repeat it while the database cannot be reached, for at most `seconds`.
+    """Call `action`, and repeat it while the database cannot be reached or has no room, for at most `seconds`.
 
     `action` must be idempotent: it may have been committed although its connection broke.
     """
@@ -165,7 +246,7 @@ async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
     cancels = _cancels()
     while _cancels() == cancels:
         with suppress(asyncpg.PostgresError, *UNREACHABLE):
-            connection = await asyncpg.connect(url, timeout=10)
+            connection = await connect(url)
             try:
                 for channel, handler in handlers.items():
                     await connection.add_listener(channel, _payload_only(handler))

@@ -184,21 +184,26 @@ class Bed:
         return list((self.settings.data_dir / "runners").glob(f"*/{task_id}*"))
 
     @contextlib.asynccontextmanager
+    async def behind_proxy(self, max_size: int = 2) -> AsyncIterator[tuple[Proxy, Pool, str]]:
+        """A proxy before the database, and a pool of connections and a URL that lead through it."""
+        name = parse_qs(urlsplit(self.database_url).query)
+        server = Path(name["host"][0]) / f".s.PGSQL.{name['port'][0]}"
+        entrance = self.settings.data_dir / f"p{secrets.token_hex(2)}"
+        entrance.mkdir()
+        url = f"{self.database_url.partition('?')[0]}?host={entrance}&port={name['port'][0]}"
+        async with proxied(server, entrance) as proxy, db.pool(url, max_size=max_size) as pool:
+            yield proxy, pool, url
+
+    @contextlib.asynccontextmanager
     async def runner(
         self, capacity: int = 1, prepare: Callable[[Proxy], None] = lambda proxy: None
     ) -> AsyncIterator[Runner]:
         """Run a supervisor behind its own database proxy during the block."""
         runner_id = new_id("rnr")
         async with contextlib.AsyncExitStack() as stack:
-            name = parse_qs(urlsplit(self.database_url).query)
-            server = Path(name["host"][0]) / f".s.PGSQL.{name['port'][0]}"
-            entrance = self.settings.data_dir / f"p{len(self.runners)}"
-            entrance.mkdir()
-            proxy = await stack.enter_async_context(proxied(server, entrance))
+            proxy, pool, url = await stack.enter_async_context(self.behind_proxy(capacity + 8))
             prepare(proxy)
-            url = f"{self.database_url.partition('?')[0]}?host={entrance}&port={name['port'][0]}"
             configured = self.settings.model_copy(update={"database_url": url, "capacity": capacity})
-            pool = await stack.enter_async_context(db.pool(url, max_size=capacity + 8))
             folder = stack.enter_context(runner_folder(configured.data_dir, runner_id))
             client = await stack.enter_async_context(provider_client())
             room = Room(configured.sandbox_disk_bytes, configured.sandbox_inodes)

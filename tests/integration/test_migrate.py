@@ -9,6 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ProgrammingError
 
 from agentcontainer.db import Pool
+from agentcontainer.errors import SettingsError
+from agentcontainer.migrations import schema
 from agentcontainer.migrations.migrate import migrate
 from agentcontainer.migrations.schema import HEAD, is_current
 
@@ -36,9 +38,29 @@ async def test_migrating_again_keeps_rows(database_url: str, pool: Pool) -> None
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 1
 
 
-async def test_a_database_of_another_version_is_not_current(database_url: str, pool: Pool) -> None:
-    await pool.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
-    assert not await is_current(database_url)
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("9999", "has the schema 9999 of a newer version of AgentContainer; this version knows those up to"),
+        ("3f2a9c", "has the schema 3f2a9c, which is not of AgentContainer"),
+    ],
+)
+async def test_a_schema_that_is_newer_or_not_ours_is_left_alone_and_named(
+    database_url: str, pool: Pool, revision: str, sentence: str
+) -> None:
+    await pool.execute("UPDATE alembic_version SET version_num = $1", revision)
+    fault = await schema.fault(database_url)
+    assert fault is not None and sentence in fault
+    assert "migrate" not in fault, "it could not help"
+    with pytest.raises(SettingsError, match=sentence):
+        await migrate(database_url)
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == revision
+
+
+async def test_an_older_schema_is_named_and_migrated(database_url: str, pool: Pool) -> None:
+    await pool.execute("UPDATE alembic_version SET version_num = '0001'")
+    fault = await schema.fault(database_url)
+    assert fault is not None and "agentcontainer migrate" in fault
 
 
 async def test_a_missing_queue_is_not_current_and_is_installed_again(database_url: str, pool: Pool) -> None:

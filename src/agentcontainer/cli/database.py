@@ -13,6 +13,7 @@ from agentcontainer.cli.resolve import reaching
 from agentcontainer.embedded.location import service_uid, url_of
 from agentcontainer.embedded.postgres import running
 from agentcontainer.errors import AgentContainerError, SettingsError
+from agentcontainer.migrations import schema
 from agentcontainer.migrations.schema import is_current, is_empty
 from agentcontainer.settings import Settings
 
@@ -67,8 +68,8 @@ async def _check_schema(url: str) -> None:
     async with reaching():
         if await is_empty(url):
             await _migrate(url)
-        elif not await is_current(url):
-            raise SettingsError("The database's schema is of another version. Run `agentcontainer migrate`.")
+        elif (fault := await schema.fault(url)) is not None:
+            raise SettingsError(fault)
 
 
 async def _url_of_running_up(settings: Settings) -> str:

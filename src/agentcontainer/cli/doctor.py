@@ -152,13 +152,13 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
     from agentcontainer.embedded.location import locate_url, service_uid
     from agentcontainer.embedded.postgres import running
     from agentcontainer.errors import Unavailable
-    from agentcontainer.migrations.schema import is_current
+    from agentcontainer.migrations import schema
 
     async def check(url: str) -> None:
         async with reaching():
-            is_ours = await is_current(url)
-        if not is_ours:
-            raise SettingsError("its schema is of another version. Run `agentcontainer migrate`.")
+            fault = await schema.fault(url)
+        if fault is not None:
+            raise SettingsError(fault)
 
     url = locate_url(chosen)
     if url is not None:

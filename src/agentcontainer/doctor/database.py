@@ -38,7 +38,7 @@ async def stuck_tasks(database: Database) -> AsyncGenerator[Finding]:
         await asyncio.sleep(PATIENCE_SECONDS)
         for task_id, what in (await reconcile.stuck(pool, settings)).items():
             if task_id in suspects:
-                how = "start an API or a runner, which reconcile tasks every 2 s"
+                how = "start an API or a runner, which reconcile tasks every 2 s; if one runs, its log says why not"
                 yield Finding(what, task_id, how, partial(_reconcile, database, task_id))
         examined |= suspects
 

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from pgqueuer.queries import Queries
@@ -10,15 +9,21 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from agentcontainer.migrations.schema import connected
+from agentcontainer import db
+from agentcontainer.migrations.schema import check_migratable, connected
 
 MIGRATION_LOCK = 0x61677463  # any number, but the same in every process
 
 
 async def migrate(url: str) -> None:
-    """Upgrade to the newest schema. Does nothing if the schema is current. Two simultaneous calls take turns."""
+    """Upgrade to the newest schema. Does nothing if the schema is current. Two simultaneous calls take turns.
+
+    Raises:
+        SettingsError: the schema is newer, or not ours.
+    """
     async with connected(url) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await check_migratable(url)
         await _upgrade_tables(url)
         await _upgrade_queue(Queries.from_asyncpg_connection(connection))
 
@@ -26,8 +31,9 @@ async def migrate(url: str) -> None:
 async def _upgrade_tables(url: str) -> None:
     # asyncpg parses the URL here too: SQLAlchemy understands fewer of its parameters.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=partial(asyncpg.connect, url, timeout=10), poolclass=NullPool
-    )
+        "postgresql+asyncpg://", async_creator=partial(db.connect, url, patience=db.WITHOUT_LOCK_TIMEOUT),
+        poolclass=NullPool,
+    )  # fmt: skip
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade_to_head)

@@ -30,7 +30,8 @@ async def deliver(
     async def over_one_connection() -> None:
         if draining.is_set():
             await asyncio.Event().wait()
-        connection = await asyncpg.connect(settings.database_url, timeout=10)
+        assert settings.database_url is not None
+        connection = await db.connect(settings.database_url)
         is_lost = asyncio.Event()
         connection.add_termination_listener(lambda _: is_lost.set())
         manager = QueueManager(Queries.from_asyncpg_connection(connection))

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, Field
 
+from agentcontainer import db
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
@@ -19,6 +20,7 @@ from agentcontainer.domain.agents import model, service
 from agentcontainer.domain.execution.model import DefaultsChange
 from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import ValidationError
+from agentcontainer.images import lookup
 from agentcontainer.images.reference import MAX_CHARACTERS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -200,6 +202,7 @@ async def _image(body: AgentContent, services: Services, current: str | None) ->
     image = body.runtime.container_image
     if image is None or image == current:
         return image
+    await db.expect_pause(services.pool, 2 * lookup.SECONDS)
     return await services.images.pin(image, "runtime.containerImage")
 
 

@@ -9,7 +9,7 @@ from agentcontainer.api.http.routing import unauthenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing
 from agentcontainer.errors import Unavailable
-from agentcontainer.migrations.schema import is_current
+from agentcontainer.migrations import schema
 
 READY_TIMEOUT_SECONDS = 3
 
@@ -39,11 +39,12 @@ async def check_readiness(request: Request, services: Provided) -> Readiness:
     """Check that the database can be reached and has this version's schema."""
     async with asyncio.timeout(READY_TIMEOUT_SECONDS):
         await services.pool.fetchval("SELECT 1")
-        # Checked until it is true: the schema changes only when a newer version migrates it.
-        state = request.app.state
+        # Checked until it is right: the schema changes only when a newer version migrates it.
+        state, fault = request.app.state, None
         if not getattr(state, "is_migrated", False):
             assert services.settings.database_url is not None
-            state.is_migrated = await is_current(services.settings.database_url)
-    if not state.is_migrated:
-        raise Unavailable("The database does not have this version's schema. Run `agentcontainer migrate`.")
+            fault = await schema.fault(services.settings.database_url)
+            state.is_migrated = fault is None
+    if fault is not None:
+        raise Unavailable(fault)
     return Readiness()

@@ -25,9 +25,9 @@ INTERVAL_SECONDS = 300.0
 MIN_AGE = timedelta(minutes=10)  # a younger one may still be written
 
 
-async def create(pool: Pool, task_id: str) -> CheckpointBlob:
-    """Insert a checkpoint whose blob is written next."""
-    checkpoint_id = new_id("ckp")
+async def create(pool: Pool, task_id: str, checkpoint_id: str | None = None) -> CheckpointBlob:
+    """Insert a checkpoint whose blob is written next. Idempotent for one `checkpoint_id`."""
+    checkpoint_id = checkpoint_id or new_id("ckp")
     blob = CheckpointBlob(checkpoint_id, f"checkpoints/{task_id}/{checkpoint_id}")
     await store.insert(pool, task_id, blob)
     return blob

@@ -8,7 +8,7 @@ from agentcontainer.domain.checkpoints.model import Checkpoint, CheckpointBlob
 # For this long after a task's end its partial outputs may still be taken from its checkpoint.
 PARTIAL_OUTPUTS_WITHIN = timedelta(hours=24)
 
-_INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3)"
+_INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
 _SET_STORED = "UPDATE checkpoints SET size_bytes = $2, sha256 = $3, unpacked_bytes = $4 WHERE id = $1"
 _CURRENT = "SELECT c.* FROM tasks t JOIN checkpoints c ON c.id = t.checkpoint_id WHERE t.id = $1"
 _USED = """
@@ -46,7 +46,7 @@ DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
 
 
 async def insert(pool: Pool, task_id: str, blob: CheckpointBlob) -> None:
-    """Insert the row of a checkpoint whose blob is written next."""
+    """Insert the row of a checkpoint whose blob is written next. Idempotent."""
     await pool.execute(_INSERT, blob.id, task_id, blob.key)
 
 

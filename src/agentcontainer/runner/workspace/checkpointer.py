@@ -12,6 +12,7 @@ from agentcontainer.domain.checkpoints import store as checkpoint_store
 from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.ids import new_id
 from agentcontainer.runner.ending import ClaimLost
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore
@@ -48,7 +49,10 @@ class Checkpointer:
         """
         pool, layout = self._services.pool, self._layout
         async with self._saving:
-            blob = await db.retry_while_unavailable(lambda: checkpoints.create(pool, self._claim.task_id))
+            checkpoint_id = new_id("ckp")
+            blob = await db.retry_while_unavailable(
+                lambda: checkpoints.create(pool, self._claim.task_id, checkpoint_id)
+            )
             saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, blob.key)
             if is_limited:
                 await self._check_quota(blob.key, saved.size_bytes)
