@@ -5,12 +5,11 @@ A failure is logged and the loop goes on; if a loop ends, its owner gets an erro
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
-LOG_AGAIN_SECONDS = 60.0
+from agentcontainer.repetition import AGAIN_SECONDS, Repetition
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ async def repeat(
     action: Callable[[], Awaitable[object]],
     every_seconds: float,
     expected: tuple[type[Exception], ...] = (),
-    log_again_seconds: float = LOG_AGAIN_SECONDS,
+    log_again_seconds: float = AGAIN_SECONDS,
     retry_seconds: float | None = None,
 ) -> NoReturn:
     """Call `action`, wait `every_seconds`, and so on until cancelled, whether it succeeds or fails. After a failure
@@ -34,7 +33,7 @@ async def repeat(
     any other an error with its traceback; one of the same type is logged again after `log_again_seconds` at
     the earliest.
     """
-    failures = _FailureLog(name, expected, log_again_seconds)
+    failures = FailureLog(name, expected, log_again_seconds)
     cancels = _cancel_requests()
     while True:
         pause_seconds = every_seconds
@@ -84,24 +83,23 @@ async def background(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
         raise _loop_ended(ended[0])
 
 
-class _FailureLog:
-    """Logs failures, but those of one type at most every `again_seconds`."""
+class FailureLog:
+    """Logs failures of what `name` says, but those of one type at most every `again_seconds`."""
 
-    def __init__(self, name: str, expected: tuple[type[Exception], ...], again_seconds: float) -> None:
+    def __init__(
+        self, name: str, expected: tuple[type[Exception], ...] = (), again_seconds: float = AGAIN_SECONDS
+    ) -> None:
         self._name = name
         self._expected = expected
-        self._again_seconds = again_seconds
-        self._quiet_until: dict[type[Exception], float] = {}
-        self._unlogged: dict[type[Exception], int] = {}
+        self._repetition = Repetition(again_seconds)
 
     def add(self, error: Exception) -> None:
-        kind, now = type(error), time.monotonic()
-        if now < self._quiet_until.get(kind, 0):
-            self._unlogged[kind] = self._unlogged.get(kind, 0) + 1
+        """Log the failure: one of an `expected` type as a warning, any other as an error with its traceback."""
+        unlogged = self._repetition.admit(type(error))
+        if unlogged is None:
             return
-        self._quiet_until[kind] = now + self._again_seconds
-        text = f"{self._name} failed: {kind.__name__}: {error}".removesuffix(": ")
-        if unlogged := self._unlogged.pop(kind, 0):
+        text = f"{self._name} failed: {type(error).__name__}: {error}".removesuffix(": ")
+        if unlogged:
             text += f" ({unlogged} more since the last report)"
         if isinstance(error, self._expected):
             logger.warning("%s", text)

@@ -1,5 +1,7 @@
 """The database connection breaks at one COMMIT: before it arrives, or after it succeeded but before the reply."""
 
+import logging
+
 import pytest
 
 from agentcontainer.domain.tasks.state import Status
@@ -65,7 +67,10 @@ async def test_the_end_of_a_turn_survives_a_failed_commit(bed: Bed, failure: Fai
 
 
 @FAILURES
-async def test_finish_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
+async def test_finish_survives_a_failed_commit(
+    bed: Bed, failure: Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with bed.runner() as runner:
         trap = runner.proxy.trap(FINISH, failure)
         task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
@@ -75,6 +80,7 @@ async def test_finish_survives_a_failed_commit(bed: Bed, failure: Failure) -> No
     assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
     assert outcome.outputs == {"out.txt": b"a\n"}
     assert outcome.task.cost_micro_usd > 0
+    assert "the claim is lost" not in caplog.text, "this attempt ended the task itself"
 
 
 @FAILURES

@@ -54,7 +54,7 @@ async def with_second_message(bed: Bed) -> Claim:
         bed.pool, bed.settings, claim, turn, checkpoint_id=None, reply="One.", file_ids=[]
     )
     assert ended == "idle"
-    await bed.say(claim.task_id, {"say": "Two."})
+    await bed.send(claim.task_id, {"say": "Two."})
     return claim
 
 

@@ -71,3 +71,14 @@ async def test_slots_are_compared_by_how_long_they_have_been_idle() -> None:
     slot.begin_idle()
     assert slot.idle_since is not None
     assert slot.idle_since > first
+
+
+async def test_a_container_that_goes_on_gives_up_nothing() -> None:
+    """A message came before it could give up the slot that it was asked for."""
+    slot = Slot(lambda: False)
+    slot.begin_idle()
+    assert slot.evict()
+    slot.end_idle()
+    assert slot.is_given_up
+    slot.go_on()
+    assert not slot.is_given_up

@@ -16,6 +16,7 @@ from agentcontainer.api_url import local_url
 from agentcontainer.cli.children import Child
 from agentcontainer.cli.data_dir import ensure_secret_key
 from agentcontainer.cli.database import migrated
+from agentcontainer.cli.log_lines import once_a_minute
 from agentcontainer.cli.options import encoded
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
@@ -48,7 +49,7 @@ class Installation:
     ) -> None:
         self._settings = settings
         self._environment = environment
-        self._report = report
+        self._report = once_a_minute(report)
         self._postgres: Postgres | None = None
         self._children: list[Child] = []
         self._watcher: asyncio.Task[None] | None = None

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agentcontainer.cli.log_lines import LogLines, without_stack
+from agentcontainer.cli.log_lines import BoundedRate, LogLines, without_stack
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.settings import Settings
 
@@ -51,14 +51,14 @@ def migrate(data_dir: DataDir = None) -> None:
 
 
 async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings) -> None:
-    import asyncpg
-
+    from agentcontainer import db
     from agentcontainer.cli.data_dir import prepare
     from agentcontainer.cli.resolve import reaching, resolve
 
     os.umask(0o077)  # stored files are private, also in a folder that others can read
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())
+    handler.addFilter(BoundedRate())
     logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
     logging.getLogger("pgqueuer").addFilter(without_stack)  # it logs each retry during a database outage
     logging.getLogger("aiohttp.server").setLevel(
@@ -67,7 +67,8 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
     complete = resolve(chosen)
     prepare(complete.data_dir)
     async with reaching():
-        connection = await asyncpg.connect(complete.database_url, timeout=10)
+        assert complete.database_url is not None
+        connection = await db.connect(complete.database_url)
         await connection.close()
     await serve(complete)
 

@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import logging
 
-from agentcontainer import db
+from agentcontainer import db, host
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.model import Claim, Task
@@ -47,6 +47,11 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 logger = logging.getLogger(__name__)
 
 DRAIN_SAVE_SECONDS = 20.0
+# Failures that a host without room causes, too. They are not blamed on the task or its agent then.
+BEFORE_START = frozenset({
+    EndReason.INPUT_UNAVAILABLE, EndReason.IMAGE_UNAVAILABLE, EndReason.CHECKPOINT_CORRUPT, EndReason.DISK_FULL,
+})  # fmt: skip
+AFTER_START = frozenset({EndReason.AGENT_CRASHED, EndReason.AGENT_STOPPED})
 
 
 class Attempt:
@@ -55,6 +60,8 @@ class Attempt:
     def __init__(self, services: Services, claim: Claim, slot: Slot) -> None:
         self.is_platform_fault = False
         """Whether the attempt failed for a reason that neither the task nor its inputs caused."""
+        self.unrecorded = EndReason.HOST_FAULT
+        """How the attempt ended, if the database still has its claim although `run` has returned."""
         self._services = services
         self._claim = claim
         self._slot = slot
@@ -63,6 +70,7 @@ class Attempt:
         self._outcome = Outcome(services, claim, self._log)
         self._steering = Steering(services.pool, claim)
         self._message_arrived = asyncio.Event()
+        self._has_started = False
 
     def stop(self, reason: EndReason, message: str | None = None) -> None:
         """End the attempt for this reason, unless it has an ending already."""
@@ -85,21 +93,51 @@ class Attempt:
                     await self._work_and_commit(stack)
                 except ClaimLost:
                     raise
-                except Exception:
-                    logger.exception("%s: the platform failed", self._name)
+                except Exception as error:
                     self.is_platform_fault = True
-                    message = "The platform could not run the container."
-                    await self._outcome.commit(Ending(EndReason.PLATFORM_FAULT, message))
+                    await self._outcome.commit(self._ending_of_fault(error))
                 finally:
                     self._outcome.close()
         except ClaimLost:
             logger.info("%s: the claim is lost", self._name)
-        except Exception:
-            # The database was unreachable for too long, or something could not be closed. The reconciler requeues
-            # the task when this runner's lease has expired, and the clean-up removes what is left on this host.
-            logger.exception(
-                "%s: the end could not be recorded; the reconciler will requeue the task", self._name
-            )
+        except Exception as error:
+            # The database was unreachable or without room for too long, or something could not be closed. The
+            # supervisor gives the claim back at a heartbeat, and the clean-up removes what is left on this host.
+            logger.exception("%s: the end of the attempt could not be recorded", self._name)
+            if self._host_fault(error) is None:
+                self.unrecorded = EndReason.RUNNER_LOST
+
+    def _ending_of_fault(self, error: Exception) -> Ending:
+        """The ending of an attempt that neither the task nor its inputs made fail. If this host lacked something, the
+        attempt does not count as a try."""
+        if (fault := self._host_fault(error)) is not None:
+            logger.error("%s: this host failed: %s (%r)", self._name, fault, error)
+            return Ending(EndReason.HOST_FAULT, f"The host could not run the container. {fault}")
+        logger.error("%s: the platform failed", self._name, exc_info=error)
+        return Ending(EndReason.PLATFORM_FAULT, "The platform could not run the container.")
+
+    def _host_fault(self, error: Exception) -> str | None:
+        """What this host or the database lacked, if that explains the error."""
+        if isinstance(error, (*db.SERVER_FAILURES, ConnectionRefusedError)):
+            return "The database could not be used."
+        fault = host.shortage(self._services.folder)
+        if fault is None and host.is_exhausted(error):
+            return "It has no memory or file descriptor left."
+        return fault
+
+    def _judged(self, ending: Ending) -> Ending:
+        """The ending, or a fault of the platform in its place if this host lacked something that the task needed.
+
+        Once the agent has started, this counts as a try: an agent that fills the host's disk itself must not run for
+        ever without cost.
+        """
+        reasons = AFTER_START if self._has_started else BEFORE_START
+        if ending.reason not in reasons or (fault := host.shortage(self._services.folder)) is None:
+            return ending
+        logger.error("%s: this host failed: %s (%s)", self._name, fault, ending.message)
+        reason = EndReason.PLATFORM_FAULT if self._has_started else EndReason.HOST_FAULT
+        self.is_platform_fault = True
+        return Ending(reason, f"The host could not run the container. {fault}")
 
     async def _work_and_commit(self, stack: contextlib.AsyncExitStack) -> None:
         try:
@@ -108,7 +146,7 @@ class Attempt:
             ending = ending_of(error)
             if ending is None:
                 raise
-            await self._outcome.commit(ending)
+            await self._outcome.commit(self._judged(ending))
 
     async def _work(self, stack: contextlib.AsyncExitStack) -> None:
         """Start the container and let the agent work. Returns if a conversation gives up this container.
@@ -118,6 +156,7 @@ class Attempt:
         """
         context, turn = await self._begin()
         started = await container.start(context, stack, self._steering)
+        self._has_started = True
         if turn is not None:
             turn = await Dialogue(context, started, self._slot, self._message_arrived).run(turn)
             if turn is None:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from agentcontainer import crash, db
 from agentcontainer.domain.hibernation import service as hibernation
-from agentcontainer.domain.tasks import service
+from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.domain.tasks.state import MEANING, EndReason
 from agentcontainer.errors import SandboxError
 from agentcontainer.images.faults import ImageFault
 from agentcontainer.runner.ending import ClaimLost, Ended, Ending
@@ -43,6 +43,7 @@ class Outcome:
         self._first: asyncio.Future[Ending] = loop.create_future()
         self._committed: asyncio.Future[Ending | None] = loop.create_future()
         self._claim_lost: asyncio.Future[None] = loop.create_future()
+        self._is_in_doubt = False  # whether a COMMIT of the ending was sent
         self._destroying: asyncio.Task[None] | None = None  # referenced, so that it is not garbage-collected
 
     def watch(self, watcher: Callable[[], Watcher]) -> None:
@@ -142,7 +143,19 @@ class Outcome:
             self._committed.set_result(None)
 
     async def _write(self, ending: Ending) -> bool:
-        """Commit the ending; False if the claim is lost."""
+        """Commit the ending; False if the claim is lost. True also if an earlier call committed it, whose reply was
+        lost."""
+        was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
+        if await self._write_now(ending):
+            return True
+        task = await store.get(self._services.pool, self._claim.task_id) if was_in_doubt else None
+        return (
+            task is not None
+            and task.attempt == self._claim.attempt
+            and task.status is MEANING[ending.reason].status
+        )
+
+    async def _write_now(self, ending: Ending) -> bool:
         async with db.transaction(self._services.pool) as connection:
             if ending.hibernation is not None:
                 message = self._log.clean(ending.hibernation.message)

@@ -17,7 +17,7 @@ from agentcontainer.gateway.app import provider_client
 from agentcontainer.gateway.offline_model import OfflineModel
 from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
-from agentcontainer.migrations.schema import is_current
+from agentcontainer.migrations import schema
 from agentcontainer.periodic import background
 from agentcontainer.runner.cleanup import clean_up_forever, remove_dead_runners, runner_folder
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
@@ -44,8 +44,8 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()
-    if not await is_current(settings.database_url):
-        raise SettingsError("The database does not have this version's schema. Run: agentcontainer migrate")
+    if (fault := await schema.fault(settings.database_url)) is not None:
+        raise SettingsError(fault)
     runner_id = new_id("rnr")
     sandboxes = Bubblewrap(settings.sandbox_uid_base, LOCKS)
     if reason := sandboxes.weak_limits_reason:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 
 class Slot:
-    """A slot that one attempt occupies. `is_work_waiting`: whether jobs of this runner wait for a slot."""
+    """A slot that one attempt occupies. `is_work_waiting`: whether jobs of this runner wait for a slot, and more of
+    them than slots that are being given up."""
 
     def __init__(self, is_work_waiting: Callable[[], bool]) -> None:
         self.is_work_waiting = is_work_waiting
@@ -17,6 +18,11 @@ class Slot:
         self.became_idle = asyncio.Event()
         """Set when the container becomes idle for the first time."""
         self._eviction = asyncio.Event()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the container was asked to give up the slot, and has not gone on to work since."""
+        return self._eviction.is_set()
 
     def begin_idle(self) -> None:
         """Record that the container waits for the user. If a job waits for a slot, it is evicted at once."""
@@ -27,8 +33,12 @@ class Slot:
             self._eviction.set()
 
     def end_idle(self) -> None:
-        """Record that the container works again, or has stopped."""
+        """Record that the container does not wait any more: it works again, or stops."""
         self.idle_since = None
+
+    def go_on(self) -> None:
+        """Record that the container works again and keeps the slot, also if it was asked to give it up."""
+        self._eviction.clear()
 
     def evict(self) -> bool:
         """Ask the container to give up the slot. False: it is not idle, or was asked before."""

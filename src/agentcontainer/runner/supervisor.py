@@ -8,13 +8,14 @@ from datetime import timedelta
 
 from pgqueuer.errors import RetryRequested
 
-from agentcontainer import crash, db
+from agentcontainer import crash, db, host
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.tasks import runners, service, store
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.periodic import background
+from agentcontainer.repetition import Repetition
 from agentcontainer.runner.attempt import Attempt
 from agentcontainer.runner.delivery import deliver
 from agentcontainer.runner.lease import keep_lease
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
+RETRY_WITHOUT_ROOM = timedelta(seconds=2)  # the host's disk is full: it may be freed soon
 RETRY_WITHOUT_SLOT = timedelta(seconds=0.5)  # another runner may have a free slot
 EVICTION_SECONDS = 5.0  # for an idle container to be closed
 STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
@@ -53,6 +55,9 @@ class Supervisor:
         """Ids of tasks that are being claimed."""
         self._unknown: set[Claim] = set()
         """This runner's claims, as of the last heartbeat, that have no attempt in this process."""
+        self._unrecorded: dict[Claim, EndReason] = {}
+        """How attempts ended, until a heartbeat finds that the database has no claim for them any more."""
+        self._shortages = Repetition()
 
     def drain(self) -> None:
         """Take no more jobs, give back the tasks that run, then let `run` return."""
@@ -98,6 +103,7 @@ class Supervisor:
         Raises:
             RetryRequested: the job cannot be taken now; it is delivered again, to this runner or another.
         """
+        self._check_room()
         await self._take_slot()
         is_taken = False
         try:
@@ -114,11 +120,25 @@ class Supervisor:
         if claim is not None:
             await self._start(claim, is_delivery_lost)
 
+    def _check_room(self) -> None:
+        """Take no job while this host lacks the room to run it; evict an idle conversation, which makes some.
+
+        Raises:
+            RetryRequested: the host lacks something.
+        """
+        if (fault := host.shortage(self._services.folder)) is None:
+            return
+        if (left_out := self._shortages.admit(fault.partition(":")[0])) is not None:
+            logger.error("this host takes no work: %s (%d jobs were delivered meanwhile)", fault, left_out)
+        self._evict_one()
+        raise RetryRequested(RETRY_WITHOUT_ROOM, reason="this runner's host lacks room")
+
     async def _take_slot(self) -> None:
-        """Take a slot. If none is free, evict the conversation that has been idle for longest."""
+        """Take a slot. If none is free, evict the conversation that has been idle for longest, unless slots are being
+        given up already for all jobs that wait."""
         self._waiting_jobs += 1
         try:
-            if self._free_slots.locked():
+            if self._free_slots.locked() and self._is_slot_wanted():
                 self._evict_one()
             async with asyncio.timeout(EVICTION_SECONDS):
                 await self._free_slots.acquire()
@@ -126,6 +146,10 @@ class Supervisor:
             raise RetryRequested(RETRY_WITHOUT_SLOT, reason="no free slot") from None
         finally:
             self._waiting_jobs -= 1
+
+    def _is_slot_wanted(self) -> bool:
+        """Whether more jobs wait for a slot than slots are being given up."""
+        return self._waiting_jobs > sum(slot.is_given_up for slot in self._occupied.values())
 
     def _evict_one(self) -> None:
         """Evict the longest idle conversation that is not being evicted already."""
@@ -156,7 +180,7 @@ class Supervisor:
 
     async def _start(self, claim: Claim, is_delivery_lost: asyncio.Event) -> None:
         """Start an attempt. Returns when it has ended or is idle, or when the connection to the queue is lost."""
-        slot = self._occupied[claim] = Slot(lambda: self._waiting_jobs > 0)
+        slot = self._occupied[claim] = Slot(self._is_slot_wanted)
         attempt = Attempt(self._services, claim, slot)
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
@@ -164,6 +188,7 @@ class Supervisor:
         def on_end(_: object) -> None:
             del self._attempts[claim], self._occupied[claim]
             self._free_slots.release()
+            self._unrecorded[claim] = attempt.unrecorded
             self._count_fault(attempt.is_platform_fault)
 
         task.add_done_callback(on_end)
@@ -193,11 +218,21 @@ class Supervisor:
         claims = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
         self._drop(before - claims, "the claim is gone")
         unknown = {claim for claim in claims - set(self._attempts) if claim.task_id not in self._claiming}
-        for claim in unknown & self._unknown:  # the reply to its commit was lost for longer than we retry
-            await service.lose(self._pool, self._settings, claim, "The attempt was not started.")
+        for claim in unknown & self._unknown:
+            await self._give_back(claim)
         self._unknown = unknown
+        self._unrecorded = {claim: end for claim, end in self._unrecorded.items() if claim in claims}
         for attempt, _ in self._attempts.values():  # a notification of a message may have been lost
             attempt.wake()
+
+    async def _give_back(self, claim: Claim) -> None:
+        """End a claim that has no attempt here, so that the task gets another one."""
+        if (reason := self._unrecorded.get(claim)) is not None:
+            message = "The end of the attempt could not be recorded."
+        else:  # the reply to the commit of the claim was lost for longer than we retry
+            reason, message = EndReason.HOST_FAULT, "The attempt was not started."
+        logger.warning("%s attempt %d: %s", claim.task_id, claim.attempt, message)
+        await service.lose(self._pool, self._settings, claim, message, reason)
 
     def _drop(self, claims: set[Claim], reason: str) -> None:
         for claim in claims & set(self._attempts):

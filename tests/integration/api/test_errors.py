@@ -21,11 +21,18 @@ from tests import data_folder
 
 from .conftest import Account, Bed, error_of
 
+# As PostgreSQL reports it when it cannot extend a file.
+_FULL_DATABASE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def client(pool: Pool, url: str, folder: Path) -> httpx.AsyncClient:
-    configured = settings.load(data_dir=folder, database_url=url, public_url="http://testserver")
+def client(pool: Pool, url: str, folder: Path, data_dir: Path | None = None) -> httpx.AsyncClient:
+    configured = settings.load(data_dir=data_dir or folder, database_url=url, public_url="http://testserver")
     app = create_app(configured, pool, Vault("k" * 32), Blobs(f"file://{folder}/blobs"))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver")
 
@@ -151,3 +158,35 @@ async def test_a_database_that_goes_away_and_comes_back(short_dir: Path) -> None
     finally:
         await server.stop()
         shutil.rmtree(folder)
+
+
+async def test_a_client_is_told_which_disk_is_full(database_url: str, short_dir: Path) -> None:
+    full = Path("/proc")  # the kernel reports no free block there
+    async with (
+        db.pool(database_url) as pool,
+        client(pool, database_url, short_dir) as http,
+        client(pool, database_url, short_dir, full) as beside_the_database,
+    ):
+        _, key = await accounts.create_account(pool, name="Test")
+        for each in (http, beside_the_database):
+            each.headers["Authorization"] = f"Bearer {key}"
+        await pool.execute(_FULL_DATABASE)
+        answer = await http.post("/api/v1/api-keys", json={"name": "second"})
+        assert (answer.status_code, error_of(answer)["code"]) == (503, "unavailable")
+        assert "The database's disk is full" in error_of(answer)["message"]
+        await pool.close()  # as if the server had ended because of it
+        answer = await beside_the_database.get("/api/v1/account")
+        assert (answer.status_code, error_of(answer)["code"]) == (503, "unavailable")
+        assert "The platform's disk is full" in error_of(answer)["message"]
+
+
+async def test_an_outage_is_logged_once_for_many_requests_in_the_same_words(
+    database_url: str, short_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that the process writes one line a minute."""
+    async with db.pool(database_url) as pool, client(pool, database_url, short_dir) as http:
+        await pool.close()
+        for _ in range(3):
+            assert (await http.get("/readyz")).status_code == 503
+    lines = {record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING}
+    assert lines == {"a request could not be carried out: InterfaceError: pool is closed"}

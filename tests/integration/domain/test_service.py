@@ -10,7 +10,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.tasks import events, queue, reconcile, runners, service, store
 from agentcontainer.domain.tasks.model import Task
-from agentcontainer.domain.tasks.state import EndReason, Status
+from agentcontainer.domain.tasks.state import MAX_TRIES, EndReason, Status
 from agentcontainer.errors import Conflict
 from agentcontainer.settings import Settings
 
@@ -166,3 +166,14 @@ async def test_a_fenced_attempt_cannot_end_the_requeued_task(
     assert (await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt=1)).status is Status.PENDING
     for reason in (EndReason.AGENT_CRASHED, EndReason.COMPLETE, EndReason.DRAINED, EndReason.PROVIDER_ERROR):
         assert (await end(pool, settings, task_id, reason, attempt=1)).status is Status.PENDING
+
+
+async def test_a_fault_of_the_host_is_no_try(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    task_id = await running(pool, account_id, make_task, seconds=60)
+    for attempt in range(1, MAX_TRIES + 3):
+        task = await end(pool, settings, task_id, EndReason.HOST_FAULT, attempt)
+        assert (task.status, task.tries, task.container_micro_seconds) == (Status.PENDING, 0, 0)
+        async with db.transaction(pool) as connection:
+            assert await store.claim(connection, task_id, "rnr_next") is not None

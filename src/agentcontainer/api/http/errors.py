@@ -1,7 +1,9 @@
 """Turns every error into a response: `{"error": {"code", "message", "requestId", "details"?}}`."""
 
+import errno
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import asyncpg
@@ -13,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
-from agentcontainer import db, field_faults
+from agentcontainer import db, field_faults, host
 from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
 from agentcontainer.errors import (
@@ -39,6 +41,11 @@ M = TypeVar("M", bound=pydantic.BaseModel)
 MAX_DETAILS = 20
 INTERNAL = AgentContainerError("Internal error. The server's log has the details under this request id.")
 UNREACHABLE = Unavailable("The database cannot be reached now. Try again.")
+DATABASE_FULL = Unavailable(
+    "The database's disk is full, so the request was not carried out. Try again later."
+)
+DISK_FULL = Unavailable("The platform's disk is full, so the request was not carried out. Try again later.")
+OVERLOADED = Unavailable("The platform has too many files and connections open. Try again later.")
 _OUTAGES = (
     *db.UNREACHABLE,
     asyncpg.OperatorInterventionError,  # the server is stopping or starting, or cancelled the statement
@@ -93,12 +100,12 @@ class Error(Outgoing):
     error: ErrorContent
 
 
-def response_to(error: Exception, request_id: str) -> JSONResponse:
+def response_to(error: Exception, request_id: str, data_dir: Path | None = None) -> JSONResponse:
     """The response to any exception. An unexpected one is logged and answered as `internal`."""
     if isinstance(error, HTTPException):
         message = _http_message(error)
         return _response(error.status_code, _http_code(error.status_code), message, request_id, error.headers)
-    public = public_error(error, request_id)
+    public = public_error(error, request_id, data_dir)
     headers: dict[str, str] = {}
     if isinstance(public, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -110,17 +117,27 @@ def response_to(error: Exception, request_id: str) -> JSONResponse:
     return _response(public.status, public.code, str(public), request_id, headers, details)
 
 
-def public_error(error: Exception, request_id: str) -> AgentContainerError:
-    """The error that the client gets for an exception. Details that it does not get are logged."""
+def public_error(error: Exception, request_id: str, data_dir: Path | None = None) -> AgentContainerError:
+    """The error that the client gets for an exception. Details that it does not get are logged. `data_dir`: on a disk
+    that the database may be on."""
     if isinstance(error, AgentContainerError) and error.code != AgentContainerError.code:
         return error
     if isinstance(error, RequestValidationError):
         return refusal_of(list(error.errors()))
     if isinstance(error, _OUTAGES):
-        logger.warning("%s: outage: %s: %s", request_id, type(error).__name__, error)
-        return UNREACHABLE
+        logger.warning("a request could not be carried out: %s: %s", type(error).__name__, error)
+        return _outage(error, data_dir)
     logger.error("%s: unexpected error", request_id, exc_info=error)
     return INTERNAL
+
+
+def _outage(error: Exception, data_dir: Path | None) -> Unavailable:
+    if isinstance(error, asyncpg.DiskFullError):
+        return DATABASE_FULL
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or (data_dir is not None and host.disk_shortage(data_dir)):
+        return DISK_FULL
+    return OVERLOADED if number in host.EXHAUSTED else UNREACHABLE
 
 
 def refusal_of(faults: list[ErrorDetails]) -> ValidationError:

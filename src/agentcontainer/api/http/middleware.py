@@ -53,7 +53,8 @@ class Envelope:
             ):  # it is already sent; the server closes the connection, so the response is visibly incomplete
                 logger.error("%s: failed after the response had started", request_id)
                 raise
-            await response_to(error, request_id)(scope, receive, send_with_headers)
+            data_dir = scope["app"].state.services.settings.data_dir
+            await response_to(error, request_id, data_dir)(scope, receive, send_with_headers)
         finally:
             _log(scope, request_id, status, time.perf_counter() - started)
 

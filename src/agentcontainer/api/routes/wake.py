@@ -88,7 +88,8 @@ class LinkRoute(StrictRoute):
             try:
                 return await answer(request)
             except Exception as error:
-                public = public_error(error, request.state.request_id)
+                data_dir = request.app.state.services.settings.data_dir
+                public = public_error(error, request.state.request_id, data_dir)
                 return _page(wake_page.refusal(str(public)), public.status)
 
         return answer_with_page

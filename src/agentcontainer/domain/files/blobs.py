@@ -24,6 +24,12 @@ PAGE = 500
 # They bound the memory of one write: two parts are sent while one is filled. S3 accepts no smaller parts than these.
 PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS_SENDING = 2
+DISK_FULL_SIGNS = (
+    "(os error 28)",
+    "(os error 122)",
+    "XMinioStorageFull",
+    "InsufficientStorage",
+)  # ENOSPC, EDQUOT, S3
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Blobs:
             )
         except (FileNotFoundError, BaseError) as error:  # not found: the bucket
             logger.error("storing a blob failed: %s", error)
-            raise Unavailable("The object store did not accept the file; try again.") from error
+            raise _unavailable(error, "The object store did not accept the file; try again.") from error
         return Blob(key, size, digest.hexdigest())
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
@@ -164,4 +170,11 @@ def _explained() -> Generator[None]:
         raise NotFound("The file's bytes are gone from the object store.") from None
     except BaseError as error:
         logger.error("the object store failed: %s", error)
-        raise Unavailable("The object store cannot be reached; try again.") from error
+        raise _unavailable(error, "The object store cannot be reached; try again.") from error
+
+
+def _unavailable(error: Exception, sentence: str) -> Unavailable:
+    """The error for the caller: what is full, if obstore's error says so, otherwise `sentence`."""
+    if any(sign in str(error) for sign in DISK_FULL_SIGNS):
+        return Unavailable("The object store's disk is full; try again later.")
+    return Unavailable(sentence)

@@ -4,6 +4,7 @@ Any number of processes may run it at the same time.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -16,21 +17,26 @@ from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import store as hibernation_store
 from agentcontainer.domain.tasks import overdue, queue, service
 from agentcontainer.domain.tasks.model import Claim, PendingTask
-from agentcontainer.periodic import repeat
+from agentcontainer.periodic import FailureLog, repeat
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 2.0
+NEVER = timedelta(days=36_500)
 T = TypeVar("T")
 
 
-async def reconcile(pool: Pool, settings: Settings) -> int:
+async def reconcile(
+    pool: Pool, settings: Settings, failures: FailureLog | None = None, *, is_silence_death: bool = True
+) -> int:
     """Requeue the tasks of lost runners and pending tasks without a job, wake tasks whose deadline has passed, and end
     expired conversations. Returns how many tasks were moved.
 
     A task is moved only if its attempt and status are still those that were found, so a repeat changes nothing.
+    `is_silence_death`: whether runners without a heartbeat are lost. If not, only those that have stopped are.
     """
+    failures = failures or FailureLog("reconciling a task")
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
 
     async def lose(claim: Claim) -> bool:
@@ -40,24 +46,31 @@ async def reconcile(pool: Pool, settings: Settings) -> int:
         async with db.transaction(pool) as connection:
             return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
 
-    moved = await _each(await overdue.lost(pool, silence), lose)
+    moved = await _each(await overdue.lost(pool, silence if is_silence_death else NEVER), lose, failures)
     moved += await _each(
-        await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id)
+        await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id), failures
     )
-    moved += await _each(await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id))
-    return moved + await _each(await overdue.without_job(pool, silence), enqueue)
+    moved += await _each(
+        await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id), failures
+    )
+    return moved + await _each(await overdue.without_job(pool, silence), enqueue, failures)
 
 
-async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]]) -> int:
-    """Call `move` for each of the tasks; returns how many were moved. A failure of one does not stop the others."""
+async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]], failures: FailureLog) -> int:
+    """Call `move` for each of the tasks; returns how many were moved. A failure of one does not stop the others.
+
+    Raises:
+        OSError, TimeoutError, PostgresError: the database cannot be reached, or has no room.
+    """
     moved = 0
     for task in tasks:
         try:
             moved += await move(task)
         except db.UNREACHABLE:
             raise
-        except Exception:
-            logger.exception("reconcile failed: %s", task)
+        except Exception as error:
+            error.add_note(f"It was about {task}.")
+            failures.add(error)
     return moved
 
 
@@ -72,10 +85,23 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
 
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:
-    """Reconcile every few seconds, also after failures, until cancelled."""
+    """Reconcile every few seconds, also after failures, until cancelled.
+
+    While the database is away or has no room, no runner can renew its lease. So after such a failure the living runners
+    have time to do so before any is taken for lost.
+    """
+    failures = FailureLog("reconciling a task")
+    failed_at = float("-inf")
 
     async def once() -> None:
-        if moved := await reconcile(pool, settings):
+        nonlocal failed_at
+        is_silence_death = time.monotonic() - failed_at > settings.runner_lost_after_seconds
+        try:
+            moved = await reconcile(pool, settings, failures, is_silence_death=is_silence_death)
+        except db.UNREACHABLE:
+            failed_at = time.monotonic()
+            raise
+        if moved:
             logger.info("reconciled %d tasks", moved)
 
     await repeat("reconciling tasks", once, INTERVAL_SECONDS, (asyncpg.PostgresError, *db.UNREACHABLE))

@@ -255,15 +255,15 @@ async def wants_partial_outputs(pool: Pool, claim: Claim) -> bool:
     return task is not None and task.status in statuses and task.attempt == claim.attempt
 
 
-async def lose(pool: Pool, settings: Settings, claim: Claim, message: str) -> bool:
-    """End an attempt whose runner is lost. False: the claim is not valid any more."""
+async def lose(
+    pool: Pool, settings: Settings, claim: Claim, message: str, reason: EndReason = EndReason.RUNNER_LOST
+) -> bool:
+    """End an attempt that its runner cannot end itself. False: the claim is not valid any more."""
     async with db.transaction(pool) as connection:
         # Between turns only the container is lost: the next message starts another one from the checkpoint.
         if await store.evict(connection, claim, is_charged=False):
             return True
-        return await end(
-            connection, settings, claim.task_id, EndReason.RUNNER_LOST, attempt=claim.attempt, message=message
-        )
+        return await end(connection, settings, claim.task_id, reason, attempt=claim.attempt, message=message)
 
 
 async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:

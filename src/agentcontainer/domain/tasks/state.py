@@ -66,6 +66,7 @@ class EndReason(StrEnum):
     DRAINED = "drained"
     RUNNER_LOST = "runner_lost"
     PLATFORM_FAULT = "platform_fault"
+    HOST_FAULT = "host_fault"
 
 
 @dataclass(frozen=True)
@@ -107,4 +108,5 @@ MEANING: dict[EndReason, Meaning] = {
     R.DRAINED: Meaning(S.PENDING, is_charged=False),
     R.RUNNER_LOST: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
     R.PLATFORM_FAULT: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),
+    R.HOST_FAULT: Meaning(S.PENDING, is_charged=False),
 }

@@ -1,0 +1,100 @@
+"""What the host or the database lacks costs a task nothing: it waits, and no try is counted."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from agentcontainer.domain.tasks.state import Status
+from tests.coordination.bed import Bed, finish
+from tests.coordination.proxy import Wanted
+from tests.coordination.soundness import sound_outcome
+
+CLAIM = Wanted("attempt = attempt + 1, runner_id")
+WORK = {"bash": "echo a >> out.txt"}
+# As PostgreSQL reports it when it cannot extend a file.
+FULL_DATABASE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE UPDATE ON tasks FOR EACH ROW WHEN (NEW.status = 'finished') EXECUTE FUNCTION refuse();
+"""
+
+
+@pytest.fixture
+def small_disk(bed: Bed) -> Iterator[Path]:
+    """The disk of the runners' folders, which a test can fill."""
+    folder = bed.settings.data_dir / "runners"
+    folder.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m,mode=700", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> Path:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
+
+
+@contextlib.asynccontextmanager
+async def full_database(bed: Bed) -> AsyncIterator[None]:
+    """No task can be finished during the block."""
+    await bed.pool.execute(FULL_DATABASE)
+    try:
+        yield
+    finally:
+        await bed.pool.execute("DROP TRIGGER full_disk ON tasks; DROP FUNCTION refuse()")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+async def test_an_attempt_that_finds_the_disk_full_is_no_try(bed: Bed, small_disk: Path) -> None:
+    async with bed.runner() as runner:
+        trap = runner.proxy.trap(CLAIM, "held")
+        task_id = await bed.dispatch(WORK, finish("out.txt"))
+        await trap.until_sprung()
+        filler = fill(small_disk)
+        trap.released.set()
+        await bed.until_event(task_id, "task.requeued")
+        assert (await bed.task(task_id)).status is Status.PENDING
+        filler.unlink()
+        await bed.until(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.task.tries, outcome.outputs) == (
+        Status.FINISHED,
+        0,
+        {"out.txt": b"a\n"},
+    )
+    [requeued] = outcome.of("task.requeued")
+    assert "Its disk is full" in requeued["reason"]
+    assert outcome.attempts == [2], "the first found no room to start in"
+
+
+async def test_a_database_that_is_full_for_a_moment_is_waited_for(bed: Bed) -> None:
+    async with bed.runner():
+        async with full_database(bed):
+            task_id = await bed.dispatch(WORK, finish("out.txt"))
+            await bed.until_event(task_id, "tool.started", 2)
+            await asyncio.sleep(1.5)  # in which the finish is refused more than once
+        await bed.until(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts, outcome.task.tries) == (Status.FINISHED, [1], 0)
+
+
+async def test_a_claim_whose_attempt_was_not_started_is_given_back_and_is_no_try(bed: Bed) -> None:
+    task_id = await bed.dispatch(WORK, finish("out.txt"))
+    await bed.pool.execute("DELETE FROM pgqueuer")
+    async with bed.runner():
+        while (runner_id := await bed.pool.fetchval("SELECT id FROM runners")) is None:
+            pass
+        claim = "UPDATE tasks SET status = 'running', attempt = 1, runner_id = $2 WHERE id = $1"
+        await bed.pool.execute(claim, task_id, runner_id)
+        await bed.until(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.attempts, outcome.task.tries) == (Status.FINISHED, [2], 0)
+    assert [data["reason"] for data in outcome.of("task.requeued")] == ["The attempt was not started."]
