@@ -203,9 +203,9 @@ async def fetch_page(
     return Page([of(row) for row in kept], bool(rows) and rows[0]["rows_found"] > len(kept))
 
 
-# What the server or asyncpg reports when the server cannot serve for a while: it is away, its disk or memory is full,
-# or a lock is held by a host that may have vanished. asyncpg sometimes raises InternalClientError for a connection that
-# was just killed.
+# What the server or asyncpg reports when the server is temporarily unusable: unreachable, its disk or memory full, or a
+# lock held by a host that may have vanished. asyncpg sometimes raises InternalClientError for a connection that was
+# just killed.
 SERVER_FAILURES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
                    asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError, asyncpg.AdminShutdownError,
                    asyncpg.CrashShutdownError, asyncpg.PostgresIOError, asyncpg.LockNotAvailableError,

@@ -52,7 +52,7 @@ class Provider:
     only_model: str | None = None
     """Its one model, which a change to this provider implies; None: it has many."""
     is_offline: bool = False
-    """Whether the platform plays it itself, without a key and without cost."""
+    """Whether the platform itself serves it, without a key and without cost."""
 
     @property
     def protocol(self) -> WireProtocol:

@@ -71,9 +71,9 @@ class Settings(BaseSettings):
     )
     offline_model: Literal["off", "on", "all"] | None = Field(
         None,
-        description="The offline script, no AI, as the provider `offline`. `on`: offered. `all`: also the default of "
-        "tasks that name no model, and played for every provider, so that none is asked. Unset: `off`, but `on` under "
-        "`up`.",
+        description="The offline script, no AI. `on`: tasks may use it as the provider `offline`. `all`: it is also "
+        "the default of tasks that name no model, and answers in place of every other provider. Unset: `off`, but `on` "
+        "under `up`.",
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port the API listens on.")

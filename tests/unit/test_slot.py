@@ -73,12 +73,12 @@ async def test_slots_are_compared_by_how_long_they_have_been_idle() -> None:
     assert slot.idle_since > first
 
 
-async def test_a_container_that_goes_on_gives_up_nothing() -> None:
-    """A message came before it could give up the slot that it was asked for."""
+async def test_a_container_that_resumes_work_is_not_evicted() -> None:
+    """A message arrived before the container could give up its slot."""
     slot = Slot(lambda: False)
     slot.begin_idle()
     assert slot.evict()
     slot.end_idle()
-    assert slot.is_given_up
-    slot.go_on()
-    assert not slot.is_given_up
+    assert slot.is_evicting
+    slot.resume()
+    assert not slot.is_evicting

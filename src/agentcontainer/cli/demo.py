@@ -151,7 +151,7 @@ def _model(console: Console, provider: str | None, key: str | None) -> Model:
     if provider is not None and key is not None:
         console.print(f"Model: {PROVIDERS[provider].demo_model} of {provider}, with your key.")
         return Model(provider, key)
-    console.print("Model: [bold yellow]none[/], the offline script plays its part: a fixed small job, no AI.")
+    console.print("Model: [bold yellow]none[/], the offline script does a fixed small job instead, no AI.")
     console.print(
         f"       For a real one set a key and name its provider: --provider {'|'.join(_real_providers())}"
     )

@@ -28,7 +28,7 @@ def up(
         bool,
         typer.Option(
             "--offline-model",
-            help="Let an offline script, no AI, play every model, so that no key is needed.",
+            help="Use an offline script, no AI, in place of every model, so that no key is needed.",
         ),
     ] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Runs the scripted model as a process of its own, which plays the provider `offline`.
+"""Runs the scripted model as a process of its own, which serves the provider `offline`.
 
 The process reads what agents send, which is hostile. So it runs outside the runner, without root rights and without
 the runner's environment. The runner opens the listening socket, so that the address stays the same when the process

@@ -80,7 +80,7 @@ class Dialogue:
                     next_turn = await self._next_turn(turn)
                     if next_turn is None:
                         return None
-                    self._slot.go_on()
+                    self._slot.resume()
                     turn = next_turn
                 case "restart":
                     return None

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 class Slot:
-    """A slot that one attempt occupies. `is_work_waiting`: whether jobs of this runner wait for a slot, and more of
-    them than slots that are being given up."""
+    """A slot that one attempt occupies. `is_work_waiting`: whether more jobs of this runner wait for a slot
+    than slots are being evicted."""
 
     def __init__(self, is_work_waiting: Callable[[], bool]) -> None:
         self.is_work_waiting = is_work_waiting
@@ -20,8 +20,8 @@ class Slot:
         self._eviction = asyncio.Event()
 
     @property
-    def is_given_up(self) -> bool:
-        """Whether the container was asked to give up the slot, and has not gone on to work since."""
+    def is_evicting(self) -> bool:
+        """Whether the container was asked to give up the slot and has not resumed work since."""
         return self._eviction.is_set()
 
     def begin_idle(self) -> None:
@@ -36,8 +36,8 @@ class Slot:
         """Record that the container does not wait any more: it works again, or stops."""
         self.idle_since = None
 
-    def go_on(self) -> None:
-        """Record that the container works again and keeps the slot, also if it was asked to give it up."""
+    def resume(self) -> None:
+        """Record that the container works again and keeps the slot, even if it was asked to give it up."""
         self._eviction.clear()
 
     def evict(self) -> bool:

@@ -131,7 +131,7 @@ class Supervisor:
         if (left_out := self._shortages.admit(fault.partition(":")[0])) is not None:
             logger.error("this host takes no work: %s (%d jobs were delivered meanwhile)", fault, left_out)
         self._evict_one()
-        raise RetryRequested(RETRY_WITHOUT_ROOM, reason="this runner's host lacks room")
+        raise RetryRequested(RETRY_WITHOUT_ROOM, reason="this runner's host lacks a resource")
 
     async def _take_slot(self) -> None:
         """Take a slot. If none is free, evict the conversation that has been idle for longest, unless slots are being
@@ -148,8 +148,8 @@ class Supervisor:
             self._waiting_jobs -= 1
 
     def _is_slot_wanted(self) -> bool:
-        """Whether more jobs wait for a slot than slots are being given up."""
-        return self._waiting_jobs > sum(slot.is_given_up for slot in self._occupied.values())
+        """Whether more jobs wait for a slot than slots are being evicted."""
+        return self._waiting_jobs > sum(slot.is_evicting for slot in self._occupied.values())
 
     def _evict_one(self) -> None:
         """Evict the longest idle conversation that is not being evicted already."""

@@ -50,7 +50,7 @@ async def test_after_an_outage_only_runners_that_stopped_are_lost_at_once(
     await pool.execute("UPDATE runners SET heartbeat_at = now() - $1::interval", timedelta(minutes=5))
     await runners.stop(pool, ["rnr_stopped"])
     silent, stopped = [await make_task("running", runner_id=name) for name in ("rnr_silent", "rnr_stopped")]
-    assert await reconcile(pool, settings.load(), is_silence_death=False) == 1
+    assert await reconcile(pool, settings.load(), are_silent_lost=False) == 1
     rows = await pool.fetch("SELECT id FROM tasks WHERE status = 'pending'")
     assert [row["id"] for row in rows] == [stopped]
     assert await reconcile(pool, settings.load()) == 1

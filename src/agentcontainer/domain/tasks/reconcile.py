@@ -28,13 +28,13 @@ T = TypeVar("T")
 
 
 async def reconcile(
-    pool: Pool, settings: Settings, failures: FailureLog | None = None, *, is_silence_death: bool = True
+    pool: Pool, settings: Settings, failures: FailureLog | None = None, *, are_silent_lost: bool = True
 ) -> int:
     """Requeue the tasks of lost runners and pending tasks without a job, wake tasks whose deadline has passed, and end
     expired conversations. Returns how many tasks were moved.
 
     A task is moved only if its attempt and status are still those that were found, so a repeat changes nothing.
-    `is_silence_death`: whether runners without a heartbeat are lost. If not, only those that have stopped are.
+    `are_silent_lost`: whether a runner without heartbeats counts as lost, or only one that has stopped.
     """
     failures = failures or FailureLog("reconciling a task")
     silence = timedelta(seconds=settings.runner_lost_after_seconds)
@@ -46,7 +46,7 @@ async def reconcile(
         async with db.transaction(pool) as connection:
             return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
 
-    moved = await _each(await overdue.lost(pool, silence if is_silence_death else NEVER), lose, failures)
+    moved = await _each(await overdue.lost(pool, silence if are_silent_lost else NEVER), lose, failures)
     moved += await _each(
         await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id), failures
     )
@@ -69,7 +69,7 @@ async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]], failur
         except db.UNREACHABLE:
             raise
         except Exception as error:
-            error.add_note(f"It was about {task}.")
+            error.add_note(f"While moving {task}.")
             failures.add(error)
     return moved
 
@@ -87,17 +87,17 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:
     """Reconcile every few seconds, also after failures, until cancelled.
 
-    While the database is away or has no room, no runner can renew its lease. So after such a failure the living runners
-    have time to do so before any is taken for lost.
+    While the database is unavailable or its disk is full, no runner can renew its lease. So after such a failure the
+    living runners get time to renew it before any counts as lost.
     """
     failures = FailureLog("reconciling a task")
     failed_at = float("-inf")
 
     async def once() -> None:
         nonlocal failed_at
-        is_silence_death = time.monotonic() - failed_at > settings.runner_lost_after_seconds
+        are_silent_lost = time.monotonic() - failed_at > settings.runner_lost_after_seconds
         try:
-            moved = await reconcile(pool, settings, failures, is_silence_death=is_silence_death)
+            moved = await reconcile(pool, settings, failures, are_silent_lost=are_silent_lost)
         except db.UNREACHABLE:
             failed_at = time.monotonic()
             raise

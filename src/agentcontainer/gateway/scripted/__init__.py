@@ -1,6 +1,6 @@
 """The scripted model: an HTTP server that speaks the three providers' wire protocols and follows scripts.
 
-It plays the provider `offline` (gateway/offline_model.py), and tests use it instead of a provider. A user message may
+It serves the provider `offline` (gateway/offline_model.py), and tests use it instead of a provider. A user message may
 contain a script, a fenced block of JSON:
 
     ```script
