@@ -56,8 +56,8 @@ def storable(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long one side of a database connection waits for the other, in seconds.
+class Timeouts:
+    """The timeouts of a database session, in seconds.
 
     A host that vanishes in the middle of a transaction would otherwise hold its row locks until TCP gives up, after two
     hours. `idle_in_transaction` is the server's limit between two statements of a transaction, `lock` of a wait for a
@@ -84,44 +84,44 @@ class Patience:
         return "; ".join(f"SET {name} = {value}" for name, value in values.items())
 
 
-PATIENCE = Patience()
-WITHOUT_LOCK_TIMEOUT = Patience(lock=None)  # for one that waits in line, such as a migration
+TIMEOUTS = Timeouts()
+WITHOUT_LOCK_TIMEOUT = Timeouts(lock=None)  # for a session that must wait its turn, such as a migration
 CONNECT_SECONDS = 10.0
 
 
-async def connect(url: str, *, patience: Patience = PATIENCE, **options: Any) -> RawConnection:
+async def connect(url: str, *, timeouts: Timeouts = TIMEOUTS, **options: Any) -> RawConnection:
     """A single connection, whose server gives up a transaction that this host cannot go on with.
 
     `options`: of `asyncpg.connect`.
     """
     connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, **options)
     try:
-        await set_limits(connection, patience)
+        await set_limits(connection, timeouts)
     except BaseException:
         connection.terminate()
         raise
     return connection
 
 
-async def set_limits(connection: Connection, patience: Patience = PATIENCE) -> None:
+async def set_limits(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
     """Set the limits of a new connection on both sides."""
-    await connection.execute(patience.statement)
+    await connection.execute(timeouts.statement)
     transport: Any = getattr(connection, "_transport")  # noqa: B009 - asyncpg has no other way to the socket
     own = transport.get_extra_info("socket")
     if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    probe = max(1, round(patience.silence / 4))
+    probe = max(1, round(timeouts.silence / 4))
     own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience.silence * 1000))
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(timeouts.silence * 1000))
 
 
-async def init_connection(connection: Connection, patience: Patience = PATIENCE) -> None:
+async def init_connection(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
     """Set the limits of a new connection. Convert `jsonb` columns to and from Python values. A `str` is sent unchanged:
     PgQueuer sends JSON text."""
-    await set_limits(connection, patience)
+    await set_limits(connection, timeouts)
     await connection.set_type_codec(
         "jsonb", encoder=_to_json, decoder=json.loads, schema="pg_catalog", format="text"
     )
@@ -137,10 +137,10 @@ async def _do_not_reset(_connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def pool(url: str, *, max_size: int = 10, patience: Patience = PATIENCE) -> AsyncGenerator[Pool]:
+async def pool(url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS) -> AsyncGenerator[Pool]:
     """A connection pool during the block. Connections are opened when they are first needed."""
     created = await asyncpg.create_pool(
-        url, min_size=1, max_size=max_size, init=partial(init_connection, patience=patience),
+        url, min_size=1, max_size=max_size, init=partial(init_connection, timeouts=timeouts),
         reset=_do_not_reset, command_timeout=30,
     )  # fmt: skip
     try:

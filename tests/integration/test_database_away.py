@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from agentcontainer import db
-from agentcontainer.db import Patience, Pool
+from agentcontainer.db import Pool, Timeouts
 from agentcontainer.domain.accounts import service as accounts
 
 LOCK = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"
@@ -38,7 +38,7 @@ async def test_a_host_that_vanishes_in_a_transaction_does_not_keep_its_locks(
     pool: Pool, database_url: str
 ) -> None:
     account_id, _ = await accounts.create_account(pool, name="Test")
-    vanished = await db.connect(database_url, patience=Patience(idle_in_transaction=1))
+    vanished = await db.connect(database_url, timeouts=Timeouts(idle_in_transaction=1))
     try:
         transaction = vanished.transaction()
         await transaction.start()
@@ -55,7 +55,7 @@ async def test_a_host_that_vanishes_in_a_transaction_does_not_keep_its_locks(
 async def test_a_wait_for_a_lock_is_bounded_and_retried(pool: Pool, database_url: str) -> None:
     account_id, _ = await accounts.create_account(pool, name="Test")
     refusals: list[Exception] = []
-    async with db.pool(database_url, patience=Patience(lock=0.2)) as waiting:
+    async with db.pool(database_url, timeouts=Timeouts(lock=0.2)) as waiting:
 
         async def lock() -> None:
             try:
@@ -74,7 +74,7 @@ async def test_a_wait_for_a_lock_is_bounded_and_retried(pool: Pool, database_url
 
 
 async def test_a_transaction_with_something_slow_in_it_may_pause(database_url: str) -> None:
-    async with db.pool(database_url, patience=Patience(idle_in_transaction=0.3)) as pool:
+    async with db.pool(database_url, timeouts=Timeouts(idle_in_transaction=0.3)) as pool:
         async with db.transaction(pool) as connection:
             await db.expect_pause(db.enlist(connection), 30)
             await asyncio.sleep(0.6)
@@ -128,10 +128,10 @@ async def test_both_sides_of_a_connection_notice_that_the_other_has_vanished(dat
             await connection.close()
 
 
-def test_the_server_is_told_to_look_for_a_vanished_client() -> None:
+def test_a_session_makes_the_server_detect_a_vanished_client() -> None:
     """Over a Unix socket, as in these tests, the server would show none of it."""
-    told = dict(part.removeprefix("SET ").split(" = ") for part in Patience().statement.split("; "))
-    assert told["tcp_user_timeout"] == "10000"
-    probes = (told[f"tcp_keepalives_{name}"] for name in ("idle", "interval", "count"))
+    settings = dict(part.removeprefix("SET ").split(" = ") for part in Timeouts().statement.split("; "))
+    assert settings["tcp_user_timeout"] == "10000"
+    probes = (settings[f"tcp_keepalives_{name}"] for name in ("idle", "interval", "count"))
     idle, interval, count = map(int, probes)
     assert idle + interval * count <= 10

@@ -24,8 +24,8 @@ class Outage:
 
 
 class Patience:
-    """The waits of one attempt's requests. All of them together last at most `seconds` from the first failure on;
-    an answer of the provider starts over."""
+    """The waits of one attempt's requests for an overloaded provider. Together they last at most `seconds` from the
+    first failure on; a successful answer resets them."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.outage: asyncio.Future[Outage] = asyncio.get_running_loop().create_future()

@@ -31,7 +31,7 @@ async def migrate(url: str) -> None:
 async def _upgrade_tables(url: str) -> None:
     # asyncpg parses the URL here too: SQLAlchemy understands fewer of its parameters.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=partial(db.connect, url, patience=db.WITHOUT_LOCK_TIMEOUT),
+        "postgresql+asyncpg://", async_creator=partial(db.connect, url, timeouts=db.WITHOUT_LOCK_TIMEOUT),
         poolclass=NullPool,
     )  # fmt: skip
     try:

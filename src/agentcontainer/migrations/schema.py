@@ -67,7 +67,7 @@ def _fault_of_newer(revision: str) -> str | None:
 @asynccontextmanager
 async def connected(url: str) -> AsyncGenerator[db.RawConnection]:
     """A single connection during the block."""
-    connection = await db.connect(url, patience=db.WITHOUT_LOCK_TIMEOUT)
+    connection = await db.connect(url, timeouts=db.WITHOUT_LOCK_TIMEOUT)
     try:
         yield connection
     finally:
