@@ -92,6 +92,7 @@ def document(routes: Sequence[APIRoute], public_url: str | None) -> OpenAPI:
         openapi_version="3.1.0",
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        contact={"name": "The operator of this installation"},
         routes=routes,
         tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         servers=[{"url": public_url or "/"}],
@@ -102,7 +103,9 @@ def document(routes: Sequence[APIRoute], public_url: str | None) -> OpenAPI:
     schemas = described.components.schemas
     assert schemas is not None
     described.security = [{"apiKey": []}]
-    described.components.responses = {str(status): _error_response(status) for status in CODES}
+    described.components.responses = {
+        str(status): _error_response(status) for status in CODES if status != 405
+    }
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
     paths = {path: PathItem.model_validate(item) for path, item in described.paths.items()}
@@ -132,7 +135,7 @@ _Dumper.add_representer(float, _Dumper.represent_float)
 def _complete(operation: Operation, route: APIRoute) -> None:
     summary, _, description = route.description.partition("\n")
     operation.summary = summary
-    operation.description = description.strip() or None
+    operation.description = description.strip() or summary
     if not is_authenticated(route):
         operation.security = []
     parameters = [part for part in operation.parameters or () if isinstance(part, Parameter)]

@@ -35,13 +35,9 @@ class WakeRequest(Incoming):
 
     model_config = ConfigDict(
         json_schema_extra={  # what `_check_kind` checks
-            "oneOf": [
-                {
-                    "required": ["message"],
-                    "properties": {"kind": {"const": "message"}, "message": {"type": "string"}},
-                },
-                {"properties": {"kind": {"const": "external_wake"}, "message": {"type": "null"}}},
-            ]
+            "if": {"properties": {"kind": {"const": "message"}}, "required": ["kind"]},
+            "then": {"properties": {"message": {"type": "string"}}, "required": ["message"]},
+            "else": {"properties": {"message": {"type": "null"}}},
         }
     )
     max_body_bytes = MAX_BODY_BYTES

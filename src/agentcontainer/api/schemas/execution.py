@@ -64,7 +64,10 @@ class OutputPolicy(Incoming):
     model_config = ConfigDict(
         json_schema_extra={  # what `_check_files` checks
             "if": {"properties": {"mode": {"const": "named"}}, "required": ["mode"]},
-            "then": {"properties": {"files": {"type": "array", "minItems": 1}}, "required": ["files"]},
+            "then": {
+                "properties": {"files": {"type": "array", "items": {}, "minItems": 1}},
+                "required": ["files"],
+            },
             "else": {"properties": {"files": {"type": "null"}}},
         }
     )
