@@ -33,7 +33,7 @@ def question(link: WakeLink) -> str:
     until = ""
     if link.hibernate_until_at is not None:
         at = link.hibernate_until_at
-        until = f'<p>It wakes without this link on <time datetime="{iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
+        until = f'<p>Without an answer, it wakes on <time datetime="{iso(at)}">{at:%-d %B %Y, %H:%M} UTC</time>.</p>'
     reason = f'<p>Its agent wrote:</p><blockquote dir="auto">{escape(link.message or "")}</blockquote>'
     return _page(
         "Wake this task?",
