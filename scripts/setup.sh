@@ -138,7 +138,7 @@ python=$(find_python)
 packages=$(missing_packages | paste -sd ' ')
 if [ -n "$packages" ]; then install_packages "$packages"; fi
 if ! is_installed dev && ! is_installed "$kind"; then install_python_packages; fi
-$venv/bin/python -m agentcontainer.runtime.install >/dev/null
+$venv/bin/python -m agentcontainer.runtime.install --progress
 if ! can_create_sandboxes; then
     say "this system does not allow ordinary users to create sandboxes, so tasks will fail. On Ubuntu, allow it with:"
     say "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"

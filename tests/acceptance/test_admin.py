@@ -171,11 +171,13 @@ def test_a_wrong_setting_is_named() -> None:
 
 
 def test_a_data_folder_that_others_may_write_is_refused(short_dir: Path) -> None:
+    (short_dir / "postgres/data").mkdir(parents=True)
+    (short_dir / "postgres/data/PG_VERSION").touch()
     short_dir.chmod(0o777)
     done = admin("list-accounts", DATA_DIR=short_dir)
     assert done.returncode == 1
     assert "is writable by other users" in done.stderr
-    assert not list(short_dir.iterdir())
+    assert [path.name for path in short_dir.iterdir()] == ["postgres"]
 
 
 @pytest.mark.parametrize("command", [["admin", "list-accounts"], ["migrate"]])

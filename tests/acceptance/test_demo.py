@@ -53,13 +53,19 @@ async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> 
     assert not data_folders(short_dir)
 
 
-async def test_an_ordinary_user_can_run_it(short_dir: Path) -> None:
-    if os.geteuid() != 0:
-        return  # the test above has covered this case
-    home = home_in(short_dir)
-    done = await demo(home, wrap=lambda argv: as_ordinary_user(["env", f"--chdir={home}", *argv]))
+async def test_an_ordinary_user_can_run_it_in_a_read_only_folder_with_an_ascii_terminal(
+    short_dir: Path,
+) -> None:
+    is_root = os.geteuid() == 0
+    home, wrap = (home_in(short_dir), as_ordinary_user) if is_root else (short_dir, list[str])
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = await demo(home, keys=ascii_only, wrap=lambda argv: wrap(["env", "--chdir=/proc", *argv]))
     assert done.returncode == 0, done.stderr
-    assert "- Rows: 60" in (home / "demo-output" / "report.md").read_text()
+    assert "demo-output cannot be written here" in done.stdout
+    [report] = home.glob("demo-output-*/report.md")
+    assert str(report) in done.stdout
+    assert "- Rows: 60" in report.read_text()
+    assert done.stdout.isascii()
     assert not data_folders(home)
 
 

@@ -18,6 +18,7 @@ from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.error_lines import one_line
 from agentcontainer.cli.options import load
+from agentcontainer.cli.terminal import Terminal
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.providers import OFFLINE, PROVIDERS
 
@@ -67,7 +68,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
 ) -> None:
     """Run one task from upload to download, in a fresh installation that is removed afterwards."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     key = None if provider is None else _key_of(provider)
     folder = _folder(data_dir)
     try:
@@ -177,7 +178,20 @@ async def _follow(console: Console, client: "DemoClient", task: "Task") -> "Task
     return await client.task(task.id)
 
 
+def _output_folder(console: Console) -> Path:
+    """Where the outputs are stored. It is tried before the work, so that the work is not lost."""
+    try:
+        OUTPUT.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=OUTPUT):
+            return OUTPUT.absolute()
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="demo-output-"))
+        console.print(f"{OUTPUT} cannot be written here ({error.strerror}): {folder} is used.", markup=False)
+        return folder
+
+
 async def _run_task(console: Console, client: "DemoClient", model: Model) -> None:
+    output = _output_folder(console)
     with as_file(files("agentcontainer.cli") / "demo_data" / "sales.csv") as csv:
         file_id = await client.upload(csv, "text/csv")
         console.print(f"Uploaded {csv.name}, {csv.stat().st_size} bytes, as {file_id}.")
@@ -187,7 +201,7 @@ async def _run_task(console: Console, client: "DemoClient", model: Model) -> Non
         task = await _follow(console, client, task)
     if task.status != "finished":
         raise AgentContainerError(f"The task {task.status} ({task.error_code}): {task.error}")
-    saved = await client.download(task.id, OUTPUT)
+    saved = await client.download(task.id, output)
     console.print(f"\n[bold green]{(task.completion or 'finished').capitalize()}.[/] ", end="")
     console.print(one_line(task.result or ""), markup=False)
     console.print(

@@ -58,7 +58,7 @@ def doctor(
     from agentcontainer.doctor.examination import Examination
 
     chosen = load(data_dir=data_dir)
-    examination = Examination(is_fixing, (lambda _: None) if as_json else _print_finding)
+    examination = Examination(is_fixing, (lambda _: None) if as_json else print_finding)
     asyncio.run(_examine(chosen, examination, is_any_age))
     if as_json:
         typer.echo(
@@ -177,7 +177,8 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
             yield url
 
 
-def _print_finding(found: "Found") -> None:
+def print_finding(found: "Found") -> None:
+    """Print a finding on one line."""
     finding = found.finding
     if found.is_fixed:
         line = f"fixed:  {finding.what}: {finding.where}"

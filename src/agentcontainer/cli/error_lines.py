@@ -5,8 +5,11 @@ import sys
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from agentcontainer import field_faults
+from agentcontainer.cli.terminal import allow_any_text
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.printable import printable
 from agentcontainer.settings import ENV_PREFIX
@@ -15,11 +18,17 @@ from agentcontainer.settings import ENV_PREFIX
 class CommandGroup(TyperGroup):
     """A command group whose commands report failures as one line."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        allow_any_text()
+        return super().main(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise  # the reader of the output has gone: click ends the command without a message
         except Exception as error:
             if _is_of_typer(error) or os.environ.get(f"{ENV_PREFIX}LOG_LEVEL") == "debug":
                 raise
@@ -42,6 +51,10 @@ def _message(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(step) for step in fault["loc"]) or error.title
+        return f"unexpected data: {place} {field_faults.sentence(fault)}"
     if type(error).__module__.startswith("asyncpg."):
         return f"The database reported: {error}"
     return (

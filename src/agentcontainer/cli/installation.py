@@ -18,11 +18,11 @@ from agentcontainer.cli.data_dir import ensure_secret_key
 from agentcontainer.cli.database import migrated
 from agentcontainer.cli.log_lines import once_a_minute
 from agentcontainer.cli.options import encoded
+from agentcontainer.cli.runtime_setup import install_if_missing
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.runtime import install as runtime
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 READY_SECONDS = 60.0
@@ -60,7 +60,7 @@ class Installation:
         Raises:
             AgentContainerError: a part did not start; says which. Call `stop` for what was started.
         """
-        runtime.check()
+        await install_if_missing(self._report)
         if self._settings.secret_key is None:
             ensure_secret_key(self._settings.data_dir)
         port = free_port(self._settings.host, self._settings.port)

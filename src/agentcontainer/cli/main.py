@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agentcontainer.cli import admin, config, demo, doctor, processes, up
+from agentcontainer.cli import admin, config, demo, doctor, processes, setup, up
 from agentcontainer.cli.error_lines import CommandGroup
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("api")(processes.api)
 app.command("runner")(processes.runner)
 app.command("migrate")(processes.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("setup")(setup.setup)
 app.command("config")(config.config)
 app.add_typer(admin.app, name="admin")
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.options import DataDir, load
+from agentcontainer.cli.terminal import Terminal
 from agentcontainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def _run(installation: "Installation", on_started: "Callable[[Started], No
 
 def show(settings: Settings, started: "Started") -> None:
     """Print the URL, data folder and API key, as plain lines that can be copied."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     console.print("[bold green]AgentContainer is up[/]")
     console.print(f"  API       {started.base_url}/api/v1")
     console.print(f"  Data      {settings.data_dir}", markup=False)
@@ -98,7 +98,8 @@ def show(settings: Settings, started: "Started") -> None:
         folder = shlex.quote(str(settings.data_dir))
         console.print(f"  Accounts  agentcontainer admin --help, with --data-dir {folder}", markup=False)
     console.print("  Stop      Ctrl-C")
-    console.file.flush()
+    with contextlib.suppress(OSError):
+        console.file.flush()
 
 
 def say(line: str) -> None:

@@ -64,6 +64,18 @@ PROGRAMS = (
 )
 
 
+def missing_packages() -> list[str]:
+    """The Debian packages of what is missing here, also of what only some tasks need."""
+    packages = {
+        program.package for program in PROGRAMS if shutil.which(program.name, path=launch.PATH) is None
+    }
+    try:
+        seccomp.compile_filter()
+    except SandboxError:
+        packages.add("libseccomp2")
+    return sorted(packages)
+
+
 async def programs(_: Machine) -> AsyncGenerator[Finding]:
     """Missing and outdated programs."""
     for program in PROGRAMS:

@@ -3,16 +3,19 @@
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
         bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.js pi/ cache/ VERSION
 
-`python -m agentcontainer.runtime.install` is safe to run at any time, also concurrently and after a kill: a version is
-built in a scratch folder and appears by one rename. The version it replaces stays, because sandboxes may be using it.
+`agentcontainer setup`, `up` and `demo` run `python -m agentcontainer.runtime.install`. It is safe to run at any time,
+also concurrently and after a kill: a version is built in another folder, and one rename makes it visible. The version
+that it replaces stays, because sandboxes may be using it.
 """
 
 import hashlib
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,15 +51,26 @@ def check() -> None:
     Raises:
         SettingsError: it is not; the message contains the command that installs it.
     """
-    if not _is_whole(share_dir() / "runtime"):
-        raise SettingsError(
-            "The agent runtime of this version is not installed. "
-            f"Run: make setup (or: {sys.executable} -m agentcontainer.runtime.install)"
-        )
+    if not is_installed():
+        raise SettingsError(f"The agent runtime of this version is not installed. Run: {setup_command()}")
 
 
-def install(share: Path) -> Path:
-    """Install the runtime of this version in `share`, and return its folder.
+def is_installed() -> bool:
+    """Whether the runtime of exactly this version is installed."""
+    return _is_whole(share_dir() / "runtime")
+
+
+def setup_command() -> str:
+    """The command that installs the runtime, as it can be run in any folder."""
+    return f"{shlex.quote(str(Path(sys.prefix) / 'bin/agentcontainer'))} setup"
+
+
+def _no_report(step: str) -> None:
+    del step
+
+
+def install(share: Path, report: Callable[[str], None] = _no_report) -> Path:
+    """Install the runtime of this version in `share`, and return its folder. `report` gets a line for each step.
 
     Raises:
         SettingsError: a package could not be fetched or verified, or Pi does not start.
@@ -66,7 +80,7 @@ def install(share: Path) -> Path:
     with locked(share / ".lock"):
         target = share / f"runtime-{version()}"
         if not _is_whole(target):
-            _build(share, target)
+            _build(share, target, report)
         if (share / "runtime").resolve() != target.resolve():
             _switch(share, target)
     return target
@@ -94,19 +108,21 @@ def _is_whole(runtime: Path) -> bool:
         return False
 
 
-def _build(share: Path, target: Path) -> None:
+def _build(share: Path, target: Path, report: Callable[[str], None]) -> None:
     tarballs = share / "tarballs"
     tarballs.mkdir(exist_ok=True)
     _remove_leftovers(share, tarballs)
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=share))
     try:
-        for package in PACKAGES:
+        for number, package in enumerate(PACKAGES, 1):
+            report(f"{package.spec}: fetching and verifying it ({number} of {len(PACKAGES)})")
             unpack(fetch(package, tarballs), scratch / package.target)
         for name in INSTALLED_FILES:
             _make_readable_dir((scratch / name).parent)
             shutil.copyfile(FILES / name, scratch / name)
-            shutil.copymode(FILES / name, scratch / name)
+            (scratch / name).chmod(0o755 if name.startswith("bin/") else 0o644)  # a wheel may not keep modes
         _link_or_copy(node_path(), scratch / "bin/node")
+        report("starting the agent once, to compile it")
         warm_compile_cache(scratch, COMMANDS)
         (scratch / "VERSION").write_text(version())
         _make_readable(scratch)
@@ -162,6 +178,9 @@ def _make_readable(tree: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        print(install(share_dir()))
+        if "--progress" in sys.argv[1:]:
+            install(share_dir(), lambda step: print(step, flush=True))
+        else:
+            print(install(share_dir()))
     except (SettingsError, OSError) as error:
         sys.exit(f"The agent runtime could not be installed. {error}")
