@@ -152,6 +152,30 @@ def test_tool_calls_with_the_same_index_get_indexes_of_their_own() -> None:
     assert [call["index"] for call in calls] == [0, 1, 1]
 
 
+def tool(call_id: str, index: int = 0) -> list[Event]:
+    return [
+        block("tool_use", id=call_id) | {"index": index},
+        {
+            "type": "content_block_delta",
+            "index": index,
+            "delta": {"type": "input_json_delta", "partial_json": call_id},
+        },
+    ]
+
+
+@pytest.mark.parametrize("size", [10**6, 1])
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["one after the other", "without an end"])
+def test_content_blocks_with_the_same_index_get_indexes_of_their_own(is_stopped: bool, size: int) -> None:
+    end: Event = {"type": "content_block_stop", "index": 0}
+    events = [START, *tool("a"), *[end] * is_stopped, *tool("b"), end, *tool("c", 1), end | {"index": 1}]
+    passed, _ = through("anthropic-messages", sse(*events, stop("tool_use")), size)
+    assert passed == sse(*data_of(passed))  # the names of events agree with the events
+    blocks = [
+        (event["type"].removeprefix("content_block_"), event["index"]) for event in data_of(passed)[1:-1]
+    ]
+    assert blocks == [(kind, index) for index in range(3) for kind in ("start", "delta", "stop")]
+
+
 def test_an_endless_line_is_passed_on_in_pieces() -> None:
     line = b"data: " + b"x" * 9 * 1024**2
     answer = AnswerStream("anthropic-messages", "The provider")

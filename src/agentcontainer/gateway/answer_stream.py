@@ -2,13 +2,14 @@
 
 An answer that ends without text and without a tool call is not a reply: it becomes an error, which Pi repeats. An
 answer that filled the context window becomes one that reached its output limit, after which Pi compacts and goes on.
-Tool calls that share a stream index get indexes of their own; Pi would join them into one.
+Tool calls and content blocks that share a stream index get indexes of their own; Pi would join them into one.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agentcontainer.gateway.content_blocks import ContentBlocks
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.upstreams import Wire
 
@@ -45,7 +46,7 @@ class AnswerStream:
     _is_long_line: bool = False
     _is_replaced: bool = False
     _call_indexes: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
-    _call_count: int = 0
+    _blocks: ContentBlocks = field(default_factory=ContentBlocks)
 
     def feed(self, chunk: bytes) -> bytes:
         """What to pass on after this chunk of the provider's."""
@@ -92,13 +93,17 @@ class AnswerStream:
         self.has_content = self.has_content or _has_content(self.wire, event)
         if (reason := _stop_reason(self.wire, event)) is not None and (end := self._stopped(event, reason)):
             return end
+        if self.wire == "anthropic-messages":
+            return self._with_own_block_index(event) or line
         return self._with_own_indexes(event) or line
 
     def _is_of_interest(self, line: bytes) -> bool:
         """Whether the line has to be parsed. Most events are text deltas; skipping them saves most of the time."""
         match self.wire:
             case "anthropic-messages":
-                marks = (b'"stop_reason"',)
+                marks = (b'"stop_reason"', b'"content_block_start"', b'"content_block_stop"')
+                if self._blocks.is_renumbering:
+                    return True
             case "openai-responses":
                 marks = tuple(f'"{kind}"'.encode() for kind in _LAST_RESPONSES_EVENTS)
             case "openai-completions":
@@ -121,6 +126,19 @@ class AnswerStream:
         if reason not in _HANDLED[self.wire]:
             self.fault = f"stopped its answer: {detail[:MAX_REASON_CHARACTERS]}"
         return None
+
+    def _with_own_block_index(self, event: JsonObject) -> bytes | None:
+        """The event with an index of its own for each content block; None: nothing to change."""
+        index, kind = event.get("index"), event.text("type")
+        if not isinstance(index, int):
+            return None
+        if kind == "content_block_start" and (ended := self._blocks.start(index)) is not None:
+            stop = _line(JsonObject({"type": "content_block_stop", "index": ended}))
+            self._event_line = b"event: content_block_stop\n" + stop + b"\n" + self._event_line
+        own = self._blocks.own(index)
+        if kind == "content_block_stop":
+            self._blocks.stop(index)
+        return None if own == index else _line(event.replacing("index", own))
 
     def _with_own_indexes(self, event: JsonObject) -> bytes | None:
         """The event with an index of its own for each tool call; None: nothing to change."""
