@@ -147,7 +147,9 @@ class Settings(BaseSettings):
         3600, description="How long an upload URL is valid."
     )
     steering_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
-        30.0, description="How long a steering message waits before the agent's running command is ended."
+        30.0,
+        description="How long a steering message waits before the agent's running command is ended, and how long "
+        "each command may run after the soft limit.",
     )
     disk_full_grace_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         300.0, description="How long a workspace may be full, with nothing freed, before its task fails."

@@ -68,12 +68,17 @@ def test_the_hard_limit_fails_the_task(client: Client) -> None:
 
 def test_at_the_soft_limit_the_agent_is_told_in_the_middle_of_its_work(client: Client) -> None:
     task = client.run(
-        script(*[{"bash": "sleep 1"}] * 4, finish()),
-        overrides={"maxRuntimeSeconds": 40, "softFinishAfterSeconds": 2},
+        script(*[{"bash": "sleep 3000"}] * 2, finish()),
+        overrides={"maxRuntimeSeconds": 42, "softFinishAfterSeconds": 2},
     )
     assert task["status"] == "finished", task
-    reminders = [event["data"] for event in client.events(task["id"]) if event["type"] == "agent.reminded"]
+    events = client.events(task["id"])
+    reminders = [event["data"] for event in events if event["type"] == "agent.reminded"]
     assert reminders[0] == {"reason": "soft_finish"}
+    # The second command began after the agent was told, and so it had ten seconds.
+    ended = [event["data"] for event in events if event["type"] == "tool.completed"][:2]
+    assert all("because time is running out" in call["output"] for call in ended), ended
+    assert ended[1]["durationMs"] < 25_000
 
 
 def test_cancel_stops_the_container_within_five_seconds(client: Client, shared_platform: Platform) -> None:

@@ -33,6 +33,7 @@ SETTINGS = {
     "allow_private_repositories": "true",
     "checkpoint_seconds": "2",
     "disk_full_grace_seconds": "30",
+    "steering_wait_seconds": "2",
     "container_usd_per_minute": "0",
 }
 FILL = "dd if=/dev/zero of=big bs=1M; for i in $(seq 300); do echo $i > f$i || break; done"
@@ -67,6 +68,15 @@ def client(limited: Platform) -> Client:
 def outputs_of_tools(client: Client, task: dict[str, Any]) -> list[str]:
     events = client.events(task["id"])
     return [event["data"]["output"] for event in events if event["type"] == "tool.completed"]
+
+
+def test_a_message_ends_a_command_that_keeps_it_waiting(client: Client) -> None:
+    task_id = client.dispatch(script({"bash": "echo $$ > pid; sleep 3000"}, finish()))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    client.http.post(f"/tasks/{task_id}/messages", json={"content": "Stop that."}).raise_for_status()
+    assert client.wait(task_id)["status"] == "finished"
+    ended = next(event["data"] for event in client.events(task_id) if event["type"] == "tool.completed")
+    assert "because a message for you was waiting" in ended["output"]
 
 
 def test_an_agent_can_free_a_full_disk(client: Client) -> None:

@@ -74,7 +74,8 @@ def test_the_prompt_states_the_limits_in_force() -> None:
     assert "there is none" in text
     assert "wrap up" not in prompts.harness(OutputPolicy(), False, 3661)
     assert "public internet can be reached" in prompts.harness(OutputPolicy(), True, 60)
-    assert "in 45 s." in prompts.wrap_up(45)
+    assert "in 45 s." in prompts.wrap_up(45, 10)
+    assert "Each command is ended after 10 s." in prompts.wrap_up(45, 10)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_the_prompt_after_an_interruption_is_one_sentence() -> None:
 
 
 def test_the_prompt_of_a_task_does_not_mention_turns_or_share() -> None:
-    text = prompts.harness(OutputPolicy(), False, 3600) + prompts.SYSTEM_PROMPT + prompts.wrap_up(60)
+    text = prompts.harness(OutputPolicy(), False, 3600) + prompts.SYSTEM_PROMPT + prompts.wrap_up(60, 15)
     assert "share" not in text
     assert "turn starts" not in text
 
@@ -203,15 +204,15 @@ def test_a_steering_message_is_introduced_as_one() -> None:
 
 
 def test_the_time_warning_fits_the_mode_of_the_task() -> None:
-    assert "`finish`" in prompts.wrap_up(60)
-    assert "finish" not in prompts.wrap_up(60, is_conversation=True)
-    assert "in 1 min." in prompts.wrap_up(60, is_conversation=True)
+    assert "`finish`" in prompts.wrap_up(60, 15)
+    assert "finish" not in prompts.wrap_up(60, 15, is_conversation=True)
+    assert "in 1 min." in prompts.wrap_up(60, 15, is_conversation=True)
 
 
 def test_only_commands_that_exist_are_named() -> None:
     text = prompts.harness(NAMED, True, 60, 30, is_conversation=True) + prompts.harness(NAMED, True, 60, 30)
     text += prompts.prompt("", NAMED) + prompts.handoff_prompt(None, NAMED) + prompts.CONVERSATION_PROMPT
-    text += prompts.SYSTEM_PROMPT + prompts.NUDGE + prompts.wrap_up(60) + prompts.LAST_CHANCE
+    text += prompts.SYSTEM_PROMPT + prompts.NUDGE + prompts.wrap_up(60, 15) + prompts.LAST_CHANCE
     for command in COMMANDS:
         assert f"{command} --" in text or f"{command} report" in text
         assert (FILES / "bin" / command).exists()

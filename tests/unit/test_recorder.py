@@ -1,5 +1,6 @@
 """What the recorder logs of an agent's tool calls, and which of its text is the reply of a turn."""
 
+import time
 from typing import cast
 
 import pytest
@@ -18,6 +19,17 @@ class Log:
 
     def add(self, event: event_data.EventData) -> None:
         self.events.append(event)
+
+
+def test_the_oldest_running_call_counts() -> None:
+    recorder = Recorder(cast(EventLog, Log()))
+    recorder.record(ToolStarted("call_1", "bash", {"command": "sleep 9"}))
+    time.sleep(0.02)
+    recorder.record(ToolStarted("call_2", "bash", {"command": "true"}))
+    recorder.record(ToolCompleted("call_2", "bash", is_error=False, output=""))
+    assert recorder.longest_call_seconds >= 0.02
+    recorder.record(ToolCompleted("call_1", "bash", is_error=False, output=""))
+    assert recorder.longest_call_seconds == 0
 
 
 def test_calls_that_run_at_an_accepted_end_are_logged_as_completed_once() -> None:

@@ -213,16 +213,19 @@ def steer_prompt(content: str) -> str:
     return f"{STEERED}\n\n{content}"
 
 
-def wrap_up(seconds_left: int, is_conversation: bool = False) -> str:
-    """The prompt at the soft limit. `is_conversation`: the agent talks with a user and was not handed the work."""
+def wrap_up(seconds_left: int, command_seconds: int, is_conversation: bool = False) -> str:
+    """The prompt at the soft limit. `command_seconds`: how long a command may run from now on. `is_conversation`: the
+    agent talks with a user and was not handed the work."""
+    limit = f"Each command is ended after {_duration(command_seconds)}."
     if is_conversation:
         return (
-            f"Time is running out: the conversation is stopped, as failed, in {_duration(seconds_left)}. Start "
-            "nothing new. Share the files that are ready, and end your turn now: say what is done and what is missing."
+            f"Time is running out: the conversation is stopped, as failed, in {_duration(seconds_left)}. {limit} "
+            "Start nothing new. Share the files that are ready, and end your turn now: say what is done and what is "
+            "missing."
         )
     return (
-        f"Time is running out: the task is stopped, as failed, in {_duration(seconds_left)}. Start nothing "
-        "new. Bring what you have into a usable state and run `finish` now: --complete-task if it does what "
+        f"Time is running out: the task is stopped, as failed, in {_duration(seconds_left)}. {limit} Start "
+        "nothing new. Bring what you have into a usable state and run `finish` now: --complete-task if it does what "
         "was asked, otherwise --incomplete-task with a message that says what is missing."
     )
 

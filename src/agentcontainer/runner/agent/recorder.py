@@ -61,6 +61,12 @@ class Recorder:
         """The agent's text after its last tool call since `begin_reply`, or all of it if there is none after it."""
         return (self._texts if self._texts.texts else self._texts_before_last_call).joined
 
+    @property
+    def longest_call_seconds(self) -> float:
+        """For how long the oldest tool call that still runs has run; 0 if none runs."""
+        now = time.monotonic()
+        return max((now - started_at for _, started_at in self._running_calls.values()), default=0.0)
+
     def begin_reply(self) -> None:
         """Begin a new, empty reply, because a turn begins."""
         self._texts_before_last_call, self._texts = _Texts(), _Texts()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from agentcontainer import crash
 from agentcontainer.child_output import Tail
@@ -36,6 +36,8 @@ MAX_REMINDERS = 3
 ECHO_PREFIX = 1000  # characters compared to recognise an echoed steering message
 STDERR_TAIL_BYTES = 4000
 INTERRUPT_AGAIN_SECONDS = 10.0  # longer than a command may take to end
+COMMAND_CHECK_SECONDS = 1.0
+COMMAND_SHARE = 0.25  # of the time from the soft limit to the hard one, for each command
 BUDGET_EXCEEDED = Ending(
     EndReason.BUDGET_EXCEEDED, "The task used up its budget (overrides.budget) before the agent was done."
 )
@@ -169,7 +171,20 @@ class Session:
     async def wrap_up(self, seconds_left: int, *, is_conversation: bool) -> None:
         """Ask a working agent to come to an end, and end its running commands."""
         self._log.add(AgentReminded("soft_finish"))
-        await self._steer(_Steered(None, wrap_up(seconds_left, is_conversation)), 0.0)
+        limit = self._command_limit(seconds_left)
+        await self._steer(_Steered(None, wrap_up(seconds_left, round(limit), is_conversation)), 0.0)
+
+    async def limit_commands(self, seconds_left: float) -> NoReturn:
+        """End each command that runs too long for an agent which has `seconds_left`, until cancelled."""
+        limit = self._command_limit(seconds_left)
+        while True:
+            await asyncio.sleep(COMMAND_CHECK_SECONDS)
+            if self._recorder.longest_call_seconds >= limit:
+                await self._end_running_commands("time")
+
+    def _command_limit(self, seconds_left: float) -> float:
+        """How long a command may run once time is running out: it must leave time for `finish`."""
+        return max(1.0, min(self._steering_wait_seconds, seconds_left * COMMAND_SHARE))
 
     async def notify(self, text: str) -> None:
         """Give a working agent a text of the platform's."""
@@ -192,10 +207,13 @@ class Session:
         """After this time, end the running commands, repeatedly until the model has the text: it may start others."""
         await asyncio.sleep(wait_seconds)
         while steered in self._steered:
-            with contextlib.suppress(PiError):
-                if not self._is_control_busy():  # a `finish` that stores large files must not be ended
-                    await self._pi.end_commands("time" if steered.message_id is None else "message")
+            await self._end_running_commands("time" if steered.message_id is None else "message")
             await asyncio.sleep(INTERRUPT_AGAIN_SECONDS)
+
+    async def _end_running_commands(self, reason: Literal["message", "time"]) -> None:
+        if not self._is_control_busy():  # a `finish` that stores large files must not be ended
+            with contextlib.suppress(PiError):
+                await self._pi.end_commands(reason)
 
     async def _run(self, prompt: str) -> None:
         """Prompt Pi and record what it reports until it waits for the next prompt.
