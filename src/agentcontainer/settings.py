@@ -154,12 +154,14 @@ class Settings(BaseSettings):
     disk_full_grace_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         300.0, description="How long a workspace may be full, with nothing freed, before its task fails."
     )
-    provider_patience_seconds: Annotated[float, Field(ge=0, le=240, allow_inf_nan=False)] = Field(
+    provider_patience_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         120.0,
-        description="How long a model request waits for an overloaded provider (429, 503, 529), with the container up.",
+        description="How long a model request waits, with the container up, for a provider that is overloaded, fails "
+        "(408, 429, 5xx) or cannot be reached. With 0 nothing waits for a provider.",
     )
     provider_outage_hours: Annotated[float, Field(ge=0, le=720, allow_inf_nan=False)] = Field(
-        24.0, description="How long a provider may stay overloaded before the tasks that wait for it fail."
+        24.0,
+        description="How long a provider may stay overloaded or away before the tasks that wait for it fail.",
     )
     warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         60.0,

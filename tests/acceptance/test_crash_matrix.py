@@ -33,6 +33,7 @@ def cells() -> Iterator[Any]:
 
 SLEEPS = ("hibernate", "wake", "woken", "checkpoint_stored", "restore")
 WORK = {"bash": "echo one >> work.txt; cp work.txt out.txt"}
+AWAY = {"error": 529, "times": 2}
 NAP = {"bash": 'hibernate --message "Waiting." --for 1s'}
 
 
@@ -40,7 +41,9 @@ NAP = {"bash": 'hibernate --message "Waiting." --for 1s'}
 def crashing(scripted_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Path]]:
     """One platform for the whole matrix; it must have recovered after each cell."""
     folder = tmp_path_factory.mktemp("crash")
-    platform = Platform(scripted_url, capacity="2", runner_lost_after_seconds="5")
+    platform = Platform(
+        scripted_url, capacity="2", runner_lost_after_seconds="5", provider_patience_seconds="0.1"
+    )
     platform.environment[crash.VARIABLE] = str(folder)
     try:
         platform.start()
@@ -62,7 +65,8 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
         platform.kill("api")
         victim = "" if part == "api" else victim
     armed.write_text(str(victim))
-    steps = [WORK, NAP, finish("out.txt")] if point in SLEEPS else [WORK, finish("out.txt")]
+    pause = [NAP] if point in SLEEPS else [AWAY] if point == "outage" else []
+    steps = [WORK, *pause, finish("out.txt")]
     began_at = time.monotonic()
     task_id = dispatched(client, script(*steps), key=f"{point}-{part}")
     if point in ("wake", "woken"):
@@ -107,6 +111,8 @@ def settled(platform: Platform, client: Client, task_id: str) -> dict[str, Any]:
         task = task_of(client, task_id)
         if task["status"] in ("finished", "failed", "cancelled", "expired"):
             return task
+        if task["hibernationReason"] == "provider":  # otherwise it tries again after a minute
+            retried(lambda: client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}))
         assert time.monotonic() < deadline, (task, platform.log()[-3000:])
         time.sleep(0.1)
 

@@ -23,9 +23,9 @@ def test_a_wrong_key_fails_with_the_providers_own_words_and_without_the_key(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_provider_that_stays_broken_fails_the_task(client: Client, provider: str) -> None:
+def test_a_provider_that_refuses_requests_fails_the_task(client: Client, provider: str) -> None:
     task = client.run(
-        script({"error": 500, "message": "the model is on fire", "times": 50}),
+        script({"error": 400, "message": "the model is on fire", "times": 50}),
         overrides={"provider": provider, "model": PROVIDERS[provider]},
     )
     assert (task["status"], task["errorCode"]) == ("failed", "provider_error"), task

@@ -35,6 +35,8 @@ class Inside:
         self.gateway = gateway
         self.socket = socket
         self.usage: list[Usage] = []
+        self.retried: list[str] = []
+        """What the provider did, for each repetition of a request."""
         self.http = aiohttp.ClientSession(
             "http://gateway", connector=aiohttp.UnixConnector(str(socket), limit=0), auto_decompress=False
         )
@@ -68,6 +70,9 @@ async def gateway_to(
             lambda usage: inside.usage.append(usage),
             client,
             Limits(**limits),
+            on_retry=lambda *_: inside.retried.append(
+                gateway.last_error.clause(provider) if gateway.last_error else ""
+            ),
         )
         await gateway.start()
         inside = Inside(gateway, socket)

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from agentcontainer.gateway import scripted
-from agentcontainer.gateway.app import Gateway, ProviderError, Route, provider_client
-from agentcontainer.gateway.patience import Patience
+from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.gateway.faults import ProviderError
 from agentcontainer.gateway.usage import Usage
 
 from .gateway_bed import (
@@ -122,7 +122,9 @@ async def test_the_key_does_not_pass_at_the_end_of_a_huge_error_body(short_dir: 
     ):
         assert response.status == 500
         assert KEY[:6] not in await response.text()
-        assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")
+        assert inside.gateway.last_error == ProviderError(
+            500, "Anthropic answered with status 500.", is_transient=True
+        )
 
 
 @pytest.mark.parametrize("key", [None, "", "two\r\nlines"])
@@ -225,7 +227,9 @@ async def test_an_unreachable_provider_is_named_and_its_address_is_not(short_dir
         status, answer = await inside.answer()
         assert status == 502
         assert answer["error"]["message"] == "Anthropic cannot be reached."
-        assert inside.gateway.last_error == ProviderError(None, "Anthropic cannot be reached.")
+        assert inside.gateway.last_error == ProviderError(
+            None, "Anthropic cannot be reached.", is_transient=True
+        )
 
 
 async def test_a_silent_provider_times_out(short_dir: Path) -> None:
@@ -253,7 +257,7 @@ async def test_rate_limits_pass_with_their_retry_after(short_dir: Path) -> None:
         assert response.headers["retry-after"] == "7"
         assert response.headers["anthropic-ratelimit-x"] == "1"
         assert (await response.json())["error"]["message"] == "slow down"
-        assert inside.gateway.last_error == ProviderError(429, "slow down")
+        assert inside.gateway.last_error == ProviderError(429, "slow down", is_transient=True)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -324,7 +328,7 @@ async def test_an_error_within_a_stream_is_remembered(short_dir: Path) -> None:
         async with inside.request(stream=True) as response:
             assert "Overloaded, [redacted]." in await response.text()
         assert inside.gateway.last_error == ProviderError(
-            None, "Anthropic reported an error in its answer: Overloaded, [redacted]."
+            None, "Anthropic reported an error in its answer: Overloaded, [redacted].", is_transient=True
         )
 
 
@@ -375,38 +379,3 @@ async def test_an_empty_answer_is_an_error_although_its_tokens_count(short_dir: 
             None, "Anthropic ended without an answer (end_turn)."
         )
         assert inside.usage == [Usage(MODEL, 0, 1)]
-
-
-async def test_an_overloaded_provider_is_waited_for_as_long_as_it_says(short_dir: Path) -> None:
-    answers = [(429, {"Retry-After": "0.4"}), (529, {}), (200, {})]
-    times: list[float] = []
-
-    async def handler(_: web.Request) -> web.StreamResponse:
-        times.append(asyncio.get_running_loop().time())
-        status, headers = answers[len(times) - 1]
-        return web.json_response(
-            {"error": {"message": "later"}} if status != 200 else {}, status=status, headers=headers
-        )
-
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        inside.gateway.patience = Patience(30)
-        async with inside.request() as response:
-            assert response.status == 200
-    assert times[1] - times[0] >= 0.4
-    assert inside.gateway.last_error is None
-
-
-async def test_a_request_that_waited_in_vain_ends_the_attempt_or_gets_the_providers_answer(
-    short_dir: Path,
-) -> None:
-    async def handler(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"error": {"message": "later"}}, status=429, headers={"Retry-After": "3600"})
-
-    async with provider_that(handler) as url, gateway_to(url, short_dir) as inside:
-        inside.gateway.patience = Patience(30)
-        assert (await inside.answer())[0] == 429
-        inside.gateway.is_ended_by_outage = True
-        asking = asyncio.create_task(inside.answer())
-        outage = await asyncio.wait_for(asyncio.shield(inside.gateway.patience.outage), 30)
-        assert (outage.message, outage.retry_after_seconds, asking.done()) == ("later", 3600, False)
-        asking.cancel()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentcontainer.gateway.app import ProviderError
+from agentcontainer.gateway.faults import ProviderError
 from tests.raw_http import MIB, chunked, exchange, memory_bytes, request, statuses, undeclared
 from tests.socket_flood import flood, flooding, until_at_most
 
@@ -381,7 +381,9 @@ async def test_an_endless_error_body_is_cut(short_dir: Path) -> None:
     ):
         assert response.status == 500
         assert len(await response.read()) <= 64 * 1024
-        assert inside.gateway.last_error == ProviderError(500, "Anthropic answered with status 500.")
+        assert inside.gateway.last_error == ProviderError(
+            500, "Anthropic answered with status 500.", is_transient=True
+        )
 
 
 async def test_each_socket_serves_only_its_own_task(short_dir: Path) -> None:

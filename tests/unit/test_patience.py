@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from agentcontainer.gateway.patience import MAX_RETRY_AFTER_SECONDS, Patience, is_overload, retry_after
+from agentcontainer.gateway.patience import MAX_RETRY_AFTER_SECONDS, Patience, retry_after
 from agentcontainer.runner.provider_outage import wait_before
 
 
@@ -13,7 +13,7 @@ async def test_the_backoff_grows_and_an_answer_starts_it_over() -> None:
     patience = Patience(100)
     waits = [patience.wait_seconds(0) or 0 for _ in range(4)]
     assert all(2**n / 2 <= wait <= 2**n for n, wait in enumerate(waits)), waits
-    patience.answered()
+    patience.start_over()
     assert 0.5 <= (patience.wait_seconds(0) or 0) <= 1
 
 
@@ -41,22 +41,6 @@ def test_retry_after_is_read_and_bounded(headers: dict[str, str], seconds: float
 def test_retry_after_may_be_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     assert 55 < retry_after({"Retry-After": date}) <= 60
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (429, b'{"error": {"message": "slow down"}}', True),
-        (529, b"", True),
-        (503, b"", True),
-        (429, b'{"error": {"code": "insufficient_quota"}}', False),
-        (401, b"", False),
-        (402, b"", False),
-        (400, b"overloaded", False),
-    ],
-)
-def test_faults_of_the_account_are_no_overload(status: int, body: bytes, expected: bool) -> None:
-    assert is_overload(status, body) is expected
 
 
 def test_a_task_is_woken_ever_later_and_never_before_the_provider_allows_it() -> None:

@@ -55,6 +55,7 @@ class Admitted:
     media: Media
     text_tokens: int
     """Upper bound of the input tokens, images excluded."""
+    is_stream: bool
 
     @property
     def body(self) -> bytes:
@@ -80,7 +81,7 @@ def admit(wire: Wire, body: bytes, models: frozenset[str]) -> Admitted:
     tail = JsonObject({name: request.get(name) for name in _TAIL if name in request})
     head = _dump(request.without(*_TAIL))
     text_tokens = max(0, tokens_at_most(head) - media.image_tokens) + len(_dump(tail))
-    return Admitted(wire, model, head, tail, media, text_tokens)
+    return Admitted(wire, model, head, tail, media, text_tokens, request.get("stream") is True)
 
 
 def _parse(body: bytes) -> JsonObject:

@@ -6,7 +6,7 @@ the provider key, and streams the response back without buffering, redacting the
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +18,20 @@ from yarl import URL
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.answer_stream import AnswerStream
 from agentcontainer.gateway.budget import Budget, Estimate, Reservation
+from agentcontainer.gateway.faults import Faults, ProviderError, Unavailable
+from agentcontainer.gateway.opening import Opening
 from agentcontainer.gateway.output_limit import estimate_of, with_output
-from agentcontainer.gateway.patience import Outage, Patience, is_overload, retry_after
+from agentcontainer.gateway.overload import is_overload
+from agentcontainer.gateway.patience import Outage, Patience, retry_after
 from agentcontainer.gateway.provider_response import (
     ResponseCut,
     abort,
     beginning,
     chunks,
+    continued,
     error_message,
     is_read_timeout,
+    measured,
     settle,
 )
 from agentcontainer.gateway.refusal import Refused, error_body
@@ -35,6 +40,7 @@ from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     Endpoint,
     Wire,
+    content_type,
     request_headers,
     response_fault,
     response_headers,
@@ -42,14 +48,13 @@ from agentcontainer.gateway.upstreams import (
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
-from agentcontainer.printable import without_controls
 from agentcontainer.providers import PROVIDERS
 from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
 from agentcontainer.sandbox.http_socket import SandboxSocket
 
 _LARGE_BODY = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
-_QUOTED_CHARACTERS = 200  # of a web page that came instead of an answer
+_WHOLE_ANSWER_BYTES = 1024**2  # of an answer that came in one piece instead of a stream
 # Pi does not retry a request whose error says "out of budget".
 OUT_OF_BUDGET = "This task is out of budget: its model requests have used what they may use."
 
@@ -73,17 +78,6 @@ class Route:
         return self.title or PROVIDERS[self.provider].title
 
 
-@dataclass(frozen=True)
-class ProviderError:
-    """The provider's latest error: its message, redacted, and the status that it answered with.
-
-    The status is None if the provider did not answer, or answered with success and then failed.
-    """
-
-    status: int | None
-    message: str
-
-
 def provider_client() -> aiohttp.ClientSession:
     """The HTTP client that gateways share: no cookies, no connection limit, no decompression."""
     return aiohttp.ClientSession(
@@ -91,15 +85,6 @@ def provider_client() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )
-
-
-class _Overloaded(Exception):
-    """The provider has no capacity now, and answered so. The request may be repeated after `retry_after` seconds."""
-
-    def __init__(self, response: web.Response, retry_after: float) -> None:
-        super().__init__()
-        self.response = response
-        self.retry_after = retry_after
 
 
 class Gateway:
@@ -121,10 +106,8 @@ class Gateway:
     ) -> None:
         self.budget = budget or Budget()
         """What its requests may use; unlimited by default."""
-        self.last_error: ProviderError | None = None
-        """The error of the latest response; None once a response begins successfully."""
         self.patience = patience or Patience()
-        """How long requests wait for an overloaded provider; not at all by default."""
+        """How long requests wait for a provider that is overloaded or away; not at all by default."""
         self.is_ended_by_outage = False
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry
@@ -135,10 +118,16 @@ class Gateway:
         self._client = client
         self._limits = limits or Limits()
         self._secrets = encodings_of(route.api_key) if route.api_key else ()
+        self._faults = Faults(self._name, self._secrets)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._bodies = BodyReader(self._limits)
         self._parsing = asyncio.Lock()
         self._socket = SandboxSocket(self._handle, self._limits.connections, lingering_seconds=2)
+
+    @property
+    def last_error(self) -> ProviderError | None:
+        """The error of the latest response; None once a response begins with content."""
+        return self._faults.latest
 
     async def start(self) -> None:
         """Listen on the socket."""
@@ -191,9 +180,12 @@ class Gateway:
                 while True:
                     try:
                         return await self._try(request, endpoint, admitted, key)
-                    except _Overloaded as overload:
-                        if not await self._wait(overload):
-                            return overload.response
+                    except Unavailable as failure:
+                        if await self._wait(failure):
+                            continue
+                        if isinstance(failure.answer, Refused):
+                            raise failure.answer from None
+                        return failure.answer
         finally:
             self._in_flight.discard(task)
 
@@ -207,19 +199,23 @@ class Gateway:
             if reservation.is_open:  # the sandbox disconnected, or the provider did not answer in time
                 await self._settle(reservation, None)
 
-    async def _wait(self, overload: "_Overloaded") -> bool:
+    async def _wait(self, failure: Unavailable) -> bool:
         """Wait before a request is repeated; False: it has waited as long as it may."""
-        seconds = self.patience.wait_seconds(overload.retry_after)
+        seconds = self.patience.wait_seconds(failure.retry_after)
         if seconds is not None:
             if self._on_retry is not None:
                 self._on_retry(self.patience.failures, seconds)
             await asyncio.sleep(seconds)
             return True
-        if self.is_ended_by_outage:
-            message = self.last_error.message if self.last_error else ""
-            self.patience.report(Outage(message, overload.retry_after))
+        if self.is_ended_by_outage and not self.patience.is_limited_to_none:
+            self.report_outage(failure.retry_after)
             await asyncio.Event().wait()  # until the gateway is closed
         return False
+
+    def report_outage(self, retry_after_seconds: float = 0.0) -> None:
+        """Record that requests have waited for the provider as long as they may."""
+        clause = self.last_error.clause(self._route.provider) if self.last_error else ""
+        self.patience.report(Outage(clause, retry_after_seconds))
 
     async def _admit(self, endpoint: Endpoint, body: bytes) -> tuple[Admitted, str]:
         provider, key = self._route.provider, self._route.api_key
@@ -228,7 +224,7 @@ class Gateway:
             message = (
                 f"{fault}: set one with PUT /api/v1/provider-keys/{provider} or overrides.providerApiKey."
             )
-            self.last_error = ProviderError(401, message)
+            self._faults.latest = ProviderError(401, message)
             raise Refused(401, message)
         if len(body) < _LARGE_BODY:
             return admit(endpoint.wire, body, self._route.models), key
@@ -270,31 +266,43 @@ class Gateway:
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             if is_read_timeout(error):
-                raise self._failed("did not answer") from None
+                raise self._faults.unavailable("did not answer.") from None
             self.budget.release(reservation)
-            raise self._failed("cannot be reached") from None
+            raise self._faults.unavailable("cannot be reached.") from None
         async with upstream:
             if not 200 <= upstream.status < 300:
                 self.budget.release(reservation)
             if fault := response_fault(upstream.status, upstream.headers):
-                raise self._failed(fault)
+                raise self._faults.refused(f"{fault}.")
             if upstream.status >= 400:
                 return await self._relay_error(upstream)
             if (kind := unexpected_type(upstream.headers)) is not None:
-                raise self._not_a_model(kind, await beginning(upstream, 4096))
-            return await self._relay(request, endpoint, upstream, reservation)
+                page = self._faults.quoted(await beginning(upstream, 4096))
+                raise self._faults.refused(f"answered with {kind} instead of a model's answer: {page}.")
+            kind = content_type(upstream.headers)
+            is_stream = kind == "text/event-stream" or (admitted.is_stream and not kind)
+            if admitted.is_stream and not is_stream:
+                raise await self._not_a_stream(endpoint, upstream, reservation)
+            return await self._relay(request, endpoint, upstream, reservation, is_stream=is_stream)
 
-    def _failed(self, predicate: str) -> Refused:
-        self.last_error = ProviderError(None, f"{self._name} {predicate}.")
-        return Refused(502, self.last_error.message)
-
-    def _not_a_model(self, content_type: str, body: bytes) -> Refused:
-        """The refusal for a successful response that is not a model's answer, such as a login page."""
-        text = without_controls(redact(body, self._secrets).decode("utf-8", "replace"))
-        start = " ".join(text.split())[:_QUOTED_CHARACTERS]
-        return self._failed(
-            redact_text(f"answered with {content_type} instead of a model's answer: {start}", self._secrets)
-        )
+    async def _not_a_stream(
+        self, endpoint: Endpoint, upstream: aiohttp.ClientResponse, reservation: Reservation
+    ) -> Exception:
+        """The failure of a streamed request whose answer came in one piece. Its tokens count."""
+        body = await beginning(upstream, _WHOLE_ANSWER_BYTES)
+        meter = measured(Meter(endpoint.wire, reservation.model, is_stream=False), body)
+        if meter.error is None or meter.usage is not None:
+            await self._settle(reservation, meter)
+        else:
+            self.budget.release(reservation)
+        if meter.error is not None:
+            predicate = f"reported an error in its answer: {meter.error}"
+            if meter.is_overload:
+                return self._faults.unavailable(predicate, retry_after(upstream.headers))
+            return self._faults.refused(predicate, 400)
+        document = self._faults.quoted(body)
+        # 501: another answer like it would cost as much, so Pi must not repeat the request.
+        return self._faults.refused(f"answered with one document instead of a stream: {document}", 501)
 
     def _headers(self, upstream: aiohttp.ClientResponse) -> dict[str, str]:
         secrets = [secret.lower() for secret in self._secrets]
@@ -310,11 +318,38 @@ class Gateway:
         if len(body) >= _ERROR_BODY_BYTES:
             clean = clean[: _ERROR_BODY_BYTES - 4096]  # a key that the limit cut in two is in this part
         message = redact_text(error_message(clean, self._name, upstream.status), self._secrets)
-        self.last_error = ProviderError(upstream.status, message)
+        is_transient = is_overload(upstream.status, clean)
+        self._faults.latest = ProviderError(upstream.status, message, is_transient)
         response = web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
-        if is_overload(upstream.status, clean) and not self.patience.is_limited_to_none:
-            raise _Overloaded(response, retry_after(upstream.headers))
+        if is_transient:
+            raise Unavailable(response, retry_after(upstream.headers))
         return response
+
+    async def _open(
+        self,
+        endpoint: Endpoint,
+        upstream: aiohttp.ClientResponse,
+        reservation: Reservation,
+        source: AsyncIterator[bytes],
+    ) -> bytes:
+        """The beginning of a streamed answer, up to its first content.
+
+        Raises:
+            Unavailable: it begins with an error that may be gone when the request is repeated, or breaks off.
+        """
+        opening = Opening(endpoint.wire)
+        try:
+            await opening.read(source)
+        except ResponseCut:
+            meter = measured(Meter(endpoint.wire, reservation.model, is_stream=True), opening.data)
+            await self._settle(reservation, meter)
+            raise self._faults.unavailable("broke off at the beginning of its answer.") from None
+        if opening.overload is None:
+            return opening.data
+        self.budget.release(reservation)
+        raise self._faults.unavailable(
+            f"reported an error in its answer: {opening.overload}", retry_after(upstream.headers)
+        )
 
     async def _relay(
         self,
@@ -322,37 +357,42 @@ class Gateway:
         endpoint: Endpoint,
         upstream: aiohttp.ClientResponse,
         reservation: Reservation,
+        *,
+        is_stream: bool,
     ) -> web.StreamResponse:
-        is_stream = upstream.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+        source = chunks(upstream)
+        beginning_of_stream = b""
+        if is_stream and not self.patience.is_limited_to_none:
+            beginning_of_stream = await self._open(endpoint, upstream, reservation, source)
         meter = Meter(endpoint.wire, reservation.model, is_stream=is_stream)
         answer = AnswerStream(endpoint.wire, self._name) if is_stream else None
         redactor = Redactor(self._secrets)
         response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
-        self.last_error = None
-        self.patience.answered()
+        self._faults.latest = None
+        self.patience.start_over()
         try:
             await response.prepare(request)
-            async for chunk in chunks(upstream):
+            async for chunk in continued(beginning_of_stream, source):
                 meter.feed(chunk)
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
                     await response.write(clean)
             await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
+            if meter.error is None:
+                self.patience.answered()
         except ResponseCut:
-            self.last_error = ProviderError(None, f"{self._name} broke off in the middle of its answer.")
+            self._faults.note("broke off in the middle of its answer.")
             abort(request)
         except ConnectionResetError:
             pass  # the sandbox has disconnected
         finally:
             meter.end()
             if answer is not None and answer.fault is not None:
-                self.last_error = self._fault_in_answer(f"{answer.fault}.")
+                self._faults.note(f"{answer.fault}.")
             if meter.error is not None:
-                self.last_error = self._fault_in_answer(f"reported an error in its answer: {meter.error}")
+                predicate = f"reported an error in its answer: {meter.error}"
+                self._faults.note(predicate, is_transient=meter.is_overload)
             await self._settle(reservation, meter)
         return response
-
-    def _fault_in_answer(self, predicate: str) -> ProviderError:
-        return ProviderError(None, redact_text(f"{self._name} {predicate}", self._secrets)[:1000])
 
     async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
         usage = settle(self.budget, reservation, meter)

@@ -1,4 +1,4 @@
-"""How long a request waits for a provider that is overloaded: exponential backoff, and the provider's Retry-After."""
+"""How long a request waits for a provider that is overloaded or away, with exponential backoff and Retry-After."""
 
 import asyncio
 import random
@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-OVERLOADED = frozenset({429, 503, 529})
 MAX_BACKOFF_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
-# A 429 with one of these words concerns the account, and waiting does not help.
-_OF_THE_ACCOUNT = ("insufficient_quota", "billing", "credit balance", "quota exceeded")
 
 
 @dataclass(frozen=True)
 class Outage:
-    """The provider has been overloaded for longer than a container waits. `retry_after_seconds`: as it asked for."""
+    """The provider has failed for longer than a container waits. `message`: a clause that names the provider.
+    `retry_after_seconds`: as it asked for."""
 
     message: str
     retry_after_seconds: float
@@ -31,7 +29,7 @@ class Patience:
         self.outage: asyncio.Future[Outage] = asyncio.get_running_loop().create_future()
         """Set once a request has waited as long as it may."""
         self.was_answered = False
-        """Whether the provider has answered a request with success."""
+        """Whether the provider has answered a request to its end."""
         self._seconds = seconds
         self._failures = 0
         self._failing_since: float | None = None
@@ -46,10 +44,13 @@ class Patience:
         """How many requests failed in a row."""
         return self._failures
 
-    def answered(self) -> None:
-        """Record that the provider answered with success."""
-        self.was_answered = True
+    def start_over(self) -> None:
+        """The provider begins to answer, or another turn does: earlier failures no longer count."""
         self._failures, self._failing_since = 0, None
+
+    def answered(self) -> None:
+        """The provider answered to the end."""
+        self.was_answered = True
 
     def wait_seconds(self, retry_after: float) -> float | None:
         """A request failed: how long to wait before it is repeated. None: it has waited long enough, or would."""
@@ -66,12 +67,6 @@ class Patience:
         """Record that a request has waited as long as it may."""
         if not self.outage.done():
             self.outage.set_result(outage)
-
-
-def is_overload(status: int, body: bytes) -> bool:
-    """Whether a response says that the provider has no capacity now, rather than that something must change."""
-    text = body[:10_000].decode("utf-8", "replace").lower()
-    return status in OVERLOADED and not any(word in text for word in _OF_THE_ACCOUNT)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

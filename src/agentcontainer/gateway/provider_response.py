@@ -38,6 +38,21 @@ async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         raise ResponseCut from None
 
 
+async def continued(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`beginning`, if there is one, and then `rest`."""
+    if beginning:
+        yield beginning
+    async for chunk in rest:
+        yield chunk
+
+
+def measured(meter: Meter, body: bytes) -> Meter:
+    """The meter after it has read all of a body."""
+    meter.feed(body)
+    meter.end()
+    return meter
+
+
 async def beginning(response: aiohttp.ClientResponse, size: int) -> bytes:
     """At least the first `size` bytes of the body, or all that arrives before its end or a broken connection."""
     body = bytearray()

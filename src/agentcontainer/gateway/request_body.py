@@ -19,7 +19,7 @@ class Limits:
     requests: int = 16
     connections: int = 64
     body_seconds: float = 60
-    silence_seconds: float = 900
+    silence_seconds: float = 300  # a reasoning model may send nothing for minutes
 
 
 @dataclass

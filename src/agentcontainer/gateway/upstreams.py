@@ -82,9 +82,14 @@ def response_fault(status: int, headers: MultiMapping[str]) -> str | None:
     return None
 
 
+def content_type(headers: Mapping[str, str]) -> str:
+    """The content type of a response, without its parameters; empty if it has none."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
 def unexpected_type(headers: Mapping[str, str]) -> str | None:
     """The content type of a successful response that cannot be a model's answer, such as text/html; None: it can."""
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = content_type(headers)
     is_expected = not kind or kind == "text/event-stream" or kind.endswith(("json", "ndjson"))
     return None if is_expected or not kind.isprintable() else kind[:100]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentcontainer.gateway.json_object import JsonObject
+from agentcontainer.gateway.overload import is_overload_error
 from agentcontainer.gateway.upstreams import Wire
 
 MAX_TOKENS = 10**9  # of one response; a provider that reports more is wrong, and the value is capped
@@ -42,6 +43,8 @@ class Meter:
         self._is_skipping = False
         self._counts: dict[str, int] = {}
         self.error: str | None = None
+        self.is_overload = False
+        """Whether `error` may be gone when the request is repeated."""
         self.is_complete = False
         """Whether the usage is that of the whole response."""
 
@@ -103,6 +106,7 @@ class Meter:
             self.is_complete |= bool(counts) and is_last
             if holder.get("error") is not None or holder.get("type") == "error":
                 self.error = error_message_in(holder) or _NO_MESSAGE
+                self.is_overload = is_overload_error(holder)
 
 
 def _counts(usage: JsonObject | None) -> dict[str, int]:

@@ -1,7 +1,8 @@
-"""Hibernates a task whose provider stays overloaded, and wakes it to try again later."""
+"""Hibernates a task whose provider stays overloaded or away, and wakes it to try again later."""
 
 from datetime import UTC, datetime, timedelta
 
+from agentcontainer import crash
 from agentcontainer.domain.tasks.model import Hibernation
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.patience import Patience
@@ -15,7 +16,7 @@ WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the l
 
 
 def wait_before(failures: int, retry_after_seconds: float) -> timedelta:
-    """How long a task hibernates after its provider stayed overloaded in `failures` earlier attempts."""
+    """How long a task hibernates after its provider stayed away in `failures` earlier attempts."""
     return max(WAITS[min(failures, len(WAITS) - 1)], timedelta(seconds=retry_after_seconds))
 
 
@@ -25,8 +26,7 @@ async def watch(
     """Wait until a model request has waited as long as it may. Returns the ending that hibernates the task, or
     fails it after `provider_outage_hours`."""
     outage = await patience.outage
-    task, provider = context.task, context.task.execution.provider
-    message = f"{provider} answered: {outage.message}"
+    task, message = context.task, outage.message
     since = None if patience.was_answered else task.provider_outage_since
     limit = timedelta(hours=context.services.settings.provider_outage_hours)
     if since is not None and datetime.now(UTC) - since >= limit:
@@ -39,6 +39,7 @@ async def watch(
             checkpoint_id = (await checkpointer.save(is_limited=True)).checkpoint.id
         except CheckpointFailed as error:
             return Ending(EndReason.PROVIDER_ERROR, f"{message} {error}")
+    crash.reach("outage")
     wait = wait_before(0 if since is None else task.provider_failures, outage.retry_after_seconds)
     hibernation = Hibernation(message, datetime.now(UTC) + wait, checkpoint_id, reason="provider")
     return Ending(EndReason.HIBERNATED, hibernation=hibernation)

@@ -23,6 +23,7 @@ model says "Done." and stops. It answers every further message without a script 
     {"slow": SECONDS}                      some text, slowly, then stop
     {"error": STATUS, "message": TEXT}     an error response in the provider's format
     {"cut": true, "say": TEXT}             half a response, then the connection breaks
+    {"cut": true, "error": STATUS}         half a response, then an error in it
     {"hang": SECONDS}                      no response for some time, then the next step in the same response
         these produce no assistant message; each is played "times": N (default 1) times before the next step is due
 

@@ -35,10 +35,11 @@ class Fail:
 
 @dataclass(frozen=True)
 class Cut:
-    """Half of a reply, then the connection breaks."""
+    """Half of a reply, then an error of the provider with this status, or (without one) the connection breaks."""
 
     reply: Reply
     times: int
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,13 +196,14 @@ def _parse(text: str) -> list[Step]:
 
 def _step(entry: JsonObject) -> Step:
     times = _integer(entry.fields.get("times", 1))
+    if entry.get("cut"):
+        status = _integer(entry.get("error")) if "error" in entry else None
+        return Cut(_reply(entry if "say" in entry else entry.replacing("say", _SLOW_TEXT)), times, status)
     if "error" in entry:
         status = _integer(entry.get("error"))
         return Fail(status, str(entry.fields.get("message", f"Scripted error {status}.")), times)
     if "hang" in entry:
         return Hang(_number(entry.get("hang")), times)
-    if entry.get("cut"):
-        return Cut(_reply(entry if "say" in entry else entry.replacing("say", _SLOW_TEXT)), times)
     return _reply(entry)
 
 

@@ -133,7 +133,11 @@ class ScriptedModel:
             kind = "application/json"
         if isinstance(play.step, Cut):
             parts = parts[: len(parts) // 2] or [parts[0][: len(parts[0]) // 2]]
-        return await _send(request, kind, parts, reply, is_cut=isinstance(play.step, Cut))
+            if play.step.status is not None:
+                error = wire.error(play.step.status, f"Scripted error {play.step.status}.")
+                parts.append(b"event: error\ndata: " + error + b"\n\n")
+        is_cut = isinstance(play.step, Cut) and play.step.status is None
+        return await _send(request, kind, parts, reply, is_cut=is_cut)
 
 
 async def _send(

@@ -131,8 +131,7 @@ class ModelAccess:
 
     def _log_retry(self, failures: int, seconds: float) -> None:
         error = self._gateway.last_error if self._gateway else None
-        provider = self._task.execution.provider
-        message = f"{provider} answered {error.status}: {error.message}" if error else ""
+        message = error.clause(self._task.execution.provider) if error else ""
         self._log.add(ModelRetried(failures, message, wait_ms=round(seconds * 1000)))
 
     async def _count(self, usage: Usage) -> None:

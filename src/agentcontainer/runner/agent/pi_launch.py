@@ -14,7 +14,7 @@ SESSIONS_FOLDER = f"{PI_FOLDER}/sessions"
 SKILLS_FOLDER = f"{PI_FOLDER}/agent/skills"
 MAX_RETRIES = 3
 RETRY_BASE_MS = 500  # exponential backoff; a provider that stays down fails the task within 4 seconds
-HTTP_IDLE_MS = 300_000  # a reasoning model may send nothing for minutes
+NO_TIMEOUT = 0  # the gateway limits how long a provider is silent, and its waits for one may be longer
 
 
 def argv(provider: str, model: str, session_id: str, system_prompt: str) -> list[str]:
@@ -54,7 +54,7 @@ def settings_files(models_json: str) -> dict[str, str]:
     """The files that Pi reads when it starts: path below the workspace → content."""
     settings = {
         "retry": {"maxRetries": MAX_RETRIES, "baseDelayMs": RETRY_BASE_MS},
-        "httpIdleTimeoutMs": HTTP_IDLE_MS,
+        "httpIdleTimeoutMs": NO_TIMEOUT,
         "steeringMode": "all",  # all waiting steering messages go into one model request
         "transport": "sse",  # the gateway does not speak WebSocket
         "cacheWarming": "off",  # warming makes model requests, which cost money

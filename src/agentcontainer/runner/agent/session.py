@@ -94,7 +94,7 @@ class Session:
 
     @property
     def patience(self) -> Patience:
-        """How long its model requests wait for an overloaded provider."""
+        """How long its model requests wait for a provider that is overloaded or away."""
         return self._gateway.patience
 
     async def close(self) -> None:
@@ -130,6 +130,9 @@ class Session:
                 self._log.add(AgentReminded("message", message_reminders))
                 prompt = GO_ON
                 continue
+            if self._is_stopped_by_outage:
+                self._gateway.report_outage()
+                await asyncio.Event().wait()  # the outage ends the attempt
             if (ending := self._ending_after_stop(reminders)) is not None:
                 raise Ended(ending)
             if self._gateway.budget.is_exceeded:
@@ -147,6 +150,7 @@ class Session:
             Ended: the budget was used up before the agent wrote anything, or Pi failed.
         """
         self._recorder.begin_reply()
+        self.patience.start_over()
         await self._run(prompt)
         if self._gateway.budget.is_exceeded and not self._had_last_chance:
             self._allow_last_request()
@@ -265,6 +269,14 @@ class Session:
         self._gateway.budget.allow_last()
         self._log.add(AgentReminded("budget"))
 
+    @property
+    def _is_stopped_by_outage(self) -> bool:
+        """Whether requests failed for which an attempt waits or hibernates: errors in answers that had begun."""
+        last_error = self._gateway.last_error
+        is_transient = last_error is not None and last_error.is_transient
+        is_failed = self._recorder.provider_error is not None and not self._gateway.budget.is_exceeded
+        return is_failed and is_transient and not self.patience.is_limited_to_none
+
     def _ending_after_stop(self, reminders: int) -> Ending | None:
         """The ending for an agent that stopped without `finish`; None: prompt it again."""
         if self._gateway.budget.is_exceeded:
@@ -289,9 +301,7 @@ class Session:
         if last_error is None:
             reason = self._recorder.provider_error or "without a reason"
             return f"Pi reported a failed request to {provider}: {reason}"
-        if last_error.status is None:
-            return last_error.message
-        return f"{provider} answered {last_error.status}: {last_error.message}"
+        return last_error.clause(provider)
 
     async def _ending_of_pi(self, error: PiError) -> Ending:
         if not isinstance(error, PiEndedError):
