@@ -1,6 +1,7 @@
 """Fixtures of all tests: a real PostgreSQL per test process, and a fresh migrated database per test."""
 
 import asyncio
+import gc
 import secrets
 import shutil
 import tempfile
@@ -22,6 +23,10 @@ settings.register_profile("tests", deadline=None)  # a slow machine must not fai
 settings.load_profile("tests")
 
 
+# Collecting imports everything and keeps it: the garbage collector would search it again and again for nothing.
+gc.disable()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         data_folder.reserve()
@@ -37,6 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ids = Counter(item.nodeid for item in items)
     if shared := [id_ for id_, count in ids.items() if count > 1]:
         raise pytest.UsageError(f"These ids stand for several tests each: {shared}")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -4,20 +4,13 @@ from functools import cache
 from typing import Any
 
 import jsonschema_rs
-import yaml
 
-from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http import openapi
-
-
-@cache
-def _document() -> dict[str, Any]:
-    return yaml.safe_load(openapi.to_yaml(openapi.document(ROUTES, None)))
+from tests.openapi_document import openapi_document
 
 
 @cache
 def _validator(event_type: str) -> Any:
-    components = _document()["components"]
+    components = openapi_document()["components"]
     reference = components["schemas"]["Event"]["discriminator"]["mapping"][event_type]
     return jsonschema_rs.validator_for({"$ref": reference, "components": components}, validate_formats=True)
 

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http import openapi
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
+from tests.openapi_document import openapi_document
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return yaml.safe_load(openapi.to_yaml(openapi.document(ROUTES, None)))
+    return openapi_document()
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,153 @@
+"""The requests that schemathesis makes from the OpenAPI document, and the checks of their responses."""
+
+import itertools
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, CheckContext, GenerationMode, Response
+from schemathesis.checks import CHECKS
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.schemas import APIOperation, BaseSchema
+
+from tests.contract.openapi_world import World
+from tests.openapi_document import openapi_document
+
+SCHEMA = schemathesis.openapi.from_dict(openapi_document())
+ALLOWED_ONLY = schemathesis.openapi.from_dict(openapi_document())
+ALLOWED_ONLY.config.generation.update(modes=[GenerationMode.POSITIVE])
+HEALTH = list(HealthCheck)
+SHORT = settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=HEALTH)
+LONG = settings(max_examples=500, deadline=None, database=None, suppress_health_check=HEALTH)
+NUMBERS = itertools.count(1)
+
+
+def operations_of(schema: BaseSchema) -> dict[str, APIOperation]:
+    return {result.ok().label: result.ok() for result in schema.get_all_operations()}
+
+
+ALLOWED_OPERATIONS = operations_of(ALLOWED_ONLY)
+OPERATIONS = operations_of(SCHEMA)
+CHECKED = CHECKS.get_by_names(
+    [
+        "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+        "response_schema_conformance", "negative_data_rejection", "unsupported_method",
+    ]
+)  # fmt: skip
+
+NOT_SENT = CHECKS.get_by_names(["negative_data_rejection"])
+
+# Rules between fields, on bytes instead of characters, on time, and on existing resources.
+UNSAYABLE = re.compile(
+    "|".join(
+        (
+            "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
+            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "cannot be enforced",
+            "cannot be model when a title is given", "cannot be given (together )?with", "not a JSON Schema",
+            "true is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
+            "must not hold control characters", "must be a file name", "must be a time such as", "is not a cursor",
+            "must not hold NUL", "must be a number within 64 bits", "must not nest deeper", "more than [0-9]+ values",
+            "must not be below fromTurn", "the log of this task ends at", "must not have more than [0-9]+ fields",
+            "must be a host name", "must have a port from 1 to", "cannot have a . before an address",
+            "narrows internet access",
+            "must be the name of an image", "names (the registry|no folder|no file)", "has a tag that is not valid",
+            "must have (sha256:|an absolute path)",
+        )
+    )
+)  # fmt: skip
+
+
+def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
+    """The body with ids of existing resources, where it contains ids."""
+    if not isinstance(body, dict):
+        return body
+    real = dict(body)
+    for name, value in body.items():
+        if value is None:
+            continue
+        if name in ("versionId", "uploadId"):
+            real[name] = ids[name]
+        elif name == "storageId":
+            real[name] = None  # this installation takes uploads with PUT
+        elif name in ("inputFileIds", "referenceFileIds", "skills"):
+            real[name] = [ids["input"]] * min(len(value), 1)
+        elif name == "inputFiles":
+            real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
+        elif name == "inputRepositories":
+            real[name] = [entry | {"url": "https://example.org/a.git"} for entry in value]
+    return real
+
+
+def furnish(case: Case, world: World) -> None:
+    """Replace the ids in a case that the document allows by those of existing resources."""
+    operation_id = case.operation.definition.raw["operationId"]
+    ids = world.ids | world.fresh(operation_id)
+    case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
+    if operation_id in ("receiveUpload", "receivePostedUpload"):
+        url = urlsplit(ids["uploadUrl"] if operation_id == "receiveUpload" else world.posted_upload_url)
+        case.path_parameters = {"uploadId": url.path.rpartition("/")[2]}
+        case.query = dict(parse_qsl(url.query))
+        case.headers = {"Content-Type": "text/plain"}
+        case.media_type = "text/plain"
+        case.body = b"hello"
+        return
+    if "taskId" in (case.query or {}):
+        case.query = (case.query or {}) | {"taskId": ids["taskId"]}
+    case.query = {
+        name: value for name, value in (case.query or {}).items() if name not in ("cursor", "apiKey")
+    }
+    if isinstance(case.body, dict):
+        case.body = with_real_ids(case.body, ids)
+        if operation_id in ("createAgent", "changeAgent") and case.body.get("name"):
+            case.body["name"] = f"Agent {next(NUMBERS)}"
+    for name in ("Idempotency-Key", "If-None-Match", "Range", "Last-Event-ID"):
+        if name in (case.headers or {}) and operation_id != "downloadFile":
+            case.headers.pop(name)
+
+
+def is_positive_accepted(context: CheckContext, response: Response, case: Case) -> None:
+    """What the document allows is accepted, except for rules that JSON Schema cannot express."""
+    if response.status_code == 400:
+        faults = response.json()["error"].get("details", [])
+        unknown = [fault for fault in faults if not UNSAYABLE.search(fault["message"])]
+        assert faults, "refused without a reason"
+        assert not unknown, f"the document allows this: {unknown}"
+
+
+def answered(case: Case, world: World) -> None:
+    is_allowed = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if is_allowed:
+        furnish(case, world)
+    headers = {"Authorization": f"Bearer {world.key}"}
+    operation_id = case.operation.definition.raw["operationId"]
+    if operation_id == "useWakeLink":
+        headers["Accept"] = "application/json"  # otherwise a form gets an HTML page
+    response = case.call(base_url=world.base_url, session=world.session, headers=headers)
+    world.tried.add(operation_id)
+    if response.status_code < 300:
+        world.succeeded.add(operation_id)
+    rules = [is_positive_accepted] if is_allowed else []
+    sent = {name for name, _ in parse_qsl(urlsplit(response.request.url).query, keep_blank_values=True)}
+    # Encoding the request may have removed what was wrong with it.
+    excluded = [] if sent >= set(case.query or {}) else NOT_SENT
+    case.validate_response(response, checks=[*CHECKED, *rules], excluded_checks=excluded)
+
+
+def check_operation(operation: APIOperation, world: World, hypothesis_settings: settings) -> None:
+    """Generate the requests of one operation, send them and check the responses.
+
+    They are generated here, not by `SCHEMA.parametrize`, which does it when tests are collected: that takes many
+    seconds, and every worker of pytest-xdist collects all tests.
+    """
+    send = build_operation_test(
+        config=operation.schema.config,
+        operation=operation,
+        test_func=answered,
+        given_kwargs={},
+        feedback=FeedbackSources(),
+        explicit_settings=hypothesis_settings,
+    )
+    send(world=world)

@@ -1,0 +1,15 @@
+"""The OpenAPI document as a client reads it."""
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from agentcontainer.api.app import ROUTES
+from agentcontainer.api.http import openapi
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The document of all routes, made when it is first needed: every test process would pay for it at import."""
+    return yaml.load(openapi.to_yaml(openapi.document(ROUTES, None)), Loader=yaml.CSafeLoader)
