@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from agentcontainer.cli import demo_view
 from agentcontainer.cli.demo_client import Event, EventData
 from agentcontainer.cli.installation import environment_of
+from agentcontainer.cli.main import app
 from agentcontainer.cli.money import micro_usd
 from agentcontainer.cli.up import stop_signals
 from agentcontainer.errors import ValidationError
@@ -35,8 +37,12 @@ def test_amounts_in_usd_are_parsed(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "1.", ".5", "1e2", "NaN", "1 ", "1\n", "0.0000001", "10000000000"]
-)
+    "text",
+    [
+        "", "-1", "+1", "1.", ".5", "1,5", "1e2", "NaN", "inf", "1_000", "1 ", "1\n", "0.0000001", "1234567890",
+        "10000000000", "٣",
+    ],
+)  # fmt: skip
 def test_an_invalid_amount_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="is not an amount in USD"):
         micro_usd(text)
@@ -59,6 +65,22 @@ def test_a_message_that_nobody_can_read_stops_nothing() -> None:
             [sys.executable, "-c", program], stderr=gone, stdout=subprocess.PIPE, timeout=30
         )
     assert done.stdout == b"goes on\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["credit", "acc_nobody", "0"], "must be more than 0"),
+        (["create-account", "--name", " "], "--name must be 1 to 200 printable characters"),
+        (["create-account", "--name", "a\x1b[2J"], "--name must be 1 to 200 printable characters"),
+        (["create-account", "--name", "a" * 201], "--name must be 1 to 200 printable characters"),
+    ],
+)
+def test_a_wrong_argument_of_admin_is_reported_in_one_sentence(arguments: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(app, ["admin", *arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ") and sentence in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_child_process_reads_the_same_settings_as_its_parent(
