@@ -30,6 +30,8 @@ from agentcontainer.runner.agent.prompts import prompt, woken_prompt
 from .pi_bed import PiBed, of, pi_bed_in, settle
 from .pi_model import MODEL, Fail, Model, Say, run
 
+LIST_TRANSLATED = "ls -A /tmp/jiti > translated 2> /dev/null"  # where Pi's loader keeps what it translated
+
 
 @pytest.fixture
 async def bed(short_dir: Path) -> AsyncIterator[PiBed]:
@@ -38,12 +40,16 @@ async def bed(short_dir: Path) -> AsyncIterator[PiBed]:
 
 
 async def test_a_prompt_leads_to_a_tool_call_and_a_reply(bed: PiBed) -> None:
-    bed.model.answers = [run("echo made > out.txt; echo $HOME $PATH; pwd"), Say("All \u2028 done.")]
+    bed.model.answers = [
+        run(f"echo made > out.txt; {LIST_TRANSLATED}; echo $HOME $PATH; pwd"),
+        Say("All \u2028 done."),
+    ]
     async with bed.pi() as (pi, _):
         await pi.prompt("Make out.txt.")
         events = await settle(pi)
 
     assert (bed.task / "out.txt").read_text() == "made\n"
+    assert (bed.task / "translated").read_text() == "", "our extension is loaded as it is, which is faster"
     (started,) = of(ToolStarted, events)
     assert (started.tool, started.input) == ("bash", called_with(bed.model))
     (completed,) = of(ToolCompleted, events)

@@ -15,6 +15,7 @@ import typer
 
 from agentcontainer.cli.log_lines import BoundedRate, LogLines, without_stack
 from agentcontainer.cli.options import DataDir, load
+from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.settings import Settings
 
 
@@ -24,7 +25,8 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Serve the HTTP API."""
-    from agentcontainer.api.serve import serve
+    with quick_import():
+        from agentcontainer.api.serve import serve
 
     asyncio.run(_serve(serve, load(data_dir=data_dir, host=host, port=port)))
 
@@ -38,7 +40,8 @@ def runner(
     from agentcontainer.sandbox import namespace
 
     has_own_mounts = namespace.enter()  # must run before any thread is started
-    from agentcontainer.runner.serve import serve
+    with quick_import():
+        from agentcontainer.runner.serve import serve
 
     chosen = load(data_dir=data_dir, region=region, capacity=capacity)
     asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), chosen))

@@ -13,6 +13,7 @@ import typer
 
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.options import DataDir, load
+from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.cli.terminal import Terminal
 from agentcontainer.settings import Settings
 
@@ -33,7 +34,8 @@ def up(
     ] = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
-    from agentcontainer.cli.installation import Installation
+    with quick_import():
+        from agentcontainer.cli.installation import Installation
 
     offline_model = "all" if is_offline else None
     chosen = load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)

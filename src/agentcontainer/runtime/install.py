@@ -1,7 +1,7 @@
 """Installs the agent runtime, which is mounted read-only into every sandbox: node, Pi, our commands, a compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
-        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.js pi/ cache/ VERSION
+        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.mjs pi/ cache/ VERSION
 
 `agentcontainer setup`, `up` and `demo` run `python -m agentcontainer.runtime.install`. It is safe to run at any time,
 also concurrently and after a kill: a version is built in another folder, and one rename makes it visible. The version
@@ -27,7 +27,7 @@ from agentcontainer.runtime.warm import warm_compile_cache
 FILES = Path(__file__).parent / "files"
 COMMANDS = ("finish", "share", "hibernate")
 PI_FILES = (
-    "pi-extension.js", "pi-command.js", "pi-output.js", "pi-edit.js", "pi-session.js", "pi-disk.js",
+    "pi-extension.mjs", "pi-command.mjs", "pi-output.mjs", "pi-edit.mjs", "pi-session.mjs", "pi-disk.mjs",
 )  # fmt: skip
 INSTALLED_FILES = (
     *(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "gitconfig", *PI_FILES,

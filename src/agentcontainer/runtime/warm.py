@@ -64,7 +64,7 @@ def _pi(runtime: Path, provider: str, model: str) -> list[str]:
         "--model",
         model,
     ]
-    return [*command, "--no-session", "--no-extensions", "--extension", str(runtime / "pi-extension.js")]
+    return [*command, "--no-session", "--no-extensions", "--extension", str(runtime / "pi-extension.mjs")]
 
 
 def _run_pi_once(command: list[str], env: Mapping[str, str], home: Path) -> None:

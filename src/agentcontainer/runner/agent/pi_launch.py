@@ -27,7 +27,7 @@ def argv(provider: str, model: str, session_id: str, system_prompt: str) -> list
     command += ["--provider", provider, "--model", model]
     command += ["--session-dir", f"{INSIDE_WORKSPACE}/{SESSIONS_FOLDER}", "--session-id", session_id]
     command += ["--append-system-prompt", system_prompt, "--no-extensions", "--no-approve"]
-    return [*command, "--extension", f"{INSIDE_RUNTIME}/pi-extension.js"]
+    return [*command, "--extension", f"{INSIDE_RUNTIME}/pi-extension.mjs"]
 
 
 def env(weak_model: str | None = None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 // Tells the agent, with the result of a tool, which of its file systems is full.
 import fs from "node:fs";
-import { fillReserve } from "./pi-session.js";
+import { fillReserve } from "./pi-session.mjs";
 
 const NEARLY_FULL_BYTES = { "/workspace": 2 * 1024 * 1024, "/tmp": 64 * 1024 };
 const GRACE_SECONDS = Number(process.env.AGENTCONTAINER_DISK_FULL_GRACE_SECONDS);

@@ -8,8 +8,8 @@ import {
   DEFAULT_MAX_LINES,
   formatSize,
   truncateTail,
-} from "@earendil-works/pi-coding-agent";
-import { Output } from "./pi-output.js";
+} from "./pi/dist/bundle/index.js";
+import { Output } from "./pi-output.mjs";
 
 const MAX_TIMEOUT_SECONDS = 2_000_000; // setTimeout takes at most 2^31 ms
 const QUIET_MS = 100; // after the shell's exit: its background processes may still hold the pipes

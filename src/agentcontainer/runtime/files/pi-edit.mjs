@@ -3,7 +3,7 @@
 import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
 import { access, readFile, writeFile } from "node:fs/promises";
-import { createEditToolDefinition } from "@earendil-works/pi-coding-agent";
+import { createEditToolDefinition } from "./pi/dist/bundle/index.js";
 
 const FIRST = 0xf700; // represents byte 0; Unicode normalisation, which Pi's search uses, leaves these characters alone
 const NOT_UTF8 =
