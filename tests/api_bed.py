@@ -231,7 +231,9 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
             await standard.install(pool)
             app = create_app(configured, pool, vault, blobs)
             transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://testserver", verify=False
+            ) as http:
                 yield Bed(configured, pool, vault, blobs, folder / "blobs", http)
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -51,6 +51,6 @@ def api_process(
 
 def _is_ready(base_url: str) -> bool:
     try:
-        return httpx.get(f"{base_url}/readyz", trust_env=False).status_code == 200
+        return httpx.get(f"{base_url}/readyz", trust_env=False, verify=False).status_code == 200
     except httpx.HTTPError:
         return False

@@ -32,7 +32,7 @@ class S3Server:
         return re.findall("<Key>(.*?)</Key>", objects + uploads)
 
     def _call(self, method: str, path: str) -> httpx.Response:
-        return httpx.request(method, f"{self.endpoint}/{path}", trust_env=False)
+        return httpx.request(method, f"{self.endpoint}/{path}", trust_env=False, verify=False)
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def s3_server() -> Iterator[S3Server]:
             assert process.poll() is None
             assert time.monotonic() < deadline
             try:
-                httpx.get(f"http://127.0.0.1:{port}/moto-api/", trust_env=False)
+                httpx.get(f"http://127.0.0.1:{port}/moto-api/", trust_env=False, verify=False)
                 break
             except httpx.HTTPError:
                 time.sleep(0.05)

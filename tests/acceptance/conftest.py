@@ -61,7 +61,9 @@ class Client:
         self.api_key = api_key
         self.task_ids: set[str] = set()
         headers = {"Authorization": f"Bearer {api_key}"}
-        self.http = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=30, trust_env=False)
+        self.http = httpx.Client(  # verify: to load the certificates takes 17 ms of CPU time
+            base_url=f"{base_url}/api/v1", headers=headers, timeout=30, trust_env=False, verify=False
+        )
 
     def get(self, path: str, **query: Any) -> Any:
         answer = self.http.get(path, params=query)
@@ -77,6 +79,7 @@ class Client:
             content=content,
             headers=prepared["headers"],
             trust_env=False,
+            verify=False,
         )
         assert response.status_code < 300, response.text
         completed = self.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
@@ -95,12 +98,14 @@ class Client:
     def wait(self, task_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
         """Poll until the task has one of these statuses (default: any terminal one)."""
         deadline = time.monotonic() + seconds
+        pause = 0.05
         while True:
             task = self.task(task_id)
             if task["status"] in (statuses or TERMINAL):
                 return task
             assert time.monotonic() < deadline, f"still {task['status']}: {self.events(task_id)[-5:]}"
-            time.sleep(0.1)
+            time.sleep(pause)
+            pause = min(pause * 1.2, 0.25)
 
     def run(self, instructions: str, **fields: Any) -> dict[str, Any]:
         """Dispatch and wait for the end."""
@@ -118,8 +123,14 @@ class Client:
                 return all_events
 
     def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
+        """Wait for an event, without reading those before it again and again."""
         deadline = time.monotonic() + seconds
-        while not any(is_it(event) for event in self.events(task_id)):
+        last = 0
+        while True:
+            new = self.get(f"/tasks/{task_id}/events", after=last, limit=100)["data"]
+            if any(is_it(event) for event in new):
+                return
+            last = new[-1]["sequence"] if new else last
             assert time.monotonic() < deadline, self.events(task_id)
             time.sleep(0.05)
 
@@ -175,7 +186,7 @@ class Platform:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                if httpx.get(f"{self.base_url}/readyz", trust_env=False).status_code == 200:
+                if httpx.get(f"{self.base_url}/readyz", trust_env=False, verify=False).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass

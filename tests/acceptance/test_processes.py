@@ -29,7 +29,7 @@ def process(*arguments: str, log: Path, **settings: object) -> Iterator[subproce
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, verify=False).status_code == 200
     except httpx.HTTPError:
         return False
 

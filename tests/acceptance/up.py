@@ -39,7 +39,7 @@ class Up:
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.get(self.base_url + path, headers=headers, timeout=10, trust_env=False)
+        return httpx.get(self.base_url + path, headers=headers, timeout=10, trust_env=False, verify=False)
 
     def pid_of(self, part: str) -> int | None:
         """The pid of its child `api`, `runner` or `postgres`."""

@@ -51,7 +51,7 @@ def test_each_route_answers_any_request_as_documented(label: str, world: World, 
 
 def test_the_document_is_valid_openapi(world: World, cases: ModuleType) -> None:
     assert sorted(cases.OPERATIONS) == LABELS
-    answer = httpx.get(f"{world.base_url}/api/v1/openapi.yaml", trust_env=False)
+    answer = httpx.get(f"{world.base_url}/api/v1/openapi.yaml", trust_env=False, verify=False)
     served = yaml.safe_load(answer.text)
     assert served | {"servers": []} == openapi_document() | {"servers": []}
     OpenAPIV31SpecValidator(served).validate()

@@ -34,7 +34,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 def client(pool: Pool, url: str, folder: Path, data_dir: Path | None = None) -> httpx.AsyncClient:
     configured = settings.load(data_dir=data_dir or folder, database_url=url, public_url="http://testserver")
     app = create_app(configured, pool, Vault("k" * 32), Blobs(f"file://{folder}/blobs"))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://testserver", verify=False
+    )
 
 
 @pytest.mark.parametrize(

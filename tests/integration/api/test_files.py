@@ -30,7 +30,7 @@ async def account_with(bed: Bed, **changed: Any) -> AsyncGenerator[Account]:
     settings = bed.settings.model_copy(update=changed)
     app = create_app(settings, bed.pool, bed.vault, bed.blobs)
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
         yield await new_account(replace(bed, settings=settings, http=http))
 
 

@@ -22,7 +22,7 @@ async def limited(bed: Bed) -> AsyncIterator[httpx.AsyncClient]:
     """An application that allows three requests a minute."""
     settings = bed.settings.model_copy(update={"rate_limit_per_minute": 3})
     transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
         yield http
 
 

@@ -281,6 +281,6 @@ class TestCheckpointStorage:
     async def test_without_a_quota_checkpoint_storage_is_not_enforced(self, bed: Bed, alice: Account) -> None:
         settings = bed.settings.model_copy(update={"checkpoint_quota_bytes": 0})
         transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
             answer = await http.get(f"{V1}/account", headers={"Authorization": f"Bearer {alice.key}"})
         assert answer.json()["checkpointStorage"] == {"usedBytes": 0, "quotaBytes": 0, "isEnforced": False}
