@@ -15,6 +15,8 @@ from tests.oci import Gate, Layout, Registry
 
 from .conftest import Client, Platform, finish, script
 
+pytestmark = pytest.mark.xdist_group("images")  # one platform and one registry for all of them
+
 LOOK = {
     "bash": "cat /usr/share/greeting > out.txt; ls /usr/bin >> out.txt; pwd >> out.txt; env >> out.txt; id >> out.txt"
 }

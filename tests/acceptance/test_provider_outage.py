@@ -12,6 +12,8 @@ from agentcontainer.embedded.location import url_of
 from .conftest import Client, Platform, finish, script
 from .test_conversations import answered, begin, send, transcript
 
+pytestmark = pytest.mark.xdist_group("provider outage")  # one platform for all of them
+
 OVERLOADED = {"error": 529, "message": "the model is overloaded"}
 
 

@@ -17,6 +17,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.errors import NotFound, PayloadTooLarge, Unavailable
 from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
+pytestmark = pytest.mark.xdist_group("blobs")  # one S3 server for all of them
 MB = 1024 * 1024
 
 

@@ -79,6 +79,9 @@ asyncio.run(main())
 """
 
 
+pytestmark = pytest.mark.xdist_group("rootless")  # one run for all of them
+
+
 @pytest.fixture(scope="module")
 def report() -> Iterator[dict[str, Any]]:
     """What an ordinary user's run of SCRIPT reports."""

@@ -9,6 +9,8 @@ from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
 from tests.openapi_document import openapi_document
 
+pytestmark = pytest.mark.xdist_group("OpenAPI document")  # made once
+
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:

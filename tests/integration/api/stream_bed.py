@@ -67,7 +67,7 @@ def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
         yield Api(base_url, pid, folder / "api.log")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One process for all tests that do not stop or change it."""
     with serving(bed, tmp_path_factory.mktemp("api")) as running:
