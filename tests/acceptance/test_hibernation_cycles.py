@@ -34,12 +34,12 @@ def wake(client: Client, task_id: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("cycles", [4, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cycles", [3, pytest.param(50, marks=pytest.mark.long)])
 def test_the_workspace_is_the_same_after_each_hibernation(client: Client, cycles: int) -> None:
     steps: list[dict[str, str]] = []
     for n in range(cycles):
         steps += [
-            {"bash": CHANGE.format(n=n, old=n - 3, tree=TREE)},
+            {"bash": CHANGE.format(n=n, old=n - 2, tree=TREE)},
             NAP,
             {"bash": COMPARE.format(tree=TREE)},
         ]

@@ -40,7 +40,7 @@ NAMES = {
 TUN = 'mount -t tmpfs -o mode=755,noexec none /dev/net; mknod -m 666 /dev/net/tun c 10 200; exec "$@"'
 
 
-@pytest.fixture(scope="module", params=["root", "ordinary user"])
+@pytest.fixture(scope="module", params=["root", pytest.param("ordinary user", marks=pytest.mark.long)])
 def proof(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]]]:
     """Exit code and report of a run of the whole suite."""
     folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
@@ -74,33 +74,65 @@ def environment(home: Path) -> dict[str, str]:
     return inherited | {"HOME": str(home), "AGENTCONTAINER_DATA_DIR": str(home / "data")}
 
 
+def not_blocked(attempts: list[dict[str, Any]], weak_limits: str | None) -> list[dict[str, Any]]:
+    """Without the attempts against which this host lacks a limit, as whoever runs it is told."""
+    weak = {
+        (group.name, attempt.name) for group in GROUPS for attempt in group.attempts if attempt.controller
+    }
+    return [
+        attempt
+        for attempt in attempts
+        if attempt["verdict"] != "blocked"
+        and not (
+            weak_limits is not None
+            and attempt["verdict"] == "unprotected"
+            and (attempt["group"], attempt["name"]) in weak
+        )
+    ]
+
+
 @pytest.mark.timeout(300)
 def test_every_attempt_is_blocked_and_every_control_succeeds(proof: tuple[int, dict[str, Any]]) -> None:
     code, answer = proof
     attempts = answer["attempts"]
-    not_blocked = {
-        f"{attempt['group']}/{attempt['name']}": attempt
-        for attempt in attempts
-        if attempt["verdict"] != "blocked"
-    }
-    if answer["weakLimits"] is not None:  # reported to the operator; nothing else may be left
-        weak = {
-            f"{group.name}/{attempt.name}"
-            for group in GROUPS
-            for attempt in group.attempts
-            if attempt.controller
-        }
-        not_blocked = {
-            name: attempt
-            for name, attempt in not_blocked.items()
-            if name not in weak or attempt["verdict"] != "unprotected"
-        }
-    assert not_blocked == {}
+    assert not_blocked(attempts, answer["weakLimits"]) == []
     assert (code, answer["isProven"]) == (0, True)
     assert len(attempts) >= 140
     assert {attempt["group"] for attempt in attempts} == NAMES
     assert len({(attempt["group"], attempt["name"]) for attempt in attempts}) == len(attempts)
     assert min(sum(attempt["group"] == name for attempt in attempts) for name in NAMES) >= 7
+
+
+SOME = """
+import asyncio, json, sys
+from pathlib import Path
+from agentcontainer.prove.attempt import Group
+from agentcontainer.prove.groups import GROUPS
+from agentcontainer.prove.suite import prove
+from agentcontainer.runtime.install import runtime_dir
+from agentcontainer.sandbox.detect import weak_limits_reason
+
+async def main(folder):
+    some = [Group(group.name, group.attempts[::6]) for group in GROUPS]
+    running = prove(folder, 0, folder / "locks", runtime_dir(), groups=some)
+    made = [
+        {"group": o.group, "name": o.attempt.name, "verdict": o.verdict, "detail": o.detail} async for o in running
+    ]
+    print(json.dumps({"attempts": made, "weakLimits": weak_limits_reason()}))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_some_attempts_at_the_sandboxes_of_an_ordinary_user_are_blocked(short_dir: Path) -> None:
+    """The long tests make all of them."""
+    home = home_in(short_dir)
+    argv = as_ordinary_user([sys.executable, "-W", "error", "-c", SOME, str(home)])
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert {attempt["group"] for attempt in answer["attempts"]} == NAMES
+    assert not_blocked(answer["attempts"], answer["weakLimits"]) == []
 
 
 def test_each_attempt_has_a_sentence() -> None:
