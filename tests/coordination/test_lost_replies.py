@@ -6,7 +6,7 @@ import pytest
 
 from agentcontainer.domain.tasks.state import Status
 from tests.coordination.bed import Bed, finish, waiting
-from tests.coordination.proxy import Failure, TransactionPattern
+from tests.coordination.proxy import Failure, TransactionPattern, Trap
 from tests.coordination.soundness import sound_outcome
 
 CLAIM = TransactionPattern("attempt = attempt + 1, runner_id")
@@ -23,7 +23,8 @@ DELIVER = TransactionPattern("UPDATE messages SET status = 'delivered'")
 CHECKPOINT = TransactionPattern("UPDATE tasks SET checkpoint_id = $3")
 USAGE = TransactionPattern("unreported_tokens =")
 
-FAILURES = pytest.mark.parametrize("failure", ["reply lost", "cut before"])
+FAILURE_KINDS: tuple[Failure, ...] = ("reply lost", "cut before")
+FAILURES = pytest.mark.parametrize("failure", FAILURE_KINDS)
 
 
 @FAILURES
@@ -138,51 +139,31 @@ async def test_the_requeue_of_a_lost_task_survives_a_failed_commit(bed: Bed, fai
 
 
 @FAILURES
-async def test_the_registration_of_a_runner_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
-    async with bed.runner(prepare=lambda proxy: proxy.trap(REGISTER, failure)):
-        task_id = await bed.dispatch({"bash": "echo a >> out.txt"}, finish("out.txt"))
-        await bed.until(task_id)
-        outcome = await sound_outcome(bed, task_id)
-    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
-
-
-@FAILURES
-async def test_the_begin_of_a_turn_and_a_share_survive_a_failed_commit(bed: Bed, failure: Failure) -> None:
+async def test_the_begin_of_each_turn_and_a_share_survive_a_failed_commit(bed: Bed, failure: Failure) -> None:
     async with bed.runner() as runner:
         begin, share = runner.proxy.trap(TURN_BEGIN, failure), runner.proxy.trap(SHARE, failure)
         task_id = await bed.converse({"bash": "echo a > out.txt; share out.txt"}, {"say": "Shared."})
         await begin.until_sprung()
         await share.until_sprung()
         await bed.until(task_id, Status.AWAITING_INPUT)
-        await bed.end_conversation(task_id)
-        outcome = await sound_outcome(bed, task_id)
-    assert [data["attemptNumber"] for data in outcome.of("turn.started")] == [1]
-    assert (outcome.count("file.shared"), outcome.outputs) == (1, {"out.txt": b"a\n"})
-    assert len(outcome.of("message.created")[1]["files"]) == 1
-
-
-@FAILURES
-async def test_the_begin_of_a_turn_in_a_warm_container_survives_a_failed_commit(
-    bed: Bed, failure: Failure
-) -> None:
-    async with bed.runner() as runner:
-        task_id = await bed.converse({"say": "One."})
-        await bed.until(task_id, Status.AWAITING_INPUT)
-        trap = runner.proxy.trap(TURN_BEGIN, failure)
+        begin_warm = runner.proxy.trap(TURN_BEGIN, failure)
         await bed.send(task_id, {"say": "Two."})
-        await trap.until_sprung()
+        await begin_warm.until_sprung()
         await bed.until_event(task_id, "turn.completed", 2)
         await bed.end_conversation(task_id)
         outcome = await sound_outcome(bed, task_id)
     assert [(d["turnNumber"], d["attemptNumber"]) for d in outcome.of("turn.started")] == [(1, 1), (2, 1)]
     assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
+    assert (outcome.count("file.shared"), outcome.outputs) == (1, {"out.txt": b"a\n"})
+    assert len(outcome.of("message.created")[1]["files"]) == 1
 
 
 @FAILURES
-async def test_the_delivery_of_a_steering_message_survives_a_failed_commit(
+async def test_the_registration_of_a_runner_and_the_delivery_of_a_message_survive_a_failed_commit(
     bed: Bed, failure: Failure
 ) -> None:
-    async with bed.runner() as runner:
+    registration: list[Trap] = []
+    async with bed.runner(prepare=lambda proxy: registration.append(proxy.trap(REGISTER, failure))) as runner:
         task_id = await bed.dispatch(waiting(), waiting("again"), finish())
         await bed.until_event(task_id, "tool.started")
         trap = runner.proxy.trap(DELIVER, failure)
@@ -193,7 +174,9 @@ async def test_the_delivery_of_a_steering_message_survives_a_failed_commit(
         await bed.unblock(task_id, "again")
         await bed.until(task_id)
         outcome = await sound_outcome(bed, task_id)
-    assert (outcome.task.status, outcome.count("message.delivered")) == (Status.FINISHED, 1)
+    assert registration[0].sprung.is_set()
+    assert (outcome.task.status, outcome.attempts) == (Status.FINISHED, [1])
+    assert outcome.count("message.delivered") == 1
 
 
 @FAILURES
@@ -209,13 +192,14 @@ async def test_the_checkpoint_of_a_drain_survives_a_failed_commit(bed: Bed, fail
     await sound_outcome(bed, task_id)
 
 
-@FAILURES
-async def test_token_usage_survives_a_failed_commit(bed: Bed, failure: Failure) -> None:
+async def test_token_usage_survives_a_failed_commit(bed: Bed) -> None:
+    steps = {"bash": "true"}, finish()
     async with bed.runner() as runner:
-        untroubled = await bed.until(await bed.dispatch({"bash": "true"}, finish()))
-        trap = runner.proxy.trap(USAGE, failure)
-        troubled = await bed.until(await bed.dispatch({"bash": "true"}, finish()))
-        assert trap.sprung.is_set()
-        await bed.until_no_sandbox(troubled.id)
-    counted = (troubled.output_tokens, troubled.unreported_tokens)
-    assert counted == (untroubled.output_tokens, untroubled.unreported_tokens)
+        untroubled = await bed.until(await bed.dispatch(*steps))
+        for failure in FAILURE_KINDS:
+            trap = runner.proxy.trap(USAGE, failure)
+            troubled = await bed.until(await bed.dispatch(*steps))
+            assert trap.sprung.is_set()
+            await bed.until_no_sandbox(troubled.id)
+            counted = (troubled.output_tokens, troubled.unreported_tokens)
+            assert counted == (untroubled.output_tokens, untroubled.unreported_tokens)
