@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.acceptance.conftest import COMMAND, TERMINAL, Platform, finish, script
+from tests.acceptance.bed import COMMAND, TERMINAL, Platform, finish, script
 
 GRACE_SECONDS = 120  # after the last event of any task
 LOST_AFTER = 5.0

@@ -1,351 +1,45 @@
-"""The whole platform in real processes: `agentcontainer up` in a temporary folder, and the scripted model."""
+"""The platforms of the acceptance tests. Tests of one platform run in one worker, so that it is started once."""
 
 import asyncio
-import contextlib
-import json
-import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+import threading
+from collections.abc import Iterator
 
-import httpx
-import psutil
 import pytest
 
-from agentcontainer import db
-from agentcontainer.domain.accounts import service
-from agentcontainer.embedded.location import url_of
-from tests import data_folder
-from tests.event_schema import check_event
-from tests.ports import free_port
+from agentcontainer.gateway.scripted import ScriptedModel, serve
+from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
-PROVIDERS = {
-    "anthropic": "claude-sonnet-4-6",
-    "openai": "gpt-5.2",
-    "openrouter": "anthropic/claude-sonnet-4.6",
-}
-PROVIDER_KEY = "sk-test-0123456789abcdefghijklmnop"
-TERMINAL = {"finished", "failed", "cancelled", "expired"}
-COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
-_CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
+from .bed import COMMAND, PROVIDER_KEY, PROVIDERS, TERMINAL, Client, Platform, finish, script, waiting
+from .relay import Relay
 
-
-def script(*steps: dict[str, Any], task: str = "Do what the script says.") -> str:
-    """Instructions that make the scripted model take these steps."""
-    return f"{task}\n\n```script\n{json.dumps(steps)}\n```\n"
-
-
-def finish(*arguments: str, message: str = "Done as asked.", complete: bool = True) -> dict[str, Any]:
-    """A step that runs `finish`."""
-    flag = "--complete-task" if complete else "--incomplete-task"
-    return {"bash": f'finish {flag} --message "{message}" {" ".join(arguments)}'}
-
-
-def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
-    """A step that waits for `Platform.unblock` and then runs `then`."""
-    return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
-
-
-class Client:
-    """One account's view of the API."""
-
-    def __init__(self, base_url: str, api_key: str, account_id: str) -> None:
-        self.account_id = account_id
-        self.api_key = api_key
-        self.task_ids: set[str] = set()
-        headers = {"Authorization": f"Bearer {api_key}"}
-        self.http = httpx.Client(  # verify: to load the certificates takes 17 ms of CPU time
-            base_url=f"{base_url}/api/v1", headers=headers, timeout=30, trust_env=False, verify=False
-        )
-
-    def get(self, path: str, **query: Any) -> Any:
-        answer = self.http.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def upload(self, filename: str, content: bytes, content_type: str = "application/octet-stream") -> str:
-        body = {"filename": filename, "contentType": content_type, "sizeBytes": len(content)}
-        prepared = self.http.post("/uploads/prepare", json=body).json()
-        response = httpx.request(
-            prepared["method"],
-            prepared["uploadUrl"],
-            content=content,
-            headers=prepared["headers"],
-            trust_env=False,
-            verify=False,
-        )
-        assert response.status_code < 300, response.text
-        completed = self.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
-        assert completed.status_code == 201, completed.text
-        return completed.json()["fileId"]
-
-    def dispatch(self, instructions: str, *, agent: str = "agt_standard_data", **fields: Any) -> str:
-        answer = self.http.post(f"/agents/{agent}/tasks", json={"instructions": instructions, **fields})
-        assert answer.status_code == 201, answer.text
-        self.task_ids.add(answer.json()["id"])
-        return answer.json()["id"]
-
-    def task(self, task_id: str) -> dict[str, Any]:
-        return self.get(f"/tasks/{task_id}")
-
-    def wait(self, task_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
-        """Poll until the task has one of these statuses (default: any terminal one)."""
-        deadline = time.monotonic() + seconds
-        pause = 0.05
-        while True:
-            task = self.task(task_id)
-            if task["status"] in (statuses or TERMINAL):
-                return task
-            assert time.monotonic() < deadline, f"still {task['status']}: {self.events(task_id)[-5:]}"
-            time.sleep(pause)
-            pause = min(pause * 1.2, 0.25)
-
-    def run(self, instructions: str, **fields: Any) -> dict[str, Any]:
-        """Dispatch and wait for the end."""
-        return self.wait(self.dispatch(instructions, **fields))
-
-    def events(self, task_id: str) -> list[dict[str, Any]]:
-        all_events: list[dict[str, Any]] = []
-        while True:
-            page = self.get(f"/tasks/{task_id}/events", after=len(all_events), limit=100)
-            all_events += page["data"]
-            for event in page["data"]:
-                check_event(event)
-            if not page["data"] or not page["pageInfo"]["hasMore"]:
-                assert [event["sequence"] for event in all_events] == list(range(1, len(all_events) + 1))
-                return all_events
-
-    def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
-        """Wait for an event, without reading those before it again and again."""
-        deadline = time.monotonic() + seconds
-        last = 0
-        while True:
-            new = self.get(f"/tasks/{task_id}/events", after=last, limit=100)["data"]
-            if any(is_it(event) for event in new):
-                return
-            last = new[-1]["sequence"] if new else last
-            assert time.monotonic() < deadline, self.events(task_id)
-            time.sleep(0.05)
-
-    def outputs(self, task_id: str) -> dict[str, bytes]:
-        files = self.get(f"/tasks/{task_id}/files")["data"]
-        return {
-            file["filename"]: self.http.get(f"/tasks/{task_id}/files/{file['id']}").content for file in files
-        }
-
-    def ledger_sum(self) -> float:
-        return self.get("/account")["creditBalance"]
-
-
-class Platform:
-    """`agentcontainer up` on a free port in a temporary folder."""
-
-    def __init__(self, scripted_url: str, **settings: str) -> None:
-        self.data_dir = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
-        data_folder.fill(self.data_dir)
-        self.log_path = self.data_dir.with_suffix(".log")
-        self.environment = _CLEAN | {
-            "AGENTCONTAINER_DATA_DIR": str(self.data_dir),
-            "AGENTCONTAINER_ANTHROPIC_BASE_URL": scripted_url,
-            "AGENTCONTAINER_OPENAI_BASE_URL": f"{scripted_url}/v1",
-            "AGENTCONTAINER_OPENROUTER_BASE_URL": f"{scripted_url}/api/v1",
-            **{f"AGENTCONTAINER_{name.upper()}": value for name, value in settings.items()},
-        }
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.clients: list[Client] = []
-
-    def __enter__(self) -> "Platform":
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def start(self) -> None:
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "up", "--port", str(self.port)],
-                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-        self.wait_ready()
-
-    def wait_ready(self, seconds: float = 100) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if httpx.get(f"{self.base_url}/readyz", trust_env=False, verify=False).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            assert self.process is not None
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
-
-    def close(self) -> None:
-        for client in self.clients:
-            client.http.close()
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
-        shutil.rmtree(self.data_dir, ignore_errors=True)
-        self.log_path.unlink(missing_ok=True)
-
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
-
-    def admin(self, *arguments: str) -> dict[str, Any]:
-        process = subprocess.run(
-            [*COMMAND, "admin", *arguments, "--json"],
-            env=self.environment,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        assert process.returncode == 0, process.stderr.decode()
-        return json.loads(process.stdout)
-
-    def account(self, credit: str = "100", *, provider_keys: bool = True) -> Client:
-        account_id, api_key = asyncio.run(self._make_account(round(float(credit) * 1_000_000)))
-        client = Client(self.base_url, api_key, account_id)
-        self.clients.append(client)
-        for provider in PROVIDERS if provider_keys else ():
-            answer = client.http.put(f"/provider-keys/{provider}", json={"apiKey": PROVIDER_KEY})
-            assert answer.status_code == 200, answer.text
-        return client
-
-    async def _make_account(self, credit_micro_usd: int) -> tuple[str, str]:
-        """Like `admin create-account`, but without the half second that the command takes to start."""
-        async with db.pool(url_of(self.data_dir), max_size=1) as pool:
-            return await service.create_account(pool, name="Test", credit_micro_usd=credit_micro_usd)
-
-    def pid(self, part: str) -> int:
-        """The process of a part: `api`, `runner`, or `postgres`."""
-        assert self.process is not None
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                command = child.cmdline()
-            except psutil.Error:
-                continue
-            if part == "postgres" and command and Path(command[0]).name == "postgres" and "-D" in command:
-                return child.pid
-            if "agentcontainer.cli.main" in command and part in command:
-                return child.pid
-        raise AssertionError(f"no {part} is running")
-
-    def kill(self, part: str) -> None:
-        os.kill(self.pid(part), signal.SIGKILL)
-
-    def kill_and_wait_for_next(self, part: str) -> None:
-        """Kill a part, and wait until another process has its place and the API is ready."""
-        killed = self.pid(part)
-        os.kill(killed, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while self._pid_or_none(part) in (killed, None):
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
-        self.wait_ready()
-
-    def _pid_or_none(self, part: str) -> int | None:
-        with contextlib.suppress(AssertionError):
-            return self.pid(part)
-        return None
-
-    def sandboxes(self) -> dict[str, list[psutil.Process]]:
-        """The running sandboxes of this platform's tasks: marker → all their processes."""
-        task_ids = {task_id for client in self.clients for task_id in client.task_ids}
-        groups: dict[str, list[psutil.Process]] = {}
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                markers = [
-                    argument for argument in process.cmdline() if argument.startswith("agentcontainer:")
-                ]
-                if markers and markers[0].removeprefix("agentcontainer:").rpartition("-")[0] in task_ids:
-                    groups[markers[0]] = [
-                        *groups.get(markers[0], []),
-                        process,
-                        *process.children(recursive=True),
-                    ]
-        return groups
-
-    def agents(self) -> list[psutil.Process]:
-        """The Pi processes in this platform's sandboxes."""
-        return [process for group in self.sandboxes().values() for process in set(group) if _is_pi(process)]
-
-    def folder(self, task_id: str) -> Path:
-        """The workspace of a task's agent, as a path on the host."""
-        for marker, group in self.sandboxes().items():
-            for process in group if task_id in marker else ():
-                if _is_pi(process):
-                    return Path(f"/proc/{process.pid}/root/workspace/task")
-        raise AssertionError(f"no agent of {task_id} is running")
-
-    def unblock(self, task_id: str, sign: str = "go") -> None:
-        """Let the step `waiting(sign)` of a task end."""
-        (self.folder(task_id) / sign).touch()
-
-    def files_with(self, content: bytes) -> list[Path]:
-        """The files in the data folder that contain this. Files that disappear meanwhile are skipped."""
-        paths: list[Path] = []
-        for folder, _, names in os.walk(self.data_dir):
-            for path in (Path(folder, name) for name in names):
-                with contextlib.suppress(OSError):
-                    if path.is_file() and content in path.read_bytes():
-                        paths.append(path)
-        return paths
-
-    def attempts(self) -> list[Path]:
-        """The folders of attempts, including those of dead runners; they may disappear at any time."""
-        folders: list[Path] = []
-        for runner in (self.data_dir / "runners").iterdir():
-            with contextlib.suppress(OSError):
-                folders += [path for path in runner.iterdir() if path.name.startswith("tsk_")]
-        return folders
-
-    def assert_nothing_is_left(self) -> None:
-        """Check after `stop` that no sandbox, attempt folder or mount is left."""
-        assert self.sandboxes() == {}
-        assert list((self.data_dir / "runners").glob("*/*-*")) == []
-        assert str(self.data_dir) not in Path("/proc/mounts").read_text()
-
-    def until_container_released(self, task_id: str) -> None:
-        """Wait until the task's container is gone and its usage counted, which follows shortly after its status."""
-        deadline = time.monotonic() + 60
-        while any(task_id in path.name for path in self.attempts()):
-            assert time.monotonic() < deadline, self.attempts()
-            time.sleep(0.05)
-
-
-def _is_pi(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return process.name() == "pi"
-    return False
+__all__ = [
+    "COMMAND",
+    "PROVIDERS",
+    "PROVIDER_KEY",
+    "TERMINAL",
+    "Client",
+    "Platform",
+    "finish",
+    "script",
+    "waiting",
+]
+S3_BUCKET = "agentcontainer"
+SHARED = ("s3_platform", "quick_platform", "patient_platform", "open_platform")
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in two groups by file, so that only two workers start a shared platform."""
+    """Group the tests by their shared platform, so that one worker starts it; two start `shared_platform`."""
     for item in items:
-        if "shared_platform" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
-            "xdist_group"
-        ):
+        fixtures = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("xdist_group"):
+            continue
+        if shared := [name for name in SHARED if name in fixtures]:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
+        elif "shared_platform" in fixtures:
             half = "first" if item.path.name < "test_g" else "second"
             item.add_marker(pytest.mark.xdist_group(f"{half} shared platform"))
 
@@ -390,6 +84,82 @@ def shared_platform(scripted_url: str) -> Iterator[Platform]:
 def platform(scripted_url: str) -> Iterator[Platform]:
     """A platform for this test alone, which it may kill and restart."""
     with Platform(scripted_url, capacity="2") as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def quick_platform(scripted_url: str) -> Iterator[Platform]:
+    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs.
+    Tests may kill its runner."""
+    with Platform(
+        scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5",
+        provider_patience_seconds="0.2", max_partial_files="3", max_partial_bytes="2500",
+    ) as platform:  # fmt: skip
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def one_patient_platform(scripted_url: str) -> Iterator[Platform]:
+    with Platform(scripted_url, capacity="2", runner_lost_after_seconds="90") as platform:
+        yield platform
+
+
+@pytest.fixture
+def patient_platform(one_patient_platform: Platform) -> Platform:
+    """It takes no task from a runner while PostgreSQL starts again, however slow the machine. Tests may kill its
+    processes and stop it."""
+    assert one_patient_platform.process is not None
+    if one_patient_platform.process.poll() is not None:
+        one_patient_platform.start()
+    return one_patient_platform
+
+
+@pytest.fixture(scope="session")
+def seen_model() -> Iterator[ScriptedModel]:
+    """The scripted model in a thread of this process, so that tests can read what Pi sends it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        served = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+        yield served
+        asyncio.run_coroutine_threadsafe(served.close(), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def open_platform(seen_model: ScriptedModel) -> Iterator[Platform]:
+    """Its model is `seen_model`, and it clones repositories of private addresses."""
+    with Platform(
+        seen_model.url, capacity="2", allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2)
+    ) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_relay(s3: S3Server) -> Iterator[Relay]:
+    """Between a platform and S3."""
+    relay = Relay(int(s3.endpoint.rpartition(":")[2]))
+    yield relay
+    relay.end()
+
+
+@pytest.fixture(scope="session")
+def s3_platform(scripted_url: str, s3: S3Server, s3_relay: Relay) -> Iterator[Platform]:
+    """Its object store is S3, which it reaches through a relay."""
+    url = s3.storage_url(S3_BUCKET).replace(s3.endpoint, f"http://127.0.0.1:{s3_relay.listens}")
+    platform = Platform(scripted_url, capacity="2", storage_url=url, file_quota_bytes="1000000")
+    platform.environment |= CREDENTIALS
+    with platform:
         yield platform
 
 

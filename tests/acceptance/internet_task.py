@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from tests.acceptance.conftest import Client, Platform, finish, script
+from tests.acceptance.bed import Client, Platform, finish, script
 
 FETCH = "node -e 'fetch(process.argv[1]).then(r => r.text(), e => e.cause.code || e.cause.name).then(console.log)' "
 TRY = "for url in {}; do echo $url $(" + FETCH + "$url); done > out.txt 2>&1"

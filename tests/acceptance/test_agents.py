@@ -1,42 +1,20 @@
 """What an agent version adds to each of its tasks: its base prompt in Pi's system prompt, and its files."""
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from agentcontainer.gateway.scripted import ScriptedModel, serve
+from agentcontainer.gateway.scripted import ScriptedModel
 
 from .conftest import Client, Platform, finish, script
-
-pytestmark = pytest.mark.xdist_group("agents")  # all tests share one platform
 
 MAX_BASE_PROMPT_BYTES = 100_000
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[ScriptedModel]:
-    """The scripted model in a thread of this process, so that this test can read what Pi sends."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        served = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
-        yield served
-        asyncio.run_coroutine_threadsafe(served.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture(scope="module")
-def client(model: ScriptedModel) -> Iterator[Client]:
-    with Platform(model.url, capacity="2") as platform:
-        yield platform.account()
+@pytest.fixture
+def client(open_platform: Platform) -> Client:
+    return open_platform.account()
 
 
 def send(client: Client, method: str, path: str, **body: Any) -> dict[str, Any]:
@@ -55,7 +33,7 @@ def system_prompt(model: ScriptedModel, mark: str) -> str:
 
 
 def test_the_base_prompt_and_the_reference_files_of_its_own_version_reach_the_agent(
-    client: Client, model: ScriptedModel
+    client: Client, seen_model: ScriptedModel
 ) -> None:
     rules, other = client.upload("rules.txt", b"Count twice."), client.upload("rules.txt", b"Count thrice.")
     new = {"basePrompt": "--no-session\nYou are a HERON; say «è».", "referenceFileIds": [other, rules]}
@@ -83,18 +61,18 @@ def test_the_base_prompt_and_the_reference_files_of_its_own_version_reach_the_ag
         outputs["all.txt"] == b"Count twice." + b"Count thrice."
     )  # in the order in which they were named: `rules (2).txt` is `rules`
     assert client.outputs(current)["ls.txt"] == b""
-    assert "--no-session\nYou are a HERON; say «è»." in system_prompt(model, "Task OLD.")
-    assert "STORK" not in system_prompt(model, "Task OLD.")
-    assert "You are a STORK." in system_prompt(model, "Task CURRENT.")
-    assert "HERON" not in system_prompt(model, "Task CURRENT.")
+    assert "--no-session\nYou are a HERON; say «è»." in system_prompt(seen_model, "Task OLD.")
+    assert "STORK" not in system_prompt(seen_model, "Task OLD.")
+    assert "You are a STORK." in system_prompt(seen_model, "Task CURRENT.")
+    assert "HERON" not in system_prompt(seen_model, "Task CURRENT.")
 
 
-def test_the_longest_base_prompt_reaches_the_agent_whole(client: Client, model: ScriptedModel) -> None:
+def test_the_longest_base_prompt_reaches_the_agent_whole(client: Client, seen_model: ScriptedModel) -> None:
     longest = "ä" * (MAX_BASE_PROMPT_BYTES // 2 - 1) + "<>"
     agent = send(client, "POST", "/agents", name="Long", basePrompt=longest)
     task = client.run(script(finish(), task="Task LONG."), agent=agent["id"])
     assert task["status"] == "finished", task
-    assert longest in system_prompt(model, "Task LONG.")
+    assert longest in system_prompt(seen_model, "Task LONG.")
 
 
 def test_an_agents_defaults_hold_and_overrides_change_one_task(client: Client) -> None:

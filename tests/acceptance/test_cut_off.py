@@ -1,22 +1,20 @@
 """A runner that loses the object store or the database, has a full disk, or is suspended."""
 
-import asyncio
 import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from agentcontainer.embedded.location import url_of
-from tests.s3_server import CREDENTIALS, s3_server
 
 from .conftest import COMMAND, Client, Platform, finish, script, waiting
+from .relay import Relay
 
 FINISH = finish("out.txt")
 COULD_NOT_STORE = "The platform could not store the files"
@@ -39,88 +37,6 @@ def another_runner(
         process.wait(40)
 
 
-class Relay:
-    """A proxy in front of a socket. `cut` breaks its connections and refuses new ones.
-
-    Both ends are Unix sockets (a path) or TCP ports on this host; port 0 means any free one.
-    """
-
-    def __init__(self, target: Path | int, listen: Path | int = 0) -> None:
-        self._target = target
-        self.listens = listen
-        self._loop = asyncio.new_event_loop()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.restore()
-
-    def restore(self) -> None:
-        self._do(self._open())
-
-    def cut(self) -> None:
-        self._do(self._close())
-
-    def end(self) -> None:
-        self.cut()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _do(self, work: Coroutine[None, None, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _open(self) -> None:
-        if isinstance(self.listens, Path):
-            self._server = await asyncio.start_unix_server(self._relay, self.listens)
-        else:
-            self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.listens)
-            self.listens = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._writers:
-            await asyncio.sleep(0.01)
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if isinstance(self._target, Path):
-            far_reader, far_writer = await asyncio.open_unix_connection(self._target)
-        else:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        pair = {writer, far_writer}
-        self._writers |= pair
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        self._writers -= pair
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
-
-
-@pytest.fixture
-def cut_platform(scripted_url: str) -> Iterator[tuple[Platform, Relay]]:
-    """A platform that reaches its object store through a relay."""
-    with s3_server() as server:
-        port = server.endpoint.rpartition(":")[2]
-        relay = Relay(int(port))
-        url = server.storage_url("cut").replace(port, str(relay.listens))
-        platform = Platform(scripted_url, capacity="2", storage_url=url)
-        platform.environment |= CREDENTIALS
-        try:
-            platform.start()
-            yield platform, relay
-        finally:
-            platform.close()
-            relay.end()
-
-
 def refusals(client: Client, task_id: str) -> list[str]:
     return [
         event["data"]["output"] for event in client.events(task_id)
@@ -135,8 +51,8 @@ def until_refused(client: Client, task_id: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_runner_cut_off_from_the_object_store_recovers(cut_platform: tuple[Platform, Relay]) -> None:
-    platform, relay = cut_platform
+def test_a_runner_cut_off_from_the_object_store_recovers(s3_platform: Platform, s3_relay: Relay) -> None:
+    platform, relay = s3_platform, s3_relay
     client = platform.account()
     file_id = client.upload("in.txt", b"given\n")
     copy = waiting(then="cp task_files/in.txt out.txt")
@@ -155,6 +71,7 @@ def test_a_runner_cut_off_from_the_object_store_recovers(cut_platform: tuple[Pla
         "its input was downloaded after the relay was restored"
     )
     assert refusals(client, task_id)
+    assert client.http.delete(f"/files/{file_id}").status_code == 204
 
 
 @pytest.fixture

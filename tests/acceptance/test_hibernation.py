@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,6 @@ WORK = {"bash": f"{MAKE}; echo one >> log.txt; sleep 300 > /dev/null 2>&1 & {LOO
 HEARD = {"bash": "find /workspace/.pi -name '*.jsonl' -exec cat {} + | grep '\"role\":\"user\"'"}
 AFTER = {"bash": f"echo two >> log.txt; {LOOK}; pgrep sleep || true"}
 SLEEPER = script(WORK, NAP, AFTER, finish("log.txt", "sum.txt"))
-
-
-@pytest.fixture
-def saving_platform(scripted_url: str) -> Iterator[Platform]:
-    """A platform for this test alone that saves running tasks every second."""
-    with Platform(
-        scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5"
-    ) as platform:
-        yield platform
 
 
 def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> str:
@@ -285,21 +275,16 @@ def test_a_failed_task_keeps_its_partial_outputs(client: Client) -> None:
     assert client.outputs(task["id"]) == {"report.md": b"draft\n", "c.txt": b"deep\n"}
 
 
-def test_partial_outputs_are_bounded_in_count_and_size(scripted_url: str) -> None:
-    platform = Platform(scripted_url, max_partial_files="3", max_partial_bytes="2500")
-    try:
-        platform.start()
-        client = platform.account()
-        make = "for n in 1 2 3 4 5 6; do head -c 1000 /dev/zero > f$n.bin; done; kill -9 $PPID"
-        write_files = "for n in 1 2 3 4 5 6; do head -c 10 /dev/zero > g$n.bin; done; kill -9 $PPID"
-        for command, expected in ((make, 2), (write_files, 3)):
-            task = client.run(script({"bash": command}))
-            assert task["errorCode"] == "agent_crashed", task
-            files = partial_files(client, task["id"])
-            assert len(files) == expected, files
-            assert all(file["partial"] for file in files)
-    finally:
-        platform.close()
+def test_partial_outputs_are_bounded_in_count_and_size(quick_platform: Platform) -> None:
+    client = quick_platform.account()
+    make = "for n in 1 2 3 4 5 6; do head -c 1000 /dev/zero > f$n.bin; done; kill -9 $PPID"
+    write_files = "for n in 1 2 3 4 5 6; do head -c 10 /dev/zero > g$n.bin; done; kill -9 $PPID"
+    for command, expected in ((make, 2), (write_files, 3)):
+        task = client.run(script({"bash": command}))
+        assert task["errorCode"] == "agent_crashed", task
+        files = partial_files(client, task["id"])
+        assert len(files) == expected, files
+        assert all(file["partial"] for file in files)
 
 
 def test_a_cancelled_task_keeps_its_partial_outputs(client: Client) -> None:
@@ -312,9 +297,9 @@ def test_a_cancelled_task_keeps_its_partial_outputs(client: Client) -> None:
 
 
 def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
-    saving_platform: Platform,
+    quick_platform: Platform,
 ) -> None:
-    platform = saving_platform
+    platform = quick_platform
     client = platform.account()
     slow = {"bash": "echo two >> log.txt; [ $(grep -c two log.txt) = 2 ] || sleep 300"}
     task_id = client.dispatch(script({"bash": "echo one >> log.txt"}, slow, HEARD, finish("log.txt")))
@@ -333,20 +318,19 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
     assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
     assert any("The container you worked in was lost" in text for text in outputs_of_tools(client, task_id))
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
-    platform.wait_ready()
-    assert platform.stop() == 0
+    platform.until_put_away(task_id)
 
 
-def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(saving_platform: Platform) -> None:
-    client = saving_platform.account()
+def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(quick_platform: Platform) -> None:
+    client = quick_platform.account()
     task_id = client.dispatch(script({"bash": "echo one >> log.txt"}, finish("log.txt")))
     deadline = time.monotonic() + 60
-    while not (agents := saving_platform.agents()):
+    while not (agents := quick_platform.agents()):
         assert time.monotonic() < deadline, "no agent"
         time.sleep(0.01)
     agents[0].suspend()  # it has not read its first prompt
     time.sleep(3)
-    saving_platform.kill("runner")
+    quick_platform.kill("runner")
     task = client.wait(task_id, seconds=60)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\n"}, "the agent got its task"

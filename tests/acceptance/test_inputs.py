@@ -1,10 +1,8 @@
 """Inputs of a task: skills, repositories and input files, and the errors of each."""
 
-import asyncio
 import io
 import json
 import tarfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,25 +15,9 @@ from tests.git_server import TOKEN, GitServer
 
 from .conftest import Client, Platform, finish, script
 
-pytestmark = pytest.mark.xdist_group("inputs")  # all tests share one platform
-
 SKILL = (
     b"---\nname: greet-in-latin\ndescription: Greets people in Latin when asked to greet.\n---\nSay salve.\n"
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[ScriptedModel]:
-    """The scripted model in this process, so that what Pi sent can be read."""
-    model, loop = ScriptedModel(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(model.start("127.0.0.1", 0), loop).result(10)
-    yield model
-    asyncio.run_coroutine_threadsafe(model.close(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +27,9 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def own_platform(model: ScriptedModel) -> Iterator[Platform]:
-    with Platform(
-        model.url, allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2)
-    ) as platform:
-        yield platform
-
-
 @pytest.fixture
-def account(own_platform: Platform) -> Client:
-    return own_platform.account()
+def account(open_platform: Platform) -> Client:
+    return open_platform.account()
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
@@ -75,7 +49,9 @@ def tgz_with_link(target: str) -> bytes:
     return archive_bytes.getvalue()
 
 
-def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, model: ScriptedModel) -> None:
+def test_pi_knows_the_skills_of_the_version_and_of_the_task(
+    account: Client, seen_model: ScriptedModel
+) -> None:
     of_version = account.upload("greet.zip", zip_of({"greet/SKILL.md": SKILL, "greet/words.txt": b"salve"}))
     of_task = account.upload(
         "count.zip", zip_of({"SKILL.md": SKILL.replace(b"greet-in-latin", b"count-in-latin")})
@@ -90,7 +66,7 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(account: Client, mod
     assert task["status"] == "finished", task
     assert task["skills"] == [of_version, of_task]
     assert account.outputs(task["id"]) == {"w.txt": b"salve"}
-    system_prompt = json.dumps(model.requests[-1].body["system"])
+    system_prompt = json.dumps(seen_model.requests[-1].body["system"])
     for name in ("greet-in-latin", "count-in-latin"):
         assert name in system_prompt and "/workspace/.pi/agent/skills/" in system_prompt
 
@@ -120,7 +96,7 @@ def test_an_invalid_skill_fails_the_task_uncharged(account: Client, content: byt
 
 
 def test_a_repository_is_cloned_beside_the_input_files_and_its_token_is_nowhere(
-    account: Client, own_platform: Platform, remote: GitServer
+    account: Client, open_platform: Platform, remote: GitServer
 ) -> None:
     task = account.run(
         script(
@@ -139,8 +115,8 @@ def test_a_repository_is_cloned_beside_the_input_files_and_its_token_is_nowhere(
     assert account.outputs(task["id"]) == {"log.txt": b"A commit\n", "found.txt": b""}
     responses = json.dumps([task, account.events(task["id"])])
     assert TOKEN not in responses
-    assert TOKEN not in own_platform.log()
-    assert own_platform.files_with(TOKEN.encode()) == []
+    assert TOKEN not in open_platform.log()
+    assert open_platform.files_with(TOKEN.encode()) == []
 
 
 def test_a_missing_repository_fails_the_task_uncharged(account: Client, remote: GitServer) -> None:
@@ -163,13 +139,13 @@ def test_a_repository_over_the_limit_fails_the_task(account: Client, remote: Git
 
 
 def test_a_task_is_cancelled_while_its_repository_is_cloned(
-    account: Client, own_platform: Platform, remote: GitServer
+    account: Client, open_platform: Platform, remote: GitServer
 ) -> None:
     task_id = account.dispatch(script(finish()), inputRepositories=[{"url": remote.url("slow", "app")}])
     account.wait(task_id, "running")
     time.sleep(0.5)
     assert account.http.post(f"/tasks/{task_id}/cancel").status_code == 200
-    own_platform.until_container_released(task_id)
+    open_platform.until_container_released(task_id)
     assert account.task(task_id)["status"] == "cancelled"
 
 
@@ -216,10 +192,10 @@ def test_both_spellings_of_input_files(client: Client) -> None:
         assert answer.status_code == 400, answer.text
 
 
-def test_no_temporary_files_are_left_on_the_host(own_platform: Platform) -> None:
+def test_no_temporary_files_are_left_on_the_host(open_platform: Platform) -> None:
     """After all of the above: nothing of skills and clones is left in the runner's folder."""
     deadline = time.monotonic() + 60
-    while remaining := [path for path in (own_platform.data_dir / "runners").glob("*/*") if path.is_dir()]:
+    while remaining := [path for path in (open_platform.data_dir / "runners").glob("*/*") if path.is_dir()]:
         assert time.monotonic() < deadline, remaining
         time.sleep(0.05)
     assert not list(Path("/tmp").glob("skill.*"))

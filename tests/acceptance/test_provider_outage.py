@@ -1,7 +1,6 @@
 """An overloaded provider: requests wait, then the task hibernates without cost and is tried again, or fails at last."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -12,15 +11,7 @@ from agentcontainer.embedded.location import url_of
 from .conftest import Client, Platform, finish, script
 from .test_conversations import answered, begin, send, transcript
 
-pytestmark = pytest.mark.xdist_group("provider outage")  # one platform for all of them
-
 OVERLOADED = {"error": 529, "message": "the model is overloaded"}
-
-
-@pytest.fixture(scope="module")
-def impatient(scripted_url: str) -> Iterator[Platform]:
-    with Platform(scripted_url, provider_patience_seconds="0.2") as platform:
-        yield platform
 
 
 async def change(platform: Platform, task_id: str, what: str) -> None:
@@ -37,9 +28,9 @@ def of(client: Client, task_id: str, kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("work", [[], [{"bash": "echo kept > out.txt"}]], ids=["at first", "later"])
 def test_a_task_hibernates_for_its_provider_and_goes_on(
-    impatient: Platform, work: list[dict[str, Any]]
+    quick_platform: Platform, work: list[dict[str, Any]]
 ) -> None:
-    client = impatient.account()
+    client = quick_platform.account()
     output = ["out.txt"] if work else []
     task_id = client.dispatch(script(*work, OVERLOADED | {"times": 2}, finish(*output)))
     task = client.wait(task_id, "hibernating", "failed", "finished")
@@ -51,7 +42,7 @@ def test_a_task_hibernates_for_its_provider_and_goes_on(
     assert of(client, task_id, "model.retried")[0]["waitMs"] <= 200
     # To the scripted model the woken conversation is a new one, so it fails it equally often.
     for _ in range(1 + len(work)):
-        asyncio.run(change(impatient, task_id, "hibernate_until_at = now()"))
+        asyncio.run(change(quick_platform, task_id, "hibernate_until_at = now()"))
         client.wait(task_id, "pending", "running", "finished")
         task = client.wait(task_id, "hibernating", "failed", "finished")
     assert (task["status"], task["hibernationReason"]) == ("finished", None), task
@@ -59,12 +50,14 @@ def test_a_task_hibernates_for_its_provider_and_goes_on(
     assert list(client.outputs(task_id).values()) == [b"kept\n"] * len(work)
 
 
-def test_an_outage_of_a_day_fails_the_task_with_the_providers_words(impatient: Platform) -> None:
-    client = impatient.account()
+def test_an_outage_of_a_day_fails_the_task_with_the_providers_words(quick_platform: Platform) -> None:
+    client = quick_platform.account()
     task_id = client.dispatch(script(OVERLOADED | {"times": 50}))
     assert client.wait(task_id, "hibernating", "failed")["status"] == "hibernating"
     past = "now() - interval '25 hours'"
-    asyncio.run(change(impatient, task_id, f"provider_outage_since = {past}, hibernate_until_at = now()"))
+    asyncio.run(
+        change(quick_platform, task_id, f"provider_outage_since = {past}, hibernate_until_at = now()")
+    )
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "provider_error")
     assert "the model is overloaded" in task["error"]

@@ -1,36 +1,17 @@
 """A task with S3 as the object store: the client uploads to S3 directly, and API and runner read from it."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY
-from tests.s3_server import CREDENTIALS, S3Server, s3_server
+from tests.s3_server import S3Server
 
+from .conftest import S3_BUCKET as BUCKET
 from .conftest import Client, Platform, finish, script
-
-pytestmark = pytest.mark.xdist_group("s3")  # all tests share one platform
-
-BUCKET = "agentcontainer"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def s3_platform(scripted_url: str, server: S3Server) -> Iterator[Platform]:
-    platform = Platform(
-        scripted_url, capacity="2", storage_url=server.storage_url(BUCKET), file_quota_bytes="1000000"
-    )
-    platform.environment |= CREDENTIALS
-    with platform:
-        yield platform
+from .relay import Relay
 
 
 @pytest.fixture
@@ -61,11 +42,11 @@ def complete(client: Client, prepared: dict[str, Any]) -> httpx.Response:
     return client.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
 
 
-def keys_of(server: S3Server, prepared: dict[str, Any]) -> list[str]:
-    return [key for key in server.keys(BUCKET) if prepared["uploadId"] in key]
+def keys_of(s3: S3Server, prepared: dict[str, Any]) -> list[str]:
+    return [key for key in s3.keys(BUCKET) if prepared["uploadId"] in key]
 
 
-def test_input_in_output_out_byte_for_byte(s3_client: Client, server: S3Server) -> None:
+def test_input_in_output_out_byte_for_byte(s3_client: Client, s3: S3Server) -> None:
     content = os.urandom(300_000)
     file_id = s3_client.upload("in.bin", content)
     task = s3_client.run(
@@ -81,25 +62,25 @@ def test_input_in_output_out_byte_for_byte(s3_client: Client, server: S3Server) 
         assert headers["content-disposition"].startswith("attachment; ")
     answer = s3_client.http.get(f"/files/{file_id}/content", headers={"Range": "bytes=1000-1999"})
     assert (answer.status_code, answer.content) == (206, content[1000:2000])
-    assert all(key.startswith("installation/one/") for key in server.keys(BUCKET))
+    assert all(key.startswith("installation/one/") for key in s3.keys(BUCKET))
     assert s3_client.http.delete(f"/files/{file_id}").status_code == 204
     assert s3_client.http.get(f"/files/{file_id}/content").status_code == 404
-    assert {key.split("/")[2] for key in server.keys(BUCKET)} - {INSTALLATION_ID_KEY} == {"outputs"}
+    assert {key.split("/")[2] for key in s3.keys(BUCKET)} - {INSTALLATION_ID_KEY} == {"outputs"}
 
 
-def test_the_upload_goes_to_s3_itself(s3_client: Client, server: S3Server) -> None:
+def test_the_upload_goes_to_s3_itself(s3_client: Client, s3: S3Server, s3_relay: Relay) -> None:
     prepared = prepare(s3_client, sizeBytes=3)
     assert prepared["method"] == "PUT"
-    assert prepared["uploadUrl"].startswith(server.endpoint)
+    assert prepared["uploadUrl"].startswith(f"http://127.0.0.1:{s3_relay.listens}/")
     assert complete(s3_client, prepared).status_code == 409
     send(prepared, b"a,b")
     done = complete(s3_client, prepared)
     assert done.status_code == 201
     assert complete(s3_client, prepared).json() == done.json()
-    assert len(keys_of(server, prepared)) == 1
+    assert len(keys_of(s3, prepared)) == 1
 
 
-def test_bytes_sent_after_completion_are_ignored(s3_client: Client, server: S3Server) -> None:
+def test_bytes_sent_after_completion_are_ignored(s3_client: Client, s3: S3Server) -> None:
     prepared = prepare(s3_client)
     send(prepared, b"a,b")
     file = complete(s3_client, prepared).json()
@@ -113,17 +94,17 @@ def test_bytes_sent_after_completion_are_ignored(s3_client: Client, server: S3Se
     [(b"a,b,c", "text/csv", 413), (b"a", "text/csv", 400), (b"a,b", "text/html", 400)],
 )
 def test_other_bytes_than_prepared_are_refused_and_removed(
-    s3_client: Client, server: S3Server, content: bytes, content_type: str, status: int
+    s3_client: Client, s3: S3Server, content: bytes, content_type: str, status: int
 ) -> None:
     prepared = prepare(s3_client, sizeBytes=3)
     send(prepared, content, **{"content-type": content_type})
     assert complete(s3_client, prepared).status_code == status
-    assert keys_of(server, prepared) == []
+    assert keys_of(s3, prepared) == []
     send(prepared, b"a,b")
     assert complete(s3_client, prepared).status_code == 201
 
 
-def test_the_quota_holds_at_completion(s3_client: Client, server: S3Server) -> None:
+def test_the_quota_holds_at_completion(s3_client: Client, s3: S3Server) -> None:
     first, second = prepare(s3_client), prepare(s3_client)
     for prepared in (first, second):
         send(prepared, bytes(600_000))
@@ -131,4 +112,4 @@ def test_the_quota_holds_at_completion(s3_client: Client, server: S3Server) -> N
     refused = complete(s3_client, second)
     assert refused.status_code == 413
     assert "quota" in refused.json()["error"]["message"]
-    assert [key for key in keys_of(server, second) if "/uploads/" in key] == []
+    assert [key for key in keys_of(s3, second) if "/uploads/" in key] == []
