@@ -318,7 +318,7 @@ def test_a_lost_runner_costs_no_more_than_what_came_after_the_last_checkpoint(
     assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
     assert any("The container you worked in was lost" in text for text in outputs_of_tools(client, task_id))
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
-    platform.until_put_away(task_id)
+    platform.until_container_released(task_id)
 
 
 def test_a_runner_lost_before_the_first_response_does_not_lose_the_task(quick_platform: Platform) -> None:
