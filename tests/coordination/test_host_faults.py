@@ -11,10 +11,10 @@ import pytest
 
 from agentcontainer.domain.tasks.state import Status
 from tests.coordination.bed import Bed, finish
-from tests.coordination.proxy import Wanted
+from tests.coordination.proxy import TransactionPattern
 from tests.coordination.soundness import sound_outcome
 
-CLAIM = Wanted("attempt = attempt + 1, runner_id")
+CLAIM = TransactionPattern("attempt = attempt + 1, runner_id")
 WORK = {"bash": "echo a >> out.txt"}
 # As PostgreSQL reports it when it cannot extend a file.
 FULL_DATABASE = """

@@ -16,7 +16,7 @@ from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.state import EndReason
 from tests.coordination.bed import Bed
-from tests.coordination.proxy import Failure, Wanted
+from tests.coordination.proxy import Failure, TransactionPattern
 
 FAILURES: tuple[Failure, ...] = ("reply lost", "cut before")
 
@@ -28,7 +28,7 @@ class Row:
     name: str
     prepare: Callable[[Bed], Awaitable[Claim]]
     write: Callable[[Pool, Claim], Awaitable[object]]
-    wanted: Wanted
+    wanted: TransactionPattern
     effect: str
     expected: tuple[object, ...]
 
@@ -86,7 +86,7 @@ ROWS = (
         "restart in another container",
         with_second_message,
         lambda pool, claim: turns.restart(pool, claim, 2),
-        Wanted("UPDATE tasks SET status = $2", ("pending",)),
+        TransactionPattern("UPDATE tasks SET status = $2", ("pending",)),
         "SELECT status, turn_number, turn_status, (SELECT count(*) FROM pgqueuer) FROM tasks WHERE id = $1",
         ("pending", 2, "queued", 1),
     ),
@@ -94,7 +94,7 @@ ROWS = (
         "partial outputs",
         crashed,
         lambda pool, claim: service.add_partial_outputs(pool, claim, [output_of(claim)]),
-        Wanted("UPDATE tasks SET remains_at"),
+        TransactionPattern("UPDATE tasks SET remains_at"),
         "SELECT count(*), bool_and(is_partial) FROM files WHERE task_id = $1",
         (1, True),
     ),
@@ -102,7 +102,7 @@ ROWS = (
         "steering queued again",
         steered,
         conversations.requeue_steering,
-        Wanted("UPDATE messages m SET status = 'queued'"),
+        TransactionPattern("UPDATE messages m SET status = 'queued'"),
         "SELECT count(*), min(status) FROM messages WHERE task_id = $1 AND is_steering",
         (1, "queued"),
     ),
@@ -110,7 +110,7 @@ ROWS = (
         "new checkpoint",
         running,
         lambda pool, claim: checkpoints.create(pool, claim.task_id, f"ckp_{claim.task_id}"),
-        Wanted("INSERT INTO checkpoints"),
+        TransactionPattern("INSERT INTO checkpoints"),
         "SELECT count(*) FROM checkpoints WHERE task_id = $1",
         (1,),
     ),

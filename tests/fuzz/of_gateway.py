@@ -3,7 +3,7 @@
 import json
 
 from agentcontainer.gateway.admission import admit
-from agentcontainer.gateway.output_limit import ask_of, with_output
+from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.provider_response import error_message
 from agentcontainer.gateway.refusal import Refused
 from agentcontainer.gateway.upstreams import Wire
@@ -21,7 +21,7 @@ def admitted_request(data: bytes) -> None:
     for wire in WIRES:
         try:
             admitted = admit(wire, data, MODELS)
-            reservation = ask_of(admitted, "anthropic")
+            reservation = estimate_of(admitted, "anthropic")
         except Refused:
             continue
         assert admitted.model in MODELS
