@@ -20,7 +20,7 @@ SCHEMA = schemathesis.openapi.from_dict(openapi_document())
 ALLOWED_ONLY = schemathesis.openapi.from_dict(openapi_document())
 ALLOWED_ONLY.config.generation.update(modes=[GenerationMode.POSITIVE])
 HEALTH = list(HealthCheck)
-SHORT = settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=HEALTH)
+SHORT = settings(max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=HEALTH)
 LONG = settings(max_examples=500, deadline=None, database=None, suppress_health_check=HEALTH)
 NUMBERS = itertools.count(1)
 
