@@ -26,6 +26,7 @@ from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 READY_SECONDS = 60.0
+READY_POLL_SECONDS = 0.1
 DRAIN_SECONDS = 35.0  # longer than the 30 s in which a runner drains
 EARLY_DEATHS = 3
 WATCH_SECONDS = 0.2
@@ -131,7 +132,7 @@ class Installation:
                 for child in self._children:
                     if child.early_deaths >= EARLY_DEATHS:
                         raise AgentContainerError(f"The {child.name} does not start; see its messages above.")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(READY_POLL_SECONDS)
         raise AgentContainerError(f"The API did not become ready within {READY_SECONDS:.0f} s.")
 
 
