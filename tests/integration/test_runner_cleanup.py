@@ -43,6 +43,7 @@ async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: P
     await runners.register(pool, "rnr_dead", "any", "here", 1)
     dead = short_dir / "runners" / "rnr_dead"
     (dead / "tsk_1-1" / "workspace").mkdir(parents=True)
+    (dead / "volume.img").touch()
     with runner_folder(short_dir, "rnr_living") as living:
         (living / "tsk_2-1").mkdir()
         assert (dead_runners(short_dir), living_sandboxes(short_dir)) == ([dead], {"tsk_2-1"})
@@ -55,6 +56,18 @@ async def test_a_runner_removes_what_a_dead_runner_left(pool: Pool, short_dir: P
         assert (living / "tsk_2-1").is_dir()
         (living / "tsk_2-1").rmdir()
     assert dead_runners(short_dir) == []
+
+
+async def test_what_cannot_be_removed_keeps_nothing_else_from_being_removed(short_dir: Path) -> None:
+    stuck, dead = short_dir / "runners" / "rnr_1", short_dir / "runners" / "rnr_2"
+    (stuck / "tsk_1-1" / "mounted").mkdir(parents=True)
+    dead.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", stuck / "tsk_1-1" / "mounted"], check=True)
+    try:
+        assert await remove_dead_runners(short_dir) == ["rnr_2"]
+    finally:
+        subprocess.run(["umount", stuck / "tsk_1-1" / "mounted"], check=True)
+    assert await remove_dead_runners(short_dir) == ["rnr_1"]
 
 
 async def test_clean_up_does_not_disturb_other_runners(short_dir: Path) -> None:

@@ -51,10 +51,16 @@ def runner_folder(data_dir: Path, runner_id: str) -> Generator[Path]:
 async def remove_dead_runners(data_dir: Path) -> list[str]:
     """Remove what dead runners of this data folder left; returns their ids.
 
-    Raises:
-        SandboxError: a process or folder of theirs cannot be removed.
+    What cannot be removed is logged and left for the next time, so that it keeps no runner from starting.
     """
-    return [folder.name for folder in _folders(data_dir) if await remove_dead_runner(folder)]
+    removed: list[str] = []
+    for folder in _folders(data_dir):
+        try:
+            if await remove_dead_runner(folder):
+                removed.append(folder.name)
+        except SandboxError as error:
+            logger.error("what the dead runner %s left is not removed: %s", folder.name, error)
+    return removed
 
 
 async def remove_dead_runner(folder: Path) -> bool:
@@ -72,7 +78,7 @@ async def remove_dead_runner(folder: Path) -> bool:
         await clean_up([attempt.name for attempt in leftovers])
         for attempt in leftovers:
             await folders.remove(attempt)
-        await asyncio.to_thread(_remove_empty, folder)
+        await asyncio.to_thread(_remove_folder, folder)
         return True
     finally:
         os.close(descriptor)
@@ -155,12 +161,13 @@ def _take_dead_lock(folder: Path) -> int | None:
     return None
 
 
-def _remove_empty(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
+    """Remove a dead runner's folder, in which only files are left."""
     try:
-        with _registry_lock(
-            folder.parent
-        ):  # or another process that checks the lock would create its file again
-            (folder / LOCK).unlink(missing_ok=True)
+        # With the lock, because another process that checks the runner's lock would create its file again.
+        with _registry_lock(folder.parent):
+            for file in folder.iterdir():
+                file.unlink()
             folder.rmdir()
     except OSError as error:
         raise SandboxError(

@@ -40,7 +40,6 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
 
     Raises:
         SettingsError: the runtime is not installed, or the database has another schema version.
-        SandboxError: what a dead runner left on this host cannot be removed.
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()

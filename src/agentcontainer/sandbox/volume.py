@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +73,14 @@ class Volumes:
         succeeded."""
         if not has_namespace:
             return cls(room, "mounting needs root with CAP_SYS_ADMIN")
-        trial = folder / f"volume-{secrets.token_hex(4)}"
+        trial = folder / f"volume-{secrets.token_hex(4)}"  # holds the image, too, so that a cleanup finds all
         try:
-            await _mount(trial, room)
-            await remove(trial)
+            await _mount(trial / "workspace", room)
+            await remove(trial / "workspace")
         except SandboxError as error:
             return cls(room, str(error))
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
         return cls(room, None)
 
     async def make(self, folder: Path, *, is_restored: bool = False) -> None:
