@@ -171,7 +171,7 @@ async def measure_density(folder: Path) -> dict[str, float]:
     """MiB for one idle agent, as the kernel shares memory out (PSS)."""
     host = Host(folder)
     env = pi_launch.env()
-    argv = pi_launch.argv(PROVIDER, MODEL, "bench", "", None)
+    argv = pi_launch.argv(PROVIDER, MODEL, "bench", "")
     models = models_json(PROVIDER, [MODEL])
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(AGENTS):
