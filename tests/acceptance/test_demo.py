@@ -46,7 +46,7 @@ async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> 
     done = await demo(short_dir, DATABASE_URL="postgresql://nobody@127.0.0.1:1/elsewhere")
     assert (done.returncode, done.stderr) == (0, "")
     assert "offline script" in done.stdout
-    assert "Analysed 60 rows in 6 columns" in done.stdout
+    assert "Offline script, no AI: analysed 60 rows in 6 columns" in done.stdout
     report = short_dir / "demo-output" / "report.md"
     assert str(report) in done.stdout
     assert "- Rows: 60" in report.read_text()
