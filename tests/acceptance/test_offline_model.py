@@ -19,7 +19,7 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
         )
         sleeper = client.dispatch(
             script(
-                {"bash": "echo before > kept; hibernate --message 'Until you write.'"},
+                {"bash": "echo before > kept; hibernate --message 'Until you write.' --for 1h"},
                 {"bash": 'finish --complete-task --message "It was $(cat kept)." kept'},
             ),
             overrides={"provider": "offline"},
@@ -32,7 +32,7 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
         assert client.wait(sleeper)["result"] == "It was before."
         talk_id = talk["task"]["id"]
         client.wait(talk_id, "awaiting_input")
-        [_, reply] = client.get(f"/tasks/{talk_id}/messages")["data"]
+        [_, reply] = client.get(f"/conversations/{talk_id}/messages")["data"]
         assert reply["content"] == "Offline script, no AI. You said: Hello. Messages so far from you: 1."
 
 
@@ -40,5 +40,5 @@ def check_analysis(client: Client, task_id: str) -> None:
     task = client.wait(task_id)
     assert (task["status"], task["execution"]["provider"]) == ("finished", "offline")
     assert task["result"] == "Offline script, no AI: analysed 2 rows in 2 columns; see report.md."
-    assert task["tokenUsage"]["inputTokens"] > 0
+    assert task["tokenUsage"]["input_tokens"] > 0
     assert b"| units | number | 2 | 0 | 2 |" in client.outputs(task_id)["report.md"]
