@@ -26,7 +26,8 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
         )
         talk = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello"}).json()
         check_analysis(client, analysis)
-        assert list(client.outputs(played)) if client.wait(played)["status"] == "finished" else False
+        assert client.wait(played)["status"] == "finished"
+        assert "notes.txt" in client.outputs(played)
         client.wait(sleeper, "hibernating")
         client.http.post(f"/tasks/{sleeper}/messages", json={"content": "Go on."})
         assert client.wait(sleeper)["result"] == "It was before."
