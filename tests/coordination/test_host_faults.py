@@ -98,3 +98,17 @@ async def test_a_claim_whose_attempt_was_not_started_is_given_back_and_is_no_try
         outcome = await sound_outcome(bed, task_id)
     assert (outcome.task.status, outcome.attempts, outcome.task.tries) == (Status.FINISHED, [2], 0)
     assert [data["reason"] for data in outcome.of("task.requeued")] == ["The attempt was not started."]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives sandboxes uids")
+async def test_an_attempt_on_a_host_that_starts_no_sandbox_is_no_try(bed: Bed) -> None:
+    locks = bed.settings.data_dir / "locks"
+    locks.touch()  # a file where the folder of the uids' locks should be
+    async with bed.runner():
+        task_id = await bed.dispatch(WORK, finish("out.txt"))
+        await bed.until_event(task_id, "task.requeued")
+        locks.unlink()
+        await bed.until(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (outcome.task.status, outcome.task.tries) == (Status.FINISHED, 0)
+    assert "It cannot start any sandbox." in outcome.of("task.requeued")[0]["reason"]

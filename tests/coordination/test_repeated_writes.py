@@ -28,7 +28,7 @@ class Row:
     name: str
     prepare: Callable[[Bed], Awaitable[Claim]]
     write: Callable[[Pool, Claim], Awaitable[object]]
-    wanted: TransactionPattern
+    pattern: TransactionPattern
     effect: str
     expected: tuple[object, ...]
 
@@ -123,7 +123,7 @@ async def test_a_repeated_write_has_one_effect(bed: Bed) -> None:
             for failure in FAILURES:
                 claim = await row.prepare(bed)
                 before = await bed.event_types(claim.task_id)
-                trap = proxy.trap(row.wanted, failure)
+                trap = proxy.trap(row.pattern, failure)
                 await db.retry_while_unavailable(lambda row=row, claim=claim: row.write(pool, claim))
                 case = f"{row.name}, {failure}"
                 assert trap.sprung.is_set(), case

@@ -37,6 +37,7 @@ from agentcontainer.runner.container import Container
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.dialogue import Dialogue, begin_turn
 from agentcontainer.runner.ending import ClaimLost, Ended, Ending
+from agentcontainer.runner.host_faults import host_fault
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.mode import Mode
 from agentcontainer.runner.outcome import Outcome, ending_of
@@ -95,7 +96,7 @@ class Attempt:
                     raise
                 except Exception as error:
                     self.is_platform_fault = True
-                    await self._outcome.commit(self._ending_of_fault(error))
+                    await self._outcome.commit(await self._ending_of_fault(error))
                 finally:
                     self._outcome.close()
         except ClaimLost:
@@ -104,26 +105,17 @@ class Attempt:
             # The database was unreachable or without room for too long, or something could not be closed. The
             # supervisor gives the claim back at a heartbeat, and the clean-up removes what is left on this host.
             logger.exception("%s: the end of the attempt could not be recorded", self._name)
-            if self._host_fault(error) is None:
+            if await host_fault(self._services, self._name, error) is None:
                 self.unrecorded = EndReason.RUNNER_LOST
 
-    def _ending_of_fault(self, error: Exception) -> Ending:
+    async def _ending_of_fault(self, error: Exception) -> Ending:
         """The ending of an attempt that neither the task nor its inputs made fail. If this host lacked something, the
         attempt does not count as a try."""
-        if (fault := self._host_fault(error)) is not None:
+        if (fault := await host_fault(self._services, self._name, error)) is not None:
             logger.error("%s: this host failed: %s (%r)", self._name, fault, error)
             return Ending(EndReason.HOST_FAULT, f"The host could not run the container. {fault}")
         logger.error("%s: the platform failed", self._name, exc_info=error)
         return Ending(EndReason.PLATFORM_FAULT, "The platform could not run the container.")
-
-    def _host_fault(self, error: Exception) -> str | None:
-        """What this host or the database lacked, if that explains the error."""
-        if isinstance(error, (*db.SERVER_FAILURES, ConnectionRefusedError)):
-            return "The database could not be used."
-        fault = host.shortage(self._services.folder)
-        if fault is None and host.is_exhausted(error):
-            return "It has no memory or file descriptor left."
-        return fault
 
     def _judged(self, ending: Ending) -> Ending:
         """The ending, or a fault of the platform in its place if this host lacked something that the task needed.
