@@ -171,6 +171,22 @@ def test_an_index_names_the_image_of_this_platform() -> None:
         manifest.digest_for_host(other)
 
 
+@pytest.mark.parametrize(
+    ("variables", "no_proxy"),
+    [
+        ({"FOO": "x"}, None),
+        ({"http_proxy": "http://10.0.0.1:3128"}, "127.0.0.1,localhost,::1"),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": ".corp"}, ".corp,127.0.0.1,localhost,::1"),
+        ({"ALL_PROXY": "x", "no_proxy": "a", "NO_PROXY": "b"}, "a,b,127.0.0.1,localhost,::1"),
+    ],
+)
+def test_a_proxy_of_the_image_does_not_apply_to_the_gateway(
+    variables: dict[str, str], no_proxy: str | None
+) -> None:
+    env = Image(Path("/x"), variables).env({})
+    assert (env.get("no_proxy"), env.get("NO_PROXY")) == (no_proxy, no_proxy)
+
+
 def test_our_environment_overrides_that_of_the_image() -> None:
     entries = [
         "PATH=/opt/x:/usr/bin",
@@ -186,7 +202,8 @@ def test_our_environment_overrides_that_of_the_image() -> None:
     variables = manifest.variables(json.dumps({"config": {"Env": [*entries, "D=\ud800"]}}).encode())
     assert variables == {"PATH": "/opt/x:/usr/bin", "LANG": "de", "A": "1=2"}
     assert Image(Path("/x"), variables).env({"PATH": "ours", "LANG": "C.UTF-8"}) == {
-        "PATH": "/opt/agentcontainer/bin:/opt/x:/usr/bin", "LANG": "C.UTF-8", "A": "1=2",
+        "PATH": "/opt/agentcontainer/bin:/opt/x:/usr/bin:/usr/local/bin:/usr/sbin:/sbin:/bin", "LANG": "C.UTF-8",
+        "A": "1=2",
     }  # fmt: skip
     assert manifest.variables(b"{}") == {}
     with pytest.raises(ImageRefused, match="environment"):

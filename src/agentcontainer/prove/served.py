@@ -12,7 +12,7 @@ from agentcontainer.prove.servers import Provider, pipe
 from agentcontainer.prove.trial import Trial
 from agentcontainer.runner.control import Control
 from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
-from agentcontainer.runner.workspace import folders
+from agentcontainer.sandbox.http_socket import socket_folder
 
 MODEL = "the-model"
 KEY = "sk-of-the-task"
@@ -29,7 +29,7 @@ def by_gateway(
 
     async def place(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
         provider = await _provider(trial, echoes_key, status)
-        sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
+        sockets = trial.stack.enter_context(socket_folder(trial.root / "sockets"))
         client = await trial.stack.enter_async_context(provider_client())
         route = Route(name, provider.url, frozenset({MODEL}), trial.nonce if echoes_key else KEY)
         gateway = Gateway(route, sockets / "gateway.sock", lambda _: None, client)
@@ -86,7 +86,7 @@ async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -
     """In a sandbox served by a task's control socket. Returns what the runner accepted as the agent's requests."""
     commands = _Commands()
     control = Control(commands, max_files=10, max_hibernation=timedelta(days=1), public_url="")
-    sockets = trial.stack.enter_context(folders.socket_folder(trial.root))
+    sockets = trial.stack.enter_context(socket_folder(trial.root / "sockets"))
     await control.start(sockets / "control.sock")
     trial.stack.push_async_callback(control.close)
     await sandboxed(trial, payload, arguments)

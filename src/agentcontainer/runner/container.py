@@ -35,6 +35,7 @@ from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Internet, Spec
 from agentcontainer.sandbox.host_uids import UidLease
+from agentcontainer.sandbox.http_socket import socket_folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         stack.callback(lease.release)
     layout = await _fill_workspace(context, lease)
 
-    sockets = stack.enter_context(folders.socket_folder(context.root))
+    sockets = stack.enter_context(socket_folder(context.root / "sockets"))
     gateway = await _open_gateway(context, provider, stack, sockets)
     commands = AgentCommands(context)
     control = await _open_control(context, commands, stack, sockets)

@@ -1,7 +1,8 @@
 """Installs the agent runtime, which is mounted read-only into every sandbox: node, Pi, our commands, a compile cache.
 
     <prefix>/share/agentcontainer/runtime -> runtime-<version>/
-        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs gitconfig pi-*.mjs pi/ cache/ VERSION
+        bin/node bin/finish bin/share bin/hibernate control.cjs forward.mjs shell.mjs trial.mjs gitconfig pi-*.mjs
+        pi/ cache/ VERSION
 
 `agentcontainer setup`, `up` and `demo` run `python -m agentcontainer.runtime.install`. It is safe to run at any time,
 also concurrently and after a kill: a version is built in another folder, and one rename makes it visible. The version
@@ -30,7 +31,8 @@ PI_FILES = (
     "pi-extension.mjs", "pi-command.mjs", "pi-output.mjs", "pi-edit.mjs", "pi-session.mjs", "pi-disk.mjs",
 )  # fmt: skip
 INSTALLED_FILES = (
-    *(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "gitconfig", *PI_FILES,
+    *(f"bin/{name}" for name in COMMANDS), "control.cjs", "forward.mjs", "shell.mjs", "trial.mjs",
+    "gitconfig", *PI_FILES,
 )  # fmt: skip
 _SCRATCH = ".building-"
 

@@ -1,7 +1,9 @@
 """An HTTP server on a Unix socket for one sandbox, with a bounded number of connections."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +15,16 @@ MAX_HEADERS = 64
 READ_BYTES = 8192
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@contextlib.contextmanager
+def socket_folder(folder: Path) -> Generator[Path]:
+    """A path to `folder` that is short enough for a Unix socket, however long its own is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 class SandboxSocket:

@@ -55,7 +55,8 @@ async def test_an_agent_sees_the_image_and_not_the_host(bed: Bed, registry: Regi
         output = await bed.run(
             image, "sh", "-c", 'echo "$FOO $PATH $LANG"; id; cat /etc/hosts; echo x > /tmp/x; cat /var/tmp/x'
         )
-        assert output.startswith("bar /opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin C\nuid=1000(agent)")
+        assert output.startswith("bar /opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin:/usr/local/bin:")
+        assert ":/usr/sbin:/sbin C\nuid=1000(agent)" in output
         assert "localhost sandbox" in output and output.endswith("x\n")
         tries = "; ".join(f"touch {path}/x" for path in ("", "/usr", "/etc", "/opt", "/run", "/dev", "/var"))
         assert (await bed.run(image, "sh", "-c", tries)).count("Read-only file system") == 7
@@ -225,18 +226,38 @@ async def test_an_image_in_which_node_does_not_run_is_refused_and_the_refusal_ca
         assert registry.pulls() > pulls[1]
 
 
+async def test_a_corporate_image_passes_the_trial_that_does_what_a_task_does(
+    bed: Bed, registry: Registry
+) -> None:
+    variables = [
+        "http_proxy=http://10.0.0.1:3128",
+        "HTTPS_PROXY=http://10.0.0.1:3128",
+        "PATH=/opt/corporate/bin",
+    ]
+    image = Layout(bed.folder / "corporate", [oci.system()], variables)
+    registry.push(image, "team/corporate:1")
+    async with bed.images.use(at(registry, image, "team/corporate:1")) as fetched:
+        # A tool of the image's, by a PATH of the image's that lacks /bin.
+        assert await bed.run(fetched, "cat", "/usr/share/greeting") == oci.GREETING
+        unhelped = replace(fetched, variables={**fetched.variables, "no_proxy": "", "NO_PROXY": ""})
+        assert unhelped.env({})["no_proxy"] == "127.0.0.1,localhost,::1"
+
+
 def _runtime(folder: Path, script: str) -> Path:
-    """Another version of our runtime, with this `finish`."""
+    """Another version of our runtime, in which node is this."""
     (folder / "bin").mkdir(parents=True)
-    (folder / "bin/finish").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "bin/finish").chmod(0o755)
+    (folder / "bin/node").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin/node").chmod(0o755)
     return folder
 
 
 async def test_another_runtime_is_tried_beside_the_one_in_use_without_a_pull(
     bed: Bed, registry: Registry, good: Layout
 ) -> None:
-    other, broken = _runtime(bed.folder / "other", "echo finish"), _runtime(bed.folder / "broken", "exit 1")
+    other, broken = (
+        _runtime(bed.folder / "other", "echo trial passed"),
+        _runtime(bed.folder / "broken", "exit 1"),
+    )
     async with bed.images.use(at(registry, good)) as image:
         before = registry.pulls()
         async with replace(bed.images, runtime=other).use(at(registry, good)) as same:

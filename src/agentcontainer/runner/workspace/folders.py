@@ -4,9 +4,7 @@ It is removed after the sandbox is destroyed.
 """
 
 import asyncio
-import contextlib
-import os
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
@@ -34,16 +32,6 @@ async def prepare(
         target.write_text(text, encoding="utf-8", errors="replace")
     await _place(task / "task_files", inputs, blobs)
     await _place(task / "reference_files", references, blobs)
-
-
-@contextlib.contextmanager
-def socket_folder(root: Path) -> Generator[Path]:
-    """A path to `root`'s sockets folder that is short enough for a Unix socket, however long `root` is."""
-    descriptor = os.open(root / "sockets", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 def distinct_names(names: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
+from agentcontainer.sandbox.http_socket import socket_folder
 from agentcontainer.sandbox.volume import DiskFull
 
 CLONE_SECONDS = 300.0
@@ -144,7 +145,7 @@ async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None
         is_private_allowed=cloning.is_private_allowed,
     )
     async with contextlib.AsyncExitStack() as stack:
-        sockets = stack.enter_context(folders.socket_folder(spec.root))
+        sockets = stack.enter_context(socket_folder(spec.root / "sockets"))
         await clone_proxy.start(sockets / "gateway.sock")
         stack.push_async_callback(clone_proxy.close)
         sandbox = await cloning.sandboxes.start(spec, _argv(repository))

@@ -1,6 +1,5 @@
 // The tool `bash`, in place of Pi's own, which ends Pi when it cannot write a command's output to a file.
 import { spawn } from "node:child_process";
-import fs from "node:fs";
 import os from "node:os";
 import {
   createBashToolDefinition,
@@ -10,6 +9,7 @@ import {
   truncateTail,
 } from "./pi/dist/bundle/index.js";
 import { Output } from "./pi-output.mjs";
+import { shell } from "./shell.mjs";
 
 const MAX_TIMEOUT_SECONDS = 2_000_000; // setTimeout takes at most 2^31 ms
 const QUIET_MS = 100; // after the shell's exit: its background processes may still hold the pipes
@@ -53,8 +53,7 @@ function checkTimeout(timeout) {
 
 /** Run the command to its end; null if it succeeded, otherwise how it failed. */
 async function run(command, cwd, timeout, signal, output) {
-  const shell = fs.existsSync("/bin/bash") ? "/bin/bash" : "sh";
-  const child = spawn(shell, ["-c", command], { cwd, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(shell(), ["-c", command], { cwd, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   let reason = null;
   const kill = (why) => {
     reason ??= why;
