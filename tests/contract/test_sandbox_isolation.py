@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcontainer.sandbox import host_settings
 from tests.contract.sandbox_bed import Bed
 
 CALLS = {  # numbers of calls that Python has no name for
@@ -54,8 +55,20 @@ print(json.dumps([sorted(os.listdir(path)) for path in ("/", "/etc", "/run", "/w
     assert root == [
         *("bin", "dev", "etc", "lib", "lib64", "opt", "proc", "run", "sbin", "tmp", "usr", "var", "workspace")
     ]
-    assert set(etc) <= {"alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl"}
+    ours = {"group", "hosts", "nsswitch.conf", "passwd"}
+    assert set(etc) == ours | {Path(path).parts[2] for path in host_settings.shown()}
     assert (run, workspace) == (["agentcontainer"], [])
+
+
+async def test_programs_find_the_hosts_settings_and_nothing_beside_them(bed: Bed) -> None:
+    script = """
+import json, os, socket, sys
+missing = [path for path in json.loads(sys.argv[1]) if not os.path.exists(path)]
+beside = [name for name in ("private",) if name in os.listdir("/etc/ssl")]
+print(socket.getservbyname("http"), socket.getprotobyname("udp"), missing, beside)
+"""
+    shown = json.dumps(host_settings.shown())
+    assert (await bed.python(script, shown)).out == "80 17 [] []\n"
 
 
 async def test_the_hosts_processes_and_names_are_not_there(bed: Bed) -> None:

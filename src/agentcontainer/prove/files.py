@@ -16,6 +16,27 @@ def _there(name: str, tries: str, *paths: str) -> Attempt:
     return Attempt(name, tries, script, nonce_only, sandboxed, bare)
 
 
+def _found_in_etc(name: str, tries: str) -> Attempt:
+    script = perl(
+        r"""
+        my @secrets = ("/etc/shadow", "/etc/sudoers", "/etc/ssh", "/etc/ssl/private", "/etc/machine-id");
+        my @found = grep { -e } @secrets;
+        my @folders = ("/etc");
+        while (defined(my $folder = shift @folders)) {
+            opendir(my $handle, $folder) or next;
+            for my $entry (grep { !/^\.\.?$/ } readdir $handle) {
+                my $path = "$folder/$entry";
+                next if -l $path;
+                push @folders, $path if -d $path;
+                push @found, $path if $entry =~ /password|secret|credential|token|apikey|\.key$|keytab|npmrc|gitconfig/;
+                push @found, $path if -f $path && -s $path < 1e6 && slurp($path) =~ /BEGIN [A-Z ]*PRIVATE KEY/;
+            }
+        }
+        print $ARGV[0] if @found;"""
+    )
+    return Attempt(name, tries, script, nonce_only, sandboxed, bare)
+
+
 def _write(name: str, tries: str, path: str, control: Place) -> Attempt:
     script = perl(f'my $f; open($f, ">>", "{path}") && print $f "x" and close $f and print $ARGV[0];')
     return Attempt(name, tries, script, nonce_only, sandboxed, control)
@@ -62,6 +83,10 @@ FILES = Group(
             "/etc/shadow",
             "/etc/hostname",
             "/etc/fstab",
+        ),
+        _found_in_etc(
+            "secrets-in-etc",
+            "Searches the host's settings in /etc for keys, passwords and tokens.",
         ),
         _there("homes", "Looks for the homes of the host's users.", "/root", "/home"),
         _there("state", "Looks for the data of the host's services.", "/var/lib", "/var/log", "/var/cache"),

@@ -13,11 +13,12 @@ import os
 import resource
 import shutil
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agentcontainer.child_output import read_start
 from agentcontainer.errors import SandboxError
-from agentcontainer.sandbox import launch, procfs, seccomp
+from agentcontainer.sandbox import host_settings, launch, procfs, seccomp
 from agentcontainer.sandbox.contract import Exit, Spec
 from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.failure import explain
@@ -113,6 +114,7 @@ class Bubblewrap:
         assert self._filter is not None
         uid = None if lease is None else lease.uid
         sources = launch.Sources.of(spec) if uid is None else launch.STAGED
+        sources = replace(sources, settings=await asyncio.to_thread(host_settings.shown))
         with contextlib.ExitStack() as stack:
             filter_fd = stack.enter_context(_memory_file(self._filter))
             files = {

@@ -30,6 +30,7 @@ HELPER_CAPABILITIES = (
     "CAP_FOWNER",
     "CAP_FSETID",
 )  # they apply to files of its own host uid only
+HELPER_SETTINGS = ("/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache")
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 READY = "ready"
 FREE_DESCRIPTORS_BELOW = 10  # the launcher uses 3 to 7; those that bwrap reads have higher numbers
@@ -74,7 +75,8 @@ COUNTED = "ulimit -u {0} 2>/dev/null || ulimit -p {0}"  # -u in bash, -p in dash
 
 @dataclass(frozen=True)
 class Sources:
-    """The folders on the host that bwrap binds."""
+    """The folders on the host that bwrap binds. `settings`: files and folders of the host's /etc that an agent sees,
+    unless it has an image."""
 
     workspace: Path
     sockets: Path
@@ -83,6 +85,7 @@ class Sources:
     given: Path
     terminals: Path
     usr: Path
+    settings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: Spec) -> "Sources":
@@ -93,8 +96,9 @@ class Sources:
 
 
 STAGED = Sources(
-    *(Path("/mnt", name) for name in ("workspace", "sockets", "runtime", "image", "given", "pts", "usr"))
-)
+    Path("/mnt/workspace"), Path("/mnt/sockets"), Path("/mnt/runtime"), Path("/mnt/image"), Path("/mnt/given"),
+    Path("/mnt/pts"), Path("/mnt/usr"),
+)  # fmt: skip
 
 
 def etc_files(spec: Spec) -> dict[str, str]:
@@ -164,8 +168,8 @@ def _system(spec: Spec, sources: Sources, files: dict[str, int]) -> list[str]:
     options += ["--ro-bind", str(sources.usr), "/usr"]
     for name in ("bin", "sbin", "lib", "lib64"):
         options += ["--symlink", f"usr/{name}", f"/{name}"]
-    paths = ["/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache"]
-    for path in paths + (["/etc/resolv.conf", "/etc/hosts"] if spec.is_on_host_network else []):
+    of_network = ("/etc/resolv.conf", "/etc/hosts") if spec.is_on_host_network else ()
+    for path in (HELPER_SETTINGS if spec.is_helper else sources.settings) + of_network:
         options += ["--ro-bind-try", path, path]
     for path, descriptor in files.items():
         options += ["--perms", "0644", "--file", str(descriptor), path]
