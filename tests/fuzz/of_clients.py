@@ -15,9 +15,9 @@ import dns.message
 from agentcontainer import db
 from agentcontainer.api.http import paging, request, strict_json
 from agentcontainer.api.http.file_bytes import attachment
-from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
+from agentcontainer.filenames import filename_fault
 from agentcontainer.sandbox.contract import RefusedHost
 from agentcontainer.sandbox.egress.refusals import Refusals
 from agentcontainer.sandbox.egress.resolver import STAND_IN_NETWORK, AllowListAnswers, StandInAddresses, read

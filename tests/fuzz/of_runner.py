@@ -25,7 +25,7 @@ from agentcontainer.runner.control_requests import (
     parse,
     time_of,
 )
-from agentcontainer.runner.workspace import skills
+from agentcontainer.runner.workspace import skill_archive as archives
 from agentcontainer.runner.workspace.outputs import Refused, content_type_of, path_inside
 from agentcontainer.runner.workspace.safe_open import open_safely
 from tests.fuzz.target import Target, pieces
@@ -153,14 +153,14 @@ def skill_archive(data: bytes) -> None:
         archive = scratch / "skill.archive"
         archive.write_bytes(data)
         try:
-            skills.install(archive, "skill.zip", scratch, target)
-        except skills.BadArchive:
+            archives.install(archive, "skill.zip", scratch, target)
+        except archives.BadArchive:
             assert not list(target.iterdir())
         assert sorted(os.listdir(top)) == ["scratch", "target"]
         assert os.listdir(scratch) == ["skill.archive"]
         unpacked = [path for path in target.rglob("*") if not path.is_dir()]
         assert all(path.is_file() and not path.is_symlink() for path in unpacked)
-        assert sum(path.stat().st_size for path in unpacked) <= skills.MAX_UNPACKED_BYTES
+        assert sum(path.stat().st_size for path in unpacked) <= archives.MAX_UNPACKED_BYTES
 
 
 def _zip(**files: bytes) -> bytes:

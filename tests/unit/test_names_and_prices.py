@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks.service import title_of
+from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
 from agentcontainer.runner.workspace.folders import distinct_names
 from agentcontainer.runner.workspace.outputs import Refused, path_inside

@@ -3,6 +3,9 @@
 import contextlib
 import gzip
 import io
+import json
+import os
+import secrets
 import stat
 import struct
 import tarfile
@@ -15,13 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentcontainer.runner.workspace.skills import (
+from agentcontainer.runner.workspace.skill_archive import (
     MAX_ENTRIES,
     MAX_UNPACKED_BYTES,
     BadArchive,
     install,
     unpack,
 )
+from agentcontainer.runner.workspace.skills import adopt
 
 TEXT = b"---\nname: greet\ndescription: Greets.\n---\nSay hello.\n"
 Pack = Callable[[dict[str, bytes]], bytes]
@@ -90,9 +94,59 @@ def test_a_skill_in_one_folder_keeps_its_name(bench: Path, pack: Pack) -> None:
     assert sorted(path.name for path in folder.rglob("*")) == ["SKILL.md", "x", "y"]
 
 
+def unpacked(bench: Path, content: bytes) -> tuple[bytes, Path]:
+    """What the helper sandbox answers and leaves behind for an archive."""
+    folder = bench / secrets.token_hex(4)
+    (folder / "skills").mkdir(parents=True)
+    (folder / "archive").write_bytes(content)
+    name = install(folder / "archive", "greet.zip", folder, folder / "skills").name
+    return json.dumps({"name": name}).encode(), folder / "skills"
+
+
 def test_two_skills_with_the_same_name_get_distinct_folders(bench: Path) -> None:
-    first, second = (installed(bench, zip_of({"greet/SKILL.md": TEXT})) for _ in range(2))
-    assert (first.name, second.name) == ("greet", "greet (2)")
+    for _ in range(2):
+        adopt(*unpacked(bench, zip_of({"greet/SKILL.md": TEXT})), bench / "skills")
+    assert sorted(path.name for path in (bench / "skills").iterdir()) == ["greet", "greet (2)"]
+
+
+@pytest.mark.parametrize("harm", ["link", "hard link", "fifo", "no skill", "much"])
+def test_what_a_hostile_sandbox_leaves_behind_is_refused(bench: Path, harm: str) -> None:
+    answer, folder = unpacked(bench, zip_of({"greet/SKILL.md": TEXT, "greet/x/y": b"y"}))
+    inside = folder / "greet/x"
+    match harm:
+        case "link":
+            (inside / "link").symlink_to("/etc/shadow")
+        case "hard link":
+            (inside / "second").hardlink_to(inside / "y")
+        case "fifo":
+            os.mkfifo(inside / "fifo")
+        case "no skill":
+            (folder / "greet/SKILL.md").unlink()
+            (folder / "greet/SKILL.md").symlink_to("x/y")
+        case _:
+            os.truncate(inside / "y", MAX_UNPACKED_BYTES + 1)
+    with pytest.raises(BadArchive, match="is broken"):
+        adopt(answer, folder, bench / "skills")
+    assert list((bench / "skills").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "takes too much time or memory"),
+        (b"[]", "takes too much time or memory"),
+        (b"{}", "is broken"),
+        (b'{"name": "../../task"}', "is broken"),
+        (b'{"name": 7}', "is broken"),
+        (b'{"fault": "holds\\n a link"}', "holds a link"),
+        (b'{"fault": "%s"}' % (b"x" * 9999), "x" * 300),
+    ],
+)
+def test_an_answer_of_a_hostile_sandbox_is_not_trusted(bench: Path, answer: bytes, why: str) -> None:
+    with pytest.raises(BadArchive) as caught:
+        adopt(answer, bench / "scratch", bench / "skills")
+    assert why in str(caught.value)
+    assert len(str(caught.value)) <= 300
 
 
 @pytest.mark.parametrize(

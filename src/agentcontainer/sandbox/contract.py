@@ -84,9 +84,9 @@ class Spec:
         before the start. If the runner is root, both are given to the sandbox's uid at the start.
     `elsewhere`: the workspace, if it is not `root/workspace`.
     `runtime`: becomes /opt/agentcontainer, read-only; must be readable by everyone.
-    `is_helper`: a sandbox in which we run tar, du, skopeo or umoci on hostile files. It sees its workspace, but
-        neither sockets nor runtime; git, which needs both, runs without `is_helper`. File modes do not restrict
-        it within the files of its own uid; it has no other privilege.
+    `is_helper`: a sandbox in which we read hostile files: with tar, du, skopeo, umoci, or our Python for skills. It
+        sees its workspace, but neither sockets nor runtime; git, which needs both, runs without `is_helper`. File
+        modes do not restrict it within the files of its own uid; it has no other privilege.
     `is_read_only`: /workspace cannot be written.
     `internet`: None gives the sandbox its own loopback only.
     `image`: a root folder to see instead of the host's /usr and /etc, read-only. It must be readable by

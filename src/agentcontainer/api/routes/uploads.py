@@ -14,8 +14,8 @@ from agentcontainer.api.schemas.files import File
 from agentcontainer.api.schemas.ids import UploadId
 from agentcontainer.api.wire import Id, Incoming, MediaType, Outgoing, Timestamp, from_whole_number
 from agentcontainer.api_url import url_of_request
-from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.uploads import service as uploads
+from agentcontainer.filenames import MAX_FILENAME_BYTES
 
 MAX_SIZE_BYTES = 2**62
 # Every media type is accepted. Code generators know this one for bytes, and do not know `*/*`.

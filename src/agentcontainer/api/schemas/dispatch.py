@@ -19,12 +19,12 @@ from agentcontainer.api.wire import (
     from_whole_number,
 )
 from agentcontainer.domain.execution import model as execution
-from agentcontainer.domain.files.service import MAX_FILENAME_BYTES
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
 from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
 from agentcontainer.errors import ValidationError
+from agentcontainer.filenames import MAX_FILENAME_BYTES
 
 T = TypeVar("T")
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 512 KiB of text can take six times that in JSON, as \u escapes

@@ -1,7 +1,6 @@
 """Reads, checks and deletes files, and decides which file names are valid."""
 
 import logging
-import unicodedata
 from collections.abc import Sequence
 
 from agentcontainer import db
@@ -12,21 +11,6 @@ from agentcontainer.domain.files.model import File
 from agentcontainer.errors import Conflict, NotFound, Unavailable, ValidationError
 
 logger = logging.getLogger(__name__)
-
-MAX_FILENAME_BYTES = 255
-
-
-def filename_fault(name: str) -> str | None:
-    """Why neither a client nor an agent may use this file name. None: they may."""
-    if not name or name in (".", ".."):
-        return "must be a file name"
-    if "/" in name or "\\" in name:
-        return "must be a name, not a path: no / or \\"
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
-        return "must not hold control characters"
-    if len(name.encode()) > MAX_FILENAME_BYTES:
-        return f"must be at most {MAX_FILENAME_BYTES} bytes"
-    return None
 
 
 async def get(connection: Connection | Pool, account_id: str, file_id: str) -> File:

@@ -8,8 +8,8 @@ from typing import NotRequired, TypedDict
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.errors import ValidationError
+from agentcontainer.filenames import filename_fault
 
 MAX_URL_CHARACTERS = 2048
 MAX_REF_CHARACTERS = 255

@@ -28,6 +28,7 @@ from agentcontainer.errors import (
     PayloadTooLarge,
     ValidationError,
 )
+from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -69,7 +70,7 @@ async def prepare(
         ValidationError: the file name is not valid.
         PayloadTooLarge: the size is over the limit or the quota.
     """
-    if fault := files.filename_fault(filename):
+    if fault := filename_fault(filename):
         raise ValidationError.at("filename", fault)
     if size is not None and size > (limit := _max_bytes(settings, blobs)):
         raise PayloadTooLarge(f"sizeBytes: at most {limit} bytes can be uploaded")

@@ -143,7 +143,8 @@ class Layout:
             if len(archives) < len(task.skills):
                 raise InputUnavailable("A skill's file was deleted.")
             target = self.root / "workspace" / launch.SKILLS_FOLDER
-            await skills.place(archives, services.blobs, self.root / "workspace", target)
+            unpacking = skills.Unpacking(services.sandboxes, services.limits, services.folder, self.name)
+            await skills.place(unpacking, archives, services.blobs, target)
 
     async def _add_repositories(self) -> None:
         services, settings = self._services, self._services.settings

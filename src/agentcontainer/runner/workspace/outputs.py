@@ -18,10 +18,10 @@ from pathlib import Path
 
 from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
-from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks.model import Output
 from agentcontainer.domain.tasks.output_policy import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge, Unavailable
+from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
 from agentcontainer.runner.workspace import json_check
 from agentcontainer.runner.workspace.safe_open import open_safely

@@ -14,11 +14,11 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.execution.model import OutputPolicy
-from agentcontainer.domain.files.service import filename_fault
 from agentcontainer.domain.tasks import overdue, service
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.output_policy import Declared
 from agentcontainer.errors import AgentContainerError, SandboxError, Unavailable
+from agentcontainer.filenames import filename_fault
 from agentcontainer.periodic import repeat
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services

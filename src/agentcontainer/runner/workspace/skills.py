@@ -1,259 +1,163 @@
-"""Unpacks skills from untrusted zip and tar archives, below a target folder and up to a size limit.
+"""Places skills in a workspace.
 
-Links, devices and paths that lead out of the target are refused. Bytes are counted while they are written,
-and each read of the parser is bounded, because a header can claim any size.
+Their archives are hostile: a helper sandbox unpacks each (skill_archive.py), and what it leaves behind is checked.
 """
 
 import asyncio
-import contextlib
 import errno
-import gzip
-import io
-import shutil
+import os
+import secrets
 import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Generator, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVarTuple, cast
 
+from agentcontainer import filenames
+from agentcontainer.child_output import Tail, keep_start
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.model import File
-from agentcontainer.domain.files.service import filename_fault
-from agentcontainer.runner.workspace import folders
+from agentcontainer.errors import SandboxError
+from agentcontainer.gateway.json_object import JsonObject
+from agentcontainer.printable import printable
+from agentcontainer.runner.workspace import folders, skill_archive
 from agentcontainer.runner.workspace.inputs import InputUnavailable
+from agentcontainer.runner.workspace.skill_archive import MAX_ENTRIES, MAX_UNPACKED_BYTES, SKILL, BadArchive
+from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
+from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_WORKSPACE, Limits, Spec
 
-MAX_ENTRIES = 2000
-MAX_UNPACKED_BYTES = 50 * 1024**2
 MAX_ARCHIVE_BYTES = 50 * 1024**2
-MAX_PATH_PARTS = 32
-MAX_TAR_BYTES = MAX_UNPACKED_BYTES + MAX_ENTRIES * 4096  # including headers and padding
-MAX_TAR_HEADER_BYTES = 4096
-MAX_READ_BYTES = 1024**2  # in one read, such as a zip's whole directory
-CHUNK_BYTES = 64 * 1024
-SKILL = "SKILL.md"
-T = TypeVarTuple("T")
-_IGNORED = ("__MACOSX", ".DS_Store")  # added by macOS
-_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar", ".skill")
-
-
-class BadArchive(Exception):
-    """The archive is not that of a skill. `str(error)` continues a sentence that begins with its name."""
+SECONDS = 300.0
+ANSWER_BYTES = 64 * 1024
+STDERR_BYTES = 4096
+MAX_FAULT_CHARACTERS = 300
+CODE = "code"
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A file (`content` set) or folder of an archive."""
+class Unpacking:
+    """What a helper sandbox is started with. `folder`: this runner's; `name`: the attempt's."""
 
-    path: str
-    content: IO[bytes] | None
-    is_executable: bool = False
+    sandboxes: Bubblewrap
+    limits: Limits
+    folder: Path
+    name: str
 
 
-async def place(files: Sequence[File], blobs: Blobs, scratch: Path, target: Path) -> None:
-    """Unpack skills into `target`, each in a folder of its own. `scratch` must be on the same file system.
+async def place(unpacking: Unpacking, files: Sequence[File], blobs: Blobs, target: Path) -> None:
+    """Unpack skills into `target`, each in a folder of its own.
 
     Raises:
-        InputUnavailable: a file is not the archive of a skill.
+        InputUnavailable: a file is not the archive of a skill. SandboxError: this host failed.
+        OSError: the disk is full.
     """
     target.mkdir(parents=True, exist_ok=True)
     for file in files:
         try:
             if file.size_bytes > MAX_ARCHIVE_BYTES:
                 raise BadArchive(f"has more than {MAX_ARCHIVE_BYTES} bytes")
-            archive = scratch / "skill.archive"
-            with archive.open("wb") as stream:
-                async for chunk in blobs.stream(file.blob_key):
-                    await asyncio.to_thread(stream.write, chunk)
-            await _in_thread(install, archive, file.filename, scratch, target)
-            archive.unlink()
+            await _place(unpacking, file, blobs, target)
         except BadArchive as error:
             raise InputUnavailable(f"The skill {file.filename} ({file.id}) {error}.") from None
 
 
-async def _in_thread(work: Callable[[*T], object], *arguments: *T) -> None:
-    """Run `work` in a thread. When cancelled, it still waits for the thread, because the caller then removes
-    the folder."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+async def _place(unpacking: Unpacking, file: File, blobs: Blobs, target: Path) -> None:
+    scratch = target.with_name(f".skill-{secrets.token_hex(8)}")  # on the same file system, for the rename
+    root = unpacking.folder / f"{unpacking.name}-skill"
     try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
-
-
-def install(archive: Path, filename: str, scratch: Path, target: Path) -> Path:
-    """Unpack one skill into a new folder of `target`; returns the folder. After an error, nothing stays.
-    Blocks.
-
-    Raises:
-        BadArchive: it is not the archive of a skill.
-    """
-    unpacked = scratch / "skill.unpacked"
-    unpacked.mkdir()
-    try:
-        unpack(archive, unpacked)
-        top, name = _top(unpacked, filename)
-        existing = [entry.name for entry in target.iterdir()]
-        folder = target / folders.distinct_names([*existing, name])[-1]
-        top.rename(folder)
-        return folder
+        scratch.mkdir()
+        root.mkdir()
+        with (scratch / "archive").open("wb") as stream:
+            async for chunk in blobs.stream(file.blob_key):
+                await asyncio.to_thread(stream.write, chunk)
+        await asyncio.to_thread(_copy_code, scratch / CODE)
+        answer = await _run(unpacking, root, scratch, file.filename)
+        await asyncio.to_thread(adopt, answer, scratch / "skills", target)
     finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
+        await folders.remove(scratch)
+        await folders.remove(root)
 
 
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack a zip, tar or tar.gz into the empty folder `target`. Blocks.
+def _copy_code(folder: Path) -> None:
+    package = folder / "agentcontainer"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for module, path in ((filenames, package / "filenames.py"), (skill_archive, folder / "skill_archive.py")):
+        path.write_text(Path(module.__file__ or "").read_text())
+
+
+async def _run(unpacking: Unpacking, root: Path, scratch: Path, filename: str) -> bytes:
+    """What `skill_archive.main` printed at its end; empty if it exceeded a limit."""
+    prefix = Path(sys.base_prefix).resolve()
+    given = None if prefix.is_relative_to("/usr") else prefix
+    inside = Path(INSIDE_GIVEN) if given else prefix
+    python = str(inside / f"bin/python{sys.version_info.major}.{sys.version_info.minor}")
+    env = {"LC_ALL": "C.UTF-8", **({"LD_LIBRARY_PATH": f"{inside}/lib"} if given else {})}
+    spec = Spec(
+        root.name, root, root, unpacking.limits, env, "/", is_helper=True, elsewhere=scratch, given=given
+    )
+    code = f"{INSIDE_WORKSPACE}/{CODE}/skill_archive.py"
+    sandbox = await unpacking.sandboxes.start(spec, [python, "-BsS", code, INSIDE_WORKSPACE, filename])
+    try:
+        return await _answer(sandbox)
+    finally:
+        await sandbox.destroy()
+
+
+async def _answer(sandbox: Sandbox) -> bytes:
+    sandbox.stdin.close()
+    complaints = Tail(STDERR_BYTES)
+    try:
+        async with asyncio.timeout(SECONDS):
+            output, _, ending = await asyncio.gather(
+                keep_start(sandbox.stdout, ANSWER_BYTES), complaints.read(sandbox.stderr), sandbox.wait()
+            )
+    except TimeoutError:
+        return b""
+    if ending.code == skill_archive.NO_SPACE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    ready, _, answer = output.partition(b"\n")
+    if ready != skill_archive.READY.encode():
+        raise SandboxError(f"Python does not start in a helper sandbox: {printable(complaints.text)[-300:]}")
+    return answer
+
+
+def adopt(answer: bytes, unpacked: Path, target: Path) -> None:
+    """Move what was unpacked to `target`, if it is what the archive of a skill may hold.
 
     Raises:
-        BadArchive: it is none of them, is broken, or has an entry that is not allowed.
+        BadArchive: it is not, or `answer` says so.
     """
-    try:
-        with archive.open("rb") as stream, contextlib.closing(_entries(stream)) as entries:
-            _write(entries, target)
-    except FileExistsError as error:
-        raise BadArchive(f"holds {Path(str(error.filename)).name} twice") from None
-    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise  # the platform is at fault
-        raise BadArchive("is broken, or packed in a way that cannot be read") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, ArithmeticError, AssertionError) as error:
-        raise BadArchive("is broken") from error
+    name = _name(answer)
+    _check(unpacked / name)
+    existing = [entry.name for entry in target.iterdir()]
+    (unpacked / name).rename(target / folders.distinct_names([*existing, name])[-1])
 
 
-def _write(entries: Generator[_Entry], target: Path) -> None:
-    left = MAX_UNPACKED_BYTES
-    for number, entry in enumerate(entries):
-        if number >= MAX_ENTRIES:
-            raise BadArchive(f"holds more than {MAX_ENTRIES} files and folders")
-        path = _below(target, entry.path)
-        if path is None:
-            continue
-        if entry.content is None:
-            path.mkdir(parents=True, exist_ok=True)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            while chunk := entry.content.read(CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    raise BadArchive(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-                file.write(chunk)
-        path.chmod(0o755 if entry.is_executable else 0o644)
+def _name(answer: bytes) -> str:
+    """The skill's name in the answer of the sandbox."""
+    fields = JsonObject.parse(answer)
+    if fields is None:
+        raise BadArchive("takes too much time or memory to unpack")
+    if fault := fields.text("fault"):
+        raise BadArchive(printable(fault)[:MAX_FAULT_CHARACTERS])
+    name = fields.text("name")
+    if name is None or filenames.filename_fault(name):
+        raise BadArchive("is broken")
+    return name
 
 
-def _below(target: Path, name: str) -> Path | None:
-    """The path of an entry; None: it is not part of the skill."""
-    if name.startswith("/"):
-        raise BadArchive("holds an absolute path")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    for part in parts:
-        if fault := filename_fault(part):
-            raise BadArchive(f"holds a file with a bad name: it {fault}")
-    if len(parts) > MAX_PATH_PARTS:
-        raise BadArchive(f"holds folders deeper than {MAX_PATH_PARTS}")
-    if not parts or parts[0] in _IGNORED or parts[-1] == ".DS_Store":
-        return None
-    return target.joinpath(*parts)
-
-
-def _top(unpacked: Path, filename: str) -> tuple[Path, str]:
-    """The folder of the skill in what was unpacked, and the skill's name."""
-    if (unpacked / SKILL).is_file():
-        suffix = next((end for end in _SUFFIXES if filename.lower().endswith(end)), "")
-        stem = filename[: len(filename) - len(suffix)].lstrip(".")  # Pi ignores hidden folders
-        return unpacked, stem or "skill"
-    entries = list(unpacked.iterdir())
-    if len(entries) == 1 and (entries[0] / SKILL).is_file():
-        return entries[0], entries[0].name.lstrip(".") or "skill"
-    raise BadArchive(f"holds no {SKILL}, neither at its top nor in a single top folder")
-
-
-def _entries(stream: IO[bytes]) -> Generator[_Entry]:
-    head = stream.read(512)
-    stream.seek(0)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip_entries(stream)
-    if head.startswith(b"\x1f\x8b"):
-        return _tar_entries(cast(IO[bytes], gzip.GzipFile(fileobj=stream)))
-    if head[257:262] == b"ustar":
-        return _tar_entries(stream)
-    raise BadArchive("is neither a zip nor a tar or tar.gz archive")
-
-
-def _zip_entries(stream: IO[bytes]) -> Generator[_Entry]:
-    with zipfile.ZipFile(_Bounded(stream, None)) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            kind = stat.S_IFMT(mode) if info.create_system == 3 else 0  # 3: made on Unix
-            if info.is_dir():
-                yield _Entry(info.filename, None)
-                continue
-            if kind not in (0, stat.S_IFREG):
-                raise BadArchive("holds a link or a device")
-            if info.flag_bits & 0x1:
-                raise BadArchive("is encrypted")
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BadArchive("uses a compression other than deflate")  # LZMA can require 4 GiB of memory
-            with archive.open(info) as content:
-                yield _Entry(info.filename, content, bool(mode & 0o100))
-
-
-def _tar_entries(stream: IO[bytes]) -> Generator[_Entry]:
-    with tarfile.open(fileobj=_Bounded(stream, MAX_TAR_BYTES), mode="r|", tarinfo=_Member) as archive:
-        for member in archive:
-            if member.isdir():
-                yield _Entry(member.name, None)
-                continue
-            if not member.isreg() or member.issparse():
-                raise BadArchive("holds a link, a device or a sparse file")
-            content = archive.extractfile(member)
-            assert content is not None
-            yield _Entry(member.name, content, bool(member.mode & 0o100))
-
-
-class _Member(tarfile.TarInfo):
-    """A tar header. Refuses those on which tarfile would take unbounded time: it needs quadratic time for a
-    long extended header, and loops on a negative size."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
-        member = super().frombuf(buf, encoding, errors)
-        is_content = member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE
-        if member.size < 0 or (not is_content and member.size > MAX_TAR_HEADER_BYTES):
-            raise BadArchive("is broken: one of its headers has an impossible size")
-        return member
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that limits the bytes of each read, and of all reads together to `total` (None: no limit)."""
-
-    def __init__(self, stream: IO[bytes], total: int | None) -> None:
-        self._stream = stream
-        self._left = total
-
-    def read(self, size: int = -1, /) -> bytes:
-        if size < 0 or size > MAX_READ_BYTES:
-            size = MAX_READ_BYTES + 1
-        data = self._stream.read(size)
-        if len(data) > MAX_READ_BYTES:
-            raise BadArchive("is too large, or has too long a list of files")
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:
-                raise BadArchive(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-        return data
-
-    def seekable(self) -> bool:
-        return self._stream.seekable()
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
+def _check(folder: Path) -> None:
+    """Return if the tree holds plain files and folders only, and no more than it may."""
+    size, paths = 0, [folder]
+    for path in paths:
+        status = path.lstat()
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not is_folder and (not stat.S_ISREG(status.st_mode) or status.st_nlink > 1):
+            raise BadArchive("is broken")
+        size += status.st_size if not is_folder else 0
+        paths += path.iterdir() if is_folder else ()
+        if len(paths) > MAX_ENTRIES * 33 or size > MAX_UNPACKED_BYTES:
+            raise BadArchive("is broken")
+    if not (folder / SKILL).is_file():
+        raise BadArchive("is broken")
