@@ -29,7 +29,8 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
         assert client.wait(played)["status"] == "finished"
         assert "notes.txt" in client.outputs(played)
         client.wait(sleeper, "hibernating")
-        client.http.post(f"/tasks/{sleeper}/messages", json={"content": "Go on."})
+        woken = client.http.post(f"/tasks/{sleeper}/wake", json={"kind": "message", "message": "Go on."})
+        assert woken.status_code == 200, woken.text
         assert client.wait(sleeper)["result"] == "It was before."
         talk_id = talk["task"]["id"]
         client.wait(talk_id, "awaiting_input")
