@@ -29,8 +29,9 @@ def api_process(
         "secret_key": secrets.token_hex(32),
         "rate_limit_per_minute": 0,
         "image_registries": "",  # tests must not contact registries on the internet
+        "storage_url": f"file://{folder}/blobs",
     } | settings
-    values |= {"data_dir": folder, "database_url": database_url, "port": port}
+    values |= {"data_dir": folder / "data", "database_url": database_url, "port": port}
     environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in values.items()}
     command = [sys.executable, "-c", f"{first}\nfrom agentcontainer.cli.main import app\napp()", "api"]
     log = folder / "api.log"

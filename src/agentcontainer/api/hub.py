@@ -23,6 +23,7 @@ from agentcontainer.errors import RateLimited
 from agentcontainer.periodic import repeat
 
 STREAMS_PER_ACCOUNT = 1000  # in one process
+MAX_STREAMS = 5000
 POLL_SECONDS = 2.0  # because notifications may be lost
 CLOSING_SECONDS = 0.5  # when the process stops: until streams that have not ended are cut
 TAIL_EVENTS = 64
@@ -197,8 +198,9 @@ class Follower:
 class Hub:
     """The followers in this process. They get new events only while `run` is running."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, most_streams: int = MAX_STREAMS) -> None:
         self.pool = pool
+        self._most_streams = most_streams
         self.pages = asyncio.Semaphore(MAX_PAGE_READERS)
         self._watches: dict[str, _Watch] = {}
         self._counts = Counter[str]()  # followers by account
@@ -211,8 +213,10 @@ class Hub:
         """Check that the account may have one more follower.
 
         Raises:
-            RateLimited: it has `STREAMS_PER_ACCOUNT`.
+            RateLimited: it has `STREAMS_PER_ACCOUNT`, or this process has as many as it may have in all.
         """
+        if self._counts.total() >= self._most_streams:
+            raise RateLimited("This server has as many streams as it can serve. Try again later.", 10)
         if self._counts[account_id] >= STREAMS_PER_ACCOUNT:
             raise RateLimited(
                 f"An account may have {STREAMS_PER_ACCOUNT} streams at once. Close others first.", 10

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentcontainer import db
 from agentcontainer.api.app import create_app
+from agentcontainer.api.connections import SWEEP_SECONDS, Connections, protocol_class
 from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
 from agentcontainer.api_url import is_every_address
@@ -22,14 +22,13 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import clean_up_forever
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
-from agentcontainer.migrations.schema import is_current
-from agentcontainer.periodic import background
+from agentcontainer.migrations import schema
+from agentcontainer.periodic import background, repeat
 from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
-BACKLOG = 2048
 
 
 async def serve(settings: Settings) -> None:
@@ -43,18 +42,20 @@ async def serve(settings: Settings) -> None:
     assert settings.database_url is not None
     assert settings.storage_url is not None
     assert settings.secret_key is not None
-    if not await is_current(settings.database_url):
-        raise SettingsError("The database does not have this version's schema. Run `agentcontainer migrate`.")
+    if (fault := await schema.fault(settings.database_url)) is not None:
+        raise SettingsError(fault)
     vault = Vault(settings.secret_key.get_secret_value())
-    with _listening(settings.host, settings.port) as listener:
+    connections = Connections()
+    with _listening(settings.host, settings.port, connections.bounds.backlog) as listener:
         async with db.pool(settings.database_url) as pool:
             await standard.install(pool)
             blobs = Blobs(settings.storage_url)
-            hub = Hub(pool)
+            hub = Hub(pool, connections.bounds.streams)
             app = create_app(settings, pool, vault, blobs, hub)
             config = uvicorn.Config(
-                app, http=_Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+                app, http=protocol_class(connections), ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
+                backlog=connections.bounds.backlog,
             )  # fmt: skip
             server = _Server(config)
             async with (
@@ -64,6 +65,7 @@ async def serve(settings: Settings) -> None:
                     checkpoints.clean_up_forever(pool, blobs),
                     idempotency.delete_old_forever(pool),
                     hub.run(settings.database_url),
+                    repeat("closing silent connections", connections.close_silent, SWEEP_SECONDS),
                 ),
                 _stopped_by_signals(server, hub),
             ):
@@ -77,14 +79,6 @@ async def serve(settings: Settings) -> None:
                 await server.serve(sockets=[listener])
 
 
-class _Protocol(H11Protocol):
-    """The h11 parser, which limits the size of headers. Gives event streams access to their connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        super().connection_made(transport)
-        self.app_state = {"transport": transport}
-
-
 class _Server(uvicorn.Server):
     """Installs no signal handlers: uvicorn would raise the signals again after a clean stop."""
 
@@ -94,11 +88,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Generator[socket.socket]:
+def _listening(host: str, port: int, backlog: int) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     is_dual = family == socket.AF_INET6 and is_every_address(host) and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual)
+        listener = socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=is_dual)
     except OSError as error:
         raise SettingsError(
             f"AGENTCONTAINER_HOST, AGENTCONTAINER_PORT: cannot listen on {host}:{port}: {error.strerror}."

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agentcontainer import open_files
 from agentcontainer.cli import admin, config, demo, doctor, processes, setup, up
 from agentcontainer.cli.error_lines import CommandGroup
 
@@ -28,6 +29,7 @@ def options(
     ] = False,
 ) -> None:
     """Run AI agents in sandboxed containers behind an HTTP API."""
+    open_files.raise_limit()
 
 
 app.command("up")(up.up)

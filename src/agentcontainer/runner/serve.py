@@ -7,7 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from agentcontainer import db
+from agentcontainer import db, open_files
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks import runners
@@ -31,6 +31,7 @@ from agentcontainer.settings import Settings
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 30.0
+FILES_PER_SANDBOX = 160  # its pipes and sockets, with as many connections to these as an agent may open
 
 
 async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
@@ -45,6 +46,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
     install.check()
     if (fault := await schema.fault(settings.database_url)) is not None:
         raise SettingsError(fault)
+    _warn_of_few_files(settings.capacity)
     runner_id = new_id("rnr")
     sandboxes = Bubblewrap(settings.sandbox_uid_base, LOCKS)
     if reason := sandboxes.weak_limits_reason:
@@ -87,10 +89,19 @@ async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) ->
     free, needed = shutil.disk_usage(folder).free, settings.capacity * room.bytes
     if free < needed:
         logger.warning(
-            "%d bytes are free on the disk, but all workspaces may use %d together. If the disk fills up, tasks fail: "
+            "%d bytes are free on the disk, but all workspaces may use %d together. If the disk fills up, tasks wait: "
             "lower AGENTCONTAINER_SANDBOX_DISK_BYTES or AGENTCONTAINER_CAPACITY, or free some space.", free, needed,
         )  # fmt: skip
     return volumes
+
+
+def _warn_of_few_files(capacity: int) -> None:
+    limit, needed = open_files.limit(), capacity * FILES_PER_SANDBOX
+    if limit < needed:
+        logger.warning(
+            "%d files may be open, but %d sandboxes may need %d: raise the limit (LimitNOFILE in systemd), or lower "
+            "AGENTCONTAINER_CAPACITY.", limit, capacity, needed,
+        )  # fmt: skip
 
 
 async def _until_drained(supervisor: Supervisor) -> None:

@@ -8,6 +8,7 @@ from fastapi.openapi import models as openapi
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
+from agentcontainer.api.connections import Connection
 from agentcontainer.api.http.request import query_of
 from agentcontainer.api.http.services import Provided
 from agentcontainer.domain.accounts import service as accounts
@@ -29,7 +30,7 @@ class _ApiKey(SecurityBase):
 
         Raises:
             Unauthorized: there is no key, or it is unknown or revoked.
-            RateLimited: the key sends too many requests.
+            RateLimited: the key sends too many requests, or the account has too many connections.
             ValidationError: the query cannot be decoded, or holds another key than the header.
         """
         if hasattr(request.state, "account_id"):
@@ -39,6 +40,7 @@ class _ApiKey(SecurityBase):
             raise Unauthorized("An API key is needed. Send `Authorization: Bearer ac_live_…`.")
         key_id, account_id = await accounts.authenticate(services.pool, key)
         services.rate_limit.take(key_id)
+        authenticate_connection(request, account_id)
         request.state.account_id = account_id  # also for the access log
         return account_id
 
@@ -56,6 +58,19 @@ class _ApiKeyInQuery(SecurityBase):
 
     async def __call__(self) -> None:
         """Does nothing: `authenticate` reads the key."""
+
+
+def authenticate_connection(request: Request, account_id: str | None) -> None:
+    """Record that this request has the right to its connection. `account_id`: None if it has a signature, not a key.
+
+    Raises:
+        RateLimited: the account has too many connections.
+    """
+    connection: Connection | None = getattr(
+        request.state, "connection", None
+    )  # None: there is no HTTP server
+    if connection is not None:
+        connection.authenticate(account_id)
 
 
 authenticate = _ApiKey()

@@ -1,12 +1,13 @@
 """The routes of uploads in three steps: prepare, send the bytes to a signed URL, complete."""
 
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, authenticate_connection
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided, Services
@@ -150,8 +151,15 @@ async def _receive(request: Request, upload_id: str, services: Services, signed:
             content_type=request.headers.get("content-type"),
             content_length=int(announced) if announced.isdecimal() else None,
         ),
-        request.stream(),
+        _chunks(request),
     )
+
+
+async def _chunks(request: Request) -> AsyncGenerator[bytes]:
+    """The body. It is read once the signature is found right: from then on the connection counts as authenticated."""
+    authenticate_connection(request, None)
+    async for chunk in request.stream():
+        yield chunk
 
 
 @router.post("/uploads/complete", status_code=201, responses={404: {}, 409: {}})
