@@ -1,5 +1,6 @@
 """`up --offline-model`: tasks, conversations and hibernation without any provider's key."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from .conftest import Client, script
@@ -7,10 +8,14 @@ from .up import up
 
 
 def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
-    with up(short_dir / "data", wrap=lambda argv: [*argv, "--offline-model"]) as running:
+    with (
+        ExitStack() as stack,
+        up(short_dir / "data", wrap=lambda argv: [*argv, "--offline-model"]) as running,
+    ):
         assert "offline script, no AI" in running.block
         assert running.api_key is not None
         client = Client(running.base_url, running.api_key, "")
+        stack.callback(client.http.close)
         csv = client.upload("sales.csv", b"region,units\nnorth,3\nsouth,5\n", "text/csv")
         analysis = client.dispatch("Which region sells best? Write report.md.", inputFileIds=[csv])
         played = client.dispatch(
