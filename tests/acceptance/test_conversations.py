@@ -219,6 +219,40 @@ def test_a_failed_model_request_fails_the_turn_but_not_the_conversation(client: 
     assert [m["content"] for m in transcript(client, task_id)][-1] == "Better."
 
 
+def test_a_turn_at_its_time_limit_fails_and_the_conversation_goes_on_from_before_it(client: Client) -> None:
+    first = client.upload("data.csv", b"a,b\n")
+    endless = {"bash": "touch made.txt; sleep 60"}
+    brief, usual = {"maxRuntimeSeconds": 4}, {"maxRuntimeSeconds": 600}
+    task_id = begin(
+        client, script(endless), instructions="Be brief.", inputFileIds=[first],
+        overrides=brief,
+    )  # fmt: skip
+    task = answered(client, task_id, 1)
+    assert (task["turnStatus"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
+    assert "The turn reached its limit of 4 seconds" in task["error"]
+
+    look = (
+        "ls . task_files > kept.txt; cat kept.txt; grep -rho 'standing instructions' /workspace/.pi/sessions"
+    )
+    send(client, task_id, script({"bash": look}, {"say": "Quick."}), overrides=usual)
+    task = answered(client, task_id, 2)
+    assert (task["turnStatus"], task["error"]) == ("completed", None), task
+    seen = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
+    assert "data.csv" in seen
+    assert "standing instructions" in seen, "the agent is told what it was to learn in the first turn"
+    assert "made.txt" not in seen
+
+    send(client, task_id, script({"bash": "rm kept.txt; sleep 60"}), overrides=brief)
+    assert answered(client, task_id, 3)["errorCode"] == "max_runtime_exceeded"
+    send(client, task_id, script({"bash": "ls"}, {"say": "There."}), overrides=usual)
+    task = answered(client, task_id, 4)
+    seen = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
+    assert "kept.txt" in seen
+    replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
+    assert replies == ["Quick.", "There."]
+    assert task["containerMinutes"] >= 8 / 60, "failed turns are charged"
+
+
 def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) -> None:
     task_id = begin(
         client, script({"bash": "echo 1 > a.txt; finish --complete-task --message early || true"})

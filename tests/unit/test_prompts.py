@@ -97,7 +97,7 @@ def test_the_prompt_of_a_conversation_explains_turns_share_and_later_finish() ->
         "once you are told that the work is handed over to you",
         "finish --complete-task",
         "At least one file must be handed over",
-        "after 60 min",
+        "a turn is stopped after 60 min",
         "TASK.md",
     ):
         assert phrase in text
@@ -206,7 +206,7 @@ def test_a_steering_message_is_introduced_as_one() -> None:
 def test_the_time_warning_fits_the_mode_of_the_task() -> None:
     assert "`finish`" in prompts.wrap_up(60, 15)
     assert "finish" not in prompts.wrap_up(60, 15, is_conversation=True)
-    assert "in 1 min." in prompts.wrap_up(60, 15, is_conversation=True)
+    assert "in 1 min this turn is stopped" in prompts.wrap_up(60, 15, is_conversation=True)
 
 
 def test_only_commands_that_exist_are_named() -> None:

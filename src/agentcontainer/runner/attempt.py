@@ -28,6 +28,7 @@ from agentcontainer.runner.agent.prompts import (
     INTERRUPTED,
     RESUMED,
     context_lost_prompt,
+    first_turn_prompt,
     handoff_prompt,
     prompt,
     woken_prompt,
@@ -197,6 +198,8 @@ class Attempt:
     async def _first_prompt(self, task: Task, handoff: Turn | None, started: Container) -> str:
         """The first prompt of an agent that works alone: its task, or why it continues with it."""
         text = await self._first_text(task, handoff)
+        if handoff is not None and started.layout.is_new and task.instructions:  # no turn before it was saved
+            return first_turn_prompt(task.instructions, text)
         if not started.layout.has_lost_context:
             return text
         started.layout.has_lost_context = False

@@ -6,6 +6,7 @@ seen is therefore never lost with the container.
 
 import asyncio
 from collections.abc import Sequence
+from typing import NoReturn
 
 from agentcontainer import db
 from agentcontainer.domain.checkpoints.model import Checkpoint
@@ -17,13 +18,21 @@ from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.runner import time_limit
 from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, turn_lost_prompt, turn_prompt
-from agentcontainer.runner.agent.session import Reply
+from agentcontainer.runner.agent.session import Reply, Session
 from agentcontainer.runner.container import Container
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.ending import ClaimLost, Ending
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+
+
+class _TimeLimitReached(Exception):
+    """The turn reached its hard time limit."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.message)
+        self.ending = ending
 
 
 async def begin_turn(context: AttemptContext) -> Turn:
@@ -62,7 +71,8 @@ class Dialogue:
 
     async def run(self, turn: Turn) -> Turn | None:
         """Let the agent answer this turn and those after it. Returns the turn that hands the work over to the agent, or
-        None if the conversation gives up this container.
+        None if the conversation gives up this container. After a turn that reached its time limit, or whose workspace
+        cannot be saved, it does, and goes on in another one from the checkpoint of the turn before.
 
         Raises:
             Ended: the attempt ended. ClaimLost: the claim is lost.
@@ -72,7 +82,11 @@ class Dialogue:
         while not turn.is_handoff:
             prompt = await race(self._prompt(turn))
             session = self._container.session
-            reply = await race(session.answer(prompt), time_limit.enforce(self._context, session))
+            try:
+                reply = await race(session.answer(prompt), self._enforce_time_limit(session))
+            except _TimeLimitReached as reached:
+                await race(self._stop_turn(turn, reached.ending))
+                return None
             match await race(self._end(turn, reply)):
                 case "turn":
                     turn = await begin_turn(self._context)
@@ -88,47 +102,73 @@ class Dialogue:
 
     async def _prompt(self, turn: Turn) -> str:
         """Place the files of the turn's message in the workspace; the prompt that names them."""
-        pool, task = self._context.services.pool, self._context.task
-        if turn.number == 1:  # its files came with the task and are placed already
+        pool, task, layout = self._context.services.pool, self._context.task, self._container.layout
+        is_first, layout.is_new = layout.is_new, False
+        names: list[str] = []
+        if is_first:  # the files that came with the task are placed already
             inputs = await db.retry_while_unavailable(lambda: files.list_inputs(pool, task.id))
-            names: Sequence[str] = folders.distinct_names([file.filename for file in inputs])
-        else:
+            names = folders.distinct_names([file.filename for file in inputs])
+        if turn.number > 1:
             message_files = await db.retry_while_unavailable(
                 lambda: files.list_of_message(pool, turn.message_id)
             )
-            names = await self._container.layout.add_files(message_files, self._container.sandbox.host_uid)
-        if turn.number == 1 and task.instructions:
+            names += await layout.add_files(message_files, self._container.sandbox.host_uid)
+        if is_first and task.instructions:
             text = first_turn_prompt(task.instructions, turn.content, names)
         else:
             text = turn_prompt(turn.content, names)
-        if self._container.layout.has_lost_context:
-            self._container.layout.has_lost_context = False
+        if layout.has_lost_context:
+            layout.has_lost_context = False
             text = turn_lost_prompt(task.instructions, text)
         return text if turn.attempt_number == 1 else f"{text}\n\n{INTERRUPTED}"
 
-    async def _end(self, turn: Turn, reply: Reply) -> turns.Next:
-        """Save the workspace, then commit the reply; returns what comes next. If the workspace cannot be saved, the
-        turn fails, and the conversation goes on in another container, from the checkpoint of the turn before.
+    async def _enforce_time_limit(self, session: Session) -> NoReturn:
+        """Raise _TimeLimitReached at the turn's hard limit: it ends the turn and not the attempt's task."""
+        raise _TimeLimitReached(await time_limit.enforce(self._context, session))
+
+    async def _stop_turn(self, turn: Turn, ending: Ending) -> None:
+        """Fail the turn without saving its workspace, and give up this container, in which the agent still works.
 
         Raises:
             ClaimLost: the claim is lost.
         """
-        context, log = self._context, self._context.log
-        services, checkpointer = context.services, self._container.checkpointer
-        await log.flush()
-        checkpoint: Checkpoint | None = None
-        failure = reply.failure
+        await self._context.log.flush()
+        await self._commit(turn, None, Reply("", ending), may_go_on=False)
+        await self._leave_to_other_container(turn.number + 1)
+
+    async def _end(self, turn: Turn, reply: Reply) -> turns.Next:
+        """Save the workspace, then commit the reply; returns what comes next. If the workspace cannot be saved, the
+        turn fails.
+
+        Raises:
+            ClaimLost: the claim is lost.
+        """
+        await self._context.log.flush()
+        checkpointer = self._container.checkpointer
         try:
             checkpoint = (await checkpointer.save()).checkpoint
         except CheckpointFailed as error:
-            failure = Ending(EndReason.CHECKPOINT_FAILED, str(error))
-        may_go_on = checkpoint is not None and not self._slot.is_work_waiting()
+            await self._stop_turn(turn, Ending(EndReason.CHECKPOINT_FAILED, str(error)))
+            return "restart"
+        following = await self._commit(turn, checkpoint, reply, may_go_on=not self._slot.is_work_waiting())
+        await checkpointer.delete_superseded()
+        return following
+
+    async def _commit(
+        self, turn: Turn, checkpoint: Checkpoint | None, reply: Reply, *, may_go_on: bool
+    ) -> turns.Next:
+        """Commit the end of the turn, with its reply or failure; returns what comes next.
+
+        Raises:
+            ClaimLost: the claim is lost.
+        """
+        context, services, failure = self._context, self._context.services, reply.failure
 
         async def end() -> turns.Next | None:
             return await turns.end(
                 services.pool, services.settings, context.claim, turn,
                 checkpoint_id=checkpoint.id if checkpoint else None,
-                reply=log.redact(db.storable(reply.text)), file_ids=context.mode.shared_file_ids,
+                reply=context.log.redact(db.storable(reply.text)), file_ids=context.mode.shared_file_ids,
                 failure=None if failure is None else turns.Failure(failure.reason.value, failure.message or ""),
                 may_go_on=may_go_on,
             )  # fmt: skip
@@ -136,10 +176,6 @@ class Dialogue:
         following = await db.retry_while_unavailable(end)
         if following is None:
             raise ClaimLost
-        if checkpoint is None:
-            await self._leave_to_other_container(turn.number + 1)
-            return "restart"
-        await checkpointer.delete_superseded()
         return following
 
     async def _next_turn(self, turn: Turn) -> Turn | None:

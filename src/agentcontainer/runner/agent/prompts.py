@@ -118,7 +118,7 @@ def harness(
         condition=_HANDED_OVER if is_conversation else "",
         waiting=_HIBERNATE_LATER if is_conversation else "",
         outputs="\n".join(f"- {line}" for line in _outputs(policy)),
-        time=_time(max_runtime_seconds, soft_finish_after_seconds),
+        time=_time(max_runtime_seconds, soft_finish_after_seconds, is_conversation),
         network=_network(internet_access, egress),
     )
 
@@ -219,9 +219,9 @@ def wrap_up(seconds_left: int, command_seconds: int, is_conversation: bool = Fal
     limit = f"Each command is ended after {_duration(command_seconds)}."
     if is_conversation:
         return (
-            f"Time is running out: the conversation is stopped, as failed, in {_duration(seconds_left)}. {limit} "
-            "Start nothing new. Share the files that are ready, and end your turn now: say what is done and what is "
-            "missing."
+            f"Time is running out: in {_duration(seconds_left)} this turn is stopped and all that you did in it is "
+            f"undone. {limit} Start nothing new. Share the files that are ready, and end your turn now: say what is "
+            "done and what is missing."
         )
     return (
         f"Time is running out: the task is stopped, as failed, in {_duration(seconds_left)}. {limit} Start "
@@ -291,8 +291,13 @@ def _demands(file: NamedOutput) -> list[str]:
     return demands
 
 
-def _time(max_runtime_seconds: int, soft_finish_after_seconds: int | None) -> str:
+def _time(max_runtime_seconds: int, soft_finish_after_seconds: int | None, is_conversation: bool) -> str:
     limit = f"the task is stopped, as failed, after {_duration(max_runtime_seconds)}."
+    if is_conversation:
+        limit = (
+            f"a turn is stopped after {_duration(max_runtime_seconds)}, and all that you did in it is undone. The time "
+            "of work that is handed over to you is limited as well: when it is used up, the task is stopped, as failed."
+        )
     if soft_finish_after_seconds is None:
         return limit
     return (

@@ -40,6 +40,8 @@ class Layout:
         self._task = task
         self.name = name
         self.root = services.folder / name
+        self.is_new = False
+        """Whether the workspace was made from the task's inputs, and the agent has not been told of them yet."""
         self.has_lost_context = False
         """Whether a restored workspace lacks the agent's session, and the agent has not been told yet."""
 
@@ -67,6 +69,7 @@ class Layout:
 
     async def _lay_out(self, checkpoint: Checkpoint | None, lease: UidLease | None) -> None:
         (self.root / "sockets").mkdir(parents=True)
+        self.is_new = checkpoint is None
         with self._disk_full_error("The task's input"):
             await (self._use_inputs() if checkpoint is None else self._restore(checkpoint, lease))
 
