@@ -107,6 +107,33 @@ async def test_branches_tags_and_commits_can_be_named(bed: Bed, server: GitServe
     assert head(bed.target / "c") == first
 
 
+async def test_full_names_of_refs_are_exact(bed: Bed, server: GitServer) -> None:
+    folder = server.make("full", {"f": b"tag"})
+    server.git("tag", "x", folder=folder)
+    server.git("update-ref", "refs/pull/7/head", "HEAD", folder=folder)
+    server.commit("full", {"f": b"main"})
+    server.git("branch", "main-2", folder=folder)
+    server.git("checkout", "--quiet", "-b", "x", folder=folder)
+    server.commit("full", {"f": b"branch"})
+    server.git("checkout", "--quiet", "main", folder=folder)
+    url = server.url("git", "full")
+    refs = {
+        "d": "HEAD",
+        "b": "refs/heads/x",
+        "t": "refs/tags/x",
+        "p": "refs/pull/7/head",
+        "m": "refs/heads/main",
+    }
+    await bed.place(*(Repository(url, ref, path) for path, ref in refs.items()))
+    assert {path.name: (path / "f").read_bytes() for path in bed.target.iterdir()} == {
+        "d": b"main", "b": b"branch", "t": b"tag", "p": b"tag", "m": b"main",
+    }  # fmt: skip
+    assert [head(bed.target / name) for name in "dbm"] == [
+        "ref: refs/heads/main", "ref: refs/heads/x", "ref: refs/heads/main",
+    ]  # fmt: skip
+    assert '[branch "x"]' in (bed.target / "b/.git/config").read_text(), "it follows the remote's branch"
+
+
 async def test_equal_names_get_numbers_beside_the_input_files(bed: Bed, server: GitServer) -> None:
     (bed.target / "app").write_text("an input file")
     url = server.url("git", "app")
@@ -118,7 +145,8 @@ async def test_equal_names_get_numbers_beside_the_input_files(bed: Bed, server: 
 async def test_a_missing_repository_or_ref_is_reported_in_a_sentence(bed: Bed, server: GitServer) -> None:
     missing_ref = await bed.refusal(Repository(server.url("git", "app"), "nope"))
     assert "The repository app of 127.0.0.1 could not be cloned: " in missing_ref
-    assert "nope" in missing_ref
+    assert "it has no branch or tag nope" in missing_ref
+    assert "nope" in await bed.refusal(Repository(server.url("git", "app"), "refs/heads/nope"))
     assert str(server.port) not in missing_ref
     assert "not found" in await bed.refusal(Repository(server.url("git", "nothing")))
     unknown = await bed.refusal(Repository(server.url("git", "app"), "ab" * 20))

@@ -34,7 +34,28 @@ def test_other_urls_are_refused_without_being_repeated(url: str) -> None:
     assert "secret" not in fault
 
 
-@pytest.mark.parametrize("ref", ["main", "v1.0", "feature/ä-b", "a" * 40, "refs.x", "x@y", "héad"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "main",
+        "v1.0",
+        "feature/ä-b",
+        "a" * 40,
+        "refs.x",
+        "x@y",
+        "héad",
+        "HEAD",
+        "refs/heads/x",
+        "refs/tags/x",
+        "refs/pull/7/head",
+        "A1" * 20,
+        "f" * 64,
+        "20260326",
+        "abcdef",
+        "refs/heads/abc1234",
+        "refs/tags/deadbeef",
+    ],
+)
 def test_valid_ref_names_are_accepted(ref: str) -> None:
     assert ref_fault(ref) is None
 
@@ -93,3 +114,14 @@ def test_the_token_of_a_repository_is_encrypted_for_its_task() -> None:
     assert unseal(sealed, vault, "tsk_1") == repositories
     with pytest.raises(SettingsError):
         unseal(sealed, vault, "tsk_2")
+
+
+@pytest.mark.parametrize("ref", ["abc1234", "deadbeef", "1A2B3C4D5E", "a" * 39])
+def test_a_short_commit_id_is_refused_with_what_to_give_instead(ref: str) -> None:
+    fault = ref_fault(ref)
+    assert fault is not None
+    assert "short commit id" in fault and "refs/tags/" in fault
+
+
+def test_a_branch_is_never_an_option_of_git() -> None:
+    assert ref_fault("refs/heads/-x") is not None

@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from agentcontainer.api.http import openapi
+from agentcontainer.api.http import cors, openapi
 from agentcontainer.api.http.errors import response_to
 from agentcontainer.api.http.middleware import Envelope
 from agentcontainer.api.http.rate_limit import RateLimit
@@ -96,5 +96,7 @@ async def _respond(request: Request, error: Exception) -> Response:
         # Starlette lists only the methods of the first route with this path.
         matching = [route for route in ROUTES if route.path_regex.match(request.scope["path"])]
         methods = {method for route in matching for method in route.methods or ()}
+        if (answer := cors.preflight(request, methods)) is not None:
+            return answer
         error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
     return response_to(error, request.state.request_id)

@@ -8,16 +8,19 @@ from agentcontainer.domain.tasks import events
 RETRY = b"retry: 1000\n\n"  # milliseconds until an EventSource reconnects
 KEEP_ALIVE = b": keep-alive\n\n"
 DELTA = "message.delta"
+# Line separators to many programs, for instance Python's `splitlines`, but not to the format of event streams. In JSON
+# they occur in strings only.
+_SEPARATORS = {ord(character): f"\\u{ord(character):04x}" for character in "\u0085\u2028\u2029"}
 
 
 def event_frame(event: events.Event) -> bytes:
     """An event. The client sends its id back as `Last-Event-ID`."""
-    content = Event.of(event).model_dump_json()
+    content = Event.of(event).model_dump_json().translate(_SEPARATORS)
     return f"id: {event.sequence}\nevent: {event.type}\ndata: {content}\n\n".encode()
 
 
 def delta_frame(task_id: str, data: object) -> bytes:
     """A part of what the agent is saying. It has no id, because it is not in the event log."""
     event = {"type": DELTA, "taskId": task_id, "data": data}
-    content = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    content = json.dumps(event, ensure_ascii=False, separators=(",", ":")).translate(_SEPARATORS)
     return f"event: {DELTA}\ndata: {content}\n\n".encode()

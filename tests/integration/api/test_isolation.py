@@ -30,7 +30,7 @@ ROUTES_WITH_IDS = [
     (method, route.path)
     for route in ROUTES
     for method in sorted(route.methods or ())
-    if is_authenticated(route) and set(route.param_convertors) - NOT_IDS
+    if is_authenticated(route) and set(route.param_convertors) - NOT_IDS and method != "HEAD"  # has no body
 ]
 LISTS = [
     route.path

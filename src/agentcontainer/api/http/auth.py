@@ -102,10 +102,10 @@ def key_of(request: Request) -> str | None:
     in_header = bearer and bearer[1]
     if not asks_for_stream(request):
         return in_header
-    # Without this header a page cannot see that it was refused: its EventSource would reconnect every second, for
-    # ever. It is safe: the key is in the URL and there are no cookies, so another site's page gains nothing by it.
-    request.state.open_to_pages = True
     in_query = query_of(request).get(KEY_IN_QUERY)
+    # Set before the key is checked: a page that cannot see that it was refused would let its EventSource reconnect
+    # every second. It is safe: a page of another site can send only a key that it has.
+    request.state.open_to_pages = in_query is not None
     if in_header is not None and in_query not in (None, in_header):
         raise ValidationError.at(KEY_IN_QUERY, "differs from the key in Authorization")
     return in_header if headers else in_query

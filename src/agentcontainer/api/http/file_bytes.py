@@ -28,13 +28,13 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
-    """A GET route whose response is the bytes of a file, with its headers and statuses described."""
+    """A GET and HEAD route whose response is the bytes of a file, with its headers and statuses described."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     content = {
         "application/octet-stream": binary,
         "*/*": binary,
     }  # code generators need one fixed type; a response has the file's own
-    return router.get(
+    get = router.get(
         path,
         response_class=Response,
         responses={
@@ -57,6 +57,12 @@ def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoin
         },
     )
 
+    def register(endpoint: Endpoint) -> Endpoint:
+        router.head(path, include_in_schema=False, response_class=Response)(endpoint)
+        return get(endpoint)
+
+    return register
+
 
 async def respond(request: Request, blobs: Blobs, file: File) -> Response:
     """The file, or the requested range of it.
@@ -70,8 +76,9 @@ async def respond(request: Request, blobs: Blobs, file: File) -> Response:
     if _lists(request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= _download_headers(file)
+    is_head = request.method == "HEAD"  # for which `Range` has no meaning
     byte_range = None
-    if request.headers.get("if-range", etag) == etag:
+    if not is_head and request.headers.get("if-range", etag) == etag:
         byte_range = _single_range(request.headers.getlist("range"), file.size_bytes)
     start, end = byte_range or (0, file.size_bytes)
     headers["Content-Length"] = str(end - start)
@@ -79,6 +86,9 @@ async def respond(request: Request, blobs: Blobs, file: File) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size_bytes}"
     chunks = blobs.stream(file.blob_key, *(byte_range or ()))
     first = await anext(chunks, b"")  # a missing object raises here, before the status is sent
+    if is_head:
+        await chunks.aclose()
+        return Response(status_code=200, headers=headers)
     return StreamingResponse(_joined(first, chunks), 200 if byte_range is None else 206, headers)
 
 

@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentcontainer.api.http import cors
 from agentcontainer.api.http.errors import response_to
 from agentcontainer.ids import new_id
 
@@ -38,9 +39,9 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id)
-                if scope["state"].get("open_to_pages"):  # event streams, and errors in place of one
-                    MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
+                headers = MutableHeaders(scope=message)
+                _add_headers(headers, request_id)
+                cors.add_headers(scope, headers)
             await send(message)
 
         try:

@@ -110,7 +110,7 @@ def document(routes: Sequence[APIRoute], public_url: str | None) -> OpenAPI:
         schemas.pop(name, None)
     paths = {path: PathItem.model_validate(item) for path, item in described.paths.items()}
     for route in routes:
-        for method in route.methods or ():
+        for method in (route.methods or ()) if route.include_in_schema else ():
             operation: Operation = getattr(paths[route.path], method.lower())
             _complete(operation, route)
             schemas |= _extract_body(operation)

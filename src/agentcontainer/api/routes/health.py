@@ -28,12 +28,14 @@ class Readiness(Outgoing):
     status: Literal["ready"] = "ready"
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def check_health() -> Health:
     """Check that the process runs. Nothing else is checked."""
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {}})
 async def check_readiness(request: Request, services: Provided) -> Readiness:
     """Check that the database can be reached and has this version's schema."""

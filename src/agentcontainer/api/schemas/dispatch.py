@@ -160,7 +160,7 @@ class InputRepository(Incoming):
         str | None,
         Field(
             max_length=MAX_REF_CHARACTERS,
-            description="A branch, a tag or a full commit id. Default: the default branch.",
+            description="A branch, a tag, `refs/…` or a full commit id. Default, and `HEAD`: the default branch.",
         ),
     ] = None
     path: Annotated[

@@ -13,14 +13,17 @@ from agentcontainer.filenames import filename_fault
 
 MAX_URL_CHARACTERS = 2048
 MAX_REF_CHARACTERS = 255
-FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
+# Not with digits only, which may be the date that a tag is named after.
+_SHORT_SHA = re.compile(r"(?![0-9]+$)[0-9a-f]{7,39}", re.IGNORECASE)
+BRANCHES = "refs/heads/"
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A git repository to clone into `task_files/`. `ref` None: the remote's default branch."""
+    """A git repository to clone into `task_files/`. `ref` None or `HEAD`: the remote's default branch."""
 
     url: str
     ref: str | None = None
@@ -99,11 +102,16 @@ def url_fault(url: str) -> str | None:
 
 def ref_fault(ref: str) -> str | None:
     """Why this cannot be a branch or tag, by the rules of `git check-ref-format`; None: it can."""
+    if _SHORT_SHA.fullmatch(ref):
+        return (
+            "looks like a short commit id: give all of it, or refs/heads/NAME or refs/tags/NAME for a branch or tag of "
+            "this name"
+        )
     parts = ref.split("/")
     if (
         len(ref) > MAX_REF_CHARACTERS
         or ref in ("", "@")
-        or ref.startswith("-")
+        or ref.removeprefix(BRANCHES).startswith("-")
         or ref.endswith(".")
         or re.search(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{", ref)
         or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)

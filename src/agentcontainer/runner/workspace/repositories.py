@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agentcontainer import du
 from agentcontainer.child_output import Tail
-from agentcontainer.domain.tasks.repositories import Repository
+from agentcontainer.domain.tasks.repositories import BRANCHES, Repository
 from agentcontainer.errors import SandboxError
 from agentcontainer.printable import printable
 from agentcontainer.runner.workspace import folders
@@ -71,9 +71,12 @@ ENVIRONMENT = {
     "GIT_LFS_SKIP_SMUDGE": "1",
 }
 CLONE = 'exec git clone --quiet --depth 1 --no-recurse-submodules --template= ${ref:+--branch "$ref"} -- "$url" clone'
-FETCH = (
-    "git init --quiet --initial-branch main --template= clone; cd clone; "
-    'git remote add origin "$url"; git fetch --quiet --depth 1 origin "$ref"; git checkout --quiet --detach FETCH_HEAD'
+INIT = 'git init --quiet --initial-branch main --template= clone; cd clone; git remote add origin "$url"; '
+FETCH = f'{INIT}git fetch --quiet --depth 1 origin "$ref"; git checkout --quiet --detach FETCH_HEAD'
+# For `refs/heads/NAME`: `clone --branch NAME` would also take a tag of this name.
+FETCH_BRANCH = (
+    f'{INIT}git fetch --quiet --depth 1 origin "+refs/heads/$ref:refs/remotes/origin/$ref"; '
+    'git checkout --quiet -b "$ref" --track "origin/$ref"'
 )
 # The forwarder (forward.mjs) runs in this node process, which ends when git does.
 START = """
@@ -182,9 +185,15 @@ def _basic(token: str) -> str:
 
 
 def _argv(repository: Repository) -> list[str]:
-    script = FETCH if repository.is_commit else CLONE
+    script, ref = CLONE, repository.ref or ""
+    if ref.startswith(BRANCHES):
+        script, ref = FETCH_BRANCH, ref.removeprefix(BRANCHES)
+    elif repository.is_commit or ref.startswith("refs/"):
+        script = FETCH
+    elif ref == "HEAD":
+        ref = ""
     node = [f"{INSIDE_RUNTIME}/bin/node", "--import", f"{INSIDE_RUNTIME}/forward.mjs", "-e", START, "--"]
-    return [*node, "-euc", f"url=$1 ref=$2; {script}", "sh", repository.url, repository.ref or ""]
+    return [*node, "-euc", f"url=$1 ref=$2; {script}", "sh", repository.url, ref]
 
 
 async def _run_to_end(sandbox: Sandbox, folder: Path, max_bytes: int) -> tuple[int, str]:
@@ -239,6 +248,8 @@ def _reason(code: int, stderr: str, repository: Repository) -> str:
         text = text.replace(secret, "…") if secret else text
     if "could not read Username" in text or "Authentication failed" in text:
         return "it does not exist, or needs a token that may read it"
+    if "Remote branch " in text and " not found in upstream" in text:
+        return f"it has no branch or tag {printable(repository.ref or '')}; a commit is named by its whole id"
     lines = [
         match[1]
         for line in text.splitlines()
