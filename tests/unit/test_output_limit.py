@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from agentcontainer.domain.models.token_estimate import tokens_at_most
 from agentcontainer.gateway.admission import Admitted, admit
 from agentcontainer.gateway.output_limit import estimate_of, with_output
-from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 SONNET = "claude-sonnet-4-6"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentcontainer import json_syntax
+from agentcontainer.domain.models.token_estimate import tokens_at_most
 from agentcontainer.gateway.content_rules import Media, check_content, objects_of
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.refusal import Refused
-from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 MAX_STRUCTURE = 1_000_000  # commas and brackets; limits the memory of a parsed body to about 100 MB

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from agentcontainer.domain.models.token_estimate import tokens_at_most
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.refusal import Refused
-from agentcontainer.gateway.token_estimate import tokens_at_most
 from agentcontainer.gateway.upstreams import Wire
 
 _ANTHROPIC_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_removal"})

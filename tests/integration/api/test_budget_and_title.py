@@ -1,5 +1,6 @@
 """Dispatch with `overrides.budget` and `titleSource`: what is accepted, echoed, stored and refused."""
 
+import json
 from typing import Any
 
 import pytest
@@ -25,9 +26,9 @@ async def refused(account: Account, **body: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("budget", "stored"),
     [
-        ({"maxTokens": 1}, Budget(None, 1)),
+        ({"maxTokens": 30_001}, Budget(None, 30_001)),
         ({"maxCostUsd": 2}, Budget(2_000_000, None)),
-        ({"maxCostUsd": 0.000001, "maxTokens": 10**12}, Budget(1, 10**12)),
+        ({"maxCostUsd": 1.000001, "maxTokens": 10**12}, Budget(1_000_001, 10**12)),
         ({"maxCostUsd": 9999.999999, "maxTokens": None}, Budget(9_999_999_999, None)),
         ({"maxCostUsd": 10000}, Budget(10_000_000_000, None)),
     ],
@@ -80,7 +81,39 @@ async def test_a_cost_limit_needs_a_known_price(alice: Account, models: dict[str
     path, message = await refused(alice, overrides=models | {"budget": {"maxCostUsd": 1}})
     assert path == "overrides.budget.maxCostUsd"
     assert "AGENTCONTAINER_MODEL_PRICES_FILE" in message
-    await alice.dispatch(overrides=models | {"budget": {"maxTokens": 1000}})
+    await alice.dispatch(overrides=models | {"budget": {"maxTokens": 100_000}})
+
+
+@pytest.mark.parametrize(
+    ("budget", "field"),
+    [
+        ({"maxTokens": 1}, "maxTokens"), ({"maxTokens": 20_000}, "maxTokens"), ({"maxCostUsd": 0.05}, "maxCostUsd"),
+        ({"maxTokens": 10**6, "maxCostUsd": 0.000001}, "maxCostUsd"),
+    ],
+)  # fmt: skip
+async def test_a_budget_too_small_for_two_requests_is_refused_with_the_least_amount(
+    alice: Account, budget: dict[str, Any], field: str
+) -> None:
+    path, message = await refused(alice, overrides={"budget": budget})
+    assert path == f"overrides.budget.{field}"
+    assert message.startswith("is too little for two model requests: give at least ")
+    least = json.loads(message.rpartition(" ")[2])
+    await alice.dispatch(overrides={"budget": {field: least}})
+    await refused(alice, overrides={"budget": {field: least}}, instructions="words " * 4000)
+
+
+async def test_a_later_budget_must_leave_room_beside_what_is_used(bed: Bed, alice: Account) -> None:
+    task_id = await alice.awaiting_input()
+    await bed.pool.execute(
+        "UPDATE tasks SET input_tokens = 90000, unreported_tokens = 8000 WHERE id = $1", task_id
+    )
+    path = f"/api/v1/conversations/{task_id}/messages"
+    body: dict[str, Any] = {"content": "More.", "overrides": {"budget": {"maxTokens": 100_000}}}
+    fault = error_of(await alice.post(path, body))["details"][0]
+    assert fault["path"] == "overrides.budget.maxTokens"
+    assert "beside what the task has used already" in fault["message"]
+    body["overrides"]["budget"]["maxTokens"] = 200_000
+    assert (await alice.post(path, body)).status_code == 201
 
 
 async def test_an_agent_has_no_budget(alice: Account) -> None:

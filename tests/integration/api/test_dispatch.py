@@ -237,7 +237,7 @@ async def test_all_overrides_are_accepted_and_shown(alice: Account) -> None:
         "internetAccess": False,
         "maxRuntimeSeconds": 600, "softFinishAfterSeconds": 500, "runtimeRegion": "eu",
         "outputPolicy": {"mode": "named", "files": [{"name": "report", "required": False}]},
-        "budget": {"maxCostUsd": 1.5, "maxTokens": 1000},
+        "budget": {"maxCostUsd": 1.5, "maxTokens": 100_000},
     }  # fmt: skip
     task = await alice.dispatch(overrides=overrides | {"providerApiKey": "sk-of-this-task"})
     assert task["overrides"] == overrides

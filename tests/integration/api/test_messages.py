@@ -140,3 +140,22 @@ async def test_a_message_to_an_agent_that_works_alone_has_the_number_of_its_turn
         1,
         1,
     )
+
+
+async def test_a_queued_message_stands_after_the_reply_that_it_waited_for(bed: Bed, alice: Account) -> None:
+    task_id = (await alice.converse("First?"))["task"]["id"]
+    claim = await alice.claim(task_id)
+    turn = await turns.begin(bed.pool, claim)
+    assert turn is not None
+    assert (await alice.post(messages(task_id), {"content": "Second?"})).status_code == 201
+    checkpoint_id = await alice.checkpoint(task_id)
+    await turns.end(
+        bed.pool, bed.settings, claim, turn, checkpoint_id=checkpoint_id, reply="One.", file_ids=[]
+    )
+    transcript = ["First?", "One.", "Second?"]
+    for limit in (1, 2, 100):
+        for order, expected in (("asc", transcript), ("desc", transcript[::-1])):
+            listed = await everything(alice, messages(task_id), limit, order=order)
+            assert [message["content"] for message in listed] == expected
+    sequences = [message["sequence"] for message in await everything(alice, messages(task_id))]
+    assert sequences[1] > sequences[2], "the numbers are those of the log"

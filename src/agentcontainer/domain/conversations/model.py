@@ -155,4 +155,6 @@ class LockedTask:
     execution: Execution
     input_tokens: int
     output_tokens: int
+    unreported_tokens: int
+    model_cost_micro_usd: int
     used_micro_seconds: int

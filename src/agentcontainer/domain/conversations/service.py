@@ -12,6 +12,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import Activity, Draft, LockedTask, Message, NewExecution
+from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
@@ -48,7 +49,7 @@ async def create(
     titled = replace(dispatch, title=dispatch.title or tasks.title_of(dispatch.instructions or content))
     async with db.transaction(pool) as connection:
         task_id = await tasks.create(
-            connection, settings, vault, account_id, agent_id, titled, "conversation"
+            connection, settings, vault, account_id, agent_id, titled, "conversation", content
         )
         await store.set_turn(connection, task_id, 1, "queued", 0)
         draft = store.new_message(task_id, "user", content, turn_number=1)
@@ -142,7 +143,7 @@ async def list_messages(
     is_descending: bool,
     of_any_mode: bool = False,
 ) -> Page[Message]:
-    """The transcript by sequence, from `after` on.
+    """The transcript in the order of its turns, from the message with the sequence `after` on.
 
     Raises:
         NotFound: no such task.
@@ -284,6 +285,7 @@ async def _new_execution(
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     overrides = before.overrides.updated(message.overrides)
     execution = resolve(version.defaults, overrides, settings)
+    least_budget.check_change(message.overrides, execution, settings, task)
     if execution == before.execution and key is None:
         return None
     return NewExecution(overrides, execution, vault.seal(key, task.id) if key else None)

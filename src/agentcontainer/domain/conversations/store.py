@@ -46,13 +46,15 @@ FROM unnest($1::text[]) WITH ORDINALITY AS named (id, position) JOIN files f ON 
 """
 _LOCK = """
 SELECT id, account_id, agent_id, agent_version_id, mode, status, attempt, turn_number, turn_status, turn_attempt,
-    last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, container_micro_seconds
+    last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, unreported_tokens,
+    model_cost_micro_usd, container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - container_started_at) * 1000000, 0)::bigint AS used_micro_seconds
 FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)
     AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
 FOR UPDATE
 """
 _PAGE = "SELECT * FROM messages WHERE task_id = $1"
+_TURN_OF = "(SELECT turn_number FROM messages WHERE task_id = $1 AND sequence = $2)"
 _OF_TURN = (
     "SELECT * FROM messages WHERE task_id = $1 AND turn_number = $2 AND role = 'user' AND NOT is_steering"
 )
@@ -225,12 +227,12 @@ async def requeue_steering(pool: Pool, claim: Claim) -> None:
 async def list_page(
     pool: Pool, task_id: str, *, after: int | None, limit: int, is_descending: bool
 ) -> Page[Message]:
-    """Messages by sequence, from `after` on."""
+    """Messages by turn, and by sequence within a turn, from the message with the sequence `after` on. A message that
+    waited for its turn follows the reply before it, which has a higher sequence."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_PAGE} AND ($2::bigint IS NULL OR sequence {sign} $2)"
-    page = await db.fetch_page(
-        pool, query, task_id, after, order=f"sequence {direction}", limit=limit, of=_message
-    )
+    query = f"{_PAGE} AND ($2::bigint IS NULL OR (turn_number, sequence) {sign} ({_TURN_OF}, $2))"
+    order = f"turn_number {direction}, sequence {direction}"
+    page = await db.fetch_page(pool, query, task_id, after, order=order, limit=limit, of=_message)
     files: dict[str, list[MessageFile]] = {}
     for row in await pool.fetch(_FILES, [message.id for message in page.rows]):
         files.setdefault(row["message_id"], []).append(_file(row))

@@ -11,6 +11,7 @@ from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.checkpoints.model import Checkpoint
+from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.execution.service import resolve
 from agentcontainer.domain.files import service as files
@@ -68,10 +69,12 @@ async def create(
     agent_id: str,
     request: Dispatch,
     mode: Mode,
+    message: str = "",
 ) -> str:
     """Insert and enqueue a task; returns its id. The caller must call `hold` last. Raises as `dispatch` does."""
     version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
     execution = resolve(version.defaults, request.overrides, settings)
+    least_budget.check(execution, settings, (version.base_prompt, request.instructions, message))
     await files.check_inputs(connection, account_id, request.input_file_ids)
     await files.check_inputs(connection, account_id, request.skills, "skills")
     is_private_allowed = settings.allow_private_repositories
@@ -208,6 +211,7 @@ async def change_execution(
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     merged = task.overrides.updated(overrides)
     execution = resolve(version.defaults, merged, settings)
+    least_budget.check_change(overrides, execution, settings, task)
     sealed = vault.seal(provider_key, task.id) if provider_key else None
     await store.set_execution(connection, task.id, merged, execution, sealed)
 
