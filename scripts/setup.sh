@@ -85,7 +85,7 @@ install_packages() {
     fi
     if [ "$(id -u)" != 0 ]; then
         if ! sudo -n true 2>/dev/null; then fail "run this command, then start again: sudo sh -c '$command'"; fi
-        root=(sudo -n)
+        root=(sudo -n --preserve-env=http_proxy,https_proxy,no_proxy)
     fi
     say "installing system packages: $packages"
     if ! with_retries "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "exec >/dev/null && $command"; then
@@ -132,6 +132,17 @@ can_create_sandboxes() {
     "${drop[@]}" bwrap --unshare-user --ro-bind / / --chdir / true 2>/dev/null
 }
 
+# apt knows only lower-case names, and pip a name of its own for the CA bundle.
+use_proxies_and_ca_bundle() {
+    local name upper lower
+    for name in HTTP HTTPS NO; do
+        upper=${name}_PROXY lower=${name,,}_proxy
+        if [ -n "${!upper:-}" ] && [ -z "${!lower:-}" ]; then export "$lower=${!upper}"; fi
+    done
+    if [ -n "${SSL_CERT_FILE:-}" ]; then export PIP_CERT=${PIP_CERT:-$SSL_CERT_FILE}; fi
+}
+
+use_proxies_and_ca_bundle
 exec 9<scripts/setup.sh
 flock 9 # a second setup in this folder waits for the first
 python=$(find_python)

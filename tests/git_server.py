@@ -2,6 +2,7 @@
 
 import base64
 import os
+import ssl
 import subprocess
 import threading
 import time
@@ -22,15 +23,18 @@ class GitServer:
     """`git/NAME` is served plainly, `private/NAME` with the token, `moved/NAME` and `elsewhere/NAME` redirect (to
     this and to another host), `slow/NAME` responds late."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.requests: list[tuple[str, str | None]] = []  # path, Authorization
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
 
     def url(self, kind: str, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{kind}/{name}"
+        return f"{self._scheme}://127.0.0.1:{self.port}/{kind}/{name}"
 
     def make(self, name: str, files: dict[str, bytes]) -> Path:
         """A repository with one commit on `main`."""

@@ -60,12 +60,17 @@ def script(*steps: dict[str, Any]) -> str:
 
 @asynccontextmanager
 async def gateway_to(
-    url: str, folder: Path, provider: str = "anthropic", key: str | None = KEY, **limits: Any
+    url: str,
+    folder: Path,
+    provider: str = "anthropic",
+    key: str | None = KEY,
+    proxy: str | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Inside]:
     socket = folder / "gateway.sock"
     async with provider_client() as client:
         gateway = Gateway(
-            Route(provider, url, frozenset({MODEL, "the-weak-model"}), key),
+            Route(provider, url, frozenset({MODEL, "the-weak-model"}), key, proxy),
             socket,
             lambda usage: inside.usage.append(usage),
             client,

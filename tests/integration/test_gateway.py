@@ -379,3 +379,22 @@ async def test_an_empty_answer_is_an_error_although_its_tokens_count(short_dir: 
             None, "Anthropic ended without an answer (end_turn)."
         )
         assert inside.usage == [Usage(MODEL, 0, 1)]
+
+
+async def test_a_proxy_of_the_operator_is_used_and_its_refusal_is_named(short_dir: Path) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        seen.append((str(request.url), request.headers.get("Proxy-Authorization")))
+        return web.json_response({"id": "msg_1"})
+
+    async with provider_that(proxy) as url:
+        through = url.replace("http://", "http://user:secret@")
+        async with gateway_to("http://api.provider.invalid", short_dir, proxy=through) as inside:
+            assert "secret" not in repr(inside.gateway._route)
+            assert (await inside.answer())[0] == 200
+            assert seen == [("http://api.provider.invalid/v1/messages", "Basic dXNlcjpzZWNyZXQ=")]
+        async with gateway_to("https://api.provider.invalid", short_dir, proxy=through) as inside:
+            status, answer = await inside.answer()
+            sentence = "Anthropic cannot be reached: the proxy answered 404."  # aiohttp serves no CONNECT
+            assert (status, answer["error"]["message"]) == (502, sentence)

@@ -18,6 +18,7 @@ from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
+from tests import certificates
 from tests.git_server import TOKEN, GitServer
 from tests.uids import UID_BASE
 
@@ -42,11 +43,15 @@ class Bed:
         self.sandboxes = Bubblewrap(UID_BASE, folder / "locks")
 
     async def place(
-        self, *requested: Repository, max_bytes: int = 50 * 1024**2, is_private_allowed: bool = True
+        self,
+        *requested: Repository,
+        max_bytes: int = 50 * 1024**2,
+        is_private_allowed: bool = True,
+        ca_bundle: Path | None = None,
     ) -> list[Path]:
         cloning = Cloning(
             self.sandboxes, runtime_dir(), Limits(512 * 1024**2, 64, 2), self.folder, NAME, max_bytes,
-            is_private_allowed,
+            is_private_allowed, ca_bundle,
         )  # fmt: skip
         await repositories.place(cloning, requested, self.target)
         return sorted(self.target.iterdir())
@@ -83,6 +88,18 @@ async def test_a_repository_is_cloned_one_commit_deep_on_its_default_branch(
     config = (clone / ".git/config").read_text()
     assert server.url("git", "app/.git") in config
     assert "8090" not in config and "hooksPath" not in config
+
+
+async def test_a_server_with_a_certificate_of_the_companys_ca_is_trusted_by_its_bundle(
+    bed: Bed, tmp_path: Path
+) -> None:
+    ca_file, tls = certificates.make(tmp_path)
+    with GitServer(tmp_path, tls).running() as server:
+        server.make("app", {"README.md": b"Hello."})
+        repository = Repository(server.url("git", "app"))
+        assert "certificate" in await bed.refusal(repository)
+        (clone,) = await bed.place(repository, ca_bundle=ca_file)
+    assert (clone / "README.md").read_bytes() == b"Hello."
 
 
 async def test_branches_tags_and_commits_can_be_named(bed: Bed, server: GitServer) -> None:

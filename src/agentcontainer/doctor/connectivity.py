@@ -1,6 +1,7 @@
 """Checks of the services that this host must reach: the database server, the object store, the model providers."""
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from agentcontainer.doctor.store import Store
 from agentcontainer.errors import AgentContainerError, NotFound
 from agentcontainer.ids import new_id
 from agentcontainer.providers import PROVIDERS
+from agentcontainer.proxies import Proxies
 from agentcontainer.settings import Settings
 
 MIN_POSTGRES = 14
@@ -68,12 +70,15 @@ async def storage(store: Store) -> AsyncGenerator[Finding]:
 
 
 async def providers(settings: Settings) -> AsyncGenerator[Finding]:
-    """Whether the providers' servers accept connections. No request and no key is sent."""
+    """Whether the providers' servers, or the proxies before them, accept connections. No request and no key is sent."""
     urls = {} if settings.offline_model == "all" else settings.base_urls
-    faults = await asyncio.gather(*(_fault(url) for url in urls.values()))
+    proxies = Proxies.of(os.environ)
+    through = {provider: proxies.for_url(url) for provider, url in urls.items()}
+    faults = await asyncio.gather(*(_fault(through[provider] or url) for provider, url in urls.items()))
     for (provider, url), fault in zip(urls.items(), faults, strict=True):
         if fault is not None:
-            where = f"{PROVIDERS[provider].title} at {urlsplit(url).netloc}: {fault}"
+            route = " through the proxy" if through[provider] else ""
+            where = f"{PROVIDERS[provider].title} at {urlsplit(url).netloc}{route}: {fault}"
             how = f"allow it, or set AGENTCONTAINER_{provider.upper()}_BASE_URL; ignore a provider that you do not use"
             yield Finding("unreachable provider", where, how, is_notice=True)
 

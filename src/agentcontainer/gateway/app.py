@@ -31,8 +31,10 @@ from agentcontainer.gateway.provider_response import (
     continued,
     error_message,
     is_read_timeout,
+    is_refused_here,
     measured,
     settle,
+    unreachable,
 )
 from agentcontainer.gateway.refusal import Refused, error_body
 from agentcontainer.gateway.request_body import BodyReader, Limits
@@ -63,13 +65,15 @@ OUT_OF_BUDGET = "This task is out of budget: its model requests have used what t
 class Route:
     """Which provider and models one task uses.
 
-    `models` are the provider's own ids. Without an `api_key` every request is answered 401.
+    `models` are the provider's own ids. Without an `api_key` every request is answered 401. `proxy`: through which
+    the provider is reached; it may hold a password.
     """
 
     provider: str
     base_url: str
     models: frozenset[str]
     api_key: str | None = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
     title: str | None = None
     """Who answers, as messages name it; None: the provider's own title."""
 
@@ -263,12 +267,15 @@ class Gateway:
                 headers=request_headers(endpoint, request.headers, key),
                 allow_redirects=False,  # a redirect would send the key to another server
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence),
+                proxy=self._route.proxy,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             if is_read_timeout(error):
                 raise self._faults.unavailable("did not answer.") from None
             self.budget.release(reservation)
-            raise self._faults.unavailable("cannot be reached.") from None
+            if is_refused_here(error):
+                raise self._faults.refused(f"{unreachable(error)}.") from None
+            raise self._faults.unavailable(f"{unreachable(error)}.") from None
         async with upstream:
             if not 200 <= upstream.status < 300:
                 self.budget.release(reservation)

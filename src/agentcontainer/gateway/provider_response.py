@@ -73,6 +73,22 @@ def is_read_timeout(error: Exception) -> bool:
     return isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
 
 
+def is_refused_here(error: Exception) -> bool:
+    """Whether a proxy or a certificate is the cause, which a repeated request does not change."""
+    return isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorCertificateError)
+
+
+def unreachable(error: Exception) -> str:
+    """Why no connection was made, as the predicate of a sentence about the provider. It holds no URL."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"cannot be reached: the proxy answered {error.status}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "cannot be reached: the proxy cannot be reached"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "cannot be reached: its certificate is not trusted here (SSL_CERT_FILE names the trusted CAs)"
+    return "cannot be reached"
+
+
 def error_message(body: bytes, provider_name: str, status: int) -> str:
     """The provider's message in an error body, at most 1,000 characters; without one, a sentence with the status."""
     parsed = JsonObject.parse(body)

@@ -97,6 +97,7 @@ class _TitleRequest:
                     data=with_output(admitted, self.route.provider, _OUTPUT_TOKENS).body,
                     headers=headers,
                     allow_redirects=False,  # a redirect would send the key to another server
+                    proxy=self.route.proxy,
                 ) as response,
             ):
                 if response.status != 200:

@@ -3,13 +3,16 @@
 Otherwise a client could name any address, and make us connect to services that only this host can reach.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agentcontainer.images.faults import ImageRefused
+from agentcontainer.ca_bundle import ca_bundle
+from agentcontainer.images.faults import ImageRefused, ImageUnreachable
 from agentcontainer.images.reference import Reference
+from agentcontainer.proxies import Proxies, has_password, host_and_port, is_loopback
 from agentcontainer.settings import Settings
 
 # A registry without a scheme is reached at public addresses only, also after redirects. One that the operator
@@ -21,15 +24,22 @@ ROUTES: Mapping[str, Route] = {"": "internet", "https": "host", "http": "host wi
 
 @dataclass(frozen=True)
 class Access:
-    """What is allowed. `registries`: host and port → how it is reached."""
+    """What is allowed, and how it is reached.
+
+    `registries`: host and port → how it is reached. `proxies`: through which registries are reached. `ca_bundle`: the
+    file of trusted CAs; None: the system's.
+    """
 
     registries: Mapping[str, Route]
     folders: tuple[Path, ...]
+    proxies: Proxies = field(default_factory=Proxies)
+    ca_bundle: Path | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "Access":
         entries = [entry.rpartition("://") for entry in settings.image_registries]
-        return cls({host: ROUTES[scheme] for scheme, _, host in entries}, settings.image_folders)
+        registries: dict[str, Route] = {host: ROUTES[scheme] for scheme, _, host in entries}
+        return cls(registries, settings.image_folders, Proxies.of(os.environ), ca_bundle(os.environ))
 
     def check(self, reference: Reference) -> None:
         """Return if the image's registry or path is allowed.
@@ -49,6 +59,31 @@ class Access:
     def route(self, reference: Reference) -> Route | None:
         """How the registry of an allowed image is reached; None: the image is a path."""
         return None if reference.registry is None else self.registries[reference.registry]
+
+    def proxy(self, reference: Reference) -> str | None:
+        """The proxy through which the registry of an allowed image is reached; None: there is none.
+
+        Raises:
+            ImageUnreachable: the proxy needs a password, which must not enter the sandbox that pulls images.
+        """
+        route = self.route(reference)
+        if route is None:
+            return None
+        scheme = "http" if route == "host without TLS" else "https"
+        proxy = self.proxies.for_url(f"{scheme}://{reference.registry}")
+        if proxy is None:
+            return None
+        if route == "internet" and is_loopback(host_and_port(proxy)[0]):
+            raise ImageUnreachable(
+                f"cannot be fetched: the proxy for {reference.registry} is on this host's loopback, which the sandbox "
+                "that pulls images cannot reach; see docs/operations/proxies.md"
+            )
+        if has_password(proxy):
+            raise ImageUnreachable(
+                f"cannot be fetched: the proxy for {reference.registry} needs a password, which is not used for "
+                "images; see docs/operations/proxies.md"
+            )
+        return proxy
 
     def path(self, reference: Reference) -> Path:
         """The real path of an image, with all links followed. It is below an allowed folder.

@@ -34,9 +34,9 @@ FOLDER = "lookups"
 class Lookup:
     """Looks up images, a few at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, access: Access | None = None) -> None:
         self._settings = settings
-        self._access = Access.of(settings)
+        self._access = access or Access.of(settings)
         self._sandboxes: Bubblewrap | None = None
         self._under_way = 0
 

@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer.egress import rule_for
 from agentcontainer.images import manifest, program
 from agentcontainer.images.access import Access
 from agentcontainer.images.faults import ImageRefused, ImageUnreachable
 from agentcontainer.images.program import Bounds, Outcome
 from agentcontainer.images.reference import Reference
+from agentcontainer.proxies import host_and_port
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_WORKSPACE, Internet, Spec
 from agentcontainer.sandbox.host_uids import UidLease
@@ -26,7 +28,8 @@ _DENIED = re.compile(r"unauthorized|authentication required|denied|forbidden|\b4
 _BUSY = re.compile(r"toomanyrequests|too many requests|\b429\b|\b50[0234]\b", re.I)
 _UNREACHABLE = re.compile(
     r"no such host|connection refused|connection reset|i/o timeout|timed? ?out|network is unreachable|no route to host|"
-    r"server misbehaving|x509|tls|server gave http response|unexpected eof|dial tcp",
+    r"server misbehaving|proxyconnect|proxy authentication|service unavailable|bad gateway|x509|tls|"
+    r"server gave http response|unexpected eof|dial tcp",
     re.I,
 )
 _NO_DISK = re.compile(r"no space left|quota exceeded", re.I)
@@ -75,7 +78,8 @@ class Skopeo:
     ) -> Outcome:
         program.need("skopeo")
         self.access.check(reference)
-        given = None if reference.registry is not None else self.access.path(reference)
+        given = self.access.ca_bundle if reference.registry is not None else self.access.path(reference)
+        proxy = self.access.proxy(reference)
         architecture = manifest.own_platform().partition("/")[2]
         argv = ["skopeo", "--insecure-policy", "--tmpdir", INSIDE_WORKSPACE]
         argv += [
@@ -91,15 +95,32 @@ class Skopeo:
         route = self.access.route(reference)
         argv += [without_tls] if route == "host without TLS" else []
         spec = Spec(
-            self.name, self.root, self.root, program.LIMITS, program.ENVIRONMENT, INSIDE_WORKSPACE,
+            self.name, self.root, self.root, program.LIMITS, self._environment(reference, proxy), INSIDE_WORKSPACE,
             is_helper=True, given=given,
-            internet=Internet() if route == "internet" else None, is_on_host_network=(route or "").startswith("host"),
+            internet=_internet(proxy) if route == "internet" else None,
+            is_on_host_network=(route or "").startswith("host"),
         )  # fmt: skip
         argv += [_source(reference), *targets]
         outcome = await program.run(self.sandboxes, spec, argv, self.bounds, self.lease)
         if outcome.code != 0:
             raise _fault(outcome.stderr, reference)
         return outcome
+
+    def _environment(self, reference: Reference, proxy: str | None) -> dict[str, str]:
+        environment = dict(program.ENVIRONMENT)
+        if reference.registry is not None and self.access.ca_bundle is not None:
+            environment["SSL_CERT_FILE"] = INSIDE_GIVEN
+        if proxy is not None:  # for every host: a registry may redirect to another one
+            environment |= {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
+        return environment
+
+
+def _internet(proxy: str | None) -> Internet:
+    """Public addresses, or nothing but the operator's proxy, which may have a private address."""
+    if proxy is None:
+        return Internet()
+    host, port = host_and_port(proxy)
+    return Internet((rule_for(host, port),), is_private_allowed=True)
 
 
 def _source(reference: Reference) -> str:

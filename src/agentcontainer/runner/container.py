@@ -134,10 +134,7 @@ async def _fill_workspace(context: AttemptContext, lease: UidLease | None) -> La
 async def _open_gateway(
     context: AttemptContext, provider: Upstream, stack: contextlib.AsyncExitStack, sockets: Path
 ) -> Gateway:
-    services = context.services
-    models = ModelAccess(
-        services.settings, services.pool, services.client, context.claim, context.task, provider, context.log
-    )
+    models = ModelAccess(context.services, context.claim, context.task, provider, context.log)
     return await models.open(stack, sockets / "gateway.sock", _subject(context))
 
 

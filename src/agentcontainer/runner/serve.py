@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations import schema
 from agentcontainer.periodic import background
+from agentcontainer.proxies import Proxies
 from agentcontainer.runner.cleanup import clean_up_forever, remove_dead_runners, runner_folder
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
@@ -44,6 +46,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()
+    Proxies.of(os.environ)  # a wrong proxy stops the start, not the first task
     if (fault := await schema.fault(settings.database_url)) is not None:
         raise SettingsError(fault)
     _warn_of_few_files(settings.capacity)

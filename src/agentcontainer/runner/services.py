@@ -1,5 +1,6 @@
 """The object that all attempts of a runner share: settings, stores, sandboxes, and limits."""
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.gateway.offline_model import OfflineModel
+from agentcontainer.proxies import Proxies
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -33,6 +35,11 @@ class Services:
     folder: Path
     volumes: Volumes
     offline_model: OfflineModel = field(default_factory=OfflineModel)
+
+    @cached_property
+    def proxies(self) -> Proxies:
+        """The proxies for servers that the operator names."""
+        return Proxies.of(os.environ)
 
     @cached_property
     def limits(self) -> Limits:

@@ -114,6 +114,12 @@ def _has_pinned_hash(package: Package, path: Path) -> bool:
     return base64.b64encode(digest).decode() == package.sha512
 
 
+def _ca_settings() -> dict[str, str]:
+    """npm's name for the file that `SSL_CERT_FILE` names; npm takes proxies from the environment itself."""
+    file = os.environ.get("SSL_CERT_FILE")
+    return {"npm_config_cafile": file} if file else {}
+
+
 def _npm_pack(package: Package, folder: Path) -> None:
     npm = node_path().parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     # Run in an empty folder, so that no project's .npmrc or package.json has an effect.
@@ -124,7 +130,7 @@ def _npm_pack(package: Package, folder: Path) -> None:
         completed = subprocess.run(
             command,
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, **_ca_settings()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -66,12 +66,15 @@ def _ignore(_refused: RefusedHost) -> None:
 class Internet:
     """Access to the public internet, but never to the host, or to private or link-local addresses.
 
+    `is_private_allowed`: the hosts of `allow` are the operator's own and may have any address, the host's too.
+
     `allow`: entries as in egress.py, which are all that can be reached; None: every public host. `on_refused`
     is called once for each refused host and port.
     """
 
     allow: tuple[str, ...] | None = None
     on_refused: Callable[[RefusedHost], None] = field(default=_ignore, repr=False, compare=False)
+    is_private_allowed: bool = False
 
 
 @dataclass(frozen=True)

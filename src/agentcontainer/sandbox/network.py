@@ -75,6 +75,7 @@ class Network:
             "uid": uid,
             "join": [str(path) for path in join_files],
             "allow": None if internet.allow is None else list(internet.allow),
+            "is_private_allowed": internet.is_private_allowed,
         }
         process = await Process.start(command, env=env, pass_fds=(), owner=None)
         try:

@@ -1,11 +1,13 @@
 """Lookup of a named image: refusals, unavailable registries, and which hosts are contacted."""
 
+import asyncio
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agentcontainer import settings
@@ -13,6 +15,7 @@ from agentcontainer.errors import Unavailable, ValidationError
 from agentcontainer.images.access import Access
 from agentcontainer.images.faults import ImageUnreachable
 from agentcontainer.images.lookup import Lookup
+from agentcontainer.proxies import Proxies
 from tests import internet, oci
 from tests.oci import Layout, Registry
 
@@ -129,3 +132,39 @@ def test_a_host_without_skopeo_says_which_package_is_missing(short_dir: Path) ->
     command = ["unshare", "--mount", "sh", "-euc", hide, "sh", sys.executable, "-c", WITHOUT, str(short_dir)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "The image cannot be read: this host has no skopeo (apt install skopeo).\n"
+
+
+def own_address() -> str:
+    """An address of this host that is not loopback."""
+    addresses = [entry for entries in psutil.net_if_addrs().values() for entry in entries]
+    return next(
+        entry.address
+        for entry in addresses
+        if entry.family == socket.AF_INET and not entry.address.startswith("127.")
+    )
+
+
+async def test_behind_a_proxy_a_registry_is_reached_through_it_and_nothing_else(bed: Bed) -> None:
+    seen: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readline())
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "0.0.0.0", 0)
+    async with server:
+        proxy = f"http://{own_address()}:{server.sockets[0].getsockname()[1]}"
+        allowed = settings.load(data_dir=bed.folder / "data", image_registries="registry.example")
+        access = replace(Access.of(allowed), proxies=Proxies(https=proxy))
+        lookup = Lookup(allowed, access)
+        with pytest.raises(Unavailable, match="registry"):
+            await lookup.pin("registry.example/team/app:1", FIELD)
+        assert set(seen) == {b"CONNECT registry.example:443 HTTP/1.1\r\n"}
+
+        locked = Lookup(
+            allowed, replace(access, proxies=Proxies(https=proxy.replace("//", "//user:secret@")))
+        )
+        with pytest.raises(Unavailable, match="needs a password") as refused:
+            await locked.pin("registry.example/team/app:1", FIELD)
+        assert "secret" not in str(refused.value)

@@ -6,10 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from agentcontainer import db
-from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks import service, store
@@ -24,7 +21,6 @@ from agentcontainer.gateway.usage import Usage
 from agentcontainer.providers import PROVIDERS
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
-from agentcontainer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -84,25 +80,28 @@ class ModelAccess:
 
     def __init__(
         self,
-        settings: Settings,
-        pool: Pool,
-        client: aiohttp.ClientSession,
+        services: Services,
         claim: Claim,
         task: Task,
         upstream: Upstream,
         log: EventLog,
     ) -> None:
-        provider = task.execution.provider
+        settings, provider = services.settings, task.execution.provider
         played = PROVIDERS["offline" if upstream.is_offline else provider]
         self._patience_seconds = settings.provider_patience_seconds
         self._log = log
         self._gateway: Gateway | None = None
-        self._pool = pool
-        self._client = client
+        self._pool = services.pool
+        self._client = services.client
         self._claim = claim
         self._task = task
         self._route = Route(
-            provider, upstream.base_url, frozenset(models_of(task)), upstream.key, title=played.title
+            provider,
+            upstream.base_url,
+            frozenset(models_of(task)),
+            upstream.key,
+            services.proxies.for_url(upstream.base_url),
+            title=played.title,
         )
         self._budget = Budget(
             task.execution.budget,

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import time
 from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
+from agentcontainer.ca_bundle import ca_bundle
 from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.files import store as files
@@ -154,7 +156,7 @@ class Layout:
         if self._task.input_repositories:
             cloning = repositories.Cloning(
                 services.sandboxes, services.runtime, services.limits, services.folder, self.name,
-                settings.max_repository_bytes, settings.allow_private_repositories,
+                settings.max_repository_bytes, settings.allow_private_repositories, ca_bundle(os.environ),
             )  # fmt: skip
             input_repositories = unseal(self._task.input_repositories, services.vault, self._task.id)
             await repositories.place(cloning, input_repositories, self.root / "workspace" / TASK_FILES)

@@ -23,7 +23,7 @@ from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
-from agentcontainer.sandbox.contract import INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
+from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
 from agentcontainer.sandbox.http_socket import socket_folder
 from agentcontainer.sandbox.volume import DiskFull
 
@@ -88,8 +88,11 @@ child.on("exit", (code, signal) => process.exit(signal ? 1 : code));
 
 @dataclass(frozen=True)
 class Cloning:
-    """What clones have in common. `folder`: where the folders of their sandboxes are made; `name`: the
-    attempt's."""
+    """What clones have in common.
+
+    `folder`: where the folders of their sandboxes are made; `name`: the attempt's. `ca_bundle`: the file of trusted
+    CAs; None: the system's.
+    """
 
     sandboxes: Bubblewrap
     runtime: Path
@@ -98,6 +101,7 @@ class Cloning:
     name: str
     max_bytes: int
     is_private_allowed: bool
+    ca_bundle: Path | None = None
 
 
 async def place(cloning: Cloning, repositories: Sequence[Repository], target: Path) -> None:
@@ -128,7 +132,15 @@ async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, targ
     try:
         (root / "sockets").mkdir(parents=True)
         scratch.mkdir()
-        spec = Spec(sandbox_id, root, cloning.runtime, cloning.limits, ENVIRONMENT, elsewhere=scratch)
+        spec = Spec(
+            sandbox_id,
+            root,
+            cloning.runtime,
+            cloning.limits,
+            ENVIRONMENT,
+            elsewhere=scratch,
+            given=cloning.ca_bundle,
+        )
         await _run_git(spec, cloning, repository)
         clone = scratch / "clone"
         if clone.is_symlink() or not clone.is_dir():
@@ -140,7 +152,7 @@ async def _clone(cloning: Cloning, sandbox_id: str, repository: Repository, targ
 
 
 async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None:
-    _write_config(spec.workspace / "gitconfig", repository)
+    _write_config(spec.workspace / "gitconfig", repository, has_ca_bundle=cloning.ca_bundle is not None)
     clone_proxy = CloneProxy(
         repository.host,
         repository.port,
@@ -170,12 +182,13 @@ def _is_on_volume(spec: Spec) -> bool:
     return spec.workspace.stat().st_dev != spec.root.stat().st_dev
 
 
-def _write_config(path: Path, repository: Repository) -> None:
+def _write_config(path: Path, repository: Repository, *, has_ca_bundle: bool) -> None:
     path.touch(mode=0o600)
     header = ""
     if repository.token is not None:
         header = f'[http]\n    extraHeader = "Authorization: Basic {_basic(repository.token)}"\n'
-    path.write_text(GIT_CONFIG + header)
+    trusted = f"[http]\n    sslCAInfo = {INSIDE_GIVEN}\n" if has_ca_bundle else ""
+    path.write_text(GIT_CONFIG + trusted + header)
 
 
 def _basic(token: str) -> str:

@@ -1,9 +1,9 @@
 """The process behind a sandbox's network: `python -I -m agentcontainer.sandbox.egress MARKER`, started by
 network.py.
 
-It reads a line of JSON (`{uid, join, allow}`), changes from root to `uid`, makes the namespaces, and writes a
-line with their descriptors (`{user, net}`). Every later line reports a refused host. It ends when its
-standard input ends.
+It reads a line of JSON (`{uid, join, allow, is_private_allowed}`), changes from root to `uid`, makes the
+namespaces, and writes a line with their descriptors (`{user, net}`). Every later line reports a refused host.
+It ends when its standard input ends.
 """
 
 import asyncio
@@ -67,12 +67,16 @@ def main() -> None:
     except NamespaceError as error:
         _send(error=str(error))
         sys.exit(1)
-    asyncio.run(_serve(network, rules, slirp))
+    asyncio.run(_serve(network, rules, slirp, is_private_allowed=config["is_private_allowed"]))
     del lifeline
 
 
 async def _serve(
-    network: Namespace, rules: Sequence[Rule] | None, slirp: subprocess.Popen[bytes] | None
+    network: Namespace,
+    rules: Sequence[Rule] | None,
+    slirp: subprocess.Popen[bytes] | None,
+    *,
+    is_private_allowed: bool,
 ) -> None:
     refusals = Refusals(lambda refused: _send(**asdict(refused)))
     if rules is None:
@@ -81,7 +85,8 @@ async def _serve(
         assert network.relay is not None
         stand_ins = StandInAddresses()
         answer = AllowListAnswers(rules, stand_ins, refusals).answer
-        await Relay(rules, stand_ins, refusals, own_addresses).start(network.relay)
+        relay = Relay(rules, stand_ins, refusals, own_addresses, is_private_allowed=is_private_allowed)
+        await relay.start(network.relay)
     await Resolver(answer).start(network.dns_udp, network.dns_tcp)
     _send(user=network.user, net=network.net)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it after the start
