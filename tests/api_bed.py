@@ -225,6 +225,7 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
             configured = settings.load(
                 data_dir=folder, database_url=url, storage_url=f"file://{folder}/blobs",
                 public_url="http://testserver", secret_key=secrets.token_hex(32), image_registries="",
+                private_hosts="127.0.0.1,models.test",
                 max_upload_bytes=1024 * 1024,
             )  # fmt: skip
             vault, blobs = Vault(configured.secret_key.get_secret_value()), Blobs(configured.storage_url)

@@ -1,10 +1,15 @@
 """The model providers: an entry of `PROVIDERS` holds all that the platform knows about one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 WireProtocol = Literal["anthropic-messages", "openai-responses", "openai-completions"]
+
+WIRE_PROTOCOLS: tuple[WireProtocol, ...] = ("anthropic-messages", "openai-responses", "openai-completions")
+OWN_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+OWN_GATEWAY_PATH = "/own"
 
 # What a client of the protocol appends to the base URL that it is configured with.
 _CLIENT_PATHS: Mapping[WireProtocol, str] = {
@@ -59,8 +64,15 @@ class Provider:
         """The protocol of its first endpoint."""
         return self.endpoints[0].protocol
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is an endpoint that an account added, and not a provider of the platform."""
+        return self.gateway_path == OWN_GATEWAY_PATH
+
     def key_headers(self, api_key: str) -> dict[str, str]:
-        """The request headers that carry the key."""
+        """The request headers that carry the key; without a key there are none."""
+        if not api_key:
+            return {}
         is_bearer = self.key_header == "Authorization"
         return {self.key_header: f"Bearer {api_key}" if is_bearer else api_key}
 
@@ -119,3 +131,15 @@ _ENTRIES = (
 )
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _ENTRIES}
 OFFLINE = PROVIDERS["offline"]
+
+
+def own(name: str, protocol: WireProtocol) -> Provider:
+    """The provider entry of an endpoint that an account added under this name."""
+    return Provider(
+        name=name,
+        title=name,
+        endpoints=(Endpoint(protocol, _CLIENT_PATHS[protocol]),),
+        gateway_path=OWN_GATEWAY_PATH,
+        key_header="x-api-key" if protocol == "anthropic-messages" else "Authorization",
+        has_images=protocol != "openai-completions",  # most servers of one's own have text models
+    )

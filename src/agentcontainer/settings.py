@@ -18,6 +18,7 @@ from agentcontainer import field_faults, price_file, store_url
 from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
+from agentcontainer.private_hosts import PrivateHosts
 from agentcontainer.providers import PROVIDERS
 
 ENV_PREFIX = "AGENTCONTAINER_"
@@ -123,8 +124,19 @@ class Settings(BaseSettings):
     )
     allow_private_repositories: bool = Field(
         False,
-        description="Whether input repositories may be cloned from private, loopback and link-local addresses, "
+        description="Whether input repositories may be cloned from private and loopback addresses, "
         "and their tokens may be sent over http://.",
+    )
+    private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="What clients may make the platform reach besides the public internet, with repositories and model "
+        "endpoints of their own, also over http://: host names, `*.name`, addresses and networks, separated by commas. "
+        "Link-local and metadata addresses are never reached.",
+    )
+    egress_proxy_only: bool = Field(
+        False,
+        description="Whether a proxy is the only way out, so that destinations which clients choose are refused: input "
+        "repositories and model endpoints of their own.",
     )
     internet_access: bool = Field(
         True,
@@ -272,7 +284,7 @@ class Settings(BaseSettings):
             )
         return value.rstrip("/")
 
-    @field_validator("image_registries", "image_folders", mode="before")
+    @field_validator("image_registries", "image_folders", "private_hosts", mode="before")
     @classmethod
     def _separated(cls, value: Any) -> Any:
         return (
@@ -287,6 +299,12 @@ class Settings(BaseSettings):
         for entry in value:
             if not re.fullmatch(r"(http://|https://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", entry):
                 raise ValueError("must list hosts in lower case, such as ghcr.io,http://127.0.0.1:5000")
+        return value
+
+    @field_validator("private_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        PrivateHosts.of(value)
         return value
 
     @field_validator("image_folders")

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from agentcontainer.gateway import scripted
-from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.gateway.app import Gateway, provider_client
 from agentcontainer.gateway.request_body import Limits
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.usage import Usage
 
 KEY = "sk-real-0123456789abcdef"

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import web
 
 from agentcontainer.gateway import scripted
-from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.gateway.app import Gateway, provider_client
 from agentcontainer.gateway.faults import ProviderError
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.usage import Usage
 
 from .gateway_bed import (

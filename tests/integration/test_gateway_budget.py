@@ -14,8 +14,9 @@ from aiohttp import web
 from agentcontainer.domain.execution import model as execution
 from agentcontainer.domain.models import prices
 from agentcontainer.gateway import scripted
-from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.gateway.app import Gateway, provider_client
 from agentcontainer.gateway.budget import LAST_OUTPUT, Budget
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.title import MAX_TITLE_CHARACTERS, write_title
 from agentcontainer.gateway.usage import Usage
 from agentcontainer.providers import PROVIDERS

@@ -18,6 +18,7 @@ from agentcontainer.runtime.install import check, runtime_dir
 from agentcontainer.sandbox import procfs
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
+from agentcontainer.sandbox.destinations import Destinations
 from tests import certificates
 from tests.git_server import TOKEN, GitServer
 from tests.uids import UID_BASE
@@ -51,7 +52,7 @@ class Bed:
     ) -> list[Path]:
         cloning = Cloning(
             self.sandboxes, runtime_dir(), Limits(512 * 1024**2, 64, 2), self.folder, NAME, max_bytes,
-            is_private_allowed, ca_bundle,
+            Destinations(is_private_allowed=is_private_allowed), ca_bundle,
         )  # fmt: skip
         await repositories.place(cloning, requested, self.target)
         return sorted(self.target.iterdir())

@@ -11,6 +11,7 @@ import pytest
 
 from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.sandbox.addresses import is_public
+from agentcontainer.sandbox.destinations import Destinations
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 # Longer than the greeting that its first two bytes announce, so that the proxy need not wait for more.
@@ -67,7 +68,9 @@ async def answer(path: Path, host: str, port: int) -> int:
 
 
 async def test_only_the_named_host_and_port_are_let_through(short_dir: Path, echo: int) -> None:
-    clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, is_private_allowed=True)
+    clone_proxy = CloneProxy(
+        "localhost", echo, max_bytes=1000, destinations=Destinations(is_private_allowed=True)
+    )
     await clone_proxy.start(short_dir / "s")
     for host, port in (("127.0.0.1", echo), ("example.org", echo), ("localhost", echo + 1)):
         assert await answer(short_dir / "s", host, port) != 0
@@ -83,7 +86,7 @@ async def test_only_the_named_host_and_port_are_let_through(short_dir: Path, ech
 
 
 async def test_a_host_with_a_private_address_is_not_connected_to(short_dir: Path, echo: int) -> None:
-    clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, is_private_allowed=False)
+    clone_proxy = CloneProxy("localhost", echo, max_bytes=1000, destinations=Destinations())
     await clone_proxy.start(short_dir / "s")
     assert await answer(short_dir / "s", "localhost", echo) != 0
     assert clone_proxy.refusal == "its host is not on the public internet"
@@ -91,7 +94,9 @@ async def test_a_host_with_a_private_address_is_not_connected_to(short_dir: Path
 
 
 async def test_the_connection_is_cut_at_the_byte_limit(short_dir: Path, echo: int) -> None:
-    clone_proxy = CloneProxy("127.0.0.1", echo, max_bytes=10_000, is_private_allowed=True)
+    clone_proxy = CloneProxy(
+        "127.0.0.1", echo, max_bytes=10_000, destinations=Destinations(is_private_allowed=True)
+    )
     await clone_proxy.start(short_dir / "s")
     _, (reader, writer) = await connect(short_dir / "s", "127.0.0.1", echo)
     writer.write(bytes(20_000))
@@ -105,7 +110,9 @@ async def test_a_dead_port_and_invalid_requests_are_refused(short_dir: Path) -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    clone_proxy = CloneProxy("127.0.0.1", port, max_bytes=1, is_private_allowed=True)
+    clone_proxy = CloneProxy(
+        "127.0.0.1", port, max_bytes=1, destinations=Destinations(is_private_allowed=True)
+    )
     await clone_proxy.start(short_dir / "s")
     assert await answer(short_dir / "s", "127.0.0.1", port) != 0
     assert clone_proxy.refusal == "its host cannot be reached"
@@ -118,7 +125,9 @@ async def test_a_dead_port_and_invalid_requests_are_refused(short_dir: Path) -> 
 
 
 async def test_a_client_that_sends_half_a_greeting_is_disconnected(short_dir: Path) -> None:
-    clone_proxy = CloneProxy("127.0.0.1", 1, max_bytes=1, is_private_allowed=True, handshake_seconds=0.1)
+    clone_proxy = CloneProxy(
+        "127.0.0.1", 1, max_bytes=1, destinations=Destinations(is_private_allowed=True), handshake_seconds=0.1
+    )
     await clone_proxy.start(short_dir / "s")
     reader, writer = await asyncio.open_unix_connection(short_dir / "s")
     writer.write(b"\5")

@@ -3,8 +3,8 @@
 import pytest
 
 from agentcontainer.domain.models import catalogue, prices
-from agentcontainer.gateway.upstreams import ENDPOINTS
-from agentcontainer.providers import PROVIDERS, Provider
+from agentcontainer.gateway.upstreams import ENDPOINTS, endpoints_of
+from agentcontainer.providers import PROVIDERS, Provider, WireProtocol, own
 from agentcontainer.settings import Settings
 
 KEYED = [provider for provider in PROVIDERS.values() if not provider.is_offline]
@@ -39,3 +39,21 @@ def test_the_offline_provider_has_one_model_which_costs_nothing() -> None:
     assert catalogue.check("offline", "gpt-5.2") == "must be offline-script, the only model of offline"
     assert prices.find("offline", "offline-script", None) == prices.FREE
     assert "offline" not in Settings().base_urls
+
+
+@pytest.mark.parametrize(
+    ("protocol", "path", "headers"),
+    [
+        ("anthropic-messages", "/own/v1/messages", {"x-api-key": "sk"}),
+        ("openai-responses", "/own/responses", {"Authorization": "Bearer sk"}),
+        ("openai-completions", "/own/chat/completions", {"Authorization": "Bearer sk"}),
+    ],
+)
+def test_an_endpoint_of_an_account_speaks_its_protocol_with_or_without_a_key(
+    protocol: WireProtocol, path: str, headers: dict[str, str]
+) -> None:
+    provider = own("ollama", protocol)
+    assert [*endpoints_of(provider)] == [path]
+    assert provider.key_headers("sk") == headers
+    assert provider.key_headers("") == {}
+    assert provider.is_own and not any(entry.is_own for entry in PROVIDERS.values())

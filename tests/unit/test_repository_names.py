@@ -5,6 +5,7 @@ import pytest
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.tasks.repositories import Repository, check, ref_fault, seal, unseal, url_fault
 from agentcontainer.errors import SettingsError, ValidationError
+from agentcontainer.settings import Settings
 
 GOOD = "https://example.org/team/app.git"
 
@@ -81,7 +82,7 @@ def test_an_invalid_ref_name_is_refused(ref: str) -> None:
     ],
 )
 def test_the_folder_is_named_after_the_url_unless_a_path_is_given(repository: Repository, name: str) -> None:
-    check([repository], is_plain_token_allowed=False)
+    check([repository], Settings())
     assert repository.name == name
 
 
@@ -101,7 +102,7 @@ def test_the_folder_is_named_after_the_url_unless_a_path_is_given(repository: Re
 )
 def test_a_validation_error_names_its_field(repository: Repository, field: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        check([Repository(GOOD), repository], is_plain_token_allowed=False)
+        check([Repository(GOOD), repository], Settings())
     assert caught.value.details[0].path == f"inputRepositories.1.{field}"
     assert "secret" not in str(caught.value)
 
@@ -125,3 +126,17 @@ def test_a_short_commit_id_is_refused_with_what_to_give_instead(ref: str) -> Non
 
 def test_a_branch_is_never_an_option_of_git() -> None:
     assert ref_fault("refs/heads/-x") is not None
+
+
+def test_a_token_is_sent_in_plain_text_to_named_private_hosts_only() -> None:
+    named = Settings(private_hosts=("git.corp", "10.0.0.0/8"))
+    check(
+        [Repository("http://git.corp/app", token="secret"), Repository("http://10.1.1.1/b", token="s")], named
+    )
+    with pytest.raises(ValidationError, match=r"inputRepositories\.0\.token"):
+        check([Repository("http://other.corp/app", token="secret")], named)
+
+
+def test_where_a_proxy_is_the_only_way_out_no_repository_can_be_named() -> None:
+    with pytest.raises(ValidationError, match="AGENTCONTAINER_EGRESS_PROXY_ONLY"):
+        check([Repository(GOOD)], Settings(egress_proxy_only=True))

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
 
 from agentcontainer.domain.tasks.event_data import iso
-from agentcontainer.providers import PROVIDERS
+from agentcontainer.providers import OWN_NAME, PROVIDERS
 
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _QUOTED = r'"[ !#-\[\]-~]*"'
@@ -115,16 +115,25 @@ def check_line(value: str) -> str:
 
 
 def _check_provider(value: object) -> object:
-    if not isinstance(value, str) or value not in PROVIDERS:
-        raise ValueError(f"must be one of {', '.join(PROVIDERS)}")
+    if not isinstance(value, str) or not OWN_NAME.fullmatch(value):
+        raise ValueError(f"must be one of {', '.join(PROVIDERS)}, or the name of an endpoint of your own")
     return value
 
 
-# A named alias becomes a schema of its own in the OpenAPI document, so that generators name the enum after it.
+# A named alias becomes a schema of its own in the OpenAPI document.
 Provider = TypeAliasType(
     "Provider",
     Annotated[
-        str, BeforeValidator(_check_provider), WithJsonSchema({"type": "string", "enum": list(PROVIDERS)})
+        str,
+        BeforeValidator(_check_provider),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^{OWN_NAME.pattern}$",
+                "examples": list(PROVIDERS),
+                "description": f"One of {', '.join(PROVIDERS)}, or the name of an endpoint of the account's own.",
+            }
+        ),
     ],
 )
 Region = TypeAliasType("Region", Literal["eu", "any"])

@@ -100,11 +100,23 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
                     await runners.stop(pool, host.removed_runners)
                 await examination.run(SERVER_CHECKS, Server(pool))
                 await examination.run(DATABASE_CHECKS, Database(pool, chosen))
+                await _examine_keys(chosen, pool, examination)
                 await _examine_store(chosen, pool, examination, is_any_age)
     except FAULTS as error:
         examination.not_examined.append(
             f"The database could not be examined: {error or type(error).__name__}"
         )
+
+
+async def _examine_keys(chosen: Settings, pool: "Pool", examination: "Examination") -> None:
+    from agentcontainer.cli.data_dir import read_secret_key
+    from agentcontainer.doctor.connectivity import KEY_CHECKS, StoredKeys
+    from agentcontainer.domain.accounts.vault import Vault
+
+    configured = chosen.secret_key
+    key = read_secret_key(chosen.data_dir) if configured is None else configured.get_secret_value()
+    if key is not None:  # without it no key can be read; the API refuses to start
+        await examination.run(KEY_CHECKS, StoredKeys(pool, Vault(key), chosen))
 
 
 async def _examine_store(

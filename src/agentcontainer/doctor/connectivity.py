@@ -12,7 +12,11 @@ from urllib.parse import urlsplit
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
 from agentcontainer.doctor.store import Store
-from agentcontainer.errors import AgentContainerError, NotFound
+from agentcontainer.domain.accounts import store as accounts
+from agentcontainer.domain.accounts.service import open_provider_key
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.errors import AgentContainerError, NotFound, SettingsError
+from agentcontainer.gateway.probe import probe_stored
 from agentcontainer.ids import new_id
 from agentcontainer.providers import PROVIDERS
 from agentcontainer.proxies import Proxies
@@ -21,6 +25,7 @@ from agentcontainer.settings import Settings
 MIN_POSTGRES = 14
 MAX_SKEW_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
+MAX_TESTED_KEYS = 50
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,38 @@ async def providers(settings: Settings) -> AsyncGenerator[Finding]:
             yield Finding("unreachable provider", where, how, is_notice=True)
 
 
+@dataclass(frozen=True)
+class StoredKeys:
+    """The subject of the check of what accounts have stored for their providers."""
+
+    pool: Pool
+    vault: Vault
+    settings: Settings
+
+
+async def provider_keys(stored: StoredKeys) -> AsyncGenerator[Finding]:
+    """Whether each stored key and endpoint answers one request that costs nothing: the list of its models."""
+    entries = await accounts.latest_provider_keys(stored.pool, MAX_TESTED_KEYS)
+    faults = await asyncio.gather(*(_fault_of_key(stored, *entry) for entry in entries))
+    for (account_id, provider), fault in zip(entries, faults, strict=True):
+        if fault is not None:
+            how = f"let the account test it: POST /api/v1/provider-keys/{provider}/test"
+            yield Finding(
+                "unusable provider key", f"{provider} of {account_id}: {fault}", how, is_notice=True
+            )
+
+
+async def _fault_of_key(stored: StoredKeys, account_id: str, provider: str) -> str | None:
+    try:
+        key = await open_provider_key(stored.pool, stored.vault, account_id, provider)
+    except SettingsError as error:
+        return str(error)
+    if key is None:
+        return None  # deleted meanwhile
+    return (await probe_stored(stored.settings, provider, key, None)).fault
+
+
+KEY_CHECKS: tuple[Check[StoredKeys], ...] = (Check("provider keys", provider_keys),)
 SERVER_CHECKS: tuple[Check[Server], ...] = (Check("database", database),)
 STORAGE_CHECKS: tuple[Check[Store], ...] = (Check("storage", storage),)
 PROVIDER_CHECKS: tuple[Check[Settings], ...] = (Check("providers", providers),)

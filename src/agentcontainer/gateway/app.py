@@ -7,7 +7,6 @@ the provider key, and streams the response back without buffering, redacting the
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,11 +37,13 @@ from agentcontainer.gateway.provider_response import (
 )
 from agentcontainer.gateway.refusal import Refused, error_body
 from agentcontainer.gateway.request_body import BodyReader, Limits
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     Endpoint,
     Wire,
     content_type,
+    endpoints_of,
     request_headers,
     response_fault,
     response_headers,
@@ -59,27 +60,6 @@ _ERROR_BODY_BYTES = 64 * 1024
 _WHOLE_ANSWER_BYTES = 1024**2  # of an answer that came in one piece instead of a stream
 # Pi does not retry a request whose error says "out of budget".
 OUT_OF_BUDGET = "This task is out of budget: its model requests have used what they may use."
-
-
-@dataclass(frozen=True)
-class Route:
-    """Which provider and models one task uses.
-
-    `models` are the provider's own ids. Without an `api_key` every request is answered 401. `proxy`: through which
-    the provider is reached; it may hold a password.
-    """
-
-    provider: str
-    base_url: str
-    models: frozenset[str]
-    api_key: str | None = field(repr=False)
-    proxy: str | None = field(default=None, repr=False)
-    title: str | None = None
-    """Who answers, as messages name it; None: the provider's own title."""
-
-    @property
-    def name(self) -> str:
-        return self.title or PROVIDERS[self.provider].title
 
 
 def provider_client() -> aiohttp.ClientSession:
@@ -116,7 +96,9 @@ class Gateway:
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry
         self._route = route
+        self._entry = route.entry
         self._name = route.name
+        self._endpoints = {**ENDPOINTS, **endpoints_of(self._entry)}
         self._socket_path = socket_path
         self._on_usage = on_usage
         self._client = client
@@ -147,7 +129,7 @@ class Gateway:
             await self._socket.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        endpoint = ENDPOINTS.get(request.path)
+        endpoint = self._endpoints.get(request.path)
         wire: Wire = endpoint.wire if endpoint else "openai-completions"
         try:
             return await self._serve(request, endpoint)
@@ -169,9 +151,8 @@ class Gateway:
         if request.method != "POST":
             raise Refused(405, "The model gateway accepts POST only.")
         if endpoint.provider != self._route.provider:
-            raise Refused(
-                403, f"This task's models are {self._name}'s, not {PROVIDERS[endpoint.provider].title}'s."
-            )
+            other = PROVIDERS[endpoint.provider].title
+            raise Refused(403, f"This task's models are {self._name}'s, not {other}'s.")
         if len(self._in_flight) >= self._limits.requests:
             raise Refused(
                 429, f"At most {self._limits.requests} model requests are allowed at the same time."
@@ -222,8 +203,8 @@ class Gateway:
         self.patience.report(Outage(clause, retry_after_seconds))
 
     async def _admit(self, endpoint: Endpoint, body: bytes) -> tuple[Admitted, str]:
-        provider, key = self._route.provider, self._route.api_key
-        if not key or not key.isascii() or not key.isprintable():
+        provider, key = self._route.provider, self._route.api_key or ""
+        if not self._route.has_usable_key:
             fault = f"The API key for {provider} is malformed" if key else f"No API key for {provider}"
             message = (
                 f"{fault}: set one with PUT /api/v1/provider-keys/{provider} or overrides.providerApiKey."
@@ -264,7 +245,7 @@ class Gateway:
             upstream = await self._client.post(
                 target,
                 data=admitted.body,
-                headers=request_headers(endpoint, request.headers, key),
+                headers=request_headers(self._entry, endpoint, request.headers, key),
                 allow_redirects=False,  # a redirect would send the key to another server
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence),
                 proxy=self._route.proxy,

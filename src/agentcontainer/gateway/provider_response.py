@@ -9,6 +9,7 @@ from aiohttp import web
 from agentcontainer.gateway.budget import Budget, Reservation
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.usage import Meter, Usage, error_message_in
+from agentcontainer.sandbox.destinations import DestinationRefused
 
 
 class ResponseCut(Exception):
@@ -74,12 +75,18 @@ def is_read_timeout(error: Exception) -> bool:
 
 
 def is_refused_here(error: Exception) -> bool:
-    """Whether a proxy or a certificate is the cause, which a repeated request does not change."""
-    return isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorCertificateError)
+    """Whether a proxy, a certificate or our judge refused, which a repeated request does not change."""
+    is_judged = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, DestinationRefused
+    )
+    kinds = aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorCertificateError
+    return is_judged or isinstance(error, kinds)
 
 
 def unreachable(error: Exception) -> str:
     """Why no connection was made, as the predicate of a sentence about the provider. It holds no URL."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, DestinationRefused):
+        return f"cannot be reached: {error.os_error}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"cannot be reached: the proxy answered {error.status}"
     if isinstance(error, aiohttp.ClientProxyConnectionError):

@@ -14,12 +14,12 @@ import aiohttp
 from yarl import URL
 
 from agentcontainer.gateway.admission import Admitted, admit
-from agentcontainer.gateway.app import Route
 from agentcontainer.gateway.budget import Budget, Estimate, Reservation
 from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.provider_response import beginning, is_read_timeout, settle
 from agentcontainer.gateway.refusal import Refused
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import Endpoint, Wire, main_endpoint, request_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.printable import without_controls
@@ -45,9 +45,9 @@ async def write_title(
     instructions: str,
 ) -> str | None:
     """A title for the task, written by `model`; None: it could not be had."""
-    if not route.api_key:
+    if not route.has_usable_key:
         return None
-    endpoint = main_endpoint(route.provider)
+    endpoint = main_endpoint(route.entry)
     prompt = _PROMPT.format(task=instructions[:_PROMPT_CHARACTERS])
     try:
         admitted = admit(endpoint.wire, _request(endpoint.wire, model, prompt), route.models)
@@ -60,10 +60,10 @@ async def write_title(
     request = _TitleRequest(route, endpoint, client, budget, reservation)
     meter = Meter(endpoint.wire, model, is_stream=False)
     try:
-        response = await request.send(admitted, route.api_key)
+        response = await request.send(admitted, route.api_key or "")
         meter.feed(response)
         meter.end()
-        return _title_in(endpoint.wire, redact(response, encodings_of(route.api_key)))
+        return _title_in(endpoint.wire, redact(response, encodings_of(route.api_key or "")))
     finally:
         if reservation.is_open:
             usage = settle(budget, reservation, meter)
@@ -88,7 +88,7 @@ class _TitleRequest:
 
     async def send(self, admitted: Admitted, key: str) -> bytes:
         """The response's body; empty if there is none. What the provider did not start to answer is released."""
-        headers = request_headers(self.endpoint, {"anthropic-version": "2023-06-01"}, key)
+        headers = request_headers(self.route.entry, self.endpoint, {"anthropic-version": "2023-06-01"}, key)
         try:
             async with (
                 asyncio.timeout(_SECONDS),

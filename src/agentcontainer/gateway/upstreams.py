@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from multidict import MultiMapping
 
-from agentcontainer.providers import PROVIDERS, WireProtocol
+from agentcontainer.providers import PROVIDERS, Provider, WireProtocol
 
 Wire = WireProtocol
 
@@ -22,10 +22,16 @@ class Endpoint:
     path: str
 
 
+def endpoints_of(provider: Provider) -> dict[str, Endpoint]:
+    """The request paths of one provider, with the endpoint of each."""
+    return {
+        request_path: Endpoint(provider.name, endpoint.protocol, endpoint.path)
+        for request_path, endpoint in provider.request_paths().items()
+    }
+
+
 ENDPOINTS: Mapping[str, Endpoint] = {
-    request_path: Endpoint(provider.name, endpoint.protocol, endpoint.path)
-    for provider in PROVIDERS.values()
-    for request_path, endpoint in provider.request_paths().items()
+    path: endpoint for provider in PROVIDERS.values() for path, endpoint in endpoints_of(provider).items()
 }
 
 _REQUEST_HEADERS = {
@@ -44,19 +50,21 @@ _RESPONSE_HEADERS = (
 _RESPONSE_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 
 
-def request_headers(endpoint: Endpoint, incoming: Mapping[str, str], api_key: str) -> dict[str, str]:
+def request_headers(
+    provider: Provider, endpoint: Endpoint, incoming: Mapping[str, str], api_key: str
+) -> dict[str, str]:
     """The headers of the request to the provider: those allowed from the sandbox, ours, and the key."""
     headers = {name: incoming[name] for name in _REQUEST_HEADERS[endpoint.wire] if name in incoming}
     headers["Content-Type"] = "application/json"
     headers["Accept-Encoding"] = "identity"  # a compressed response could not be redacted
     headers["User-Agent"] = "agentcontainer"
-    return headers | PROVIDERS[endpoint.provider].key_headers(api_key)
+    return headers | provider.key_headers(api_key)
 
 
-def main_endpoint(provider: str) -> Endpoint:
+def main_endpoint(provider: Provider) -> Endpoint:
     """The endpoint of the provider that the platform itself uses."""
-    endpoint = PROVIDERS[provider].endpoints[0]
-    return Endpoint(provider, endpoint.protocol, endpoint.path)
+    endpoint = provider.endpoints[0]
+    return Endpoint(provider.name, endpoint.protocol, endpoint.path)
 
 
 def response_headers(received: Mapping[str, str]) -> dict[str, str]:

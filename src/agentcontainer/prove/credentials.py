@@ -13,6 +13,7 @@ from agentcontainer.prove.places import bare, inheriting, sandboxed
 from agentcontainer.prove.served import MODEL, by_gateway, by_pipe
 from agentcontainer.prove.targets import nothing
 from agentcontainer.prove.trial import Trial
+from agentcontainer.providers import PROVIDERS
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_file import PLACEHOLDER_KEY, models_json
 
@@ -35,7 +36,7 @@ for my $process (1, $$) {
 async def _as_for_a_task(trial: Trial) -> Sequence[str]:
     """Prepare Pi's environment and settings as for a task; in a control they contain the key."""
     api_key = trial.nonce if trial.is_control else PLACEHOLDER_KEY
-    models = models_json("anthropic", ["claude-sonnet-4-6"], api_key)
+    models = models_json(PROVIDERS["anthropic"], ["claude-sonnet-4-6"], api_key)
     trial.env.update(pi_launch.env())
     if trial.is_control:
         trial.env["ANTHROPIC_API_KEY"] = trial.nonce

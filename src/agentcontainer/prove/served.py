@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from agentcontainer.domain.tasks.model import Output
-from agentcontainer.gateway.app import Gateway, Route, provider_client
+from agentcontainer.gateway.app import Gateway, provider_client
+from agentcontainer.gateway.route import Route
 from agentcontainer.prove.attempt import Place
 from agentcontainer.prove.payload import Payload
 from agentcontainer.prove.places import sandboxed

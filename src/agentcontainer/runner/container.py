@@ -15,6 +15,7 @@ from agentcontainer.images import starting
 from agentcontainer.images.access import Access
 from agentcontainer.images.keeping import Images
 from agentcontainer.images.starting import Image
+from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.redaction import encodings_of
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.agent.model_access import ModelAccess, Upstream, upstream
@@ -34,6 +35,7 @@ from agentcontainer.runner.workspace.partial_outputs import PartialOutputs
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Internet, Spec
+from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.http_socket import socket_folder
 
@@ -56,24 +58,24 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: an input, image or checkpoint cannot be used.
     """
     services = context.services
-    provider = await _upstream(context)
+    destination = await _upstream(context)
     log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, context.task.id))
-    context.log.begin(log_size, encodings_of(provider.key))
+    context.log.begin(log_size, encodings_of(destination.key))
 
     stack.push_async_callback(folders.remove, context.root)
     image = await context.outcome.race(_image(context, stack))
     lease = await services.sandboxes.lease()
     if lease is not None:
         stack.callback(lease.release)
-    layout = await _fill_workspace(context, lease)
+    layout = await _fill_workspace(context, lease, destination.provider)
 
     sockets = stack.enter_context(socket_folder(context.root / "sockets"))
-    gateway = await _open_gateway(context, provider, stack, sockets)
+    gateway = await _open_gateway(context, destination, stack, sockets)
     commands = AgentCommands(context)
     control = await _open_control(context, commands, stack, sockets)
     stack.push_async_callback(PartialOutputs(services, context.claim, context.root).store)
 
-    sandbox = await _start_sandbox(context, image, lease, stack)
+    sandbox = await _start_sandbox(context, image, lease, destination.provider, stack)
     session = _open_session(context, sandbox, gateway, control, steering, stack)
     _watch(context, sandbox, lease, session)
     checkpointer = Checkpointer(services, context.claim, layout, sandbox)
@@ -88,17 +90,26 @@ async def _upstream(context: AttemptContext) -> Upstream:
     except SettingsError as error:
         raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, str(error))) from error
     if destination is None:
-        provider = task.execution.provider
-        message = (
-            f"There is no API key for {provider}: store one with PUT /api/v1/provider-keys/{provider}, "
-            "or pass overrides.providerApiKey."
-        )
+        message = _missing(task.execution.provider)
         if services.settings.has_offline_model:
             message += (
                 ' To try the platform without a key, use {"provider": "offline"}: an offline script, no AI.'
             )
         raise Ended(Ending(EndReason.PROVIDER_KEY_MISSING, message))
+    url_fault = Destinations.of(services.settings).url_fault
+    if destination.endpoint and (fault := url_fault(destination.base_url)):
+        message = f"The baseUrl of {task.execution.provider} {fault}."
+        raise Ended(Ending(EndReason.PROVIDER_ERROR, message))
     return destination
+
+
+def _missing(provider: str) -> str:
+    if provider in PROVIDERS:
+        return (
+            f"There is no API key for {provider}: store one with PUT /api/v1/provider-keys/{provider}, "
+            "or pass overrides.providerApiKey."
+        )
+    return f"There is no endpoint {provider} any more: store it with PUT /api/v1/provider-keys/{provider}."
 
 
 def _subject(context: AttemptContext) -> str:
@@ -123,8 +134,8 @@ def _images(services: Services) -> Images:
     )  # fmt: skip
 
 
-async def _fill_workspace(context: AttemptContext, lease: UidLease | None) -> Layout:
-    layout = Layout(context.services, context.task, context.name)
+async def _fill_workspace(context: AttemptContext, lease: UidLease | None, provider: Provider) -> Layout:
+    layout = Layout(context.services, context.task, context.name, provider)
     await context.outcome.race(layout.run(lease))
     if layout.has_lost_context:
         context.log.add(ContextLost())
@@ -154,11 +165,15 @@ async def _open_control(
 
 
 async def _start_sandbox(
-    context: AttemptContext, image: Image | None, lease: UidLease | None, stack: contextlib.AsyncExitStack
+    context: AttemptContext,
+    image: Image | None,
+    lease: UidLease | None,
+    provider: Provider,
+    stack: contextlib.AsyncExitStack,
 ) -> Sandbox:
     """Start the agent process in a sandbox, and record that the container's time counts from now."""
     services = context.services
-    command = launch.command(context.task)
+    command = launch.command(context.task, provider)
     sandbox = await starting.start(services.sandboxes, _spec(context, image), command, lease)
     stack.push_async_callback(sandbox.destroy)
     context.outcome.destroy_when_claim_lost(sandbox)

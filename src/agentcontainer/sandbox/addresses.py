@@ -22,9 +22,16 @@ def is_public(address: Address) -> bool:
     """Whether an address is on the public internet; for IPv6, also every IPv4 address embedded in it."""
     if isinstance(address, ipaddress.IPv4Address):
         return address.is_global and not any(address in network for network in _PRIVATE)
+    if not all(is_public(inner) for inner in embedded_in(address)):
+        return False
+    is_reserved = address.is_reserved and address not in _NAT64
+    return address.is_global and not (address.is_multicast or address.is_site_local or is_reserved)
+
+
+def embedded_in(address: Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address contains, to which a gateway would pass the packets on."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
     nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
     embedded = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), nat64)
-    if not all(is_public(inner) for inner in embedded if inner is not None):
-        return False
-    is_special = address.is_multicast or address.is_site_local or (address.is_reserved and nat64 is None)
-    return address.is_global and not is_special
+    return [inner for inner in embedded if inner is not None]

@@ -143,7 +143,7 @@ async def test_an_output_is_found_under_its_own_task_only(bed: Bed, alice: Accou
 
 
 async def test_providers_that_do_not_exist(bed: Bed, alice: Account) -> None:
-    for provider in ("google", "OpenAI", "openai2"):
+    for provider in ("-google", "OpenAI", "a" * 32):
         path = f"/api/v1/provider-keys/{provider}"
         body = {"apiKey": "sk-0123456789"}
         for error in (

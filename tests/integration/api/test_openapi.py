@@ -171,6 +171,16 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
         await alice.send("PUT", f"{v1}/provider-keys/openai", json={"apiKey": "x"}),
     )
     check(f"{v1}/provider-keys", await alice.get(f"{v1}/provider-keys"))
+    unreachable = {
+        "baseUrl": "http://127.0.0.1:9",
+        "api": "openai-completions",
+        "price": {"input": 1, "output": 2},
+    }
+    check(
+        f"{v1}/provider-keys/{{provider}}",
+        await alice.send("PUT", f"{v1}/provider-keys/mine", json=unreachable),
+    )
+    check(f"{v1}/provider-keys/{{provider}}/test", await alice.post(f"{v1}/provider-keys/mine/test", {}))
     keys = f"{v1}/api-keys"
     created = check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))
     check(keys, await alice.post(keys, {"name": "x"}, headers={"Idempotency-Key": "k"}))

@@ -1,6 +1,6 @@
 """The object that endpoints share: `create_app` receives it, and each request gets it as a dependency."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,10 +13,12 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.images.lookup import Lookup
 from agentcontainer.settings import Settings
 
+PROVIDER_TESTS_PER_MINUTE = 10  # of one account
+
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, database, vault, object store, rate limit, event hub and image lookup."""
+    """Settings, database, vault, object store, rate limits, event hub and image lookup."""
 
     settings: Settings
     pool: Pool
@@ -25,6 +27,7 @@ class Services:
     rate_limit: RateLimit
     hub: Hub
     images: Lookup
+    provider_tests: RateLimit = field(default_factory=lambda: RateLimit(PROVIDER_TESTS_PER_MINUTE))
 
 
 async def provided(request: Request) -> Services:

@@ -1,8 +1,11 @@
 """The dataclasses of accounts, API keys and provider keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+
+from agentcontainer.domain.models.catalogue import Rates
+from agentcontainer.providers import WireProtocol
 
 BillingMode = Literal["standard", "unlimited_grant"]
 
@@ -59,19 +62,38 @@ class KeyOwner:
 
 
 @dataclass(frozen=True)
+class OwnEndpoint:
+    """Where an account's own endpoint of models is, its protocol, and its token prices; None: they are not known."""
+
+    base_url: str
+    protocol: WireProtocol
+    rates: Rates | None = None
+
+
+@dataclass(frozen=True)
 class ProviderKey:
-    """A stored provider key without the key itself."""
+    """A stored provider key without the key itself. `endpoint` None: it is for a provider of the platform."""
 
     provider: str
     last4: str
     created_at: datetime
+    endpoint: OwnEndpoint | None = None
 
 
 @dataclass(frozen=True)
 class SealedProviderKey:
-    """A provider key about to be stored, encrypted."""
+    """A provider key about to be stored, encrypted. An own endpoint may have none."""
 
     account_id: str
     provider: str
-    ciphertext: bytes
+    ciphertext: bytes | None
     last4: str
+    endpoint: OwnEndpoint | None = None
+
+
+@dataclass(frozen=True)
+class OpenProviderKey:
+    """A provider key in plain text, with the endpoint that it was stored for: both are of one row."""
+
+    key: str | None = field(repr=False)
+    endpoint: OwnEndpoint | None = None

@@ -11,15 +11,19 @@ from agentcontainer.domain.accounts.model import (
     ApiKey,
     NewAccount,
     NewApiKey,
+    OpenProviderKey,
+    OwnEndpoint,
     ProviderKey,
     SealedProviderKey,
 )
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.errors import Conflict, NotFound, Unauthorized
+from agentcontainer.errors import Conflict, NotFound, Unauthorized, ValidationError
 from agentcontainer.ids import new_id
+from agentcontainer.providers import PROVIDERS
 
 KEY_PREFIX = "ac_live_"
+MAX_ENDPOINTS = 50
 
 
 async def create_account(
@@ -102,11 +106,30 @@ async def authenticate(pool: Pool, key: str) -> tuple[str, str]:
     return owner.key_id, owner.account_id
 
 
-async def put_provider_key(pool: Pool, vault: Vault, account_id: str, provider: str, key: str) -> ProviderKey:
-    """Store the account's key for a provider, encrypted. It replaces an earlier one."""
-    last4 = key[-4:] if len(key) >= 12 else ""  # four characters would be a large part of a short key
-    ciphertext = vault.seal(key, _context(account_id, provider))
-    return await store.put_provider_key(pool, SealedProviderKey(account_id, provider, ciphertext, last4))
+async def put_provider_key(
+    pool: Pool,
+    vault: Vault,
+    account_id: str,
+    provider: str,
+    key: str | None,
+    endpoint: OwnEndpoint | None = None,
+) -> ProviderKey:
+    """Store the account's key for a provider, encrypted, or an endpoint of its own with or without a key.
+
+    It replaces all of an earlier one, so that a stored key is never sent to a new address.
+
+    Raises:
+        Conflict: the account has too many endpoints.
+    """
+    last4 = key[-4:] if key and len(key) >= 12 else ""  # four characters would be a large part of a short key
+    ciphertext = vault.seal(key, _context(account_id, provider, endpoint)) if key else None
+    async with db.transaction(pool) as connection:
+        if endpoint is not None:
+            count = await store.count_endpoints(connection, account_id, without=provider)
+            if count >= MAX_ENDPOINTS:
+                raise Conflict(f"An account can have {MAX_ENDPOINTS} endpoints of its own. Delete one first.")
+        sealed = SealedProviderKey(account_id, provider, ciphertext, last4, endpoint)
+        return await store.put_provider_key(connection, sealed)
 
 
 async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> None:
@@ -119,14 +142,41 @@ async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> Non
         raise NotFound(f"There is no key for {provider}.")
 
 
-async def open_provider_key(pool: Pool, vault: Vault, account_id: str, provider: str) -> str | None:
-    """The account's key for a provider in plain text, for the gateway only. None: there is none.
+async def open_provider_key(
+    pool: Pool, vault: Vault, account_id: str, provider: str
+) -> OpenProviderKey | None:
+    """The account's key for a provider in plain text, for the gateway only. None: nothing is stored.
 
     Raises:
         SettingsError: the installation's secret key has changed since it was stored.
     """
-    ciphertext = await store.provider_key_ciphertext(pool, account_id, provider)
-    return None if ciphertext is None else vault.open(ciphertext, _context(account_id, provider))
+    sealed = await store.sealed_provider_key(pool, account_id, provider)
+    if sealed is None:
+        return None
+    if sealed.ciphertext is None:
+        return OpenProviderKey(None, sealed.endpoint)
+    key = vault.open(sealed.ciphertext, _context(account_id, provider, sealed.endpoint))
+    return OpenProviderKey(key, sealed.endpoint)
+
+
+async def own_endpoint(
+    connection: Connection, account_id: str, provider: str, field: str
+) -> OwnEndpoint | None:
+    """The account's own endpoint of this name; None: the name is a provider's of the platform.
+
+    Raises:
+        ValidationError: it is neither; names the `field` of the request.
+    """
+    if provider in PROVIDERS:
+        return None
+    sealed = await store.sealed_provider_key(connection, account_id, provider)
+    if sealed is None or sealed.endpoint is None:
+        raise ValidationError.at(
+            field,
+            f"must be one of {', '.join(PROVIDERS)}, or the name of an endpoint that was stored with "
+            "PUT /api/v1/provider-keys/{name}",
+        )
+    return sealed.endpoint
 
 
 async def _insert_key(connection: Connection, account_id: str, name: str) -> tuple[str, str]:
@@ -136,8 +186,9 @@ async def _insert_key(connection: Connection, account_id: str, name: str) -> tup
     return new.id, key
 
 
-def _context(account_id: str, provider: str) -> str:
-    return f"{account_id}:{provider}"
+def _context(account_id: str, provider: str, endpoint: OwnEndpoint | None) -> str:
+    # The address is part of it: a key cannot be decrypted for another address than the one it was stored with.
+    return f"{account_id}:{provider}" + (f":{endpoint.base_url}" if endpoint else "")
 
 
 def _hash(key: str) -> bytes:

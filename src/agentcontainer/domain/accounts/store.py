@@ -11,9 +11,11 @@ from agentcontainer.domain.accounts.model import (
     KeyOwner,
     NewAccount,
     NewApiKey,
+    OwnEndpoint,
     ProviderKey,
     SealedProviderKey,
 )
+from agentcontainer.domain.models.catalogue import Rates
 
 _INSERT = "INSERT INTO accounts (id, name, email, billing_mode) VALUES ($1, $2, $3, $4)"
 _INSERT_KEY = "INSERT INTO api_keys (id, account_id, name, key_hash) VALUES ($1, $2, $3, $4)"
@@ -26,10 +28,14 @@ SELECT id, name, created_at, last_used_at FROM api_keys WHERE account_id = $1 AN
 """
 _LOCK_KEYS = "SELECT id FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
 _PUT_PROVIDER_KEY = """
-INSERT INTO provider_keys (account_id, provider, ciphertext, last4) VALUES ($1, $2, $3, $4)
+INSERT INTO provider_keys (account_id, provider, ciphertext, last4, base_url, api, input_usd, output_usd,
+                           cache_read_usd, cache_write_usd)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (account_id, provider)
-DO UPDATE SET ciphertext = excluded.ciphertext, last4 = excluded.last4, created_at = now()
-RETURNING provider, last4, created_at
+DO UPDATE SET ciphertext = excluded.ciphertext, last4 = excluded.last4, base_url = excluded.base_url,
+    api = excluded.api, input_usd = excluded.input_usd, output_usd = excluded.output_usd,
+    cache_read_usd = excluded.cache_read_usd, cache_write_usd = excluded.cache_write_usd, created_at = now()
+RETURNING *
 """
 _DELETE_PROVIDER_KEY = "DELETE FROM provider_keys WHERE account_id = $1 AND provider = $2 RETURNING true"
 
@@ -84,14 +90,20 @@ async def record_use(pool: Pool, key_id: str) -> None:
     await pool.execute("UPDATE api_keys SET last_used_at = now() WHERE id = $1", key_id)
 
 
-async def put_provider_key(pool: Pool, key: SealedProviderKey) -> ProviderKey:
-    """Store the key; it replaces an earlier one."""
-    row = await pool.fetchrow(_PUT_PROVIDER_KEY, key.account_id, key.provider, key.ciphertext, key.last4)
+async def put_provider_key(pool: Pool | Connection, key: SealedProviderKey) -> ProviderKey:
+    """Store the key and its endpoint; they replace the whole earlier row."""
+    endpoint = key.endpoint
+    rates = endpoint.rates if endpoint else None
+    prices = (rates.input, rates.output, rates.cache_read, rates.cache_write) if rates else (None,) * 4
+    row = await pool.fetchrow(
+        _PUT_PROVIDER_KEY, key.account_id, key.provider, key.ciphertext, key.last4,
+        endpoint.base_url if endpoint else None, endpoint.protocol if endpoint else None, *prices,
+    )  # fmt: skip
     assert row is not None
     return _provider_key(row)
 
 
-async def list_provider_keys(pool: Pool, account_id: str) -> list[ProviderKey]:
+async def list_provider_keys(pool: Pool | Connection, account_id: str) -> list[ProviderKey]:
     """The account's provider keys, by provider."""
     query = "SELECT * FROM provider_keys WHERE account_id = $1 ORDER BY provider"
     return [_provider_key(row) for row in await pool.fetch(query, account_id)]
@@ -102,10 +114,29 @@ async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> boo
     return bool(await pool.fetchval(_DELETE_PROVIDER_KEY, account_id, provider))
 
 
-async def provider_key_ciphertext(pool: Pool, account_id: str, provider: str) -> bytes | None:
-    """The account's key for a provider, encrypted. None: there is none."""
-    query = "SELECT ciphertext FROM provider_keys WHERE account_id = $1 AND provider = $2"
-    return await pool.fetchval(query, account_id, provider)
+async def latest_provider_keys(pool: Pool, limit: int) -> list[tuple[str, str]]:
+    """The account and provider of the keys and endpoints that were stored last, of all accounts."""
+    query = "SELECT account_id, provider FROM provider_keys ORDER BY created_at DESC LIMIT $1"
+    return [(row["account_id"], row["provider"]) for row in await pool.fetch(query, limit)]
+
+
+async def count_endpoints(connection: Connection, account_id: str, *, without: str) -> int:
+    """How many endpoints of its own the account has, beside this one."""
+    query = (
+        "SELECT count(*) FROM provider_keys WHERE account_id = $1 AND base_url IS NOT NULL AND provider <> $2"
+    )
+    return await connection.fetchval(query, account_id, without)
+
+
+async def sealed_provider_key(
+    pool: Pool | Connection, account_id: str, provider: str
+) -> SealedProviderKey | None:
+    """The account's key for a provider, encrypted, with its endpoint. None: there is none."""
+    query = "SELECT * FROM provider_keys WHERE account_id = $1 AND provider = $2"
+    row = await pool.fetchrow(query, account_id, provider)
+    if row is None:
+        return None
+    return SealedProviderKey(account_id, provider, row["ciphertext"], row["last4"], _endpoint(row))
 
 
 def _api_key(row: Record) -> ApiKey:
@@ -113,4 +144,11 @@ def _api_key(row: Record) -> ApiKey:
 
 
 def _provider_key(row: Record) -> ProviderKey:
-    return ProviderKey(row["provider"], row["last4"], row["created_at"])
+    return ProviderKey(row["provider"], row["last4"], row["created_at"], _endpoint(row))
+
+
+def _endpoint(row: Record) -> OwnEndpoint | None:
+    if row["base_url"] is None:
+        return None
+    prices = [row[f"{kind}_usd"] for kind in ("input", "output", "cache_read", "cache_write")]
+    return OwnEndpoint(row["base_url"], row["api"], None if prices[0] is None else Rates(*prices))

@@ -13,6 +13,7 @@ import asyncpg
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
+from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.agents import store
 from agentcontainer.domain.agents.model import Agent, Change, Content, NewAgent, Version
 from agentcontainer.domain.execution.model import DefaultsChange
@@ -60,6 +61,9 @@ async def create(pool: Pool, settings: Settings, account_id: str, name: str, cha
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
             await _check_files(connection, account_id, change)
+            await accounts.own_endpoint(
+                connection, account_id, content.defaults.provider, "defaults.provider"
+            )
             await store.insert(connection, agent)
             await store.insert_version(connection, version_id, agent_id, content)
             return await get(connection, account_id, agent_id)
@@ -84,6 +88,10 @@ async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str,
             content = _content(before, change, settings)
             if content != before:
                 await _check_files(connection, account_id, change)
+                if content.defaults.provider != before.defaults.provider:
+                    await accounts.own_endpoint(
+                        connection, account_id, content.defaults.provider, "defaults.provider"
+                    )
                 version_id = new_id("agv")
                 await store.insert_version(connection, version_id, agent_id, content)
                 await store.set_current(connection, agent_id, version_id)

@@ -14,7 +14,7 @@ from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import Activity, Draft, LockedTask, Message, NewExecution
 from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
-from agentcontainer.domain.execution.service import resolve
+from agentcontainer.domain.execution.service import resolve_for_account
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
@@ -284,7 +284,9 @@ async def _new_execution(
     before = await store.last_queued_execution(connection, task.id) or task
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     overrides = before.overrides.updated(message.overrides)
-    execution = resolve(version.defaults, overrides, settings)
+    execution = await resolve_for_account(
+        connection, task.account_id, version.defaults, overrides, settings, has_key=key is not None
+    )
     least_budget.check_change(message.overrides, execution, settings, task)
     if execution == before.execution and key is None:
         return None

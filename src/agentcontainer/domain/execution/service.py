@@ -6,6 +6,8 @@ A version's defaults replace the platform's, and a task's overrides replace both
 from dataclasses import replace
 from typing import TypeVar
 
+from agentcontainer.db import Connection
+from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.execution.model import (
     AgentDefaults,
     Choices,
@@ -15,6 +17,7 @@ from agentcontainer.domain.execution.model import (
     Overrides,
 )
 from agentcontainer.domain.models import catalogue, prices
+from agentcontainer.domain.models.prices import Price
 from agentcontainer.domain.tasks.output_policy import schema_fault
 from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import ValidationError
@@ -44,8 +47,37 @@ def platform_defaults(settings: Settings) -> AgentDefaults:
     )
 
 
-def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -> Execution:
+async def resolve_for_account(
+    connection: Connection,
+    account_id: str,
+    defaults: AgentDefaults,
+    overrides: Overrides,
+    settings: Settings,
+    *,
+    has_key: bool,
+) -> Execution:
+    """As `resolve`, also with an endpoint of the account's own as the provider. `has_key`: the request holds a key.
+
+    Raises:
+        ValidationError: the combination cannot run, or there is no such provider; names the field.
+    """
+    provider = _pick(overrides.provider, defaults.provider, platform_defaults(settings).provider)
+    endpoint = await accounts.own_endpoint(connection, account_id, provider, "overrides.provider")
+    if endpoint is not None and has_key:
+        raise ValidationError.at(
+            "overrides.providerApiKey",
+            f"is for the platform's own providers only; store the key of {provider} with "
+            f"PUT /api/v1/provider-keys/{provider}",
+        )
+    return resolve(defaults, overrides, settings, prices.of_endpoint(endpoint.rates) if endpoint else None)
+
+
+def resolve(
+    defaults: AgentDefaults, overrides: Overrides, settings: Settings, price: Price | None = None
+) -> Execution:
     """The execution of a task: the defaults of its agent version, replaced by its overrides where these are set.
+
+    `price`: of all models of the provider, if that is an endpoint of the account's own.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
@@ -70,7 +102,7 @@ def resolve(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -
         egress=None if overrides.egress is UNSET else overrides.egress,
     )
     if execution.budget is not None and execution.budget.max_cost_micro_usd is not None:
-        _check_prices(execution, settings)
+        _check_prices(execution, settings, price)
     if execution.egress is not None and not execution.internet_access:
         raise ValidationError.at(
             "overrides.egress", "narrows internet access, so it needs internetAccess: true"
@@ -132,7 +164,8 @@ def _merge(platform: AgentDefaults, below: AgentDefaults, chosen: Choices, path:
         runtime_region=_pick(chosen.runtime_region, below.runtime_region, platform.runtime_region),
     )
     if merged.provider != below.provider:
-        only_model = PROVIDERS[merged.provider].only_model
+        entry = PROVIDERS.get(merged.provider)
+        only_model = entry.only_model if entry else None
         if chosen.model is UNSET and only_model is not None:
             merged = replace(merged, model=only_model)
         elif chosen.model is UNSET:
@@ -166,11 +199,19 @@ def _check_schemas(policy: OutputPolicy, path: str) -> None:
             raise ValidationError.at(f"{path}.files.{position}.jsonSchema", fault)
 
 
-def _check_prices(execution: Execution, settings: Settings) -> None:
+def _check_prices(execution: Execution, settings: Settings, price: Price | None) -> None:
+    if price is not None:
+        return
     for model in (execution.model, execution.weak_model):
         if model is not None and prices.find(execution.provider, model, settings.model_prices_file) is None:
             raise ValidationError.at(
                 "overrides.budget.maxCostUsd",
-                f"cannot be enforced: the price of {model} at {execution.provider} is not known; use maxTokens, or ask "
-                "the operator to add it to AGENTCONTAINER_MODEL_PRICES_FILE",
+                f"cannot be enforced: the price of {model} at {execution.provider} is not known; use maxTokens, or "
+                f"{_how_to_add_price(execution.provider)}",
             )
+
+
+def _how_to_add_price(provider: str) -> str:
+    if provider in PROVIDERS:
+        return "ask the operator to add it to AGENTCONTAINER_MODEL_PRICES_FILE"
+    return f"store it with PUT /api/v1/provider-keys/{provider}"

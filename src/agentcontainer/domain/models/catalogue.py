@@ -142,8 +142,8 @@ def check(provider: str, model: str) -> str | None:
     if entry is not None and entry.only_model not in (None, model):
         return f"must be {entry.only_model}, the only model of {provider}"
     providers = sorted(providers_of(model))
-    if not providers or provider in providers:
-        return None
+    if not providers or provider in providers or provider not in PROVIDERS:
+        return None  # an endpoint of an account's own may have any model
     hint = f"; {provider} calls it {same}" if (same := _same_at(provider, model)) else ""
     return f"{model} is a model of {' and '.join(providers)}, not of {provider}{hint}"
 

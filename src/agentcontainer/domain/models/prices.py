@@ -88,5 +88,10 @@ def find(provider: str, model: str, file: PriceFile | None) -> Price | None:
     return Price(entry.rates, entry.tiers)
 
 
+def of_endpoint(rates: Rates | None) -> Price | None:
+    """The price of every model of an account's own endpoint; None: it is not known."""
+    return Price(rates) if rates else None
+
+
 def _up(micro_usd: Decimal) -> int:
     return int(micro_usd.to_integral_value(rounding=ROUND_CEILING))

@@ -10,8 +10,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.errors import ValidationError
 from agentcontainer.filenames import filename_fault
+from agentcontainer.private_hosts import PrivateHosts
+from agentcontainer.settings import Settings
 
 MAX_URL_CHARACTERS = 2048
+PROXY_ONLY = (
+    "cannot be cloned: this installation reaches other servers through a proxy only "
+    "(AGENTCONTAINER_EGRESS_PROXY_ONLY)"
+)
 MAX_REF_CHARACTERS = 255
 FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 # Not with digits only, which may be the date that a tag is named after.
@@ -60,23 +66,27 @@ class StoredRepository:
     sealed_token: bytes | None
 
 
-def check(repositories: Sequence[Repository], *, is_plain_token_allowed: bool) -> None:
+def check(repositories: Sequence[Repository], settings: Settings) -> None:
     """Check the repositories that a client named.
 
     Raises:
         ValidationError: a repository cannot be cloned as named; names the field.
     """
+    private_hosts = PrivateHosts.of(settings.private_hosts)
     for position, repository in enumerate(repositories):
         at = f"inputRepositories.{position}"
         if fault := url_fault(repository.url):
             raise ValidationError.at(f"{at}.url", fault)
+        if settings.egress_proxy_only:
+            raise ValidationError.at(f"{at}.url", PROXY_ONLY)
         if repository.ref is not None and (fault := ref_fault(repository.ref)):
             raise ValidationError.at(f"{at}.ref", fault)
         if repository.path is not None and (fault := _folder_fault(repository.path)):
             raise ValidationError.at(f"{at}.path", fault)
         if _folder_fault(repository.name):
             raise ValidationError.at(f"{at}.url", "does not end in a name for its folder; give a path")
-        if repository.token and repository.url.startswith("http:") and not is_plain_token_allowed:
+        is_private = settings.allow_private_repositories or private_hosts.names_host(repository.host)
+        if repository.token and repository.url.startswith("http:") and not is_private:
             raise ValidationError.at(f"{at}.token", "is sent over https:// only")
 
 

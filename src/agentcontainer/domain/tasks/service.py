@@ -13,7 +13,7 @@ from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
-from agentcontainer.domain.execution.service import resolve
+from agentcontainer.domain.execution.service import resolve_for_account
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
@@ -73,12 +73,14 @@ async def create(
 ) -> str:
     """Insert and enqueue a task; returns its id. The caller must call `hold` last. Raises as `dispatch` does."""
     version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
-    execution = resolve(version.defaults, request.overrides, settings)
+    execution = await resolve_for_account(
+        connection, account_id, version.defaults, request.overrides, settings,
+        has_key=request.provider_api_key is not None,
+    )  # fmt: skip
     least_budget.check(execution, settings, (version.base_prompt, request.instructions, message))
     await files.check_inputs(connection, account_id, request.input_file_ids)
     await files.check_inputs(connection, account_id, request.skills, "skills")
-    is_private_allowed = settings.allow_private_repositories
-    repositories.check(request.input_repositories, is_plain_token_allowed=is_private_allowed)
+    repositories.check(request.input_repositories, settings)
     task_id = await store.reserve_id(connection, account_id)
     key = request.provider_api_key
     task = NewTask(
@@ -210,7 +212,9 @@ async def change_execution(
     """
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     merged = task.overrides.updated(overrides)
-    execution = resolve(version.defaults, merged, settings)
+    execution = await resolve_for_account(
+        connection, task.account_id, version.defaults, merged, settings, has_key=provider_key is not None
+    )
     least_budget.check_change(overrides, execution, settings, task)
     sealed = vault.seal(provider_key, task.id) if provider_key else None
     await store.set_execution(connection, task.id, merged, execution, sealed)

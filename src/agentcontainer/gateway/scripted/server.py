@@ -56,6 +56,8 @@ class ScriptedModel:
         self._director = Director()
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_get("/_requests", self._requests)
+        for path in ("/v1/models", "/models", "/v1/key", "/key", "/api/v1/key"):
+            app.router.add_get(path, self._list)
         app.router.add_post("/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
 
@@ -91,6 +93,13 @@ class ScriptedModel:
             {"path": s.path, "headers": s.headers, "model": s.model, "at": s.at} for s in self.requests
         ]
         return web.json_response(received)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        """The list of models, by which a key is tested."""
+        key = _key_of(request)
+        if not key or key.startswith(("sk-invalid", "invalid-key")):
+            return web.json_response({"error": {"message": "Incorrect API key provided."}}, status=401)
+        return web.json_response({"data": []})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         wire = next((module for end, module in _WIRES.items() if request.path.endswith(end)), None)

@@ -1,9 +1,10 @@
 """Builds the command, environment and files with which a task's agent process starts."""
 
 from agentcontainer.domain.tasks.model import Task
+from agentcontainer.providers import Provider
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_access import models_of, weak_model_of
-from agentcontainer.runner.agent.model_file import models_json
+from agentcontainer.runner.agent.model_file import models_json, pi_name
 from agentcontainer.runner.agent.prompts import CONVERSATION_PROMPT, SYSTEM_PROMPT, harness
 
 HOME = pi_launch.HOME
@@ -14,11 +15,11 @@ FOLDERS = pi_launch.FOLDERS
 is_session = pi_launch.is_session
 
 
-def command(task: Task) -> list[str]:
+def command(task: Task, provider: Provider) -> list[str]:
     """The command of the task's agent process."""
     conventions = CONVERSATION_PROMPT if task.mode == "conversation" else SYSTEM_PROMPT
     system_prompt = f"{task.base_prompt}\n\n{conventions}".strip()
-    return pi_launch.argv(task.execution.provider, models_of(task)[0], task.id, system_prompt)
+    return pi_launch.argv(pi_name(provider), models_of(task)[0], task.id, system_prompt)
 
 
 def environment(task: Task | None = None) -> dict[str, str]:
@@ -26,7 +27,7 @@ def environment(task: Task | None = None) -> dict[str, str]:
     return pi_launch.env(None if task is None else weak_model_of(task))
 
 
-def files(task: Task) -> dict[str, str]:
+def files(task: Task, provider: Provider) -> dict[str, str]:
     """The files that are written before the agent process starts: path below the workspace → content."""
     execution = task.execution
     return {
@@ -39,10 +40,10 @@ def files(task: Task) -> dict[str, str]:
             is_conversation=task.mode == "conversation",
             egress=execution.egress,
         ),
-        **settings_files(task),
+        **settings_files(task, provider),
     }
 
 
-def settings_files(task: Task) -> dict[str, str]:
+def settings_files(task: Task, provider: Provider) -> dict[str, str]:
     """Those of `files` that are written again when a workspace is restored."""
-    return pi_launch.settings_files(models_json(task.execution.provider, models_of(task)))
+    return pi_launch.settings_files(models_json(provider, models_of(task)))

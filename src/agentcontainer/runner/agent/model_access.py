@@ -8,19 +8,23 @@ from pathlib import Path
 
 from agentcontainer import db
 from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.model import OwnEndpoint
 from agentcontainer.domain.models import catalogue, prices
 from agentcontainer.domain.tasks import service, store
 from agentcontainer.domain.tasks.event_data import ModelRetried
 from agentcontainer.domain.tasks.model import Claim, Task, TaskUsage
-from agentcontainer.gateway.app import Gateway, Route
+from agentcontainer.gateway.app import Gateway
 from agentcontainer.gateway.budget import Budget
+from agentcontainer.gateway.judged_client import judged_client
 from agentcontainer.gateway.offline_model import OFFLINE_KEY
 from agentcontainer.gateway.patience import Patience
+from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
-from agentcontainer.providers import PROVIDERS
+from agentcontainer.providers import OFFLINE, PROVIDERS, Provider, own
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
+from agentcontainer.sandbox.destinations import Destinations
 
 logger = logging.getLogger(__name__)
 
@@ -38,41 +42,43 @@ def weak_model_of(task: Task) -> str | None:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where an attempt's model requests are sent, and the key that they carry."""
+    """A task's provider, where its requests are sent, and the key that they carry."""
 
+    provider: Provider
     base_url: str
     key: str = field(repr=False)
+    endpoint: OwnEndpoint | None = None
+    """The account's own, if the provider is one; it may need no key."""
     is_offline: bool = False
     """Whether the offline model answers, for the provider `offline` or in place of another. It costs nothing."""
 
 
 async def upstream(services: Services, task: Task) -> Upstream | None:
-    """Where the task's model requests are sent; None: there is no key for its provider.
+    """Where the task's model requests are sent; None: there is no key for its provider, or no such endpoint.
+
+    A key of the task is for providers of the platform, and never sent to an endpoint of an account's own.
 
     Raises:
         SettingsError: the key cannot be decrypted with this installation's secret key.
         AgentContainerError: the offline model does not start.
     """
-    provider, settings = task.execution.provider, services.settings
-    if PROVIDERS[provider].is_offline or settings.offline_model == "all":
+    name, settings = task.execution.provider, services.settings
+    if name in PROVIDERS and (PROVIDERS[name].is_offline or settings.offline_model == "all"):
         # A client's key is not sent to the offline model, which has no use for it.
-        return Upstream(await services.offline_model.url(), OFFLINE_KEY, is_offline=True)
-    key = await _provider_key(services, task)
-    return None if key is None else Upstream(settings.base_urls[provider], key)
-
-
-async def _provider_key(services: Services, task: Task) -> str | None:
-    """The key for the task's provider: the task's own, or else its account's; None if there is neither.
-
-    Raises:
-        SettingsError: it cannot be decrypted with this installation's secret key.
-    """
-    sealed = await store.provider_key_ciphertext(services.pool, task.id)
-    if sealed is not None:
-        return services.vault.open(sealed, task.id)
-    return await accounts.open_provider_key(
-        services.pool, services.vault, task.account_id, task.execution.provider
-    )
+        url = await services.offline_model.url()
+        return Upstream(PROVIDERS[name], url, OFFLINE_KEY, is_offline=True)
+    if name in PROVIDERS:
+        sealed = await store.provider_key_ciphertext(services.pool, task.id)
+        if sealed is not None:
+            key = services.vault.open(sealed, task.id)
+            return Upstream(PROVIDERS[name], settings.base_urls[name], key)
+    stored = await accounts.open_provider_key(services.pool, services.vault, task.account_id, name)
+    if stored is None:
+        return None
+    if stored.endpoint is not None:
+        provider = own(name, stored.endpoint.protocol)
+        return Upstream(provider, stored.endpoint.base_url, stored.key or "", stored.endpoint)
+    return Upstream(PROVIDERS[name], settings.base_urls[name], stored.key) if stored.key else None
 
 
 class ModelAccess:
@@ -87,7 +93,7 @@ class ModelAccess:
         log: EventLog,
     ) -> None:
         settings, provider = services.settings, task.execution.provider
-        played = PROVIDERS["offline" if upstream.is_offline else provider]
+        played = OFFLINE if upstream.is_offline else upstream.provider
         self._patience_seconds = settings.provider_patience_seconds
         self._log = log
         self._gateway: Gateway | None = None
@@ -95,17 +101,21 @@ class ModelAccess:
         self._client = services.client
         self._claim = claim
         self._task = task
+        endpoint, base_url = upstream.endpoint, upstream.base_url
+        price = prices.of_endpoint(endpoint.rates) if endpoint else None
+        self._destinations = Destinations.of(settings) if endpoint else None
         self._route = Route(
             provider,
-            upstream.base_url,
+            base_url,
             frozenset(models_of(task)),
             upstream.key,
-            services.proxies.for_url(upstream.base_url),
-            title=played.title,
+            None if endpoint else services.proxies.for_url(base_url),
+            played.title,
+            endpoint.protocol if endpoint else None,
         )
         self._budget = Budget(
             task.execution.budget,
-            lambda model: prices.find(played.name, model, settings.model_prices_file),
+            lambda model: price if endpoint else prices.find(played.name, model, settings.model_prices_file),
             used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
             used_micro_usd=task.model_cost_micro_usd,
         )
@@ -117,6 +127,8 @@ class ModelAccess:
     async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
         """Start the gateway, and if the task wants a title from a model, begin to write it from `subject`. `stack`
         stops both."""
+        if self._destinations is not None:
+            self._client = await stack.enter_async_context(judged_client(self._destinations))
         gateway = Gateway(
             self._route, socket, self._count, self._client, budget=self._budget,
             patience=Patience(self._patience_seconds), on_retry=self._log_retry,

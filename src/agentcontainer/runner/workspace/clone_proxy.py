@@ -9,8 +9,9 @@ import ipaddress
 import struct
 from pathlib import Path
 
-from agentcontainer.sandbox.addresses import Address, is_public
-from agentcontainer.sandbox.outward import CHUNK_BYTES, Streams, connect, resolve
+from agentcontainer.sandbox.addresses import Address
+from agentcontainer.sandbox.destinations import DestinationRefused, Destinations
+from agentcontainer.sandbox.outward import CHUNK_BYTES, Streams, connect
 
 HANDSHAKE_SECONDS = 10.0
 MAX_CONNECTIONS = 16
@@ -28,13 +29,13 @@ class CloneProxy:
         port: int,
         *,
         max_bytes: int,
-        is_private_allowed: bool,
+        destinations: Destinations,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._host = _canonical(host)
         self._port = port
         self._bytes_left = max_bytes
-        self._is_private_allowed = is_private_allowed
+        self._destinations = destinations
         self._handshake_seconds = handshake_seconds
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -84,6 +85,9 @@ class CloneProxy:
             return
         try:
             remote = await self._connect()
+        except DestinationRefused as error:
+            self.refusal = str(error)
+            remote = None
         except (OSError, UnicodeError):
             self.refusal = "its host cannot be reached"
             remote = None
@@ -96,15 +100,9 @@ class CloneProxy:
         finally:
             remote[1].close()
 
-    async def _connect(self) -> Streams | None:
+    async def _connect(self) -> Streams:
         if self._addresses is None:
-            addresses = await resolve(self._host, self._port)
-            self._addresses = [
-                address for address in addresses if self._is_private_allowed or is_public(address)
-            ]
-        if not self._addresses:
-            self.refusal = "its host is not on the public internet"
-            return None
+            self._addresses = await self._destinations.addresses(self._host, self._port)
         return await connect(self._addresses, self._port)
 
     async def _pump(self, near: Streams, far: Streams) -> None:

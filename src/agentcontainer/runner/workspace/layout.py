@@ -17,6 +17,7 @@ from agentcontainer.domain.files.model import File
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.repositories import unseal
 from agentcontainer.errors import Unavailable
+from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders, repositories, safe_open, session_file, skills
@@ -24,6 +25,7 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.runner.workspace.store_check import missing_means_unavailable
 from agentcontainer.sandbox import volume
+from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
 
@@ -37,9 +39,10 @@ logger = logging.getLogger(__name__)
 class Layout:
     """The workspace of one attempt. `name`: the attempt's."""
 
-    def __init__(self, services: Services, task: Task, name: str) -> None:
+    def __init__(self, services: Services, task: Task, name: str, provider: Provider | None = None) -> None:
         self._services = services
         self._task = task
+        self._provider = provider or PROVIDERS[task.execution.provider]
         self.name = name
         self.root = services.folder / name
         self.is_new = False
@@ -81,7 +84,7 @@ class Layout:
         uid = None if lease is None else lease.uid
         safe_open.make_folder(self.root / "workspace", launch.TASK_FOLDER, uid)  # Pi starts in it
         for path, text in launch.settings_files(
-            self._task
+            self._task, self._provider
         ).items():  # the agent may have replaced them by links
             await safe_open.write_file(self.root / "workspace", path, text.encode(errors="replace"), uid)
         self.has_lost_context = not await asyncio.to_thread(
@@ -117,7 +120,9 @@ class Layout:
         )
         self._check_room([*inputs, *references])
         await services.volumes.make(self.root / "workspace")
-        await folders.prepare(self.root, launch.files(task), inputs, references, services.blobs)
+        await folders.prepare(
+            self.root, launch.files(task, self._provider), inputs, references, services.blobs
+        )
         await self._add_skills()
         await self._add_repositories()
 
@@ -154,9 +159,10 @@ class Layout:
     async def _add_repositories(self) -> None:
         services, settings = self._services, self._services.settings
         if self._task.input_repositories:
+            destinations = Destinations.of(settings).for_repositories(settings)
             cloning = repositories.Cloning(
                 services.sandboxes, services.runtime, services.limits, services.folder, self.name,
-                settings.max_repository_bytes, settings.allow_private_repositories, ca_bundle(os.environ),
+                settings.max_repository_bytes, destinations, ca_bundle(os.environ),
             )  # fmt: skip
             input_repositories = unseal(self._task.input_repositories, services.vault, self._task.id)
             await repositories.place(cloning, input_repositories, self.root / "workspace" / TASK_FILES)

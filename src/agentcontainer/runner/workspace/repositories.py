@@ -24,6 +24,7 @@ from agentcontainer.runner.workspace.clone_proxy import CloneProxy
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Bubblewrap, Sandbox
 from agentcontainer.sandbox.contract import INSIDE_GIVEN, INSIDE_RUNTIME, INSIDE_WORKSPACE, Limits, Spec
+from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.http_socket import socket_folder
 from agentcontainer.sandbox.volume import DiskFull
 
@@ -100,7 +101,7 @@ class Cloning:
     folder: Path
     name: str
     max_bytes: int
-    is_private_allowed: bool
+    destinations: Destinations
     ca_bundle: Path | None = None
 
 
@@ -157,7 +158,7 @@ async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None
         repository.host,
         repository.port,
         max_bytes=cloning.max_bytes,
-        is_private_allowed=cloning.is_private_allowed,
+        destinations=cloning.destinations,
     )
     async with contextlib.AsyncExitStack() as stack:
         sockets = stack.enter_context(socket_folder(spec.root / "sockets"))

@@ -1,0 +1,46 @@
+"""The HTTP client for model endpoints of an account's own: it connects to addresses only that were judged."""
+
+import socket
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from agentcontainer.sandbox.destinations import Destinations
+
+
+def judged_client(destinations: Destinations) -> aiohttp.ClientSession:
+    """A client whose connections go to the addresses that `destinations` allows.
+
+    It does not judge an address that a URL names itself: check the URL with `Destinations.url_fault` before.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=_Judge(destinations)),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+class _Judge(AbstractResolver):
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in await self._destinations.addresses(host, port)
+        ]
+
+    async def close(self) -> None:
+        pass
