@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 TOKEN = "ghp_0123456789abcdefghijklmnopqrstuv"
 _GIT_ENVIRONMENT = {
@@ -19,6 +20,13 @@ _GIT_ENVIRONMENT = {
 }  # fmt: skip
 
 
+class _Server(ThreadingHTTPServer):
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(OSError, AttributeError):  # git with GnuTLS needs the end of TLS to be said
+            request.unwrap()
+        super().shutdown_request(request)
+
+
 class GitServer:
     """`git/NAME` is served plainly, `private/NAME` with the token, `moved/NAME` and `elsewhere/NAME` redirect (to
     this and to another host), `slow/NAME` responds late."""
@@ -26,7 +34,7 @@ class GitServer:
     def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.requests: list[tuple[str, str | None]] = []  # path, Authorization
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._scheme = "http" if tls is None else "https"
         if tls is not None:
