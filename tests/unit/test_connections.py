@@ -12,9 +12,9 @@ from agentcontainer.api.connections import FILES_PER_CONNECTION, MAX_CONNECTIONS
 def test_the_bounds_leave_file_descriptors_for_everything_else(files: int) -> None:
     bounds = Bounds.fitting(files)
     assert bounds.all * FILES_PER_CONNECTION + bounds.backlog + 100 < files
-    assert 0 < bounds.of_address < bounds.unauthenticated < bounds.all <= MAX_CONNECTIONS
+    assert 0 < bounds.of_address < bounds.silent < bounds.all <= MAX_CONNECTIONS
     assert bounds.of_account < bounds.streams < bounds.all
-    assert bounds.unauthenticated + bounds.streams <= bounds.all
+    assert bounds.silent + bounds.streams <= bounds.all
 
 
 @pytest.mark.parametrize(

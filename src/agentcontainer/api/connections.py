@@ -1,8 +1,8 @@
 """Bounds the connections of an API process, so that it always has file descriptors left for requests with a key.
 
-A connection counts as unauthenticated until a request on it is authenticated. If there are too many of these, the
-oldest of the address that has most is closed: a client that sends its request at once is served, and a silent one loses
-its place. Silent and stalled connections are closed after a time.
+A connection is silent until the head of a request has arrived, and again after an answer to a request without a key. If
+there are too many silent ones, the oldest of the address that has most is closed: a client that sends its request at
+once is served, and a silent one loses its place. Silent and stalled connections are closed after a time.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many connections there may be: in all, unauthenticated ones in all and of one address, and of one account.
-    `backlog`: how many are accepted at once."""
+    """How many connections there may be: in all, silent ones in all and of one address, those of one account, and
+    streams. `backlog`: how many are accepted at once."""
 
     all: int
-    unauthenticated: int
+    silent: int
     of_address: int
     of_account: int
     streams: int
@@ -46,7 +46,7 @@ class Bounds:
     @classmethod
     def fitting(cls, files: int) -> "Bounds":
         """The bounds for a process that may have so many files open."""
-        backlog = max(16, min(2048, files // 16))
+        backlog = max(16, min(512, files // 64))  # of what is accepted at once, nothing has been read yet
         most = max(16, min(MAX_CONNECTIONS, (files - RESERVED_FILES - backlog) // FILES_PER_CONNECTION))
         return cls(most, most // 2, most // 4, most // 4, most // 2, backlog)
 
@@ -57,27 +57,41 @@ class Connections:
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds.fitting(open_files.limit())
         self._all: set[Connection] = set()
-        self._unauthenticated: dict[str, dict[Connection, None]] = {}  # by address; the oldest first
+        self._silent: dict[str, dict[Connection, None]] = {}  # by address; the oldest first
+        self._silent_count = 0
         self._of_account = Counter[str]()
         self._overloads = Repetition()
 
     def add(self, connection: "Connection") -> None:
         """Record a new connection, and close another one if there are too many."""
         self._all.add(connection)
-        same = self._unauthenticated.setdefault(connection.address, {})
+        self.wait_for_request(connection)
+
+    def wait_for_request(self, connection: "Connection") -> None:
+        """Record that a connection without the right to its place waits for a request."""
+        if connection not in self._all:
+            return
+        same = self._silent.setdefault(connection.address, {})
+        self._silent_count += connection not in same
         same[connection] = None
         if len(same) > self.bounds.of_address:
             self._close_oldest(connection.address)
-        elif sum(map(len, self._unauthenticated.values())) > self.bounds.unauthenticated or (
-            len(self._all) > self.bounds.all
-        ):
-            most = max(self._unauthenticated, key=lambda address: len(self._unauthenticated[address]))
-            self._close_oldest(most)
+        elif self._silent_count > self.bounds.silent or len(self._all) > self.bounds.all:
+            self._close_oldest(max(self._silent, key=lambda address: len(self._silent[address])))
+
+    def begin_request(self, connection: "Connection") -> None:
+        """Record that the head of a request has arrived. Idempotent."""
+        same = self._silent.get(connection.address, {})
+        if connection in same:
+            del same[connection]
+            self._silent_count -= 1
+        if not same:
+            self._silent.pop(connection.address, None)
 
     def remove(self, connection: "Connection") -> None:
         """Record that a connection is closed. Idempotent."""
         self._all.discard(connection)
-        self._forget_unauthenticated(connection)
+        self.begin_request(connection)
         self._set_account(connection, None)
 
     def authenticate(self, connection: "Connection", account_id: str | None) -> None:
@@ -96,7 +110,7 @@ class Connections:
                     RETRY_SECONDS,
                 )
             self._set_account(connection, account_id)
-        self._forget_unauthenticated(connection)
+        connection.is_authenticated = True
 
     async def close_silent(self) -> None:
         """Close the connections on which nothing happened for too long."""
@@ -105,19 +119,13 @@ class Connections:
             connection.cut()
 
     def _close_oldest(self, address: str) -> None:
-        oldest = next(iter(self._unauthenticated[address]))
+        oldest = next(iter(self._silent[address]))
         if (left_out := self._overloads.admit(None)) is not None:
             logger.warning(
-                "overload: %d connections are open; closing those that send no request with a key, most of them "
+                "overload: %d connections are open; closing those that send no request, most of them "
                 "from %s (%d were closed since the last report)", len(self._all), address, left_out + 1,
             )  # fmt: skip
         oldest.cut()
-
-    def _forget_unauthenticated(self, connection: "Connection") -> None:
-        same = self._unauthenticated.get(connection.address, {})
-        same.pop(connection, None)
-        if not same:
-            self._unauthenticated.pop(connection.address, None)
 
     def _set_account(self, connection: "Connection", account_id: str | None) -> None:
         if connection.account_id is not None:
@@ -135,6 +143,7 @@ class Connection(H11Protocol):
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
         self.account_id: str | None = None
+        self.is_authenticated = False
         self.address = ""
         self._connections = connections
         self._waiting_since = 0.0
@@ -156,10 +165,14 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
         super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._connections.begin_request(self)
 
     def on_response_complete(self) -> None:
         self._waiting_since = self.loop.time()
         super().on_response_complete()
+        if not self.is_authenticated and self.conn.their_state is h11.IDLE:
+            self._connections.wait_for_request(self)
 
     def pause_writing(self) -> None:
         self._sent_at = self.loop.time()
