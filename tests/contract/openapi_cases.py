@@ -46,7 +46,8 @@ UNSAYABLE = re.compile(
         (
             "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
             "is too little for two model requests", "looks like a short commit id",
-            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "cannot be enforced",
+            "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "the only model of",
+            "cannot be enforced",
             "cannot be model when a title is given", "cannot be given (together )?with", "not a JSON Schema",
             "true is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
             "must not hold control characters", "must be a file name", "must be a time such as", "is not a cursor",
