@@ -19,7 +19,6 @@ from agentcontainer.gateway.budget import LAST_OUTPUT, Budget
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.title import MAX_TITLE_CHARACTERS, write_title
 from agentcontainer.gateway.usage import Usage
-from agentcontainer.providers import PROVIDERS
 
 from .test_gateway import KEY, provider_that, sse
 
@@ -299,7 +298,7 @@ async def title_from(url: str, provider: str, budget: Budget, usage: list[Usage]
         )
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", MODELS)
 async def test_a_title_is_written_and_counted(provider: str, model: scripted.ScriptedModel) -> None:
     usage: list[Usage] = []
     budget = Budget(execution.Budget(max_tokens=10_000), lambda name: prices.find(provider, name, None))

@@ -107,7 +107,8 @@ async def test_every_error_code_is_described(document: dict[str, Any]) -> None:
     assert published == {code for code, _ in CODES.values()}
     own = {error.code for error in AgentContainerError.__subclasses__()}
     assert own <= published
-    assert {str(status) for status in CODES} == set(document["components"]["responses"])
+    # 405 answers methods that no operation has.
+    assert {str(status) for status in CODES} - {"405"} == set(document["components"]["responses"])
 
 
 async def test_operations_that_need_a_key_declare_it(document: dict[str, Any]) -> None:
