@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+def broken_store(bed: Bed) -> Path:
+    """Let the object store accept no checkpoint until the returned file is removed."""
+    obstacle = bed.settings.data_dir / "blobs/checkpoints"
+    obstacle.parent.mkdir(exist_ok=True)
+    obstacle.touch()  # where the store would have a folder
+    return obstacle
+
+
 @contextlib.asynccontextmanager
 async def full_database(bed: Bed) -> AsyncIterator[None]:
     """No task can be finished during the block."""
@@ -73,6 +82,40 @@ async def test_an_attempt_that_finds_the_disk_full_is_no_try(bed: Bed, small_dis
     [requeued] = outcome.of("task.requeued")
     assert "Its disk is full" in requeued["reason"]
     assert outcome.attempts == [2], "the first found no room to start in"
+
+
+async def test_a_turn_waits_for_the_object_store_and_is_not_billed_for_it(bed: Bed) -> None:
+    obstacle = broken_store(bed)
+    async with bed.runner():
+        began_at = time.monotonic()
+        task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
+        await bed.until_event(task_id, "tool.completed")
+        worked_seconds = time.monotonic() - began_at
+        await asyncio.sleep(worked_seconds + 5)
+        assert (await bed.task(task_id)).status is Status.RUNNING
+        obstacle.unlink()
+        after = await bed.until(task_id, Status.AWAITING_INPUT)
+        await bed.end_conversation(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (after.error_code, outcome.attempts, outcome.count("turn.completed")) == (None, [1], 1)
+    billed = await bed.pool.fetchval("SELECT container_micro_seconds FROM tasks WHERE id = $1", task_id)
+    assert 0 < billed < (worked_seconds + 3) * 1e6
+
+
+async def test_a_turn_that_the_host_cannot_save_for_long_runs_again_and_is_no_try(bed: Bed) -> None:
+    bed.configure(checkpoint_patience_seconds=0.5)
+    obstacle = broken_store(bed)
+    async with bed.runner():
+        task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
+        await bed.until_event(task_id, "task.requeued")
+        before = await bed.task(task_id)
+        obstacle.unlink()
+        await bed.until(task_id, Status.AWAITING_INPUT)
+        await bed.end_conversation(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (before.tries, before.container_micro_seconds, outcome.count("turn.failed")) == (0, 0, 0)
+    assert outcome.count("turn.completed") == 1
+    assert "The object store could not be used." in outcome.of("task.requeued")[0]["reason"]
 
 
 async def test_a_database_that_is_full_for_a_moment_is_waited_for(bed: Bed) -> None:

@@ -24,7 +24,7 @@ from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.ending import ClaimLost, Ending
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
-from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, HostCannotSave
 
 
 class _TimeLimitReached(Exception):
@@ -141,12 +141,14 @@ class Dialogue:
         turn fails.
 
         Raises:
-            ClaimLost: the claim is lost.
+            ClaimLost: the claim is lost. HostCannotSave: this host or the object store is at fault.
         """
         await self._context.log.flush()
         checkpointer = self._container.checkpointer
         try:
-            checkpoint = (await checkpointer.save()).checkpoint
+            checkpoint = (await checkpointer.save_patiently()).checkpoint
+        except HostCannotSave:
+            raise
         except CheckpointFailed as error:
             await self._stop_turn(turn, Ending(EndReason.CHECKPOINT_FAILED, str(error)))
             return "restart"

@@ -6,9 +6,10 @@ Such an attempt does not count as a try.
 import contextlib
 
 from agentcontainer import db, host
-from agentcontainer.errors import SandboxError
+from agentcontainer.errors import SandboxError, Unavailable
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace import folders
+from agentcontainer.runner.workspace.checkpoint import HostCannotSave
 from agentcontainer.sandbox.contract import Spec
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -22,7 +23,10 @@ async def host_fault(services: Services, name: str, error: Exception) -> str | N
         return fault
     if host.is_exhausted(error):
         return "It has no memory or file descriptor left."
-    if isinstance(error, SandboxError) and not await _can_start_a_sandbox(services, f"{name}-trial"):
+    cause = error.__cause__ if isinstance(error, HostCannotSave) else error
+    if isinstance(cause, Unavailable):
+        return "The object store could not be used."
+    if isinstance(cause, SandboxError) and not await _can_start_a_sandbox(services, f"{name}-trial"):
         return "It cannot start any sandbox."
     return None
 

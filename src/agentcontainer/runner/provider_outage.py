@@ -9,7 +9,7 @@ from agentcontainer.gateway.patience import Patience
 from agentcontainer.runner.agent.session import Session
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.ending import Ending
-from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, HostCannotSave
 from agentcontainer.runner.workspace.checkpointer import Checkpointer
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the last one is repeated
@@ -24,7 +24,11 @@ async def watch(
     context: AttemptContext, patience: Patience, session: Session, checkpointer: Checkpointer
 ) -> Ending:
     """Wait until a model request has waited as long as it may. Returns the ending that hibernates the task, or
-    fails it after `provider_outage_hours`."""
+    fails it after `provider_outage_hours`.
+
+    Raises:
+        HostCannotSave: this host or the object store is at fault.
+    """
     outage = await patience.outage
     task, message = context.task, outage.message
     since = None if patience.was_answered else task.provider_outage_since
@@ -36,7 +40,9 @@ async def watch(
         session.is_begun.is_set()
     ):  # before, Pi's session does not contain the prompt: the next attempt gives it again
         try:
-            checkpoint_id = (await checkpointer.save(is_limited=True)).checkpoint.id
+            checkpoint_id = (await checkpointer.save_patiently(is_limited=True)).checkpoint.id
+        except HostCannotSave:
+            raise
         except CheckpointFailed as error:
             return Ending(EndReason.PROVIDER_ERROR, f"{message} {error}")
     crash.reach("outage")

@@ -52,6 +52,10 @@ class CheckpointFailed(Exception):
     """The workspace could not be saved. `str(error)` is a sentence for the task's owner."""
 
 
+class HostCannotSave(CheckpointFailed):
+    """It could not be saved now, for a reason that is not the workspace: this host or the object store failed."""
+
+
 class CheckpointCorrupt(Exception):
     """The stored checkpoint is missing or damaged. `str(error)` is a sentence for the task's owner."""
 
@@ -96,16 +100,16 @@ class CheckpointStore:
 
         Raises:
             CheckpointFailed: the workspace could not be saved. No blob stays, unless the store cannot be
-            reached.
+            reached. HostCannotSave: the same, and a later try may succeed.
         """
         try:
             return await self._save(sandbox, root, f"{name}-save", blob_key)
         except PayloadTooLarge:
             raise _failed(f"compressed, it has more than {self.max_bytes} bytes") from None
         except (Unavailable, NotFound, SandboxError) as error:
-            raise CheckpointFailed(f"The workspace could not be saved. {error}") from error
+            raise HostCannotSave(f"The workspace could not be saved. {error}") from error
         except OSError as error:
-            raise _failed(f"the runner's disk failed ({error.strerror})") from error
+            raise _not_now(f"the runner's disk failed ({error.strerror})") from error
 
     async def restore(
         self, root: Path, name: str, checkpoint: Checkpoint, lease: UidLease | None = None
@@ -135,7 +139,7 @@ class CheckpointStore:
         stored = await self.blobs.digest(blob_key)
         if (stored.size_bytes, stored.sha256) != (blob.size_bytes, blob.sha256):
             await self.blobs.delete(blob_key)
-            raise _failed("the object store returned other bytes than were stored")
+            raise _not_now("the object store returned other bytes than were stored")
         return Saved(
             blob.size_bytes,
             blob.sha256,
@@ -275,7 +279,7 @@ class _Packing:
             await self._packed.put(None)
         except TimeoutError:
             self._end_chunks()
-            raise _failed("it took too long to read or to store") from None
+            raise _not_now("it took too long to read or to store") from None
         except BaseException:
             self._end_chunks()
             raise
@@ -363,6 +367,10 @@ def _corrupt_if_gone() -> Generator[None]:
 
 def _failed(why: str) -> CheckpointFailed:
     return CheckpointFailed(f"The workspace could not be saved: {why}.")
+
+
+def _not_now(why: str) -> HostCannotSave:
+    return HostCannotSave(f"The workspace could not be saved: {why}.")
 
 
 def _corrupt(why: str) -> CheckpointCorrupt:

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
-from agentcontainer import crash, db
+from agentcontainer import crash, db, host
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.checkpoints import store as checkpoint_store
 from agentcontainer.domain.checkpoints.model import Checkpoint
-from agentcontainer.domain.tasks import service
+from agentcontainer.domain.tasks import container_clock, service
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 from agentcontainer.runner.ending import ClaimLost
 from agentcontainer.runner.services import Services
-from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore
+from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore, HostCannotSave
 from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.sandbox.bubblewrap import Sandbox
+
+MAX_PAUSE_SECONDS = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,52 @@ class Checkpointer:
             crash.reach("checkpoint_stored")
             await db.retry_while_unavailable(lambda: checkpoint_store.set_stored(pool, checkpoint))
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
+
+    async def save_patiently(self, *, is_limited: bool = False) -> Saved:
+        """As `save`. While this host or the object store is at fault, it tries again for
+        `checkpoint_patience_seconds`. The time that the container waits is not billed.
+
+        Raises:
+            CheckpointFailed: the workspace is at fault. HostCannotSave: the host or the object store still is.
+        """
+        loop = asyncio.get_running_loop()
+        began_at, pause_seconds = loop.time(), 1.0
+        worked: timedelta | None = None
+        while True:
+            try:
+                saved = await self.save(is_limited=is_limited)
+            except CheckpointFailed as error:
+                fault = self._host_fault(error)
+                if fault is None:
+                    raise
+                waited_seconds = loop.time() - began_at
+                worked = await self._time_before(waited_seconds) if worked is None else worked
+                if waited_seconds > self._services.settings.checkpoint_patience_seconds:
+                    raise fault from error.__cause__
+                logger.warning("%s: trying to save again: %s", self._layout.name, error)
+            else:
+                if worked is not None:
+                    await self._set_time_back(worked)
+                return saved
+            await asyncio.sleep(pause_seconds)
+            await self._set_time_back(worked)
+            pause_seconds = min(2 * pause_seconds, MAX_PAUSE_SECONDS)
+
+    def _host_fault(self, error: CheckpointFailed) -> HostCannotSave | None:
+        """The error if the host or the object store caused it."""
+        if isinstance(error, HostCannotSave):
+            return error
+        # A full disk also makes reading fail: the workspace's file system is an image on that disk.
+        return HostCannotSave(str(error)) if host.disk_shortage(self._services.folder) else None
+
+    async def _time_before(self, seconds: float) -> timedelta:
+        pool, claim = self._services.pool, self._claim
+        now = await db.retry_while_unavailable(lambda: container_clock.read(pool, claim))
+        return now - timedelta(seconds=seconds)
+
+    async def _set_time_back(self, worked: timedelta) -> None:
+        pool, claim = self._services.pool, self._claim
+        await db.retry_while_unavailable(lambda: container_clock.set_back(pool, claim, worked))
 
     async def save_for_next_container(self) -> None:
         """Save, and make the checkpoint the one that the task's next container starts from.
