@@ -176,6 +176,49 @@ def test_content_blocks_with_the_same_index_get_indexes_of_their_own(is_stopped:
     assert blocks == [(kind, index) for index in range(3) for kind in ("start", "delta", "stop")]
 
 
+def item_events(call_id: str, index: int, item_ids: tuple[str, str, str]) -> tuple[Event, Event, Event]:
+    """The beginning, the arguments and the end of a tool call, each with its id of the item."""
+    item = {"type": "function_call", "call_id": call_id, "name": "bash"}
+    begun, added, done = item_ids
+    return (
+        {"type": "response.output_item.added", "output_index": index, "item": item | {"id": begun}},
+        {
+            "type": "response.function_call_arguments.delta",
+            "output_index": index,
+            "item_id": added,
+            "delta": "{}",
+        },
+        {"type": "response.output_item.done", "output_index": index, "item": item | {"id": done}},
+    )
+
+
+A, B = item_events("call_a", 0, ("a", "a", "a")), item_events("call_b", 0, ("b", "b", "b"))
+OTHER = item_events("call_c", 1, ("c", "c", "c"))
+VARYING = item_events("call_v", 0, ("v1", "v2", "v3"))  # as GitHub Copilot sends them
+# Events that share an index, and the index that each must get.
+ITEMS: dict[str, tuple[list[Event], list[int]]] = {
+    "one after the other": ([*A, *B, *OTHER], [0, 0, 0, 1, 1, 1, 2, 2, 2]),
+    "at once": ([A[0], B[0], A[1], B[1], B[2], A[2]], [0, 1, 0, 1, 1, 0]),
+    "at once with another": (
+        [A[0], OTHER[0], B[0], OTHER[1], A[1], OTHER[2], B[2], A[2]],
+        [0, 1, 2, 1, 0, 1, 2, 0],
+    ),
+    "ids that vary": ([*VARYING, *OTHER], [0, 0, 0, 1, 1, 1]),
+    "ids that vary, the second call": ([*A, *VARYING], [0, 0, 0, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("size", [10**6, 1])
+@pytest.mark.parametrize(("events", "indexes"), ITEMS.values(), ids=ITEMS)
+def test_output_items_with_the_same_index_get_indexes_of_their_own(
+    events: list[Event], indexes: list[int], size: int
+) -> None:
+    created: Event = {"type": "response.created", "response": {}}
+    passed, _ = through("openai-responses", sse(created, *events, completed()), size)
+    expected = [event | {"output_index": index} for event, index in zip(events, indexes, strict=True)]
+    assert passed == sse(created, *expected, completed())
+
+
 def test_an_endless_line_is_passed_on_in_pieces() -> None:
     line = b"data: " + b"x" * 9 * 1024**2
     answer = AnswerStream("anthropic-messages", "The provider")

@@ -2,7 +2,8 @@
 
 An answer that ends without text and without a tool call is not a reply: it becomes an error, which Pi repeats. An
 answer that filled the context window becomes one that reached its output limit, after which Pi compacts and goes on.
-Tool calls and content blocks that share a stream index get indexes of their own; Pi would join them into one.
+Tool calls, content blocks and output items that share a stream index get indexes of their own; Pi would join them into
+one.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 from agentcontainer.gateway.content_blocks import ContentBlocks
 from agentcontainer.gateway.json_object import JsonObject
+from agentcontainer.gateway.output_items import OutputItems
 from agentcontainer.gateway.upstreams import Wire
 
 MAX_LINE_BYTES = 8 * 1024**2  # a longer line is passed on unread
@@ -30,6 +32,7 @@ _HANDLED: Mapping[Wire, frozenset[str]] = {
 }
 _CONTEXT_FULL = "model_context_window_exceeded"
 _LAST_RESPONSES_EVENTS = ("response.completed", "response.incomplete")
+_RESPONSES_EVENTS = (*_LAST_RESPONSES_EVENTS, "response.output_item.added")
 
 
 @dataclass
@@ -47,6 +50,7 @@ class AnswerStream:
     _is_replaced: bool = False
     _call_indexes: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
     _blocks: ContentBlocks = field(default_factory=ContentBlocks)
+    _items: OutputItems = field(default_factory=OutputItems)
 
     def feed(self, chunk: bytes) -> bytes:
         """What to pass on after this chunk of the provider's."""
@@ -93,9 +97,13 @@ class AnswerStream:
         self.has_content = self.has_content or _has_content(self.wire, event)
         if (reason := _stop_reason(self.wire, event)) is not None and (end := self._stopped(event, reason)):
             return end
-        if self.wire == "anthropic-messages":
-            return self._with_own_block_index(event) or line
-        return self._with_own_indexes(event) or line
+        match self.wire:
+            case "anthropic-messages":
+                return self._with_own_block_index(event) or line
+            case "openai-responses":
+                return self._with_own_output_index(event) or line
+            case "openai-completions":
+                return self._with_own_call_indexes(event) or line
 
     def _is_of_interest(self, line: bytes) -> bool:
         """Whether the line has to be parsed. Most events are text deltas; skipping them saves most of the time."""
@@ -105,7 +113,9 @@ class AnswerStream:
                 if self._blocks.is_renumbering:
                     return True
             case "openai-responses":
-                marks = tuple(f'"{kind}"'.encode() for kind in _LAST_RESPONSES_EVENTS)
+                marks = tuple(f'"{kind}"'.encode() for kind in _RESPONSES_EVENTS)
+                if self._items.is_renumbering:
+                    return True
             case "openai-completions":
                 is_last = b'"finish_reason":' in line and not (
                     b'"finish_reason":null' in line or b'"finish_reason": null' in line
@@ -140,10 +150,15 @@ class AnswerStream:
             self._blocks.stop(index)
         return None if own == index else _line(event.replacing("index", own))
 
-    def _with_own_indexes(self, event: JsonObject) -> bytes | None:
-        """The event with an index of its own for each tool call; None: nothing to change."""
-        if self.wire != "openai-completions":
+    def _with_own_output_index(self, event: JsonObject) -> bytes | None:
+        """The event with an index of its own for each output item; None: nothing to change."""
+        index = event.get("output_index")
+        if not isinstance(index, int) or (own := self._items.own_index(event, index)) == index:
             return None
+        return _line(event.replacing("output_index", own))
+
+    def _with_own_call_indexes(self, event: JsonObject) -> bytes | None:
+        """The event with an index of its own for each tool call; None: nothing to change."""
         is_changed = False
         for choice in event.objects("choices"):
             delta = choice.inner("delta")
