@@ -25,6 +25,7 @@ from agentcontainer.domain.conversations.model import Draft
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.hibernation import service as hibernation
+from agentcontainer.domain.tasks import creation
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status
@@ -109,7 +110,7 @@ class Bed:
 
     async def dispatch(self, *steps: dict[str, Any]) -> str:
         request = Dispatch(instructions=script(*steps))
-        task = await tasks.dispatch(self.pool, self.settings, self.vault, self.account_id, AGENT, request)
+        task = await creation.dispatch(self.pool, self.settings, self.vault, self.account_id, AGENT, request)
         return task.id
 
     async def converse(self, *steps: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks.service import title_of
+from agentcontainer.domain.tasks.creation import title_of
 from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
 from agentcontainer.runner.workspace.folders import distinct_names

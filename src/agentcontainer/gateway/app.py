@@ -1,12 +1,12 @@
 """The model gateway of one attempt: an HTTP server on a Unix socket, through which a sandbox uses its provider.
 
 It runs outside the sandbox. It checks each request (admission.py), reserves its cost in the budget (budget.py), adds
-the provider key, and streams the response back without buffering, redacting the key and counting tokens.
+the provider key, and relays the response (relay.py).
 """
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,49 +15,34 @@ from aiohttp import web
 from yarl import URL
 
 from agentcontainer.gateway.admission import Admitted, admit
-from agentcontainer.gateway.answer_stream import AnswerStream
 from agentcontainer.gateway.budget import Budget, Estimate, Reservation
 from agentcontainer.gateway.faults import Faults, ProviderError, Unavailable
-from agentcontainer.gateway.opening import Opening
 from agentcontainer.gateway.output_limit import estimate_of, with_output
-from agentcontainer.gateway.overload import is_overload
-from agentcontainer.gateway.patience import Outage, Patience, retry_after
+from agentcontainer.gateway.patience import Outage, Patience
 from agentcontainer.gateway.provider_response import (
-    ResponseCut,
-    abort,
-    beginning,
-    chunks,
-    continued,
-    error_message,
     is_read_timeout,
     is_refused_here,
-    measured,
     settle,
     unreachable,
 )
 from agentcontainer.gateway.refusal import Refused, error_body
+from agentcontainer.gateway.relay import Relay
 from agentcontainer.gateway.request_body import BodyReader, Limits
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
     Endpoint,
     Wire,
-    content_type,
     endpoints_of,
     request_headers,
-    response_fault,
-    response_headers,
-    unexpected_type,
     url,
 )
 from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.providers import PROVIDERS
-from agentcontainer.redaction import Redactor, encodings_of, redact, redact_text
+from agentcontainer.redaction import encodings_of
 from agentcontainer.sandbox.http_socket import SandboxSocket
 
 _LARGE_BODY = 256 * 1024
-_ERROR_BODY_BYTES = 64 * 1024
-_WHOLE_ANSWER_BYTES = 1024**2  # of an answer that came in one piece instead of a stream
 # Pi does not retry a request whose error says "out of budget".
 OUT_OF_BUDGET = "This task is out of budget: its model requests have used what they may use."
 
@@ -258,129 +243,18 @@ class Gateway:
                 raise self._faults.refused(f"{unreachable(error)}.") from None
             raise self._faults.unavailable(f"{unreachable(error)}.") from None
         async with upstream:
-            if not 200 <= upstream.status < 300:
-                self.budget.release(reservation)
-            if fault := response_fault(upstream.status, upstream.headers):
-                raise self._faults.refused(f"{fault}.")
-            if upstream.status >= 400:
-                return await self._relay_error(upstream)
-            if (kind := unexpected_type(upstream.headers)) is not None:
-                page = self._faults.quoted(await beginning(upstream, 4096))
-                raise self._faults.refused(f"answered with {kind} instead of a model's answer: {page}.")
-            kind = content_type(upstream.headers)
-            is_stream = kind == "text/event-stream" or (admitted.is_stream and not kind)
-            if admitted.is_stream and not is_stream:
-                raise await self._not_a_stream(endpoint, upstream, reservation)
-            return await self._relay(request, endpoint, upstream, reservation, is_stream=is_stream)
-
-    async def _not_a_stream(
-        self, endpoint: Endpoint, upstream: aiohttp.ClientResponse, reservation: Reservation
-    ) -> Exception:
-        """The failure of a streamed request whose answer came in one piece. Its tokens count."""
-        body = await beginning(upstream, _WHOLE_ANSWER_BYTES)
-        meter = measured(Meter(endpoint.wire, reservation.model, is_stream=False), body)
-        if meter.error is None or meter.usage is not None:
-            await self._settle(reservation, meter)
-        else:
-            self.budget.release(reservation)
-        if meter.error is not None:
-            predicate = f"reported an error in its answer: {meter.error}"
-            if meter.is_overload:
-                return self._faults.unavailable(predicate, retry_after(upstream.headers))
-            return self._faults.refused(predicate, 400)
-        document = self._faults.quoted(body)
-        # 501: another answer like it would cost as much, so Pi must not repeat the request.
-        return self._faults.refused(f"answered with one document instead of a stream: {document}", 501)
-
-    def _headers(self, upstream: aiohttp.ClientResponse) -> dict[str, str]:
-        secrets = [secret.lower() for secret in self._secrets]
-        return {
-            name: redact_text(value, self._secrets)
-            for name, value in response_headers(upstream.headers).items()
-            if not any(secret in name.lower().encode(errors="replace") for secret in secrets)
-        }
-
-    async def _relay_error(self, upstream: aiohttp.ClientResponse) -> web.Response:
-        body = await beginning(upstream, _ERROR_BODY_BYTES)
-        clean = redact(body, self._secrets)
-        if len(body) >= _ERROR_BODY_BYTES:
-            clean = clean[: _ERROR_BODY_BYTES - 4096]  # a key that the limit cut in two is in this part
-        message = redact_text(error_message(clean, self._name, upstream.status), self._secrets)
-        is_transient = is_overload(upstream.status, clean)
-        self._faults.latest = ProviderError(upstream.status, message, is_transient)
-        response = web.Response(status=upstream.status, headers=self._headers(upstream), body=clean)
-        if is_transient:
-            raise Unavailable(response, retry_after(upstream.headers))
-        return response
-
-    async def _open(
-        self,
-        endpoint: Endpoint,
-        upstream: aiohttp.ClientResponse,
-        reservation: Reservation,
-        source: AsyncIterator[bytes],
-    ) -> bytes:
-        """The beginning of a streamed answer, up to its first content.
-
-        Raises:
-            Unavailable: it begins with an error that may be gone when the request is repeated, or breaks off.
-        """
-        opening = Opening(endpoint.wire)
-        try:
-            await opening.read(source)
-        except ResponseCut:
-            meter = measured(Meter(endpoint.wire, reservation.model, is_stream=True), opening.data)
-            await self._settle(reservation, meter)
-            raise self._faults.unavailable("broke off at the beginning of its answer.") from None
-        if opening.overload is None:
-            return opening.data
-        self.budget.release(reservation)
-        raise self._faults.unavailable(
-            f"reported an error in its answer: {opening.overload}", retry_after(upstream.headers)
-        )
-
-    async def _relay(
-        self,
-        request: web.BaseRequest,
-        endpoint: Endpoint,
-        upstream: aiohttp.ClientResponse,
-        reservation: Reservation,
-        *,
-        is_stream: bool,
-    ) -> web.StreamResponse:
-        source = chunks(upstream)
-        beginning_of_stream = b""
-        if is_stream and not self.patience.is_limited_to_none:
-            beginning_of_stream = await self._open(endpoint, upstream, reservation, source)
-        meter = Meter(endpoint.wire, reservation.model, is_stream=is_stream)
-        answer = AnswerStream(endpoint.wire, self._name) if is_stream else None
-        redactor = Redactor(self._secrets)
-        response = web.StreamResponse(status=upstream.status, headers=self._headers(upstream))
-        self._faults.latest = None
-        self.patience.start_over()
-        try:
-            await response.prepare(request)
-            async for chunk in continued(beginning_of_stream, source):
-                meter.feed(chunk)
-                if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
-                    await response.write(clean)
-            await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
-            if meter.error is None:
-                self.patience.answered()
-        except ResponseCut:
-            self._faults.note("broke off in the middle of its answer.")
-            abort(request)
-        except ConnectionResetError:
-            pass  # the sandbox has disconnected
-        finally:
-            meter.end()
-            if answer is not None and answer.fault is not None:
-                self._faults.note(f"{answer.fault}.")
-            if meter.error is not None:
-                predicate = f"reported an error in its answer: {meter.error}"
-                self._faults.note(predicate, is_transient=meter.is_overload)
-            await self._settle(reservation, meter)
-        return response
+            relay = Relay(
+                upstream,
+                endpoint.wire,
+                reservation,
+                name=self._name,
+                secrets=self._secrets,
+                faults=self._faults,
+                budget=self.budget,
+                patience=self.patience,
+                settle=self._settle,
+            )
+            return await relay.answer(request, is_stream=admitted.is_stream)
 
     async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
         usage = settle(self.budget, reservation, meter)

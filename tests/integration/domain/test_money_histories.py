@@ -26,7 +26,7 @@ from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import reconcile, runners, service, store
+from agentcontainer.domain.tasks import creation, reconcile, runners, service, store
 from agentcontainer.domain.tasks.model import Claim, Dispatch
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason
 from agentcontainer.errors import Conflict, InsufficientBalance
@@ -100,7 +100,7 @@ class Histories(RuleBasedStateMachine):
             agent = "agt_standard_data"
             return await asyncio.gather(
                 *(
-                    service.dispatch(self.pool, self.settings, self.vault, self.account_id, agent, request)
+                    creation.dispatch(self.pool, self.settings, self.vault, self.account_id, agent, request)
                     for _ in range(count)
                 ),
                 return_exceptions=True,

@@ -18,7 +18,7 @@ from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, na
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Id, Outgoing
-from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks import creation, service, store
 from agentcontainer.domain.tasks.model import TaskFilter
 
 METADATA_PREFIX = "metadata."
@@ -70,7 +70,7 @@ async def dispatch_task(
     It runs as soon as a container is free. Money is held from the balance until the task ends.
     """
     with naming_input_files_as_sent(body):
-        task = await service.dispatch(
+        task = await creation.dispatch(
             services.pool, services.settings, services.vault, account_id, agent_id,
             dispatch_of(body, body.instructions),
         )  # fmt: skip

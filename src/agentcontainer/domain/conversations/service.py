@@ -16,6 +16,7 @@ from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.execution.service import resolve_for_account
 from agentcontainer.domain.files import service as files
+from agentcontainer.domain.tasks import creation
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
@@ -43,19 +44,19 @@ async def create(
 
     Raises:
         ValidationError: the message, a file, the version or an override is not valid; names the field.
-        Others as `tasks.service.dispatch`.
+        Others as `tasks.creation.dispatch`.
     """
     content = check_content(message.content, "message")
-    titled = replace(dispatch, title=dispatch.title or tasks.title_of(dispatch.instructions or content))
+    titled = replace(dispatch, title=dispatch.title or creation.title_of(dispatch.instructions or content))
     async with db.transaction(pool) as connection:
-        task_id = await tasks.create(
+        task_id = await creation.create(
             connection, settings, vault, account_id, agent_id, titled, "conversation", content
         )
         await store.set_turn(connection, task_id, 1, "queued", 0)
         draft = store.new_message(task_id, "user", content, turn_number=1)
         first = await store.insert(connection, draft, file_ids=dispatch.input_file_ids)
         task = await tasks.get(connection, account_id, task_id)
-        await tasks.hold(connection, settings, account_id, task_id)
+        await creation.hold(connection, settings, account_id, task_id)
         return task, first
 
 
