@@ -81,6 +81,7 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
         "message": "Waiting for the review.",
         "hibernateUntilAt": task["hibernateUntilAt"],
         "hibernationReason": "agent",
+        "hasWakeLink": False,
     }
     time.sleep(3)
     assert client.task(task_id) == task, "it costs nothing meanwhile"

@@ -77,7 +77,7 @@ class World:
                 return {"taskId": self.ids["conversation"]}
             case "cancelTask" | "steerTask":
                 return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
-            case "wakeTask" | "showWakeLink" | "useWakeLink":
+            case "wakeTask" | "createWakeLink" | "showWakeLink" | "useWakeLink":
                 task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
                 [token] = self.runner.run(self.account.hibernate(task_id, link_count=1))
                 return {"taskId": task_id, "token": token}

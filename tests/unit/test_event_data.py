@@ -19,11 +19,13 @@ def test_each_type_of_event_has_one_class() -> None:
 
 def test_fields_are_stored_in_camel_case_and_times_in_the_format_of_the_api() -> None:
     until = datetime(2026, 11, 24, 1, 2, 3, 456_789, UTC)
-    stored = draft(event_data.TaskHibernated(Status.HIBERNATING, "Waiting for a reply.", until, "agent"))
+    stored = draft(
+        event_data.TaskHibernated(Status.HIBERNATING, "Waiting for a reply.", until, "agent", True)
+    )
     assert stored.type == "task.hibernated"
     assert stored.data == {
         "status": "hibernating", "message": "Waiting for a reply.",
-        "hibernateUntilAt": "2026-11-24T01:02:03.456Z", "hibernationReason": "agent",
+        "hibernateUntilAt": "2026-11-24T01:02:03.456Z", "hibernationReason": "agent", "hasWakeLink": True,
     }  # fmt: skip
 
 

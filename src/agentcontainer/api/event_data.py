@@ -124,6 +124,9 @@ class TaskHibernated(EventData):
     message: Annotated[str, Field(description="Why, in the agent's words or the provider's.")]
     hibernate_until_at: Timestamp
     hibernation_reason: HibernationReason
+    has_wake_link: Annotated[
+        bool, Field(description="Whether a wake link ends it. The task's `wakeUrl` is the link.")
+    ] = False
 
 
 class TaskWoken(EventData):

@@ -44,6 +44,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "sessionTtlSeconds": None,
         "hibernateUntilAt": None,
         "hibernationReason": None,
+        "wakeUrl": None,
         "title": "Count the rows.",
         "instructions": "Count the rows.",
         "runtimeRegion": "any",

@@ -9,13 +9,114 @@ from typing import Any
 
 import pytest
 
+from agentcontainer import db
+from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import wake_links
+from agentcontainer.domain.tasks.model import Hibernation
 from agentcontainer.ids import new_id
 
 from .conftest import Account, Bed, error_of
 from .waking import BROWSER, EXTERNAL, JSON, MIB, V1, events_of, linked, message_contents, status, wake
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def task_of(account: Account, task_id: str) -> dict[str, Any]:
+    return (await account.get(f"{V1}/tasks/{task_id}")).json()
+
+
+def path_of(url: str) -> str:
+    assert url.startswith("http://testserver/wake/wkl_")
+    return url.removeprefix("http://testserver")
+
+
+class TestLinksOfClients:
+    async def test_a_task_tells_the_link_that_wakes_it_and_its_events_do_not(
+        self, bed: Bed, alice: Account
+    ) -> None:
+        task_id = (await alice.dispatch())["id"]
+        assert (await task_of(alice, task_id))["wakeUrl"] is None
+        tokens = await alice.hibernate(task_id, link_count=2)
+        task = await task_of(alice, task_id)
+        assert task["wakeUrl"] == f"http://testserver/wake/{tokens[-1]}"
+        listed = (await alice.get(f"{V1}/tasks", params={"status": "hibernating"})).json()["data"]
+        assert [entry["wakeUrl"] for entry in listed if entry["id"] == task_id] == [task["wakeUrl"]]
+        [hibernated] = await events_of(alice, task_id, "task.hibernated")
+        assert hibernated["hasWakeLink"] is True
+        for table, column in (("events", "task_id"), ("tasks", "id")):
+            rows = await bed.pool.fetch(
+                f"SELECT to_jsonb(t)::text FROM {table} t WHERE {column} = $1", task_id
+            )
+            assert tokens[-1].partition("-")[2] not in "".join(row[0] for row in rows)
+        assert (await bed.http.post(path_of(task["wakeUrl"]), headers=JSON)).status_code == 200
+        assert (await task_of(alice, task_id))["wakeUrl"] is None
+        await alice.hibernate(task_id)
+        assert (await task_of(alice, task_id))["wakeUrl"] is None, (
+            "the other link was for the hibernation before"
+        )
+        assert [event["hasWakeLink"] for event in await events_of(alice, task_id, "task.hibernated")] == [
+            True,
+            False,
+        ]
+
+    async def test_a_link_that_has_expired_is_not_told(self, bed: Bed, alice: Account) -> None:
+        task_id, _ = await linked(alice)
+        await bed.pool.execute("UPDATE wake_links SET expires_at = now() WHERE task_id = $1", task_id)
+        assert (await task_of(alice, task_id))["wakeUrl"] is None
+
+    async def test_a_client_makes_a_link_for_the_hibernation_that_lasts(
+        self, bed: Bed, alice: Account
+    ) -> None:
+        task_id = await alice.hibernating()
+        answer = await alice.post(f"{V1}/tasks/{task_id}/wake-links")
+        assert answer.status_code == 201, answer.text
+        link = answer.json()
+        assert set(link) == {"url", "expiresAt"}
+        life = datetime.fromisoformat(link["expiresAt"]) - datetime.now(UTC)
+        assert 29 < life.total_seconds() / 86400 <= 30
+        assert (await task_of(alice, task_id))["wakeUrl"] == link["url"]
+        assert (await bed.http.post(path_of(link["url"]), headers=JSON)).status_code == 200
+        assert await status(alice, task_id) == "pending"
+
+    async def test_a_client_makes_a_link_for_the_next_hibernation(self, bed: Bed, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        headers = {"Idempotency-Key": "once"}
+        answers = [
+            await alice.post(f"{V1}/tasks/{task_id}/wake-links", {}, headers=headers) for _ in range(2)
+        ]
+        [url] = {answer.json()["url"] for answer in answers}
+        assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 409
+        await alice.hibernate(task_id)
+        assert (await task_of(alice, task_id))["wakeUrl"] == url
+        assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 200
+
+    async def test_tasks_that_cannot_be_woken_get_no_link(self, bed: Bed, alice: Account) -> None:
+        ended, conversation = (await alice.dispatch())["id"], (await alice.converse())["task"]["id"]
+        await alice.post(f"{V1}/tasks/{ended}/cancel")
+        for task_id, words in ((ended, "is cancelled"), (conversation, "is a conversation")):
+            refused = await alice.post(f"{V1}/tasks/{task_id}/wake-links")
+            assert refused.status_code == 409
+            assert words in error_of(refused)["message"]
+        assert (await alice.post(f"{V1}/conversations/{conversation}/handoff")).status_code == 201
+        for _ in range(wake_links.MAX_LINKS):
+            assert (await alice.post(f"{V1}/tasks/{conversation}/wake-links")).status_code == 201
+        refused = await alice.post(f"{V1}/tasks/{conversation}/wake-links")
+        assert (refused.status_code, "100 wake links" in refused.text) == (409, True)
+
+    async def test_a_hibernation_for_the_provider_uses_up_no_link(self, bed: Bed, alice: Account) -> None:
+        task_id = (await alice.dispatch())["id"]
+        url = (await alice.post(f"{V1}/tasks/{task_id}/wake-links")).json()["url"]
+        claim = await alice.claim(task_id)
+        until = datetime.now(UTC)
+        async with db.transaction(bed.pool) as connection:
+            asked = Hibernation("Overloaded.", until, None, "provider")
+            assert await hibernation.begin(connection, claim, asked)
+        assert (await task_of(alice, task_id))["wakeUrl"] is None
+        assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 409
+        assert await hibernation.wake_due(bed.pool, task_id)
+        await alice.hibernate(task_id)
+        assert (await task_of(alice, task_id))["wakeUrl"] == url
+        assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 200
 
 
 class TestPage:

@@ -56,7 +56,7 @@ async def create_conversation(
             services.pool, services.settings, services.vault, account_id, agent_id,
             dispatch_of(body, body.instructions or ""), Draft(body.message),
         )  # fmt: skip
-    return TaskAndMessage.of_both(task, message, services.settings)
+    return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
 @router.post("/conversations/{taskId}/handoff", status_code=201)
@@ -68,7 +68,7 @@ async def hand_off_conversation(
     The agent works alone until it calls `finish`. Afterwards only steering messages can be sent to it.
     """
     task, message = await service.hand_off(services.pool, account_id, task_id, body.message)
-    return TaskAndMessage.of_both(task, message, services.settings)
+    return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
 @router.post("/conversations/{taskId}/end", responses={409: {}})
@@ -77,4 +77,4 @@ async def end_conversation(
 ) -> Task:
     """End a conversation: its status becomes `finished`. Ending it again changes nothing."""
     task = await service.end(services.pool, services.settings, account_id, task_id)
-    return Task.of_task(task, services.settings)
+    return Task.of_task(task, services.settings, services.vault)

@@ -72,7 +72,7 @@ async def send_message(
         task, message = await service.send(
             services.pool, services.settings, services.vault, account_id, task_id, draft
         )
-    return TaskAndMessage.of_both(task, message, services.settings)
+    return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
 @router.post("/tasks/{taskId}/messages", status_code=201)
@@ -84,7 +84,7 @@ async def steer_task(
     The agent gets it before its next model request. A hibernating task is woken by it.
     """
     task, message = await service.steer(services.pool, account_id, task_id, body.content)
-    return TaskAndMessage.of_both(task, message, services.settings)
+    return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
 @router.get("/conversations/{taskId}/messages", responses={409: {}})

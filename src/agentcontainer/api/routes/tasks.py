@@ -74,7 +74,7 @@ async def dispatch_task(
             services.pool, services.settings, services.vault, account_id, agent_id,
             dispatch_of(body, body.instructions),
         )  # fmt: skip
-    return Task.of_task(task, services.settings)
+    return Task.of_task(task, services.settings, services.vault)
 
 
 @router.get("/tasks")
@@ -91,13 +91,17 @@ async def list_tasks(
         is_descending=query.order == "desc",
     )
     info = paging.page_info("tasks", page, lambda task: task.id)
-    return TaskPage(data=[Task.of_task(task, services.settings) for task in page.rows], page_info=info)
+    return TaskPage(
+        data=[Task.of_task(task, services.settings, services.vault) for task in page.rows], page_info=info
+    )
 
 
 @router.get("/tasks/{taskId}")
 async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -> Task:
     """Get a task."""
-    return Task.of_task(await service.get(services.pool, account_id, task_id), services.settings)
+    return Task.of_task(
+        await service.get(services.pool, account_id, task_id), services.settings, services.vault
+    )
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})
@@ -109,7 +113,7 @@ async def cancel_task(
     Its container stops within seconds. Cancelling it again changes nothing.
     """
     task = await service.cancel(services.pool, services.settings, account_id, task_id)
-    return Task.of_task(task, services.settings)
+    return Task.of_task(task, services.settings, services.vault)
 
 
 def _filter(query: TasksQuery) -> TaskFilter:

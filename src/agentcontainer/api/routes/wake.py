@@ -12,13 +12,13 @@ from typing_extensions import TypeAliasType
 from agentcontainer.api import wake_page
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.errors import public_error, validated
-from agentcontainer.api.http.request import StrictRequest, parse_form
+from agentcontainer.api.http.request import NO_FIELDS, NoFields, StrictRequest, parse_form
 from agentcontainer.api.http.routing import SEGMENT, StrictRoute, authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text, overrides_of
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.tasks import Task
-from agentcontainer.api.wire import Incoming, Outgoing
+from agentcontainer.api.wire import Incoming, Outgoing, Timestamp
 from agentcontainer.domain.hibernation import service, wake_links
 from agentcontainer.domain.hibernation.model import WakeLink
 from agentcontainer.errors import ValidationError
@@ -58,6 +58,13 @@ class WakeRequest(Incoming):
         if kind == "external_wake" and message is not None:
             raise ValueError("cannot be given with the kind external_wake")
         return message
+
+
+class NewLink(Outgoing):
+    """A wake link. Treat its URL as a password."""
+
+    url: str
+    expires_at: Timestamp
 
 
 class LinkRequest(Incoming):
@@ -128,7 +135,19 @@ async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, 
         services.pool, services.settings, services.vault, account_id, task_id, body.message,
         overrides_of(overrides), overrides.provider_api_key,
     )  # fmt: skip
-    return Task.of_task(task, services.settings)
+    return Task.of_task(task, services.settings, services.vault)
+
+
+@router.post("/tasks/{taskId}/wake-links", status_code=201, responses={409: {}})
+async def create_wake_link(
+    task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
+) -> NewLink:
+    """Create a wake link: a URL that wakes the task once, for people and programs without an API key.
+
+    It ends the hibernation that lasts, or else the next one.
+    """
+    link = await wake_links.create_for_client(services.pool, account_id, task_id)
+    return NewLink.of(link, url=wake_links.url_of(services.settings, services.vault, link.id))
 
 
 @link_router.get(

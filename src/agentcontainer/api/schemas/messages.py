@@ -7,6 +7,7 @@ from pydantic import Field
 from agentcontainer.api.event_data import MessageFile, MessageStatus, Role, TokenUsage
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
+from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.conversations import model
 from agentcontainer.domain.tasks import model as tasks
 from agentcontainer.settings import Settings
@@ -45,6 +46,6 @@ class TaskAndMessage(Outgoing):
     message: Message
 
     @classmethod
-    def of_both(cls, task: tasks.Task, message: model.Message, settings: Settings) -> Self:
+    def of_both(cls, task: tasks.Task, message: model.Message, settings: Settings, vault: Vault) -> Self:
         """Both as they are sent."""
-        return cls(task=Task.of_task(task, settings), message=Message.of_message(message))
+        return cls(task=Task.of_task(task, settings, vault), message=Message.of_message(message))

@@ -15,7 +15,9 @@ from agentcontainer.api.event_data import (
 )
 from agentcontainer.api.schemas.agents import Runtime
 from agentcontainer.api.wire import Outgoing, Provider, Region, Timestamp, Usd, usd
+from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.execution.store import overrides_to_json
+from agentcontainer.domain.hibernation.wake_links import url_of
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model
 from agentcontainer.domain.tasks.state import TERMINAL
@@ -56,6 +58,13 @@ class Task(Outgoing):
             description="Of a hibernating task. `provider`: its provider is overloaded, and is tried again."
         ),
     ]
+    wake_url: Annotated[
+        str | None,
+        Field(
+            description="Of a hibernating task with a wake link: the link, which wakes it without an API key. Treat it "
+            "as a password."
+        ),
+    ]
     title: str | None
     instructions: str
     runtime_region: Region
@@ -77,7 +86,7 @@ class Task(Outgoing):
     token_usage: TokenUsage
 
     @classmethod
-    def of_task(cls, task: model.Task, settings: Settings) -> Self:
+    def of_task(cls, task: model.Task, settings: Settings, vault: Vault) -> Self:
         """The task as it is sent. Until it ends, its cost is that of the container time so far."""
         seconds = -(-task.container_micro_seconds // 1_000_000)
         cost = task.cost_micro_usd
@@ -87,6 +96,7 @@ class Task(Outgoing):
         return cls.of(
             task,
             runtime=Runtime.of(task),
+            wake_url=None if task.wake_link_id is None else url_of(settings, vault, task.wake_link_id),
             overrides=overrides_to_json(task.overrides),
             runtime_region=task.execution.runtime_region,
             cost_usd=usd(cost),

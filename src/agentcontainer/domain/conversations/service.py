@@ -118,9 +118,7 @@ async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tupl
     """
     content = check_content(content, "content")
     async with db.transaction(pool) as connection:
-        task = await store.lock(connection, task_id, account_id=account_id)
-        if task is None:
-            raise NotFound(f"Task {task_id} does not exist.")
+        task = await lock(connection, account_id, task_id)
         if task.status not in (Status.PENDING, Status.RUNNING):
             raise Conflict(f"Task {task_id} is {task.status} and takes no message.")
         if task.mode == "conversation" and task.handed_off_at is None:
@@ -219,10 +217,20 @@ def check_content(content: str, field: str) -> str:
     return content
 
 
-async def _lock_conversation(connection: Connection, account_id: str, task_id: str) -> LockedTask:
+async def lock(connection: Connection, account_id: str, task_id: str) -> LockedTask:
+    """The task of any mode, its row locked.
+
+    Raises:
+        NotFound: no such task.
+    """
     task = await store.lock(connection, task_id, account_id=account_id)
     if task is None:
         raise NotFound(f"Task {task_id} does not exist.")
+    return task
+
+
+async def _lock_conversation(connection: Connection, account_id: str, task_id: str) -> LockedTask:
+    task = await lock(connection, account_id, task_id)
     if task.mode != "conversation":
         raise _not_a_conversation(task_id)
     return task

@@ -9,17 +9,18 @@ WakeKind = Literal["message", "external_wake", "deadline", "link", "provider"]
 
 @dataclass(frozen=True)
 class NewWakeLink:
-    """A link about to be inserted, for the next hibernation of the attempt's task."""
+    """A link about to be inserted. `attempt`: of the agent that asked for it; None: its client did."""
 
     id: str
     task_id: str
-    attempt: int
+    attempt: int | None
     expires_at: datetime
 
 
 @dataclass(frozen=True)
 class StoredWakeLink:
-    """A row of `wake_links`. `hibernation_number` is the one hibernation that it ends."""
+    """A row of `wake_links`. `hibernation_number` is the one hibernation that it ends. Hibernations for a provider do
+    not count."""
 
     id: str
     task_id: str

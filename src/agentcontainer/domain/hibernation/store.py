@@ -15,8 +15,10 @@ WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPD
 """
 _INSERT_LINK = """
 INSERT INTO wake_links (id, task_id, hibernation_number, expires_at)
-SELECT $1, t.id, t.hibernation_number + 1, $4 FROM tasks t
-WHERE t.id = $2 AND t.attempt = $3 AND t.status = 'running'
+SELECT $1, t.id, t.hibernation_number + CASE
+    WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN 0 ELSE 1 END, $4
+FROM tasks t
+WHERE t.id = $2 AND ($3::int IS NULL OR t.attempt = $3 AND t.status = 'running')
     AND (SELECT count(*) FROM wake_links WHERE task_id = $2) < $5
 RETURNING true
 """
@@ -37,10 +39,13 @@ async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None
     await connection.execute(_SET_WAKE_KIND, task_id, kind)
 
 
-async def insert_link(pool: Pool, link: NewWakeLink, max_links: int) -> bool:
-    """Insert the link. False: the claim is lost, or the task has `max_links` already."""
+async def insert_link(connection: Connection | Pool, link: NewWakeLink, max_links: int) -> bool:
+    """Insert the link, for the hibernation that lasts or the next one. False: the attempt's claim is lost, or the task
+    has `max_links` already."""
     return bool(
-        await pool.fetchval(_INSERT_LINK, link.id, link.task_id, link.attempt, link.expires_at, max_links)
+        await connection.fetchval(
+            _INSERT_LINK, link.id, link.task_id, link.attempt, link.expires_at, max_links
+        )
     )
 
 

@@ -13,10 +13,11 @@ from agentcontainer.domain.hibernation import store
 from agentcontainer.domain.hibernation.model import NewWakeLink, StoredWakeLink, WakeLink
 from agentcontainer.domain.hibernation.service import wake_locked
 from agentcontainer.domain.tasks import store as tasks
-from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.ids import new_id
+from agentcontainer.settings import Settings
 
 LIFE = timedelta(days=30)
 MAX_LINKS = 100  # of one task
@@ -28,9 +29,36 @@ async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
     None: the claim is lost, or the task has too many links.
     """
     link = NewWakeLink(new_id("wkl"), claim.task_id, claim.attempt, datetime.now(UTC) + LIFE)
-    if not await store.insert_link(pool, link, MAX_LINKS):
-        return None
-    return f"{link.id}-{vault.sign('wake', link.id)}"
+    return token_of(vault, link.id) if await store.insert_link(pool, link, MAX_LINKS) else None
+
+
+async def create_for_client(pool: Pool, account_id: str, task_id: str) -> NewWakeLink:
+    """Create a link for the hibernation that lasts, or for the next one.
+
+    Raises:
+        NotFound: no such task.
+        Conflict: it has ended, cannot hibernate, or has too many links.
+    """
+    async with db.transaction(pool) as connection:
+        task = await conversations.lock(connection, account_id, task_id)
+        if task.status in TERMINAL:
+            raise Conflict(f"Task {task_id} is {task.status} and cannot be woken.")
+        if task.mode == "conversation" and task.handed_off_at is None:
+            raise Conflict(f"Task {task_id} is a conversation and does not hibernate: send it a message.")
+        link = NewWakeLink(new_id("wkl"), task_id, None, datetime.now(UTC) + LIFE)
+        if not await store.insert_link(connection, link, MAX_LINKS):
+            raise Conflict(f"Task {task_id} has {MAX_LINKS} wake links, and no more can be made.")
+        return link
+
+
+def token_of(vault: Vault, link_id: str) -> str:
+    """The token of a link, which is stored nowhere."""
+    return f"{link_id}-{vault.sign('wake', link_id)}"
+
+
+def url_of(settings: Settings, vault: Vault, link_id: str) -> str:
+    """The URL of a link."""
+    return f"{settings.public_url or ''}/wake/{token_of(vault, link_id)}"
 
 
 async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
@@ -43,7 +71,7 @@ async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
     link = await _find(pool, vault, token)
     task = await tasks.get(pool, link.task_id)
     assert task is not None
-    _check(link, task.status, task.hibernation_number)
+    _check(link, task)
     return WakeLink(task.title, task.hibernation_message, task.hibernate_until_at)
 
 
@@ -64,7 +92,7 @@ async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None
         )  # again: it may have been used before the row was locked
         assert task is not None
         assert link is not None
-        _check(link, task.status, task.hibernation_number)
+        _check(link, task)
         await store.set_link_used(connection, link.id)
         await wake_locked(connection, task.id, "link", message, task.last_turn_number)
 
@@ -77,13 +105,14 @@ async def _find(pool: Pool, vault: Vault, token: str) -> StoredWakeLink:
     return link
 
 
-def _check(link: StoredWakeLink, status: Status, hibernation_number: int) -> None:
+def _check(link: StoredWakeLink, task: Task) -> None:
     if link.used_at is not None:
         raise Conflict("This link has been used already. A link works once.")
     if link.expires_at < datetime.now(UTC):
         raise Conflict("This link has expired.")
-    if status is Status.HIBERNATING and link.hibernation_number == hibernation_number:
+    is_asked_for = task.status is Status.HIBERNATING and task.hibernation_reason in ("agent", None)
+    if is_asked_for and link.hibernation_number == task.hibernation_number:
         return
-    if status in TERMINAL or link.hibernation_number <= hibernation_number:
+    if task.status in TERMINAL or link.hibernation_number <= task.hibernation_number:
         raise Conflict("This link is out of date: the task was woken in another way, or has ended.")
     raise Conflict("The task does not hibernate yet. Try again in a moment.")

@@ -118,6 +118,7 @@ class TaskHibernated(EventData):
     message: str
     hibernate_until_at: datetime
     hibernation_reason: str
+    has_wake_link: bool
 
 
 @dataclass(frozen=True)

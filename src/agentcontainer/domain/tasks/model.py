@@ -60,6 +60,8 @@ class Task:
     hibernation_number: int
     hibernation_message: str | None
     hibernation_reason: HibernationReason | None
+    wake_link_id: str | None
+    """The newest wake link that ends the hibernation which lasts."""
     provider_failures: int
     provider_outage_since: datetime | None
     wake_kind: str | None

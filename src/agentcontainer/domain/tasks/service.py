@@ -89,8 +89,9 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
         return False
     await store.close_container(connection, claim.task_id)
     await store.set_hibernation(connection, claim.task_id, hibernation)
+    has_link = (await _existing(connection, claim.task_id)).wake_link_id is not None
     data = event_data.TaskHibernated(
-        Status.HIBERNATING, hibernation.message, hibernation.until, hibernation.reason
+        Status.HIBERNATING, hibernation.message, hibernation.until, hibernation.reason, has_link
     )
     await events.append(connection, claim.task_id, [draft(data)])
     return True

@@ -34,7 +34,9 @@ from agentcontainer.ids import new_id
 _SELECT = """
 SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - t.container_started_at) * 1000000, 0)::bigint
-    AS used_micro_seconds
+    AS used_micro_seconds, CASE WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN
+        (SELECT max(w.id) FROM wake_links w WHERE w.task_id = t.id AND w.hibernation_number = t.hibernation_number
+            AND w.used_at IS NULL AND w.expires_at > now()) END AS wake_link_id
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
 """
 _INSERT = """
@@ -94,7 +96,8 @@ UPDATE tasks SET runner_id = NULL, container_started_at = NULL,
 WHERE id = $1 AND attempt = $2 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
 """
 _SET_HIBERNATION = """
-UPDATE tasks SET hibernate_until_at = $2, hibernation_number = hibernation_number + 1, hibernation_reason = $5,
+UPDATE tasks SET hibernate_until_at = $2, hibernation_reason = $5,
+    hibernation_number = hibernation_number + ($5 = 'agent')::int,  -- a wake link is for one that the agent asked for
     hibernation_message = CASE WHEN $4::text IS NULL THEN coalesce(hibernation_message, $3) ELSE $3 END,
     wake_kind = CASE WHEN $4::text IS NULL THEN wake_kind END, tries = 0,
     checkpoint_id = coalesce($4, checkpoint_id), is_mid_turn = is_mid_turn OR $4::text IS NOT NULL,
@@ -261,13 +264,8 @@ async def evict(connection: Connection | Pool, claim: Claim, *, is_charged: bool
 async def set_hibernation(connection: Connection, task_id: str, hibernation: Hibernation) -> None:
     """Record the message, deadline and checkpoint of a hibernation that begins."""
     await connection.execute(
-        _SET_HIBERNATION,
-        task_id,
-        hibernation.until,
-        hibernation.message,
-        hibernation.checkpoint_id,
-        hibernation.reason,
-    )
+        _SET_HIBERNATION, task_id, hibernation.until, hibernation.message, hibernation.checkpoint_id, hibernation.reason
+    )  # fmt: skip
 
 
 async def set_checkpoint(connection: Connection, claim: Claim, checkpoint_id: str) -> bool | None:
