@@ -16,3 +16,9 @@ def filename_fault(name: str) -> str | None:
     if len(name.encode()) > MAX_FILENAME_BYTES:
         return f"must be at most {MAX_FILENAME_BYTES} bytes"
     return None
+
+
+def composed(name: str) -> str:
+    """The name in its composed spelling (NFC), which models write. A Mac sends names decomposed (NFD)."""
+    composed_name = unicodedata.normalize("NFC", name)
+    return composed_name if len(composed_name.encode(errors="replace")) <= MAX_FILENAME_BYTES else name

@@ -26,7 +26,8 @@ from agentcontainer.runner.control_requests import (
     time_of,
 )
 from agentcontainer.runner.workspace import skill_archive as archives
-from agentcontainer.runner.workspace.outputs import Refused, content_type_of, path_inside
+from agentcontainer.runner.workspace.content_types import content_type_of
+from agentcontainer.runner.workspace.outputs import Refused, path_inside, shown_path
 from agentcontainer.runner.workspace.safe_open import open_safely
 from tests.fuzz.target import Target, pieces
 
@@ -99,6 +100,8 @@ def _declaration(declared: list[Declared], cwd: str) -> None:
         assert not {"", ".", ".."} & set(inside.split("/"))
         assert "\0" not in inside
         assert "/" in content_type_of(inside)
+        assert not shown_path(inside).startswith("/")
+        assert ".." not in shown_path(inside).split("/")
 
 
 def json_output(data: bytes) -> None:

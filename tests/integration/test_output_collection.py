@@ -126,6 +126,27 @@ async def test_files_with_hard_links_in_the_workspace_are_stored(workspace: Path
     assert output.size_bytes == 5
 
 
+async def test_a_file_is_found_under_either_spelling_of_its_name(workspace: Path, blobs: Blobs) -> None:
+    (workspace / "task/u\u0308").mkdir()
+    (workspace / "task/u\u0308/a\u0308.md").write_text("decomposed")
+    (workspace / "task/o\u0308.md").write_text("decomposed")
+    (workspace / "task/\u00f6.md").write_text("composed")
+    outputs = await take(workspace, blobs, "\u00fc/\u00e4.md", "o\u0308.md")
+    assert [await read(blobs, output.blob_key) for output in outputs] == [b"decomposed"] * 2
+    [output] = await take(workspace, blobs, "\u00f6.md")
+    assert await read(blobs, output.blob_key) == b"composed"
+
+
+async def test_outputs_with_one_name_have_different_paths(workspace: Path, blobs: Blobs) -> None:
+    for folder in ("north", "south"):
+        (workspace / "task" / folder).mkdir()
+        (workspace / "task" / folder / "report.md").write_text(folder)
+    outputs = await take(workspace, blobs, "north/report.md", f"{CWD}/south/report.md")
+    assert [(output.filename, output.path) for output in outputs] == [
+        ("report.md", "north/report.md"), ("report.md", "south/report.md"),
+    ]  # fmt: skip
+
+
 async def test_a_hostile_working_folder_is_refused(workspace: Path, blobs: Blobs) -> None:
     (workspace / "task/real.md").write_text("real")
     for cwd in (f"{CWD}/real.md\0", "/etc", "/workspace/../etc", "\0", "../..", "/workspace/task\0/../../.."):
@@ -146,9 +167,9 @@ async def test_a_file_above_the_limit_is_refused(workspace: Path, blobs: Blobs, 
         ('{"total": 1}', None),
         ('{"a": [' + "1," * 400_000 + "1]}", None),
         ('{"total": "1"}', "total"),
-        ("{", "not valid JSON"),
+        ("{", "not valid JSON, which the output out must be: Expecting property name"),
         ("[" * 100_000, "not valid JSON"),
-        ('{"total": NaN}', "not valid JSON"),
+        ('{"total": NaN}', "must be: NaN is not JSON: line 1 column 11"),
         ('{"a": ' + "9" * 10_000 + "}", "not valid JSON"),
         ('{"total": ' + "[" * 400 + "]" * 400 + "}", "nests too deep"),
         ('{"total": "\\ud800"}', "half a surrogate pair"),

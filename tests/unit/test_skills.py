@@ -164,7 +164,7 @@ def test_a_script_stays_executable_and_nothing_is_setuid(bench: Path, content: b
         ("/etc/cron.d/x", "absolute"),
         ("../x", "name"),
         ("a/../../x", "name"),
-        ("a\\..\\x", "not a path"),
+        ("a\\..\\x", "must be a file name"),
         ("a/\x1b[2J", "control"),
         ("/".join("d" * 40), "deeper"),
     ],
@@ -314,3 +314,28 @@ def test_no_archive_writes_outside_its_target_folder(content: bytes) -> None:
             sum(path.stat().st_size for path in (root / "in/target").rglob("*") if path.is_file())
             <= len(content) * 1100
         )
+
+
+def test_what_a_mac_adds_to_a_tar_is_ignored(bench: Path) -> None:
+    files = {"._greet": b"x", "greet/._SKILL.md": b"x", "greet/SKILL.md": TEXT, "greet/.DS_Store": b"x"}
+    folder = installed(bench, tgz_of(files), "greet.tar.gz")
+    assert [(folder.name, path.name) for path in folder.iterdir()] == [("greet", "SKILL.md")]
+
+
+def test_backslashes_of_a_zip_from_windows_are_separators(bench: Path) -> None:
+    content = zip_of(
+        {"greet\\": b"", "greet\\SKILL.md": TEXT, "greet\\scripts\\run.ps1": b"x", "Thumbs.db": b"x"}
+    )
+    folder = installed(bench, content)
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert (folder.name, paths) == ("greet", ["SKILL.md", "scripts/run.ps1"])
+
+
+@pytest.mark.parametrize("name", ["..\\x", "greet\\..\\..\\x", "\\x"])
+def test_backslashes_do_not_lead_out(bench: Path, name: str) -> None:
+    assert refusal(bench, zip_of({"SKILL.md": TEXT, name: b"x"}))
+
+
+def test_file_names_of_a_mac_are_composed(bench: Path) -> None:
+    folder = installed(bench, zip_of({"greet/SKILL.md": TEXT, "greet/u\u0308.md": b"x"}))
+    assert (folder / "\u00fc.md").read_bytes() == b"x"

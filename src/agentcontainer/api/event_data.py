@@ -78,6 +78,9 @@ class OutputFileInEvent(EventData):
     content_type: str
     size_bytes: int
     output_name: str | None
+    path: Annotated[
+        str | None, Field(description="Where the agent had it; see the output files of a task.")
+    ] = None
 
 
 class TaskCreated(EventData):

@@ -103,6 +103,7 @@ async def test_a_file_has_all_its_fields(alice: Account, bob: Account) -> None:
         "sizeBytes": len(CONTENT),
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
         "taskId": None,
+        "path": None,
         "createdAt": file["createdAt"],
     }
     for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):

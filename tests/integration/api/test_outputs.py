@@ -39,6 +39,7 @@ async def test_outputs_are_listed_with_all_their_fields(bed: Bed, alice: Account
         "sizeBytes": 6,
         "createdAt": report["createdAt"],
         "outputName": None,
+        "path": None,
         "partial": False,
     }
     assert (chart["outputName"], chart["partial"]) == ("chart", True)

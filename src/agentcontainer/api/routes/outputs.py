@@ -30,6 +30,12 @@ class OutputFile(Outgoing):
     size_bytes: int
     created_at: Timestamp
     output_name: Annotated[str | None, Field(description="Its name in the task's output policy.")]
+    path: Annotated[
+        str | None,
+        Field(
+            description="Where the agent had it: relative to its home folder, or `workspace/…`. Never absolute."
+        ),
+    ]
     partial: Annotated[
         bool,
         Field(

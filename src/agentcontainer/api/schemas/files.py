@@ -17,4 +17,7 @@ class File(Outgoing):
     size_bytes: int
     sha256: str
     task_id: Annotated[str | None, Field(description="The task that put it out; null for an upload.")]
+    path: Annotated[
+        str | None, Field(description="Of an output: where the agent had it, relative to its home folder.")
+    ]
     created_at: Timestamp

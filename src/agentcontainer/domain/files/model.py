@@ -16,6 +16,8 @@ class File:
     blob_key: str
     task_id: str | None
     output_name: str | None
+    path: str | None
+    """Where the agent had an output: relative to its home, or `workspace/…`. None: unknown, or an upload."""
     is_partial: bool
     created_at: datetime
 

@@ -144,10 +144,13 @@ class OutputFile:
     content_type: str
     size_bytes: int
     output_name: str | None
+    path: str | None
 
     @classmethod
     def of(cls, output: Output) -> Self:
-        return cls(output.id, output.filename, output.content_type, output.size_bytes, output.output_name)
+        return cls(
+            output.id, output.filename, output.content_type, output.size_bytes, output.output_name, output.path
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

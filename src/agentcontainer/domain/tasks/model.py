@@ -197,3 +197,5 @@ class Output:
     sha256: str
     blob_key: str
     output_name: str | None = None
+    path: str | None = None
+    """Where the agent had the file; see `File.path`."""

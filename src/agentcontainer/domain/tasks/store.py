@@ -144,8 +144,8 @@ UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provid
 """
 _INSERT_OUTPUT = """
 INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name,
-                   is_partial)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING
+                   path, is_partial)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING
 """
 _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 
@@ -346,7 +346,7 @@ async def insert_outputs(
         _INSERT_OUTPUT,
         [
             (output.id, account_id, output.filename, output.content_type, output.size_bytes, output.sha256,
-             output.blob_key, task_id, output.output_name, is_partial)
+             output.blob_key, task_id, output.output_name, output.path, is_partial)
             for output in outputs
         ],
     )  # fmt: skip

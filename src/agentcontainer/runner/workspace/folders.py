@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.model import File
+from agentcontainer.filenames import composed
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.workspace.safe_open import names_like
 from agentcontainer.sandbox.removal import remove as remove
@@ -35,7 +36,8 @@ async def prepare(
 
 
 def distinct_names(names: list[str]) -> list[str]:
-    """The names, made distinct: a second `data.csv` becomes `data (2).csv`."""
+    """The names as the agent sees them, made distinct: a second `data.csv` becomes `data (2).csv`."""
+    names = [composed(name) for name in names]
     original = set(names)
     distinct: dict[str, None] = {}
     for name in names:

@@ -22,15 +22,19 @@ WALL_SECONDS = 120  # on a busy machine
 MEMORY_BYTES = 2 * 1024**3
 
 
+class NotJson(Exception):
+    """The document is not JSON. The message says why, as the end of a sentence."""
+
+
 class TooCostly(Exception):
     """The check exceeded its limit of time or memory."""
 
 
-async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str] | None:
-    """The first few places where the document does not match the schema; None: it is not JSON.
+async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str]:
+    """The first few places where the document does not match the schema.
 
     Raises:
-        TooCostly: a limit was exceeded.
+        NotJson: it is not JSON. TooCostly: a limit was exceeded.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-m", "agentcontainer.runner.workspace.json_check"),
@@ -51,11 +55,14 @@ async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str] | None
         await process.wait()
     if process.returncode != 0:
         raise TooCostly
-    return json.loads(answer)
+    found: list[str] | str = json.loads(answer)
+    if isinstance(found, str):
+        raise NotJson(found)
+    return found
 
 
 def main() -> None:
-    """Read a line with the schema, then the document; write what `faults` returns."""
+    """Read a line with the schema, then the document; write the faults, or a string that says why it is not JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner, which ends this process itself
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -63,8 +70,8 @@ def main() -> None:
     schema = json.loads(sys.stdin.buffer.readline())
     try:
         document = json_syntax.loads(sys.stdin.buffer.read(), is_strict=False)
-    except ValueError:
-        answer = None
+    except ValueError as error:
+        answer = str(error)
     else:
         answer = json_faults(schema, document)
     sys.stdout.write(json.dumps(answer))

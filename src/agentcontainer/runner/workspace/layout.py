@@ -17,6 +17,7 @@ from agentcontainer.domain.files.model import File
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.repositories import unseal
 from agentcontainer.errors import Unavailable
+from agentcontainer.filenames import composed
 from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
@@ -104,7 +105,9 @@ class Layout:
         try:
             with self._disk_full_error("A file of the message"):
                 return [
-                    await safe_open.place_new(folder, TASK_FILES, file.filename, stream(file.blob_key), uid)
+                    await safe_open.place_new(
+                        folder, TASK_FILES, composed(file.filename), stream(file.blob_key), uid
+                    )
                     for file in message_files
                 ]
         except safe_open.Blocked:

@@ -8,11 +8,11 @@ mount, and the kernel makes no hard link from one mount to another.
 import asyncio
 import contextlib
 import errno
-import mimetypes
 import os
 import posixpath
 import stat
 import sys
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,26 +23,14 @@ from agentcontainer.domain.tasks.output_policy import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge, Unavailable
 from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
+from agentcontainer.runner.agent import launch
 from agentcontainer.runner.workspace import json_check
+from agentcontainer.runner.workspace.content_types import content_type_of
 from agentcontainer.runner.workspace.safe_open import open_safely
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
 
 MAX_JSON_BYTES = 16 * 1024**2
 MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets: bounds the memory of the parsed document
-_types = mimetypes.MimeTypes()  # without the host's mime.types, so that types are the same on every host
-_OFFICE = "application/vnd.openxmlformats-officedocument."
-_MORE_TYPES = {  # common types that the table lacks
-    ".md": "text/markdown",
-    ".jsonl": "application/jsonl",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-    ".toml": "application/toml",
-    ".parquet": "application/vnd.apache.parquet",
-    ".docx": _OFFICE + "wordprocessingml.document",
-    ".xlsx": _OFFICE + "spreadsheetml.sheet",
-    ".pptx": _OFFICE + "presentationml.presentation",
-}
-
 _OPEN_FAULTS = {
     errno.ENOENT: "does not exist",
     errno.ENOTDIR: "does not exist",
@@ -110,12 +98,14 @@ def path_inside(path: str, cwd: str) -> str:
     return absolute[len(INSIDE_WORKSPACE) + 1 :]
 
 
-def content_type_of(filename: str) -> str:
-    """The content type for the name's suffix. A compressed file has the type of its compression."""
-    content_type, encoding = _types.guess_type(filename)
-    if encoding is not None:
-        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
-    return _MORE_TYPES.get(Path(filename).suffix.lower()) or content_type or "application/octet-stream"
+def shown_path(inside: str) -> str:
+    """The path as clients see it: relative to the agent's home, or `workspace/…` for a file elsewhere. It is never
+    absolute, has no `..`, and has only parts that are good file names (else it is the name alone), so that a client
+    can create the file below a folder of its own."""
+    home = f"{launch.TASK_FOLDER}/"
+    path = inside.removeprefix(home) if inside.startswith(home) else f"{INSIDE_WORKSPACE[1:]}/{inside}"
+    is_good = not any(filename_fault(part) for part in path.split("/"))
+    return path if is_good else posixpath.basename(inside)
 
 
 async def _store(
@@ -151,13 +141,15 @@ async def _store(
         raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:
         os.close(descriptor)
-    return Output(output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name)
+    return Output(
+        output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name, shown_path(inside)
+    )  # fmt: skip
 
 
 def _open_regular(workspace: Path, inside: str, printable_path: str) -> int:
     folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = open_safely(folder, inside)
+        descriptor = _open_either_spelling(folder, inside)
     except OSError as error:
         raise Refused(
             f"{printable_path}: {_OPEN_FAULTS.get(error.errno or 0, 'cannot be opened')}."
@@ -176,6 +168,17 @@ def _open_regular(workspace: Path, inside: str, printable_path: str) -> int:
     return descriptor
 
 
+def _open_either_spelling(folder: int, inside: str) -> int:
+    """Open the file, whose name may be stored decomposed (NFD, as archives from a Mac have it), while models write it
+    composed (NFC)."""
+    spellings = dict.fromkeys((inside, *(unicodedata.normalize(form, inside) for form in ("NFC", "NFD"))))
+    *others, last = spellings
+    for spelling in others:
+        with contextlib.suppress(FileNotFoundError):
+            return open_safely(folder, spelling)
+    return open_safely(folder, last)
+
+
 async def _checked_json(descriptor: int, printable_path: str, rule: NamedOutput) -> bytes:
     """The content of the file, if it matches the JSON Schema. The caller stores what was checked: the agent
     may change the file meanwhile."""
@@ -189,12 +192,14 @@ async def _checked_json(descriptor: int, printable_path: str, rule: NamedOutput)
         )
     try:
         faults = await json_check.faults(rule.json_schema, text)
+    except json_check.NotJson as error:
+        raise Refused(
+            f"{printable_path}: is not valid JSON, which the output {rule.name} must be: {error}."
+        ) from None
     except json_check.TooCostly:
         raise Refused(
             f"{printable_path}: takes too long to be checked against the JSON Schema of {rule.name}."
         ) from None
-    if faults is None:
-        raise Refused(f"{printable_path}: is not valid JSON, which the output {rule.name} must be.")
     if faults:
         raise Refused(
             f"{printable_path}: does not match the JSON Schema of {rule.name}: {'; '.join(faults)}."

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from agentcontainer.filenames import filename_fault
+from agentcontainer.filenames import composed, filename_fault
 
 MAX_ENTRIES = 2000
 MAX_UNPACKED_BYTES = 50 * 1024**2
@@ -36,7 +36,7 @@ MEMORY_BYTES = 1024**3
 NO_SPACE = 28  # the exit code when the disk is full
 READY = "unpacking"
 SKILL = "SKILL.md"
-_IGNORED = ("__MACOSX", ".DS_Store")  # added by macOS
+_IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Windows, beside `__MACOSX` and `._*`
 _SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar", ".skill")
 
 
@@ -114,15 +114,16 @@ def _write(entries: Generator[_Entry], target: Path) -> None:
 
 def _below(target: Path, name: str) -> Path | None:
     """The path of an entry; None: it is not part of the skill."""
+    name = name.replace("\\", "/")  # older tools on Windows write backslashes
     if name.startswith("/"):
         raise BadArchive("holds an absolute path")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    parts = [composed(part) for part in name.split("/") if part not in ("", ".")]
     for part in parts:
         if fault := filename_fault(part):
             raise BadArchive(f"holds a file with a bad name: it {fault}")
     if len(parts) > MAX_PATH_PARTS:
         raise BadArchive(f"holds folders deeper than {MAX_PATH_PARTS}")
-    if not parts or parts[0] in _IGNORED or parts[-1] == ".DS_Store":
+    if not parts or parts[0] == "__MACOSX" or parts[-1] in _IGNORED or parts[-1].startswith("._"):
         return None
     return target.joinpath(*parts)
 
@@ -156,7 +157,7 @@ def _zip_entries(stream: IO[bytes]) -> Generator[_Entry]:
         for info in archive.infolist():
             mode = info.external_attr >> 16
             kind = stat.S_IFMT(mode) if info.create_system == 3 else 0  # 3: made on Unix
-            if info.is_dir():
+            if info.is_dir() or info.filename.endswith("\\"):
                 yield _Entry(info.filename, None)
                 continue
             if kind not in (0, stat.S_IFREG):
