@@ -60,8 +60,8 @@ class Timeouts:
     """The timeouts of a database session, in seconds.
 
     A host that vanishes in the middle of a transaction would otherwise hold its row locks until TCP gives up, after two
-    hours. `idle_in_transaction` is the server's limit between two statements of a transaction, `lock` of a wait for a
-    lock, `silence` both sides' limit for bytes that nobody acknowledges and for keepalives that nobody answers.
+    hours. In the server: `idle_in_transaction` limits the time between two statements of a transaction, and `lock` a
+    wait for a lock. On both sides: a peer that acknowledges no bytes and answers no keepalives for `silence` is gone.
     """
 
     idle_in_transaction: float = 10.0
@@ -70,7 +70,7 @@ class Timeouts:
 
     @property
     def statement(self) -> str:
-        """What sets the limits in a session. On Unix sockets the server ignores those of TCP."""
+        """The SQL that sets the limits in a session. On Unix sockets the server ignores those of TCP."""
         probe = max(1, round(self.silence / 4))
         values = {
             "idle_in_transaction_session_timeout": f"{self.idle_in_transaction * 1000:.0f}",
@@ -90,10 +90,7 @@ CONNECT_SECONDS = 10.0
 
 
 async def connect(url: str, *, timeouts: Timeouts = TIMEOUTS, **options: Any) -> RawConnection:
-    """A single connection, whose server gives up a transaction that this host cannot go on with.
-
-    `options`: of `asyncpg.connect`.
-    """
+    """Open a single connection with these timeouts. `options`: those of `asyncpg.connect`."""
     connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, **options)
     try:
         await set_limits(connection, timeouts)

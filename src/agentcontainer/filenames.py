@@ -1,4 +1,4 @@
-"""Which names a file may have, whether a client, an agent or an archive gives them."""
+"""Decides which names a file may have that comes from a client, an agent or an archive."""
 
 import unicodedata
 

@@ -12,7 +12,7 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def shortage(folder: Path) -> str | None:
-    """What is used up on this host, as a sentence without paths. `folder` is on the disk that matters."""
+    """What is used up on this host, as a sentence without paths. `folder`: on the disk to check."""
     return disk_shortage(folder) or _descriptor_shortage()
 
 

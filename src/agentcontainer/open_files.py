@@ -2,7 +2,7 @@
 
 import resource
 
-MOST = 1_048_576
+MAX_FILES = 1_048_576
 
 
 def raise_limit() -> None:
@@ -11,12 +11,12 @@ def raise_limit() -> None:
     Sandboxes have a limit of their own.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    target = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 def limit() -> int:
-    """The soft limit, `MOST` at most."""
+    """The soft limit, `MAX_FILES` at most."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST if soft == resource.RLIM_INFINITY else min(soft, MOST)
+    return MAX_FILES if soft == resource.RLIM_INFINITY else min(soft, MAX_FILES)

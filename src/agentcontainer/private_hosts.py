@@ -51,5 +51,7 @@ def _name(entry: str) -> Rule:
     except ValueError:
         rule = None
     if rule is None or rule.port is not None:
-        raise ValueError(f"must list host names, *.name, addresses and networks, which {entry[:100]} is not")
+        raise ValueError(
+            f"must list host names, *.name, addresses and networks; {entry[:100]} is none of these"
+        )
     return rule

@@ -141,5 +141,5 @@ def own(name: str, protocol: WireProtocol) -> Provider:
         endpoints=(Endpoint(protocol, _CLIENT_PATHS[protocol]),),
         gateway_path=OWN_GATEWAY_PATH,
         key_header="x-api-key" if protocol == "anthropic-messages" else "Authorization",
-        has_images=protocol != "openai-completions",  # most servers of one's own have text models
+        has_images=protocol != "openai-completions",  # most self-hosted servers have text models
     )

@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     )
     provider_outage_hours: Annotated[float, Field(ge=0, le=720, allow_inf_nan=False)] = Field(
         24.0,
-        description="How long a provider may stay overloaded or away before the tasks that wait for it fail.",
+        description="How long a provider may stay overloaded or unavailable before the tasks that wait for it fail.",
     )
     warm_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         60.0,

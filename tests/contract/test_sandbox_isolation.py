@@ -56,7 +56,7 @@ print(json.dumps([sorted(os.listdir(path)) for path in ("/", "/etc", "/run", "/w
         *("bin", "dev", "etc", "lib", "lib64", "opt", "proc", "run", "sbin", "tmp", "usr", "var", "workspace")
     ]
     ours = {"group", "hosts", "nsswitch.conf", "passwd"}
-    assert set(etc) == ours | {Path(path).parts[2] for path in host_settings.shown()}
+    assert set(etc) == ours | {Path(path).parts[2] for path in host_settings.visible_paths()}
     assert (run, workspace) == (["agentcontainer"], [])
 
 
@@ -67,7 +67,7 @@ missing = [path for path in json.loads(sys.argv[1]) if not os.path.exists(path)]
 beside = [name for name in ("private",) if name in os.listdir("/etc/ssl")]
 print(socket.getservbyname("http"), socket.getprotobyname("udp"), missing, beside)
 """
-    shown = json.dumps(host_settings.shown())
+    shown = json.dumps(host_settings.visible_paths())
     assert (await bed.python(script, shown)).out == "80 17 [] []\n"
 
 

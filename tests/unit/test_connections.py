@@ -8,7 +8,7 @@ from agentcontainer import open_files
 from agentcontainer.api.connections import FILES_PER_CONNECTION, MAX_CONNECTIONS, Bounds, network_of
 
 
-@pytest.mark.parametrize("files", [512, 1024, 4096, 65_536, open_files.MOST])
+@pytest.mark.parametrize("files", [512, 1024, 4096, 65_536, open_files.MAX_FILES])
 def test_the_bounds_leave_file_descriptors_for_everything_else(files: int) -> None:
     bounds = Bounds.fitting(files)
     assert bounds.all * FILES_PER_CONNECTION + bounds.backlog + 100 < files
@@ -34,7 +34,7 @@ def test_the_addresses_of_one_ipv6_network_count_as_one(address: str, network: s
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = open_files.MOST if hard == resource.RLIM_INFINITY else min(hard, open_files.MOST)
+    wanted = open_files.MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, open_files.MAX_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted // 2, hard))
     try:
         open_files.raise_limit()

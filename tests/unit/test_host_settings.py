@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agentcontainer.sandbox.host_settings import shown
+from agentcontainer.sandbox.host_settings import visible_paths
 
 
 def write(path: Path, mode: int = 0o644) -> None:
@@ -12,7 +12,7 @@ def write(path: Path, mode: int = 0o644) -> None:
 
 
 def inside(etc: Path) -> list[str]:
-    return [str(Path(path).relative_to(etc)) for path in shown(etc)]
+    return [str(Path(path).relative_to(etc)) for path in visible_paths(etc)]
 
 
 def test_a_folder_without_secrets_is_shown_whole(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_nothing_else_is_shown(tmp_path: Path) -> None:
         write(etc / name)
     (etc / "fonts").symlink_to(elsewhere)
     assert inside(etc) == []
-    assert shown(tmp_path / "missing") == ()
+    assert visible_paths(tmp_path / "missing") == ()

@@ -51,7 +51,7 @@ def test_a_later_budget_counts_what_is_used() -> None:
     for budget in (Budget(max_tokens=25_000), Budget(max_cost_micro_usd=120_000)):
         overrides, execution = Overrides(budget=budget), replace(EXECUTION, budget=budget)
         with pytest.raises(
-            ValidationError, match=r"beside what the task has used already: give at least (26000|0.13)"
+            ValidationError, match=r"in addition to what the task has used: give at least (26000|0.13)"
         ):
             least_budget.check_change(overrides, execution, SETTINGS, spent)
         least_budget.check_change(Overrides(), execution, SETTINGS, spent)

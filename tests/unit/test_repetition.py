@@ -2,7 +2,7 @@
 
 import logging
 
-from agentcontainer.cli.log_lines import MOST_OF_OUR_PLACE, BoundedRate, once_a_minute
+from agentcontainer.cli.log_lines import MAX_FROM_OUR_LINE, BoundedRate, once_a_minute
 from agentcontainer.repetition import MAX_KEYS, Repetition
 
 
@@ -48,7 +48,7 @@ def test_a_flood_of_one_message_is_one_line_a_minute() -> None:
 def test_different_messages_of_one_place_are_bounded_and_other_places_are_not_silenced() -> None:
     bounded = BoundedRate()
     flood = [bounded(record("%s failed", number)) for number in range(1000)]
-    assert flood.count(True) == MOST_OF_OUR_PLACE
+    assert flood.count(True) == MAX_FROM_OUR_LINE
     assert [bounded(record("%s", number, name="asyncio")) for number in range(1000)].count(True) == 3
     assert bounded(record("other", name="agentcontainer.y"))
     assert all(bounded(record("GET /", level=logging.INFO)) for _ in range(1000))

@@ -1,8 +1,8 @@
 """Bounds the connections of an API process, so that it always has file descriptors left for requests with a key.
 
 A connection is silent until the head of a request has arrived, and again after an answer to a request without a key. If
-there are too many silent ones, the oldest of the address that has most is closed: a client that sends its request at
-once is served, and a silent one loses its place. Silent and stalled connections are closed after a time.
+there are too many silent connections, one is closed: the oldest of the address with the most of them. So a client that
+sends its request at once is served. A connection that stays silent or stalled for too long is closed, too.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from agentcontainer.repetition import Repetition
 MAX_CONNECTIONS = 10_000
 RESERVED_FILES = 150  # the database, the log, the object store
 FILES_PER_CONNECTION = 2  # its socket, and a file that is received or sent
-SWEEP_SECONDS = 1.0
+CHECK_SECONDS = 1.0  # between two searches for connections that are silent for too long
 HEAD_SECONDS = 15.0  # for the line and headers of a request
 BODY_SECONDS = 60.0  # without a byte of the body
 STALL_SECONDS = 60.0  # without a byte of the response being accepted
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many connections there may be: in all, silent ones in all and of one address, those of one account, and
-    streams. `backlog`: how many are accepted at once."""
+    """How many connections there may be: in total, silent ones in total and of one address, those of one account, and
+    event streams. `backlog`: how many are accepted at once."""
 
     all: int
     silent: int
@@ -45,10 +45,12 @@ class Bounds:
 
     @classmethod
     def fitting(cls, files: int) -> "Bounds":
-        """The bounds for a process that may have so many files open."""
-        backlog = max(16, min(512, files // 64))  # of what is accepted at once, nothing has been read yet
-        most = max(16, min(MAX_CONNECTIONS, (files - RESERVED_FILES - backlog) // FILES_PER_CONNECTION))
-        return cls(most, most // 2, most // 4, most // 4, most // 2, backlog)
+        """The bounds for a process that may have `files` files open."""
+        backlog = max(
+            16, min(512, files // 64)
+        )  # connections that were accepted at once and of which nothing was read yet
+        limit = max(16, min(MAX_CONNECTIONS, (files - RESERVED_FILES - backlog) // FILES_PER_CONNECTION))
+        return cls(limit, limit // 2, limit // 4, limit // 4, limit // 2, backlog)
 
 
 class Connections:
@@ -68,24 +70,24 @@ class Connections:
         self.wait_for_request(connection)
 
     def wait_for_request(self, connection: "Connection") -> None:
-        """Record that a connection without the right to its place waits for a request."""
+        """Record that a connection that is not authenticated waits for a request."""
         if connection not in self._all:
             return
-        same = self._silent.setdefault(connection.address, {})
-        self._silent_count += connection not in same
-        same[connection] = None
-        if len(same) > self.bounds.of_address:
+        silent = self._silent.setdefault(connection.address, {})
+        self._silent_count += connection not in silent
+        silent[connection] = None
+        if len(silent) > self.bounds.of_address:
             self._close_oldest(connection.address)
         elif self._silent_count > self.bounds.silent or len(self._all) > self.bounds.all:
             self._close_oldest(max(self._silent, key=lambda address: len(self._silent[address])))
 
     def begin_request(self, connection: "Connection") -> None:
         """Record that the head of a request has arrived. Idempotent."""
-        same = self._silent.get(connection.address, {})
-        if connection in same:
-            del same[connection]
+        silent = self._silent.get(connection.address, {})
+        if connection in silent:
+            del silent[connection]
             self._silent_count -= 1
-        if not same:
+        if not silent:
             self._silent.pop(connection.address, None)
 
     def remove(self, connection: "Connection") -> None:
@@ -95,13 +97,13 @@ class Connections:
         self._set_account(connection, None)
 
     def authenticate(self, connection: "Connection", account_id: str | None) -> None:
-        """Record that a request on this connection is authenticated. `account_id`: None if its signature, and not a
-        key, gave it the right.
+        """Record that a request on this connection is authenticated. `account_id`: None if it has a signature instead
+        of a key.
 
         Raises:
             RateLimited: the account has too many connections.
         """
-        if connection not in self._all:  # it is closed, though its request still runs
+        if connection not in self._all:  # it was closed while its request runs
             return
         if connection.account_id != account_id and account_id is not None:
             if self._of_account[account_id] >= self.bounds.of_account:
@@ -208,7 +210,7 @@ class Connection(H11Protocol):
 
 
 def network_of(address: str) -> str:
-    """The address, or of IPv6 the /64, of which one host can use all addresses."""
+    """The address. For IPv6 its /64 network, because one host can use all addresses of it."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

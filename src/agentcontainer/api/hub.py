@@ -198,9 +198,9 @@ class Follower:
 class Hub:
     """The followers in this process. They get new events only while `run` is running."""
 
-    def __init__(self, pool: Pool, most_streams: int = MAX_STREAMS) -> None:
+    def __init__(self, pool: Pool, max_streams: int = MAX_STREAMS) -> None:
         self.pool = pool
-        self._most_streams = most_streams
+        self._max_streams = max_streams
         self.pages = asyncio.Semaphore(MAX_PAGE_READERS)
         self._watches: dict[str, _Watch] = {}
         self._counts = Counter[str]()  # followers by account
@@ -213,9 +213,9 @@ class Hub:
         """Check that the account may have one more follower.
 
         Raises:
-            RateLimited: it has `STREAMS_PER_ACCOUNT`, or this process has as many as it may have in all.
+            RateLimited: it has `STREAMS_PER_ACCOUNT` streams, or this process has `max_streams`.
         """
-        if self._counts.total() >= self._most_streams:
+        if self._counts.total() >= self._max_streams:
             raise RateLimited("This server has as many streams as it can serve. Try again later.", 10)
         if self._counts[account_id] >= STREAMS_PER_ACCOUNT:
             raise RateLimited(

@@ -11,7 +11,7 @@ import uvicorn
 
 from agentcontainer import db
 from agentcontainer.api.app import create_app
-from agentcontainer.api.connections import SWEEP_SECONDS, Connections, protocol_class
+from agentcontainer.api.connections import CHECK_SECONDS, Connections, protocol_class
 from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
 from agentcontainer.api_url import is_every_address
@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
                     checkpoints.clean_up_forever(pool, blobs),
                     idempotency.delete_old_forever(pool),
                     hub.run(settings.database_url),
-                    repeat("closing silent connections", connections.close_silent, SWEEP_SECONDS),
+                    repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                 ),
                 _stopped_by_signals(server, hub),
             ):

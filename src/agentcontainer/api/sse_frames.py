@@ -8,7 +8,7 @@ from agentcontainer.domain.tasks import events
 RETRY = b"retry: 1000\n\n"  # milliseconds until an EventSource reconnects
 KEEP_ALIVE = b": keep-alive\n\n"
 DELTA = "message.delta"
-# Line separators to many programs, for instance Python's `splitlines`, but not to the format of event streams. In JSON
+# Many programs, such as Python's `splitlines`, split lines at these characters, although event streams do not. In JSON
 # they occur in strings only.
 _SEPARATORS = {ord(character): f"\\u{ord(character):04x}" for character in "\u0085\u2028\u2029"}
 
@@ -20,7 +20,7 @@ def event_frame(event: events.Event) -> bytes:
 
 
 def delta_frame(task_id: str, data: object) -> bytes:
-    """A part of what the agent is saying. It has no id, because it is not in the event log."""
+    """A part of the agent's current message. It has no id, because it is not in the event log."""
     event = {"type": DELTA, "taskId": task_id, "data": data}
     content = json.dumps(event, ensure_ascii=False, separators=(",", ":")).translate(_SEPARATORS)
     return f"event: {DELTA}\ndata: {content}\n\n".encode()

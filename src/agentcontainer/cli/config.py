@@ -68,9 +68,9 @@ def _secret_key(chosen: Settings, variable: str, source: str) -> Entry:
 
 
 def _without_password(url: str) -> str:
-    """The URL up to its host and database: PostgreSQL takes a password before the host and as a parameter."""
+    """The URL without its password and parameters: PostgreSQL accepts the password as a parameter, too."""
     parts = urlsplit(url)
-    place = parts.netloc.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
     user = f"{parts.netloc.rpartition('@')[0].partition(':')[0]}@" if "@" in parts.netloc else ""
     hidden = "?(hidden)" if parts.query else ""
-    return f"{parts.scheme}://{user}{place}{parts.path}{hidden}"
+    return f"{parts.scheme}://{user}{host}{parts.path}{hidden}"

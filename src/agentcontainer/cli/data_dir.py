@@ -10,7 +10,7 @@ from pathlib import Path
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.file_lock import open_lock_file, try_lock
 
-# What a process of ours creates first in a data folder, whichever it is and whenever it was killed.
+# Each of our processes creates one of these first, so that one exists even if the process was killed soon after.
 OUR_ENTRIES = frozenset({"up.lock", "secret_key", "postgres", "runners", "blobs", "images", "lookups"})
 LOCK_SECONDS = 1.0  # `is_up` takes the lock for an instant
 
@@ -19,7 +19,7 @@ def prepare(data_dir: Path) -> None:
     """Create the folder, readable by its owner only, or check that an existing one may be used.
 
     Raises:
-        SettingsError: it is another user's, others may write into it, or it holds something else than our data.
+        SettingsError: it is another user's, others may write into it, or it holds other data.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -179,7 +179,7 @@ async def _follow(console: Console, client: "DemoClient", task: "Task") -> "Task
 
 
 def _output_folder(console: Console) -> Path:
-    """Where the outputs are stored. It is tried before the work, so that the work is not lost."""
+    """Where the outputs are stored. Writing is tried before the task runs, so that its outputs are not lost."""
     try:
         OUTPUT.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=OUTPUT):

@@ -154,7 +154,7 @@ class DemoClient:
         saved: list[Path] = []
         for file in listed.data:
             path = folder / Path(file.filename).name
-            path.unlink(missing_ok=True)  # of an earlier demo; it may be another user's, or a link
+            path.unlink(missing_ok=True)  # a file of an earlier demo may be another user's, or a link
             async with self._http.stream("GET", f"/api/v1/tasks/{task_id}/files/{file.id}") as response:
                 _check(response)
                 with path.open("wb") as target:

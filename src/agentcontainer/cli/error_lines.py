@@ -53,8 +53,8 @@ def _message(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if isinstance(error, ValidationError):
         fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in fault["loc"]) or error.title
-        return f"unexpected data: {place} {field_faults.sentence(fault)}"
+        field = ".".join(str(step) for step in fault["loc"]) or error.title
+        return f"unexpected data: {field} {field_faults.sentence(fault)}"
     if type(error).__module__.startswith("asyncpg."):
         return f"The database reported: {error}"
     return (

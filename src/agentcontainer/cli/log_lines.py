@@ -9,8 +9,8 @@ from types import TracebackType
 from agentcontainer.cli.error_lines import harmless
 from agentcontainer.repetition import Repetition
 
-MOST_OF_OUR_PLACE = 10  # warnings and errors in a minute from one line of our code
-MOST_OF_OTHER_PLACE = 3  # from one line of another package's code
+MAX_FROM_OUR_LINE = 10  # warnings and errors in a minute from one line of our code
+MAX_FROM_OTHER_LINE = 3  # from one line of another package's code
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
@@ -31,36 +31,36 @@ class LogLines(logging.Formatter):
 
 class BoundedRate:
     """A filter of a log handler: a warning or error that is repeated is written once a minute, with the number of those
-    left out. Different ones from one line of code are bounded, too."""
+    left out. Different messages from one line of code are limited, too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._texts = Repetition(clock=clock)
-        self._places = Repetition(clock=clock)
+        self._code_lines = Repetition(clock=clock)
 
     def __call__(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        place = (record.name, record.pathname, record.lineno)
-        most = MOST_OF_OUR_PLACE if record.name.startswith("agentcontainer") else MOST_OF_OTHER_PLACE
-        of_text = self._texts.admit((place, str(record.msg), repr(record.args)))
-        of_place = None if of_text is None else self._places.admit(place, most)
-        if of_text is None or of_place is None:
+        code_line = (record.name, record.pathname, record.lineno)
+        limit = MAX_FROM_OUR_LINE if record.name.startswith("agentcontainer") else MAX_FROM_OTHER_LINE
+        of_text = self._texts.admit((code_line, str(record.msg), repr(record.args)))
+        of_code_line = None if of_text is None else self._code_lines.admit(code_line, limit)
+        if of_text is None or of_code_line is None:
             return False
-        if left_out := of_text + of_place:
+        if left_out := of_text + of_code_line:
             record.msg = f"{record.msg} ({left_out} more like it since the last one)"
         return True
 
 
-def once_a_minute(say: Callable[[str], None]) -> Callable[[str], None]:
-    """`say`, but of lines that differ in numbers only it gets one a minute."""
+def once_a_minute(report: Callable[[str], None]) -> Callable[[str], None]:
+    """A function that passes lines on to `report`, but of lines that differ in numbers only, one a minute."""
     repetition = Repetition()
 
-    def say_bounded(line: str) -> None:
+    def report_bounded(line: str) -> None:
         left_out = repetition.admit(_NUMBERS.sub("#", line))
         if left_out is not None:
-            say(f"{line} ({left_out} more like it since the last one)" if left_out else line)
+            report(f"{line} ({left_out} more like it since the last one)" if left_out else line)
 
-    return say_bounded
+    return report_bounded
 
 
 def without_stack(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Imports large modules without garbage collection, which would find nothing and take a tenth of the start."""
+"""Imports large modules without garbage collection, which would find nothing and take a tenth of the start time."""
 
 import gc
 from collections.abc import Generator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_import() -> Generator[None]:
-    """Pause garbage collection during the block. What was made in it is never searched for garbage."""
+    """Pause garbage collection during the block. Objects created in it are never searched for garbage."""
     gc.disable()
     try:
         yield

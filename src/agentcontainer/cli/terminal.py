@@ -1,4 +1,4 @@
-"""Output that does not end a command: to a stream with few characters, and to a reader that has gone."""
+"""Writes output without ending the command if the stream lacks a character or its reader has gone."""
 
 import contextlib
 import io

@@ -70,7 +70,7 @@ async def run_until_stopped(installation: "Installation", on_started: "Callable[
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """The signals that stop us; without SIGHUP where it is ignored, as `nohup` starts programs."""
+    """The signals that stop us. SIGHUP is not one of them if it is ignored, as `nohup` does."""
     is_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *(() if is_hangup_ignored else (signal.SIGHUP,)))
 

@@ -76,7 +76,7 @@ class Gateway:
         self.budget = budget or Budget()
         """What its requests may use; unlimited by default."""
         self.patience = patience or Patience()
-        """How long requests wait for a provider that is overloaded or away; not at all by default."""
+        """How long requests wait for a provider that is overloaded or unavailable; not at all by default."""
         self.is_ended_by_outage = False
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry

@@ -1,4 +1,4 @@
-"""Gives each content block of an answer of Anthropic's an index of its own, also where the provider repeats one."""
+"""Gives each content block of an answer of Anthropic's an index of its own, even if the provider uses one twice."""
 
 from dataclasses import dataclass, field
 
@@ -10,17 +10,17 @@ class ContentBlocks:
     is_renumbering: bool = False
     """Whether a block has another index than the provider's."""
     _latest: dict[int, int] = field(default_factory=dict[int, int])
-    """The provider's index → the index of the latest block that the provider gave it."""
-    _taken: set[int] = field(default_factory=set[int])
+    """The provider's index → our index of the latest block that has it."""
+    _used: set[int] = field(default_factory=set[int])
     _open: set[int] = field(default_factory=set[int])
 
     def start(self, index: int) -> int | None:
-        """A block begins with this index of the provider's. The index of a block to end before: an open one that has
-        the same, to which nothing more can belong."""
+        """Record that a block begins with this index of the provider's. Returns our index of the open block that had
+        it before, and must be ended first; None: there is none."""
         previous = self._latest.get(index)
-        own = index if index not in self._taken else 1 + max(self._taken)
+        own = index if index not in self._used else 1 + max(self._used)
         self._latest[index] = own
-        self._taken.add(own)
+        self._used.add(own)
         self._open.add(own)
         self.is_renumbering |= own != index
         if previous not in self._open:
@@ -29,9 +29,9 @@ class ContentBlocks:
         return previous
 
     def stop(self, index: int) -> None:
-        """The block ends that has this index of the provider's."""
+        """Record that the block with this index of the provider's has ended."""
         self._open.discard(self.own(index))
 
     def own(self, index: int) -> int:
-        """The index of the latest block that the provider gave this one."""
+        """Our index of the latest block with this index of the provider's."""
         return self._latest.get(index, index)

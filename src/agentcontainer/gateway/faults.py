@@ -1,4 +1,4 @@
-"""What goes wrong with a provider's responses: the latest error in words, without the key, and how a request ends."""
+"""Records a provider's latest error in words, without the key, and builds the failure of a request from it."""
 
 from dataclasses import dataclass
 
@@ -30,8 +30,8 @@ class ProviderError:
 
 
 class Unavailable(Exception):
-    """The provider is overloaded or away. The request may be repeated after `retry_after` seconds. `answer`: what the
-    agent gets if it is not."""
+    """The provider is overloaded or unavailable. The request may be repeated after `retry_after` seconds. `answer`:
+    what the agent gets if it is not repeated."""
 
     def __init__(self, answer: web.Response | Refused, retry_after: float = 0.0) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Faults:
         self._secrets = secrets
 
     def note(self, predicate: str, *, is_transient: bool = False) -> ProviderError:
-        """Note what is wrong with a response that has begun. `predicate`: of a sentence about the provider."""
+        """Record an error as the latest one. `predicate`: that of a sentence about the provider."""
         message = redact_text(f"{self._title} {predicate}", self._secrets)[:_MESSAGE_CHARACTERS]
         self.latest = ProviderError(None, message, is_transient)
         return self.latest
@@ -62,6 +62,6 @@ class Faults:
         return Unavailable(Refused(502, self.note(predicate, is_transient=True).message), retry_after)
 
     def quoted(self, body: bytes) -> str:
-        """The beginning of what came with a successful status and is no answer, such as the web page of a login."""
+        """The beginning of a successful response that is no model's answer, such as a login page."""
         text = without_controls(redact(body, self._secrets).decode("utf-8", "replace"))
         return " ".join(text.split())[:_QUOTED_CHARACTERS]

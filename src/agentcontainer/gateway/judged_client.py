@@ -1,4 +1,4 @@
-"""The HTTP client for model endpoints of an account's own: it connects to addresses only that were judged."""
+"""The HTTP client for model endpoints of an account's own: it connects only to addresses that were checked."""
 
 import socket
 
@@ -11,7 +11,7 @@ from agentcontainer.sandbox.destinations import Destinations
 def judged_client(destinations: Destinations) -> aiohttp.ClientSession:
     """A client whose connections go to the addresses that `destinations` allows.
 
-    It does not judge an address that a URL names itself: check the URL with `Destinations.url_fault` before.
+    It does not check an address that a URL names itself: check the URL with `Destinations.url_fault` before.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=_Judge(destinations)),

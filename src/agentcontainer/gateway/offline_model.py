@@ -26,23 +26,23 @@ class OfflineModel:
         """`uid`: the user that the process runs as, if this process is root's."""
         self._uid = uid if os.geteuid() == 0 else None
         self._socket: socket.socket | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     async def url(self) -> str:
-        """The base URL at which it answers, in each protocol."""
+        """The base URL at which it answers, in each protocol. Starts the process if it does not run."""
         if self._socket is None:
             self._socket = socket.create_server(("127.0.0.1", 0), backlog=_QUEUE)
-            self._keeper = asyncio.create_task(self._keep_running(self._socket))
+            self._restarting = asyncio.create_task(self._keep_running(self._socket))
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     async def close(self) -> None:
         """Stop the process; idempotent."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
         if self._socket is not None:
             self._socket.close()
-        self._socket = self._keeper = None
+        self._socket = self._restarting = None
 
     async def _keep_running(self, listening: socket.socket) -> None:
         while True:

@@ -1,5 +1,5 @@
-"""Holds back the beginning of a streamed answer until it has content, so that a request which fails before can be
-repeated without the agent noticing."""
+"""Holds back the beginning of a streamed answer until it has content, so that a request that fails
+before that is repeated without the agent noticing."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Tells a provider that has no capacity now, or fails for a moment, from a request that has to be changed."""
+"""Distinguishes temporary failures of a provider, which a repeated request may avoid, from permanent ones."""
 
 from agentcontainer.gateway.json_object import JsonObject
 
@@ -21,7 +21,7 @@ def is_overload(status: int, body: bytes) -> bool:
 
 
 def is_overload_error(event: JsonObject) -> bool:
-    """Whether an error object inside a successful response says what `is_overload` recognises in a status."""
+    """Whether an error object inside a successful response is a temporary failure, as `is_overload` is for a status."""
     error = event.inner("error") or event
     kinds = [error.get("type"), error.get("code")]
     is_transient = any(

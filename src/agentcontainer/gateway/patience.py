@@ -1,4 +1,4 @@
-"""How long a request waits for a provider that is overloaded or away, with exponential backoff and Retry-After."""
+"""How long a request waits for a provider that is overloaded or unavailable: exponential backoff, Retry-After."""
 
 import asyncio
 import random
@@ -45,11 +45,11 @@ class Patience:
         return self._failures
 
     def start_over(self) -> None:
-        """The provider begins to answer, or another turn does: earlier failures no longer count."""
+        """Forget earlier failures, because the provider begins to answer or another turn begins."""
         self._failures, self._failing_since = 0, None
 
     def answered(self) -> None:
-        """The provider answered to the end."""
+        """Record that the provider answered to the end."""
         self.was_answered = True
 
     def wait_seconds(self, retry_after: float) -> float | None:

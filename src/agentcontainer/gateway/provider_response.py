@@ -75,7 +75,7 @@ def is_read_timeout(error: Exception) -> bool:
 
 
 def is_refused_here(error: Exception) -> bool:
-    """Whether a proxy, a certificate or our judge refused, which a repeated request does not change."""
+    """Whether a proxy, a certificate or our check of addresses prevented the connection: a repeat would not help."""
     is_judged = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
         error.os_error, DestinationRefused
     )

@@ -1,4 +1,4 @@
-"""Relays one response of a provider to the sandbox: its errors, its type, its tokens and the redaction of the key."""
+"""Relays one response of a provider to the sandbox: checks its type, redacts the key, counts tokens, notes errors."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass

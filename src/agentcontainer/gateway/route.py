@@ -20,7 +20,7 @@ class Route:
     api_key: str | None = field(repr=False)
     proxy: str | None = field(default=None, repr=False)
     title: str | None = None
-    """Who answers, as messages name it; None: the provider's own title."""
+    """The name of the provider in messages; None: its own title."""
     protocol: WireProtocol | None = None
 
     @property

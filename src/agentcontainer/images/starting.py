@@ -83,11 +83,11 @@ async def check(
     folder: Path,
     platform_env: Mapping[str, str],
 ) -> None:
-    """Return if our runtime does in the image what it does for a task: node starts, reaches the gateway, and runs
+    """Check that our runtime works in the image as it does for a task: node starts, reaches the gateway, and runs
     a command. The sandbox gets a folder in `folder`.
 
     Raises:
-        ImageRefused: it does not; says what kind of image to use. SandboxError: this host cannot start
+        ImageRefused: it does not work; says what kind of image to use. SandboxError: this host cannot start
         sandboxes.
     """
     name = f"image-check-{secrets.token_hex(8)}"

@@ -49,7 +49,7 @@ from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 logger = logging.getLogger(__name__)
 
 DRAIN_SAVE_SECONDS = 20.0
-# Failures that a host without room causes, too. They are not blamed on the task or its agent then.
+# Failures that a lack of room on the host can also cause. If it lacks room, the task and its agent are not at fault.
 BEFORE_START = frozenset({
     EndReason.INPUT_UNAVAILABLE, EndReason.IMAGE_UNAVAILABLE, EndReason.CHECKPOINT_CORRUPT, EndReason.DISK_FULL,
 })  # fmt: skip
@@ -110,8 +110,8 @@ class Attempt:
                 self.unrecorded = EndReason.RUNNER_LOST
 
     async def _ending_of_fault(self, error: Exception) -> Ending:
-        """The ending of an attempt that neither the task nor its inputs made fail. If this host lacked something, the
-        attempt does not count as a try."""
+        """The ending of an attempt that failed for a reason that neither the task nor its inputs caused. If this host
+        lacked something, the attempt does not count as a try."""
         if (fault := await host_fault(self._services, self._name, error)) is not None:
             logger.error("%s: this host failed: %s (%r)", self._name, fault, error)
             return Ending(EndReason.HOST_FAULT, f"The host could not run the container. {fault}")

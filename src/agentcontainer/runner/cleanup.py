@@ -51,7 +51,7 @@ def runner_folder(data_dir: Path, runner_id: str) -> Generator[Path]:
 async def remove_dead_runners(data_dir: Path) -> list[str]:
     """Remove what dead runners of this data folder left; returns their ids.
 
-    What cannot be removed is logged and left for the next time, so that it keeps no runner from starting.
+    What cannot be removed is logged and left for the next time, so that it does not prevent a runner's start.
     """
     removed: list[str] = []
     for folder in _folders(data_dir):

@@ -71,8 +71,8 @@ class Dialogue:
 
     async def run(self, turn: Turn) -> Turn | None:
         """Let the agent answer this turn and those after it. Returns the turn that hands the work over to the agent, or
-        None if the conversation gives up this container. After a turn that reached its time limit, or whose workspace
-        cannot be saved, it does, and goes on in another one from the checkpoint of the turn before.
+        None if the conversation gives up this container. It does so after a turn that reached its time limit or whose
+        workspace cannot be saved. The next turn then starts in another container, from the checkpoint before.
 
         Raises:
             Ended: the attempt ended. ClaimLost: the claim is lost.
@@ -146,7 +146,7 @@ class Dialogue:
         await self._context.log.flush()
         checkpointer = self._container.checkpointer
         try:
-            checkpoint = (await checkpointer.save_patiently()).checkpoint
+            checkpoint = (await checkpointer.save_with_retries()).checkpoint
         except HostCannotSave:
             raise
         except CheckpointFailed as error:

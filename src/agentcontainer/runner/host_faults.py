@@ -32,7 +32,7 @@ async def host_fault(services: Services, name: str, error: Exception) -> str | N
 
 
 async def _can_start_a_sandbox(services: Services, name: str) -> bool:
-    """Whether an empty helper sandbox starts, in which nothing is of the task."""
+    """Whether a helper sandbox starts that contains nothing of the task."""
     folder = services.folder / name  # the clean-up finds the sandbox by it
     try:
         (folder / "workspace").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Hibernates a task whose provider stays overloaded or away, and wakes it to try again later."""
+"""Hibernates a task whose provider stays overloaded or unavailable, and wakes it to try again later."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30))  # the l
 
 
 def wait_before(failures: int, retry_after_seconds: float) -> timedelta:
-    """How long a task hibernates after its provider stayed away in `failures` earlier attempts."""
+    """How long a task hibernates after its provider stayed unavailable in `failures` earlier attempts."""
     return max(WAITS[min(failures, len(WAITS) - 1)], timedelta(seconds=retry_after_seconds))
 
 
@@ -40,7 +40,7 @@ async def watch(
         session.is_begun.is_set()
     ):  # before, Pi's session does not contain the prompt: the next attempt gives it again
         try:
-            checkpoint_id = (await checkpointer.save_patiently(is_limited=True)).checkpoint.id
+            checkpoint_id = (await checkpointer.save_with_retries(is_limited=True)).checkpoint.id
         except HostCannotSave:
             raise
         except CheckpointFailed as error:

@@ -10,7 +10,7 @@ from agentcontainer.runner.ending import Ending
 
 
 async def enforce(context: AttemptContext, session: Session, used_seconds: float = 0.0) -> Ending:
-    """Ask the agent to wrap up at the soft limit, and end commands that run on; return an ending at the hard one.
+    """Ask the agent to wrap up at the soft limit, and end commands that run too long; return an ending at the hard one.
 
     The limits of a task hold for all its attempts together, of which `used_seconds` are used already. In a
     conversation they hold for each turn.

@@ -114,7 +114,7 @@ class Bubblewrap:
         assert self._filter is not None
         uid = None if lease is None else lease.uid
         sources = launch.Sources.of(spec) if uid is None else launch.STAGED
-        sources = replace(sources, settings=await asyncio.to_thread(host_settings.shown))
+        sources = replace(sources, settings=await asyncio.to_thread(host_settings.visible_paths))
         with contextlib.ExitStack() as stack:
             filter_fd = stack.enter_context(_memory_file(self._filter))
             files = {

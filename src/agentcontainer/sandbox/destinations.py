@@ -1,7 +1,7 @@
-"""Judges the destinations that clients choose: repositories, and the endpoints of models that accounts add.
+"""Checks the destinations that clients choose: repositories, and the endpoints of models that accounts add.
 
-A name is resolved and its addresses are judged here; the caller connects to one of them and follows no redirect, so
-that a name which changes its addresses gains nothing.
+A name is resolved and its addresses are checked here. The caller connects to one of these addresses and follows no
+redirect, so that DNS rebinding gains nothing.
 """
 
 import ipaddress
@@ -38,7 +38,7 @@ class DestinationRefused(OSError):
 
 @dataclass(frozen=True)
 class Destinations:
-    """Which destinations are allowed. `is_private_allowed`: private addresses of every host."""
+    """Which destinations are allowed. `is_private_allowed`: whether all private addresses are."""
 
     private_hosts: PrivateHosts = field(default_factory=PrivateHosts)
     is_private_allowed: bool = False
@@ -49,7 +49,7 @@ class Destinations:
         return cls(PrivateHosts.of(settings.private_hosts), is_proxy_only=settings.egress_proxy_only)
 
     def for_repositories(self, settings: Settings) -> "Destinations":
-        """The same, with the setting that is for repositories only."""
+        """The same, with the setting `allow_private_repositories`."""
         return replace(self, is_private_allowed=settings.allow_private_repositories)
 
     def allows(self, host: str, address: Address) -> bool:

@@ -1,7 +1,7 @@
-"""Which of the host's settings in /etc a sandbox without an image sees: what programs below /usr need, and no secret.
+"""Selects the host's settings in /etc that a sandbox without an image sees: those of programs below /usr, no secrets.
 
-What the list names is left out nevertheless if its name speaks of a secret, or if not every user of the host may read
-it. A folder that holds such a file is shown file by file.
+A file on the list is left out if its name suggests a secret, or if not every user of the host may read it. The other
+files of its folder are then shown one by one.
 """
 
 import os
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 ETC = Path("/etc")
-_KNOWN_SECONDS = 30
+_CACHE_SECONDS = 30
 # Not on the list, because they may hold a password or a token: environment, gitconfig, npmrc, pip.conf, wgetrc,
 # profile, bash.bashrc, maven/settings.xml, php, R/Renviron.site.
 SHOWN = (
@@ -40,17 +40,17 @@ _SECRET = re.compile(
 )
 
 
-def shown(etc: Path = ETC) -> tuple[str, ...]:
-    """The files and folders of `etc` to show inside. They are looked for anew after a while, or once `etc` changed."""
+def visible_paths(etc: Path = ETC) -> tuple[str, ...]:
+    """The files and folders of `etc` to show inside. Cached for some seconds, or until `etc` changes."""
     try:
         changed_at = etc.stat().st_mtime_ns
     except OSError:
         return ()
-    return _shown(etc, changed_at, int(time.monotonic() / _KNOWN_SECONDS))
+    return _visible_paths(etc, changed_at, int(time.monotonic() / _CACHE_SECONDS))
 
 
 @lru_cache(maxsize=4)
-def _shown(etc: Path, changed_at: int, period: int) -> tuple[str, ...]:  # noqa: ARG001
+def _visible_paths(etc: Path, changed_at: int, period: int) -> tuple[str, ...]:  # noqa: ARG001
     paths = (path for pattern in SHOWN for path in sorted(etc.glob(pattern)) if _is_own(path, etc))
     whole = {str(etc / name) for name in _OPEN_TO_ALL}
     return tuple(part for path in paths for part in ([str(path)] if str(path) in whole else _public(path)))
@@ -72,7 +72,7 @@ def _public(path: Path) -> Iterator[str]:
 
 
 def _is_public(path: Path) -> bool:
-    """Whether everybody may read it, and no name in it speaks of a secret."""
+    """Whether everybody may read it, and no name in it suggests a secret."""
     if _is_secret(path):
         return False
     if path.is_symlink() or not path.is_dir():
@@ -89,5 +89,5 @@ def _is_secret(path: Path) -> bool:
         return not path.is_symlink()  # a link that leads nowhere holds nothing
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         return True
-    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
-    return mode & wanted != wanted or not os.access(path, os.R_OK)
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
+    return mode & needed != needed or not os.access(path, os.R_OK)

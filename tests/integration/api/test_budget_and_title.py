@@ -111,7 +111,7 @@ async def test_a_later_budget_must_leave_room_beside_what_is_used(bed: Bed, alic
     body: dict[str, Any] = {"content": "More.", "overrides": {"budget": {"maxTokens": 100_000}}}
     fault = error_of(await alice.post(path, body))["details"][0]
     assert fault["path"] == "overrides.budget.maxTokens"
-    assert "beside what the task has used already" in fault["message"]
+    assert "in addition to what the task has used" in fault["message"]
     body["overrides"]["budget"]["maxTokens"] = 200_000
     assert (await alice.post(path, body)).status_code == 201
 

@@ -61,7 +61,7 @@ class _ApiKeyInQuery(SecurityBase):
 
 
 def authenticate_connection(request: Request, account_id: str | None) -> None:
-    """Record that this request has the right to its connection. `account_id`: None if it has a signature, not a key.
+    """Record on the connection that this request is authenticated. `account_id`: None if it has a signature, not a key.
 
     Raises:
         RateLimited: the account has too many connections.

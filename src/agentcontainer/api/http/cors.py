@@ -1,7 +1,7 @@
 """Which responses pages of other origins may read (CORS).
 
 There are no cookies here and credentials are never allowed: a page can use a key only if it has it. So API routes are
-open to requests with an `Authorization` header, and signed upload URLs, which hold their own right, to all.
+open to requests with an `Authorization` header, and signed upload URLs, which need no key, to all requests.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ ALLOWED_HEADERS = {
 READABLE_HEADERS = ", ".join(
     ("content-disposition", "content-range", "etag", "idempotent-replayed", "retry-after", "x-request-id")
 )
-PREFLIGHT_SECONDS = 7200  # for which a browser may remember the response; some remember it for less
+PREFLIGHT_SECONDS = 7200  # how long a browser may cache the response; some cache it for less
 _ORIGIN = "Access-Control-Allow-Origin"
 
 
 def preflight(request: Request, methods: Iterable[str]) -> Response | None:
-    """The response to a browser that asks whether a page may send a request; None if this is no such question.
-    `methods`: those of the route."""
+    """The response to a preflight, by which a browser asks whether a page may send a request; None: this is no
+    preflight. `methods`: those of the route."""
     allowed = _allowed_headers(request.url.path)
     is_preflight = request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= {
         *request.headers
@@ -43,7 +43,7 @@ def preflight(request: Request, methods: Iterable[str]) -> Response | None:
 
 
 def add_headers(scope: Scope, headers: MutableHeaders) -> None:
-    """Let pages of any origin read this response, if its request brought its own right."""
+    """Let pages of any origin read this response, if its request had a key or a signed URL."""
     path: str = scope["path"]
     is_open = scope["state"].get("open_to_pages", False)  # an event stream with the key in its URL
     if path.startswith(API):

@@ -118,8 +118,8 @@ def response_to(error: Exception, request_id: str, data_dir: Path | None = None)
 
 
 def public_error(error: Exception, request_id: str, data_dir: Path | None = None) -> AgentContainerError:
-    """The error that the client gets for an exception. Details that it does not get are logged. `data_dir`: on a disk
-    that the database may be on."""
+    """The error that the client gets for an exception. Details that it does not get are logged.
+    `data_dir`: its disk, which may be the database's, is checked for room."""
     if isinstance(error, AgentContainerError) and error.code != AgentContainerError.code:
         return error
     if isinstance(error, RequestValidationError):

@@ -41,7 +41,7 @@ async def check_readiness(request: Request, services: Provided) -> Readiness:
     """Check that the database can be reached and has this version's schema."""
     async with asyncio.timeout(READY_TIMEOUT_SECONDS):
         await services.pool.fetchval("SELECT 1")
-        # Checked until it is right: the schema changes only when a newer version migrates it.
+        # Checked until it is current: after that, only a newer version's migration changes it.
         state, fault = request.app.state, None
         if not getattr(state, "is_migrated", False):
             assert services.settings.database_url is not None

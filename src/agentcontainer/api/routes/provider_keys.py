@@ -48,9 +48,12 @@ class ProviderKey(Outgoing):
 
     provider: Provider
     last4: Annotated[
-        str, Field(description="The key's last four characters; empty for a short key, and without one.")
+        str,
+        Field(description="The key's last four characters; empty for a short key, and if there is no key."),
     ]
-    base_url: Annotated[str | None, Field(description="Of an endpoint of the account's own; else null.")]
+    base_url: Annotated[
+        str | None, Field(description="Set for an endpoint of the account's own; otherwise null.")
+    ]
     api: ProviderApi | None
     price: TokenPrice | None
     created_at: Timestamp
@@ -83,12 +86,12 @@ class ProviderKeyInput(Incoming):
         str | None,
         Field(
             max_length=2048,
-            description="Of an endpoint of the account's own: required. The path of the protocol is appended.",
+            description="Required for an endpoint of the account's own. The path of the protocol is appended.",
         ),
     ] = None
     api: Annotated[
         ProviderApi | None,
-        Field(description="The protocol of an endpoint of the account's own: required."),
+        Field(description="The protocol. Required for an endpoint of the account's own."),
     ] = None
     price: TokenPriceInput | None = None
 
@@ -125,7 +128,7 @@ async def list_provider_keys(
         rest = [key for key in keys if after is None or key.provider > after]
     page = Page(rest[: query.limit], len(rest) > query.limit)
     info = paging.page_info("provider-keys", page, lambda key: key.provider)
-    return ProviderKeyPage(data=[_shown(key) for key in page.rows], page_info=info)
+    return ProviderKeyPage(data=[_response(key) for key in page.rows], page_info=info)
 
 
 @router.put("/provider-keys/{provider}", responses={409: {}})
@@ -140,7 +143,7 @@ async def put_provider_key(
     key = await service.put_provider_key(
         services.pool, services.vault, account_id, provider, body.api_key, endpoint
     )
-    return _shown(key)
+    return _response(key)
 
 
 @router.delete("/provider-keys/{provider}", status_code=204, response_class=Response)
@@ -179,8 +182,8 @@ def _endpoint(name: str, body: ProviderKeyInput, destinations: Destinations) -> 
     if name in PROVIDERS:
         if body.api_key is None:
             raise ValidationError.at("apiKey", "is required")
-        given = {"baseUrl": body.base_url, "api": body.api, "price": body.price}
-        if surplus := next((field for field, value in given.items() if value is not None), None):
+        fields = {"baseUrl": body.base_url, "api": body.api, "price": body.price}
+        if surplus := next((field for field, value in fields.items() if value is not None), None):
             raise ValidationError.at(surplus, f"is for endpoints of your own; {name} is the platform's")
         return None
     if body.base_url is None:
@@ -203,7 +206,7 @@ def _rates(price: TokenPriceInput | None) -> Rates | None:
     return Rates(input_, Decimal(str(price.output)), read, write)
 
 
-def _shown(key: model.ProviderKey) -> ProviderKey:
+def _response(key: model.ProviderKey) -> ProviderKey:
     endpoint = key.endpoint
     rates = endpoint.rates if endpoint else None
     return ProviderKey.of(

@@ -156,7 +156,7 @@ async def _receive(request: Request, upload_id: str, services: Services, signed:
 
 
 async def _chunks(request: Request) -> AsyncGenerator[bytes]:
-    """The body. It is read once the signature is found right: from then on the connection counts as authenticated."""
+    """The body. It is read after the signature was checked, so from then on the connection counts as authenticated."""
     authenticate_connection(request, None)
     async for chunk in request.stream():
         yield chunk

@@ -63,7 +63,7 @@ class KeyOwner:
 
 @dataclass(frozen=True)
 class OwnEndpoint:
-    """Where an account's own endpoint of models is, its protocol, and its token prices; None: they are not known."""
+    """An account's own endpoint of models: address, protocol and token prices. `rates` None: they are not known."""
 
     base_url: str
     protocol: WireProtocol
@@ -82,7 +82,7 @@ class ProviderKey:
 
 @dataclass(frozen=True)
 class SealedProviderKey:
-    """A provider key about to be stored, encrypted. An own endpoint may have none."""
+    """A provider key about to be stored, encrypted. `ciphertext` None: an own endpoint without a key."""
 
     account_id: str
     provider: str
@@ -93,7 +93,7 @@ class SealedProviderKey:
 
 @dataclass(frozen=True)
 class OpenProviderKey:
-    """A provider key in plain text, with the endpoint that it was stored for: both are of one row."""
+    """A provider key in plain text, with the endpoint that was stored in the same row."""
 
     key: str | None = field(repr=False)
     endpoint: OwnEndpoint | None = None

@@ -116,7 +116,7 @@ async def put_provider_key(
 ) -> ProviderKey:
     """Store the account's key for a provider, encrypted, or an endpoint of its own with or without a key.
 
-    It replaces all of an earlier one, so that a stored key is never sent to a new address.
+    It replaces the whole earlier entry, so that a stored key is never sent to a new address.
 
     Raises:
         Conflict: the account has too many endpoints.

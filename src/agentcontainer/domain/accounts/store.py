@@ -121,7 +121,7 @@ async def latest_provider_keys(pool: Pool, limit: int) -> list[tuple[str, str]]:
 
 
 async def count_endpoints(connection: Connection, account_id: str, *, without: str) -> int:
-    """How many endpoints of its own the account has, beside this one."""
+    """How many endpoints of its own the account has, not counting this one."""
     query = (
         "SELECT count(*) FROM provider_keys WHERE account_id = $1 AND base_url IS NOT NULL AND provider <> $2"
     )

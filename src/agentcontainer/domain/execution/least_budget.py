@@ -1,7 +1,7 @@
-"""Refuses a budget that cannot carry two model requests: one to look at the task and one to call `finish`.
+"""Refuses a budget that is too small for two model requests: one to look at the task and one to call `finish`.
 
-It counts as the gateway does, which reserves the most that a request can use, and keeps one last request free
-beside it. A smaller budget would fail after a first request, with most of it unused.
+It counts as the gateway does, which reserves the maximum that a request can use, and keeps enough for one last request.
+With a smaller budget the task would fail after its first request, with most of the budget unused.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,7 @@ from agentcontainer.domain.unset import UNSET
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import Settings
 
-FIRST_INPUT = (
-    5000  # the estimate for an agent's first request beside the client's texts: Pi's own prompt and tools
-)
+FIRST_INPUT = 5000  # estimate of Pi's own prompt and tools, which come with the client's texts
 OUTPUT = 1024  # of each request: enough for a tool call
 
 
@@ -34,16 +32,16 @@ class Spending(Protocol):
 
 
 def check(execution: Execution, settings: Settings, texts: Sequence[str]) -> None:
-    """Check the budget of a new task. `texts`: what its first request contains of the client's.
+    """Check the budget of a new task. `texts`: the client's texts in its first request.
 
     Raises:
-        ValidationError: the budget is too small; names the field and the least amount.
+        ValidationError: the budget is too small; names the field and the minimum.
     """
     _check(execution, settings, texts)
 
 
 def check_change(overrides: Overrides, execution: Execution, settings: Settings, task: Spending) -> None:
-    """Check the budget that these overrides set, if any, beside what the task has used. Raises as `check` does."""
+    """Check the budget that these overrides set, if any. It includes what the task has used. Raises as `check` does."""
     if overrides.budget is not UNSET:
         used_tokens = task.input_tokens + task.output_tokens + task.unreported_tokens
         _check(execution, settings, (), used_tokens, task.model_cost_micro_usd)
@@ -65,9 +63,9 @@ def _check(
 
 
 def _check_tokens(budget: Budget, inputs: Sequence[int], used: int) -> None:
-    least = _rounded_up(used + sum(inputs) + len(inputs) * OUTPUT)
-    if budget.max_tokens is not None and budget.max_tokens < least:
-        raise ValidationError.at("overrides.budget.maxTokens", _fault(str(least), used > 0))
+    minimum = _rounded_up(used + sum(inputs) + len(inputs) * OUTPUT)
+    if budget.max_tokens is not None and budget.max_tokens < minimum:
+        raise ValidationError.at("overrides.budget.maxTokens", _fault(str(minimum), used > 0))
 
 
 def _check_cost(
@@ -76,14 +74,14 @@ def _check_cost(
     price = prices.find(execution.provider, execution.model, settings.model_prices_file)
     if budget.max_cost_micro_usd is None or price is None:
         return
-    least = _rounded_up(used + sum(price.max_cost(input_, OUTPUT) for input_ in inputs))
-    if budget.max_cost_micro_usd < least:
-        raise ValidationError.at("overrides.budget.maxCostUsd", _fault(f"{least / 1_000_000:g}", used > 0))
+    minimum = _rounded_up(used + sum(price.max_cost(input_, OUTPUT) for input_ in inputs))
+    if budget.max_cost_micro_usd < minimum:
+        raise ValidationError.at("overrides.budget.maxCostUsd", _fault(f"{minimum / 1_000_000:g}", used > 0))
 
 
-def _fault(least: str, is_used: bool) -> str:
-    used = ", beside what the task has used already" if is_used else ""
-    return f"is too little for two model requests{used}: give at least {least}"
+def _fault(minimum: str, is_used: bool) -> str:
+    used = " in addition to what the task has used" if is_used else ""
+    return f"is too little for two model requests{used}: give at least {minimum}"
 
 
 def _rounded_up(amount: int) -> int:

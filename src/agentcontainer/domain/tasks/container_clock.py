@@ -15,10 +15,10 @@ WHERE id = $1 AND attempt = $2 AND status = 'running' AND container_started_at I
 
 
 async def read(pool: Pool, claim: Claim) -> timedelta:
-    """The container's time that is not counted yet. None of it if the claim is lost."""
+    """The container's time that is not counted yet; zero if the claim is lost."""
     return await pool.fetchval(_READ, claim.task_id, claim.attempt) or timedelta(0)
 
 
 async def set_back(pool: Pool, claim: Claim, time: timedelta) -> None:
-    """Let the container's time that is not counted yet be this much at most. Idempotent."""
+    """Reduce the container's time that is not counted yet to at most `time`. Idempotent."""
     await pool.execute(_SET_BACK, claim.task_id, claim.attempt, max(time, timedelta(0)))

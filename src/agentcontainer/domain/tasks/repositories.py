@@ -20,7 +20,7 @@ PROXY_ONLY = (
 )
 MAX_REF_CHARACTERS = 255
 FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
-# Not with digits only, which may be the date that a tag is named after.
+# A name of digits only is not one: a tag may be named after a date.
 _SHORT_SHA = re.compile(r"(?![0-9]+$)[0-9a-f]{7,39}", re.IGNORECASE)
 BRANCHES = "refs/heads/"
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")

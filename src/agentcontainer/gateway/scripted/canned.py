@@ -102,8 +102,8 @@ def _instructions(prompt: str) -> str:
 
 def _work(instructions: str, inputs: list[str], prompt: str) -> Reply:
     named = _named_outputs(prompt)
-    known = frozenset(path.rpartition("/")[2] for path in inputs)
-    requested = requested_files(instructions, known)
+    input_names = frozenset(path.rpartition("/")[2] for path in inputs)
+    requested = requested_files(instructions, input_names)
     names = list(named.values()) or [name for name in requested if is_writable(name)] or [DEFAULT_FILE]
     files = f"{len(inputs)} input file{'' if len(inputs) == 1 else 's'}"
     text = f"Now I'll go through {files} and write {', '.join(names)}."

@@ -7,7 +7,7 @@ _EXTENSIONS = (
     "md|markdown|txt|text|rst|csv|tsv|json|jsonl|html|htm|xml|yaml|yml|toml|ini|log|tex|py|rb|sh|js|mjs|ts|go|rs|c|h|cpp|"
     "java|sql|css|svg|ics|pdf|png|jpg|jpeg|gif|webp|docx|xlsx|pptx|odt|ods|zip|gz|mp3|mp4"
 )
-# `~/`, `./` and folders may stand before the name; what stands after a slash or a dot is part of something else.
+# `~/`, `./` and folders may precede the name. A name directly after a slash or a dot is part of something else.
 _NAME = re.compile(rf"(?<![\w/.@:-])(?:~/|\./)*([\w-][\w./-]*\.(?:{_EXTENSIONS}))(?![\w/-])")
 _QUOTED = re.compile(rf"[`\"'“]([^`\"'”“\n/]{{1,80}}\.(?:{_EXTENSIONS}))[`\"'”]")
 _ASKING = re.compile(
@@ -26,14 +26,16 @@ def requested_files(text: str, inputs: frozenset[str] = frozenset()) -> list[str
     These are the names that follow a word such as "write" in the same sentence, or all names if none does.
     """
     text = text[:_MAX_CHARACTERS]
-    found = sorted({(match.start(1), match[1]) for match in (*_NAME.finditer(text), *_QUOTED.finditer(text))})
+    matches = sorted(
+        {(match.start(1), match[1]) for match in (*_NAME.finditer(text), *_QUOTED.finditer(text))}
+    )
     names = [
         (start, name)
-        for start, name in found
-        if _is_output(name, inputs) and not _is_part(start, name, found)
+        for start, name in matches
+        if _is_output(name, inputs) and not _is_part(start, name, matches)
     ]
-    asked = [name for start, name in names if _ASKING.search(text[max(0, start - 120) : start])]
-    return list(dict.fromkeys(asked or [name for _, name in names]))[:MAX_FILES]
+    requested = [name for start, name in names if _ASKING.search(text[max(0, start - 120) : start])]
+    return list(dict.fromkeys(requested or [name for _, name in names]))[:MAX_FILES]
 
 
 def _is_output(name: str, inputs: frozenset[str]) -> bool:
@@ -42,6 +44,6 @@ def _is_output(name: str, inputs: frozenset[str]) -> bool:
     return is_inside and is_text and name not in inputs and name.lower() not in _NO_FILES
 
 
-def _is_part(start: int, name: str, found: list[tuple[int, str]]) -> bool:
+def _is_part(start: int, name: str, matches: list[tuple[int, str]]) -> bool:
     """Whether it is the end of a quoted name with spaces."""
-    return any(first < start and start + len(name) == first + len(other) for first, other in found)
+    return any(first < start and start + len(name) == first + len(other) for first, other in matches)

@@ -93,7 +93,7 @@ class ModelAccess:
         log: EventLog,
     ) -> None:
         settings, provider = services.settings, task.execution.provider
-        played = OFFLINE if upstream.is_offline else upstream.provider
+        answering = OFFLINE if upstream.is_offline else upstream.provider
         self._patience_seconds = settings.provider_patience_seconds
         self._log = log
         self._gateway: Gateway | None = None
@@ -110,12 +110,14 @@ class ModelAccess:
             frozenset(models_of(task)),
             upstream.key,
             None if endpoint else services.proxies.for_url(base_url),
-            played.title,
+            answering.title,
             endpoint.protocol if endpoint else None,
         )
         self._budget = Budget(
             task.execution.budget,
-            lambda model: price if endpoint else prices.find(played.name, model, settings.model_prices_file),
+            lambda model: (
+                price if endpoint else prices.find(answering.name, model, settings.model_prices_file)
+            ),
             used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
             used_micro_usd=task.model_cost_micro_usd,
         )

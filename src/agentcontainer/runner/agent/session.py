@@ -94,7 +94,7 @@ class Session:
 
     @property
     def patience(self) -> Patience:
-        """How long its model requests wait for a provider that is overloaded or away."""
+        """How long its model requests wait for a provider that is overloaded or unavailable."""
         return self._gateway.patience
 
     async def close(self) -> None:
@@ -271,7 +271,7 @@ class Session:
 
     @property
     def _is_stopped_by_outage(self) -> bool:
-        """Whether requests failed for which an attempt waits or hibernates: errors in answers that had begun."""
+        """Whether the agent stopped because of temporary errors, in answers that had begun: the attempt hibernates."""
         last_error = self._gateway.last_error
         is_transient = last_error is not None and last_error.is_transient
         is_failed = self._recorder.provider_error is not None and not self._gateway.budget.is_exceeded

@@ -53,7 +53,7 @@ class CheckpointFailed(Exception):
 
 
 class HostCannotSave(CheckpointFailed):
-    """It could not be saved now, for a reason that is not the workspace: this host or the object store failed."""
+    """The workspace could not be saved now, because this host or the object store failed."""
 
 
 class CheckpointCorrupt(Exception):

@@ -63,7 +63,7 @@ class Checkpointer:
             await db.retry_while_unavailable(lambda: checkpoint_store.set_stored(pool, checkpoint))
             return Saved(checkpoint, timedelta(seconds=saved.paused_seconds))
 
-    async def save_patiently(self, *, is_limited: bool = False) -> Saved:
+    async def save_with_retries(self, *, is_limited: bool = False) -> Saved:
         """As `save`. While this host or the object store is at fault, it tries again for
         `checkpoint_patience_seconds`. The time that the container waits is not billed.
 
