@@ -196,8 +196,8 @@ async def fetch_page(
         query=query, order=order, limit=f"${len(arguments) + 1}", most_bytes=f"${len(arguments) + 2}"
     )
     rows = await pool.fetch(statement, *arguments, limit + 1, PAGE_BYTES)
-    kept = rows[:limit]
-    return Page([of(row) for row in kept], bool(rows) and rows[0]["rows_found"] > len(kept))
+    page_rows = rows[:limit]
+    return Page([of(row) for row in page_rows], bool(rows) and rows[0]["rows_found"] > len(page_rows))
 
 
 # What the server or asyncpg reports when the server is temporarily unusable: unreachable, its disk or memory full, or a

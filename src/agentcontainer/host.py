@@ -32,12 +32,12 @@ def disk_shortage(folder: Path) -> str | None:
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether the error, or what caused it, is a lack of memory or file descriptors of this host."""
-    seen: set[BaseException] = set()
+    examined: set[BaseException] = set()
     cause: BaseException | None = error
-    while cause is not None and cause not in seen:
+    while cause is not None and cause not in examined:
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in EXHAUSTED):
             return True
-        seen.add(cause)
+        examined.add(cause)
         cause = cause.__cause__ or cause.__context__
     return False
 

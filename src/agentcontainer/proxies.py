@@ -92,9 +92,9 @@ def _matches(entry: str, host: str, port: int) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
     except ValueError:
         pass
-    name, colon, wanted = entry.rpartition(":")
-    if colon and wanted.isdigit() and "]" not in wanted:
-        if int(wanted) != port:
+    name, colon, entry_port = entry.rpartition(":")
+    if colon and entry_port.isdigit() and "]" not in entry_port:
+        if int(entry_port) != port:
             return False
         entry = name.strip("[]")
     domain = entry.removeprefix("*").removeprefix(".").rstrip(".")

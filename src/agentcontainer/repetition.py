@@ -23,24 +23,24 @@ class Repetition:
     ) -> None:
         self._again_seconds = again_seconds
         self._clock = clock
-        self._seen: dict[Hashable, _Count] = {}
+        self._counts: dict[Hashable, _Count] = {}
 
     def admit(self, key: Hashable, limit: int = 1) -> int | None:
         """How many lines with the same key were left out since the last one. None: leave this line out, too."""
         now = self._clock()
-        seen = self._seen.get(key)
-        if seen is not None and now < seen.quiet_until:
-            if seen.admitted < limit:
-                seen.admitted += 1
+        count = self._counts.get(key)
+        if count is not None and now < count.quiet_until:
+            if count.admitted < limit:
+                count.admitted += 1
                 return 0
-            seen.left_out += 1
+            count.left_out += 1
             return None
-        if len(self._seen) >= MAX_KEYS:
+        if len(self._counts) >= MAX_KEYS:
             self._forget(now)
-        self._seen[key] = _Count(now + self._again_seconds, 1)
-        return 0 if seen is None else seen.left_out
+        self._counts[key] = _Count(now + self._again_seconds, 1)
+        return 0 if count is None else count.left_out
 
     def _forget(self, now: float) -> None:
-        self._seen = {key: seen for key, seen in self._seen.items() if now < seen.quiet_until}
-        if len(self._seen) >= MAX_KEYS:
-            self._seen.clear()
+        self._counts = {key: count for key, count in self._counts.items() if now < count.quiet_until}
+        if len(self._counts) >= MAX_KEYS:
+            self._counts.clear()

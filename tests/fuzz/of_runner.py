@@ -27,7 +27,7 @@ from agentcontainer.runner.control_requests import (
 )
 from agentcontainer.runner.workspace import skill_archive as archives
 from agentcontainer.runner.workspace.content_types import content_type_of
-from agentcontainer.runner.workspace.outputs import Refused, path_inside, shown_path
+from agentcontainer.runner.workspace.outputs import Refused, path_inside, public_path
 from agentcontainer.runner.workspace.safe_open import open_safely
 from tests.fuzz.target import Target, pieces
 
@@ -100,8 +100,8 @@ def _declaration(declared: list[Declared], cwd: str) -> None:
         assert not {"", ".", ".."} & set(inside.split("/"))
         assert "\0" not in inside
         assert "/" in content_type_of(inside)
-        assert not shown_path(inside).startswith("/")
-        assert ".." not in shown_path(inside).split("/")
+        assert not public_path(inside).startswith("/")
+        assert ".." not in public_path(inside).split("/")
 
 
 def json_output(data: bytes) -> None:

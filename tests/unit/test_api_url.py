@@ -2,7 +2,10 @@
 
 import pytest
 
+from agentcontainer import settings
 from agentcontainer.api_url import is_every_address, local_url, url_of_request
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.hibernation import wake_links
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,12 @@ def test_an_address_in_the_host_header_is_where_the_api_was_reached(header: str)
 )  # fmt: skip
 def test_anything_else_in_the_host_header_is_not_used(header: str) -> None:
     assert url_of_request(header) is None
+
+
+def test_a_wake_link_is_a_whole_url_also_without_a_public_url() -> None:
+    vault = Vault("k" * 32)
+    assert wake_links.url_of(settings.load(port=8765), vault, "wkl_1").startswith(
+        "http://127.0.0.1:8765/wake/wkl_1-"
+    )
+    configured = settings.load(public_url="https://agents.example.com")
+    assert wake_links.url_of(configured, vault, "wkl_1").startswith("https://agents.example.com/wake/wkl_1-")

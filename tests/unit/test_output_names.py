@@ -8,7 +8,7 @@ import pytest
 from agentcontainer.filenames import composed
 from agentcontainer.runner.workspace.content_types import content_type_of
 from agentcontainer.runner.workspace.folders import distinct_names
-from agentcontainer.runner.workspace.outputs import shown_path
+from agentcontainer.runner.workspace.outputs import public_path
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_content_type_depends_on_the_suffix_alone(name: str, type_: str) -> No
     ],
 )  # fmt: skip
 def test_a_path_can_be_created_below_any_folder(inside: str, shown: str) -> None:
-    assert shown_path(inside) == shown
+    assert public_path(inside) == shown
 
 
 def test_names_are_placed_composed_and_stay_distinct() -> None:

@@ -42,14 +42,16 @@ def encoded(value: object) -> str:
 
 def unknown_names(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable with our prefix that is not a setting, with the setting of the nearest name."""
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    settings_names = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(
-        name for name in environment if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+        name
+        for name in environment
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in settings_names
     )
-    return [_unknown(name, sorted(known)) for name in unknown]
+    return [_unknown(name, sorted(settings_names)) for name in unknown]
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+def _unknown(name: str, settings_names: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), settings_names, n=1, cutoff=0.8)
     hint = f"did you mean {nearest[0]}?" if nearest else "`agentcontainer config` lists all settings."
     return f"{name} is not a setting and has no effect; {hint}"

@@ -80,10 +80,10 @@ async def control_groups(host: Host) -> AsyncGenerator[Finding]:
 
 async def mounts(host: Host) -> AsyncGenerator[Finding]:
     """Mounts in the folders of dead runners. A runner mounts in its own namespace; a mount seen here blocks removal."""
-    ours = host.data_dir / "runners"
+    runners_folder = host.data_dir / "runners"
     points = {Path(partition.mountpoint) for partition in psutil.disk_partitions(all=True)}
     for point in sorted(
-        (point for point in points if ours in point.parents), reverse=True
+        (point for point in points if runners_folder in point.parents), reverse=True
     ):  # the deepest first
         if not host.is_living(point):
             how = f"umount {point}"

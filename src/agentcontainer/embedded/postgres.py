@@ -211,13 +211,13 @@ class Postgres:
         new.rename(self._folder / "data")
 
     def _arguments(self) -> list[str]:
-        here = inside(self._folder, self._uid)
-        settings = SERVER_SETTINGS | {"unix_socket_directories": str(here / "socket")}
+        folder = inside(self._folder, self._uid)
+        settings = SERVER_SETTINGS | {"unix_socket_directories": str(folder / "socket")}
         if not self._is_durable:
             settings |= NOT_DURABLE_SETTINGS
         return [
             "-D",
-            str(here / "data"),
+            str(folder / "data"),
             *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
         ]
 

@@ -87,15 +87,15 @@ def text_fault(text: str) -> str | None:
 def _check(document: Value) -> None:
     """Walk the document without recursion, and raise for the first fault."""
     waiting: list[tuple[Value, _JsonPath | None, int]] = [(document, None, 1)]
-    seen = 0
+    count = 0
     while waiting:
         value, path, depth = waiting.pop()
         if fault := _fault(value, depth):
             if isinstance(value, _Refused) and value.key is not None:
                 path = _JsonPath(path, value.key)
             raise ValidationError.at(str(path or "body"), fault)
-        seen += 1
-        if isinstance(value, dict | list) and seen + len(waiting) + len(value) > MAX_VALUES:
+        count += 1
+        if isinstance(value, dict | list) and count + len(waiting) + len(value) > MAX_VALUES:
             raise ValidationError.at("body", f"must not hold more than {MAX_VALUES} values")
         waiting += [(child, child_path, depth + 1) for child, child_path in _children(value, path)]
 
@@ -138,8 +138,8 @@ def _object(pairs: list[tuple[str, Value]]) -> Value:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    seen: set[str] = set()
-    repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
+    earlier_keys: set[str] = set()
+    repeated = next(key for key, _ in pairs if key in earlier_keys or earlier_keys.add(key))
     return _Refused("is given twice", repeated)
 
 

@@ -144,7 +144,7 @@ async def create_wake_link(
 ) -> NewLink:
     """Create a wake link: a URL that wakes the task once, for people and programs without an API key.
 
-    It ends the hibernation that lasts, or else the next one.
+    It ends the current hibernation, or else the next one.
     """
     link = await wake_links.create_for_client(services.pool, account_id, task_id)
     return NewLink.of(link, url=wake_links.url_of(services.settings, services.vault, link.id))

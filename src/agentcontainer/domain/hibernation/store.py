@@ -40,7 +40,7 @@ async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None
 
 
 async def insert_link(connection: Connection | Pool, link: NewWakeLink, max_links: int) -> bool:
-    """Insert the link, for the hibernation that lasts or the next one. False: the attempt's claim is lost, or the task
+    """Insert the link, for the current hibernation or the next one. False: the attempt's claim is lost, or the task
     has `max_links` already."""
     return bool(
         await connection.fetchval(

@@ -33,7 +33,7 @@ async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
 
 
 async def create_for_client(pool: Pool, account_id: str, task_id: str) -> NewWakeLink:
-    """Create a link for the hibernation that lasts, or for the next one.
+    """Create a link for the current hibernation, or else for the next one.
 
     Raises:
         NotFound: no such task.
@@ -52,13 +52,13 @@ async def create_for_client(pool: Pool, account_id: str, task_id: str) -> NewWak
 
 
 def token_of(vault: Vault, link_id: str) -> str:
-    """The token of a link, which is stored nowhere."""
+    """The token of a link. It is computed, not stored."""
     return f"{link_id}-{vault.sign('wake', link_id)}"
 
 
 def url_of(settings: Settings, vault: Vault, link_id: str) -> str:
     """The URL of a link."""
-    return f"{settings.public_url or ''}/wake/{token_of(vault, link_id)}"
+    return f"{settings.api_url}/wake/{token_of(vault, link_id)}"
 
 
 async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:

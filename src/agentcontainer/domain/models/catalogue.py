@@ -144,15 +144,15 @@ def check(provider: str, model: str) -> str | None:
     providers = sorted(providers_of(model))
     if not providers or provider in providers or provider not in PROVIDERS:
         return None  # an endpoint of an account's own may have any model
-    hint = f"; {provider} calls it {same}" if (same := _same_at(provider, model)) else ""
+    hint = f"; {provider} calls it {own_id}" if (own_id := _same_at(provider, model)) else ""
     return f"{model} is a model of {' and '.join(providers)}, not of {provider}{hint}"
 
 
 def _same_at(provider: str, model: str) -> str | None:
     """The provider's id of a model that other providers call `model`, with or without the vendor's name before it."""
     bare = _dashed(model).rpartition("/")[2]
-    same = [id for dashed, id in _by_dashed_id(provider).items() if dashed.rpartition("/")[2] == bare]
-    return same[0] if len(same) == 1 else None
+    ids = [id for dashed, id in _by_dashed_id(provider).items() if dashed.rpartition("/")[2] == bare]
+    return ids[0] if len(ids) == 1 else None
 
 
 def _max_tokens_of_unknown(model: str) -> int:

@@ -61,7 +61,7 @@ class Task:
     hibernation_message: str | None
     hibernation_reason: HibernationReason | None
     wake_link_id: str | None
-    """The newest wake link that ends the hibernation which lasts."""
+    """The newest wake link that ends the current hibernation."""
     provider_failures: int
     provider_outage_since: datetime | None
     wake_kind: str | None

@@ -45,9 +45,9 @@ def refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[str]:
 
 
 def _named_refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[str]:
-    wanted = {output.name: output for output in policy.files}
+    outputs = {output.name: output for output in policy.files}
     names = [entry.name for entry in declared]
-    listed = ", ".join(wanted)
+    listed = ", ".join(outputs)
     faults = [
         f"{entry.path}: this task takes named outputs only; use --output NAME=PATH with one of: {listed}."
         for entry in declared
@@ -56,9 +56,9 @@ def _named_refusals(policy: OutputPolicy, declared: Sequence[Declared]) -> list[
     faults += [
         f"--output {name}: there is no such output. The names are: {listed}."
         for name in dict.fromkeys(names)
-        if name is not None and name not in wanted
+        if name is not None and name not in outputs
     ]
-    faults += [f"--output {name}: given twice." for name in wanted if names.count(name) > 1]
+    faults += [f"--output {name}: given twice." for name in outputs if names.count(name) > 1]
     faults += [
         f"The output {output.name} is missing: add --output {output.name}=PATH."
         for output in policy.files

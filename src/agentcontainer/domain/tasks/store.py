@@ -185,14 +185,14 @@ async def lock(connection: Connection, task_id: str, account_id: str | None = No
 async def list_page(
     pool: Pool,
     account_id: str,
-    wanted: TaskFilter,
+    task_filter: TaskFilter,
     *,
     after_id: str | None,
     limit: int,
     is_descending: bool,
 ) -> Page[Task]:
     """The account's tasks by id, which is the order of their creation, from `after_id` on."""
-    clauses, arguments = _conditions(account_id, wanted)
+    clauses, arguments = _conditions(account_id, task_filter)
     if after_id is not None:
         arguments.append(after_id)
         clauses.append(f"t.id {'<' if is_descending else '>'} ${len(arguments)}")
@@ -368,15 +368,15 @@ async def held_by(connection: Connection | Pool, runner_id: str) -> set[Claim]:
     return {Claim(row["id"], row["attempt"]) for row in await connection.fetch(_HELD_BY, runner_id)}
 
 
-def _conditions(account_id: str, wanted: TaskFilter) -> tuple[list[str], list[Any]]:
+def _conditions(account_id: str, task_filter: TaskFilter) -> tuple[list[str], list[Any]]:
     conditions = (
         ("t.account_id = {}", account_id),
-        ("t.status = {}", wanted.status),
-        ("t.agent_id = {}", wanted.agent_id),
-        ("t.mode = {}", wanted.mode),
-        ("t.created_at > {}", wanted.created_after),
-        ("t.created_at < {}", wanted.created_before),
-        ("t.metadata @> {}::jsonb", wanted.metadata),
+        ("t.status = {}", task_filter.status),
+        ("t.agent_id = {}", task_filter.agent_id),
+        ("t.mode = {}", task_filter.mode),
+        ("t.created_at > {}", task_filter.created_after),
+        ("t.created_at < {}", task_filter.created_before),
+        ("t.metadata @> {}::jsonb", task_filter.metadata),
     )
     present = [(condition, value) for condition, value in conditions if value is not None]
     clauses = [condition.format(f"${number}") for number, (condition, _) in enumerate(present, 1)]

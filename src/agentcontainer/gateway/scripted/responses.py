@@ -148,25 +148,25 @@ def _numbered() -> Encode:
 
 
 def _message_events(encode: Encode, item: _MessageItem, reply: Reply) -> Iterator[bytes]:
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    location = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     part = item["content"][0]
     opened = item | {"status": "in_progress", "content": []}
     yield encode("response.output_item.added", output_index=0, item=opened)
-    yield encode("response.content_part.added", **place, part=part | {"text": ""})
+    yield encode("response.content_part.added", **location, part=part | {"text": ""})
     for delta in reply.text_deltas:
-        yield encode("response.output_text.delta", **place, delta=delta)
-    yield encode("response.output_text.done", **place, text=reply.text)
-    yield encode("response.content_part.done", **place, part=part)
+        yield encode("response.output_text.delta", **location, delta=delta)
+    yield encode("response.output_text.done", **location, text=reply.text)
+    yield encode("response.content_part.done", **location, part=part)
     yield encode("response.output_item.done", output_index=0, item=item)
 
 
 def _call_events(encode: Encode, item: _CallItem, index: int, call: Call) -> Iterator[bytes]:
-    place = {"item_id": item["id"], "output_index": index}
+    location = {"item_id": item["id"], "output_index": index}
     opened = item | {"status": "in_progress", "arguments": ""}
     yield encode("response.output_item.added", output_index=index, item=opened)
     for delta in argument_deltas(call):
-        yield encode("response.function_call_arguments.delta", **place, delta=delta)
-    yield encode("response.function_call_arguments.done", **place, arguments=call.arguments)
+        yield encode("response.function_call_arguments.delta", **location, delta=delta)
+    yield encode("response.function_call_arguments.done", **location, arguments=call.arguments)
     yield encode("response.output_item.done", output_index=index, item=item)
 
 

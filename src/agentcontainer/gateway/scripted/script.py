@@ -89,12 +89,12 @@ class Director:
 
     def _play(self, failing: list[Fail | Cut | Hang], reply: Reply, memory: tuple[str, str]) -> Play:
         delay = 0.0
-        played = self._played.get(memory, 0)
+        failures = self._played.get(memory, 0)
         for step in failing:
-            if played >= step.times:
-                played -= step.times
+            if failures >= step.times:
+                failures -= step.times
                 continue
-            played = 0
+            failures = 0
             self._remember(memory)
             if not isinstance(step, Hang):
                 return Play(step, delay)

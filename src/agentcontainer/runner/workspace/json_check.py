@@ -55,10 +55,10 @@ async def faults(schema: dict[str, Any] | bool, text: bytes) -> list[str]:
         await process.wait()
     if process.returncode != 0:
         raise TooCostly
-    found: list[str] | str = json.loads(answer)
-    if isinstance(found, str):
-        raise NotJson(found)
-    return found
+    result: list[str] | str = json.loads(answer)
+    if isinstance(result, str):
+        raise NotJson(result)
+    return result
 
 
 def main() -> None:

@@ -140,13 +140,13 @@ class Layout:
             raise DiskFull(f"The task's files do not fit: {room.fault}.")
 
     @contextlib.contextmanager
-    def _disk_full_error(self, what: str) -> Generator[None]:
+    def _disk_full_error(self, subject: str) -> Generator[None]:
         """Raise DiskFull instead of OSError if the volume is full: this host is not at fault."""
         try:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and volume.is_capped(self.root / "workspace"):
-                raise DiskFull(f"{what} does not fit: {self._services.volumes.room.fault}.") from None
+                raise DiskFull(f"{subject} does not fit: {self._services.volumes.room.fault}.") from None
             raise
 
     async def _add_skills(self) -> None:

@@ -98,7 +98,7 @@ def path_inside(path: str, cwd: str) -> str:
     return absolute[len(INSIDE_WORKSPACE) + 1 :]
 
 
-def shown_path(inside: str) -> str:
+def public_path(inside: str) -> str:
     """The path as clients see it: relative to the agent's home, or `workspace/…` for a file elsewhere. It is never
     absolute, has no `..`, and has only parts that are good file names (else it is the name alone), so that a client
     can create the file below a folder of its own."""
@@ -142,7 +142,7 @@ async def _store(
     finally:
         os.close(descriptor)
     return Output(
-        output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name, shown_path(inside)
+        output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name, public_path(inside)
     )  # fmt: skip
 
 

@@ -134,20 +134,20 @@ def own_files(home: Path, max_entries: int = MAX_ENTRIES) -> list[str]:
     waiting = [Path()]
     count = 0
     while waiting and count < max_entries:
-        here = waiting.pop()
-        for entry in _entries(home / here, max_entries - count):
+        folder = waiting.pop()
+        for entry in _entries(home / folder, max_entries - count):
             count += 1
-            if entry.name.startswith(".") or (here == Path() and entry.name in PLATFORM_FILES):
+            if entry.name.startswith(".") or (folder == Path() and entry.name in PLATFORM_FILES):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
             if stat.S_ISDIR(status.st_mode):
-                if len(here.parts) < MAX_DEPTH:
-                    waiting.append(here / entry.name)
+                if len(folder.parts) < MAX_DEPTH:
+                    waiting.append(folder / entry.name)
             elif not filename_fault(entry.name):
-                files.append((-status.st_mtime, str(here / entry.name)))
+                files.append((-status.st_mtime, str(folder / entry.name)))
     return [path for _, path in sorted(files)]
 
 

@@ -49,26 +49,26 @@ def make(rules: Callable[[int], str], *, has_relay: bool) -> Namespace:
     Raises:
         NamespaceError: the host refuses one of them, or a tool is missing.
     """
-    ours, theirs = socket.socketpair()
+    parent_end, child_end = socket.socketpair()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            ours.close()
-            _prepare(theirs, rules, has_relay)
+            parent_end.close()
+            _prepare(child_end, rules, has_relay)
             code = 0
         except BaseException as error:
-            theirs.send(b"!" + str(error).encode(errors="replace")[:4000])
+            child_end.send(b"!" + str(error).encode(errors="replace")[:4000])
         finally:
             os._exit(code)
-    theirs.close()
+    child_end.close()
     try:
-        ours.settimeout(PREPARE_SECONDS)
-        message, descriptors, _, _ = socket.recv_fds(ours, 4096, _MAX_DESCRIPTORS)
+        parent_end.settimeout(PREPARE_SECONDS)
+        message, descriptors, _, _ = socket.recv_fds(parent_end, 4096, _MAX_DESCRIPTORS)
     except OSError as error:
         raise NamespaceError("The sandbox's network was not ready in time.") from error
     finally:
-        ours.close()
+        parent_end.close()
         os.waitpid(child, 0)
     if not descriptors:
         raise NamespaceError(
