@@ -98,7 +98,7 @@ NAMESPACES = Group(
         ),
         Attempt(
             "root-to-the-host",
-            "Runs as root on the host, whatever user it is inside.",
+            "Runs as root on the host, regardless of the user inside.",
             perl("my $f; open($f, '>', '/workspace/made') || open($f, '>', 'made'); print $ARGV[0];"),
             nonce_only,
             sandboxed,
