@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from agentcontainer import db
-from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks import creation, events
 from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
@@ -40,7 +40,7 @@ async def pages(account: Account, path: str, **parameters: Any) -> list[list[dic
 
 async def test_a_task_that_is_committed_after_a_younger_one_is_not_skipped(bed: Bed, alice: Account) -> None:
     async with db.transaction(bed.pool) as connection:
-        elder = await service.create(
+        elder = await creation.create(
             connection, bed.settings, bed.vault, alice.id, AGENT, Dispatch("x"), "autonomous"
         )
         younger = (await alice.dispatch())["id"]
