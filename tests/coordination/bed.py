@@ -113,10 +113,11 @@ class Bed:
         task = await creation.dispatch(self.pool, self.settings, self.vault, self.account_id, AGENT, request)
         return task.id
 
-    async def converse(self, *steps: dict[str, Any]) -> str:
+    async def converse(self, *steps: dict[str, Any], instructions: str = "") -> str:
+        """Start a conversation with standing instructions; returns its id."""
         task, _ = await conversations.create(
-            self.pool, self.settings, self.vault, self.account_id, AGENT, Dispatch(instructions=""),
-            Draft(script(*steps)),
+            self.pool, self.settings, self.vault, self.account_id, AGENT,
+            Dispatch(instructions=instructions), Draft(script(*steps)),
         )  # fmt: skip
         return task.id
 

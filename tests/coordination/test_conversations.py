@@ -96,6 +96,30 @@ async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) 
     assert [(d["turnNumber"], d["attemptNumber"]) for d in outcome.of("turn.started")] == [(1, 1), (1, 2)]
 
 
+async def test_an_agent_that_lost_its_context_gets_its_standing_instructions_and_the_message(
+    bed: Bed,
+) -> None:
+    # Pi writes its session again and again, so it is removed again and again, until the turn is saved.
+    forget = {
+        "bash": "setsid -f sh -c 'while sleep 0.01; do rm -rf /workspace/.pi/sessions; done' > /dev/null 2>&1"
+    }
+    heard = {"bash": "find /workspace/.pi -name '*.jsonl' -exec cat {} + | grep '\"role\":\"user\"'"}
+    async with bed.runner() as first:
+        task_id = await bed.converse(forget, {"say": "One."}, instructions="Answer in French.")
+        await bed.until(task_id, Status.AWAITING_INPUT)
+        await first.drain()
+    async with bed.runner():
+        await bed.send(task_id, heard, {"say": "Two."})
+        await bed.until_event(task_id, "turn.completed", 2)
+        await bed.end_conversation(task_id)
+        outcome = await sound_outcome(bed, task_id)
+    assert (replies(outcome), outcome.count("context.lost")) == (["One.", "Two."], 1)
+    prompt = outcome.of("tool.completed")[-1]["output"]
+    parts = ("You remember nothing of your work so far", "Answer in French.", "The user's message:", "Two.")
+    places = [prompt.find(part) for part in parts]
+    assert places == sorted(places) and places[0] >= 0, prompt
+
+
 async def test_a_turn_whose_state_cannot_be_saved_fails_and_the_next_one_goes_on_from_before(
     bed: Bed,
 ) -> None:
