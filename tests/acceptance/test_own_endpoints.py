@@ -121,7 +121,9 @@ def test_a_key_of_a_task_never_goes_to_an_own_endpoint_and_a_gone_endpoint_is_na
     client.wait(task_id)
     assert server.keys and set(server.keys) == {None}
 
-    assert run(client, budget={"maxCostUsd": 0.5})["errorCode"] == "budget_exceeded"
+    wordy = script({"bash": "head -c 40000 /dev/zero | tr '\\0' a"}, finish())
+    limited = client.run(wordy, overrides=overrides | {"budget": {"maxCostUsd": 25}})
+    assert limited["errorCode"] == "budget_exceeded"
     client.http.delete("/provider-keys/mine")
     refused = client.http.post(
         "/agents/agt_standard_data/tasks", json={"instructions": "x", "overrides": overrides}

@@ -1,6 +1,7 @@
 """Endpoints of models that an account adds: what is stored, what may be named, and their test."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -125,6 +126,14 @@ async def test_a_task_names_an_endpoint_of_its_own_account(bed: Bed, alice: Acco
         assert KEY not in answer.text
     await put(alice, price=PRICE)
     assert (await dispatch(alice, budget={"maxCostUsd": 1})).status_code == 201
+    await put(alice, price={"input": 1000, "output": 1000})
+    refused = await dispatch(alice, budget={"maxCostUsd": 1})
+    assert refused.status_code == 400
+    [detail] = error_of(refused)["details"]
+    assert detail["path"] == "overrides.budget.maxCostUsd"
+    least = re.search(r"give at least ([0-9.]+)$", detail["message"])
+    assert least is not None, detail
+    assert (await dispatch(alice, budget={"maxCostUsd": float(least[1])})).status_code == 201
 
 
 async def test_an_agent_may_have_an_endpoint_as_its_default(alice: Account) -> None:
@@ -212,4 +221,7 @@ async def test_tests_are_limited_and_need_an_entry(alice: Account, server: Serve
     answers = [await alice.post(f"{PATH}/ollama/test", {}) for _ in range(11)]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]
     assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert error_of(answers[-1])["message"].startswith(
+        "To test provider keys, this account may send 10 requests a minute. Try again in "
+    )
     assert len(server.requests) == 10

@@ -1,4 +1,4 @@
-"""Limits the requests of each API key to this process, with a token bucket for each key."""
+"""Limits the requests of each API key, or of each account, to this process, with a token bucket for each."""
 
 import math
 import time
@@ -12,18 +12,25 @@ MAX_BUCKETS = (
 
 
 class RateLimit:
-    """A burst of `per_minute` requests, refilled evenly over a minute. 0: no limit."""
+    """A burst of `per_minute` requests, refilled evenly over a minute. 0: no limit. `allowance`: the subject and verb
+    of the sentence that a refused client reads."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        allowance: str = "This API key may send",
+    ) -> None:
+        self._allowance = allowance
         self._capacity = per_minute
         self._per_second = per_minute / 60
         self._clock = clock
         self._buckets: dict[
             str, tuple[float, float]
-        ] = {}  # key id: (tokens, time); least recently used first
+        ] = {}  # id of the key or account: (tokens, time); least recently used first
 
-    def take(self, key_id: str) -> None:
-        """Count a request of this key.
+    def take(self, id_: str) -> None:
+        """Count a request of this key or account.
 
         Raises:
             RateLimited: the bucket is empty; says when the next request may be sent.
@@ -31,14 +38,14 @@ class RateLimit:
         if not self._capacity:
             return
         now = self._clock()
-        tokens, at = self._buckets.pop(key_id, (float(self._capacity), now))
+        tokens, at = self._buckets.pop(id_, (float(self._capacity), now))
         tokens = min(self._capacity, tokens + (now - at) * self._per_second)
         is_allowed = tokens >= 1
-        self._buckets[key_id] = (tokens - is_allowed, now)
+        self._buckets[id_] = (tokens - is_allowed, now)
         if len(self._buckets) > MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
         if not is_allowed:
             wait = math.ceil((1 - tokens) / self._per_second)
             raise RateLimited(
-                f"This API key may send {self._capacity} requests a minute. Try again in {wait} s.", wait
+                f"{self._allowance} {self._capacity} requests a minute. Try again in {wait} s.", wait
             )

@@ -27,7 +27,11 @@ class Services:
     rate_limit: RateLimit
     hub: Hub
     images: Lookup
-    provider_tests: RateLimit = field(default_factory=lambda: RateLimit(PROVIDER_TESTS_PER_MINUTE))
+    provider_tests: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            PROVIDER_TESTS_PER_MINUTE, allowance="To test provider keys, this account may send"
+        )
+    )
 
 
 async def provided(request: Request) -> Services:

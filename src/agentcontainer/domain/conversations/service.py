@@ -293,10 +293,10 @@ async def _new_execution(
     before = await store.last_queued_execution(connection, task.id) or task
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     overrides = before.overrides.updated(message.overrides)
-    execution = await resolve_for_account(
+    execution, price = await resolve_for_account(
         connection, task.account_id, version.defaults, overrides, settings, has_key=key is not None
     )
-    least_budget.check_change(message.overrides, execution, settings, task)
+    least_budget.check_change(message.overrides, execution, settings, task, price)
     if execution == before.execution and key is None:
         return None
     return NewExecution(overrides, execution, vault.seal(key, task.id) if key else None)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from agentcontainer.domain.execution.model import Budget, Execution, Overrides
 from agentcontainer.domain.models import prices
+from agentcontainer.domain.models.prices import Price
 from agentcontainer.domain.models.token_estimate import tokens_at_most
 from agentcontainer.domain.unset import UNSET
 from agentcontainer.errors import ValidationError
@@ -31,26 +32,36 @@ class Spending(Protocol):
     def model_cost_micro_usd(self) -> int: ...
 
 
-def check(execution: Execution, settings: Settings, texts: Sequence[str]) -> None:
-    """Check the budget of a new task. `texts`: the client's texts in its first request.
+def check(
+    execution: Execution, settings: Settings, texts: Sequence[str], endpoint_price: Price | None = None
+) -> None:
+    """Check the budget of a new task. `texts`: the client's texts in its first request. `endpoint_price`: that of
+    an endpoint of the account's own.
 
     Raises:
         ValidationError: the budget is too small; names the field and the minimum.
     """
-    _check(execution, settings, texts)
+    _check(execution, settings, texts, endpoint_price)
 
 
-def check_change(overrides: Overrides, execution: Execution, settings: Settings, task: Spending) -> None:
+def check_change(
+    overrides: Overrides,
+    execution: Execution,
+    settings: Settings,
+    task: Spending,
+    endpoint_price: Price | None = None,
+) -> None:
     """Check the budget that these overrides set, if any. It includes what the task has used. Raises as `check` does."""
     if overrides.budget is not UNSET:
         used_tokens = task.input_tokens + task.output_tokens + task.unreported_tokens
-        _check(execution, settings, (), used_tokens, task.model_cost_micro_usd)
+        _check(execution, settings, (), endpoint_price, used_tokens, task.model_cost_micro_usd)
 
 
 def _check(
     execution: Execution,
     settings: Settings,
     texts: Sequence[str],
+    endpoint_price: Price | None,
     used_tokens: int = 0,
     used_micro_usd: int = 0,
 ) -> None:
@@ -59,7 +70,9 @@ def _check(
     first = FIRST_INPUT + sum(tokens_at_most(text.encode(errors="replace")) for text in texts)
     inputs = (first, first + OUTPUT, first + OUTPUT)
     _check_tokens(execution.budget, inputs, used_tokens)
-    _check_cost(execution.budget, execution, settings, inputs, used_micro_usd)
+    if execution.budget.max_cost_micro_usd is not None:
+        price = endpoint_price or prices.find(execution.provider, execution.model, settings.model_prices_file)
+        _check_cost(execution.budget.max_cost_micro_usd, price, inputs, used_micro_usd)
 
 
 def _check_tokens(budget: Budget, inputs: Sequence[int], used: int) -> None:
@@ -68,14 +81,11 @@ def _check_tokens(budget: Budget, inputs: Sequence[int], used: int) -> None:
         raise ValidationError.at("overrides.budget.maxTokens", _fault(str(minimum), used > 0))
 
 
-def _check_cost(
-    budget: Budget, execution: Execution, settings: Settings, inputs: Sequence[int], used: int
-) -> None:
-    price = prices.find(execution.provider, execution.model, settings.model_prices_file)
-    if budget.max_cost_micro_usd is None or price is None:
+def _check_cost(max_micro_usd: int, price: Price | None, inputs: Sequence[int], used: int) -> None:
+    if price is None:
         return
     minimum = _rounded_up(used + sum(price.max_cost(input_, OUTPUT) for input_ in inputs))
-    if budget.max_cost_micro_usd < minimum:
+    if max_micro_usd < minimum:
         raise ValidationError.at("overrides.budget.maxCostUsd", _fault(f"{minimum / 1_000_000:g}", used > 0))
 
 

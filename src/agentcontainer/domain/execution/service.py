@@ -55,8 +55,9 @@ async def resolve_for_account(
     settings: Settings,
     *,
     has_key: bool,
-) -> Execution:
+) -> tuple[Execution, Price | None]:
     """As `resolve`, also with an endpoint of the account's own as the provider. `has_key`: the request holds a key.
+    Returns the price of all the endpoint's models, too; None: the platform's prices apply.
 
     Raises:
         ValidationError: the combination cannot run, or there is no such provider; names the field.
@@ -69,7 +70,8 @@ async def resolve_for_account(
             f"is for the platform's own providers only; store the key of {provider} with "
             f"PUT /api/v1/provider-keys/{provider}",
         )
-    return resolve(defaults, overrides, settings, prices.of_endpoint(endpoint.rates) if endpoint else None)
+    price = prices.of_endpoint(endpoint.rates) if endpoint else None
+    return resolve(defaults, overrides, settings, price), price
 
 
 def resolve(

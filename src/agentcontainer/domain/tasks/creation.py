@@ -49,11 +49,11 @@ async def create(
 ) -> str:
     """Insert and enqueue a task; returns its id. The caller must call `hold` last. Raises as `dispatch` does."""
     version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
-    execution = await resolve_for_account(
+    execution, price = await resolve_for_account(
         connection, account_id, version.defaults, request.overrides, settings,
         has_key=request.provider_api_key is not None,
     )  # fmt: skip
-    least_budget.check(execution, settings, (version.base_prompt, request.instructions, message))
+    least_budget.check(execution, settings, (version.base_prompt, request.instructions, message), price)
     await files.check_inputs(connection, account_id, request.input_file_ids)
     await files.check_inputs(connection, account_id, request.skills, "skills")
     repositories.check(request.input_repositories, settings)

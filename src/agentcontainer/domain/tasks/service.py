@@ -125,10 +125,10 @@ async def change_execution(
     """
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
     merged = task.overrides.updated(overrides)
-    execution = await resolve_for_account(
+    execution, price = await resolve_for_account(
         connection, task.account_id, version.defaults, merged, settings, has_key=provider_key is not None
     )
-    least_budget.check_change(overrides, execution, settings, task)
+    least_budget.check_change(overrides, execution, settings, task, price)
     sealed = vault.seal(provider_key, task.id) if provider_key else None
     await store.set_execution(connection, task.id, merged, execution, sealed)
 
