@@ -14,7 +14,7 @@ import pydantic
 from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agentcontainer import field_faults, price_file, store_url
+from agentcontainer import database_url, field_faults, price_file, store_url
 from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
@@ -322,8 +322,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("postgres", "postgresql"):
-            raise ValueError("must be a postgresql:// URL")
+        if value is not None and (fault := database_url.fault(value)):
+            raise ValueError(fault)
         return value
 
     @field_validator("storage_url")

@@ -86,6 +86,12 @@ def test_a_port_in_use_is_reported_in_a_sentence(short_dir: Path) -> None:
     assert done.stderr == (
         f"error: The API cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another --port.\n"
     )
+    done = command(
+        "up", "--host", "192.0.2.1", "--port", "0", DATA_DIR=short_dir
+    )  # no address of any machine
+    assert done.stderr == (
+        "error: The API cannot listen on 192.0.2.1 port 0: Cannot assign requested address. Choose another --host.\n"
+    )
 
 
 @pytest.mark.parametrize(

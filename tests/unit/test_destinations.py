@@ -83,6 +83,10 @@ def test_a_base_url_is_https_or_of_a_named_host(url: str) -> None:
         ("https://[::1]", "must be on the public internet"),
         ("https://169.254.169.254", "must be on the public internet"),
         ("https://[::ffff:169.254.169.254]", "must be on the public internet"),
+        *[
+            (f"https://{host}", "must write an address in full")
+            for host in ("127.1", "2130706433", "0177.0.0.1", "0", "0x7f000001", "0X7F.1", "127.1.", "8.8.8")
+        ],
     ],
 )
 def test_another_base_url_is_refused_without_its_text(url: str, fault: str) -> None:

@@ -64,6 +64,25 @@ def test_a_wrong_value_is_refused_in_plain_words(
     assert str(refused.value) == f"AGENTCONTAINER_{name} is wrong: {sentence}."
 
 
+@pytest.mark.parametrize("password", ["hunter/2", "hunter#2", "hunter?2", "hunter@2"])
+def test_a_password_that_is_not_encoded_is_explained_and_not_repeated(password: str) -> None:
+    with pytest.raises(SettingsError, match="in a password, write / as %2F") as refused:
+        load(database_url=f"postgresql://me:{password}@db:5432/x")
+    assert "hunter" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter%2F2@[::1]:5432/x",
+        "postgresql://me@a:5432,b:5433/x",
+        "postgres://me@/x?host=/run/pg",
+    ],
+)
+def test_a_database_is_named_by_hosts_or_a_socket(url: str) -> None:
+    assert load(database_url=url).database_url == url
+
+
 def test_every_kind_of_setting_has_a_plain_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """No value of any setting leads to a message in pydantic's own words."""
     for name in Settings.model_fields:

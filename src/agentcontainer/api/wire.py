@@ -116,7 +116,10 @@ def check_line(value: str) -> str:
 
 def _check_provider(value: object) -> object:
     if not isinstance(value, str) or not OWN_NAME.fullmatch(value):
-        raise ValueError(f"must be one of {', '.join(PROVIDERS)}, or the name of an endpoint of your own")
+        raise ValueError(
+            f"must be one of {', '.join(PROVIDERS)}, or the name of an endpoint of your own: a small letter, then "
+            "up to 30 small letters, digits and -"
+        )
     return value
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -173,8 +174,10 @@ def free_port(host: str, port: int) -> int:
             return int(probe.getsockname()[1])
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        is_host_wrong = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise SettingsError(
-            f"The API cannot listen on {host} port {port}: {reason}. Choose another --port."
+            f"The API cannot listen on {host} port {port}: {reason}. "
+            f"Choose another {'--host' if is_host_wrong else '--port'}."
         ) from None
 
 

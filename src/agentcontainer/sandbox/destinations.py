@@ -30,6 +30,8 @@ NEVER = tuple(
     )
 )
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
+# Short, octal and hexadecimal forms of an IPv4 address, which some resolvers read: 127.1, 0177.0.0.1, 0x7f000001.
+_NUMBER = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 
 
 class DestinationRefused(OSError):
@@ -100,6 +102,8 @@ class Destinations:
         try:
             is_allowed = self.allows(host, ipaddress.ip_address(host))
         except ValueError:
+            if _NUMBER.fullmatch(host):
+                return "must write an address in full, such as 192.0.2.10"
             is_allowed = host != "localhost" or self.private_hosts.names_host(host)
         if not is_allowed:
             return "must be on the public internet, or a host that AGENTCONTAINER_PRIVATE_HOSTS names"
