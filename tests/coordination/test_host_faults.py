@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentcontainer.domain.tasks.state import Status
-from tests.coordination.bed import Bed, finish
+from tests.coordination.bed import Bed, finish, waiting
 from tests.coordination.proxy import TransactionPattern
 from tests.coordination.soundness import sound_outcome
 
@@ -116,6 +116,27 @@ async def test_a_turn_that_the_host_cannot_save_for_long_runs_again_and_is_no_tr
     assert (before.tries, before.container_micro_seconds, outcome.count("turn.failed")) == (0, 0, 0)
     assert outcome.count("turn.completed") == 1
     assert "The object store could not be used." in outcome.of("task.requeued")[0]["reason"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+async def test_a_turn_that_cannot_be_saved_is_not_blamed_on_the_task_while_the_disk_is_full(
+    bed: Bed, small_disk: Path
+) -> None:
+    bed.configure(checkpoint_patience_seconds=0.5, max_checkpoint_bytes=1)
+    async with bed.runner():
+        task_id = await bed.converse(waiting(), {"say": "One."})
+        await bed.until_event(task_id, "tool.started")
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(60 * 1024**2))  # the agent still has room, the host has too little
+        await bed.unblock(task_id)
+        await bed.until_event(task_id, "task.requeued")
+        before = await bed.task(task_id)
+        filler.unlink()
+        await bed.until_event(task_id, "tool.started", 2)
+        await bed.unblock(task_id)
+        after = await bed.until(task_id, Status.AWAITING_INPUT)
+    assert (before.error_code, before.tries, before.container_micro_seconds) == (None, 0, 0)
+    assert after.error_code == "checkpoint_failed"
 
 
 async def test_a_database_that_is_full_for_a_moment_is_waited_for(bed: Bed) -> None:
