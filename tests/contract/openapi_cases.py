@@ -49,7 +49,7 @@ UNSAYABLE = re.compile(
             "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "the only model of",
             "cannot be enforced",
             "cannot be model when a title is given", "cannot be given (together )?with", "not a JSON Schema",
-            "true is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
+            "is not offered by this installation", "is sent over https:// only", "must be the name of a branch",
             "must not hold control characters", "must be a file name", "must be a time such as", "is not a cursor",
             "must not hold NUL", "must be a number within 64 bits", "must not nest deeper", "more than [0-9]+ values",
             "must not be below fromTurn", "the log of this task ends at", "must not have more than [0-9]+ fields",

@@ -275,8 +275,10 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
 async def check_wakes(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
     wake = "/api/v1/tasks/{taskId}/wake"
     url = wake.format(taskId=await alice.hibernating())
+    check(f"{wake}-links", await alice.post(f"{url}-links"))
     for body in ({"kind": "message"}, {"kind": "message", "message": "x"}, {"kind": "external_wake"}):
         check(wake, await alice.post(url, body))
+    check(f"{wake}-links", await alice.post("/api/v1/tasks/tsk_0/wake-links"))
     link, task = "/wake/{token}", await alice.dispatch()
     [token] = await alice.hibernate(task["id"], link_count=1)
     for body in ({"x": 1}, {"message": "x"}, {}):
