@@ -63,8 +63,8 @@ def test_an_outage_of_a_day_fails_the_task_with_the_providers_words(quick_platfo
     assert "the model is overloaded" in task["error"]
 
 
-def test_in_a_conversation_the_turn_fails_and_the_task_goes_on(impatient: Platform) -> None:
-    client = impatient.account()
+def test_in_a_conversation_the_turn_fails_and_the_task_goes_on(quick_platform: Platform) -> None:
+    client = quick_platform.account()
     task_id = begin(client, script({"say": "First."}))
     answered(client, task_id, 1)
     send(client, task_id, script(OVERLOADED | {"times": 50}))
@@ -81,8 +81,8 @@ def test_in_a_conversation_the_turn_fails_and_the_task_goes_on(impatient: Platfo
     client.http.post(f"/tasks/{task_id}/cancel").raise_for_status()
 
 
-def test_an_outage_in_the_middle_of_answers_is_waited_for_too(impatient: Platform) -> None:
-    client = impatient.account()
+def test_an_outage_in_the_middle_of_answers_is_waited_for_too(quick_platform: Platform) -> None:
+    client = quick_platform.account()
     task_id = client.dispatch(script({"cut": True, "error": 529, "times": 4}, finish()))
     task = client.wait(task_id, "hibernating", "failed", "finished")
     assert (task["status"], task["hibernationReason"]) == ("hibernating", "provider"), task

@@ -144,6 +144,9 @@ class Relay:
             await response.prepare(request)
             async for chunk in continued(beginning_of_stream, source):
                 meter.feed(chunk)
+                self._note_error(
+                    meter
+                )  # before the agent reads it: it may stop at once, and its session asks why
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
                     await response.write(clean)
             await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
@@ -158,8 +161,11 @@ class Relay:
             meter.end()
             if answer is not None and answer.fault is not None:
                 self.faults.note(f"{answer.fault}.")
-            if meter.error is not None:
-                predicate = f"reported an error in its answer: {meter.error}"
-                self.faults.note(predicate, is_transient=meter.is_overload)
+            self._note_error(meter)
             await self.settle(self.reservation, meter)
         return response
+
+    def _note_error(self, meter: Meter) -> None:
+        if meter.error is not None:
+            predicate = f"reported an error in its answer: {meter.error}"
+            self.faults.note(predicate, is_transient=meter.is_overload)
