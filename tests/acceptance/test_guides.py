@@ -89,6 +89,7 @@ EXPECTED = {
     "idempotent-clients": "idempotent-replayed: true",
     "images": '"result": "Seen"',
     "internet-access": '"rule": "example.com"',
+    "own-models": "",  # there is no such server here, so none of its blocks runs
     "output-policies": 'is not of type "integer"',
     "repositories": "input_unavailable",
     "skills": "skills/invoices/SKILL.md",

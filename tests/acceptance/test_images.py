@@ -94,7 +94,7 @@ def test_an_agent_works_in_its_image_and_a_moved_tag_does_not_move_it(
     assert {"bash", "/workspace/task", "FOO=bar"} <= set(lines)
     assert not {"python3", "git", "apt"} & set(lines)
     [path] = [line for line in lines if line.startswith("PATH=")]
-    assert path.endswith("/opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin")
+    assert path == "PATH=/opt/agentcontainer/bin:/opt/tool/bin:/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin"
     assert lines[-1].startswith("uid=1000(agent)")
 
     path = f"/agents/{agent['id']}"

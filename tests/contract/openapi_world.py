@@ -25,6 +25,7 @@ from tests.api_process import api_process
 from tests.conftest import url_of_database
 
 SECRET_KEY = "k" * 40
+SETTINGS = {"secret_key": SECRET_KEY, "openai_base_url": "http://127.0.0.1:9/v1"}  # where nothing listens
 
 
 @dataclass
@@ -81,7 +82,7 @@ class World:
                 task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
                 [token] = self.runner.run(self.account.hibernate(task_id, link_count=1))
                 return {"taskId": task_id, "token": token}
-            case "deleteProviderKey":
+            case "deleteProviderKey" | "testProviderKey":
                 headers = {"Authorization": f"Bearer {self.key}"}
                 url = f"{self.base_url}/api/v1/provider-keys/openai"
                 assert self.session.put(url, json={"apiKey": "x" * 20}, headers=headers).ok
@@ -100,7 +101,7 @@ def running_world(postgres_url: str, migrated_template: str) -> Iterator[World]:
     )
     url = url_of_database(postgres_url, name)
     try:
-        with api_process(url, folder, secret_key=SECRET_KEY) as (base_url, _), asyncio.Runner() as runner:
+        with api_process(url, folder, **SETTINGS) as (base_url, _), asyncio.Runner() as runner:
             opening = db.pool(url)
             pool = runner.run(opening.__aenter__())
             new_world = runner.run(furnished(runner, pool, url, folder, base_url))

@@ -88,7 +88,7 @@ async def test_an_invalid_request_does_not_finish_the_task(
 async def test_the_reason_of_a_refusal_is_bounded(bed: Bed, fault: str) -> None:
     status, message = await bed.post(json.dumps(FINISH | {fault: 1}).encode())
     assert status == 422
-    assert "Extra inputs are not permitted" in message
+    assert "unknown field" in message
     assert len(message) < 10_000
     assert all(len(reason) < 10_000 for reason in bed.refusals)
 

@@ -34,7 +34,8 @@ async def ask(url: str) -> str:
 
 def processes(parent: psutil.Process | None = None) -> list[psutil.Process]:
     children = (parent or psutil.Process()).children(recursive=True)
-    return [child for child in children if "agentcontainer.gateway.scripted" in child.cmdline()]
+    own = {"agentcontainer.gateway.scripted", "--descriptor"}  # other tests' scripted models have a port
+    return [child for child in children if own <= set(child.cmdline())]
 
 
 async def test_it_answers_as_a_user_without_rights_and_without_our_environment(offline: OfflineModel) -> None:

@@ -144,9 +144,7 @@ class Relay:
             await response.prepare(request)
             async for chunk in continued(beginning_of_stream, source):
                 meter.feed(chunk)
-                self._note_error(
-                    meter
-                )  # before the agent reads it: it may stop at once, and its session asks why
+                self._note_error(meter)  # before the agent reads it and stops
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
                     await response.write(clean)
             await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())

@@ -18,12 +18,12 @@ async def test_a_hundred_messages_at_once_are_a_hundred_turns_in_order(bed: Bed,
         *(alice.post(messages(task_id), {"content": f"Number {number}."}) for number in range(100))
     )
     assert {answer.status_code for answer in answers} == {201}
-    messages = {answer.json()["message"]["id"]: answer.json()["message"] for answer in answers}
-    assert sorted(message["turnNumber"] for message in messages.values()) == list(range(2, 102))
+    created = {answer.json()["message"]["id"]: answer.json()["message"] for answer in answers}
+    assert sorted(message["turnNumber"] for message in created.values()) == list(range(2, 102))
     listed = (await everything(alice, messages(task_id)))[1:]
     assert [message["turnNumber"] for message in listed] == list(range(2, 102))
     assert [message["sequence"] for message in listed] == sorted({m["sequence"] for m in listed})
-    assert {message["id"]: message for message in listed} == messages
+    assert {message["id"]: message for message in listed} == created
     log = await everything(alice, f"{V1}/tasks/{task_id}/events")
     assert [event["sequence"] for event in log] == list(range(1, len(log) + 1))
     assert [event["data"]["turnNumber"] for event in log if event["type"] == "message.created"] == list(

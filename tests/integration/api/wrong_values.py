@@ -68,7 +68,17 @@ BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "CompletionRequest": ("POST", "/api/v1/uploads/complete", {"uploadId": "upl_0"}),
     "ApiKeyRequest": ("POST", "/api/v1/api-keys", {"name": "ci"}),
-    "ProviderKeyInput": ("PUT", "/api/v1/provider-keys/openai", {"apiKey": "sk-0123456789"}),
+    "ProviderKeyInput": (
+        "PUT",
+        "/api/v1/provider-keys/own",
+        {
+            "apiKey": "sk-0123456789",
+            "baseUrl": "https://models.example.com/v1",
+            "api": "openai-completions",
+            "price": {"input": 1, "output": 2, "cacheRead": 0.1, "cacheWrite": 1.25},
+        },
+    ),
+    "ProviderTest": ("POST", "/api/v1/provider-keys/own/test", {"model": "qwen3:8b"}),
     "NewAgent": ("POST", "/api/v1/agents", AGENT_BODY),
     "AgentChange": ("PATCH", "/api/v1/agents/{agentId}", AGENT_BODY),
 }
@@ -96,7 +106,7 @@ BODIES |= {
     ),
     "LinkRequest": ("POST", "/wake/{token}", {"message": "The review is done."}),
 }
-ANSWER_200 = {"WakeRequest", "LinkRequest"}
+ANSWER_200 = {"WakeRequest", "LinkRequest", "ProviderTest"}
 
 NOT_STRINGS = [1, True, [], {}]
 NOT_INTEGERS = ["1", True, 1.5, [], {}, HUGE, -HUGE - 1, 1e300]
@@ -118,6 +128,7 @@ MEDIA_TYPE = [
     "text/csv; x",
     "x/" + "y" * 254,
 ]
+PRICE = ["1", True, [], {}, -0.01, 1e300]
 KEY = [*NOT_STRINGS, *UNSTORABLE, "", "short", "x" * 513, "with space", "ключ-от-двери", "tab\tinside"]
 
 # body → path → values that are wrong there.
@@ -199,7 +210,20 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "uploadId": [MISSING, None, *ID],
         "storageId": [*NOT_STRINGS, *UNSTORABLE, "x" * 257],
     },
-    "ProviderKeyInput": {"apiKey": [MISSING, None, *KEY]},
+    "ProviderKeyInput": {
+        "apiKey": KEY,
+        "baseUrl": [
+            MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "models.example.com", "ftp://models.example.com/",
+            "http://models.example.com/v1", "https://user:secret@models.example.com/v1", "https://10.0.0.1/v1",
+        ],
+        "api": [MISSING, None, *NOT_STRINGS, "", "openai"],
+        "price": NOT_OBJECTS,
+        "price.input": [MISSING, None, *PRICE],
+        "price.output": [MISSING, None, *PRICE],
+        "price.cacheRead": PRICE,
+        "price.cacheWrite": PRICE,
+    },
+    "ProviderTest": {"model": MODEL},
     "ApiKeyRequest": {
         "name": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 101, "two\nlines", "\x1b[31mred"],
     },
