@@ -304,6 +304,7 @@ def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, 
     assert client.http.post(f"/conversations/{task_id}/messages", json={"content": "?"}).status_code == 409
 
 
+@pytest.mark.long
 @ON_ONE_PLATFORM
 def test_idle_conversations_give_their_slots_to_waiting_tasks(brief_platform: Platform) -> None:
     """Capacity is 2: two conversations are idle, and a task gets a slot at once nevertheless."""
@@ -348,6 +349,7 @@ def test_files_of_the_agent_are_there_after_a_warm_and_a_cold_start(brief_platfo
     assert output.split() == ["Be", "brief.noted"]
 
 
+@pytest.mark.long
 def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(scripted_url: str) -> None:
     platform = Platform(scripted_url, capacity="1")
     try:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("crash")  # all tests share one platform
 PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 120  # usually about ten
 # tests/coordination cuts the connection to the database at each of the runner's COMMITs, in every run.
-SHORT = ("dispatch", "outputs_stored", "checkpoint_stored", "wake")
+SHORT = ("dispatch", "outputs_stored")
 IN_API = ("dispatch", "dispatched", "wake", "woken", "clean_up")
 
 

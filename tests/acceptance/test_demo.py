@@ -53,6 +53,7 @@ async def test_the_offline_demo_says_so_and_writes_a_report(short_dir: Path) -> 
     assert not data_folders(short_dir)
 
 
+@pytest.mark.long
 async def test_an_ordinary_user_can_run_it_in_a_read_only_folder_with_an_ascii_terminal(
     short_dir: Path,
 ) -> None:
@@ -85,6 +86,7 @@ async def test_the_demo_sends_the_providers_key_to_the_provider_only(short_dir: 
     assert KEY not in done.stdout + done.stderr
 
 
+@pytest.mark.long
 async def test_the_demo_fails_when_its_task_fails(short_dir: Path) -> None:
     async with await scripted.serve() as provider:
         done = await demo(

@@ -255,6 +255,7 @@ def of(data_dir: Path, answer: Any) -> list[dict[str, Any]]:
     return [finding for finding in answer["findings"] if str(data_dir) in finding["where"]]
 
 
+@pytest.mark.long
 def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     sandbox_id = f"tsk_{secrets.token_hex(6)}-1"
     (data_dir / "runners/rnr_dead" / sandbox_id).mkdir(parents=True)
@@ -279,6 +280,7 @@ def test_without_its_database_the_host_is_examined(data_dir: Path) -> None:
     assert not procfs.with_marker(sandbox_id)
 
 
+@pytest.mark.long
 async def test_doctor_works_with_only_the_urls_of_a_database_and_a_store(
     database_url: str, pool: Pool, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -305,6 +307,7 @@ async def test_doctor_works_with_only_the_urls_of_a_database_and_a_store(
     assert not (data_dir / "none").exists()
 
 
+@pytest.mark.long
 def test_an_ordinary_user_finds_and_fixes_leftovers(short_dir: Path) -> None:
     data_dir = home_in(short_dir) / "data"
     dead = data_dir / "runners/rnr_dead/tsk_dead-1/workspace"

@@ -63,6 +63,7 @@ def test_a_program_that_every_task_needs_is_a_finding(settings: dict[str, str]) 
     assert (finding["where"], finding["how"]) == ("bwrap, for every sandbox", "apt install bubblewrap")
 
 
+@pytest.mark.long
 def test_a_program_that_some_tasks_need_is_a_notice(settings: dict[str, str]) -> None:
     code, answer = run(settings, wrap=hiding("git", "nft"))
     assert (code, answer["isWell"]) == (0, True)
@@ -75,6 +76,7 @@ def test_a_program_that_some_tasks_need_is_a_notice(settings: dict[str, str]) ->
     assert "notice: missing program: git, for input repositories. To fix: apt install git" in lines.stdout
 
 
+@pytest.mark.long
 def test_root_that_may_not_become_another_user_is_a_finding(settings: dict[str, str]) -> None:
     code, answer = run(settings, wrap=["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-all"])
     assert code == 1
@@ -89,6 +91,7 @@ def test_a_disk_that_is_nearly_full_is_a_finding(settings: dict[str, str]) -> No
     assert where(answer, "findings", "disk") == [f"{folder}: 64 MiB are free"]
 
 
+@pytest.mark.long
 def test_devices_for_some_tasks_are_notices(settings: dict[str, str]) -> None:
     code, answer = run(settings, wrap=changed("mount -t tmpfs none /dev/net"))
     assert code == 0

@@ -81,6 +81,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.long
 def test_a_workspace_above_the_checkpoint_quota_does_not_hibernate(scripted_url: str) -> None:
     platform = Platform(scripted_url, capacity="1", checkpoint_quota_bytes="1000")
     try:

@@ -173,6 +173,7 @@ def test_a_flood_of_events_ends_its_task_and_does_not_grow_the_runner(
     assert highest - before < 300 * 1024**2
 
 
+@pytest.mark.long
 def test_tasks_finish_beside_others_at_their_resource_limits(client: Client) -> None:
     with _noise(client):
         _three(client, seconds=1)

@@ -176,7 +176,7 @@ async def test_swapping_folders_and_links_never_leads_outside(workspace: Path) -
     thread.start()
     placed = blocked = 0
     try:
-        while placed + blocked < 400 or swaps < 400:
+        while placed + blocked < 150 or swaps < 150:
             try:
                 await write_file(workspace, "task/deep/TASK.md", b"ours")
                 await place_new(workspace, "task/deep", "data.csv", chunks(b"ours"))
