@@ -8,7 +8,7 @@ import pytest
 from .conftest import Client, Platform, finish, script
 
 
-@pytest.mark.parametrize("count", [9, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
 def test_many_tasks_on_capacity_four(client: Client, shared_platform: Platform, count: int) -> None:
     highest, is_over = 0, threading.Event()
 

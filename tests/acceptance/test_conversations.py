@@ -68,6 +68,7 @@ def until_tool(client: Client, task_id: str, turn: int) -> None:
     )
 
 
+@pytest.mark.long
 @ON_ONE_PLATFORM
 def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: Platform) -> None:
     platform = brief_platform

@@ -177,7 +177,7 @@ def test_a_runner_cut_off_from_the_database_stops_its_sandboxes(
         relay.end()
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [pytest.param(seconds, marks=pytest.mark.long) for seconds in (8, 60)])
 def test_a_suspended_runner_writes_nothing_after_it_resumes(
     impatient_platform: Platform, seconds: float
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_conversation_cannot_hibernate(client: Client) -> None:
     assert client.http.post(f"/conversations/{task_id}/end").status_code == 200
 
 
+@pytest.mark.long
 def test_a_conversation_that_was_handed_off_hibernates(client: Client) -> None:
     answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello."})
     task_id = answer.json()["task"]["id"]
@@ -227,6 +228,7 @@ def test_a_refused_hibernation_leaves_the_task_at_work(client: Client) -> None:
         assert hint in output
 
 
+@pytest.mark.long
 def test_cancelling_a_hibernating_task_keeps_its_partial_outputs(client: Client) -> None:
     task_id = hibernating(client)
     before = client.task(task_id)

@@ -36,6 +36,7 @@ def assert_survives_the_kill_of(platform: Platform, part: str, attempts: int) ->
     assert client.run(script(finish()))["status"] == "finished"
 
 
+@pytest.mark.long
 def test_a_task_survives_the_kill_of_its_runner(patient_platform: Platform) -> None:
     assert_survives_the_kill_of(patient_platform, "runner", attempts=2)
     assert "agentcontainer: runner ended with signal 9; restarting it in 0.2 s" in patient_platform.log()

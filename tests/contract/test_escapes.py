@@ -213,6 +213,7 @@ def test_the_exit_code_follows_from_the_verdicts(verdicts: list[Verdict], code: 
     assert exit_code([Outcome("files", attempt, verdict) for verdict in verdicts]) == code
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_kill_and_a_doctor_finds_the_rest(short_dir: Path) -> None:
     settings = environment(short_dir)
     running = subprocess.Popen([*DOCTOR, "--prove"], env=settings, stdout=subprocess.DEVNULL)

@@ -30,6 +30,7 @@ async def start(share: Path) -> asyncio.subprocess.Process:
     )
 
 
+@pytest.mark.long
 async def test_a_killed_and_two_concurrent_installs_leave_one_complete_runtime(short_dir: Path) -> None:
     check()
     share = short_dir / "prefix/share/agentcontainer"

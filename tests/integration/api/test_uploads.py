@@ -70,6 +70,7 @@ async def test_a_file_is_uploaded_in_three_steps_byte_for_byte(bed: Bed, alice: 
         "sizeBytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "taskId": None,
+        "path": None,
         "createdAt": file["createdAt"],
     }
     key = await bed.pool.fetchval("SELECT blob_key FROM files WHERE id = $1", file["id"])
