@@ -101,7 +101,10 @@ class Attempt:
                 finally:
                     self._outcome.close()
         except ClaimLost:
-            logger.info("%s: the claim is lost", self._name)
+            if self._outcome.is_in_doubt:
+                logger.info("%s: the claim is gone; the end was sent to the database before", self._name)
+            else:
+                logger.info("%s: the claim is lost", self._name)
         except Exception as error:
             # The database was unreachable or without room for too long, or something could not be closed. The
             # supervisor gives the claim back at a heartbeat, and the clean-up removes what is left on this host.

@@ -43,7 +43,8 @@ class Outcome:
         self._first: asyncio.Future[Ending] = loop.create_future()
         self._committed: asyncio.Future[Ending | None] = loop.create_future()
         self._claim_lost: asyncio.Future[None] = loop.create_future()
-        self._is_in_doubt = False  # whether a COMMIT of the ending was sent
+        self.is_in_doubt = False
+        """Whether a COMMIT of the ending was sent: it may have succeeded although its reply was lost."""
         self._destroying: asyncio.Task[None] | None = None  # referenced, so that it is not garbage-collected
 
     def watch(self, watcher: Callable[[], Watcher]) -> None:
@@ -145,7 +146,7 @@ class Outcome:
     async def _write(self, ending: Ending) -> bool:
         """Commit the ending; False if the claim is lost. True also if an earlier call committed it, whose reply was
         lost."""
-        was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
+        was_in_doubt, self.is_in_doubt = self.is_in_doubt, True
         if await self._write_now(ending):
             return True
         task = await store.get(self._services.pool, self._claim.task_id) if was_in_doubt else None
