@@ -26,7 +26,7 @@ from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import wake_links
-from agentcontainer.domain.tasks import events, service, store
+from agentcontainer.domain.tasks import events, runners, service, store
 from agentcontainer.domain.tasks.event_data import ToolCompleted, ToolStarted, draft
 from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
@@ -230,6 +230,7 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
             )  # fmt: skip
             vault, blobs = Vault(configured.secret_key.get_secret_value()), Blobs(configured.storage_url)
             await standard.install(pool)
+            await register_imitated_runner(pool)
             app = create_app(configured, pool, vault, blobs)
             transport = httpx.ASGITransport(app=app)
             async with httpx.AsyncClient(
@@ -240,6 +241,12 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
         shutil.rmtree(folder)
+
+
+async def register_imitated_runner(pool: Pool) -> None:
+    """Register the runner that tests imitate, or API processes on this database would requeue its tasks."""
+    await runners.register(pool, "run_test", "eu", "nowhere", 1)
+    await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 day'")
 
 
 async def new_account(bed: Bed, **options: Any) -> Account:

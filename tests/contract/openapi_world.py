@@ -18,9 +18,8 @@ from agentcontainer import db
 from agentcontainer import settings as platform_settings
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import runners
 from agentcontainer.domain.uploads import service as uploads
-from tests.api_bed import AGENT, Account, Bed, new_account
+from tests.api_bed import AGENT, Account, Bed, new_account, register_imitated_runner
 from tests.api_process import api_process
 from tests.conftest import url_of_database
 
@@ -128,9 +127,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
     )  # fmt: skip
     vault, blobs = Vault(SECRET_KEY), Blobs(f"file://{folder}/blobs")
     async with httpx.AsyncClient(base_url=base_url, trust_env=False, verify=False) as http:
-        # Otherwise the API would requeue the tasks whose runner the tests imitate.
-        await runners.register(pool, "run_test", "eu", "nowhere", 1)
-        await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 day'")
+        await register_imitated_runner(pool)
         bed = Bed(configured, pool, vault, blobs, folder / "blobs", http)
         account: Account = await new_account(bed, credit_micro_usd=10**12)
         agent = (await account.post("/api/v1/agents", {"name": "Own", "basePrompt": "Be kind."})).json()
