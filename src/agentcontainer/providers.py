@@ -45,6 +45,8 @@ class Provider:
     gateway_path: str
     """What the agent's base URL has after the gateway's address."""
     key_header: Literal["x-api-key", "Authorization"] = "Authorization"
+    key_check_path: str = "/models"
+    """Below its base URL: a GET that costs nothing, and succeeds only with a key that is valid."""
     base_url_setting: str | None = None
     """The field of `Settings` that holds its base URL."""
     key_variable: str | None = None
@@ -92,6 +94,7 @@ _ENTRIES = (
         endpoints=(Endpoint("anthropic-messages", "/v1/messages"),),
         gateway_path="/anthropic",
         key_header="x-api-key",
+        key_check_path="/v1/models",
         base_url_setting="anthropic_base_url",
         key_variable="ANTHROPIC_API_KEY",
         demo_model="claude-sonnet-4-6",
@@ -114,6 +117,7 @@ _ENTRIES = (
             Endpoint("anthropic-messages", "/messages", gateway_paths=("/messages",)),
         ),
         gateway_path="/openrouter/api/v1",
+        key_check_path="/key",  # it lists its models to everybody
         base_url_setting="openrouter_base_url",
         key_variable="OPENROUTER_API_KEY",
         demo_model="anthropic/claude-sonnet-4.6",
@@ -125,6 +129,7 @@ _ENTRIES = (
         endpoints=(Endpoint("anthropic-messages", "/v1/messages"),),
         gateway_path="/offline",
         key_header="x-api-key",
+        key_check_path="/v1/models",
         only_model="offline-script",
         is_offline=True,
     ),
@@ -135,11 +140,13 @@ OFFLINE = PROVIDERS["offline"]
 
 def own(name: str, protocol: WireProtocol) -> Provider:
     """The provider entry of an endpoint that an account added under this name."""
+    is_anthropic = protocol == "anthropic-messages"
     return Provider(
         name=name,
         title=name,
         endpoints=(Endpoint(protocol, _CLIENT_PATHS[protocol]),),
         gateway_path=OWN_GATEWAY_PATH,
-        key_header="x-api-key" if protocol == "anthropic-messages" else "Authorization",
+        key_header="x-api-key" if is_anthropic else "Authorization",
+        key_check_path="/v1/models" if is_anthropic else "/models",
         has_images=protocol != "openai-completions",  # most self-hosted servers have text models
     )

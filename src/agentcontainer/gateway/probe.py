@@ -32,9 +32,6 @@ SECONDS = 20
 ANSWER_BYTES = 64 * 1024
 ANSWER_CHARACTERS = 2000
 OUTPUT_TOKENS = 16
-# Below the base URL; each answers only with a key that is valid. OpenRouter lists its models to everybody.
-_LISTS = {"anthropic": "/v1/models", "openrouter": "/key"}
-_LIST_OF_PROTOCOL: dict[WireProtocol, str] = {"anthropic-messages": "/v1/models"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,7 @@ async def _ask(
     key = route.api_key or ""
     headers = request_headers(route.entry, endpoint, {"anthropic-version": "2023-06-01"}, key)
     if model is None:
-        path = _LISTS.get(route.provider) or _LIST_OF_PROTOCOL.get(endpoint.wire, "/models")
-        method, target, body = "GET", route.base_url.rstrip("/") + path, None
+        method, target, body = "GET", route.base_url.rstrip("/") + route.entry.key_check_path, None
     else:
         method, target, body = "POST", url(endpoint, route.base_url, ""), _request(endpoint.wire, model)
     try:
