@@ -6,17 +6,20 @@ is restarted; requests wait in the socket's queue meanwhile.
 """
 
 import asyncio
-import logging
 import os
 import socket
 import sys
 
-logger = logging.getLogger(__name__)
+from agentcontainer.periodic import repeat
 
 OFFLINE_KEY = "offline-script-needs-no-key"
 _QUEUE = 256
 _PAUSE_SECONDS = 1.0  # before a restart
 _INHERITED = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH")
+
+
+class _Ended(Exception):
+    """The process has ended, and `close` was not called."""
 
 
 class OfflineModel:
@@ -32,7 +35,7 @@ class OfflineModel:
         """The base URL at which it answers, in each protocol. Starts the process if it does not run."""
         if self._socket is None:
             self._socket = socket.create_server(("127.0.0.1", 0), backlog=_QUEUE)
-            self._restarting = asyncio.create_task(self._keep_running(self._socket))
+            self._restarting = asyncio.create_task(self._keep_running(self._socket.fileno()))
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     async def close(self) -> None:
@@ -44,16 +47,10 @@ class OfflineModel:
             self._socket.close()
         self._socket = self._restarting = None
 
-    async def _keep_running(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                how = await self._run(listening.fileno())
-            except OSError as error:
-                how = f"could not be started: {error}"
-            logger.warning("the offline model %s; starting it again in %g s", how, _PAUSE_SECONDS)
-            await asyncio.sleep(_PAUSE_SECONDS)
+    async def _keep_running(self, descriptor: int) -> None:
+        await repeat("the offline model", lambda: self._run(descriptor), _PAUSE_SECONDS, (OSError, _Ended))
 
-    async def _run(self, descriptor: int) -> str:
+    async def _run(self, descriptor: int) -> None:
         command = [
             sys.executable,
             "-P",
@@ -74,7 +71,7 @@ class OfflineModel:
             start_new_session=True,
         )
         try:
-            return f"ended with {await process.wait()}"
+            raise _Ended(f"its process ended with {await process.wait()}")
         finally:
             if process.returncode is None:
                 process.kill()
