@@ -61,14 +61,12 @@ async def run(
     Raises:
         ImageRefused: it exceeded a limit. SandboxError: it could not be run.
     """
-    sandbox = await sandboxes.start(spec, argv, lease)
-    try:
-        async with asyncio.timeout(bounds.seconds):
-            return await _run_to_end(sandbox, spec.workspace, bounds)
-    except TimeoutError:
-        raise ImageRefused(f"took longer than {bounds.seconds:.0f} seconds") from None
-    finally:
-        await sandbox.destroy()
+    async with sandboxes.running(spec, argv, lease) as sandbox:
+        try:
+            async with asyncio.timeout(bounds.seconds):
+                return await _run_to_end(sandbox, spec.workspace, bounds)
+        except TimeoutError:
+            raise ImageRefused(f"took longer than {bounds.seconds:.0f} seconds") from None
 
 
 async def _run_to_end(sandbox: Sandbox, folder: Path, bounds: Bounds) -> Outcome:

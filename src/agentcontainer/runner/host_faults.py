@@ -37,8 +37,8 @@ async def _can_start_a_sandbox(services: Services, name: str) -> bool:
     try:
         (folder / "workspace").mkdir(parents=True)
         spec = Spec(name, folder, folder, services.limits, ENVIRONMENT, "/", is_helper=True)
-        sandbox = await services.sandboxes.start(spec, ["true"])
-        await sandbox.destroy()
+        async with services.sandboxes.running(spec, ["true"]):
+            pass
     except (SandboxError, OSError):
         return False
     finally:

@@ -80,6 +80,17 @@ class Bubblewrap:
                 await (await starting).destroy()
             raise
 
+    @contextlib.asynccontextmanager
+    async def running(
+        self, spec: Spec, argv: Sequence[str], lease: UidLease | None = None
+    ) -> AsyncGenerator["Sandbox"]:
+        """As `start`, for the duration of the block: the sandbox is destroyed after it. Raises as `start` does."""
+        sandbox = await self.start(spec, argv, lease)
+        try:
+            yield sandbox
+        finally:
+            await sandbox.destroy()
+
     async def _start(self, spec: Spec, argv: Sequence[str], shared: UidLease | None) -> "Sandbox":
         _check(spec, argv, is_root=self._uids is not None)
         if self._filter is None:

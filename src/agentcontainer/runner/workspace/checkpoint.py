@@ -206,18 +206,13 @@ class CheckpointStore:
         if fed != checkpoint.unpacked_bytes:
             raise _corrupt("it ends too early")
 
-    @contextlib.asynccontextmanager
-    async def _helper(
+    def _helper(
         self, helper_id: str, root: Path, argv: Sequence[str], lease: UidLease | None, *, is_read_only: bool
-    ) -> AsyncGenerator[Sandbox]:
+    ) -> contextlib.AbstractAsyncContextManager[Sandbox]:
         spec = Spec(
             helper_id, root, root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=is_read_only
         )  # the runtime is not used: a helper sandbox does not see it
-        helper = await self.sandboxes.start(spec, argv, lease)
-        try:
-            yield helper
-        finally:
-            await helper.destroy()
+        return self.sandboxes.running(spec, argv, lease)
 
 
 class _Packing:

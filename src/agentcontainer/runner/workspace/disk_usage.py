@@ -113,10 +113,7 @@ class DiskWatch:
             spec = Spec(
                 name, self.root, self.root, self.limits, ENVIRONMENT, "/", is_helper=True, is_read_only=True
             )  # fmt: skip
-            helper = await self.sandboxes.start(spec, ("sh", "-euc", MEASURE), self.lease)
-            try:
+            async with self.sandboxes.running(spec, ("sh", "-euc", MEASURE), self.lease) as helper:
                 yield helper
-            finally:
-                await helper.destroy()
         finally:
             await folders.remove(folder)

@@ -164,8 +164,7 @@ async def _run_git(spec: Spec, cloning: Cloning, repository: Repository) -> None
         sockets = stack.enter_context(socket_folder(spec.root / "sockets"))
         await clone_proxy.start(sockets / "gateway.sock")
         stack.push_async_callback(clone_proxy.close)
-        sandbox = await cloning.sandboxes.start(spec, _argv(repository))
-        stack.push_async_callback(sandbox.destroy)
+        sandbox = await stack.enter_async_context(cloning.sandboxes.running(spec, _argv(repository)))
         code, stderr = await _run_to_end(sandbox, spec.workspace, cloning.max_bytes)
     if clone_proxy.is_over:
         raise _too_large(cloning.max_bytes)

@@ -97,11 +97,9 @@ async def _run(unpacking: Unpacking, root: Path, scratch: Path, filename: str) -
         root.name, root, root, unpacking.limits, env, "/", is_helper=True, elsewhere=scratch, given=given
     )
     code = f"{INSIDE_WORKSPACE}/{CODE}/skill_archive.py"
-    sandbox = await unpacking.sandboxes.start(spec, [python, "-BsS", code, INSIDE_WORKSPACE, filename])
-    try:
+    argv = [python, "-BsS", code, INSIDE_WORKSPACE, filename]
+    async with unpacking.sandboxes.running(spec, argv) as sandbox:
         return await _answer(sandbox)
-    finally:
-        await sandbox.destroy()
 
 
 async def _answer(sandbox: Sandbox) -> bytes:
