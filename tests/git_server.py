@@ -4,13 +4,14 @@ import base64
 import os
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.threaded_server import serving
 
 TOKEN = "ghp_0123456789abcdefghijklmnopqrstuv"
 _GIT_ENVIRONMENT = {
@@ -77,14 +78,8 @@ class GitServer:
 
     @contextmanager
     def running(self) -> Iterator["GitServer"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
 
 
 def _handler(git: GitServer) -> type[BaseHTTPRequestHandler]:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from agentcontainer.domain.tasks.events import EVENT_TYPES
+from tests.threaded_server import serving
 
 from .conftest import Client, Platform, finish, script
 
@@ -63,14 +63,8 @@ def pages() -> Iterator[tuple[str, dict[str, str]]]:
     """The origin of a site, and its pages by path."""
     contents: dict[str, str] = {}
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, contents))
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", contents
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
+    with serving(server) as address:
+        yield f"http://{address}", contents
 
 
 def follow(page: Page, site: tuple[str, dict[str, str]], url: str) -> None:

@@ -1,13 +1,15 @@
 """Tasks on a server of one's own that speaks OpenAI's older protocol as Ollama and vLLM do, and on the two others."""
 
 import json
-import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+
+from tests.threaded_server import serving
 
 from .conftest import Client, Platform, finish, script
 
@@ -48,9 +50,7 @@ class Server:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def check(self, body: dict[str, Any]) -> None:
         if unknown := set(body) - FIELDS:
@@ -58,10 +58,8 @@ class Server:
         if roles := {message["role"] for message in body["messages"]} - ROLES:
             self.faults.append(f"unknown roles: {sorted(roles)}")
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def running(self) -> AbstractContextManager[str]:
+        return serving(self._server)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +71,8 @@ def private(scripted_url: str) -> Iterator[Platform]:
 @pytest.fixture
 def server(scripted_url: str) -> Iterator[Server]:
     server = Server(scripted_url)
-    yield server
-    server.close()
+    with server.running():
+        yield server
 
 
 def run(client: Client, **overrides: Any) -> dict[str, Any]:

@@ -51,6 +51,14 @@ class CommandBed:
             stdout, stderr = await asyncio.gather(sandbox.stdout.read(), sandbox.stderr.read())
             return Result((await sandbox.wait()).code, stdout.decode(), stderr.decode())
 
+    async def check_wrong_usage(self, command: str, arguments: list[str], complaint: str) -> None:
+        """Check that the command explains what is wrong with these arguments, and sends nothing."""
+        result = await self.run(command, *arguments)
+        assert (result.code, result.stdout) == (2, "")
+        assert complaint in result.stderr
+        assert f"{command} --help" in result.stderr
+        assert self.platform.requests == []
+
 
 @pytest.fixture
 async def bed(short_dir: Path) -> AsyncIterator[CommandBed]:
@@ -132,12 +140,7 @@ async def test_a_refusal_is_printed_and_fails(bed: CommandBed) -> None:
 async def test_wrong_usage_is_explained_and_sends_nothing(
     bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    result = await bed.run("finish", *arguments)
-    assert result.code == 2
-    assert result.stdout == ""
-    assert complaint in result.stderr
-    assert "finish --help" in result.stderr
-    assert bed.platform.requests == []
+    await bed.check_wrong_usage("finish", arguments, complaint)
 
 
 async def test_help_names_every_option_and_sends_nothing(bed: CommandBed) -> None:
@@ -199,11 +202,7 @@ async def test_a_refused_share_is_printed_and_fails(bed: CommandBed) -> None:
 async def test_wrong_usage_of_share_is_explained_and_sends_nothing(
     bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    result = await bed.run("share", *arguments)
-    assert (result.code, result.stdout) == (2, "")
-    assert complaint in result.stderr
-    assert "share --help" in result.stderr
-    assert bed.platform.requests == []
+    await bed.check_wrong_usage("share", arguments, complaint)
 
 
 async def test_the_help_of_share_is_printed(bed: CommandBed) -> None:
@@ -296,11 +295,7 @@ async def test_when_a_wake_link_fails_the_task_does_not_hibernate(bed: CommandBe
 async def test_wrong_usage_of_hibernate_is_explained_and_sends_nothing(
     bed: CommandBed, arguments: list[str], complaint: str
 ) -> None:
-    result = await bed.run("hibernate", *arguments)
-    assert (result.code, result.stdout) == (2, "")
-    assert complaint in result.stderr
-    assert "hibernate --help" in result.stderr
-    assert bed.platform.requests == []
+    await bed.check_wrong_usage("hibernate", arguments, complaint)
 
 
 async def test_the_help_of_hibernate_says_what_survives_and_what_wakes(bed: CommandBed) -> None:
