@@ -99,9 +99,9 @@ async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) 
 async def test_an_agent_that_lost_its_context_gets_its_standing_instructions_and_the_message(
     bed: Bed,
 ) -> None:
-    # Pi writes its session again and again, so it is removed again and again, until the turn is saved.
+    # Pi cannot write its session again into a folder without write permission.
     forget = {
-        "bash": "setsid -f sh -c 'while sleep 0.01; do rm -rf /workspace/.pi/sessions; done' > /dev/null 2>&1"
+        "bash": "cd /workspace/.pi && until rm -rf sessions && mkdir -m 500 sessions 2> /dev/null; do :; done"
     }
     heard = {"bash": "find /workspace/.pi -name '*.jsonl' -exec cat {} + | grep '\"role\":\"user\"'"}
     async with bed.runner() as first:
