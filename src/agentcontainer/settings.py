@@ -4,25 +4,22 @@ A test compares the table in docs/reference/settings.md with this class.
 """
 
 import os
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 import pydantic
-from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, PlainValidator, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from agentcontainer import database_url, field_faults, price_file, store_url
+from agentcontainer import field_faults, price_file
 from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
-from agentcontainer.private_hosts import PrivateHosts
 from agentcontainer.providers import PROVIDERS
+from agentcontainer.setting_rules import SettingRules
 
 ENV_PREFIX = "AGENTCONTAINER_"
-MAX_DATA_DIR_BYTES = 60  # a Unix socket path holds 107 bytes; ours stand up to 45 below the data folder
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
 Region = Literal["eu", "any"]
@@ -34,7 +31,7 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
 
 
-class Settings(BaseSettings):
+class Settings(SettingRules):
     """Every setting, its default, and what it means (the description)."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
@@ -259,94 +256,6 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged."
     )
 
-    @field_validator("data_dir", mode="before")
-    @classmethod
-    def _not_empty(cls, value: Any) -> Any:
-        if isinstance(value, str) and not value.strip():
-            raise ValueError("must name a folder")
-        return value
-
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute_and_short(cls, value: Path) -> Path:
-        value = value.expanduser().absolute()
-        if len(os.fsencode(value)) > MAX_DATA_DIR_BYTES:
-            raise ValueError(
-                f"the path is longer than {MAX_DATA_DIR_BYTES} bytes; Unix sockets need a shorter one"
-            )
-        return value
-
-    @field_validator("anthropic_base_url", "openai_base_url", "openrouter_base_url", "public_url")
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        is_right = parts.scheme in ("http", "https") and parts.hostname and _has_sound_port(parts)
-        if not is_right or parts.query or parts.fragment or parts.username or re.search(r"\s", value):
-            raise ValueError(
-                "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
-            )
-        return value.rstrip("/")
-
-    @field_validator("image_registries", "image_folders", "private_hosts", mode="before")
-    @classmethod
-    def _separated(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
-
-    @field_validator("image_registries")
-    @classmethod
-    def _registry_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            if not re.fullmatch(r"(http://|https://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", entry):
-                raise ValueError("must list hosts in lower case, such as ghcr.io,http://127.0.0.1:5000")
-        return value
-
-    @field_validator("private_hosts")
-    @classmethod
-    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        PrivateHosts.of(value)
-        return value
-
-    @field_validator("image_folders")
-    @classmethod
-    def _absolute_folders(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        if not all(folder.is_absolute() for folder in value):
-            raise ValueError("must list absolute paths")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _postgres_url(cls, value: str | None) -> str | None:
-        if value is not None and (fault := database_url.fault(value)):
-            raise ValueError(fault)
-        return value
-
-    @field_validator("storage_url")
-    @classmethod
-    def _store_url(cls, value: str | None) -> str | None:
-        if value is not None and (fault := store_url.fault(value)):
-            raise ValueError(fault)
-        return value
-
-    @field_validator("upload_method")
-    @classmethod
-    def _method_of_store(cls, value: str, info: ValidationInfo) -> str:
-        if value == "post" and (info.data.get("storage_url") or "").startswith("s3:"):
-            raise ValueError("S3 takes uploads by PUT only")
-        return value
-
-    @field_validator("secret_key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("must have at least 32 characters")
-        return value
-
     @property
     def hold_micro_usd(self) -> int:
         return int(self.hold_usd * 1_000_000)
@@ -373,13 +282,6 @@ class Settings(BaseSettings):
             for provider in PROVIDERS.values()
             if provider.base_url_setting is not None
         }
-
-
-def _has_sound_port(parts: SplitResult) -> bool:
-    try:
-        return parts.port != 0
-    except ValueError:
-        return False
 
 
 def load(**overrides: Any) -> Settings:

@@ -1,0 +1,116 @@
+"""Checks the values of settings: paths, URLs, lists of hosts and the secret key."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+from agentcontainer import database_url, store_url
+from agentcontainer.private_hosts import PrivateHosts
+
+MAX_DATA_DIR_BYTES = 60  # a Unix socket path holds 107 bytes; ours stand up to 45 below the data folder
+
+
+class SettingRules(BaseSettings):
+    """The validators of `Settings`, whose fields they name."""
+
+    @field_validator("data_dir", mode="before", check_fields=False)
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("must name a folder")
+        return value
+
+    @field_validator("data_dir", check_fields=False)
+    @classmethod
+    def _absolute_and_short(cls, value: Path) -> Path:
+        value = value.expanduser().absolute()
+        if len(os.fsencode(value)) > MAX_DATA_DIR_BYTES:
+            raise ValueError(
+                f"the path is longer than {MAX_DATA_DIR_BYTES} bytes; Unix sockets need a shorter one"
+            )
+        return value
+
+    @field_validator(
+        "anthropic_base_url", "openai_base_url", "openrouter_base_url", "public_url", check_fields=False
+    )
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        is_right = parts.scheme in ("http", "https") and parts.hostname and _has_sound_port(parts)
+        if not is_right or parts.query or parts.fragment or parts.username or re.search(r"\s", value):
+            raise ValueError(
+                "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
+            )
+        return value.rstrip("/")
+
+    @field_validator("image_registries", "image_folders", "private_hosts", mode="before", check_fields=False)
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("image_registries", check_fields=False)
+    @classmethod
+    def _registry_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not re.fullmatch(r"(http://|https://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", entry):
+                raise ValueError("must list hosts in lower case, such as ghcr.io,http://127.0.0.1:5000")
+        return value
+
+    @field_validator("private_hosts", check_fields=False)
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        PrivateHosts.of(value)
+        return value
+
+    @field_validator("image_folders", check_fields=False)
+    @classmethod
+    def _absolute_folders(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not all(folder.is_absolute() for folder in value):
+            raise ValueError("must list absolute paths")
+        return value
+
+    @field_validator("database_url", check_fields=False)
+    @classmethod
+    def _postgres_url(cls, value: str | None) -> str | None:
+        if value is not None and (fault := database_url.fault(value)):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("storage_url", check_fields=False)
+    @classmethod
+    def _store_url(cls, value: str | None) -> str | None:
+        if value is not None and (fault := store_url.fault(value)):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("upload_method", check_fields=False)
+    @classmethod
+    def _method_of_store(cls, value: str, info: ValidationInfo) -> str:
+        if value == "post" and (info.data.get("storage_url") or "").startswith("s3:"):
+            raise ValueError("S3 takes uploads by PUT only")
+        return value
+
+    @field_validator("secret_key", check_fields=False)
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+
+def _has_sound_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
