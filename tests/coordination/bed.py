@@ -66,6 +66,7 @@ def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
 class Runner:
     """A running supervisor. `proxy` is between it and the database."""
 
+    id: str
     supervisor: Supervisor
     proxy: Proxy
     folder: Path
@@ -215,7 +216,7 @@ class Bed:
                 install.runtime_dir(), folder, Volumes(room),
             )  # fmt: skip
             supervisor = Supervisor(services, runner_id, "any", capacity)
-            runner = Runner(supervisor, proxy, folder, asyncio.create_task(supervisor.run()))
+            runner = Runner(runner_id, supervisor, proxy, folder, asyncio.create_task(supervisor.run()))
             self.runners.append(runner)
             try:
                 yield runner

@@ -6,6 +6,7 @@ import logging
 import socket
 from datetime import timedelta
 
+import asyncpg
 from pgqueuer.errors import RetryRequested
 
 from agentcontainer import crash, db, host
@@ -14,7 +15,7 @@ from agentcontainer.domain.tasks import runners, service, store
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.periodic import background
+from agentcontainer.periodic import background, repeat
 from agentcontainer.repetition import Repetition
 from agentcontainer.runner.attempt import Attempt
 from agentcontainer.runner.delivery import deliver
@@ -30,6 +31,7 @@ PAUSE = timedelta(seconds=10)
 RETRY_WITHOUT_ROOM = timedelta(seconds=2)  # the host's disk is full: it may be freed soon
 RETRY_WITHOUT_SLOT = timedelta(seconds=0.5)  # another runner may have a free slot
 EVICTION_SECONDS = 5.0  # for an idle container to be closed
+MESSAGE_SECONDS = 2.0
 STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
 
 
@@ -55,6 +57,7 @@ class Supervisor:
         """Ids of tasks that are being claimed."""
         self._unknown: set[Claim] = set()
         """This runner's claims, as of the last heartbeat, that have no attempt in this process."""
+        self._giving_back: dict[Claim, asyncio.Task[None]] = {}
         self._unrecorded: dict[Claim, EndReason] = {}
         """How attempts ended, until a heartbeat finds that the database has no claim for them any more."""
         self._shortages = Repetition()
@@ -69,14 +72,19 @@ class Supervisor:
         Raises:
             LoopEnded: a background loop ended; all attempts are dropped.
         """
+        database_url = self._settings.database_url
+        assert database_url is not None
         await db.retry_while_unavailable(lambda: runners.register(
             self._pool, self._id, self._region, socket.gethostname(), self._capacity
         ))  # fmt: skip
         try:
             async with background(
                 deliver(self._settings, self._region, self._capacity, self._draining, self._take),
-                keep_lease(self._heartbeat, self._settings.runner_lost_after_seconds, self._drop_all),
+                keep_lease(
+                    database_url, self._beat, self._settings.runner_lost_after_seconds, self._drop_all
+                ),
                 self._listen(),
+                repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
                 reconcile_forever(self._pool, self._settings),
                 collect_missing_forever(self._services),
             ):
@@ -90,6 +98,9 @@ class Supervisor:
                         task.cancel()
         finally:
             await asyncio.gather(*self._running(), return_exceptions=True)
+            for task in self._giving_back.values():  # `stop` lets others give these claims back
+                task.cancel()
+            await asyncio.gather(*self._giving_back.values(), return_exceptions=True)
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(runners.stop(self._pool, [self._id]), STOP_SECONDS)
 
@@ -211,18 +222,21 @@ class Supervisor:
             )
             self._paused_until = asyncio.get_running_loop().time() + PAUSE.total_seconds()
 
-    async def _heartbeat(self) -> None:
+    async def _beat(self, connection: db.Connection) -> None:
         """Renew the lease, and compare the claims that the database has for this runner with its attempts."""
-        before = set(self._attempts)  # read first: a claim made during the queries is not in their answer
-        is_alive = await runners.beat(self._pool, self._id)
-        claims = await store.held_by(self._pool, self._id) if is_alive else set[Claim]()
+        before = set(self._attempts)  # read first: a claim made during the query is not in its answer
+        claims = await runners.beat(connection, self._id)
         self._drop(before - claims, "the claim is gone")
         unknown = {claim for claim in claims - set(self._attempts) if claim.task_id not in self._claiming}
-        for claim in unknown & self._unknown:
-            await self._give_back(claim)
+        for claim in (unknown & self._unknown) - self._giving_back.keys():
+            # Not awaited: at a slow database it takes longer than a heartbeat may.
+            self._giving_back[claim] = asyncio.create_task(self._give_back(claim))
         self._unknown = unknown
         self._unrecorded = {claim: end for claim, end in self._unrecorded.items() if claim in claims}
-        for attempt, _ in self._attempts.values():  # a notification of a message may have been lost
+
+    async def _wake_attempts(self) -> None:
+        """Let attempts look for messages: a notification may have been lost."""
+        for attempt, _ in self._attempts.values():
             attempt.wake()
 
     async def _give_back(self, claim: Claim) -> None:
@@ -231,8 +245,13 @@ class Supervisor:
             message = "The end of the attempt could not be recorded."
         else:  # the reply to the commit of the claim was lost for longer than we retry
             reason, message = EndReason.HOST_FAULT, "The attempt was not started."
-        logger.warning("%s attempt %d: %s", claim.task_id, claim.attempt, message)
-        await service.lose(self._pool, self._settings, claim, message, reason)
+        try:
+            if await service.lose(self._pool, self._settings, claim, message, reason):
+                logger.warning("%s attempt %d: %s", claim.task_id, claim.attempt, message)
+        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:  # the next heartbeats find the claim again
+            logger.warning("%s attempt %d cannot be given back: %r", claim.task_id, claim.attempt, error)
+        finally:
+            del self._giving_back[claim]
 
     def _drop(self, claims: set[Claim], reason: str) -> None:
         for claim in claims & set(self._attempts):

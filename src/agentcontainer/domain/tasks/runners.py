@@ -1,11 +1,17 @@
 """SQL on `runners`, the runner processes and their heartbeats."""
 
-from agentcontainer.db import Pool
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.tasks.model import Claim
 
 _INSERT = (
     "INSERT INTO runners (id, region, host, capacity) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING"
 )
-_BEAT = "UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING true"
+# One statement, so that a heartbeat is one round trip. The claims are those before the statement began.
+_BEAT = """
+WITH beat AS (UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING id)
+SELECT t.id, t.attempt FROM beat
+LEFT JOIN tasks t ON t.runner_id = beat.id AND t.status IN ('running', 'awaiting_input')
+"""
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 
 
@@ -14,9 +20,10 @@ async def register(pool: Pool, runner_id: str, region: str, host: str, capacity:
     await pool.execute(_INSERT, runner_id, region, host, capacity)
 
 
-async def beat(pool: Pool, runner_id: str) -> bool:
-    """Record a heartbeat. False: the runner was marked as stopped meanwhile."""
-    return bool(await pool.fetchval(_BEAT, runner_id, timeout=5))
+async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim]:
+    """Record a heartbeat; returns the runner's claims. A runner that was marked as stopped meanwhile has none."""
+    rows = await connection.fetch(_BEAT, runner_id)
+    return {Claim(row["id"], row["attempt"]) for row in rows if row["id"] is not None}
 
 
 async def stop(pool: Pool, runner_ids: list[str]) -> None:
