@@ -44,7 +44,7 @@ class SettingRules(BaseSettings):
             return None
         parts = urlsplit(value)
         is_right = parts.scheme in ("http", "https") and parts.hostname and _has_sound_port(parts)
-        if not is_right or parts.query or parts.fragment or parts.username or re.search(r"\s", value):
+        if not is_right or parts.query or parts.fragment or "@" in parts.netloc or re.search(r"\s", value):
             raise ValueError(
                 "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
             )

@@ -102,7 +102,15 @@ async def test_the_demo_fails_when_its_task_fails(short_dir: Path) -> None:
     assert not data_folders(short_dir)
 
 
-async def test_ctrl_c_stops_everything(short_dir: Path) -> None:
+def abandoned(folder: Path) -> None:
+    """What a demo leaves that is killed."""
+    folder.mkdir()
+    (folder / "up.lock").write_text("4242\n")
+
+
+async def test_ctrl_c_stops_everything_and_what_a_killed_demo_left_is_removed(short_dir: Path) -> None:
+    abandoned(short_dir / "ac-demo-killed")
+    abandoned(short_dir / "ac-kept-demo-by-keep")
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         "demo",
@@ -122,7 +130,7 @@ async def test_ctrl_c_stops_everything(short_dir: Path) -> None:
     _, stderr = await asyncio.wait_for(process.communicate(), 40)
     assert process.returncode == 130, stderr
     assert not psutil.wait_procs(family, timeout=15)[1]
-    assert not data_folders(short_dir)
+    assert [path.name for path in short_dir.glob("ac-*")] == ["ac-kept-demo-by-keep"]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,15 @@ def test_a_short_commit_id_is_refused_with_what_to_give_instead(ref: str) -> Non
     assert "short commit id" in fault and "refs/tags/" in fault
 
 
+@pytest.mark.parametrize("ref", ["+main", "+refs/heads/main", "+"])
+def test_a_refspec_is_refused_with_what_to_give_instead(ref: str) -> None:
+    fault = ref_fault(ref)
+    assert fault is not None
+    assert "refspec" in fault and "refs/heads/" in fault
+    assert ref_fault("refs/heads/+main") is None
+    assert ref_fault("c++") is None
+
+
 def test_a_branch_is_never_an_option_of_git() -> None:
     assert ref_fault("refs/heads/-x") is not None
 

@@ -28,6 +28,8 @@ def short_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGENTCONTAINER_PROT", "did you mean AGENTCONTAINER_PORT?"),
         ("agentcontainer_capcity", "did you mean AGENTCONTAINER_CAPACITY?"),
         ("AGENTCONTAINER_XYZZY_QUUX", "`agentcontainer config` lists all settings."),
+        ("AGENTCONTAINER_MODE", "`agentcontainer config` lists all settings."),
+        ("AGENTCONTAINER_", "`agentcontainer config` lists all settings."),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
@@ -53,6 +55,11 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> N
         ("DATA_DIR", "", "must name a folder"),
         ("DATA_DIR", "  ", "must name a folder"),
         ("SECRET_KEY", "short", "must have at least 32 characters"),
+        (
+            "OPENAI_BASE_URL",
+            "https://:secret@host/v1",
+            "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_in_plain_words(
@@ -108,12 +115,22 @@ def test_config_prints_each_setting_with_its_source_and_no_secret(
     monkeypatch.setenv("AGENTCONTAINER_PORT", "4711")
     monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY", PASSWORD * 3)
     monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL", f"postgresql://me:{PASSWORD}@db/x?password={PASSWORD}")
+    monkeypatch.setenv(
+        "AGENTCONTAINER_STORAGE_URL", f"s3://bucket/p?region=x&endpoint=http://me:{PASSWORD}@h:9/{PASSWORD}"
+    )
+    monkeypatch.setenv("AGENTCONTAINER_OPENAI_BASE_URL", f"https://models.example:8443/{PASSWORD}/v1")
     monkeypatch.setenv("AGENTCONTAINER_PROT", "1")
     text = config("--data-dir", "/tmp/ac-somewhere")
     assert "AGENTCONTAINER_DATA_DIR = /tmp/ac-somewhere   # option --data-dir\n" in text
     assert "AGENTCONTAINER_PORT = 4711   # environment\n" in text
     assert "AGENTCONTAINER_HOST = 127.0.0.1   # default\n" in text
     assert "AGENTCONTAINER_DATABASE_URL = postgresql://me@db/x?(hidden)   # environment\n" in text
+    assert (
+        "AGENTCONTAINER_STORAGE_URL = s3://bucket/p?region=x&endpoint=http://h:9/(hidden)   # environment\n"
+        in text
+    )
+    assert "AGENTCONTAINER_OPENAI_BASE_URL = https://models.example:8443/(hidden)   # environment\n" in text
+    assert "AGENTCONTAINER_OPENROUTER_BASE_URL = https://openrouter.ai/api/v1   # default\n" in text
     assert "AGENTCONTAINER_SECRET_KEY = (hidden)   # environment\n" in text
     assert "did you mean AGENTCONTAINER_PORT?" in text
     assert PASSWORD not in text

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import typer
 
@@ -11,9 +11,11 @@ from agentcontainer.cli.data_dir import read_secret_key
 from agentcontainer.cli.error_lines import one_line
 from agentcontainer.cli.options import DataDir, encoded, load
 from agentcontainer.errors import SettingsError
+from agentcontainer.providers import PROVIDERS
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 HIDDEN = "(hidden)"
+BASE_URLS = frozenset(provider.base_url_setting for provider in PROVIDERS.values())
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,17 @@ def _entry(chosen: Settings, name: str, is_option: bool) -> Entry:
         return _secret_key(chosen, variable, source)
     if value is None:
         return Entry(variable, None, source)
-    text = encoded(value)
-    return Entry(variable, _without_password(text) if name == "database_url" else text, source)
+    return Entry(variable, _without_secrets(name, encoded(value)), source)
+
+
+def _without_secrets(name: str, text: str) -> str:
+    if name == "database_url":
+        return _without_password(text)
+    if name == "storage_url":
+        return _without_endpoint_secrets(text)
+    if name in BASE_URLS and text != Settings.model_fields[name].default:
+        return _without_path(text)
+    return text
 
 
 def _secret_key(chosen: Settings, variable: str, source: str) -> Entry:
@@ -74,3 +85,21 @@ def _without_password(url: str) -> str:
     user = f"{parts.netloc.rpartition('@')[0].partition(':')[0]}@" if "@" in parts.netloc else ""
     hidden = "?(hidden)" if parts.query else ""
     return f"{parts.scheme}://{user}{host}{parts.path}{hidden}"
+
+
+def _without_endpoint_secrets(url: str) -> str:
+    """The URL of an object store with scheme and host of its endpoint only."""
+    parts = urlsplit(url)
+    options = [
+        (name, _without_path(value) if name == "endpoint" else value)
+        for name, value in parse_qsl(parts.query)
+    ]
+    return parts._replace(query=urlencode(options, safe=":/()")).geturl()
+
+
+def _without_path(url: str) -> str:
+    """Scheme, host and port of the URL: its path may hold the key of a proxy for models."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    is_whole = host == parts.netloc and not (parts.path.strip("/") or parts.query or parts.fragment)
+    return f"{parts.scheme}://{host}{'' if is_whole else '/' + HIDDEN}"

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -85,6 +86,20 @@ def is_up(data_dir: Path) -> bool:
         return not try_lock(descriptor, is_shared=True)
     finally:
         os.close(descriptor)
+
+
+def remove_if_abandoned(data_dir: Path) -> None:
+    """Remove the data folder, unless its process still runs or may be starting. Errors are ignored."""
+    with suppress(OSError):
+        if data_dir.lstat().st_uid != os.geteuid():
+            return
+        descriptor = open_lock_file(data_dir / "up.lock", create=False)
+        try:
+            # Before it writes its pid, a starting process may not hold the lock yet.
+            if os.pread(descriptor, 1, 0) and try_lock(descriptor):
+                shutil.rmtree(data_dir, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 def ensure_secret_key(data_dir: Path) -> None:

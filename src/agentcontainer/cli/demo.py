@@ -36,6 +36,8 @@ Then finish with report.md, and give the main result in the finish message.
 """
 TASK_SECONDS = 900
 MAX_TEMPORARY = 40  # characters; the folder will contain Unix sockets, whose paths must be short
+TEMPORARY_PREFIX = "ac-demo-"
+KEPT_PREFIX = "ac-kept-demo-"  # no other demo removes it
 OUTPUT = Path("demo-output")
 # Settings that identify an installation: the demo must not use the one that is configured here.
 NOT_INHERITED = ("DATABASE_URL", "STORAGE_URL", "PUBLIC_URL", "SECRET_KEY", "REGION", "CAPACITY")
@@ -70,7 +72,7 @@ def demo(
     """Run one task from upload to download, in a fresh installation that is removed afterwards."""
     console = Terminal()
     key = None if provider is None else _key_of(provider)
-    folder = _folder(data_dir)
+    folder = _folder(data_dir, is_kept=keep)
     try:
         asyncio.run(_cancelled_by_signals(_demo(console, folder, provider, key)))
     except asyncio.CancelledError:
@@ -82,11 +84,14 @@ def demo(
             shutil.rmtree(folder)
 
 
-def _folder(data_dir: str | None) -> Path:
+def _folder(data_dir: str | None, *, is_kept: bool) -> Path:
     """The folder of the demo's installation, which is empty."""
     if data_dir is None:
-        is_short = len(tempfile.gettempdir()) <= MAX_TEMPORARY
-        return Path(tempfile.mkdtemp(prefix="ac-demo-", dir=None if is_short else "/tmp"))  # noqa: S108
+        temporary = tempfile.gettempdir()
+        parent = Path(temporary if len(temporary) <= MAX_TEMPORARY else "/tmp")  # noqa: S108
+        for abandoned in parent.glob(f"{TEMPORARY_PREFIX}*"):  # by a demo that was killed
+            data_folder.remove_if_abandoned(abandoned)
+        return Path(tempfile.mkdtemp(prefix=KEPT_PREFIX if is_kept else TEMPORARY_PREFIX, dir=parent))
     folder = load(data_dir=data_dir).data_dir
     data_folder.prepare(folder)
     if any(folder.iterdir()):

@@ -52,6 +52,12 @@ def unknown_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def _unknown(name: str, settings_names: list[str]) -> str:
-    nearest = difflib.get_close_matches(name.upper(), settings_names, n=1, cutoff=0.8)
-    hint = f"did you mean {nearest[0]}?" if nearest else "`agentcontainer config` lists all settings."
+    # Compared without the prefix, by which all names resemble each other.
+    suffixes = [known.removeprefix(ENV_PREFIX) for known in settings_names]
+    nearest = difflib.get_close_matches(name[len(ENV_PREFIX) :].upper(), suffixes, n=1, cutoff=0.75)
+    hint = (
+        f"did you mean {ENV_PREFIX}{nearest[0]}?"
+        if nearest
+        else "`agentcontainer config` lists all settings."
+    )
     return f"{name} is not a setting and has no effect; {hint}"

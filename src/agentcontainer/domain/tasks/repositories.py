@@ -117,6 +117,11 @@ def ref_fault(ref: str) -> str | None:
             "looks like a short commit id: give all of it, or refs/heads/NAME or refs/tags/NAME for a branch or tag of "
             "this name"
         )
+    if ref.startswith("+"):
+        return (
+            "must not begin with +, which belongs to a refspec: give the name of the branch or tag only, or "
+            "refs/heads/NAME or refs/tags/NAME if its name begins with +"
+        )
     parts = ref.split("/")
     if (
         len(ref) > MAX_REF_CHARACTERS

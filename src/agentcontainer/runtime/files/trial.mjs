@@ -1,5 +1,5 @@
-// Tried in an image before its first task: what every task needs, in the way Pi does it. Run with node's options
-// --use-env-proxy, since Pi takes proxies from the environment, and --import forward.mjs. Prints "trial passed".
+// Run in an image before its first task: checks that what every task needs works there, and prints "trial passed". Node
+// gets the options --use-env-proxy, because Pi takes proxies from the environment, and --import forward.mjs.
 import { spawnSync } from "node:child_process";
 import { shell } from "./shell.mjs";
 
