@@ -7,6 +7,7 @@ from tests.coordination.bed import Bed, finish, waiting
 from tests.coordination.proxy import Failure, TransactionPattern
 from tests.coordination.soundness import Outcome, sound_outcome
 
+TURN_END = TransactionPattern("SET turn_number = $2, turn_status = $3", ("completed",))
 EVICT = TransactionPattern("UPDATE tasks SET runner_id = NULL")
 
 
@@ -73,6 +74,19 @@ async def test_a_message_that_comes_before_an_eviction_is_answered_in_the_same_c
 async def test_drain_of_an_idle_container(bed: Bed) -> None:
     async with bed.runner() as first:
         task_id = await idle_conversation(bed)
+        await first.drain()
+        await bed.until_no_sandbox(task_id)
+        assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
+    async with bed.runner():
+        outcome = await second_turn(bed, task_id)
+    assert (outcome.attempts, outcome.count("task.requeued")) == ([1, 2], 0)
+
+
+async def test_a_drain_at_the_end_of_a_turn_gives_up_the_container(bed: Bed) -> None:
+    async with bed.runner() as first:
+        trap = first.proxy.trap(TURN_END, "reply lost")  # the runner does not know yet that it is committed
+        task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
+        await trap.until_sprung()
         await first.drain()
         await bed.until_no_sandbox(task_id)
         assert (await bed.task(task_id)).status is Status.AWAITING_INPUT

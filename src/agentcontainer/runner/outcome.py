@@ -164,10 +164,15 @@ class Outcome:
                     connection, self._claim, dataclasses.replace(ending.hibernation, message=message)
                 )
             message = None if ending.message is None else self._log.clean(ending.message)
-            return await service.end(
+            is_ended = await service.end(
                 connection, self._services.settings, self._claim.task_id, ending.reason,
                 attempt=self._claim.attempt, message=message, outputs=ending.outputs,
             )  # fmt: skip
+            if (
+                not is_ended
+            ):  # a turn may have been committed just before: then only its container is given up
+                await store.evict(connection, self._claim)
+            return is_ended
 
     async def _write_log(self) -> Ending:
         """Write the log as events come, until it is full."""
