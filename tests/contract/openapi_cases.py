@@ -46,7 +46,6 @@ UNSAYABLE = re.compile(
         (
             "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
             "is too little for two model requests", "looks like a short commit id",
-            "or the name of an endpoint that was stored",
             "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "the only model of",
             "the name of an endpoint that was stored",
             "cannot be enforced",

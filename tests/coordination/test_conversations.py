@@ -3,7 +3,7 @@
 import pytest
 
 from agentcontainer.domain.tasks.state import Status
-from tests.coordination.bed import Bed, finish, waiting
+from tests.coordination.bed import Bed, Runner, finish, waiting
 from tests.coordination.proxy import Failure, TransactionPattern
 from tests.coordination.soundness import Outcome, sound_outcome
 
@@ -71,15 +71,25 @@ async def test_a_message_that_comes_before_an_eviction_is_answered_in_the_same_c
         assert (await second_turn(bed, task_id)).attempts == [1]
 
 
-async def test_drain_of_an_idle_container(bed: Bed) -> None:
-    async with bed.runner() as first:
-        task_id = await idle_conversation(bed)
-        await first.drain()
-        await bed.until_no_sandbox(task_id)
-        assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
+async def drain(bed: Bed, runner: Runner, task_id: str) -> None:
+    """Drain the runner; check that the conversation gives up its container and waits for a message."""
+    await runner.drain()
+    await bed.until_no_sandbox(task_id)
+    assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
+
+
+async def second_turn_elsewhere(bed: Bed, task_id: str) -> None:
+    """Check that another runner answers the second message, and that it does not cost a requeue."""
     async with bed.runner():
         outcome = await second_turn(bed, task_id)
     assert (outcome.attempts, outcome.count("task.requeued")) == ([1, 2], 0)
+
+
+async def test_drain_of_an_idle_container(bed: Bed) -> None:
+    async with bed.runner() as first:
+        task_id = await idle_conversation(bed)
+        await drain(bed, first, task_id)
+    await second_turn_elsewhere(bed, task_id)
 
 
 async def test_a_drain_at_the_end_of_a_turn_gives_up_the_container(bed: Bed) -> None:
@@ -87,12 +97,8 @@ async def test_a_drain_at_the_end_of_a_turn_gives_up_the_container(bed: Bed) -> 
         trap = first.proxy.trap(TURN_END, "reply lost")  # the runner does not know yet that it is committed
         task_id = await bed.converse({"bash": "echo a >> notes.txt"}, {"say": "One."})
         await trap.until_sprung()
-        await first.drain()
-        await bed.until_no_sandbox(task_id)
-        assert (await bed.task(task_id)).status is Status.AWAITING_INPUT
-    async with bed.runner():
-        outcome = await second_turn(bed, task_id)
-    assert (outcome.attempts, outcome.count("task.requeued")) == ([1, 2], 0)
+        await drain(bed, first, task_id)
+    await second_turn_elsewhere(bed, task_id)
 
 
 async def test_a_drain_during_a_turn_lets_the_turn_continue_elsewhere(bed: Bed) -> None:

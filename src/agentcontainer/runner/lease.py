@@ -46,9 +46,8 @@ async def keep_lease(
         while True:
             last = await heartbeats.beat()
             stop_timer.cancel()
-            if (
-                boottime() - renewed_at > stop_after_seconds
-            ):  # this process, or its host, was stopped meanwhile
+            # True after this process, or its host, was stopped for so long.
+            if boottime() - renewed_at > stop_after_seconds:
                 stop_attempts()
             stop_timer = loop.call_at(last.began_at + stop_after_seconds, stop_attempts)
             renewed_at = last.began_at_boottime

@@ -168,9 +168,8 @@ class Outcome:
                 connection, self._services.settings, self._claim.task_id, ending.reason,
                 attempt=self._claim.attempt, message=message, outputs=ending.outputs,
             )  # fmt: skip
-            if (
-                not is_ended
-            ):  # a turn may have been committed just before: then only its container is given up
+            if not is_ended:
+                # A turn may have been committed just before: then only its container is given up.
                 await store.evict(connection, self._claim)
             return is_ended
 
