@@ -202,11 +202,11 @@ async def fetch_page(
 
 # What the server or asyncpg reports when the server is temporarily unusable: unreachable, its disk or memory full, or a
 # lock held by a host that may have vanished. asyncpg sometimes raises InternalClientError for a connection that was
-# just killed.
+# just killed. In a transaction it raises InvalidCachedStatementError once after a migration changed a table.
 SERVER_FAILURES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
                    asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError, asyncpg.AdminShutdownError,
                    asyncpg.CrashShutdownError, asyncpg.PostgresIOError, asyncpg.LockNotAvailableError,
-                   asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
+                   asyncpg.IdleInTransactionSessionTimeoutError, asyncpg.InvalidCachedStatementError)  # fmt: skip
 UNREACHABLE = (OSError, TimeoutError, *SERVER_FAILURES)
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +11,22 @@ from pathlib import Path
 import httpx
 import pytest
 
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import service as accounts
+from tests.acceptance.bed import Client, finish, script
 from tests.acceptance.up import COMMAND, environment, wait_until
+from tests.newer_schema import expand
 from tests.ports import free_port
 
 SECRET_KEY = "k" * 40
 
 
 @contextmanager
-def process(*arguments: str, log: Path, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    *arguments: str, log: Path, command: list[str] = COMMAND, **settings: object
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as stderr:
-        running = subprocess.Popen([*COMMAND, *arguments], env=environment(**settings), stderr=stderr)
+        running = subprocess.Popen([*command, *arguments], env=environment(**settings), stderr=stderr)
     try:
         yield running
     finally:
@@ -51,6 +58,40 @@ async def test_api_runner_and_migrate_run_separately_and_stop_cleanly(
         for started in (api, runner):
             os.kill(started.pid, signal.SIGTERM)
             assert started.wait(30) == 0
+
+
+async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer_version(
+    short_dir: Path, database_url: str, pool: Pool
+) -> None:
+    port, log = free_port(), short_dir / "log"
+    settings = {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": SECRET_KEY,
+        "DATA_DIR": short_dir / "data",
+        "OFFLINE_MODEL": "all",
+    }
+    account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
+    client = Client(f"http://127.0.0.1:{port}", key, account_id)
+    watch = "import agentcontainer.migrations.watch as watch; watch.WATCH_SECONDS = 0.5"
+    quick = [sys.executable, "-c", f"{watch}; from agentcontainer.cli.main import app; app()"]
+    for is_second_start in (False, True):
+        with (
+            process("api", "--port", str(port), log=log, command=quick, **settings) as api,
+            process("runner", log=log, command=quick, **settings) as runner,
+        ):
+            assert wait_until(lambda: is_ready(port), 60), log.read_text()
+            assert client.run(script(finish()))["status"] == "finished"
+            if not is_second_start:
+                await expand(pool)
+                assert client.run(script(finish()))["status"] == "finished", log.read_text()
+                continue
+            await pool.execute("UPDATE installation SET oldest_code = '9999'")
+            for stopped in (api, runner):
+                assert stopped.wait(30) == 1, log.read_text()
+    assert log.read_text().count("error: The database has the schema 9999 of a newer version") == 2
+    done = run("runner", **settings)
+    assert done.returncode == 1
+    assert "Install the newer version here" in done.stderr
 
 
 @pytest.mark.parametrize("part", ["api", "runner"])

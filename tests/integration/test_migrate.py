@@ -1,6 +1,7 @@
 """Migrations: of an empty database, repeated, concurrent; and whether a schema is recognised as outdated."""
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,24 +13,26 @@ from agentcontainer.db import Pool
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations import schema
 from agentcontainer.migrations.migrate import migrate
-from agentcontainer.migrations.schema import HEAD, is_current
+from agentcontainer.migrations.schema import HEAD, is_usable
+from agentcontainer.migrations.watch import Watch
+from tests.newer_schema import expand
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 
 async def test_an_empty_database_gets_our_tables_and_the_queue(empty_database_url: str) -> None:
-    assert not await is_current(empty_database_url)
+    assert not await is_usable(empty_database_url)
     await migrate(empty_database_url)
     connection = await asyncpg.connect(empty_database_url)
     tables = {row[0] for row in await connection.fetch(TABLES)}
     await connection.close()
     assert {"accounts", "tasks", "events", "ledger_entries", "pgqueuer"} <= tables
-    assert await is_current(empty_database_url)
+    assert await is_usable(empty_database_url)
 
 
 async def test_concurrent_migrations_take_turns(empty_database_url: str) -> None:
     await asyncio.gather(*(migrate(empty_database_url) for _ in range(3)))
-    assert await is_current(empty_database_url)
+    assert await is_usable(empty_database_url)
 
 
 async def test_migrating_again_keeps_rows(database_url: str, pool: Pool) -> None:
@@ -41,7 +44,7 @@ async def test_migrating_again_keeps_rows(database_url: str, pool: Pool) -> None
 @pytest.mark.parametrize(
     ("revision", "sentence"),
     [
-        ("9999", "has the schema 9999 of a newer version of AgentContainer; this version knows those up to"),
+        ("9999", f"Versions that know schema 9999 can use it; this version knows those up to {HEAD}"),
         ("3f2a9c", "has the schema 3f2a9c, which is not of AgentContainer"),
     ],
 )
@@ -49,12 +52,42 @@ async def test_a_schema_that_is_newer_or_not_ours_is_left_alone_and_named(
     database_url: str, pool: Pool, revision: str, sentence: str
 ) -> None:
     await pool.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await pool.execute("UPDATE installation SET oldest_code = $1", revision)
     fault = await schema.fault(database_url)
     assert fault is not None and sentence in fault
     assert "migrate" not in fault, "it could not help"
     with pytest.raises(SettingsError, match=sentence):
         await migrate(database_url)
     assert await pool.fetchval("SELECT version_num FROM alembic_version") == revision
+
+
+async def test_a_newer_schema_that_only_adds_to_ours_is_usable_and_left_alone(
+    database_url: str, pool: Pool
+) -> None:
+    await expand(pool)
+    assert await schema.fault(database_url) is None
+    await migrate(database_url)
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "9999"
+
+
+async def test_a_running_process_notices_a_schema_that_it_cannot_use(pool: Pool) -> None:
+    noticed = asyncio.Event()
+    watch = Watch(pool, noticed.set, every_seconds=0.05)
+    watching = asyncio.create_task(watch.run())
+    await expand(pool)
+    await asyncio.sleep(0.3)
+    watch.check()
+    await pool.execute("UPDATE installation SET oldest_code = '9999'")
+    await asyncio.wait_for(noticed.wait(), 10)
+    watching.cancel()
+    with pytest.raises(SettingsError, match="Install the newer version here"):
+        watch.check()
+
+
+async def test_a_new_database_knows_the_oldest_version_that_can_use_it(pool: Pool) -> None:
+    [head] = Path(schema.__file__).parent.glob(f"versions/{HEAD}_*.py")
+    oldest_code = await pool.fetchval("SELECT oldest_code FROM installation")
+    assert f'oldest_code = "{oldest_code}"' in head.read_text()
 
 
 async def test_an_older_schema_is_named_and_migrated(database_url: str, pool: Pool) -> None:
@@ -65,9 +98,9 @@ async def test_an_older_schema_is_named_and_migrated(database_url: str, pool: Po
 
 async def test_a_missing_queue_is_not_current_and_is_installed_again(database_url: str, pool: Pool) -> None:
     await pool.execute("DROP TABLE pgqueuer CASCADE")
-    assert not await is_current(database_url)
+    assert not await is_usable(database_url)
     await migrate(database_url)
-    assert await is_current(database_url)
+    assert await is_usable(database_url)
 
 
 async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) -> None:

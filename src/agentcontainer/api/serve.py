@@ -23,6 +23,7 @@ from agentcontainer.domain.files.cleanup import clean_up_forever
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations import schema
+from agentcontainer.migrations.watch import Watch
 from agentcontainer.periodic import background, repeat
 from agentcontainer.settings import Settings
 
@@ -37,7 +38,7 @@ async def serve(settings: Settings) -> None:
     The settings `database_url`, `storage_url` and `secret_key` must be set.
 
     Raises:
-        SettingsError: the address is not available, or the database has the schema of another version.
+        SettingsError: the address is not available, or this version cannot use the database's schema, now or later.
     """
     assert settings.database_url is not None
     assert settings.storage_url is not None
@@ -58,6 +59,12 @@ async def serve(settings: Settings) -> None:
                 backlog=connections.bounds.backlog,
             )  # fmt: skip
             server = _Server(config)
+
+            def stop() -> None:
+                server.should_exit = True
+                hub.close()
+
+            watch = Watch(pool, stop)
             async with (
                 background(
                     reconcile_forever(pool, settings),
@@ -66,6 +73,7 @@ async def serve(settings: Settings) -> None:
                     idempotency.delete_old_forever(pool),
                     hub.run(settings.database_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
+                    watch.run(),
                 ),
                 _stopped_by_signals(server, hub),
             ):
@@ -77,6 +85,7 @@ async def serve(settings: Settings) -> None:
                     )  # fmt: skip
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
+            watch.check()
 
 
 class _Server(uvicorn.Server):

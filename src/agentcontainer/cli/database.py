@@ -14,7 +14,7 @@ from agentcontainer.embedded.location import service_uid, url_of
 from agentcontainer.embedded.postgres import running
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.migrations import schema
-from agentcontainer.migrations.schema import is_current, is_empty
+from agentcontainer.migrations.schema import is_empty, is_usable, needs_migration
 from agentcontainer.settings import Settings
 
 WAIT_SECONDS = 30  # for an `up` that has just been started
@@ -23,12 +23,12 @@ POLL_SECONDS = 0.1
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncGenerator[str]:
-    """The URL of a database with the current schema: the configured one, that of the `up` that is
+    """The URL of a database whose schema this version can use: the configured one, that of the `up` that is
     running on the data folder, or that of an embedded server started for this block.
 
     Raises:
         Unavailable: it cannot be reached.
-        SettingsError: its schema is of another version, or the data folder holds no installation.
+        SettingsError: this version cannot use its schema, or the data folder holds no installation.
     """
     if settings.database_url is not None:
         await _check_schema(settings.database_url)
@@ -48,20 +48,23 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
 
 
 async def migrated(url: str) -> None:
-    """Bring the database to the current schema.
+    """Bring the database to this version's schema, unless it has a newer one that this version can use.
 
     Raises:
         Unavailable: it cannot be reached.
+        SettingsError: it has a schema that this version cannot use.
     """
     async with reaching():
         await _migrate(url)
 
 
 async def _migrate(url: str) -> None:
-    if not await is_current(url):
+    if await needs_migration(url):
         from agentcontainer.migrations.migrate import migrate
 
         await migrate(url)
+    elif (fault := await schema.fault(url)) is not None:  # of a newer version
+        raise SettingsError(fault)
 
 
 async def _check_schema(url: str) -> None:
@@ -77,7 +80,7 @@ async def _url_of_running_up(settings: Settings) -> str:
     give_up_at = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < give_up_at:
         try:
-            if await is_current(url):
+            if await is_usable(url):
                 return url
         except (OSError, TimeoutError, asyncpg.PostgresError):
             pass  # still starting

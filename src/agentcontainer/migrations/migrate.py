@@ -10,22 +10,24 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from agentcontainer import db
-from agentcontainer.migrations.schema import check_migratable, connected
+from agentcontainer.migrations.schema import check_migratable, connected, needs_migration
 
 MIGRATION_LOCK = 0x61677463  # any number, but the same in every process
 
 
 async def migrate(url: str) -> None:
-    """Upgrade to the newest schema. Does nothing if the schema is current. Two simultaneous calls take turns.
+    """Upgrade to this version's schema. Does nothing if the database has it, or a newer one that this version can use.
+    Two simultaneous calls take turns.
 
     Raises:
-        SettingsError: the schema is newer, or not ours.
+        SettingsError: this version cannot use the newer schema, or it is not ours.
     """
     async with connected(url) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         await check_migratable(url)
-        await _upgrade_tables(url)
-        await _upgrade_queue(Queries.from_asyncpg_connection(connection))
+        if await needs_migration(url):
+            await _upgrade_tables(url)
+            await _upgrade_queue(Queries.from_asyncpg_connection(connection))
 
 
 async def _upgrade_tables(url: str) -> None:

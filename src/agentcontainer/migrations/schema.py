@@ -1,4 +1,8 @@
-"""Finds out which schema version a database has, without importing Alembic, which would slow the start of processes."""
+"""Decides whether this version can use a database's schema, without importing Alembic, which would slow the start.
+
+A version runs on the schemas from `OLDEST` to `HEAD`, and on newer ones whose migrations say so: the database holds
+`oldest_code`, the `HEAD` of the oldest version that can use it.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,6 +15,14 @@ from agentcontainer.errors import SettingsError
 
 # The revisions form one line, and the name of each file begins with its revision.
 HEAD = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
+OLDEST = HEAD  # `migrate` runs before the first process of a new version starts
+
+_HAS_TABLES = "SELECT to_regclass('alembic_version') IS NOT NULL AND to_regclass('installation') IS NOT NULL"
+# As JSON, because schemas up to 0007 lack the column.
+_VERSIONS = """
+SELECT (SELECT max(version_num) FROM alembic_version) AS revision,
+    (SELECT to_jsonb(installation) ->> 'oldest_code' FROM installation) AS oldest_code
+"""
 
 
 async def is_empty(url: str) -> bool:
@@ -19,9 +31,18 @@ async def is_empty(url: str) -> bool:
         return await _revision(connection) is None
 
 
-async def is_current(url: str) -> bool:
-    """Whether the database has exactly this version's schema."""
+async def is_usable(url: str) -> bool:
+    """Whether this version can use the database as it is."""
     return await fault(url) is None
+
+
+async def needs_migration(url: str) -> bool:
+    """Whether `migrate` would change the database. A schema of a newer version is left alone."""
+    async with connected(url) as connection:
+        revision = await _revision(connection)
+        if revision is None or (revision.isdecimal() and int(revision) < int(HEAD)):
+            return True
+        return revision == HEAD and await _has_outdated_queue(connection)
 
 
 async def fault(url: str) -> str | None:
@@ -30,38 +51,49 @@ async def fault(url: str) -> str | None:
         revision = await _revision(connection)
         if revision is None:
             return "The database has no schema yet. Run `agentcontainer migrate`."
-        if (newer := _fault_of_newer(revision)) is not None:
-            return newer
-        plan = await Queries.from_asyncpg_connection(connection).plan_upgrade()
-        if revision != HEAD or plan.statements:
+        sentence = await fault_in_use(connection)
+        if sentence is None and revision == HEAD and await _has_outdated_queue(connection):
             return "The database has the schema of an older version. Run `agentcontainer migrate`."
-        return None
+        return sentence
 
 
-async def check_migratable(url: str) -> None:
-    """Check that `migrate` can bring the database to this version's schema.
-
-    Raises:
-        SettingsError: its schema is newer, or not ours.
-    """
-    async with connected(url) as connection:
-        revision = await _revision(connection)
-    if revision is not None and (newer := _fault_of_newer(revision)) is not None:
-        raise SettingsError(newer)
+async def fault_in_use(connection: db.Connection | db.Pool) -> str | None:
+    """`fault` of a database that had a usable schema before: a single query."""
+    row = await connection.fetchrow(_VERSIONS)
+    assert row is not None
+    return fault_of(row["revision"], row["oldest_code"])
 
 
-def _fault_of_newer(revision: str) -> str | None:
+def fault_of(revision: str, oldest_code: str | None) -> str | None:
+    """Why this version cannot use this schema, which only versions from `oldest_code` on can use; None: it can."""
     if not revision.isdecimal():
         return (
             f"The database has the schema {revision}, which is not of AgentContainer. Set "
             "AGENTCONTAINER_DATABASE_URL to another database."
         )
-    if int(revision) > int(HEAD):
+    if int(revision) < int(OLDEST):
+        return "The database has the schema of an older version. Run `agentcontainer migrate`."
+    if int(revision) > int(HEAD) and (oldest_code is None or int(oldest_code) > int(HEAD)):
         return (
-            f"The database has the schema {revision} of a newer version of AgentContainer; this version knows "
-            f"those up to {HEAD}. Install the newer version here, or restore a backup from before that upgrade."
+            f"The database has the schema {revision} of a newer version of AgentContainer. Versions that know schema "
+            f"{oldest_code or revision} can use it; this version knows those up to {HEAD}. Install the newer version "
+            "here, or restore a backup from before that upgrade."
         )
     return None
+
+
+async def check_migratable(url: str) -> None:
+    """Check that `migrate` can bring the database to a schema that this version can use.
+
+    Raises:
+        SettingsError: its schema is of a newer version and this one cannot use it, or it is not ours.
+    """
+    async with connected(url) as connection:
+        revision = await _revision(connection)
+        if revision is None or (revision.isdecimal() and int(revision) <= int(HEAD)):
+            return
+        if (sentence := await fault_in_use(connection)) is not None:
+            raise SettingsError(sentence)
 
 
 @asynccontextmanager
@@ -75,6 +107,10 @@ async def connected(url: str) -> AsyncGenerator[db.RawConnection]:
 
 
 async def _revision(connection: db.RawConnection) -> str | None:
-    if await connection.fetchval("SELECT to_regclass('alembic_version') IS NULL"):
+    if not await connection.fetchval(_HAS_TABLES):
         return None
     return await connection.fetchval("SELECT max(version_num) FROM alembic_version")
+
+
+async def _has_outdated_queue(connection: db.RawConnection) -> bool:
+    return bool((await Queries.from_asyncpg_connection(connection).plan_upgrade()).statements)

@@ -19,6 +19,7 @@ from agentcontainer.gateway.offline_model import OfflineModel
 from agentcontainer.ids import new_id
 from agentcontainer.images.cleaning import CacheLimits, clean_forever
 from agentcontainer.migrations import schema
+from agentcontainer.migrations.watch import Watch
 from agentcontainer.periodic import background
 from agentcontainer.proxies import Proxies
 from agentcontainer.runner.cleanup import clean_up_forever, remove_dead_runners, runner_folder
@@ -42,7 +43,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
     `has_own_mounts`: this process has its own mount namespace, so its mounts disappear with it.
 
     Raises:
-        SettingsError: the runtime is not installed, or the database has another schema version.
+        SettingsError: the runtime is not installed, or this version cannot use the database's schema, now or later.
     """
     assert settings.database_url and settings.storage_url and settings.secret_key
     install.check()
@@ -76,7 +77,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
             clean_up_forever(pool, settings.data_dir),
             clean_forever(settings.data_dir / IMAGES_FOLDER, limits),
         ):
-            await _until_drained(supervisor)
+            await _until_drained(supervisor, pool)
 
 
 async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) -> Volumes:
@@ -107,22 +108,32 @@ def _warn_of_few_files(capacity: int) -> None:
         )  # fmt: skip
 
 
-async def _until_drained(supervisor: Supervisor) -> None:
+async def _until_drained(supervisor: Supervisor, pool: db.Pool) -> None:
+    """Raises:
+    SettingsError: the database got a schema that this version cannot use.
+    """
     loop = asyncio.get_running_loop()
     working = asyncio.create_task(supervisor.run())
     signals = 0
+
+    def drain() -> None:
+        supervisor.drain()
+        loop.call_later(DRAIN_SECONDS, working.cancel)
 
     def on_signal() -> None:
         nonlocal signals
         signals += 1
         if signals == 1:
             logger.info("draining")
-            supervisor.drain()
-            loop.call_later(DRAIN_SECONDS, working.cancel)
+            drain()
         else:
             working.cancel()
 
+    watch = Watch(pool, drain)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+    async with background(watch.run()):
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+    watch.check()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+import asyncpg
 from fastapi import APIRouter, Depends, Request
 from fastapi.params import Path
 from fastapi.routing import APIRoute
@@ -14,7 +15,7 @@ from agentcontainer.api.http import idempotency
 from agentcontainer.api.http.auth import authenticate, is_authenticated
 from agentcontainer.api.http.errors import Error
 from agentcontainer.api.http.request import StrictRequest, query_of
-from agentcontainer.api.http.services import provided
+from agentcontainer.api.http.services import Services, provided
 from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import ID_PATTERN, Incoming
 from agentcontainer.errors import NotFound, ValidationError
@@ -44,11 +45,19 @@ class StrictRoute(APIRoute):
             self._check_query(strict)
             if (model := body_model(self)) is not None:
                 await strict.read_json(model.max_body_bytes, is_required=has_required_body(self))
-            if idempotency.is_idempotent(self) and idempotency.HEADER in strict.headers:
-                return await idempotency.answer_once(self, strict, services, answer)
-            return await answer(strict)
+            try:
+                return await self._answer(strict, services, answer)
+            except asyncpg.InvalidCachedStatementError:  # a migration changed a table: nothing was committed
+                if not is_authenticated(self):  # the body of an upload cannot be read again
+                    raise
+                return await self._answer(strict, services, answer)
 
         return answer_strictly
+
+    async def _answer(self, request: StrictRequest, services: Services, answer: Answer) -> Response:
+        if idempotency.is_idempotent(self) and idempotency.HEADER in request.headers:
+            return await idempotency.answer_once(self, request, services, answer)
+        return await answer(request)
 
     def _check_query(self, request: Request) -> None:
         """Refuse query parameters that the route does not have. FastAPI does so only for routes with a query model."""

@@ -38,12 +38,14 @@ async def check_health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {}})
 async def check_readiness(request: Request, services: Provided) -> Readiness:
-    """Check that the database can be reached and has this version's schema."""
+    """Check that the database can be reached and has a schema that this version can use."""
     async with asyncio.timeout(READY_TIMEOUT_SECONDS):
-        await services.pool.fetchval("SELECT 1")
-        # Checked until it is current: after that, only a newer version's migration changes it.
-        state, fault = request.app.state, None
-        if not getattr(state, "is_migrated", False):
+        state = request.app.state
+        if getattr(
+            state, "is_migrated", False
+        ):  # after that, only a newer version's migration changes the schema
+            fault = await schema.fault_in_use(services.pool)
+        else:
             assert services.settings.database_url is not None
             fault = await schema.fault(services.settings.database_url)
             state.is_migrated = fault is None

@@ -1,11 +1,14 @@
 """SQL on `runners`, the runner processes and their heartbeats."""
 
+from agentcontainer import __version__
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.migrations import schema
 
-_INSERT = (
-    "INSERT INTO runners (id, region, host, capacity) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING"
-)
+_INSERT = """
+INSERT INTO runners (id, region, host, capacity, version, newest_schema) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO NOTHING
+"""
 # One statement, so that a heartbeat is one round trip. The claims are those before the statement began.
 _BEAT = """
 WITH beat AS (UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING id)
@@ -16,8 +19,8 @@ _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND st
 
 
 async def register(pool: Pool, runner_id: str, region: str, host: str, capacity: int) -> None:
-    """Insert a runner that starts. Idempotent."""
-    await pool.execute(_INSERT, runner_id, region, host, capacity)
+    """Insert a runner of this version that starts. Idempotent."""
+    await pool.execute(_INSERT, runner_id, region, host, capacity, __version__, schema.HEAD)
 
 
 async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim]:
