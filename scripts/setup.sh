@@ -58,6 +58,11 @@ missing_packages() {
     done
     if ! has_seccomp; then echo libseccomp2; fi
     if [ "$kind" = dev ] && ! command -v docker-registry >/dev/null; then echo docker-registry; fi
+    if [ "$kind" = dev ]; then # tests/lab: several hosts
+        if ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then echo postgresql; fi # the wheel's has no TLS
+        if ! PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then echo haproxy; fi
+        if ! command -v faketime >/dev/null; then echo faketime; fi
+    fi
     # For the browser tests. On Ubuntu, where it is a snap only, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
     if ! command -v perl >/dev/null; then echo perl-base; fi # doctor --prove

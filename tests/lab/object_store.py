@@ -1,0 +1,59 @@
+"""SeaweedFS on a host of the lab: a real S3 server."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from .host import Host
+
+BUCKET = "agents"
+ACCESS_KEY, SECRET_KEY = "lab-access-key", "lab-secret-key-0123456789"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+START_SECONDS = 60
+PORT, FILER_PORT = 8333, 8888
+
+
+def url(host: Host) -> str:
+    return f"s3://{BUCKET}/prod?endpoint=http://{host.address}:{PORT}&region=us-east-1"
+
+
+def start(host: Host) -> None:
+    """Start the server; `wait_ready` waits for it."""
+    identity = {
+        "name": "lab",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    (host.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (host.folder / "data").mkdir(exist_ok=True)
+    options = {
+        "dir": host.folder / "data", "ip": host.address, "ip.bind": "0.0.0.0", "s3": "true", "s3.port": PORT,
+        "s3.config": host.folder / "s3.json", "s3.port.iceberg": 0, "filer.localSocket": host.folder / "filer.sock",
+        "s3.localSocket": host.folder / "s3.sock", "master.telemetry": "false", "master.volumeSizeLimitMB": 64,
+        "master.electionTimeout": "1s", "volume.max": 30,
+    }  # fmt: skip
+    weed = Path(sys.executable).with_name("weed")
+    arguments = [f"-{name}={value}" for name, value in options.items()]
+    host.start(
+        "weed", weed, "-logtostderr=true", "server", *arguments, environment={"HOME": str(host.folder)}
+    )
+
+
+def wait_ready(host: Host) -> None:
+    """Wait for the server and make the bucket, which is a folder of the filer."""
+    deadline = time.monotonic() + START_SECONDS
+    folder = f"http://{host.address}:{FILER_PORT}/buckets/{BUCKET}/"
+    while not (_is_answered("POST", folder) and _is_answered("GET", f"http://{host.address}:{PORT}/healthz")):
+        assert host.services["weed"].is_running() and time.monotonic() < deadline, host.services["weed"].log()
+        time.sleep(0.05)
+
+
+def _is_answered(method: str, address: str) -> bool:
+    try:
+        status = httpx.request(method, address, trust_env=False, verify=False, timeout=5).status_code
+    except httpx.HTTPError:
+        return False
+    return status < 300 or status == 409  # the folder exists
