@@ -17,35 +17,43 @@ TRY = "for url in {}; do echo $url $(" + FETCH + "$url); done > out.txt 2>&1"
 
 
 def main() -> dict[str, Any]:
-    """Run the tasks one after the other."""
+    """Run the tasks of `run` at once, then kill the runner."""
     model = subprocess.Popen(
         [sys.executable, "-m", "agentcontainer.gateway.scripted", "--port", "0"], stdout=subprocess.PIPE
     )
     assert model.stdout is not None
     url = next(word for word in model.stdout.readline().decode().split() if word.startswith("http://"))
-    platform = Platform(url, capacity="2")
+    platform = Platform(url, capacity="3")
     try:
         platform.start()
         client = platform.account()
-        return {
-            "open": run(client, {"internetAccess": True}),
-            "listed": run(client, {"internetAccess": True, "egress": {"allow": ["public.test:8080"]}}),
-            "none": run(client, {}),
-            "left": killed(platform, client),
+        overrides: dict[str, dict[str, Any]] = {
+            "open": {"internetAccess": True},
+            "listed": {"internetAccess": True, "egress": {"allow": ["public.test:8080"]}},
+            "none": {},
         }
+        task_ids = {name: dispatch(client, chosen) for name, chosen in overrides.items()}
+        outcomes: dict[str, Any] = {name: outcome(client, task_id) for name, task_id in task_ids.items()}
+        for task_id in task_ids.values():
+            platform.until_container_released(task_id)
+        return outcomes | {"left": killed(platform, client)}
     finally:
         platform.close()
         model.kill()
         model.wait()
 
 
-def run(client: Client, overrides: dict[str, Any]) -> dict[str, Any]:
-    """A task that tries three hosts."""
+def dispatch(client: Client, overrides: dict[str, Any]) -> str:
+    """A task that tries three hosts; returns its id."""
     urls = "http://public.test:8080 http://other.test:8080 http://private.test:8080"
     steps = script(
         {"bash": TRY.format(urls)}, {"bash": "cat HARNESS.md > harness.txt"}, finish("out.txt", "harness.txt")
     )
-    task = client.run(steps, overrides=overrides)
+    return client.dispatch(steps, overrides=overrides)
+
+
+def outcome(client: Client, task_id: str) -> dict[str, Any]:
+    task = client.wait(task_id)
     events = [event["data"] for event in client.events(task["id"]) if event["type"] == "egress.refused"]
     outputs = {name: content.decode() for name, content in client.outputs(task["id"]).items()}
     return {"task": task, "refused": events, **outputs}

@@ -23,7 +23,7 @@ from agentcontainer.embedded.location import url_of
 from agentcontainer.sandbox import procfs
 from tests.ordinary_user import as_ordinary_user, home_in
 
-from .conftest import Client, Platform, finish, script
+from .conftest import Client, Platform, finish, script, waiting
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "doctor"]
 SLOW = script({"bash": "sleep 6; echo done > out.txt"}, finish("out.txt"))
@@ -86,8 +86,8 @@ def sql(platform: Platform, query: str, *arguments: Any) -> Any:
     return asyncio.run(poll())
 
 
-def working(client: Client) -> str:
-    task_id = client.dispatch(SLOW)
+def working(client: Client, instructions: str = SLOW) -> str:
+    task_id = client.dispatch(instructions)
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
     return task_id
 
@@ -98,10 +98,13 @@ def test_a_healthy_host_has_nothing_to_find_and_nothing_to_mend(platform: Platfo
     asleep = client.dispatch(NAP)
     client.wait(asleep, "hibernating")
     done = client.run(script({"bash": "echo a > a.txt"}, finish("a.txt")))
-    running, waiting = working(client), [client.dispatch(SLOW) for _ in range(2)]
+    held = script(waiting(then="echo done > out.txt"), finish("out.txt"))
+    started, queued = [working(client, held) for _ in range(2)], client.dispatch(held)
     assert examined(platform) == []
     assert examined(platform, "--fix") == []
-    for task_id in (running, *waiting):
+    for task_id in (*started, queued):
+        client.until_event(task_id, lambda event: event["type"] == "tool.started")
+        platform.unblock(task_id)
         task = client.wait(task_id)
         assert task["status"] == "finished", task
         kinds = [event["type"] for event in client.events(task_id)]

@@ -3,11 +3,15 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests import data_folder
+
 from .conftest import Client, script
 from .up import up
 
 
 def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
+    (short_dir / "data").mkdir(mode=0o700)
+    data_folder.fill(short_dir / "data")
     with (
         ExitStack() as stack,
         up(short_dir / "data", wrap=lambda argv: [*argv, "--offline-model"]) as running,

@@ -41,8 +41,9 @@ class TestWhoMayFollow:
                 assert answer.status == status, (url, headers, body)
                 assert key not in body
                 assert invalid not in body
-        await asyncio.sleep(0.1)
-        assert api.log.count(f"GET {path} 200") >= 3
+        async with asyncio.timeout(30):
+            while api.log.count(f"GET {path} 200") < 3:
+                await asyncio.sleep(0.05)
         assert key not in api.log
         assert invalid not in api.log
         assert "stream=true" not in api.log
@@ -71,8 +72,10 @@ class TestWhoMayFollow:
         with serving(bed, short_dir, stream__KEEP_ALIVE_SECONDS=0.3) as api:
             async with await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other:
                 frames = stream.frames()
-                first_frames = [await within(30, anext(frames)) for _ in range(4)]
-                assert [frame.comment for frame in first_frames] == [None, None, "keep-alive", "keep-alive"]
+                comments: list[str | None] = []
+                while comments.count("keep-alive") < 2 or comments.count(None) < 2:
+                    comments.append((await within(30, anext(frames))).comment)
+                assert set(comments) == {None, "keep-alive"}
                 assert (await alice.send("DELETE", f"/api/v1/api-keys/{created['id']}")).status_code == 204
                 assert {frame.comment for frame in await within(30, all_of(frames))} <= {"keep-alive"}
                 assert stream.is_whole

@@ -58,23 +58,26 @@ class TestNothingIsLost:
         self, bed: Bed, alice: Account, short_dir: Path
     ) -> None:
         task_id = (await alice.dispatch())["id"]
-        kill = """
-            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> ALL ($1::int[])
-        """
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL ($1::int[])"
         own_pids = await bed.pool.fetchval(
             "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_database()"
         )
         with serving(bed, short_dir) as api:
             async with await api.follow(task_id, alice) as stream:
                 reading = asyncio.create_task(stream.rest())
-                for turn in range(3):
-                    killed = await bed.pool.fetch(kill, own_pids)
-                    assert len(killed) >= (1 if turn else 2), "the LISTEN connection, and one of the pool"
+
+                async def connected() -> None:
+                    """Wait for the LISTEN connection and one of the pool, which reads what it announces."""
+                    async with asyncio.timeout(60):
+                        while await bed.pool.fetchval(f"SELECT count(*) {others}", own_pids) < 2:
+                            await asyncio.sleep(0.05)
+
+                for _ in range(3):
+                    await connected()
+                    await bed.pool.execute(f"SELECT pg_terminate_backend(pid) {others}", own_pids)
                     await tools(bed, task_id, 3)  # without a working LISTEN connection
-                    await asyncio.sleep(1.5)
+                    await connected()
                     await tools(bed, task_id, 3)
-                    await asyncio.sleep(1.5)
                 await alice.post(f"/api/v1/tasks/{task_id}/cancel")
                 frames = await within(60, reading)
             assert [frame.data for frame in frames] == await api.list(task_id, alice)
