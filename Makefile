@@ -2,7 +2,7 @@
 .PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check docs lock clean
 
 # Most tests wait for processes, so more than there are cores.
-WORKERS ?= 4
+WORKERS ?= 6
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
 # Tests start hundreds of Python processes, each of which would compile every module it imports.
 unexport PYTHONDONTWRITEBYTECODE

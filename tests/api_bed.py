@@ -116,8 +116,9 @@ class Account:
     async def finish(self, task_id: str, outputs: dict[str, bytes] | None = None, **fields: Any) -> list[str]:
         """Finish a pending task as a runner would; returns the ids of its output files."""
         bed, outputs_stored = self.bed, list[Output]()
-        for filename, content in (outputs or {}).items():
-            file_id = new_id("file")
+        named = outputs or {}
+        file_ids = sorted(new_id("file") for _ in named)  # ids of the same millisecond have no order
+        for file_id, (filename, content) in zip(file_ids, named.items(), strict=True):
 
             async def chunks(content: bytes = content) -> AsyncIterator[bytes]:
                 yield content

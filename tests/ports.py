@@ -4,8 +4,8 @@ import itertools
 import os
 import socket
 
-_FIRST, _EACH = 10_000, 5_000  # below Linux's ephemeral port range
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_FIRST, _EACH, _RANGES = 10_000, 2_500, 9  # below Linux's ephemeral port range
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _RANGES
 _offsets = itertools.count(os.getpid() * 7)
 
 
