@@ -77,6 +77,10 @@ class World:
                 return {"taskId": self.ids["conversation"]}
             case "cancelTask" | "steerTask":
                 return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
+            case "deleteTask":
+                task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
+                self.runner.run(self.account.finish(task_id))
+                return {"taskId": task_id}
             case "wakeTask" | "createWakeLink" | "showWakeLink" | "useWakeLink":
                 task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
                 [token] = self.runner.run(self.account.hibernate(task_id, link_count=1))

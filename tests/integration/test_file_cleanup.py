@@ -213,7 +213,8 @@ async def test_a_file_is_deleted_while_the_store_is_unavailable(
     file_id = await pool.fetchval("SELECT id FROM files")
     away = Blobs("s3://bucket?endpoint=http://127.0.0.1:9&region=eu-central-1")
     await service.delete(pool, away, account_id, file_id)
-    assert await pool.fetchval("SELECT deleted_at IS NOT NULL FROM files")
+    assert await pool.fetchval("SELECT count(*) FROM files") == 0
+    assert await pool.fetchval("SELECT count(*) FROM unowned_blobs") == 1
 
 
 async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Path, blobs: Blobs) -> None:

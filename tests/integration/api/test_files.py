@@ -56,9 +56,9 @@ async def complete(account: Account, prepared: dict[str, Any], **fields: Any) ->
     return await account.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]} | fields)
 
 
-async def is_stored(bed: Bed, file_id: str) -> bool:
-    key = await bed.pool.fetchval("SELECT blob_key FROM files WHERE id = $1", file_id)
-    return (bed.blob_folder / key).exists()
+async def blob_of(bed: Bed, file_id: str) -> Path:
+    """Where the file's bytes are stored."""
+    return bed.blob_folder / await bed.pool.fetchval("SELECT blob_key FROM files WHERE id = $1", file_id)
 
 
 # Lists
@@ -205,13 +205,14 @@ async def test_a_file_the_client_has_cached_is_not_sent_again(alice: Account, ki
 
 async def test_a_deleted_file_is_gone_with_its_bytes(bed: Bed, alice: Account) -> None:
     file_id = await alice.upload(CONTENT)
+    blob = await blob_of(bed, file_id)
     assert (await alice.send("DELETE", f"/api/v1/files/{file_id}")).status_code == 204
     for path in (f"/api/v1/files/{file_id}", f"/api/v1/files/{file_id}/content"):
         assert (await alice.get(path)).status_code == 404
     assert (await alice.send("DELETE", f"/api/v1/files/{file_id}")).status_code == 404
     assert (await alice.get("/api/v1/files")).json()["data"] == []
     assert (await alice.get("/api/v1/account")).json()["fileStorage"]["usedBytes"] == 0
-    assert not await is_stored(bed, file_id)
+    assert not blob.exists()
     body = {"instructions": "x", "inputFileIds": [file_id]}
     assert (await alice.post("/api/v1/agents/agt_standard_data/tasks", body)).status_code == 400
 
@@ -222,7 +223,7 @@ async def test_a_file_of_a_live_task_cannot_be_deleted(bed: Bed, alice: Account)
     answer = await alice.send("DELETE", f"/api/v1/files/{file_id}")
     assert answer.status_code == 409
     assert task_id in error_of(answer)["message"]
-    assert await is_stored(bed, file_id)
+    assert (await blob_of(bed, file_id)).exists()
     await alice.finish(task_id)
     assert (await alice.send("DELETE", f"/api/v1/files/{file_id}")).status_code == 204
 
@@ -254,13 +255,14 @@ async def test_a_file_of_an_agent_version_cannot_be_deleted(bed: Bed, alice: Acc
 async def test_either_a_concurrent_dispatch_or_the_deletion_wins(bed: Bed, alice: Account) -> None:
     for _ in range(10):
         file_id = await alice.upload()
+        blob = await blob_of(bed, file_id)
         body = {"instructions": "x", "inputFileIds": [file_id]}
         dispatched, deleted = await asyncio.gather(
             alice.post("/api/v1/agents/agt_standard_data/tasks", body),
             alice.send("DELETE", f"/api/v1/files/{file_id}"),
         )
         assert (dispatched.status_code, deleted.status_code) in ((201, 409), (400, 204))
-        assert await is_stored(bed, file_id) == (dispatched.status_code == 201)
+        assert blob.exists() == (dispatched.status_code == 201)
 
 
 # Quotas

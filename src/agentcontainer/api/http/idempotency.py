@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import asyncpg
 from fastapi import Request
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
 from starlette.responses import Response
 
 from agentcontainer import db
@@ -36,7 +38,8 @@ CLEAN_UP_SECONDS = 3600
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 _FIND = "SELECT fingerprint, status, response FROM idempotency_keys WHERE account_id = $1 AND key = $2"
 _STORE = """
-INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (account_id, key) DO NOTHING
 """
 _DELETE_OLD = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"
@@ -103,7 +106,7 @@ class _Once:
         if replayed := await self._replayed(self.services.pool):
             return replayed
         response = await answer(request)
-        await self._store(self.services.pool, response)
+        await self._store(self.services.pool, request, response)
         return response
 
     @property
@@ -131,14 +134,33 @@ class _Once:
         """Store the response in the transaction of its effect. An error rolls both back, so the client may retry."""
         request.state.services = replace(self.services, pool=db.enlist(connection))
         response = await answer(request)
-        await self._store(connection, response)
+        await self._store(connection, request, response)
         return response
 
-    async def _store(self, connection: Connection | Pool, response: Response) -> None:
+    async def _store(self, connection: Connection | Pool, request: Request, response: Response) -> None:
         if 200 <= response.status_code < 300:
-            sealed = self.services.vault.seal(bytes(response.body).decode(), self._context)
-            values = (self.account_id, self.key, self.fingerprint, response.status_code, sealed)
+            body = bytes(response.body)
+            sealed = self.services.vault.seal(body.decode(), self._context)
+            task_id = request.path_params.get("taskId") or _task_id(body)
+            values = (self.account_id, self.key, self.fingerprint, response.status_code, sealed, task_id)
             await connection.execute(_STORE, *values)
+
+
+class _Described(BaseModel):
+    """What a response describes: an object with an id, or a task beside a message."""
+
+    id: str = ""
+    task: "_Described | None" = None
+
+
+def _task_id(body: bytes) -> str | None:
+    """The id of the task that a response describes, with which the response is deleted."""
+    try:
+        described = _Described.model_validate_json(body)
+    except PydanticError:
+        return None
+    task_id = described.task.id if described.task else described.id
+    return task_id if task_id.startswith("tsk_") else None
 
 
 def _key(request: Request) -> str:

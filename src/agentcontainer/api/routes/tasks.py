@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Query
 from pydantic import BeforeValidator, Field, model_validator
+from starlette.responses import Response
 
 from agentcontainer.api.event_data import TaskMode, TaskStatus
 from agentcontainer.api.http import paging
@@ -18,6 +19,7 @@ from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, na
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Id, Outgoing
+from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.tasks import creation, service, store
 from agentcontainer.domain.tasks.model import TaskFilter
 
@@ -114,6 +116,16 @@ async def cancel_task(
     """
     task = await service.cancel(services.pool, services.settings, account_id, task_id)
     return Task.of_task(task, services.settings, services.vault)
+
+
+@router.delete("/tasks/{taskId}", status_code=204, response_class=Response, responses={409: {}})
+async def delete_task(task_id: TaskId, account_id: AccountId, services: Provided) -> None:
+    """Delete an ended task for good, with its events, messages, checkpoints and output files.
+
+    Its ledger entries stay. 409 while it has not ended, while its partial outputs are stored, and while one of its
+    files is used; the message names the user.
+    """
+    await deletion.delete(services.pool, services.blobs, account_id, task_id)
 
 
 def _filter(query: TasksQuery) -> TaskFilter:

@@ -14,6 +14,7 @@ from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.checkpoints import store
 from agentcontainer.domain.checkpoints.model import CheckpointBlob
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.errors import Unavailable
 from agentcontainer.ids import new_id
 from agentcontainer.periodic import repeat
@@ -84,6 +85,5 @@ async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
 
 
 async def _delete(pool: Pool, blobs: Blobs, blob: CheckpointBlob) -> None:
-    # The row goes first: the clean-up of files removes a blob without a row.
     if await store.delete(pool, blob.id):
-        await blobs.delete(blob.key)
+        await delete_unowned(pool, blobs, [blob.key])

@@ -39,9 +39,13 @@ WITH ended AS (
     UPDATE tasks SET checkpoint_id = NULL
     WHERE checkpoint_id = $1 AND status IN ('finished', 'failed', 'cancelled', 'expired')
 )
-DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
-    SELECT FROM tasks WHERE checkpoint_id = $1 AND status NOT IN ('finished', 'failed', 'cancelled', 'expired')
-) RETURNING true
+, deleted AS (
+    DELETE FROM checkpoints WHERE id = $1 AND NOT EXISTS (
+        SELECT FROM tasks WHERE checkpoint_id = $1 AND status NOT IN ('finished', 'failed', 'cancelled', 'expired')
+    ) RETURNING blob_key
+)
+INSERT INTO unowned_blobs (key, due_at) SELECT blob_key, now() FROM deleted
+ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at RETURNING true
 """
 
 
@@ -80,5 +84,5 @@ async def unused(pool: Pool, min_age: timedelta) -> list[CheckpointBlob]:
 
 
 async def delete(pool: Pool, checkpoint_id: str) -> bool:
-    """Delete the row. False: a live task starts from this checkpoint."""
+    """Delete the row, and record that its blob has none. False: a live task starts from this checkpoint."""
     return bool(await pool.fetchval(_DELETE, checkpoint_id))

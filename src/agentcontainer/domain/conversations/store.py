@@ -49,7 +49,7 @@ SELECT id, account_id, agent_id, agent_version_id, mode, status, attempt, turn_n
     last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, unreported_tokens,
     model_cost_micro_usd, container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - container_started_at) * 1000000, 0)::bigint AS used_micro_seconds
-FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)
+FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2) AND deleted_at IS NULL
     AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
 FOR UPDATE
 """
@@ -103,7 +103,8 @@ WHERE s.task_id = $1 AND s.type = 'tool.started'
 async def lock(
     connection: Connection, task_id: str, *, account_id: str | None = None, attempt: int | None = None
 ) -> LockedTask | None:
-    """The task, its row locked. None: it does not exist, is not of `account_id`, or the claim of `attempt` is lost."""
+    """The task, its row locked. None: it does not exist, is deleted, is not of `account_id`, or the claim of `attempt`
+    is lost."""
     row = await connection.fetchrow(_LOCK, task_id, account_id, attempt)
     if row is None:
         return None

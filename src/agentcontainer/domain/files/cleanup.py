@@ -4,7 +4,7 @@ Any number of processes may call it; an advisory lock lets one at a time do it.
 """
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ import asyncpg
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.files import unowned
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.installation import may_clean_up
 from agentcontainer.errors import NotFound, Unavailable
@@ -112,6 +113,14 @@ async def clean_up_forever(pool: Pool, blobs: Blobs) -> None:
 
     expected = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)
     await repeat("removing unused blobs", once, INTERVAL_SECONDS, expected)
+
+
+async def delete_unowned(pool: Pool, blobs: Blobs, keys: Sequence[str]) -> None:
+    """Delete blobs whose row was removed, and whose keys are in `unowned_blobs`."""
+    for key in keys:
+        await blobs.delete(key)
+    if keys:
+        await unowned.remove(pool, keys)
 
 
 async def _delete(blobs: Blobs, keys: list[str]) -> int:

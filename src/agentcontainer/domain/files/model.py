@@ -23,6 +23,14 @@ class File:
 
 
 @dataclass(frozen=True)
+class FileUse:
+    """Why a file may not be deleted. `user`: a live task or an agent version, as a phrase."""
+
+    file_id: str
+    user: str
+
+
+@dataclass(frozen=True)
 class NewFile:
     """A file about to be inserted that a client has uploaded."""
 

@@ -7,6 +7,7 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.files import store
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.domain.files.model import File
 from agentcontainer.errors import Conflict, NotFound, Unavailable, ValidationError
 
@@ -38,12 +39,12 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> Non
         file = await store.lock(connection, account_id, file_id)
         if file is None:
             raise _not_found(file_id)
-        user = await store.find_user(connection, account_id, file)
-        if user is not None:
-            raise Conflict(f"File {file_id} is used by {user}.")
-        await store.set_deleted(connection, file_id)
+        use = await store.find_use(connection, account_id, [file_id])
+        if use is not None:
+            raise Conflict(f"File {file_id} is used by {use.user}.")
+        await store.set_deleted(connection, [file_id])
     try:
-        await blobs.delete(file.blob_key)
+        await delete_unowned(pool, blobs, [file.blob_key])
     except Unavailable:
         logger.warning("the bytes of %s will be removed by the clean-up", file_id)
 

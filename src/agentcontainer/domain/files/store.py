@@ -1,27 +1,44 @@
 """SQL on `files`, and on what names files: inputs, messages, versions and skills."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
-from agentcontainer.domain.files.model import File, NewFile
+from agentcontainer.domain.files import unowned
+from agentcontainer.domain.files.model import File, FileUse, NewFile
 
 _GET = "SELECT * FROM files WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL"
 _PAGE = """
 SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR task_id = $2)
     AND ($3::text IS NULL OR CASE WHEN $4 THEN id < $3 ELSE id > $3 END)
 """
-_USERS = """
-SELECT 'task ' || t.id || ', which has not ended' FROM tasks t
-WHERE t.account_id = $1 AND t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
-    AND (t.id = $3 OR t.skills @> $4
-         OR EXISTS (SELECT FROM task_input_files i WHERE i.task_id = t.id AND i.file_id = $2)
-         OR EXISTS (SELECT FROM messages m JOIN message_files i ON i.message_id = m.id
-                    WHERE m.task_id = t.id AND i.file_id = $2))
+_USE = """
+WITH live AS (
+    SELECT i.file_id, i.task_id FROM task_input_files i WHERE i.file_id = ANY($2::text[])
+    UNION ALL SELECT i.file_id, m.task_id FROM message_files i JOIN messages m ON m.id = i.message_id
+        WHERE i.file_id = ANY($2::text[])
+    UNION ALL SELECT id, task_id FROM files WHERE id = ANY($2::text[]) AND task_id IS NOT NULL
+    UNION ALL SELECT skill, t.id FROM tasks t CROSS JOIN LATERAL jsonb_array_elements_text(t.skills) AS skill
+        WHERE t.account_id = $1 AND t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
+            AND t.skills ?| $2::text[] AND skill = ANY($2::text[])
+)
+(SELECT file_id, 'task ' || t.id || ', which has not ended' AS user FROM live JOIN tasks t ON t.id = live.task_id
+    WHERE t.status IN ('pending', 'running', 'awaiting_input', 'hibernating') LIMIT 1)
 UNION ALL
-SELECT 'agent ' || v.agent_id || ', version ' || v.number FROM agents a JOIN agent_versions v ON v.agent_id = a.id
-WHERE a.account_id = $1 AND (v.reference_file_ids @> ARRAY[$2::text] OR v.skills @> $4)
+(SELECT f.id, 'agent ' || v.agent_id || ', version ' || v.number
+    FROM agents a JOIN agent_versions v ON v.agent_id = a.id CROSS JOIN unnest($2::text[]) AS f (id)
+    WHERE a.account_id = $1 AND (v.reference_file_ids && $2::text[] OR v.skills ?| $2::text[])
+        AND (f.id = ANY(v.reference_file_ids) OR v.skills ? f.id) LIMIT 1)
 LIMIT 1
+"""
+_LOCK_OUTPUTS = "SELECT id FROM files WHERE task_id = $1 AND deleted_at IS NULL FOR UPDATE"
+# A deleted file that a task or message names keeps its row until they are deleted too.
+_REMOVE_UNREFERENCED = """
+DELETE FROM files f WHERE id = ANY($1::text[]) AND deleted_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM task_input_files i WHERE i.file_id = f.id)
+    AND NOT EXISTS (SELECT FROM message_files i WHERE i.file_id = f.id)
+RETURNING blob_key
 """
 _INPUTS = """
 SELECT f.* FROM task_input_files i JOIN files f ON f.id = i.file_id WHERE i.task_id = $1 ORDER BY i.position
@@ -84,13 +101,38 @@ async def list_page(
     )
 
 
-async def find_user(connection: Connection, account_id: str, file: File) -> str | None:
-    """A live task or an agent version that uses the file, as a phrase. None: nothing uses it."""
-    return await connection.fetchval(_USERS, account_id, file.id, file.task_id, [file.id])
+async def find_use(connection: Connection, account_id: str, file_ids: Sequence[str]) -> FileUse | None:
+    """A use of one of these files by a live task or an agent version. None: nothing uses them."""
+    row = await connection.fetchrow(_USE, account_id, list(file_ids))
+    return FileUse(row["file_id"], row["user"]) if row else None
 
 
-async def set_deleted(connection: Connection, file_id: str) -> None:
-    await connection.execute("UPDATE files SET deleted_at = now() WHERE id = $1", file_id)
+async def lock_outputs(connection: Connection, task_id: str) -> list[str]:
+    """Ids of the task's output files, their rows locked until the transaction ends."""
+    return [row["id"] for row in await connection.fetch(_LOCK_OUTPUTS, task_id)]
+
+
+async def set_deleted(connection: Connection, file_ids: Sequence[str]) -> None:
+    """Delete files: nobody sees them any more, except in the messages that came with them."""
+    query = "UPDATE files SET deleted_at = now() WHERE id = ANY($1::text[]) RETURNING blob_key"
+    keys = [row["blob_key"] for row in await connection.fetch(query, list(file_ids))]
+    await unowned.insert(connection, keys, timedelta(0))
+    await connection.execute("DELETE FROM uploads WHERE file_id = ANY($1::text[])", list(file_ids))
+    await remove_unreferenced(connection, file_ids)
+
+
+async def remove_unreferenced(connection: Connection, file_ids: Sequence[str]) -> None:
+    """Remove the rows of those of these files that are deleted and that no task or message names."""
+    rows = await connection.fetch(_REMOVE_UNREFERENCED, list(file_ids)) if file_ids else []
+    await unowned.insert(connection, [row["blob_key"] for row in rows], timedelta(0))
+
+
+async def remove_with_references(connection: Connection, file_ids: Sequence[str]) -> list[str]:
+    """Remove the rows of files and those that name them; returns the keys of their blobs."""
+    for table in ("task_input_files", "message_files", "uploads"):
+        await connection.execute(f"DELETE FROM {table} WHERE file_id = ANY($1::text[])", list(file_ids))  # noqa: S608
+    query = "DELETE FROM files WHERE id = ANY($1::text[]) RETURNING blob_key"
+    return [row["blob_key"] for row in await connection.fetch(query, list(file_ids))]
 
 
 async def lock_for_use(connection: Connection, account_id: str, file_ids: Sequence[str]) -> set[str]:

@@ -70,7 +70,8 @@ async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
     """
     link = await _find(pool, vault, token)
     task = await tasks.get(pool, link.task_id)
-    assert task is not None
+    if task is None:
+        raise _no_link()
     _check(link, task)
     return WakeLink(task.title, task.hibernation_message, task.hibernate_until_at)
 
@@ -90,8 +91,8 @@ async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None
         link = await store.get_link(
             connection, link.id
         )  # again: it may have been used before the row was locked
-        assert task is not None
-        assert link is not None
+        if task is None or link is None:  # the task is deleted
+            raise _no_link()
         _check(link, task)
         await store.set_link_used(connection, link.id)
         await wake_locked(connection, task.id, "link", message, task.last_turn_number)
@@ -101,8 +102,12 @@ async def _find(pool: Pool, vault: Vault, token: str) -> StoredWakeLink:
     link_id, _, signature = token.partition("-")
     link = await store.get_link(pool, link_id) if vault.is_signed(signature, "wake", link_id) else None
     if link is None:
-        raise NotFound("There is no such link.")
+        raise _no_link()
     return link
+
+
+def _no_link() -> NotFound:
+    return NotFound("There is no such link.")
 
 
 def _check(link: StoredWakeLink, task: Task) -> None:

@@ -71,8 +71,8 @@ _GAPS = """
 SELECT t.id FROM tasks t LEFT JOIN (
     SELECT task_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last FROM events GROUP BY task_id
 ) AS log ON log.task_id = t.id
-WHERE t.last_event_sequence <> coalesce(log.events, 0)
-    OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events)
+WHERE t.deleted_at IS NULL AND (t.last_event_sequence <> coalesce(log.events, 0)
+    OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events))
 ORDER BY t.id LIMIT 1000
 """
 _LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"

@@ -169,9 +169,11 @@ async def insert(connection: Connection, task: NewTask, input_file_ids: Sequence
 
 
 async def get(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task | None:
-    """The task. None: it does not exist, or is not of `account_id`."""
+    """The task. None: it does not exist, is deleted, or is not of `account_id`."""
     row = await connection.fetchrow(
-        _SELECT + "WHERE t.id = $1 AND ($2::text IS NULL OR t.account_id = $2)", task_id, account_id
+        _SELECT + "WHERE t.id = $1 AND ($2::text IS NULL OR t.account_id = $2) AND t.deleted_at IS NULL",
+        task_id,
+        account_id,
     )
     return _task(row) if row else None
 
@@ -380,7 +382,7 @@ def _conditions(account_id: str, task_filter: TaskFilter) -> tuple[list[str], li
     )
     present = [(condition, value) for condition, value in conditions if value is not None]
     clauses = [condition.format(f"${number}") for number, (condition, _) in enumerate(present, 1)]
-    return clauses, [value for _, value in present]
+    return ["t.deleted_at IS NULL", *clauses], [value for _, value in present]
 
 
 def _task(row: Record) -> Task:
