@@ -1,8 +1,8 @@
 """PostgreSQL on a host of the lab: TLS only, with a certificate of the lab's own CA, and a socket for the tests."""
 
+import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -127,13 +127,24 @@ class Database:
         finally:
             await connection.close()
 
-    def stop(self) -> None:
-        """Fast shutdown."""
-        self.host.services["postgres"].stop(signal.SIGINT)
+    async def wait_for_standby(self) -> None:
+        """Let every commit wait for the standby, and wait until one follows."""
+        connection = await asyncpg.connect(self._maintenance_url())
+        try:
+            await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            await connection.execute("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + START_SECONDS
+            while not await connection.fetchval(
+                "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+            ):
+                assert time.monotonic() < deadline, "no standby follows"
+                await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
 
     def promote(self) -> None:
         """Let a replica accept writes."""
-        _as_server([programs() / "pg_ctl", "promote", "-D", self._data, "-w"])
+        self.host.run(*_dropping_root(), programs() / "pg_ctl", "promote", "-D", self._data, "-w")
 
     def _maintenance_url(self) -> str:
         return self.superuser_url.replace(f"/{NAME}?", "/postgres?")

@@ -21,6 +21,7 @@ BOOT = """set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 lab /run/lock
 mount -t tmpfs -o mode=1777 lab /dev/shm
+{setup}
 {cgroups}
 for file in {join_files}; do echo 1 > "$file"; done
 mount --bind {hosts_file} /etc/hosts
@@ -77,6 +78,7 @@ class Host:
         self.folder = folder / name
         self.group = HostGroup(f"{group_prefix}-{name}")
         self._outer: subprocess.Popen[bytes] | None = None
+        self.setup = ""  # shell commands that run on the host before anything else
         self.services: dict[str, Service] = {}
 
     @property
@@ -95,7 +97,7 @@ class Host:
         self.folder.mkdir(exist_ok=True)
         self.group.create()
         script = BOOT.format(
-            cgroups=self.group.mounts, hosts_file=self._lab / "hosts", name=self.name,
+            setup=self.setup, cgroups=self.group.mounts, hosts_file=self._lab / "hosts", name=self.name,
             join_files=" ".join(path for path in self._services_inside()),
         )  # fmt: skip
         join = JOIN.format(files=" ".join(self.group.top_files))
@@ -146,7 +148,8 @@ class Host:
             self.inside(*command), capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False,
             env={"PATH": os.environ["PATH"], **(environment or {})}, cwd="/",
         )  # fmt: skip
-        assert done.returncode == 0, f"{command}: {done.stderr.decode()[-2000:]}"
+        printed = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, f"{command}: {printed[-2000:]}"
         return done.stdout.decode()
 
     def inside(self, *command: str | Path) -> Sequence[str]:

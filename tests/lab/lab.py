@@ -1,10 +1,11 @@
 """An installation on several hosts, all of them on this machine: see `Lab`."""
 
 import asyncio
-import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -56,7 +57,7 @@ class Lab:
         self.clients: list[Client] = []
         self.observer = Observer(lambda: [(name, self.hosts[name].group) for name in RUNNERS])
 
-    def __enter__(self) -> "Lab":
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -73,7 +74,7 @@ class Lab:
         self.database.create()
         self.database.start()
         object_store.start(self.hosts["s3"])
-        self._start_model()
+        self.start_model()
         asyncio.run(self._fill_database())
         balancer.start(self.hosts["lb"], [self.hosts[name] for name in APIS])
         with self.network.entered():
@@ -88,7 +89,8 @@ class Lab:
 
     def boot(self, *hosts: Host) -> None:
         """Boot hosts and connect them."""
-        names = "".join(f"{host.address} {host.name}\n" for host in self.hosts.values())
+        names = "".join(f"{host.address} {host.name} {host.name}.internal\n" for host in self.hosts.values())
+        names += f"{ADDRESSES['lb']} agents.example.com\n"
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
         for host in hosts:
             host.boot()
@@ -114,6 +116,10 @@ class Lab:
             host.power_off()
         self._reservation.release()
 
+    @property
+    def database_url(self) -> str:
+        return self.database.url()
+
     def environment(self, name: str) -> dict[str, str]:
         """What every API and runner has, and this host's own."""
         model = f"http://{ADDRESSES['model']}:{MODEL_PORT}"
@@ -121,7 +127,7 @@ class Lab:
         temporary.mkdir(exist_ok=True)
         settings = {
             "data_dir": str(self.hosts[name].folder / "data"),
-            "database_url": self.database.url(),
+            "database_url": self.database_url,
             "storage_url": object_store.url(self.hosts["s3"]),
             "secret_key": "the-labs-secret-key-of-more-than-32-characters",
             "public_url": self.base_url,
@@ -130,7 +136,7 @@ class Lab:
             "openrouter_base_url": f"{model}/api/v1",
             "sandbox_disk_bytes": str(256 * 1024**2),
             "sandbox_memory_bytes": str(512 * 1024**2),
-            "sandbox_uid_base": str(self._first_uid(name)),
+            "sandbox_uid_base": str(self.first_uid(name)),
             "rate_limit_per_minute": "0",
         } | self._settings
         variables = {f"AGENTCONTAINER_{key.upper()}": value for key, value in settings.items()}
@@ -140,13 +146,13 @@ class Lab:
             | {"LANG": "C.UTF-8", "HOME": "/root", "TMPDIR": str(temporary)}
         )
 
-    def start_api(self, name: str, *, before: tuple[str, ...] = (), **settings: str) -> Service:
-        return self._start(name, "api", before, ("--host", "0.0.0.0"), settings)
+    def start_api(self, name: str, **variables: str) -> Service:
+        """`variables`: of its environment, beside those that all have."""
+        return self._start(name, "api", ("--host", "0.0.0.0"), variables)
 
-    def start_runner(self, name: str, *, before: tuple[str, ...] = (), **settings: str) -> Service:
-        """`before`: a command that the runner is an argument of."""
+    def start_runner(self, name: str, **variables: str) -> Service:
         options = ("--region", RUNNERS[name], "--capacity", str(CAPACITY))
-        return self._start(name, "runner", before, options, settings)
+        return self._start(name, "runner", options, variables)
 
     def wait_started(self, name: str) -> None:
         """Wait until an API answers, or a runner takes tasks."""
@@ -162,10 +168,10 @@ class Lab:
         """The API or the runner of a host."""
         return self.hosts[name].services["api" if name in APIS else "runner"]
 
-    def restart(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+    def restart(self, name: str, *, variables: Mapping[str, str] | None = None) -> None:
         """End an API or a runner and start it again."""
-        self.service(name).stop(number)
-        (self.start_api if name in APIS else self.start_runner)(name)
+        self.service(name).stop()
+        (self.start_api if name in APIS else self.start_runner)(name, **(variables or {}))
         self.wait_started(name)
 
     def power_on(self, name: str) -> None:
@@ -173,6 +179,21 @@ class Lab:
         self.boot(self.hosts[name])
         (self.start_api if name in APIS else self.start_runner)(name)
         self.wait_started(name)
+
+    def set_clock(self, name: str, seconds: float) -> None:
+        """Set how far the clock of a process that has the variables `with_clock` is ahead."""
+        (self.hosts[name].folder / "clock").write_text(f"{seconds:+}\n")
+
+    def with_clock(self, name: str) -> dict[str, str]:
+        """Variables of a process whose clock `set_clock` sets; monotonic clocks go on."""
+        self.set_clock(name, 0)
+        [library] = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+        return {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self.hosts[name].folder / "clock"),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
 
     def account(self, credit: str = "100") -> Client:
         """An account with a key of a provider."""
@@ -216,28 +237,22 @@ class Lab:
     async def _fill_database(self) -> None:
         await self.database.wait_ready()
         await self.database.make_database()
+        await self.migrate()
+
+    async def migrate(self) -> None:
         await migrate(self.database.owner_url)
 
-    def _start_model(self) -> None:
+    def start_model(self) -> None:
+        """Start the offline model, which answers in a provider's place."""
         command = (sys.executable, "-m", "agentcontainer.gateway.scripted")
         where = ("--host", ADDRESSES["model"], "--port", str(MODEL_PORT))
         self.hosts["model"].start("model", *command, *where, environment={"LANG": "C.UTF-8"})
 
-    def _start(
-        self,
-        name: str,
-        part: str,
-        before: tuple[str, ...],
-        options: tuple[str, ...],
-        settings: dict[str, str],
-    ) -> Service:
-        own = {f"AGENTCONTAINER_{key.upper()}": value for key, value in settings.items()}
-        host = self.hosts[name]
+    def _start(self, name: str, part: str, options: tuple[str, ...], variables: dict[str, str]) -> Service:
         log = self.folder / f"{name}-{part}.log"
         self._log_starts[name] = log.stat().st_size if log.exists() else 0
-        return host.start(
-            part, *before, *self.commands[name], part, *options, environment=self.environment(name) | own
-        )
+        command = (*self.commands[name], part, *options)
+        return self.hosts[name].start(part, *command, environment=self.environment(name) | variables)
 
     def _new_log(self, name: str) -> str:
         return self.service(name).log_path.read_bytes()[self._log_starts[name] :].decode(errors="replace")
@@ -245,7 +260,8 @@ class Lab:
     def _host(self, name: str) -> Host:
         return Host(name, ADDRESSES[name], self.folder, self.folder.name)
 
-    def _first_uid(self, name: str) -> int:
+    def first_uid(self, name: str) -> int:
+        """Of the uids of a host's sandboxes. A runner outside the lab would kill what runs under its own."""
         return FIRST_UID + (self._reservation.number * len(ADDRESSES) + list(ADDRESSES).index(name)) * 1000
 
 

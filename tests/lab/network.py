@@ -80,6 +80,10 @@ class Network:
             finally:
                 _enter(own.fileno())
 
+    def nft_on(self, host: Host, rules: str) -> None:
+        """Change the packet filter of a host."""
+        _nsenter(host, "nft", "-f", "-", standard_input=rules, check=True)
+
     def _ip(self, *lines: str) -> None:
         _ip_in(self._switch, *lines)
 

@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 
 import httpx
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from .host import Host
 
@@ -13,6 +16,7 @@ BUCKET = "agents"
 ACCESS_KEY, SECRET_KEY = "lab-access-key", "lab-secret-key-0123456789"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 START_SECONDS = 60
+PROBES = 8  # the server spreads objects over seven volumes
 PORT, FILER_PORT = 8333, 8888
 
 
@@ -20,11 +24,11 @@ def url(host: Host) -> str:
     return f"s3://{BUCKET}/prod?endpoint=http://{host.address}:{PORT}&region=us-east-1"
 
 
-def start(host: Host) -> None:
+def start(host: Host, *, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
     """Start the server; `wait_ready` waits for it."""
     identity = {
         "name": "lab",
-        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (host.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -42,11 +46,16 @@ def start(host: Host) -> None:
     )
 
 
-def wait_ready(host: Host) -> None:
-    """Wait for the server and make the bucket, which is a folder of the filer."""
+def wait_ready(host: Host, *, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
+    """Wait for the server and make the bucket, which is a folder of the filer. Objects are written and read then, which
+    for its first seconds fails."""
     deadline = time.monotonic() + START_SECONDS
     folder = f"http://{host.address}:{FILER_PORT}/buckets/{BUCKET}/"
-    while not (_is_answered("POST", folder) and _is_answered("GET", f"http://{host.address}:{PORT}/healthz")):
+    store = S3Store(
+        BUCKET, endpoint=f"http://{host.address}:{PORT}", region="us-east-1", access_key_id=access_key,
+        secret_access_key=secret_key, client_options={"allow_http": True}, retry_config={"max_retries": 0},
+    )  # fmt: skip
+    while not (_is_answered("POST", folder) and _holds(store)):
         assert host.services["weed"].is_running() and time.monotonic() < deadline, host.services["weed"].log()
         time.sleep(0.05)
 
@@ -57,3 +66,15 @@ def _is_answered(method: str, address: str) -> bool:
     except httpx.HTTPError:
         return False
     return status < 300 or status == 409  # the folder exists
+
+
+def _holds(store: S3Store) -> bool:
+    names = [f"ready-{number}" for number in range(PROBES)]
+    try:
+        for name in names:
+            obstore.put(store, name, name.encode())
+        contents = [bytes(obstore.get(store, name).bytes()).decode() for name in names]
+        obstore.delete(store, names)
+    except (BaseError, OSError):
+        return False
+    return contents == names

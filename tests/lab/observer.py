@@ -68,6 +68,12 @@ class Observer:
         latest = time.time() - 10 * POLL_SECONDS
         return [sandbox for sandbox in self.of(task_id) if sandbox.last_seen >= latest]
 
+    def first_seen_on(self, host: str, since: float) -> float | None:
+        """When the first sandbox that began since then was seen on this host."""
+        with self._lock:
+            begun = [sandbox.first_seen for sandbox in self._sandboxes.values() if sandbox.host == host]
+        return min((moment for moment in begun if moment > since), default=None)
+
     def overlaps(self, task_ids: Iterable[str]) -> list[str]:
         """A sentence for each pair of agents of one task that wrote at the same time, by their own time stamps."""
         sentences: list[str] = []

@@ -1,0 +1,110 @@
+"""Clients that use an installation while it changes, and repeat a request only if its connection broke."""
+
+import asyncio
+import secrets
+import threading
+import time
+from typing import Any
+
+import httpx
+
+from tests.acceptance.bed import Client, finish, script
+from tests.event_stream import Stream
+
+EVERY_SECONDS = 1.0
+PATIENCE_SECONDS = 20.0
+
+
+class Load:
+    """Until `stop`: a task each second, a conversation, and a follower of a long task's event stream."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.contents: dict[str, str] = {}  # by task
+        self.failures: list[str] = []
+        self.repeated = 0
+        self.turns = 0
+        self.streams = 0
+        self._http = httpx.Client(
+            base_url=client.http.base_url,
+            headers=client.http.headers,
+            timeout=60,
+            trust_env=False,
+            verify=False,
+        )
+        self._is_ending = threading.Event()
+        self.long_task = self._dispatch(script({"bash": "until [ -e end ]; do sleep 0.2; done"}, finish()))
+        body = {"message": script({"bash": "echo 0 >> notes.txt"}, {"say": "Noted 0."})}
+        self.conversation: str = self._post("/agents/agt_standard_data/conversations", body)["task"]["id"]
+        self.frames: list[Any] = []
+        self._threads = [threading.Thread(target=work) for work in (self._tasks, self._talk, self._follow)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._is_ending.set()
+        for thread in self._threads:
+            thread.join()
+        self._http.close()
+
+    def _tasks(self) -> None:
+        while not self._is_ending.wait(EVERY_SECONDS):
+            content = secrets.token_hex(8)
+            steps = script({"bash": f"echo {content} > out.txt; sleep 2"}, finish("out.txt"))
+            self.contents[self._dispatch(steps)] = content
+
+    def _talk(self) -> None:
+        path = f"/conversations/{self.conversation}/messages"
+        while not self._is_ending.wait(EVERY_SECONDS):
+            if self._get(f"/tasks/{self.conversation}")["status"] == "awaiting_input":
+                self.turns += 1
+                steps = script({"bash": f"echo {self.turns} >> notes.txt"}, {"say": f"Noted {self.turns}."})
+                self._post(path, {"content": steps})
+
+    def _follow(self) -> None:
+        asyncio.run(self._follow_stream())
+
+    async def _follow_stream(self) -> None:
+        """Follow the long task to its end, and continue at the last number whenever the connection ends."""
+        base_url, last = str(self.client.http.base_url).removesuffix("/api/v1/"), 0
+        path = f"/api/v1/tasks/{self.long_task}/events?stream=true"
+        while not (self.frames and self.frames[-1]["type"] == "task.finished"):
+            try:
+                async with await Stream.open(base_url, path, self.client.api_key, last) as stream:
+                    self.streams += 1
+                    if stream.status != 200:
+                        self.failures.append(f"GET {path}: {stream.status}")
+                    async for frame in stream.events():
+                        if frame.id is not None:
+                            last = frame.id
+                            self.frames.append(frame.data)
+            except OSError:
+                pass
+            except asyncio.IncompleteReadError:
+                self.repeated += 1
+            await asyncio.sleep(0.2)
+
+    def _dispatch(self, instructions: str) -> str:
+        return self._post("/agents/agt_standard_data/tasks", {"instructions": instructions})["id"]
+
+    def _post(self, path: str, body: dict[str, str]) -> Any:
+        return self._request("POST", path, json=body, headers={"Idempotency-Key": secrets.token_hex(16)})
+
+    def _get(self, path: str) -> Any:
+        return self._request("GET", path)
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                answer = self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                self.repeated += 1
+                if time.monotonic() > deadline:
+                    self.failures.append(f"{method} {path}: {error!r}")
+                    raise
+                time.sleep(0.2)
+                continue
+            if answer.status_code >= 400:
+                self.failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
+            return answer.json()
