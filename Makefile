@@ -46,6 +46,7 @@ check: setup-dev ## lint, format, types, import rules and unit tests, in under a
 docs: setup ## write the parts of docs/ that are generated from the code
 	.venv/bin/python scripts/render_life_of_a_task.py
 	.venv/bin/python scripts/render_settings.py
+	.venv/bin/python scripts/render_metrics.py
 	.venv/bin/python scripts/render_overview.py
 
 lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer versions

@@ -5,11 +5,13 @@ It contains no SQL of tables. `jsonb` columns are Python values.
 
 import asyncio
 import json
+import logging
 import re
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -26,6 +28,8 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
     Record = asyncpg.Record
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 JsonObject = dict[str, Any]  # what a client or a model sent, stored as it is
@@ -148,11 +152,37 @@ async def pool(url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS) -
         created.terminate()
 
 
+_after_commit: ContextVar[list[Callable[[], None]] | None] = ContextVar("after_commit", default=None)
+
+
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncGenerator[Connection]:
     """One connection in one transaction: committed on leaving, rolled back on any exception."""
-    async with pool.acquire() as connection, connection.transaction():
-        yield connection
+    outer, actions = _after_commit.get(), list[Callable[[], None]]()
+    _after_commit.set(actions)
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection
+    finally:
+        _after_commit.set(outer)
+    if outer is not None and isinstance(pool, _Enlisted):
+        outer.extend(actions)
+        return
+    for action in actions:
+        try:
+            action()
+        except Exception:  # the transaction is committed, so its caller must not see a failure
+            logger.exception("an action after a commit failed")
+
+
+def on_commit(action: Callable[[], None]) -> None:
+    """Call `action` once the transaction of the current asyncio task is committed: never if it is rolled back or its
+    outcome is not known. Outside a transaction, call it now. For metrics, not for effects."""
+    actions = _after_commit.get()
+    if actions is None:
+        action()
+    else:
+        actions.append(action)
 
 
 def enlist(connection: Connection) -> Pool:

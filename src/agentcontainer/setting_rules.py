@@ -101,6 +101,31 @@ class SettingRules(BaseSettings):
             raise ValueError("S3 takes uploads by PUT only")
         return value
 
+    @field_validator("metrics_address", "runner_metrics_address", check_fields=False)
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        host, _, port = (value or "").rpartition(":")
+        is_right = re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) and re.fullmatch(
+            r"[0-9]{1,5}", port
+        )
+        if value is not None and not (is_right and int(port) <= 65535):
+            raise ValueError("must be host:port, such as 127.0.0.1:9100 or [::1]:9100")
+        return value
+
+    @field_validator("runner_name", check_fields=False)
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+            raise ValueError("must be 1 to 64 letters, digits, dots, dashes and underscores")
+        return value
+
+    @field_validator("metrics_token", check_fields=False)
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
+            raise ValueError("must have at least 16 characters, all printable ASCII without spaces")
+        return value
+
     @field_validator("secret_key", check_fields=False)
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

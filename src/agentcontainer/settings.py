@@ -255,6 +255,31 @@ class Settings(SettingRules):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Format of the log. `json`: an object on each line, with `time`, `level`, `logger`, `message`, and "
+        "where known `runner`, `task`, `attempt`, `requestId` and `exception`.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="Token with which `GET /metrics` on the API's port is answered, as `Authorization: Bearer …`; 16 "
+        "or more characters. Unset: 404.",
+    )
+    metrics_address: str | None = Field(
+        None,
+        description="Address (`host:port`) at which an API process serves `GET /metrics` without a token, for networks "
+        "that clients cannot reach; unset: none.",
+    )
+    runner_metrics_address: str | None = Field(
+        None,
+        description="Address (`host:port`) at which a runner serves `GET /metrics`, `/healthz` and `/readyz` without a "
+        "token, for networks that clients cannot reach; unset: none.",
+    )
+    runner_name: str | None = Field(
+        None,
+        description="Name of the runner in metrics and in `agentcontainer status`: letters, digits, dots, dashes and "
+        "underscores, 64 at most. Unset: the host's name and a number that is free on it.",
+    )
 
     @property
     def hold_micro_usd(self) -> int:

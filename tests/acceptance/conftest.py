@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentcontainer.gateway.scripted import ScriptedModel, serve
+from tests.ports import free_port
 from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
 from .bed import COMMAND, PROVIDER_KEY, PROVIDERS, TERMINAL, Client, Platform, finish, script, waiting
@@ -75,8 +76,10 @@ def scripted_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_platform(scripted_url: str) -> Iterator[Platform]:
-    """One platform for all tests that do not kill or restart it."""
-    with Platform(scripted_url, capacity="4") as platform:
+    """One platform for all tests that do not kill or restart it. It serves metrics."""
+    with Platform(
+        scripted_url, capacity="4", metrics_token="t" * 24, runner_metrics_address=f"127.0.0.1:{free_port()}"
+    ) as platform:
         yield platform
 
 

@@ -1,9 +1,14 @@
 """A log record is one line without terminal control characters, whatever its message contains."""
 
+import asyncio
 import io
+import json
 import logging
+import re
+from typing import Any
 
-from agentcontainer.cli.log_lines import LogLines, without_stack
+from agentcontainer.cli.log_lines import JsonLines, LogLines, without_stack
+from agentcontainer.telemetry import log_context
 
 HOSTILE = "a\x1b[2Jb\r\n2026-01-01 ERROR forged\u202etxt\x9b31m\u2028c"
 
@@ -35,3 +40,37 @@ def test_an_error_can_be_part_of_its_log_line() -> None:
     assert without_stack(record)
     line = LogLines().format(record)
     assert "it failed: ValueError(" in line and line.isprintable()
+
+
+def json_record(message: str, *arguments: object, error: BaseException | None = None) -> dict[str, Any]:
+    traceback = error and (type(error), error, None)
+    record = logging.LogRecord("x", logging.ERROR, "x.py", 1, message, arguments, traceback)
+    line = JsonLines().format(record)
+    assert line.isascii() and line.isprintable()
+    return json.loads(line)
+
+
+def test_a_json_line_is_one_line_with_the_whole_message() -> None:
+    fields = json_record("%s: is too large", HOSTILE, error=ValueError(HOSTILE))
+    assert fields["message"] == f"{HOSTILE}: is too large"
+    assert "ValueError" in fields.pop("exception")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", fields.pop("time"))
+    assert fields == {"level": "error", "logger": "x", "message": f"{HOSTILE}: is too large"}
+
+
+async def test_a_json_line_names_the_runner_the_attempt_and_the_request_of_its_own_asyncio_task() -> None:
+    log_context.set_runner("rnr_1")
+
+    async def attempt(number: int) -> dict[str, Any]:
+        log_context.set_attempt("tsk_1", number)
+        await asyncio.sleep(0)
+        return json_record("x")
+
+    lines = await asyncio.gather(attempt(1), attempt(2))
+    assert [(line["runner"], line["task"], line["attempt"]) for line in lines] == [
+        ("rnr_1", "tsk_1", 1),
+        ("rnr_1", "tsk_1", 2),
+    ]
+    log_context.set_request("req_1")
+    assert json_record("x")["requestId"] == "req_1"
+    assert "task" not in json_record("x")

@@ -114,6 +114,7 @@ def test_config_prints_each_setting_with_its_source_and_no_secret(
 ) -> None:
     monkeypatch.setenv("AGENTCONTAINER_PORT", "4711")
     monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY", PASSWORD * 3)
+    monkeypatch.setenv("AGENTCONTAINER_METRICS_TOKEN", PASSWORD * 2)
     monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL", f"postgresql://me:{PASSWORD}@db/x?password={PASSWORD}")
     monkeypatch.setenv(
         "AGENTCONTAINER_STORAGE_URL", f"s3://bucket/p?region=x&endpoint=http://me:{PASSWORD}@h:9/{PASSWORD}"
@@ -132,6 +133,7 @@ def test_config_prints_each_setting_with_its_source_and_no_secret(
     assert "AGENTCONTAINER_OPENAI_BASE_URL = https://models.example:8443/(hidden)   # environment\n" in text
     assert "AGENTCONTAINER_OPENROUTER_BASE_URL = https://openrouter.ai/api/v1   # default\n" in text
     assert "AGENTCONTAINER_SECRET_KEY = (hidden)   # environment\n" in text
+    assert "AGENTCONTAINER_METRICS_TOKEN = (hidden)   # environment\n" in text
     assert "did you mean AGENTCONTAINER_PORT?" in text
     assert PASSWORD not in text
 

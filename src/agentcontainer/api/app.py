@@ -16,6 +16,7 @@ from agentcontainer.api.http.middleware import Envelope
 from agentcontainer.api.http.rate_limit import RateLimit
 from agentcontainer.api.http.services import Services
 from agentcontainer.api.hub import Hub
+from agentcontainer.api.installation_gauges import InstallationGauges
 from agentcontainer.api.routes import (
     accounts,
     activities,
@@ -28,6 +29,7 @@ from agentcontainer.api.routes import (
     health,
     ledger,
     messages,
+    metrics,
     outputs,
     provider_keys,
     tasks,
@@ -39,9 +41,12 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.images.lookup import Lookup
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry.exposition import Exposition
+from agentcontainer.telemetry.metrics import OF_API, OF_INSTALLATION, registry_of
 
 ROUTERS: Sequence[APIRouter] = (
     health.router,
+    metrics.router,
     openapi.router,
     accounts.router,
     provider_keys.router,
@@ -81,8 +86,10 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: 
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
     rate_limit = RateLimit(settings.rate_limit_per_minute)
+    gauges = InstallationGauges(pool, settings.runner_lost_after_seconds)
+    exposition = Exposition(registry_of(OF_API, OF_INSTALLATION), gauges.refresh)
     app.state.services = Services(
-        settings, pool, vault, blobs, rate_limit, hub or Hub(pool), Lookup(settings)
+        settings, pool, vault, blobs, rate_limit, hub or Hub(pool), Lookup(settings), exposition
     )
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
     for router in ROUTERS:

@@ -14,6 +14,7 @@ from agentcontainer.api.app import create_app
 from agentcontainer.api.connections import CHECK_SECONDS, Connections, protocol_class
 from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
+from agentcontainer.api.presence import Presence
 from agentcontainer.api_url import is_every_address
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
@@ -26,6 +27,7 @@ from agentcontainer.migrations import schema
 from agentcontainer.migrations.watch import Watch
 from agentcontainer.periodic import background, repeat
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry.server import serving
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ async def serve(settings: Settings) -> None:
             blobs = Blobs(settings.storage_url)
             hub = Hub(pool, connections.bounds.streams)
             app = create_app(settings, pool, vault, blobs, hub)
+            presence = Presence(pool, listener.getsockname()[1], settings.runner_lost_after_seconds)
             config = uvicorn.Config(
                 app, http=protocol_class(connections), ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=DRAIN_SECONDS,
@@ -71,11 +74,18 @@ async def serve(settings: Settings) -> None:
                     clean_up_forever(pool, blobs),
                     checkpoints.clean_up_forever(pool, blobs),
                     idempotency.delete_old_forever(pool),
+                    presence.beat_forever(),
+                    presence.report_forever(),
                     hub.run(settings.database_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
                 ),
                 _stopped_by_signals(server, hub),
+                serving(
+                    settings.metrics_address,
+                    app.state.services.exposition,
+                    setting="AGENTCONTAINER_METRICS_ADDRESS",
+                ),
             ):
                 if settings.public_url is None and is_every_address(settings.host):
                     logger.warning(

@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import typer
+from pydantic import SecretStr
 
 from agentcontainer.cli.data_dir import read_secret_key
 from agentcontainer.cli.error_lines import one_line
@@ -54,6 +55,8 @@ def _entry(chosen: Settings, name: str, is_option: bool) -> Entry:
         return _secret_key(chosen, variable, source)
     if value is None:
         return Entry(variable, None, source)
+    if isinstance(value, SecretStr):
+        return Entry(variable, HIDDEN, source)
     return Entry(variable, _without_secrets(name, encoded(value)), source)
 
 

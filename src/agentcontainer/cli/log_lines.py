@@ -1,13 +1,16 @@
 """Formats log records so that a name chosen by an agent cannot control a terminal or forge a log line."""
 
+import json
 import logging
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 
 from agentcontainer.cli.error_lines import harmless
 from agentcontainer.repetition import Repetition
+from agentcontainer.telemetry import log_context
 
 MAX_FROM_OUR_LINE = 10  # warnings and errors in a minute from one line of our code
 MAX_FROM_OTHER_LINE = 3  # from one line of another package's code
@@ -27,6 +30,25 @@ class LogLines(logging.Formatter):
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
         return "\n".join(f"  {harmless(line)}" for line in super().formatException(ei).split("\n"))
+
+
+class JsonLines(logging.Formatter):
+    """Writes each record as one JSON object on one line. Everything but printable ASCII is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = log_context.current()
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "runner": context.runner,
+            "task": context.task,
+            "attempt": context.attempt,
+            "requestId": context.request_id,
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
 class BoundedRate:

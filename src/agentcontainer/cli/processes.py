@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agentcontainer.cli.log_lines import BoundedRate, LogLines, without_stack
+from agentcontainer.cli.log_lines import BoundedRate, JsonLines, LogLines, without_stack
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.settings import Settings
@@ -60,7 +60,7 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
 
     os.umask(0o077)  # stored files are private, also in a folder that others can read
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogLines())
+    handler.setFormatter(JsonLines() if chosen.log_format == "json" else LogLines())
     handler.addFilter(BoundedRate())
     logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
     logging.getLogger("pgqueuer").addFilter(without_stack)  # it logs each retry during a database outage

@@ -28,6 +28,7 @@ from agentcontainer.gateway.provider_response import (
 from agentcontainer.gateway.refusal import Refused, error_body
 from agentcontainer.gateway.relay import Relay
 from agentcontainer.gateway.request_body import BodyReader, Limits
+from agentcontainer.gateway.request_metrics import Request, measured
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
@@ -164,7 +165,8 @@ class Gateway:
     ) -> web.StreamResponse:
         admitted, reservation = await self._reserve(admitted)
         try:
-            return await self._forward(request, endpoint, admitted, key, reservation)
+            with measured(self._route.answered_by, admitted.model) as sent:
+                return await self._forward(request, endpoint, admitted, key, reservation, sent)
         finally:
             if reservation.is_open:  # the sandbox disconnected, or the provider did not answer in time
                 await self._settle(reservation, None)
@@ -223,6 +225,7 @@ class Gateway:
         admitted: Admitted,
         key: str,
         reservation: Reservation,
+        sent: Request,
     ) -> web.StreamResponse:
         target = URL(url(endpoint, self._route.base_url, request.query_string), encoded=True)
         silence = self._limits.silence_seconds
@@ -253,8 +256,11 @@ class Gateway:
                 budget=self.budget,
                 patience=self.patience,
                 settle=self._settle,
+                on_first_bytes=sent.answer_begins,
             )
-            return await relay.answer(request, is_stream=admitted.is_stream)
+            response = await relay.answer(request, is_stream=admitted.is_stream)
+            sent.is_failed = self.last_error is not None
+            return response
 
     async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
         usage = settle(self.budget, reservation, meter)

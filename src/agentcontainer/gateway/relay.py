@@ -48,6 +48,7 @@ class Relay:
     budget: Budget
     patience: Patience
     settle: Callable[[Reservation, Meter | None], Awaitable[None]]
+    on_first_bytes: Callable[[], None]
 
     async def answer(self, request: web.BaseRequest, *, is_stream: bool) -> web.StreamResponse:
         """Answer the request with the response. `is_stream`: the request asks for a stream.
@@ -146,6 +147,7 @@ class Relay:
                 meter.feed(chunk)
                 self._note_error(meter)  # before the agent reads it and stops
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
+                    self.on_first_bytes()
                     await response.write(clean)
             await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
             if meter.error is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agentcontainer.providers import PROVIDERS, Provider, WireProtocol, own
+from agentcontainer.providers import OFFLINE, PROVIDERS, Provider, WireProtocol, own
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,17 @@ class Route:
     title: str | None = None
     """The name of the provider in messages; None: its own title."""
     protocol: WireProtocol | None = None
+    is_offline: bool = False
+    """Whether the offline model answers, also in place of another provider."""
 
     @property
     def name(self) -> str:
         return self.title or self.entry.title
+
+    @property
+    def answered_by(self) -> str:
+        """The name of the provider that answers."""
+        return OFFLINE.name if self.is_offline else self.provider
 
     @property
     def entry(self) -> Provider:

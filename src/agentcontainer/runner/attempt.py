@@ -45,6 +45,7 @@ from agentcontainer.runner.outcome import Outcome, ending_of
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
+from agentcontainer.telemetry import log_context
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Attempt:
 
     async def run(self) -> None:
         """Run the attempt to its end. Raises only when cancelled; then the clean-up removes what is left of it."""
+        log_context.set_attempt(self._claim.task_id, self._claim.attempt)
         try:
             async with contextlib.AsyncExitStack() as stack:  # what is opened is closed after the commit
                 try:

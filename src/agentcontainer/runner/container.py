@@ -1,6 +1,7 @@
 """Starts the container of an attempt: its image, workspace, sockets, sandbox and agent process."""
 
 import contextlib
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ from agentcontainer.sandbox.contract import Internet, Spec
 from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.http_socket import socket_folder
+from agentcontainer.telemetry import metrics
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,19 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         InputUnavailable, DiskFull, ImageFault, CheckpointCorrupt: an input, image or checkpoint cannot be used.
     """
     services = context.services
+    began_at = time.perf_counter()
     destination = await _upstream(context)
     log_size = await db.retry_while_unavailable(lambda: events.log_size(services.pool, context.task.id))
     context.log.begin(log_size, encodings_of(destination.key))
 
     stack.push_async_callback(folders.remove, context.root)
-    image = await context.outcome.race(_image(context, stack))
+    with metrics.ATTEMPT_START_SECONDS.labels("image").time():
+        image = await context.outcome.race(_image(context, stack))
     lease = await services.sandboxes.lease()
     if lease is not None:
         stack.callback(lease.release)
-    layout = await _fill_workspace(context, lease, destination.provider)
+    with metrics.ATTEMPT_START_SECONDS.labels("workspace").time():
+        layout = await _fill_workspace(context, lease, destination.provider)
 
     sockets = stack.enter_context(socket_folder(context.root / "sockets"))
     gateway = await _open_gateway(context, destination, stack, sockets)
@@ -75,11 +80,13 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
     control = await _open_control(context, commands, stack, sockets)
     stack.push_async_callback(PartialOutputs(services, context.claim, context.root).store)
 
-    sandbox = await _start_sandbox(context, image, lease, destination.provider, stack)
+    with metrics.ATTEMPT_START_SECONDS.labels("sandbox").time():
+        sandbox = await _start_sandbox(context, image, lease, destination.provider, stack)
     session = _open_session(context, sandbox, gateway, control, steering, stack)
     _watch(context, sandbox, lease, session)
     checkpointer = Checkpointer(services, context.claim, layout, sandbox)
     commands.allow_hibernation(checkpointer)
+    metrics.ATTEMPT_START_SECONDS.labels("total").observe(time.perf_counter() - began_at)
     return Container(sandbox, layout, session, checkpointer)
 
 
@@ -175,6 +182,8 @@ async def _start_sandbox(
     services = context.services
     command = launch.command(context.task, provider)
     sandbox = await starting.start(services.sandboxes, _spec(context, image), command, lease)
+    metrics.CONTAINER_TIME.change(1)
+    stack.callback(metrics.CONTAINER_TIME.change, -1)
     stack.push_async_callback(sandbox.destroy)
     context.outcome.destroy_when_claim_lost(sandbox)
     if not await db.retry_while_unavailable(lambda: service.start_container(services.pool, context.claim)):

@@ -5,6 +5,7 @@ seen is therefore never lost with the container.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ from agentcontainer.runner.ending import ClaimLost, Ending
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, HostCannotSave
+from agentcontainer.telemetry import metrics
 
 
 class _TimeLimitReached(Exception):
@@ -68,6 +70,7 @@ class Dialogue:
         self._container = container
         self._slot = slot
         self._message_arrived = message_arrived
+        self._turn_began_at = time.monotonic()
 
     async def run(self, turn: Turn) -> Turn | None:
         """Let the agent answer this turn and those after it. Returns the turn that hands the work over to the agent, or
@@ -80,6 +83,7 @@ class Dialogue:
         """
         race = self._context.outcome.race
         while not turn.is_handoff:
+            self._turn_began_at = time.monotonic()
             prompt = await race(self._prompt(turn))
             session = self._container.session
             try:
@@ -178,6 +182,8 @@ class Dialogue:
         following = await db.retry_while_unavailable(end)
         if following is None:
             raise ClaimLost
+        status = "completed" if failure is None else "failed"
+        metrics.TURN_SECONDS.labels(status).observe(time.monotonic() - self._turn_began_at)
         return following
 
     async def _next_turn(self, turn: Turn) -> Turn | None:

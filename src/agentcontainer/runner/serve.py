@@ -23,6 +23,7 @@ from agentcontainer.migrations.watch import Watch
 from agentcontainer.periodic import background
 from agentcontainer.proxies import Proxies
 from agentcontainer.runner.cleanup import clean_up_forever, remove_dead_runners, runner_folder
+from agentcontainer.runner.probes import exposition, own_name
 from agentcontainer.runner.services import IMAGES_FOLDER, Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
@@ -30,6 +31,8 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.host_uids import LOCKS
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry import log_context
+from agentcontainer.telemetry.server import serving
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         raise SettingsError(fault)
     _warn_of_few_files(settings.capacity)
     runner_id = new_id("rnr")
+    log_context.set_runner(runner_id)
     sandboxes = Bubblewrap(settings.sandbox_uid_base, LOCKS)
     if reason := sandboxes.weak_limits_reason:
         logger.warning("%s", reason)
@@ -70,8 +74,13 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
             sandboxes, client, install.runtime_dir(), folder, volumes, offline_model,
         )  # fmt: skip
         region = settings.region or "any"
-        supervisor = Supervisor(services, runner_id, region, settings.capacity)
-        logger.info("runner %s: region %s, capacity %d", runner_id, region, settings.capacity)
+        name = stack.enter_context(own_name(settings))
+        supervisor = Supervisor(services, runner_id, region, settings.capacity, name)
+        logger.info("runner %s (%s): region %s, capacity %d", runner_id, name, region, settings.capacity)
+        await stack.enter_async_context(serving(
+            settings.runner_metrics_address, exposition(supervisor, pool, folder),
+            setting="AGENTCONTAINER_RUNNER_METRICS_ADDRESS", unready_reason=supervisor.unready_reason,
+        ))  # fmt: skip
         limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
         async with background(
             clean_up_forever(pool, settings.data_dir),

@@ -19,7 +19,7 @@ from agentcontainer.periodic import background, repeat
 from agentcontainer.repetition import Repetition
 from agentcontainer.runner.attempt import Attempt
 from agentcontainer.runner.delivery import deliver
-from agentcontainer.runner.lease import keep_lease
+from agentcontainer.runner.lease import STOP_AFTER_SHARE, boottime, keep_lease
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace.partial_outputs import collect_missing_forever
@@ -38,13 +38,16 @@ STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
 class Supervisor:
     """The supervisor of one runner. `run` returns when it has drained. Cancel `run` to stop all attempts at once."""
 
-    def __init__(self, services: Services, runner_id: str, region: str, capacity: int) -> None:
+    def __init__(
+        self, services: Services, runner_id: str, region: str, capacity: int, name: str | None = None
+    ) -> None:
         self._services = services
         self._pool = services.pool
         self._settings = services.settings
         self._id = runner_id
         self._region = region
-        self._capacity = capacity
+        self._name = name
+        self.capacity = capacity
         self._free_slots = asyncio.Semaphore(capacity)
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
         self._occupied: dict[Claim, Slot] = {}
@@ -61,10 +64,30 @@ class Supervisor:
         self._unrecorded: dict[Claim, EndReason] = {}
         """How attempts ended, until a heartbeat finds that the database has no claim for them any more."""
         self._shortages = Repetition()
+        self._renewed_at: float | None = None
+        """When the last heartbeat that the database has recorded began, by the clock of `boottime`."""
 
     def drain(self) -> None:
         """Take no more jobs, give back the tasks that run, then let `run` return."""
         self._draining.set()
+
+    @property
+    def used_slots(self) -> int:
+        """How many slots have an attempt."""
+        return len(self._occupied)
+
+    def unready_reason(self) -> str | None:
+        """Why the runner takes no work now; None: it takes work."""
+        if self._draining.is_set():
+            return "draining"
+        if self._renewed_at is None:
+            return "not registered with the database yet"
+        silent = boottime() - self._renewed_at
+        if silent > self._settings.runner_lost_after_seconds * STOP_AFTER_SHARE:
+            return f"the database has not recorded a heartbeat for {silent:.0f} s"
+        if asyncio.get_running_loop().time() < self._paused_until:
+            return "paused: attempts failed on this host"
+        return host.shortage(self._services.folder)
 
     async def run(self) -> None:
         """Work until drained.
@@ -75,13 +98,17 @@ class Supervisor:
         database_url = self._settings.database_url
         assert database_url is not None
         await db.retry_while_unavailable(lambda: runners.register(
-            self._pool, self._id, self._region, socket.gethostname(), self._capacity
+            self._pool, self._id, self._region, socket.gethostname(), self.capacity, self._name
         ))  # fmt: skip
         try:
             async with background(
-                deliver(self._settings, self._region, self._capacity, self._draining, self._take),
+                deliver(self._settings, self._region, self.capacity, self._draining, self._take),
                 keep_lease(
-                    database_url, self._beat, self._settings.runner_lost_after_seconds, self._drop_all
+                    database_url,
+                    self._beat,
+                    self._settings.runner_lost_after_seconds,
+                    self._drop_all,
+                    self._on_renewed,
                 ),
                 self._listen(),
                 repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
@@ -233,6 +260,9 @@ class Supervisor:
             self._giving_back[claim] = asyncio.create_task(self._give_back(claim))
         self._unknown = unknown
         self._unrecorded = {claim: end for claim, end in self._unrecorded.items() if claim in claims}
+
+    def _on_renewed(self, began_at: float) -> None:
+        self._renewed_at = began_at
 
     async def _wake_attempts(self) -> None:
         """Let attempts look for messages: a notification may have been lost."""

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 V1 = "/api/v1"
 DISPATCH = f"{V1}/agents/{AGENT}/tasks"
-PUBLIC = {"/healthz", "/readyz", "/uploads/{uploadId}", "/wake/{token}", f"{V1}/openapi.yaml"}
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/uploads/{uploadId}", "/wake/{token}", f"{V1}/openapi.yaml"}
 JSON = {"Content-Type": "application/json"}
 
 

@@ -11,11 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentcontainer.api.http import cors
 from agentcontainer.api.http.errors import response_to
 from agentcontainer.ids import new_id
+from agentcontainer.telemetry import log_context, metrics
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("agentcontainer.api.access")
 
-CLIENT_DISCONNECTED = 499  # in the log only
+CLIENT_DISCONNECTED = 499  # in the log and the metrics only
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Only the platform's own ids are logged from a path. Anything else may be a secret in the wrong place.
 _ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led)_[0-9a-z_]{1,60}")
 
@@ -32,14 +34,16 @@ class Envelope:
             return
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
+        log_context.set_request(request_id)
         started = time.perf_counter()
-        status = 0
+        status, is_stream = 0, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_stream
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                is_stream = headers.get("content-type", "").startswith("text/event-stream")
                 _add_headers(headers, request_id)
                 cors.add_headers(scope, headers)
             await send(message)
@@ -57,7 +61,9 @@ class Envelope:
             data_dir = scope["app"].state.services.settings.data_dir
             await response_to(error, request_id, data_dir)(scope, receive, send_with_headers)
         finally:
-            _log(scope, request_id, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            _log(scope, request_id, status, seconds)
+            _count(scope, status, None if is_stream else seconds)
 
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:
@@ -70,6 +76,15 @@ def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     account_id = scope["state"].get("account_id", "-")
     method, path = scope["method"], _loggable_path(scope)
     access_logger.info("%s %s %s %s %d %.1fms", request_id, account_id, method, path, status, seconds * 1000)
+
+
+def _count(scope: Scope, status: int, seconds: float | None) -> None:
+    """Count the request. `seconds` None: it was an event stream, whose duration says nothing of the API."""
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    route = scope["route"].path if "route" in scope else "unmatched"
+    metrics.HTTP_REQUESTS.labels(method, route, str(status)).inc()
+    if seconds is not None:
+        metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
 
 
 def _loggable_path(scope: Scope) -> str:

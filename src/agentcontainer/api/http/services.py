@@ -12,13 +12,14 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.images.lookup import Lookup
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry.exposition import Exposition
 
 PROVIDER_TESTS_PER_MINUTE = 10  # of one account
 
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, database, vault, object store, rate limits, event hub and image lookup."""
+    """Settings, database, vault, object store, rate limits, event hub, image lookup and metrics."""
 
     settings: Settings
     pool: Pool
@@ -27,6 +28,7 @@ class Services:
     rate_limit: RateLimit
     hub: Hub
     images: Lookup
+    exposition: Exposition
     provider_tests: RateLimit = field(
         default_factory=lambda: RateLimit(
             PROVIDER_TESTS_PER_MINUTE, allowance="To test provider keys, this account may send"

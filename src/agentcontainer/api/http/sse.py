@@ -14,6 +14,7 @@ from agentcontainer.api.hub import FAILURES, Follower, Hub
 from agentcontainer.api.sse_frames import KEEP_ALIVE, RETRY
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.errors import Unauthorized
+from agentcontainer.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class EventStream(Response):
         with hub.follow(task.account_id, task.id, task.last_event_sequence, self._position, cut) as follower:
             disconnected = asyncio.create_task(until_disconnected(receive))
             disconnected.add_done_callback(lambda _: follower.stop())
+            metrics.EVENT_STREAMS.inc()
             try:
                 await send(
                     {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
@@ -67,6 +69,7 @@ class EventStream(Response):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(disconnected), 1)
             finally:
+                metrics.EVENT_STREAMS.dec()
                 disconnected.cancel()
 
     async def _send_all(self, send: Send, follower: Follower) -> None:

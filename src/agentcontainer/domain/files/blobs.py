@@ -6,6 +6,7 @@ Keys never contain names from clients or agents.
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from obstore.exceptions import BaseError
 
 from agentcontainer.domain.files.backends import CHUNK_BYTES, backend
 from agentcontainer.errors import NotFound, PayloadTooLarge, Unavailable
+from agentcontainer.telemetry import metrics
 
 __all__ = ["CHUNK_BYTES", "Blob", "Blobs", "Stored"]
 logger = logging.getLogger(__name__)
@@ -82,9 +84,10 @@ class Blobs:
                 yield chunk
 
         try:
-            await obstore.put_async(
-                self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=MAX_PARTS_SENDING
-            )
+            with metrics.STORE_SECONDS.labels("put").time():
+                await obstore.put_async(
+                    self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=MAX_PARTS_SENDING
+                )
         except (FileNotFoundError, BaseError) as error:  # not found: the bucket
             logger.error("storing a blob failed: %s", error)
             raise _unavailable(error, "The object store did not accept the file; try again.") from error
@@ -96,8 +99,12 @@ class Blobs:
         Raises:
             NotFound: there is no such blob.
         """
+        asked_at, is_first = time.perf_counter(), True
         with _explained():
             async for chunk in self._backend.read(key, start, end):
+                if is_first:
+                    metrics.STORE_SECONDS.labels("get").observe(time.perf_counter() - asked_at)
+                    is_first = False
                 yield chunk
 
     async def head(self, key: str) -> Stored:
@@ -106,7 +113,7 @@ class Blobs:
         Raises:
             NotFound: there is no such blob.
         """
-        with _explained():
+        with _explained(), metrics.STORE_SECONDS.labels("head").time():
             result = await obstore.get_async(self._store, key, options={"head": True})
             meta = result.meta
             content_type = result.attributes.get("Content-Type")
@@ -131,13 +138,13 @@ class Blobs:
         Raises:
             NotFound: there is no such blob.
         """
-        with _explained():
+        with _explained(), metrics.STORE_SECONDS.labels("copy").time():
             await obstore.copy_async(self._store, source, target)
 
     async def delete(self, key: str) -> None:
         """Remove `key`. Does nothing if there is no such blob."""
         try:
-            with _explained():
+            with _explained(), metrics.STORE_SECONDS.labels("delete").time():
                 await obstore.delete_async(self._store, key)
         except NotFound:
             return

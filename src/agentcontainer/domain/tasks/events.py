@@ -11,6 +11,7 @@ from typing import Any
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.tasks import counting
 from agentcontainer.domain.tasks.event_data import Draft, MessageDelta, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
@@ -55,7 +56,7 @@ EVENT_TYPES = {
 _TAKE_NUMBERS = """
 UPDATE tasks SET last_event_sequence = last_event_sequence + $2
 WHERE id = $1 AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
-RETURNING last_event_sequence
+RETURNING last_event_sequence, mode, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
 """
 _INSERT = """
 INSERT INTO events (task_id, sequence, id, type, data)
@@ -112,9 +113,10 @@ async def append(
 ) -> int | None:
     """Append events in the caller's transaction; returns the number of the last one. None, and nothing written: the
     claim is lost."""
-    last = await connection.fetchval(_TAKE_NUMBERS, task_id, len(drafts), claim.attempt if claim else None)
-    if last is None:
+    row = await connection.fetchrow(_TAKE_NUMBERS, task_id, len(drafts), claim.attempt if claim else None)
+    if row is None:
         return None
+    last: int = row["last_event_sequence"]
     first = last - len(drafts) + 1
     await connection.execute(
         _INSERT,
@@ -125,7 +127,8 @@ async def append(
         [event.data for event in drafts],
     )
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, task_id)
-    return int(last)
+    db.on_commit(lambda: counting.count(drafts, row["mode"], row["age_seconds"]))
+    return last
 
 
 async def notify_delta(

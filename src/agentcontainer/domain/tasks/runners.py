@@ -6,7 +6,8 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.migrations import schema
 
 _INSERT = """
-INSERT INTO runners (id, region, host, capacity, version, newest_schema) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO runners (id, region, host, capacity, version, newest_schema, name)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (id) DO NOTHING
 """
 # One statement, so that a heartbeat is one round trip. The claims are those before the statement began.
@@ -18,9 +19,11 @@ LEFT JOIN tasks t ON t.runner_id = beat.id AND t.status IN ('running', 'awaiting
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 
 
-async def register(pool: Pool, runner_id: str, region: str, host: str, capacity: int) -> None:
+async def register(
+    pool: Pool, runner_id: str, region: str, host: str, capacity: int, name: str | None = None
+) -> None:
     """Insert a runner of this version that starts. Idempotent."""
-    await pool.execute(_INSERT, runner_id, region, host, capacity, __version__, schema.HEAD)
+    await pool.execute(_INSERT, runner_id, region, host, capacity, __version__, schema.HEAD, name)
 
 
 async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim]:

@@ -30,6 +30,7 @@ from agentcontainer.domain.tasks.model import (
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry import metrics
 
 CANCEL_CHANNEL = "agentcontainer_cancels"  # NOTIFY payload: the task's id, a space, the last attempt to stop
 RETRY_DELAY = timedelta(
@@ -240,6 +241,7 @@ async def end(
         connection, task_id, is_charged=meaning.is_charged, uses_a_try=meaning.uses_a_try
     )
     if meaning.status is Status.PENDING:
+        db.on_commit(metrics.ATTEMPTS_LOST.labels(reason.value).inc)
         await _requeue_or_fail(connection, settings, task_id, closed, meaning, message)
         return True
     await store.insert_outputs(connection, closed.account_id, task_id, outputs)

@@ -31,6 +31,7 @@ from agentcontainer.errors import (
 from agentcontainer.filenames import filename_fault
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry import metrics
 
 _INVALID = "The upload URL is not valid. Prepare the upload again."
 _EXPIRED = "The upload URL has expired. Prepare the upload again."
@@ -287,5 +288,6 @@ async def _insert_file(connection: Connection, upload: Upload, blob: Blob) -> Fi
         blob.key,
     )  # fmt: skip
     file = await file_store.insert(connection, new)
+    db.on_commit(lambda: metrics.FILE_BYTES.labels("upload").observe(new.size_bytes))
     await store.set_completed(connection, upload.id, file.id, blob.key)
     return file

@@ -18,6 +18,7 @@ from agentcontainer.gateway.budget import Budget
 from agentcontainer.gateway.judged_client import judged_client
 from agentcontainer.gateway.offline_model import OFFLINE_KEY
 from agentcontainer.gateway.patience import Patience
+from agentcontainer.gateway.request_metrics import count_usage
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
@@ -112,6 +113,7 @@ class ModelAccess:
             None if endpoint else services.proxies.for_url(base_url),
             answering.title,
             endpoint.protocol if endpoint else None,
+            upstream.is_offline,
         )
         self._budget = Budget(
             task.execution.budget,
@@ -149,6 +151,7 @@ class ModelAccess:
 
     async def _count(self, usage: Usage) -> None:
         """Add the usage of a request, and write the totals: an increment could be written twice, by a retry."""
+        count_usage(self._route.answered_by, usage)
         self._input_tokens += usage.input_tokens
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens

@@ -18,6 +18,7 @@ from agentcontainer.runner.services import Services
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore, HostCannotSave
 from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.sandbox.bubblewrap import Sandbox
+from agentcontainer.telemetry import metrics
 
 MAX_PAUSE_SECONDS = 15.0
 
@@ -55,7 +56,10 @@ class Checkpointer:
             blob = await db.retry_while_unavailable(
                 lambda: checkpoints.create(pool, self._claim.task_id, checkpoint_id)
             )
-            saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, blob.key)
+            with metrics.CHECKPOINT_SECONDS.labels("save").time():
+                saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, blob.key)
+            metrics.CHECKPOINT_BYTES.observe(saved.size_bytes)
+            metrics.FILE_BYTES.labels("checkpoint").observe(saved.size_bytes)
             if is_limited:
                 await self._check_quota(blob.key, saved.size_bytes)
             checkpoint = Checkpoint(blob.id, blob.key, saved.size_bytes, saved.sha256, saved.unpacked_bytes)

@@ -29,6 +29,7 @@ from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
+from agentcontainer.telemetry import metrics
 
 TASK_FILES = f"{launch.TASK_FOLDER}/task_files"
 STORE_SECONDS = 300.0  # an object store may be unavailable for this long before the attempt fails
@@ -80,7 +81,8 @@ class Layout:
             await (self._use_inputs() if checkpoint is None else self._restore(checkpoint, lease))
 
     async def _restore(self, checkpoint: Checkpoint, lease: UidLease | None) -> None:
-        await CheckpointStore.of(self._services).restore(self.root, self.name, checkpoint, lease)
+        with metrics.CHECKPOINT_SECONDS.labels("restore").time():
+            await CheckpointStore.of(self._services).restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
         safe_open.make_folder(self.root / "workspace", launch.TASK_FOLDER, uid)  # Pi starts in it

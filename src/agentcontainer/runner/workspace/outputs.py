@@ -28,6 +28,7 @@ from agentcontainer.runner.workspace import json_check
 from agentcontainer.runner.workspace.content_types import content_type_of
 from agentcontainer.runner.workspace.safe_open import open_safely
 from agentcontainer.sandbox.contract import INSIDE_WORKSPACE
+from agentcontainer.telemetry import metrics
 
 MAX_JSON_BYTES = 16 * 1024**2
 MAX_JSON_STRUCTURE = 1_000_000  # commas and brackets: bounds the memory of the parsed document
@@ -141,6 +142,7 @@ async def _store(
         raise Refused(f"{entry.path}: is larger than {limit} bytes.") from None
     finally:
         os.close(descriptor)
+    metrics.FILE_BYTES.labels("output").observe(blob.size_bytes)
     return Output(
         output_id, filename, content_type, blob.size_bytes, blob.sha256, blob.key, entry.name, public_path(inside)
     )  # fmt: skip
