@@ -1,7 +1,7 @@
 """Checks the URL of a PostgreSQL database."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 
 def fault(value: str) -> str | None:
@@ -20,6 +20,16 @@ def fault(value: str) -> str | None:
             "%2F, # as %23, ? as %3F and @ as %40"
         )
     return None
+
+
+def of_each_server(url: str) -> list[str]:
+    """A URL for each server of a URL that names several and says which of them fits (`target_session_attrs`); otherwise
+    the URL itself, because then the first server that can be reached is meant."""
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts or parse_qs(parts.query).get("target_session_attrs", ["any"]) == ["any"]:
+        return [url]
+    return [parts._replace(netloc=f"{credentials}{at}{host}").geturl() for host in hosts.split(",")]
 
 
 def _is_host(host: str) -> bool:

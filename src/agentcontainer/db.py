@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import asyncpg
 
+from agentcontainer import database_url
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
     RawConnection = asyncpg.Connection[asyncpg.Record]
@@ -95,13 +97,47 @@ CONNECT_SECONDS = 10.0
 
 async def connect(url: str, *, timeouts: Timeouts = TIMEOUTS, **options: Any) -> RawConnection:
     """Open a single connection with these timeouts. `options`: those of `asyncpg.connect`."""
-    connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, **options)
+    connection = await _connect(url, timeout=CONNECT_SECONDS, **options)
     try:
         await set_limits(connection, timeouts)
     except BaseException:
         connection.terminate()
         raise
     return connection
+
+
+async def _connect(dsn: str | None = None, **options: Any) -> RawConnection:
+    """Connect like `asyncpg.connect`, but to all servers of the URL at once if one of them must have a certain role.
+
+    asyncpg tries one after the other, so that a server whose host is gone would take the time that the others need.
+    """
+    urls = database_url.of_each_server(dsn or "")
+    if len(urls) == 1:
+        return await asyncpg.connect(dsn, **options)
+    tries = [asyncio.create_task(asyncpg.connect(each, **options)) for each in urls]
+    connected: asyncio.Task[RawConnection] | None = None
+    try:
+        connected = await _first_success(tries)
+        return connected.result()
+    finally:
+        for other in tries:
+            if (
+                other is not connected
+                and not other.cancel()
+                and not other.cancelled()
+                and not other.exception()
+            ):
+                other.result().terminate()
+
+
+async def _first_success(tries: Sequence[asyncio.Task[T]]) -> asyncio.Task[T]:
+    """The first task that succeeds, or one that failed if all fail."""
+    pending = set(tries)
+    while True:
+        ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        succeeded = [each for each in ended if each.exception() is None]
+        if succeeded or not pending:
+            return (succeeded or list(ended))[0]
 
 
 async def set_limits(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
@@ -142,7 +178,7 @@ async def pool(url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS) -
     """A connection pool during the block. Connections are opened when they are first needed."""
     created = await asyncpg.create_pool(
         url, min_size=1, max_size=max_size, init=partial(init_connection, timeouts=timeouts),
-        reset=_do_not_reset, command_timeout=30,
+        reset=_do_not_reset, command_timeout=30, connect=_connect,
     )  # fmt: skip
     try:
         yield created

@@ -52,8 +52,10 @@ def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
         await start()  # type: ignore[misc]
         is_serving.set()
         await ending.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     is_serving = threading.Event()
     ending: asyncio.Event | None = None

@@ -41,9 +41,8 @@ def judge(lab: Lab, fault: Fault, record_property: Record) -> None:
         time.sleep(min(3, fault.seconds / 2))
         during = client.dispatch(script({"bash": "echo a > out.txt"}, finish("out.txt")))
         time.sleep(max(0.0, began_at + fault.seconds - time.time()))
-    ended_at = time.time()
+    takes_work = seconds_until_used(lab, victim, time.time())
     verdict = work.judge(began_at, 240)
-    takes_work = seconds_until_used(lab, victim, ended_at)
     assert client.wait(during)["status"] == "finished"
     assert client.outputs(during) == {"out.txt": b"a\n"}
     probe.close()
