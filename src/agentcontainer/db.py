@@ -9,8 +9,8 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -194,16 +194,24 @@ _after_commit: ContextVar[list[Callable[[], None]] | None] = ContextVar("after_c
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncGenerator[Connection]:
     """One connection in one transaction: committed on leaving, rolled back on any exception."""
+    if isinstance(pool, _Enlisted):
+        with pool.part() as connection:
+            yield connection
+    else:
+        with _with_actions_after_commit():
+            async with pool.acquire() as connection, connection.transaction():
+                yield connection
+
+
+@contextmanager
+def _with_actions_after_commit() -> Generator[None]:
+    """Call what `on_commit` was given during the block, unless the block raises."""
     outer, actions = _after_commit.get(), list[Callable[[], None]]()
     _after_commit.set(actions)
     try:
-        async with pool.acquire() as connection, connection.transaction():
-            yield connection
+        yield
     finally:
         _after_commit.set(outer)
-    if outer is not None and isinstance(pool, _Enlisted):
-        outer.extend(actions)
-        return
     for action in actions:
         try:
             action()
@@ -221,21 +229,72 @@ def on_commit(action: Callable[[], None]) -> None:
         actions.append(action)
 
 
-def enlist(connection: Connection) -> Pool:
-    """A pool whose statements and transactions all run in the transaction of `connection`.
+@dataclass
+class LargerTransaction:
+    """A transaction of which the transactions of others become parts. `pool`: all that they do with it is done in this
+    one. `last_statement` is run with the COMMIT, in one round trip; it has no parameters."""
 
-    With it, a function that takes a pool becomes part of a larger transaction, and its own become savepoints.
-    If a statement outside of `transaction()` fails, the larger transaction fails.
+    connection: Connection
+    pool: Pool
+    last_statement: str = ""
+
+
+@asynccontextmanager
+async def larger_transaction(pool: Pool) -> AsyncGenerator[LargerTransaction]:
+    """A transaction in which functions that take a pool can run: committed on leaving, rolled back on any exception.
+
+    Their own transactions are not savepoints, so an exception that leaves one of them rolls back everything.
     """
-    return _Enlisted(connection)
+    with _with_actions_after_commit():
+        async with pool.acquire() as connection:
+            enlisted = _Enlisted(connection)
+            larger = LargerTransaction(connection, enlisted)
+            await connection.execute("BEGIN")
+            try:
+                yield larger
+                if enlisted.has_failed:
+                    raise RuntimeError("A part of the transaction failed, and its caller went on.")
+                await connection.execute(f"{larger.last_statement or 'SELECT'}; COMMIT")
+            except BaseException:
+                await _roll_back(connection)
+                raise
+
+
+async def _roll_back(connection: Connection) -> None:
+    try:
+        await connection.execute("ROLLBACK")
+    except Exception:  # the connection is broken, which rolls back, too; the caller raises the first error
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
     def __init__(self, connection: Connection) -> None:  # without the pool's own: it opens nothing
         self._connection = connection
+        self.has_failed = False
 
     def acquire(self, *, timeout: float | None = None) -> Any:  # noqa: ARG002
         return nullcontext(self._connection)
+
+    @contextmanager
+    def part(self) -> Generator[Connection]:
+        """The connection, for a transaction of a function that takes a pool."""
+        try:
+            yield self._connection
+        except BaseException:
+            self.has_failed = True
+            raise
+
+
+def literal(value: str | bytes | None) -> str:
+    """The value in SQL, for a statement that cannot have parameters. It is hexadecimal, so it needs no quoting."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'::bytea"
+    return f"convert_from('\\x{value.encode().hex()}'::bytea, 'UTF8')"
 
 
 async def expect_pause(pool: Pool, seconds: float) -> None:

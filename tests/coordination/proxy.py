@@ -59,6 +59,7 @@ class Proxy:
 
     def __init__(self, target: Path, folder: Path) -> None:
         self.target = target
+        self.round_trips = 0
         self.delay_seconds = 0.0  # before each message of the client
         self.flowing = asyncio.Event()
         self.flowing.set()
@@ -170,6 +171,7 @@ class Link:
         reader, writer = self._server[0], self._client[1]
         while True:
             kind, frame = await _frame(reader)
+            self._proxy.round_trips += kind == b"Z"  # ready for the next query
             if self._swallowing is None:
                 await self._forward(writer, frame)
             elif kind == b"Z":  # ready for the next query: the server has committed

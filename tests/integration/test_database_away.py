@@ -75,10 +75,10 @@ async def test_a_wait_for_a_lock_is_bounded_and_retried(pool: Pool, database_url
 
 async def test_a_transaction_with_something_slow_in_it_may_pause(database_url: str) -> None:
     async with db.pool(database_url, timeouts=Timeouts(idle_in_transaction=0.3)) as pool:
-        async with db.transaction(pool) as connection:
-            await db.expect_pause(db.enlist(connection), 30)
+        async with db.larger_transaction(pool) as transaction:
+            await db.expect_pause(transaction.pool, 30)
             await asyncio.sleep(0.6)
-            assert await connection.fetchval("SELECT 1") == 1
+            assert await transaction.connection.fetchval("SELECT 1") == 1
         await db.expect_pause(pool, 30)  # it has no transaction: nothing to do
         assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "300ms"
 

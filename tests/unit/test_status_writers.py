@@ -50,7 +50,7 @@ def test_the_scan_finds_a_writer_and_no_reader() -> None:
 def test_status_is_written_by_insert_move_and_claim_alone() -> None:
     writers = {where for where, text in statements() if sets_status(text) or INSERT.search(text)}
     assert writers == {
-        "domain/tasks/store.py:_INSERT",
+        "domain/tasks/insertion.py:_INSERT",
         "domain/tasks/store.py:_MOVE",
         "domain/tasks/store.py:_CLAIM",
     }

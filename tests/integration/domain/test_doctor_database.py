@@ -6,7 +6,8 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.database import DATABASE_CHECKS, Database
 from agentcontainer.doctor.examination import Examination
-from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger import store as ledger
+from agentcontainer.domain.ledger.model import NewEntry
 from agentcontainer.domain.tasks import queue, runners, service, store
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.settings import Settings
@@ -81,7 +82,7 @@ async def test_holds_of_ended_tasks_are_found(
     await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 h'")
     for task_id in (settled, live, forgotten):
         async with db.transaction(pool) as connection:
-            await ledger.hold(connection, account_id, 500_000, task_id)
+            await ledger.add(connection, NewEntry(account_id, "hold", -500_000, task_id))
             await store.set_hold(connection, task_id, 500_000)
     async with db.transaction(pool) as connection:
         await service.end(connection, Settings(database_url=database_url), settled, EndReason.CANCELLED)

@@ -7,7 +7,8 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.db import Pool
-from agentcontainer.domain.ledger import service as ledger
+from agentcontainer.domain.ledger import store as ledger
+from agentcontainer.domain.ledger.model import NewEntry
 from agentcontainer.domain.tasks import events, queue, reconcile, runners, service, store
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, EndReason, Status
@@ -29,10 +30,10 @@ async def running(pool: Pool, account_id: str, make_task: MakeTask, *, seconds: 
     """A running task with its hold, whose container has been up that long."""
     task_id = await make_task("running")
     async with db.transaction(pool) as connection:
-        entry = await ledger.hold(connection, account_id, 500_000, task_id)
+        await ledger.add(connection, NewEntry(account_id, "hold", -500_000, task_id))
     await pool.execute(
         "UPDATE tasks SET hold_micro_usd = $2, container_started_at = now() - $3::interval WHERE id = $1",
-        task_id, entry, timedelta(seconds=seconds),
+        task_id, 500_000, timedelta(seconds=seconds),
     )  # fmt: skip
     return task_id
 

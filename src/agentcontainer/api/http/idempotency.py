@@ -22,7 +22,7 @@ from agentcontainer import db
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.request import StrictRequest
 from agentcontainer.api.http.services import Services
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Pool, Record
 from agentcontainer.errors import Conflict, InProgress, ValidationError
 from agentcontainer.periodic import repeat
 
@@ -35,12 +35,22 @@ POLL_SECONDS = 0.05
 CLEAN_UP_SECONDS = 3600
 
 # A waiting repeat polls with `try`: waiting inside the database would hold a connection that others need.
-_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
+# The stored response may be missing although the lock is held: a request may commit between the two. Then the first
+# INSERT fails, and the search is repeated.
+_LOCK_AND_FIND = """
+SELECT pg_try_advisory_xact_lock(hashtextextended($3, 0)) AS is_locked, stored.fingerprint, stored.status,
+    stored.response
+FROM (SELECT) AS always LEFT JOIN idempotency_keys stored ON stored.account_id = $1 AND stored.key = $2
+"""
 _FIND = "SELECT fingerprint, status, response FROM idempotency_keys WHERE account_id = $1 AND key = $2"
 _STORE = """
 INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (account_id, key) DO NOTHING
+"""
+_STORE_FIRST = """
+INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
+VALUES ({}, {}, {}, {}, {}, {})
 """
 _DELETE_OLD = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"
 
@@ -93,9 +103,18 @@ class _Once:
     async def answer(self, request: Request, answer: Answer) -> Response:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
-            async with db.transaction(self.services.pool) as connection:
-                if await connection.fetchval(_LOCK, self._context):
-                    return await self._replayed(connection) or await self._first(connection, request, answer)
+            try:
+                async with db.larger_transaction(self.services.pool) as transaction:
+                    row = await transaction.connection.fetchrow(
+                        _LOCK_AND_FIND, self.account_id, self.key, self._context
+                    )
+                    if row and row["fingerprint"] is not None:
+                        return self._replayed(row)
+                    if row and row["is_locked"]:
+                        return await self._first(transaction, request, answer)
+            except asyncpg.UniqueViolationError as error:
+                if error.table_name != "idempotency_keys":
+                    raise
             await asyncio.sleep(POLL_SECONDS)
         raise InProgress(
             "The first request with this Idempotency-Key is still being processed. Repeat it later."
@@ -103,25 +122,24 @@ class _Once:
 
     async def answer_repeatable(self, request: Request, answer: Answer) -> Response:
         """Answer without holding a lock, and store the response after the effect."""
-        if replayed := await self._replayed(self.services.pool):
-            return replayed
+        row = await self.services.pool.fetchrow(_FIND, self.account_id, self.key)
+        if row is not None:
+            return self._replayed(row)
         response = await answer(request)
-        await self._store(self.services.pool, request, response)
+        if (values := self._stored(request, response)) is not None:
+            await self.services.pool.execute(_STORE, *values)
         return response
 
     @property
     def _context(self) -> str:
         return f"idempotency:{self.account_id}:{self.key}"
 
-    async def _replayed(self, connection: Connection | Pool) -> Response | None:
-        """The stored response, if there is one.
+    def _replayed(self, row: Record) -> Response:
+        """The stored response.
 
         Raises:
             Conflict: it belongs to another request.
         """
-        row = await connection.fetchrow(_FIND, self.account_id, self.key)
-        if row is None:
-            return None
         if row["fingerprint"] != self.fingerprint:
             raise Conflict(
                 "This Idempotency-Key was used with another request. Use a new key for each new request."
@@ -130,20 +148,28 @@ class _Once:
         media_type = "application/json" if content else None
         return Response(content, row["status"], {REPLAYED: "true"}, media_type)
 
-    async def _first(self, connection: Connection, request: Request, answer: Answer) -> Response:
+    async def _first(self, transaction: db.LargerTransaction, request: Request, answer: Answer) -> Response:
         """Store the response in the transaction of its effect. An error rolls both back, so the client may retry."""
-        request.state.services = replace(self.services, pool=db.enlist(connection))
+        request.state.services = replace(self.services, pool=transaction.pool)
         response = await answer(request)
-        await self._store(connection, request, response)
+        if (values := self._stored(request, response)) is not None:
+            account_id, key, fingerprint, status, sealed, task_id = values
+            texts = [db.literal(value) for value in (account_id, key, fingerprint)]
+            transaction.last_statement = _STORE_FIRST.format(
+                *texts, int(status), db.literal(sealed), db.literal(task_id)
+            )
         return response
 
-    async def _store(self, connection: Connection | Pool, request: Request, response: Response) -> None:
-        if 200 <= response.status_code < 300:
-            body = bytes(response.body)
-            sealed = self.services.vault.seal(body.decode(), self._context)
-            task_id = request.path_params.get("taskId") or _task_id(body)
-            values = (self.account_id, self.key, self.fingerprint, response.status_code, sealed, task_id)
-            await connection.execute(_STORE, *values)
+    def _stored(
+        self, request: Request, response: Response
+    ) -> tuple[str, str, str, int, bytes, str | None] | None:
+        """The columns of a response's row; None: an error is not stored."""
+        if not 200 <= response.status_code < 300:
+            return None
+        body = bytes(response.body)
+        sealed = self.services.vault.seal(body.decode(), self._context)
+        task_id = request.path_params.get("taskId") or _task_id(body)
+        return self.account_id, self.key, self.fingerprint, response.status_code, sealed, task_id
 
 
 class _Described(BaseModel):

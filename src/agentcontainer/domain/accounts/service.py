@@ -170,13 +170,24 @@ async def own_endpoint(
     if provider in PROVIDERS:
         return None
     sealed = await store.sealed_provider_key(connection, account_id, provider)
-    if sealed is None or sealed.endpoint is None:
+    return checked_endpoint(sealed.endpoint if sealed else None, provider, field)
+
+
+def checked_endpoint(endpoint: OwnEndpoint | None, provider: str, field: str) -> OwnEndpoint | None:
+    """The account's own endpoint of this name, as it was read; None: the name is a provider's of the platform.
+
+    Raises:
+        ValidationError: it is neither; names the `field` of the request.
+    """
+    if provider in PROVIDERS:
+        return None
+    if endpoint is None:
         raise ValidationError.at(
             field,
             f"must be one of {', '.join(PROVIDERS)}, or the name of an endpoint that was stored with "
             "PUT /api/v1/provider-keys/{name}",
         )
-    return sealed.endpoint
+    return endpoint
 
 
 async def _insert_key(connection: Connection, account_id: str, name: str) -> tuple[str, str]:

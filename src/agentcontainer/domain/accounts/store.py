@@ -136,7 +136,7 @@ async def sealed_provider_key(
     row = await pool.fetchrow(query, account_id, provider)
     if row is None:
         return None
-    return SealedProviderKey(account_id, provider, row["ciphertext"], row["last4"], _endpoint(row))
+    return SealedProviderKey(account_id, provider, row["ciphertext"], row["last4"], endpoint_of(row))
 
 
 def _api_key(row: Record) -> ApiKey:
@@ -144,10 +144,11 @@ def _api_key(row: Record) -> ApiKey:
 
 
 def _provider_key(row: Record) -> ProviderKey:
-    return ProviderKey(row["provider"], row["last4"], row["created_at"], _endpoint(row))
+    return ProviderKey(row["provider"], row["last4"], row["created_at"], endpoint_of(row))
 
 
-def _endpoint(row: Record) -> OwnEndpoint | None:
+def endpoint_of(row: Record) -> OwnEndpoint | None:
+    """The endpoint of a row of `provider_keys`. None: it has none."""
     if row["base_url"] is None:
         return None
     prices = [row[f"{kind}_usd"] for kind in ("input", "output", "cache_read", "cache_write")]

@@ -20,7 +20,7 @@ from agentcontainer.domain.execution.model import DefaultsChange
 from agentcontainer.domain.execution.service import change_defaults, platform_defaults
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.unset import UNSET
-from agentcontainer.errors import Conflict, Forbidden, NotFound, ValidationError
+from agentcontainer.errors import Conflict, Forbidden, NotFound
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -163,27 +163,6 @@ async def list_versions(
     return await store.list_versions(
         pool, agent_id, after_number=after_number, limit=limit, is_descending=is_descending
     )
-
-
-async def resolve_version(
-    connection: Connection, account_id: str, agent_id: str, version_id: str | None
-) -> Version:
-    """The version a new task is pinned to: the named one, or the agent's current.
-
-    Raises:
-        NotFound: no such agent.
-        Conflict: it is archived.
-        ValidationError: it has no such version.
-    """
-    agent = await get(connection, account_id, agent_id)
-    if agent.archived_at is not None:
-        raise Conflict(f"Agent {agent_id} is archived and takes no new tasks.")
-    if version_id is None or version_id == agent.current_version.id:
-        return agent.current_version
-    version = await store.get_version(connection, agent_id, version_id)
-    if version is None:
-        raise ValidationError.at("versionId", f"agent {agent_id} has no version {version_id}")
-    return version
 
 
 async def _lock(connection: Connection, account_id: str, agent_id: str) -> Agent:

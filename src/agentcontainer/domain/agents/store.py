@@ -103,7 +103,7 @@ async def set_archived(connection: Connection, agent_id: str, archived_at: datet
 async def get_version(connection: Connection | Pool, agent_id: str, version_id: str) -> Version | None:
     """A version of the agent. None: the agent has no such version."""
     row = await connection.fetchrow(_VERSION, agent_id, version_id)
-    return _version(cast("_StoredVersion", row), row["created_at"]) if row else None
+    return version_of(cast("StoredVersion", row), row["created_at"]) if row else None
 
 
 async def list_versions(
@@ -114,7 +114,7 @@ async def list_versions(
     query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2)"
     return await db.fetch_page(
         pool, query, agent_id, after_number, order=f"number {direction}", limit=limit,
-        of=lambda row: _version(cast("_StoredVersion", row), row["created_at"]),
+        of=lambda row: version_of(cast("StoredVersion", row), row["created_at"]),
     )  # fmt: skip
 
 
@@ -124,13 +124,13 @@ def _agent(row: Record) -> Agent:
         account_id=row["account_id"],
         name=row["name"],
         description=row["description"],
-        current_version=_version(row["version"], row["version_created_at"]),
+        current_version=version_of(row["version"], row["version_created_at"]),
         archived_at=row["archived_at"],
         created_at=row["created_at"],
     )
 
 
-class _StoredVersion(TypedDict):
+class StoredVersion(TypedDict):
     """A row of `agent_versions`, or the same as JSON, in which times are text."""
 
     id: str
@@ -143,7 +143,8 @@ class _StoredVersion(TypedDict):
     skills: list[str]
 
 
-def _version(row: _StoredVersion, created_at: datetime) -> Version:
+def version_of(row: StoredVersion, created_at: datetime) -> Version:
+    """The version of a row of `agent_versions`."""
     return Version(
         id=row["id"],
         agent_id=row["agent_id"],

@@ -49,15 +49,13 @@ async def create(
     content = check_content(message.content, "message")
     titled = replace(dispatch, title=dispatch.title or creation.title_of(dispatch.instructions or content))
     async with db.transaction(pool) as connection:
-        task_id = await creation.create(
+        created = await creation.create(
             connection, settings, vault, account_id, agent_id, titled, "conversation", content
         )
-        await store.set_turn(connection, task_id, 1, "queued", 0)
-        draft = store.new_message(task_id, "user", content, turn_number=1)
+        await store.set_turn(connection, created.id, 1, "queued", 0)
+        draft = store.new_message(created.id, "user", content, turn_number=1)
         first = await store.insert(connection, draft, file_ids=dispatch.input_file_ids)
-        task = await tasks.get(connection, account_id, task_id)
-        await creation.hold(connection, settings, account_id, task_id)
-        return task, first
+        return await tasks.get(connection, account_id, created.id), first
 
 
 async def send(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from agentcontainer.db import Connection
 from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.model import OwnEndpoint
 from agentcontainer.domain.execution.model import (
     AgentDefaults,
     Choices,
@@ -62,8 +63,26 @@ async def resolve_for_account(
     Raises:
         ValidationError: the combination cannot run, or there is no such provider; names the field.
     """
-    provider = _pick(overrides.provider, defaults.provider, platform_defaults(settings).provider)
+    provider = provider_of(defaults, overrides, settings)
     endpoint = await accounts.own_endpoint(connection, account_id, provider, "overrides.provider")
+    return resolve_with_endpoint(endpoint, defaults, overrides, settings, has_key=has_key)
+
+
+def provider_of(defaults: AgentDefaults, overrides: Overrides, settings: Settings) -> str:
+    """The provider of a task with these overrides: one of the platform's, or the name of an account's own endpoint."""
+    return _pick(overrides.provider, defaults.provider, platform_defaults(settings).provider)
+
+
+def resolve_with_endpoint(
+    endpoint: OwnEndpoint | None,
+    defaults: AgentDefaults,
+    overrides: Overrides,
+    settings: Settings,
+    *,
+    has_key: bool,
+) -> tuple[Execution, Price | None]:
+    """As `resolve_for_account`, with the account's own endpoint if the provider is one."""
+    provider = provider_of(defaults, overrides, settings)
     if endpoint is not None and has_key:
         raise ValidationError.at(
             "overrides.providerApiKey",

@@ -1,7 +1,7 @@
 """Reads, checks and deletes files, and decides which file names are valid."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
@@ -59,7 +59,15 @@ async def check_inputs(
     """
     if not file_ids:
         return
-    existing = await store.lock_for_use(connection, account_id, file_ids)
+    check_named(await store.lock_for_use(connection, account_id, file_ids), file_ids, field)
+
+
+def check_named(existing: Set[str], file_ids: Sequence[str], field: str = "inputFileIds") -> None:
+    """Check the files that a client named in `field` against those that exist.
+
+    Raises:
+        ValidationError: one is named twice, or does not exist.
+    """
     for position, file_id in enumerate(file_ids):
         if file_id not in existing:
             raise ValidationError.at(f"{field}.{position}", f"file {file_id} does not exist")

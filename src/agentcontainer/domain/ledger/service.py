@@ -21,25 +21,24 @@ async def credit(connection: Connection, account_id: str, micro_usd: int) -> int
     return await _add(connection, NewEntry(account_id, "credit", micro_usd))
 
 
-async def hold(connection: Connection, account_id: str, micro_usd: int, task_id: str) -> int:
-    """Set money aside for a task; returns the amount held, which is 0 for an account with an unlimited grant.
+async def check_balance(connection: Connection, account_id: str, hold_micro_usd: int, tasks: int) -> None:
+    """Lock the account until the transaction ends, and check that it has the holds of this many tasks.
 
     Raises:
-        InsufficientBalance: the balance is below the hold; the message names both.
+        InsufficientBalance: the balance is below them; the message names both.
         NotFound: there is no such account.
     """
     account = await store.lock_account(connection, account_id)
     if account is None:
         raise _no_account(account_id)
-    if account.is_unlimited or micro_usd == 0:
-        return 0
-    if account.balance_micro_usd < micro_usd:
-        raise InsufficientBalance(
-            f"The balance is {dollars(account.balance_micro_usd)}; a task needs {dollars(micro_usd)}. "
-            "Add credit and dispatch again."
-        )
-    await _add(connection, NewEntry(account_id, "hold", -micro_usd, task_id))
-    return micro_usd
+    if account.is_unlimited or account.balance_micro_usd >= hold_micro_usd * tasks:
+        return
+    needs = f"a task needs {dollars(hold_micro_usd)}"
+    if tasks > 1:
+        needs = f"{tasks} tasks need {dollars(hold_micro_usd * tasks)}"
+    raise InsufficientBalance(
+        f"The balance is {dollars(account.balance_micro_usd)}; {needs}. Add credit and dispatch again."
+    )
 
 
 async def settle(

@@ -15,6 +15,26 @@ INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_
 SELECT $3, account.id, $4, $5, $2, account.balance_micro_usd, $6 FROM account
 RETURNING balance_after_micro_usd
 """
+# Common table expressions of the statement that inserts tasks, whose `new` has their number (1, 2, 3 …), id and
+# ledger_id. $1: the account, $2: the hold of each task, $3: how many tasks. `allowed` has no row if there is no such
+# account or its balance is too low; otherwise its `hold` is what is held for each: 0 with an unlimited grant.
+HOLD_FOR_TASKS = """
+payer AS (
+    SELECT id, CASE WHEN billing_mode = 'unlimited_grant' THEN 0 ELSE $2::bigint END AS hold FROM accounts WHERE id = $1
+), held AS (
+    UPDATE accounts a SET balance_micro_usd = balance_micro_usd - payer.hold * $3::bigint FROM payer
+    WHERE a.id = payer.id AND payer.hold > 0 AND a.balance_micro_usd >= payer.hold * $3::bigint
+    RETURNING a.balance_micro_usd
+), allowed AS (
+    SELECT hold FROM payer WHERE hold = 0 OR EXISTS (SELECT FROM held)
+), entry AS (
+    INSERT INTO ledger_entries
+        (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
+    SELECT new.ledger_id, $1, 'hold', 'holds', -payer.hold,
+        held.balance_micro_usd + payer.hold * ($3::bigint - new.number), new.id
+    FROM held, payer, new ORDER BY new.number
+)
+"""
 # Not FOR UPDATE: a dispatch has inserted a task that refers to the account, so two of them would deadlock.
 _LOCK_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
 # By position, which is assigned under the account's lock: the ids of concurrent entries may be in another order.

@@ -1,17 +1,22 @@
 """Creates tasks: checks a dispatch, inserts and enqueues its task, and holds the money for it."""
 
+from collections.abc import Sequence
+
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.agents import service as agents
+from agentcontainer.domain.agents.model import Version
 from agentcontainer.domain.execution import least_budget
-from agentcontainer.domain.execution.service import resolve_for_account
+from agentcontainer.domain.execution.service import platform_defaults, provider_of, resolve_with_endpoint
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import event_data, events, queue, repositories, service, store
-from agentcontainer.domain.tasks.event_data import draft
+from agentcontainer.domain.tasks import insertion, queue, repositories
+from agentcontainer.domain.tasks.insertion import Named
 from agentcontainer.domain.tasks.model import Dispatch, Mode, NewTask, Task
-from agentcontainer.domain.tasks.state import Status
+from agentcontainer.domain.unset import UNSET
+from agentcontainer.errors import Conflict, NotFound, ValidationError
+from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
 MAX_TITLE_CHARACTERS = 80
@@ -29,9 +34,7 @@ async def dispatch(
         InsufficientBalance: the balance is below the hold.
     """
     async with db.transaction(pool) as connection:
-        task_id = await create(connection, settings, vault, account_id, agent_id, request, "autonomous")
-        task = await service.get(connection, account_id, task_id)
-        await hold(connection, settings, account_id, task_id)
+        task = await create(connection, settings, vault, account_id, agent_id, request, "autonomous")
         crash.reach("dispatch")
     crash.reach("dispatched")
     return task
@@ -46,22 +49,40 @@ async def create(
     request: Dispatch,
     mode: Mode,
     message: str = "",
-) -> str:
-    """Insert and enqueue a task; returns its id. The caller must call `hold` last. Raises as `dispatch` does."""
-    version = await agents.resolve_version(connection, account_id, agent_id, request.version_id)
-    execution, price = await resolve_for_account(
-        connection, account_id, version.defaults, request.overrides, settings,
-        has_key=request.provider_api_key is not None,
+) -> Task:
+    """Insert and enqueue a task, and hold the money for it: the account's other dispatches wait for this transaction
+    from here on. Raises as `dispatch` does."""
+    provider = request.overrides.provider
+    if provider is None:
+        provider = platform_defaults(settings).provider
+    named = await insertion.read(
+        connection, account_id, agent_id, request.version_id, None if provider is UNSET else provider,
+        [*request.input_file_ids, *request.skills],
+    )  # fmt: skip
+    if named is None:
+        raise NotFound(f"Agent {agent_id} does not exist.")
+    new = prepare(settings, vault, agent_id, named, request, mode, message)
+    [task] = await insert(connection, settings, account_id, [new])
+    return task
+
+
+def prepare(
+    settings: Settings, vault: Vault, agent_id: str, named: Named, request: Dispatch, mode: Mode, message: str
+) -> NewTask:
+    """Check a dispatch. `named`: what the database has of that which it names. Raises as `dispatch` does."""
+    version = _version(agent_id, named, request.version_id)
+    provider = provider_of(version.defaults, request.overrides, settings)
+    key, task_id = request.provider_api_key, new_id("tsk")
+    execution, price = resolve_with_endpoint(
+        accounts.checked_endpoint(named.endpoint, provider, "overrides.provider"), version.defaults,
+        request.overrides, settings, has_key=key is not None,
     )  # fmt: skip
     least_budget.check(execution, settings, (version.base_prompt, request.instructions, message), price)
-    await files.check_inputs(connection, account_id, request.input_file_ids)
-    await files.check_inputs(connection, account_id, request.skills, "skills")
+    files.check_named(named.file_ids, request.input_file_ids)
+    files.check_named(named.file_ids, request.skills, "skills")
     repositories.check(request.input_repositories, settings)
-    task_id = await store.reserve_id(connection, account_id)
-    key = request.provider_api_key
-    task = NewTask(
+    return NewTask(
         id=task_id,
-        account_id=account_id,
         agent_id=agent_id,
         agent_version_id=version.id,
         mode=mode,
@@ -72,27 +93,37 @@ async def create(
         execution=execution,
         skills=list(dict.fromkeys([*version.skills, *request.skills])),
         provider_key_ciphertext=vault.seal(key, task_id) if key else None,
-        hold_micro_usd=settings.hold_micro_usd,
         title_source=request.title_source,
+        input_file_ids=request.input_file_ids,
         input_repositories=repositories.seal(request.input_repositories, vault, task_id),
         session_ttl_seconds=version.defaults.session_ttl_seconds if mode == "conversation" else None,
     )
-    await store.insert(connection, task, request.input_file_ids)
-    created = draft(event_data.TaskCreated(Status.PENDING, agent_id, mode))
-    await events.append(connection, task_id, [created])
-    await queue.enqueue(connection, task_id, 0, execution.runtime_region)
-    return task_id
 
 
-async def hold(connection: Connection, settings: Settings, account_id: str, task_id: str) -> None:
-    """Hold a new task's money. Call it last in the transaction: the account's other dispatches wait from here on.
+def _version(agent_id: str, named: Named, version_id: str | None) -> Version:
+    if named.archived_at is not None:
+        raise Conflict(f"Agent {agent_id} is archived and takes no new tasks.")
+    if named.version is None:
+        raise ValidationError.at("versionId", f"agent {agent_id} has no version {version_id}")
+    return named.version
+
+
+async def insert(
+    connection: Connection, settings: Settings, account_id: str, tasks: Sequence[NewTask]
+) -> list[Task]:
+    """Insert and enqueue tasks, and hold the money for each of them.
 
     Raises:
-        InsufficientBalance: the balance is below the hold.
+        InsufficientBalance: the balance is below their holds; nothing is inserted.
     """
-    held_micro_usd = await ledger.hold(connection, account_id, settings.hold_micro_usd, task_id)
-    if held_micro_usd != settings.hold_micro_usd:
-        await store.set_hold(connection, task_id, held_micro_usd)
+    hold = settings.hold_micro_usd
+    inserted = await insertion.insert(connection, account_id, tasks, hold)
+    if not inserted:
+        await ledger.check_balance(connection, account_id, hold, len(tasks))
+        inserted = await insertion.insert(connection, account_id, tasks, hold)  # credit was added meanwhile
+    for task in inserted:
+        await queue.enqueue(connection, task.id, 0, task.execution.runtime_region)
+    return inserted
 
 
 def title_of(instructions: str) -> str:

@@ -95,7 +95,6 @@ class NewTask:
     """A task about to be inserted, `pending`."""
 
     id: str
-    account_id: str
     agent_id: str
     agent_version_id: str
     mode: Mode
@@ -106,8 +105,8 @@ class NewTask:
     execution: Execution
     skills: Sequence[str]
     provider_key_ciphertext: bytes | None
-    hold_micro_usd: int
     title_source: TitleSource
+    input_file_ids: Sequence[str]
     input_repositories: Sequence[StoredRepository]
     session_ttl_seconds: int | None
 

@@ -1,6 +1,6 @@
-"""SQL on `tasks`, except the columns of turns (conversations/store.py) and the event log (events.py).
+"""SQL on `tasks`, except inserts (insertion.py), columns of turns (conversations/store.py) and events (events.py).
 
-Only `insert`, `move` and `claim` write `tasks.status`; a test checks that.
+Only `insertion.insert`, `move` and `claim` write `tasks.status`; a test checks that.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
     Hibernation,
-    NewTask,
     Output,
     Task,
     TaskEnd,
@@ -29,7 +28,6 @@ from agentcontainer.domain.tasks.model import (
     TaskUsage,
 )
 from agentcontainer.domain.tasks.state import Status, sources
-from agentcontainer.ids import new_id
 
 _SELECT = """
 SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
@@ -39,20 +37,6 @@ SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_
             AND w.used_at IS NULL AND w.expires_at > now()) END AS wake_link_id
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
 """
-_INSERT = """
-INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
-                   overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
-                   input_repositories, session_ttl_seconds)
-VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-"""
-_INSERT_INPUT_FILES = """
-INSERT INTO task_input_files (task_id, file_id, position)
-SELECT $1, id, position FROM unnest($2::text[]) WITH ORDINALITY AS input (id, position)
-"""
-# Inserts take this lock shared and an ascending list takes it exclusively, so that no lower id can be committed
-# behind the list's cursor. Inserts do not wait for each other.
-_LOCK_FOR_INSERT = "SELECT pg_advisory_xact_lock_shared(hashtextextended('tasks:' || $1, 0))"
-_LOCK_FOR_LIST = "SELECT pg_advisory_xact_lock(hashtextextended('tasks:' || $1, 0))"
 _MOVE = """
 UPDATE tasks SET status = $2, updated_at = clock_timestamp()
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4) RETURNING true
@@ -150,24 +134,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHIN
 _HELD_BY = "SELECT id, attempt FROM tasks WHERE runner_id = $1 AND status IN ('running', 'awaiting_input')"
 
 
-async def reserve_id(connection: Connection, account_id: str) -> str:
-    """A new id for a task that this transaction inserts. Ascending lists wait until the transaction ends."""
-    await connection.execute(_LOCK_FOR_INSERT, account_id)
-    return new_id("tsk")
-
-
-async def insert(connection: Connection, task: NewTask, input_file_ids: Sequence[str]) -> None:
-    """Insert the task, `pending`, with its input files. Its id comes from `reserve_id`."""
-    await connection.execute(
-        _INSERT, task.id, task.account_id, task.agent_id, task.agent_version_id, task.mode, task.title,
-        task.instructions, task.metadata, overrides_to_json(task.overrides), execution_to_json(task.execution),
-        list(task.skills), task.provider_key_ciphertext, task.hold_micro_usd, task.title_source,
-        [repositories.to_json(repository) for repository in task.input_repositories], task.session_ttl_seconds,
-    )  # fmt: skip
-    if input_file_ids:
-        await connection.execute(_INSERT_INPUT_FILES, task.id, list(input_file_ids))
-
-
 async def get(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task | None:
     """The task. None: it does not exist, is deleted, or is not of `account_id`."""
     row = await connection.fetchrow(
@@ -175,7 +141,7 @@ async def get(connection: Connection | Pool, task_id: str, account_id: str | Non
         task_id,
         account_id,
     )
-    return _task(row) if row else None
+    return task_of(row) if row else None
 
 
 async def lock(connection: Connection, task_id: str, account_id: str | None = None) -> Task | None:
@@ -193,17 +159,16 @@ async def list_page(
     limit: int,
     is_descending: bool,
 ) -> Page[Task]:
-    """The account's tasks by id, which is the order of their creation, from `after_id` on."""
+    """The account's tasks by id, which is roughly the order of their creation, from `after_id` on.
+
+    Ids are made by the hosts' clocks, before the commit: one that is committed later may have a lower id.
+    """
     clauses, arguments = _conditions(account_id, task_filter)
     if after_id is not None:
         arguments.append(after_id)
         clauses.append(f"t.id {'<' if is_descending else '>'} ${len(arguments)}")
     query, order = f"{_SELECT}WHERE {' AND '.join(clauses)}", f"id {'DESC' if is_descending else 'ASC'}"
-    if is_descending:
-        return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=_task)
-    async with db.transaction(pool) as connection:
-        await connection.execute(_LOCK_FOR_LIST, account_id)
-        return await db.fetch_page(connection, query, *arguments, order=order, limit=limit, of=_task)
+    return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=task_of)
 
 
 async def claim(connection: Connection, task_id: str, runner_id: str) -> Claim | None:
@@ -385,7 +350,8 @@ def _conditions(account_id: str, task_filter: TaskFilter) -> tuple[list[str], li
     return ["t.deleted_at IS NULL", *clauses], [value for _, value in present]
 
 
-def _task(row: Record) -> Task:
+def task_of(row: Record) -> Task:
+    """The task of a row of `_SELECT`."""
     parsed = ("container_micro_seconds", "status", "overrides", "execution", "input_repositories")
     return Task(
         **{name: row[name] for name in Task.__dataclass_fields__ if name not in parsed},
