@@ -75,6 +75,7 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
     from agentcontainer.doctor.database import DATABASE_CHECKS, Database
     from agentcontainer.doctor.examination import FAULTS
     from agentcontainer.doctor.leftovers import HOST_CHECKS, Host
+    from agentcontainer.doctor.processes import PROCESS_CHECKS
     from agentcontainer.doctor.requirements import MACHINE_CHECKS, Machine
     from agentcontainer.domain.tasks import runners
     from agentcontainer.sandbox.detect import detect
@@ -99,6 +100,7 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
                 if host.removed_runners:
                     await runners.stop(pool, host.removed_runners)
                 await examination.run(SERVER_CHECKS, Server(pool))
+                await examination.run(PROCESS_CHECKS, Database(pool, chosen))
                 await examination.run(DATABASE_CHECKS, Database(pool, chosen))
                 await _examine_keys(chosen, pool, examination)
                 await _examine_store(chosen, pool, examination, is_any_age)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agentcontainer import open_files
-from agentcontainer.cli import admin, config, demo, doctor, processes, setup, up
+from agentcontainer.cli import admin, config, demo, doctor, processes, setup, status, up
 from agentcontainer.cli.error_lines import CommandGroup
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("api")(processes.api)
 app.command("runner")(processes.runner)
 app.command("migrate")(processes.migrate)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("setup")(setup.setup)
 app.command("config")(config.config)
