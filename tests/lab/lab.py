@@ -49,6 +49,7 @@ class Lab:
         self._settings = settings
         self._log_starts: dict[str, int] = {}
         self.hosts = {name: self._host(name) for name in STANDARD}
+        object_store.prepare(self.hosts["s3"])
         self.network = Network(self.hosts["switch"])
         self.authority = Authority(self.folder)
         self.database = Database(self.hosts["db"], self.authority)

@@ -20,6 +20,23 @@ PROBES = 8  # the server spreads objects over seven volumes
 PORT, FILER_PORT = 8333, 8888
 
 
+# The server makes Unix sockets in /tmp, by which the servers of several labs would find each other. What it needs of
+# the machine's /tmp is mounted into its own.
+PRIVATE_TMP = """
+exec 8<{programs} 9<{lab}
+mount -t tmpfs -o mode=1777 lab /tmp
+mkdir -p {programs} {lab}
+mount -c --bind /proc/self/fd/8 {programs}
+mount -c --bind /proc/self/fd/9 {lab}
+exec 8<&- 9<&-
+"""
+
+
+def prepare(host: Host) -> None:
+    """Call it before the host boots."""
+    host.setup = PRIVATE_TMP.format(programs=Path(sys.executable).parent, lab=host.folder.parent)
+
+
 def url(host: Host) -> str:
     return f"s3://{BUCKET}/prod?endpoint=http://{host.address}:{PORT}&region=us-east-1"
 

@@ -59,7 +59,7 @@ class EmptyHosts(Lab):
     def start(self) -> None:
         (self.folder / "disk").mkdir()
         for name, host in self.hosts.items():
-            host.setup = LAYERS.format(folder=self.folder / "disk" / name)
+            host.setup += LAYERS.format(folder=self.folder / "disk" / name)
         self.boot(*self.hosts.values())
         self.database.create()
         self.database.start()
