@@ -10,6 +10,7 @@ what the platform costs while nothing happens. Takes about four minutes. docs/op
 import argparse
 import asyncio
 import contextlib
+import subprocess
 import sys
 import threading
 import time
@@ -27,7 +28,8 @@ import asyncpg
 
 from agentcontainer.embedded.location import url_of
 from agentcontainer.gateway import scripted
-from tests.acceptance.bed import Client, Platform, finish, script, waiting
+from tests.acceptance.bed import COMMAND, Client, Platform, finish, script, waiting
+from tests.ports import free_port
 
 SETTLE_SECONDS = 2.0  # the server's processes report their statistics once a second
 STATISTICS = """
@@ -148,8 +150,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--agents", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20)
-    arguments = parser.parse_args()
-    count, seconds = arguments.agents, arguments.seconds
+    options = parser.parse_args()
+    count, seconds = options.agents, options.seconds
     table = Table("work", "transactions", "WAL kB", "CPU ms of PostgreSQL")
 
     def show(what: str, cost: Cost) -> None:
@@ -163,6 +165,10 @@ def main() -> None:
         time.sleep(seconds)
         meter.idle = meter.read() - before
         show("idle API and runner, a second", meter.idle.times(1 / meter.idle.seconds))
+        for part, arguments in (("runner", ["runner"]), ("API", ["api", "--port", str(free_port())])):
+            with more(platform, arguments, 4 if part == "runner" else 1) as started:
+                cost = meter.measure(lambda: time.sleep(seconds))
+                show(f"another idle {part}, a second", cost.times(1 / (started * cost.seconds)))
         tasks = 5 * count
         show(
             "task, from dispatch to end",
@@ -180,6 +186,23 @@ def main() -> None:
                 cost = meter.measure(lambda: time.sleep(seconds))
                 show(f"streaming agent that {what} follows, a second", cost.times(1 / (count * cost.seconds)))
     Console().print(table)
+
+
+@contextlib.contextmanager
+def more(platform: Platform, arguments: list[str], count: int) -> Iterator[int]:
+    """So many more processes of the installation during the block."""
+    started = [
+        subprocess.Popen([*COMMAND, *arguments], env=platform.environment, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        time.sleep(15)
+        yield count
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(60)
 
 
 @contextlib.contextmanager
