@@ -203,7 +203,7 @@ def test_tasks_beside_others_at_their_limits_take_less_than_twice_as_long(client
 NOISE = {
     "fork bomb": "bomb() { bomb | bomb & }; bomb; while :; do bomb; sleep 0.1; done",
     "memory hog": "while :; do python3 -c 'd = []\nwhile True: d.append(bytearray(2**22))'; done",
-    "disk filler": "while :; do dd if=/dev/zero of=x bs=1M; for i in $(seq 4000); do : > f$i; done; rm -f x f*; done",
+    "disk filler": "while :; do dd if=/dev/zero of=x bs=1M; rm x; for i in $(seq 4000); do >f$i; done; rm -f f*; done",
     "spinner": "for i in 1 2 3 4; do while :; do :; done & done; wait",
     "socket flooder": """python3 -c '
 import socket
