@@ -19,5 +19,4 @@ compile() {
         --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
 }
 compile --output-file requirements.lock "$@"
-compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock \
-    --override scripts/lock-overrides.txt "$@"
+compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock "$@"

@@ -32,6 +32,7 @@ from agentcontainer.domain.tasks.model import Claim, Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
+from tests import claims
 
 AGENT = "agt_standard_data"
 TABLES = (
@@ -47,7 +48,6 @@ TABLES = (
     "messages",
     "message_files",
     "wake_links",
-    "pgqueuer",
 )
 
 
@@ -145,7 +145,7 @@ class Account:
     async def claim(self, task_id: str) -> Claim:
         """Make a pending task running, as a runner would."""
         async with db.transaction(self.bed.pool) as connection:
-            claim = await store.claim(connection, task_id, "run_test")
+            claim = await claims.claim(connection, task_id, "run_test")
         assert claim is not None
         return claim
 

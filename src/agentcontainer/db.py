@@ -156,16 +156,11 @@ async def set_limits(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> N
 
 
 async def init_connection(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
-    """Set the limits of a new connection. Convert `jsonb` columns to and from Python values. A `str` is sent unchanged:
-    PgQueuer sends JSON text."""
+    """Set the limits of a new connection. Convert `jsonb` columns to and from Python values."""
     await set_limits(connection, timeouts)
     await connection.set_type_codec(
-        "jsonb", encoder=_to_json, decoder=json.loads, schema="pg_catalog", format="text"
+        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog", format="text"
     )
-
-
-def _to_json(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 async def _do_not_reset(_connection: Connection) -> None:

@@ -351,19 +351,21 @@ def test_files_of_the_agent_are_there_after_a_warm_and_a_cold_start(brief_platfo
 
 
 @pytest.mark.long
-def test_a_waiting_task_gets_the_slot_of_a_conversation_as_soon_as_it_is_idle(scripted_url: str) -> None:
+def test_a_waiting_task_of_another_account_gets_the_slot_of_a_conversation_after_its_turn(
+    scripted_url: str,
+) -> None:
     platform = Platform(scripted_url, capacity="1")
     try:
         platform.start()
-        client = platform.account()
+        client, other = platform.account(), platform.account()
         first = begin(client, script(waiting()))
         until_tool(client, first, 1)
         for number in range(4):
             send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
-        task_id = client.dispatch(script(finish()))
-        time.sleep(1)  # the runner has received it
+        task_id = other.dispatch(script(finish()))
+        time.sleep(2)  # the runner knows of it
         platform.unblock(first)
-        task = client.wait(task_id)
+        task = other.wait(task_id)
         assert task["status"] == "finished", task
         answered(client, first, 5)
         last = [event for event in client.events(first) if event["type"] == "tool.started"][-1]

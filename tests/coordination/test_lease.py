@@ -10,10 +10,11 @@ import pytest
 
 from agentcontainer.db import RawConnection
 from agentcontainer.domain.execution.model import Overrides
-from agentcontainer.domain.tasks import creation, runners, store
+from agentcontainer.domain.tasks import creation, runners
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.runner.lease import keep_lease
+from tests import claims
 from tests.coordination.bed import AGENT, Bed, finish, script
 from tests.coordination.proxy import Proxy
 
@@ -104,6 +105,6 @@ async def test_a_claim_without_an_attempt_is_given_back_at_a_slow_database(bed: 
     async with bed.runner() as runner:  # it does not take the tasks of the EU
         task = await creation.dispatch(bed.pool, bed.settings, bed.vault, bed.account_id, AGENT, in_the_eu)
         async with bed.pool.acquire() as connection:
-            assert await store.claim(connection, task.id, runner.id)
+            assert await claims.claim(connection, task.id, runner.id)
         runner.proxy.delay_seconds = 0.06
         assert (await bed.until(task.id, Status.PENDING)).tries == 0

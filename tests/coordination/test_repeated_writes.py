@@ -12,9 +12,10 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.conversations import store as conversations
 from agentcontainer.domain.conversations import turns
-from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks import service
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.state import EndReason
+from tests import claims
 from tests.coordination.bed import Bed
 from tests.coordination.proxy import Failure, TransactionPattern
 
@@ -35,8 +36,7 @@ class Row:
 
 async def claimed(bed: Bed, task_id: str) -> Claim:
     async with db.transaction(bed.pool) as connection:
-        claim = await store.claim(connection, task_id, "rnr_test")
-        await connection.execute("DELETE FROM pgqueuer")
+        claim = await claims.claim(connection, task_id, "rnr_test")
     assert claim is not None
     return claim
 
@@ -87,8 +87,9 @@ ROWS = (
         with_second_message,
         lambda pool, claim: turns.restart(pool, claim, 2),
         TransactionPattern("UPDATE tasks SET status = $2", ("pending",)),
-        "SELECT status, turn_number, turn_status, (SELECT count(*) FROM pgqueuer) FROM tasks WHERE id = $1",
-        ("pending", 2, "queued", 1),
+        "SELECT t.status, turn_number, turn_status, q.queued = (SELECT count(*) FROM tasks WHERE status = 'pending') "
+        "FROM tasks t JOIN account_queues q USING (account_id) WHERE t.id = $1",
+        ("pending", 2, "queued", True),
     ),
     Row(
         "partial outputs",

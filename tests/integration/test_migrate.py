@@ -20,13 +20,13 @@ from tests.newer_schema import expand
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 
-async def test_an_empty_database_gets_our_tables_and_the_queue(empty_database_url: str) -> None:
+async def test_an_empty_database_gets_our_tables(empty_database_url: str) -> None:
     assert not await is_usable(empty_database_url)
     await migrate(empty_database_url)
     connection = await asyncpg.connect(empty_database_url)
     tables = {row[0] for row in await connection.fetch(TABLES)}
     await connection.close()
-    assert {"accounts", "tasks", "events", "ledger_entries", "pgqueuer"} <= tables
+    assert {"accounts", "tasks", "events", "ledger_entries", "account_queues"} <= tables
     assert await is_usable(empty_database_url)
 
 
@@ -94,13 +94,6 @@ async def test_an_older_schema_is_named_and_migrated(database_url: str, pool: Po
     await pool.execute("UPDATE alembic_version SET version_num = '0001'")
     fault = await schema.fault(database_url)
     assert fault is not None and "agentcontainer migrate" in fault
-
-
-async def test_a_missing_queue_is_not_current_and_is_installed_again(database_url: str, pool: Pool) -> None:
-    await pool.execute("DROP TABLE pgqueuer CASCADE")
-    assert not await is_usable(database_url)
-    await migrate(database_url)
-    assert await is_usable(database_url)
 
 
 async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import re
 from typing import Any
 
-from agentcontainer.cli.log_lines import JsonLines, LogLines, without_stack
+from agentcontainer.cli.log_lines import JsonLines, LogLines
 from agentcontainer.telemetry import log_context
 
 HOSTILE = "a\x1b[2Jb\r\n2026-01-01 ERROR forged\u202etxt\x9b31m\u2028c"
@@ -32,14 +32,6 @@ def test_a_traceback_is_indented_and_escaped() -> None:
     lines = logged("failed", error=ValueError(HOSTILE))
     assert len(lines) == 3
     assert all(line.startswith("  ") and line.isprintable() for line in lines[1:])
-
-
-def test_an_error_can_be_part_of_its_log_line() -> None:
-    error = ValueError(HOSTILE)
-    record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "%s failed", ("it",), (ValueError, error, None))
-    assert without_stack(record)
-    line = LogLines().format(record)
-    assert "it failed: ValueError(" in line and line.isprintable()
 
 
 def json_record(message: str, *arguments: object, error: BaseException | None = None) -> dict[str, Any]:

@@ -52,5 +52,5 @@ def test_status_is_written_by_insert_move_and_claim_alone() -> None:
     assert writers == {
         "domain/tasks/insertion.py:_INSERT",
         "domain/tasks/store.py:_MOVE",
-        "domain/tasks/store.py:_CLAIM",
+        "domain/tasks/queue.py:_CLAIM",
     }

@@ -83,11 +83,3 @@ def once_a_minute(report: Callable[[str], None]) -> Callable[[str], None]:
             report(f"{line} ({left_out} more like it since the last one)" if left_out else line)
 
     return report_bounded
-
-
-def without_stack(record: logging.LogRecord) -> bool:
-    """A log filter that replaces a stack trace by the error's text, for errors that repeat while a database is down."""
-    if record.exc_info and record.exc_info[1] is not None:
-        record.msg = f"{record.getMessage()}: {record.exc_info[1]!r}"
-        record.args, record.exc_info = (), None
-    return True

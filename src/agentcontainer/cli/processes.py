@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agentcontainer.cli.log_lines import BoundedRate, JsonLines, LogLines, without_stack
+from agentcontainer.cli.log_lines import BoundedRate, JsonLines, LogLines
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.settings import Settings
@@ -63,7 +63,6 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
     handler.setFormatter(JsonLines() if chosen.log_format == "json" else LogLines())
     handler.addFilter(BoundedRate())
     logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
-    logging.getLogger("pgqueuer").addFilter(without_stack)  # it logs each retry during a database outage
     logging.getLogger("aiohttp.server").setLevel(
         logging.CRITICAL
     )  # it logs a stack trace for each malformed request

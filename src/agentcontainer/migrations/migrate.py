@@ -1,10 +1,9 @@
-"""Migrates a database to this version's schema: our tables by Alembic, the queue's by PgQueuer's own installer."""
+"""Migrates a database to this version's schema by Alembic."""
 
 from functools import partial
 
 from alembic import command
 from alembic.config import Config
-from pgqueuer.queries import Queries
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -27,7 +26,6 @@ async def migrate(url: str) -> None:
         await check_migratable(url)
         if await needs_migration(url):
             await _upgrade_tables(url)
-            await _upgrade_queue(Queries.from_asyncpg_connection(connection))
 
 
 async def _upgrade_tables(url: str) -> None:
@@ -48,13 +46,6 @@ def _upgrade_to_head(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-async def _upgrade_queue(queries: Queries) -> None:
-    if await queries.schema_is_installed():
-        await queries.apply_upgrade()
-    else:
-        await queries.install()
 
 
 def _config() -> Config:

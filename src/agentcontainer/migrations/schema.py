@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pgqueuer.queries import Queries
-
 from agentcontainer import db
 from agentcontainer.errors import SettingsError
 
@@ -40,9 +38,7 @@ async def needs_migration(url: str) -> bool:
     """Whether `migrate` would change the database. A schema of a newer version is left alone."""
     async with connected(url) as connection:
         revision = await _revision(connection)
-        if revision is None or (revision.isdecimal() and int(revision) < int(HEAD)):
-            return True
-        return revision == HEAD and await _has_outdated_queue(connection)
+        return revision is None or (revision.isdecimal() and int(revision) < int(HEAD))
 
 
 async def fault(url: str) -> str | None:
@@ -51,10 +47,7 @@ async def fault(url: str) -> str | None:
         revision = await _revision(connection)
         if revision is None:
             return "The database has no schema yet. Run `agentcontainer migrate`."
-        sentence = await fault_in_use(connection)
-        if sentence is None and revision == HEAD and await _has_outdated_queue(connection):
-            return "The database has the schema of an older version. Run `agentcontainer migrate`."
-        return sentence
+        return await fault_in_use(connection)
 
 
 async def fault_in_use(connection: db.Connection | db.Pool) -> str | None:
@@ -110,7 +103,3 @@ async def _revision(connection: db.RawConnection) -> str | None:
     if not await connection.fetchval(_HAS_TABLES):
         return None
     return await connection.fetchval("SELECT max(version_num) FROM alembic_version")
-
-
-async def _has_outdated_queue(connection: db.RawConnection) -> bool:
-    return bool((await Queries.from_asyncpg_connection(connection).plan_upgrade()).statements)

@@ -14,6 +14,7 @@ from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import store as files
+from agentcontainer.domain.tasks import queue
 from agentcontainer.domain.tasks import store as tasks
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
@@ -156,9 +157,19 @@ class Dialogue:
         except CheckpointFailed as error:
             await self._stop_turn(turn, Ending(EndReason.CHECKPOINT_FAILED, str(error)))
             return "restart"
-        following = await self._commit(turn, checkpoint, reply, may_go_on=not self._slot.is_work_waiting())
+        following = await self._commit(turn, checkpoint, reply, may_go_on=not await self._must_yield())
         await checkpointer.delete_superseded()
         return following
+
+    async def _must_yield(self) -> bool:
+        """Whether another account's task waits for this slot, and is before this conversation's next turn."""
+        if not self._slot.is_work_waiting():
+            return False
+        services, account_id = self._context.services, self._context.task.account_id
+        region = services.settings.region or "any"
+        return await db.retry_while_unavailable(
+            lambda: queue.is_another_first(services.pool, region, account_id)
+        )
 
     async def _commit(
         self, turn: Turn, checkpoint: Checkpoint | None, reply: Reply, *, may_go_on: bool

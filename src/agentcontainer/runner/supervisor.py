@@ -1,4 +1,4 @@
-"""The supervisor of a runner: takes jobs up to its capacity, runs an attempt for each, gives tasks back on a drain."""
+"""The supervisor of a runner: claims tasks for its slots, runs an attempt for each, gives tasks back on a drain."""
 
 import asyncio
 import contextlib
@@ -7,39 +7,46 @@ import socket
 from datetime import timedelta
 
 import asyncpg
-from pgqueuer.errors import RetryRequested
 
-from agentcontainer import crash, db, host
+from agentcontainer import db, host
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
-from agentcontainer.domain.tasks import runners, service, store
+from agentcontainer.domain.execution.model import RuntimeRegion
+from agentcontainer.domain.tasks import runners, service
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.errors import AgentContainerError
 from agentcontainer.periodic import background, repeat
 from agentcontainer.repetition import Repetition
 from agentcontainer.runner.attempt import Attempt
-from agentcontainer.runner.delivery import deliver
+from agentcontainer.runner.claiming import ClaimLoop
 from agentcontainer.runner.lease import STOP_AFTER_SHARE, boottime, keep_lease
 from agentcontainer.runner.services import Services
-from agentcontainer.runner.slot import Slot
+from agentcontainer.runner.slot import Slots
 from agentcontainer.runner.workspace.partial_outputs import collect_missing_forever
 
 logger = logging.getLogger(__name__)
 
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
-RETRY_WITHOUT_ROOM = timedelta(seconds=2)  # the host's disk is full: it may be freed soon
-RETRY_WITHOUT_SLOT = timedelta(seconds=0.5)  # another runner may have a free slot
-EVICTION_SECONDS = 5.0  # for an idle container to be closed
 MESSAGE_SECONDS = 2.0
 STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
+
+
+class RunnerGone(AgentContainerError):
+    """The database does not know this runner any more, or as one that has stopped."""
 
 
 class Supervisor:
     """The supervisor of one runner. `run` returns when it has drained. Cancel `run` to stop all attempts at once."""
 
     def __init__(
-        self, services: Services, runner_id: str, region: str, capacity: int, name: str | None = None
+        self,
+        services: Services,
+        runner_id: str,
+        region: RuntimeRegion,
+        capacity: int,
+        name: str | None = None,
     ) -> None:
         self._services = services
         self._pool = services.pool
@@ -48,16 +55,17 @@ class Supervisor:
         self._region = region
         self._name = name
         self.capacity = capacity
-        self._free_slots = asyncio.Semaphore(capacity)
+        self._slots = Slots(capacity)
+        self._claims = ClaimLoop(
+            services.settings, runner_id, region, self._slots,
+            may_claim=self._may_claim, has_room=self._has_room, start=self._start,
+            find_unstarted=lambda held: held - set(self._attempts) - set(self._unrecorded),
+        )  # fmt: skip
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
-        self._occupied: dict[Claim, Slot] = {}
-        self._waiting_jobs = 0
-        """Jobs that wait for a slot."""
         self._draining = asyncio.Event()
+        self._is_gone = False
         self._faults_in_a_row = 0
         self._paused_until = 0.0
-        self._claiming: set[str] = set()
-        """Ids of tasks that are being claimed."""
         self._unknown: set[Claim] = set()
         """This runner's claims, as of the last heartbeat, that have no attempt in this process."""
         self._giving_back: dict[Claim, asyncio.Task[None]] = {}
@@ -68,13 +76,13 @@ class Supervisor:
         """When the last heartbeat that the database has recorded began, by the clock of `boottime`."""
 
     def drain(self) -> None:
-        """Take no more jobs, give back the tasks that run, then let `run` return."""
+        """Claim no more tasks, give back those that run, then let `run` return."""
         self._draining.set()
 
     @property
     def used_slots(self) -> int:
         """How many slots have an attempt."""
-        return len(self._occupied)
+        return self.capacity - self._slots.free
 
     def unready_reason(self) -> str | None:
         """Why the runner takes no work now; None: it takes work."""
@@ -94,6 +102,7 @@ class Supervisor:
 
         Raises:
             LoopEnded: a background loop ended; all attempts are dropped.
+            RunnerGone: others count this runner as stopped; all attempts are dropped.
         """
         database_url = self._settings.database_url
         assert database_url is not None
@@ -102,7 +111,7 @@ class Supervisor:
         ))  # fmt: skip
         try:
             async with background(
-                deliver(self._settings, self._region, self.capacity, self._draining, self._take),
+                self._claims.run(),
                 keep_lease(
                     database_url,
                     self._beat,
@@ -117,10 +126,11 @@ class Supervisor:
             ):
                 try:
                     await self._draining.wait()
+                    await self._claims.settle()
                     for attempt, _ in self._attempts.values():
                         attempt.stop(EndReason.DRAINED, "The runner was stopped.")
                     await asyncio.gather(*self._running(), return_exceptions=True)
-                finally:  # before the loops are cancelled: PgQueuer waits for its jobs, which wait for the attempts
+                finally:  # before the loops are cancelled: no attempt may run while nothing renews the lease
                     for task in self._running():
                         task.cancel()
         finally:
@@ -130,112 +140,43 @@ class Supervisor:
             await asyncio.gather(*self._giving_back.values(), return_exceptions=True)
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(runners.stop(self._pool, [self._id]), STOP_SECONDS)
+        if self._is_gone:
+            raise RunnerGone(
+                f"The database does not have the runner {self._id} any more, or counts it as stopped, so others have "
+                "taken over its tasks. Start it again: it gets a new id."
+            )
 
     def _running(self) -> list[asyncio.Task[None]]:
         return [task for _, task in self._attempts.values()]
 
-    async def _take(self, task_id: str, is_delivery_lost: asyncio.Event) -> None:
-        """Take one job: wait for a slot, claim the task, start the attempt. Returns when the attempt has ended or is
-        idle, because PgQueuer counts the job as running until then.
+    def _may_claim(self) -> bool:
+        is_paused = asyncio.get_running_loop().time() < self._paused_until
+        return not self._draining.is_set() and not is_paused
 
-        Raises:
-            RetryRequested: the job cannot be taken now; it is delivered again, to this runner or another.
-        """
-        self._check_room()
-        await self._take_slot()
-        is_taken = False
-        try:
-            if self._draining.is_set():
-                raise RetryRequested(timedelta(0), reason="draining")
-            if asyncio.get_running_loop().time() < self._paused_until:
-                raise RetryRequested(PAUSE / 10, reason="this runner's host is at fault")
-            claim = await self._claim(task_id)
-            is_taken = claim is not None
-            crash.reach("claimed")
-        finally:
-            if not is_taken:
-                self._free_slots.release()
-        if claim is not None:
-            await self._start(claim, is_delivery_lost)
-
-    def _check_room(self) -> None:
-        """Take no job while this host lacks the room to run it; evict an idle conversation, which makes some.
-
-        Raises:
-            RetryRequested: the host lacks something.
-        """
+    def _has_room(self) -> bool:
+        """Whether this host has room for another attempt. If not, evict an idle conversation, which makes some."""
         if (fault := host.shortage(self._services.folder)) is None:
-            return
+            return True
         if (left_out := self._shortages.admit(fault.partition(":")[0])) is not None:
-            logger.error("this host takes no work: %s (%d jobs were delivered meanwhile)", fault, left_out)
-        self._evict_one()
-        raise RetryRequested(RETRY_WITHOUT_ROOM, reason="this runner's host lacks a resource")
+            logger.error(
+                "this host takes no work: %s (seen %d times since the last report)", fault, left_out + 1
+            )
+        self._slots.evict_longest_idle()
+        return False
 
-    async def _take_slot(self) -> None:
-        """Take a slot. If none is free, evict the conversation that has been idle for longest, unless slots are being
-        given up already for all jobs that wait."""
-        self._waiting_jobs += 1
-        try:
-            if self._free_slots.locked() and self._is_slot_wanted():
-                self._evict_one()
-            async with asyncio.timeout(EVICTION_SECONDS):
-                await self._free_slots.acquire()
-        except TimeoutError:
-            raise RetryRequested(RETRY_WITHOUT_SLOT, reason="no free slot") from None
-        finally:
-            self._waiting_jobs -= 1
-
-    def _is_slot_wanted(self) -> bool:
-        """Whether more jobs wait for a slot than slots are being evicted."""
-        return self._waiting_jobs > sum(slot.is_evicting for slot in self._occupied.values())
-
-    def _evict_one(self) -> None:
-        """Evict the longest idle conversation that is not being evicted already."""
-        idle = [slot for slot in self._occupied.values() if slot.idle_since is not None]
-        for slot in sorted(idle, key=lambda slot: slot.idle_since or 0):
-            if slot.evict():
-                return
-
-    async def _claim(self, task_id: str) -> Claim | None:
-        """Claim a task; None if it is not pending, or another job of this runner is claiming it."""
-        if task_id in self._claiming:
-            return None
-        unconfirmed: Claim | None = None
-
-        async def claim() -> Claim | None:
-            nonlocal unconfirmed
-            async with db.transaction(self._pool) as connection:
-                if unconfirmed is not None and unconfirmed in await store.held_by(connection, self._id):
-                    return unconfirmed  # committed before, but the reply was lost
-                unconfirmed = await store.claim(connection, task_id, self._id)
-                return unconfirmed
-
-        self._claiming.add(task_id)
-        try:
-            return await db.retry_while_unavailable(claim)
-        finally:
-            self._claiming.remove(task_id)
-
-    async def _start(self, claim: Claim, is_delivery_lost: asyncio.Event) -> None:
-        """Start an attempt. Returns when it has ended or is idle, or when the connection to the queue is lost."""
-        slot = self._occupied[claim] = Slot(self._is_slot_wanted)
-        attempt = Attempt(self._services, claim, slot)
+    def _start(self, claim: Claim) -> None:
+        attempt = Attempt(self._services, claim, self._slots.occupy(claim))
         task = asyncio.create_task(attempt.run())
         self._attempts[claim] = attempt, task
 
         def on_end(_: object) -> None:
-            del self._attempts[claim], self._occupied[claim]
-            self._free_slots.release()
+            del self._attempts[claim]
+            self._slots.release(claim)
             self._unrecorded[claim] = attempt.unrecorded
             self._count_fault(attempt.is_platform_fault)
+            self._claims.wake()
 
         task.add_done_callback(on_end)
-        events = [asyncio.create_task(event.wait()) for event in (slot.became_idle, is_delivery_lost)]
-        try:
-            await asyncio.wait([task, *events], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for event in events:
-                event.cancel()
 
     def _count_fault(self, is_fault: bool) -> None:
         """Pause after several faults in a row: a broken host (a full disk, no file descriptors) must not use up the
@@ -253,8 +194,13 @@ class Supervisor:
         """Renew the lease, and compare the claims that the database has for this runner with its attempts."""
         before = set(self._attempts)  # read first: a claim made during the query is not in its answer
         claims = await runners.beat(connection, self._id)
+        if claims is None:
+            self._is_gone = True
+            self._draining.set()
+            claims = set[Claim]()
         self._drop(before - claims, "the claim is gone")
-        unknown = {claim for claim in claims - set(self._attempts) if claim.task_id not in self._claiming}
+        # A claim that is on its way has no attempt yet.
+        unknown = set[Claim]() if self._claims.is_in_doubt else claims - set(self._attempts)
         for claim in (unknown & self._unknown) - self._giving_back.keys():
             # Not awaited: at a slow database it takes longer than a heartbeat may.
             self._giving_back[claim] = asyncio.create_task(self._give_back(claim))

@@ -7,6 +7,7 @@ import pytest
 
 from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.tasks import model, service, store
+from tests import claims
 
 from .conftest import AGENT, Account, Bed, error_of
 
@@ -127,7 +128,7 @@ async def test_the_title_is_from_the_instructions_until_a_model_wrote_one(bed: B
     task = await alice.dispatch(instructions="# Count the sheep\nAll.", titleSource="model")
     assert task["title"] == "Count the sheep"
     async with bed.pool.acquire() as connection, connection.transaction():
-        claim = await store.claim(connection, task["id"], "run_test")
+        claim = await claims.claim(connection, task["id"], "run_test")
     assert claim is not None
     await service.set_title(bed.pool, claim, "Sheep, counted")
     await service.set_title(bed.pool, model.Claim(task["id"], claim.attempt + 1), "Too late")
@@ -157,7 +158,7 @@ async def test_a_given_title_and_a_models_exclude_each_other(alice: Account) -> 
 async def test_usage_totals_may_arrive_twice_and_in_any_order(bed: Bed, alice: Account) -> None:
     task_id = (await alice.dispatch())["id"]
     async with bed.pool.acquire() as connection, connection.transaction():
-        claim = await store.claim(connection, task_id, "run_test")
+        claim = await claims.claim(connection, task_id, "run_test")
     assert claim is not None
     for totals in ((100, 10, 5, 42), (200, 20, 10, 84), (200, 20, 10, 84), (100, 10, 5, 42)):
         await store.raise_usage(bed.pool, claim, model.TaskUsage(*totals))

@@ -27,6 +27,7 @@ from agentcontainer.domain.tasks.state import EndReason, Status
 from agentcontainer.redaction import encodings_of
 from agentcontainer.runner.log import EventLog
 from agentcontainer.settings import Settings
+from tests import claims
 
 AGENT = "agt_standard_data"
 RUNNER = "rnr_1"
@@ -54,7 +55,7 @@ class Conversation:
 
     async def claim(self) -> Claim:
         async with db.transaction(self.pool) as connection:
-            claim = await store.claim(connection, self.id, RUNNER)
+            claim = await claims.claim(connection, self.id, RUNNER)
         assert claim is not None
         return claim
 

@@ -1,5 +1,7 @@
 """What `doctor` finds and fixes about tasks and money while no API and no runner is running."""
 
+from datetime import timedelta
+
 import pytest
 
 from agentcontainer import db
@@ -8,13 +10,14 @@ from agentcontainer.doctor.database import DATABASE_CHECKS, Database
 from agentcontainer.doctor.examination import Examination
 from agentcontainer.domain.ledger import store as ledger
 from agentcontainer.domain.ledger.model import NewEntry
-from agentcontainer.domain.tasks import queue, runners, service, store
+from agentcontainer.domain.tasks import runners, service, store
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.settings import Settings
 
 from .conftest import MakeTask
 
-OLD = "UPDATE tasks SET updated_at = now() - interval '1 hour' WHERE id = ANY($1::text[])"
+DELAY = "UPDATE tasks SET not_before = now() + $2::interval WHERE id = ANY($1::text[])"
+HOUR = timedelta(hours=1)
 
 
 async def examined(pool: Pool, database_url: str, *, is_fixing: bool = True) -> Examination:
@@ -38,28 +41,24 @@ async def test_stuck_tasks_are_found(pool: Pool, database_url: str, make_task: M
     await pool.execute(
         "UPDATE tasks SET hibernate_until_at = now() - interval '1 h' WHERE id = $1", overslept
     )
-    queued, unqueued, young = [await make_task("pending") for _ in range(3)]
-    await pool.execute(OLD, [queued, unqueued])
-    async with db.transaction(pool) as connection:
-        await queue.enqueue(connection, queued, 1, "any")
+    ready, delayed, overdue = [await make_task("pending") for _ in range(3)]
+    await pool.execute(DELAY, [delayed], HOUR)
+    await pool.execute(DELAY, [overdue], -HOUR)
     await pool.execute(
         "UPDATE runners SET heartbeat_at = now() + interval '1 h'"
     )  # the heartbeats do not expire during this test
-    await pool.execute("UPDATE tasks SET updated_at = now() + interval '1 h' WHERE id = $1", young)
 
     expected = {
         lost: "a task whose runner is gone",
         overslept: "a task that hibernates past its deadline",
-        unqueued: "a pending task without a queue entry",
+        overdue: "a pending task whose delay is over",
     }
     assert problems(await examined(pool, database_url, is_fixing=False)) == expected
     examination = await examined(pool, database_url)
     assert (problems(examination), examination.is_healthy) == (expected, True)
     assert problems(await examined(pool, database_url)) == {}
-    jobs = await pool.fetch("SELECT convert_from(payload, 'utf8') AS id FROM pgqueuer")
-    assert {job["id"] for job in jobs} == {queued, unqueued, lost, overslept}
+    assert await pool.fetchval("SELECT ready_any FROM account_queues") == len({ready, overdue, overslept})
     assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", living) == "running"
-    assert await pool.fetchval("SELECT status FROM tasks WHERE id = $1", young) == "pending"
 
 
 @pytest.mark.long
@@ -67,11 +66,11 @@ async def test_stuck_tasks_beyond_one_page_are_counted(
     pool: Pool, database_url: str, make_task: MakeTask
 ) -> None:
     tasks = [await make_task("pending") for _ in range(510)]
-    await pool.execute(OLD, tasks)
+    await pool.execute(DELAY, tasks, -HOUR)
     examination = await examined(pool, database_url)
     assert examination.is_healthy
     assert set(problems(examination)) <= set(tasks)
-    assert await pool.fetchval("SELECT count(*) FROM pgqueuer") == 510
+    assert await pool.fetchval("SELECT ready_any FROM account_queues") == 510
 
 
 async def test_holds_of_ended_tasks_are_found(

@@ -26,12 +26,13 @@ from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import creation, reconcile, runners, service, store
+from agentcontainer.domain.tasks import creation, reconcile, runners, service
 from agentcontainer.domain.tasks.model import Claim, Dispatch
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason
 from agentcontainer.errors import Conflict, InsufficientBalance
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
+from tests import claims
 
 T = TypeVar("T")
 HOLD = 500_000
@@ -41,6 +42,14 @@ FROM ledger_entries WHERE account_id = $1 ORDER BY position
 """
 BALANCE = "SELECT balance_micro_usd FROM accounts WHERE id = $1"
 TASKS = "SELECT id, status, attempt, hold_micro_usd AS held, cost_micro_usd AS cost FROM tasks WHERE account_id = $1"
+MISCOUNTED = """
+SELECT * FROM account_queues AS queue, LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status = 'pending'),
+        count(*) FILTER (WHERE status = 'pending' AND not_before IS NULL)
+    FROM tasks WHERE account_id = queue.account_id
+) AS counted (running, queued, ready) WHERE account_id = $1 AND (queue.running, queue.queued, queue.ready_any) <>
+    (counted.running, counted.queued, counted.ready)
+"""
 REACHED = "SELECT DISTINCT status, error_code FROM tasks"
 WAIT = "UPDATE tasks SET container_started_at = container_started_at - $2 * interval '1 second' WHERE id = $1"
 
@@ -123,7 +132,7 @@ class Histories(RuleBasedStateMachine):
         async def work() -> None:
             for row in await self.pool.fetch(TASKS, self.account_id):
                 async with db.transaction(self.pool) as connection:
-                    claim = await store.claim(connection, row["id"], self.runner_id)
+                    claim = await claims.claim(connection, row["id"], self.runner_id)
                 if claim and seconds is not None:
                     await service.start_container(self.pool, claim)
                     await self.pool.execute(WAIT, claim.task_id, seconds)
@@ -184,6 +193,10 @@ class Histories(RuleBasedStateMachine):
         for _ in range(3):
             self.claim_pending_tasks(700)
             self.lose_the_runner()
+
+    @invariant()
+    def the_queue_counts_right(self) -> None:
+        assert self.run(self.pool.fetch(MISCOUNTED, self.account_id)) == []
 
     @invariant()
     def the_ledger_adds_up(self) -> None:

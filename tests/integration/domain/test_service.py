@@ -7,18 +7,20 @@ import pytest
 
 from agentcontainer import db
 from agentcontainer.db import Pool
+from agentcontainer.domain.checkpoints.model import Checkpoint
 from agentcontainer.domain.ledger import store as ledger
 from agentcontainer.domain.ledger.model import NewEntry
 from agentcontainer.domain.tasks import events, queue, reconcile, runners, service, store
-from agentcontainer.domain.tasks.model import Task
+from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import MAX_TRIES, EndReason, Status
 from agentcontainer.errors import Conflict
 from agentcontainer.settings import Settings
+from tests import claims
 
 from .conftest import MakeTask
 
 CREDIT = 10_000_000
-JOBS = "SELECT convert_from(payload, 'utf8') AS task_id, entrypoint FROM pgqueuer ORDER BY id"
+DELAYED = "SELECT not_before - pending_since FROM tasks WHERE id = $1"
 
 
 @pytest.fixture
@@ -83,12 +85,14 @@ async def test_a_lost_runner_costs_nothing_and_the_third_loss_fails_the_task(
     for attempt in (1, 2):
         task = await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt)
         assert (task.status, task.container_micro_seconds) == (Status.PENDING, 0)
+        assert await pool.fetchval(DELAYED, task_id) == pytest.approx(
+            timedelta(seconds=2 * 2**attempt), abs=timedelta(seconds=1)
+        )
         async with db.transaction(pool) as connection:
-            assert await store.claim(connection, task_id, "rnr_next")
+            assert await claims.claim(connection, task_id, "rnr_next")
     task = await end(pool, settings, task_id, EndReason.RUNNER_LOST, 3)
     assert (task.status, task.error_code, task.cost_micro_usd) == (Status.FAILED, "infrastructure_error", 0)
     assert await balance(pool, account_id) == CREDIT
-    assert [row["task_id"] for row in await pool.fetch(JOBS)] == [task_id, task_id]
     log = await events.list_page(pool, task_id, limit=10)
     assert [event.type for event in log.rows] == ["task.requeued", "task.requeued", "task.failed"]
 
@@ -144,19 +148,39 @@ async def test_the_reconciler_finds_a_task_whose_runner_is_gone(
     assert await reconcile.reconcile(pool, settings) == 3
     statuses = {row["id"]: row["status"] for row in await pool.fetch("SELECT id, status FROM tasks")}
     assert statuses == {alive: "running"} | dict.fromkeys(lost, "pending")
-    assert {row["task_id"] for row in await pool.fetch(JOBS)} == set(lost)
     assert await reconcile.reconcile(pool, settings) == 0
 
 
-async def test_the_reconciler_finds_a_pending_task_without_a_job(
+async def test_the_reconciler_ends_the_delay_of_a_lost_task(
     pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
 ) -> None:
-    forgotten, queued = await make_task("pending", attempt=0), await make_task("pending", attempt=0)
+    task_id, later = [await make_task("pending") for _ in range(2)]
     async with db.transaction(pool) as connection:
-        await queue.enqueue(connection, queued, 0, "any")
-    await pool.execute("UPDATE tasks SET updated_at = now() - interval '11 seconds'")
+        await queue.delay(connection, task_id, timedelta(0))
+        await queue.delay(connection, later, timedelta(hours=1))
+    await runners.register(pool, "rnr_1", "any", "here", 1)
+    assert await queue.count_due(pool, "any", 10) == 0
     assert await reconcile.reconcile(pool, settings) == 1
-    assert [row["task_id"] for row in await pool.fetch(JOBS)] == [queued, forgotten]
+    async with pool.acquire() as connection:
+        assert await queue.claim(connection, "rnr_1", "any", 10) == Claim(task_id, 2)
+        assert await queue.claim(connection, "rnr_1", "any", 10) is None
+
+
+async def test_a_checkpoint_of_an_attempt_resets_the_count_of_tries(
+    pool: Pool, settings: Settings, account_id: str, make_task: MakeTask
+) -> None:
+    """Three outages in a long task that makes progress between them do not fail it."""
+    task_id = await running(pool, account_id, make_task)
+    for attempt in range(1, 6):
+        checkpoint_id = f"ckp_{attempt}"
+        insert = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $1)"
+        await pool.execute(insert, checkpoint_id, task_id)
+        checkpoint = Checkpoint(checkpoint_id, checkpoint_id, 1, "", 1)
+        async with db.transaction(pool) as connection:
+            assert await service.save(connection, Claim(task_id, attempt), checkpoint, 0)
+        task = await end(pool, settings, task_id, EndReason.RUNNER_LOST, attempt)
+        assert (task.status, task.tries) == (Status.PENDING, 1)
+        assert await claims.claim(pool, task_id, "rnr_next")
 
 
 async def test_a_fenced_attempt_cannot_end_the_requeued_task(
@@ -177,4 +201,4 @@ async def test_a_fault_of_the_host_is_no_try(
         task = await end(pool, settings, task_id, EndReason.HOST_FAULT, attempt)
         assert (task.status, task.tries, task.container_micro_seconds) == (Status.PENDING, 0, 0)
         async with db.transaction(pool) as connection:
-            assert await store.claim(connection, task_id, "rnr_next") is not None
+            assert await claims.claim(connection, task_id, "rnr_next") is not None

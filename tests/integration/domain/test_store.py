@@ -1,4 +1,4 @@
-"""`store.move` and `store.claim` against the real database: every pair of statuses, and the fence."""
+"""`store.move` against the real database: every pair of statuses, and the fence."""
 
 import asyncio
 
@@ -37,17 +37,6 @@ async def test_a_stale_attempt_moves_nothing_and_logs_nothing(pool: Pool, make_t
         )
     assert not await store.container_started(pool, Claim(task_id, 1))
     assert not (await events.list_page(pool, task_id, limit=10)).rows
-
-
-async def test_one_of_many_concurrent_claims_wins(pool: Pool, make_task: MakeTask) -> None:
-    task_id = await make_task("pending", attempt=0)
-
-    async def claim(runner_id: str) -> Claim | None:
-        async with db.transaction(pool) as connection:
-            return await store.claim(connection, task_id, runner_id)
-
-    claims = await asyncio.gather(*(claim(f"rnr_{number}") for number in range(8)))
-    assert [claim for claim in claims if claim] == [Claim(task_id, 1)]
 
 
 async def test_events_are_numbered_without_gaps_under_concurrent_writers(

@@ -1,4 +1,4 @@
-"""Creates tasks: checks a dispatch, inserts and enqueues its task, and holds the money for it."""
+"""Creates tasks: checks a dispatch, inserts its task, and holds the money for it."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.service import platform_defaults, provider_of, resolve_with_endpoint
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import insertion, queue, repositories
+from agentcontainer.domain.tasks import insertion, repositories
 from agentcontainer.domain.tasks.insertion import Named
 from agentcontainer.domain.tasks.model import Dispatch, Mode, NewTask, Task
 from agentcontainer.domain.unset import UNSET
@@ -25,7 +25,7 @@ MAX_TITLE_CHARACTERS = 80
 async def dispatch(
     pool: Pool, settings: Settings, vault: Vault, account_id: str, agent_id: str, request: Dispatch
 ) -> Task:
-    """Create a task, enqueue it, and hold the money for it.
+    """Create a task, which runners may claim from then on, and hold the money for it.
 
     Raises:
         NotFound: the account has no such agent.
@@ -50,7 +50,7 @@ async def create(
     mode: Mode,
     message: str = "",
 ) -> Task:
-    """Insert and enqueue a task, and hold the money for it: the account's other dispatches wait for this transaction
+    """Insert a task, and hold the money for it: the account's other dispatches wait for this transaction
     from here on. Raises as `dispatch` does."""
     provider = request.overrides.provider
     if provider is None:
@@ -111,7 +111,7 @@ def _version(agent_id: str, named: Named, version_id: str | None) -> Version:
 async def insert(
     connection: Connection, settings: Settings, account_id: str, tasks: Sequence[NewTask]
 ) -> list[Task]:
-    """Insert and enqueue tasks, and hold the money for each of them.
+    """Insert tasks, and hold the money for each of them.
 
     Raises:
         InsufficientBalance: the balance is below their holds; nothing is inserted.
@@ -121,8 +121,6 @@ async def insert(
     if not inserted:
         await ledger.check_balance(connection, account_id, hold, len(tasks))
         inserted = await insertion.insert(connection, account_id, tasks, hold)  # credit was added meanwhile
-    for task in inserted:
-        await queue.enqueue(connection, task.id, 0, task.execution.runtime_region)
     return inserted
 
 

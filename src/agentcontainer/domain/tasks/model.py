@@ -164,15 +164,6 @@ class TaskUsage:
 
 
 @dataclass(frozen=True)
-class PendingTask:
-    """The columns of a pending task that its queue entry needs."""
-
-    task_id: str
-    attempt: int
-    region: RuntimeRegion
-
-
-@dataclass(frozen=True)
 class Hibernation:
     """A hibernation: why, until when at the latest, and the checkpoint that the next container starts from.
 

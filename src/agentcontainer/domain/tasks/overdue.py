@@ -1,27 +1,22 @@
 """SQL that finds the tasks which the reconciler or a runner must move on: those of a lost runner, expired
-conversations, pending tasks without a job, and ended tasks without their partial outputs."""
+conversations, and ended tasks without their partial outputs."""
 
 from datetime import timedelta
 
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.tasks.model import Claim, PendingTask
+from agentcontainer.domain.tasks.model import Claim
 
 _LOST = """
 SELECT t.id, t.attempt FROM tasks t LEFT JOIN runners r ON r.id = t.runner_id
 WHERE (t.status = 'running' OR t.status = 'awaiting_input' AND t.runner_id IS NOT NULL)
     AND (r.id IS NULL OR r.stopped_at IS NOT NULL OR r.heartbeat_at < now() - $1::interval)
+LIMIT 500
 """
 _EXPIRED = """
 SELECT id FROM tasks WHERE status = 'awaiting_input' AND expires_at < now() ORDER BY expires_at LIMIT 500
 """
 _IS_EXPIRED = """
 SELECT true FROM tasks WHERE id = $1 AND status = 'awaiting_input' AND expires_at < now() FOR UPDATE
-"""
-_WITHOUT_JOB = """
-SELECT id, attempt, execution->>'runtimeRegion' AS region FROM tasks
-WHERE status = 'pending' AND updated_at < now() - $1::interval AND NOT EXISTS (
-    SELECT FROM pgqueuer WHERE dedupe_key = tasks.id || ':' || attempt AND status IN ('queued', 'picked'))
-ORDER BY id LIMIT 500
 """
 _MISSING_PARTIAL_OUTPUTS = """
 SELECT id, attempt FROM tasks WHERE remains_at IS NULL AND checkpoint_id IS NOT NULL
@@ -36,7 +31,7 @@ RETURNING account_id
 
 
 async def lost(pool: Pool, silent_for: timedelta) -> list[Claim]:
-    """Claims whose runner has stopped, does not exist, or has sent no heartbeat for that long."""
+    """Claims whose runner has stopped, does not exist, or has sent no heartbeat for that long: 500 at most."""
     return [Claim(row["id"], row["attempt"]) for row in await pool.fetch(_LOST, silent_for)]
 
 
@@ -48,12 +43,6 @@ async def expired(pool: Pool) -> list[str]:
 async def lock_if_expired(connection: Connection, task_id: str) -> bool:
     """Whether a conversation has expired. If so, its row is locked until the transaction ends."""
     return bool(await connection.fetchval(_IS_EXPIRED, task_id))
-
-
-async def without_job(pool: Pool, longer_than: timedelta) -> list[PendingTask]:
-    """Tasks that are pending for that long without a job in the queue."""
-    rows = await pool.fetch(_WITHOUT_JOB, longer_than)
-    return [PendingTask(row["id"], row["attempt"], row["region"]) for row in rows]
 
 
 async def missing_partial_outputs(pool: Pool, older_than: timedelta) -> list[Claim]:

@@ -1,30 +1,122 @@
-"""Enqueues the PgQueuer jobs that tell runners of pending tasks, in the transaction that makes a task pending.
+"""The queue: which pending task a runner claims next.
 
-A job contains only the task's id. The claim decides which runner runs the task, so a lost or repeated job does no harm.
+The rows of `tasks` are the queue. `account_queues` has a row for each account, whose counters triggers keep, so that a
+claim reads a few rows, however many tasks are pending.
+
+- Accounts take turns: the one with the fewest running tasks first, then the one whose last claim is the oldest.
+- Of an account's tasks, the highest priority comes first. Then come messages to conversations and work that has begun
+  before, then the task that has been pending for longest.
+- A claim is one statement. It skips rows that others have locked, and so waits for nobody.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
-from pgqueuer.queries import Queries
+from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.execution.model import RuntimeRegion
+from agentcontainer.domain.tasks.model import Claim
 
-from agentcontainer.db import Connection
+CHANNEL = "agentcontainer_queue"  # NOTIFY payload: the region of a task that became ready to be claimed
+REGIONS: dict[RuntimeRegion, Sequence[RuntimeRegion]] = {"any": ["any"], "eu": ["any", "eu"]}
+"""A runner's region → the regions whose tasks it takes."""
+MAX_ACCOUNTS = 20  # that one claim looks at, should others be claiming the tasks of the first ones
+
+_CLAIM = """
+UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $1
+FROM (
+    SELECT best.id FROM (
+        SELECT account_id FROM account_queues WHERE is_due_{region}
+        ORDER BY running, served_at LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS account CROSS JOIN LATERAL (
+        SELECT first.id FROM unnest($2::text[]) AS region (name) CROSS JOIN LATERAL (
+            SELECT id, priority, mode = 'autonomous' AND attempt = 0 AS is_new, pending_since FROM tasks
+            WHERE account_id = account.account_id AND status = 'pending' AND not_before IS NULL
+                AND coalesce(execution->>'runtimeRegion', 'any') = region.name
+            ORDER BY -priority, (mode = 'autonomous' AND attempt = 0), pending_since, id
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        ) AS first ORDER BY -first.priority, first.is_new, first.pending_since, first.id LIMIT 1
+    ) AS best
+    WHERE EXISTS (
+        SELECT FROM runners WHERE id = $1 AND stopped_at IS NULL AND heartbeat_at > now() - $3::interval)
+    LIMIT 1
+) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt
+"""
+_COUNT_DUE = """
+SELECT coalesce(sum(least(ready, room)), 0)::bigint FROM (
+    SELECT ready_any + CASE WHEN $1 = 'eu' THEN ready_eu ELSE 0 END AS ready,
+        coalesce(max_running, 2147483647) - running AS room
+    FROM account_queues WHERE is_due_{region} ORDER BY running, served_at LIMIT $2
+) AS due
+"""
+_IS_ANOTHER_FIRST = """
+SELECT EXISTS (SELECT FROM account_queues WHERE is_due_{region} AND account_id <> $1
+    AND running < (SELECT running FROM account_queues WHERE account_id = $1))
+"""
+_DELAY = "UPDATE tasks SET not_before = clock_timestamp() + $2::interval WHERE id = $1 AND status = 'pending'"
+_DELAYED = """
+SELECT id FROM tasks WHERE status = 'pending' AND not_before <= now() ORDER BY not_before LIMIT 500
+"""
+_END_DELAY = """
+UPDATE tasks SET not_before = NULL WHERE id = $1 AND status = 'pending' AND not_before <= now() RETURNING true
+"""
+# The planner's statistics can be older than a burst of dispatches. Without these settings it may then sort all pending
+# tasks of an account instead of reading the first one from its index.
+_PLAN_BY_INDEX = "SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off"
 
 
-def entrypoint(region: str) -> str:
-    """The PgQueuer entrypoint of a region's jobs."""
-    return f"run:{region}"
+async def prepare(connection: Connection) -> None:
+    """Make the session plan claims as they should be, whatever the planner's statistics say. For claims only."""
+    await connection.execute(_PLAN_BY_INDEX)
 
 
-async def enqueue(
-    connection: Connection, task_id: str, attempt: int, region: str, delay: timedelta = timedelta(0)
-) -> bool:
-    """Enqueue a job for the task, to be delivered after `delay`. False: this attempt's job is queued already."""
-    queries = Queries.from_asyncpg_connection(connection)  # pyright: ignore[reportArgumentType]
-    ids = await queries.enqueue(
-        entrypoint(region),
-        task_id.encode(),
-        execute_after=delay,
-        dedupe_key=f"{task_id}:{attempt}",
-        on_conflict="skip",
-    )
-    return ids[0] is not None
+async def claim(
+    connection: Connection, runner_id: str, region: RuntimeRegion, lost_after_seconds: float,
+    timeout: float | None = None,
+) -> Claim | None:  # fmt: skip
+    """Claim the next task that this runner may run: `pending` → `running`, with the next attempt number. The session
+    is prepared by `prepare`.
+
+    None: there is none, others are claiming those there are, or this runner has no heartbeat in `lost_after_seconds`.
+    """
+    arguments = claim_arguments(runner_id, region, lost_after_seconds)
+    row = await connection.fetchrow(claim_statement(region), *arguments, timeout=timeout)
+    return None if row is None else Claim(row["id"], row["attempt"])
+
+
+def claim_statement(region: RuntimeRegion) -> str:
+    """The SQL of `claim`."""
+    return _CLAIM.format(region=region)
+
+
+def claim_arguments(
+    runner_id: str, region: RuntimeRegion, lost_after_seconds: float
+) -> tuple[str, Sequence[str], timedelta, int]:
+    """The parameters of `claim_statement`."""
+    return runner_id, REGIONS[region], timedelta(seconds=lost_after_seconds), MAX_ACCOUNTS
+
+
+async def count_due(
+    connection: Connection | Pool, region: RuntimeRegion, limit: int, timeout: float | None = None
+) -> int:
+    """How many tasks wait for a slot on a runner of this region; from `limit` on it is a lower bound."""
+    return await connection.fetchval(_COUNT_DUE.format(region=region), region, limit, timeout=timeout)
+
+
+async def is_another_first(pool: Connection | Pool, region: RuntimeRegion, account_id: str) -> bool:
+    """Whether another account would get the slot that a running task of this account gives up."""
+    return await pool.fetchval(_IS_ANOTHER_FIRST.format(region=region), account_id)
+
+
+async def delay(connection: Connection, task_id: str, delay: timedelta) -> None:
+    """Let no runner claim a pending task for this long."""
+    await connection.execute(_DELAY, task_id, delay)
+
+
+async def delayed(pool: Pool) -> list[str]:
+    """Ids of pending tasks whose delay is over: 500 at most."""
+    return [row["id"] for row in await pool.fetch(_DELAYED)]
+
+
+async def end_delay(pool: Pool, task_id: str) -> bool:
+    """Let runners claim a task whose delay is over. False: it is not pending, or delayed for longer."""
+    return bool(await pool.fetchval(_END_DELAY, task_id))

@@ -16,7 +16,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.hibernation import store as hibernation_store
 from agentcontainer.domain.tasks import overdue, queue, service
-from agentcontainer.domain.tasks.model import Claim, PendingTask
+from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.periodic import FailureLog, repeat
 from agentcontainer.settings import Settings
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 async def reconcile(
     pool: Pool, settings: Settings, failures: FailureLog | None = None, *, are_silent_lost: bool = True
 ) -> int:
-    """Requeue the tasks of lost runners and pending tasks without a job, wake tasks whose deadline has passed, and end
+    """Requeue the tasks of lost runners, end the delays of pending tasks, wake tasks whose deadline has passed, and end
     expired conversations. Returns how many tasks were moved.
 
     A task is moved only if its attempt and status are still those that were found, so a repeat changes nothing.
@@ -42,10 +42,6 @@ async def reconcile(
     async def lose(claim: Claim) -> bool:
         return await service.lose(pool, settings, claim, "The runner of this task was lost.")
 
-    async def enqueue(task: PendingTask) -> bool:
-        async with db.transaction(pool) as connection:
-            return await queue.enqueue(connection, task.task_id, task.attempt, task.region)
-
     moved = await _each(await overdue.lost(pool, silence if are_silent_lost else NEVER), lose, failures)
     moved += await _each(
         await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id), failures
@@ -53,7 +49,9 @@ async def reconcile(
     moved += await _each(
         await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id), failures
     )
-    return moved + await _each(await overdue.without_job(pool, silence), enqueue, failures)
+    return moved + await _each(
+        await queue.delayed(pool), lambda task_id: queue.end_delay(pool, task_id), failures
+    )
 
 
 async def _each(tasks: Sequence[T], move: Callable[[T], Awaitable[bool]], failures: FailureLog) -> int:
@@ -80,8 +78,7 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     reasons = {claim.task_id: "a task whose runner is gone" for claim in await overdue.lost(pool, silence)}
     reasons |= dict.fromkeys(await hibernation_store.due(pool), "a task that hibernates past its deadline")
     reasons |= dict.fromkeys(await overdue.expired(pool), "a conversation that waited too long")
-    waiting = [task.task_id for task in await overdue.without_job(pool, silence)]
-    return reasons | dict.fromkeys(waiting, "a pending task without a queue entry")
+    return reasons | dict.fromkeys(await queue.delayed(pool), "a pending task whose delay is over")
 
 
 async def reconcile_forever(pool: Pool, settings: Settings) -> None:

@@ -26,9 +26,11 @@ async def register(
     await pool.execute(_INSERT, runner_id, region, host, capacity, __version__, schema.HEAD, name)
 
 
-async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim]:
-    """Record a heartbeat; returns the runner's claims. A runner that was marked as stopped meanwhile has none."""
+async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim] | None:
+    """Record a heartbeat; returns the runner's claims. None: its row is gone, or it was marked as stopped."""
     rows = await connection.fetch(_BEAT, runner_id)
+    if not rows:
+        return None
     return {Claim(row["id"], row["attempt"]) for row in rows if row["id"] is not None}
 
 

@@ -74,11 +74,10 @@ async def stop_container(connection: Connection, task_id: str) -> None:
 
 
 async def requeue(connection: Connection, task_id: str) -> None:
-    """Make a task pending and enqueue it, so that it gets a new container. The caller has locked the row."""
+    """Make a task pending, so that it gets a new container. The caller has locked the row."""
     moved = await store.move(connection, task_id, Status.PENDING)
     assert moved, "the caller has locked the row and checked the status"
-    closed = await store.close_container(connection, task_id)
-    await queue.enqueue(connection, task_id, closed.attempt, closed.runtime_region)
+    await store.close_container(connection, task_id)
     await stop_container(connection, task_id)
 
 
@@ -278,8 +277,7 @@ async def _requeue_or_fail(
     if closed.tries < MAX_TRIES:
         requeued = event_data.TaskRequeued(Status.PENDING, message)
         await events.append(connection, task_id, [draft(requeued)])
-        delay = RETRY_DELAY * 2**closed.tries
-        await queue.enqueue(connection, task_id, closed.attempt, closed.runtime_region, delay)
+        await queue.delay(connection, task_id, RETRY_DELAY * 2**closed.tries)
         return
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
     await store.move(connection, task_id, Status.FAILED)

@@ -1,6 +1,6 @@
-"""SQL on `tasks`, except inserts (insertion.py), columns of turns (conversations/store.py) and events (events.py).
+"""SQL on `tasks`, except inserts (insertion.py), claims (queue.py), turns (conversations) and events (events.py).
 
-Only `insertion.insert`, `move` and `claim` write `tasks.status`; a test checks that.
+Only `insertion.insert`, `move` and `queue.claim` write `tasks.status`; a test checks that.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,9 @@ SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
 """
 _MOVE = """
-UPDATE tasks SET status = $2, updated_at = clock_timestamp()
+UPDATE tasks SET status = $2, updated_at = clock_timestamp(), not_before = NULL,
+    pending_since = CASE WHEN $2 = 'pending' THEN clock_timestamp() ELSE pending_since END
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4) RETURNING true
-"""
-_CLAIM = """
-UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $2
-WHERE id = $1 AND status = 'pending' RETURNING attempt
 """
 _CLOSE_CONTAINER = """
 UPDATE tasks SET runner_id = NULL, container_started_at = NULL, expires_at = NULL, hibernate_until_at = NULL,
@@ -89,8 +86,9 @@ UPDATE tasks SET hibernate_until_at = $2, hibernation_reason = $5,
     provider_outage_since = CASE WHEN $5 = 'provider' THEN coalesce(provider_outage_since, clock_timestamp()) END
 WHERE id = $1
 """
+# The attempt has made progress, so what earlier attempts lost does not count towards MAX_TRIES any more.
 _SET_CHECKPOINT = """
-UPDATE tasks SET checkpoint_id = $3, wake_kind = NULL, is_mid_turn = true
+UPDATE tasks SET checkpoint_id = $3, wake_kind = NULL, is_mid_turn = true, tries = 0
 FROM (
     SELECT id, checkpoint_id IS DISTINCT FROM $3 AS is_first_call FROM tasks
     WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
@@ -171,12 +169,6 @@ async def list_page(
     return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=task_of)
 
 
-async def claim(connection: Connection, task_id: str, runner_id: str) -> Claim | None:
-    """`pending` → `running` with the next attempt number. None: another runner was first."""
-    attempt = await connection.fetchval(_CLAIM, task_id, runner_id)
-    return None if attempt is None else Claim(task_id, attempt)
-
-
 async def move(
     connection: Connection,
     task_id: str,
@@ -185,7 +177,7 @@ async def move(
     attempt: int | None = None,
     only_from: Status | None = None,
 ) -> bool:
-    """Change the status and nothing else. Moves from `pending` to `running` go through `claim`.
+    """Change the status and nothing else. Moves from `pending` to `running` go through `queue.claim`.
 
     False, and nothing changed: the table of transitions forbids it, the task's status is not `only_from`, or
     `attempt` is not its attempt.
@@ -330,9 +322,10 @@ async def provider_key_ciphertext(pool: Pool, task_id: str) -> bytes | None:
     return await pool.fetchval("SELECT provider_key_ciphertext FROM tasks WHERE id = $1", task_id)
 
 
-async def held_by(connection: Connection | Pool, runner_id: str) -> set[Claim]:
+async def held_by(connection: Connection | Pool, runner_id: str, timeout: float | None = None) -> set[Claim]:
     """The claims of a runner."""
-    return {Claim(row["id"], row["attempt"]) for row in await connection.fetch(_HELD_BY, runner_id)}
+    rows = await connection.fetch(_HELD_BY, runner_id, timeout=timeout)
+    return {Claim(row["id"], row["attempt"]) for row in rows}
 
 
 def _conditions(account_id: str, task_filter: TaskFilter) -> tuple[list[str], list[Any]]:
