@@ -13,6 +13,19 @@ import httpx
 
 from tests.ports import free_port
 
+FORGET = """
+import asyncio, asyncpg, os
+async def forget():
+    connection = await asyncpg.connect(os.environ["AGENTCONTAINER_DATABASE_URL"])
+    await connection.execute("UPDATE installation SET canary = NULL, store_marked_at = NULL")
+    await connection.execute("DELETE FROM installation_settings")
+    folder = os.environ["AGENTCONTAINER_STORAGE_URL"].removeprefix("file://")
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/installation", "w") as mark:
+        mark.write(await connection.fetchval("SELECT id FROM installation"))
+    await connection.close()
+asyncio.run(forget())
+"""  # what earlier processes have stored for the installation; the store is the installation's from the beginning
 _KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
 
 
@@ -22,6 +35,7 @@ def api_process(
 ) -> Iterator[tuple[str, int]]:
     """Run the API during the block; yields its base URL and pid. Blobs are in `folder`/blobs, without rate limits.
 
+    It starts as the first process of the installation, so tests on one database may give it different settings.
     `first`: Python code that the process runs first, to set a constant.
     """
     port = free_port()
@@ -33,7 +47,12 @@ def api_process(
     } | settings
     values |= {"data_dir": folder / "data", "database_url": database_url, "port": port}
     environment = _KEPT | {f"AGENTCONTAINER_{name.upper()}": str(value) for name, value in values.items()}
-    command = [sys.executable, "-c", f"{first}\nfrom agentcontainer.cli.main import app\napp()", "api"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{FORGET}\n{first}\nfrom agentcontainer.cli.main import app\napp()",
+        "api",
+    ]
     log = folder / "api.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequ
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -222,6 +223,11 @@ def on_commit(action: Callable[[], None]) -> None:
         action()
     else:
         actions.append(action)
+
+
+async def now(pool: Pool) -> datetime:
+    """The database's time, by which all deadlines are kept: the clocks of hosts differ."""
+    return await pool.fetchval("SELECT clock_timestamp()")
 
 
 @dataclass

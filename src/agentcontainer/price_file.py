@@ -5,6 +5,7 @@
 USD per million tokens; `cacheRead` and `cacheWrite` default to `input`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 from agentcontainer.providers import PROVIDERS
 
+STORED = "(stored in the database)"  # the path of prices that came from there
 _NEEDED = {"input", "output"}
 _FIELDS = _NEEDED | {"cacheRead", "cacheWrite"}
 _MOST = 1_000_000  # USD per million tokens
@@ -36,18 +38,39 @@ def read(path: object) -> PriceFile | None:
     if path is None or isinstance(path, PriceFile):
         return path
     try:
-        document = json.loads(
-            Path(str(path)).expanduser().read_text("utf-8"), parse_float=Decimal, parse_int=Decimal
-        )
+        text = Path(str(path)).expanduser().read_text("utf-8")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from None
+    return _parsed(text, str(path))
+
+
+def to_text(prices: PriceFile) -> str:
+    """The prices as JSON, the same text for the same prices."""
+    return json.dumps(prices.prices, default=lambda rate: float(rate), sort_keys=True, separators=(",", ":"))
+
+
+def from_text(text: str) -> PriceFile | None:
+    """The inverse of `to_text`. None if `text` is empty."""
+    return _parsed(text, STORED) if text else None
+
+
+def digest(text: str) -> str:
+    """A short digest of prices as text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _parsed(text: str, path: str) -> PriceFile:
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {str(error)[:200]}") from None
     providers = _object(document, "the file")
     if unknown := sorted(providers.keys() - PROVIDERS.keys()):
         raise ValueError(f"it names {unknown[0][:50]}, which is none of {', '.join(PROVIDERS)}")
     return PriceFile(
-        str(path),
+        path,
         {
             provider: {
                 model: _rates(rates, f"{provider}.{model}")

@@ -129,7 +129,10 @@ class SettingRules(BaseSettings):
     @field_validator("secret_key", check_fields=False)
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
+        if value is None:
+            return None
+        keys = [line.strip() for line in value.get_secret_value().splitlines() if line.strip()]
+        if not keys or any(len(key) < 32 for key in keys):
             raise ValueError("must have at least 32 characters")
         return value
 

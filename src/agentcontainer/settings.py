@@ -4,6 +4,7 @@ A test compares the table in docs/reference/settings.md with this class.
 """
 
 import os
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from agentcontainer.setting_rules import SettingRules
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
+FROM_FILES = ("database_url", "secret_key")  # settings that may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
 
 
@@ -42,6 +44,9 @@ class Settings(SettingRules):
     database_url: str | None = Field(
         None, description="PostgreSQL to use; unset: the embedded server in the data folder."
     )
+    database_url_file: Path | None = Field(
+        None, description="File that has `AGENTCONTAINER_DATABASE_URL`, instead of the variable."
+    )
     storage_url: str | None = Field(
         None,
         description="Object store: `file:///folder`, or `s3://bucket/prefix?endpoint=…&region=…` (both optional) with "
@@ -49,13 +54,17 @@ class Settings(SettingRules):
     )
     public_url: str | None = Field(
         None,
-        description="URL of the API as clients reach it, for upload URLs and wake links; unset: `http://HOST:PORT`, "
-        "and for upload URLs the address that the client used, if that is an IP address or `localhost`.",
+        description="URL of the API as clients reach it, for upload URLs and wake links; unset: that of the "
+        "installation, or else `http://HOST:PORT`, and for upload URLs the address that the client used, if that is an "
+        "IP address or `localhost`.",
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts provider keys and signs URLs; 32 or more characters. Unset: the file `secret_key` in the "
-        "data folder.",
+        description="Encrypts provider keys and signs URLs; 32 or more characters. Several keys, one a line: the first "
+        "encrypts and signs, all open and verify. Unset: the file `secret_key` in the data folder.",
+    )
+    secret_key_file: Path | None = Field(
+        None, description="File that has `AGENTCONTAINER_SECRET_KEY`, instead of the variable."
     )
     anthropic_base_url: str = Field(
         "https://api.anthropic.com", description="Base URL of Anthropic; `/v1/messages` is appended."
@@ -315,9 +324,37 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: a value is wrong; the message names its variable.
     """
+    values = {name: value for name, value in overrides.items() if value is not None}
+    settings = _parsed(values, {})
+    files = {name: path for name in FROM_FILES if (path := getattr(settings, f"{name}_file")) is not None}
+    for name in files:
+        if getattr(settings, name) is not None:
+            raise SettingsError(
+                f"{_variable(name)} and {_variable(name)}_FILE are both set. Set one of them."
+            )
+    return _parsed(values | {name: _content(name, path) for name, path in files.items()}, files)
+
+
+def _parsed(values: dict[str, Any], files: Mapping[str, Path]) -> Settings:
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return Settings(**values)
     except pydantic.ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        name = ENV_PREFIX + str(fault["loc"][0]).upper()
-        raise SettingsError(f"{name} is wrong: {field_faults.sentence(fault)}.") from None
+        name = str(fault["loc"][0])
+        source = f"_FILE {files[name]}" if name in files else ""
+        raise SettingsError(f"{_variable(name)}{source} is wrong: {field_faults.sentence(fault)}.") from None
+
+
+def _content(name: str, path: Path) -> str:
+    try:
+        content = path.expanduser().read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+        raise SettingsError(f"{_variable(name)}_FILE {path} cannot be read: {reason}.") from None
+    if not content:
+        raise SettingsError(f"{_variable(name)}_FILE {path} is empty.")
+    return content
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()

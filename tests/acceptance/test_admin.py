@@ -93,10 +93,11 @@ async def test_an_empty_database_gets_the_schema(empty_database_url: str) -> Non
 
 async def test_a_database_of_another_version_is_left_alone(database_url: str, pool: Pool) -> None:
     await pool.execute("UPDATE alembic_version SET version_num = '9999'")
+    await pool.execute("UPDATE installation SET oldest_code = '9999'")
     done = admin("create-account", "--name", "x", DATABASE_URL=database_url)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: The database has the schema 9999 of a newer version of AgentContainer;"
+        "error: The database has the schema 9999 of a newer version of AgentContainer."
     )
     assert await pool.fetchval("SELECT count(*) FROM accounts") == 0
 

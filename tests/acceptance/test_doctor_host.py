@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from agentcontainer import db
 from agentcontainer.db import Pool
-from agentcontainer.doctor.connectivity import SERVER_CHECKS, STORAGE_CHECKS, Server
+from agentcontainer.doctor.belonging import BELONGING_CHECKS, Belonging
+from agentcontainer.doctor.connectivity import STORAGE_CHECKS
 from agentcontainer.doctor.store import Store
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.settings import load
+from tests.shifted_clock import shift_clock
 
 from .test_doctor import COMMAND, checks, environment, run
 
@@ -111,23 +115,13 @@ def test_providers_that_do_not_answer_are_notices(settings: dict[str, str]) -> N
     assert len(places) == 2
 
 
-async def test_a_database_whose_clock_differs_is_a_finding(pool: Pool) -> None:
-    [check] = SERVER_CHECKS
-    assert [entry async for entry in check.find(Server(pool))] == []
-    await pool.execute(
-        """
-        CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
-        AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 minute' $$
-        """
-    )
-    async with pool.acquire() as connection:
-        name = await connection.fetchval("SELECT current_database()")
-        await connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')
-    await pool.expire_connections()
-    [finding] = [entry async for entry in check.find(Server(pool))]
-    assert re.fullmatch(
-        r"the clocks of this host and of the database server differ by (59|60) s", finding.where
-    )
+async def test_a_database_whose_clock_differs_is_a_finding(database_url: str, pool: Pool) -> None:
+    [check] = BELONGING_CHECKS
+    assert [entry async for entry in check.find(Belonging(pool, load(), None, None))] == []
+    await shift_clock(pool, 60)
+    async with db.pool(database_url) as shifted:
+        [finding] = [entry async for entry in check.find(Belonging(shifted, load(), None, None))]
+    assert re.match(r"The clock of this host is (59|60)\.[0-9] s behind that of the database", finding.where)
 
 
 async def test_the_store_check_leaves_no_object(pool: Pool, tmp_path: Path) -> None:

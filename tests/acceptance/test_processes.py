@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.acceptance.bed import Client, finish, script
 from tests.acceptance.up import COMMAND, environment, wait_until
 from tests.newer_schema import expand
 from tests.ports import free_port
+from tests.shifted_clock import shift_clock
 
 SECRET_KEY = "k" * 40
 
@@ -92,6 +94,58 @@ async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer
     done = run("runner", **settings)
     assert done.returncode == 1
     assert "Install the newer version here" in done.stderr
+
+
+async def test_a_runner_that_does_not_fit_refuses_to_start_or_stops_taking_work(
+    short_dir: Path, database_url: str, pool: Pool
+) -> None:
+    port, log = free_port(), short_dir / "log"
+    settings = {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": SECRET_KEY,
+        "DATA_DIR": short_dir / "data",
+        "OFFLINE_MODEL": "all",
+    }
+    account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
+    client = Client(f"http://127.0.0.1:{port}", key, account_id)
+    watch = "import agentcontainer.domain.installation.watch as watch; watch.WATCH_SECONDS = 0.3"
+    quick = [sys.executable, "-c", f"{watch}; from agentcontainer.cli.main import app; app()"]
+    api_settings = settings | {"PUBLIC_URL": "https://agents.example.com"}
+    await shift_clock(pool, -4)
+    with process("api", "--port", str(port), log=log, **api_settings):
+        assert wait_until(lambda: is_ready(port), 60), log.read_text()
+        for wrong, sentence in (
+            (
+                {"SECRET_KEY": "o" * 40},
+                "AGENTCONTAINER_SECRET_KEY is not the secret key of this installation",
+            ),
+            (
+                {"STORAGE_URL": f"file://{short_dir}/other"},
+                "AGENTCONTAINER_STORAGE_URL is not the object store",
+            ),
+            (
+                {"RUNNER_LOST_AFTER_SECONDS": 60},
+                "AGENTCONTAINER_RUNNER_LOST_AFTER_SECONDS is 60 here, but 10",
+            ),
+        ):
+            done = run("runner", **settings | wrong)
+            assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
+        with process("runner", log=log, command=quick, **settings):
+            link = client.run(script({"bash": "hibernate --wake-link > link.txt"}, finish("link.txt")))
+            assert client.outputs(link["id"])["link.txt"].startswith(b"https://agents.example.com/wake/")
+            canary = await pool.fetchval("SELECT canary FROM installation")
+            await pool.execute("UPDATE installation SET canary = 'of another secret key'")
+            assert wait_until(lambda: "takes no work: AGENTCONTAINER_SECRET_KEY" in log.read_text(), 30)
+            task_id = client.dispatch(script(finish()))
+            time.sleep(2)
+            assert client.task(task_id)["status"] == "pending"
+            await pool.execute("UPDATE installation SET canary = $1", canary)
+            assert client.wait(task_id)["status"] == "finished", log.read_text()
+            assert abs(await pool.fetchval("SELECT clock_skew_seconds FROM runners") - 4) < 1
+            task_id = client.dispatch(script({"bash": "hibernate --for 1m --message Nap."}))
+            client.wait(task_id, "hibernating")
+            until = await pool.fetchval("SELECT hibernate_until_at FROM tasks WHERE id = $1", task_id)
+            assert 0 < (until - await pool.fetchval("SELECT now() - interval '4 s'")).total_seconds() <= 60
 
 
 @pytest.mark.parametrize("part", ["api", "runner"])

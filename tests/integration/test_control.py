@@ -42,10 +42,7 @@ class Bed:
         self.at_once = self.most_at_once = 0
         self.is_hibernating, self.may_hibernate = asyncio.Event(), asyncio.Event()
         self.may_hibernate.set()
-        self.control = self.serve()
-
-    def serve(self, public_url: str = PUBLIC_URL) -> Control:
-        return Control(self, max_files=10, max_hibernation=timedelta(days=30), public_url=public_url)
+        self.control = Control(self, max_files=10, max_hibernation=timedelta(days=30))
 
     def refusal(self, command: Command) -> str | None:
         return refusal(command, is_conversation=self.is_conversation)
@@ -79,8 +76,11 @@ class Bed:
         self.hibernations.append(hibernate)
         return not self.has_ended
 
+    async def now(self) -> datetime:
+        return datetime.now(UTC)
+
     async def wake_link(self) -> str | None:
-        return None if self.is_full else "wkl_1.signature"
+        return None if self.is_full else f"{PUBLIC_URL}/wake/wkl_1.signature"
 
     async def post(self, body: bytes, command: str = "finish", **headers: str) -> tuple[int, str]:
         connector = aiohttp.UnixConnector(str(self.socket))
@@ -307,18 +307,8 @@ async def test_a_wake_link_is_a_url_of_the_platform(bed: Bed) -> None:
     bed.is_full = True
     assert await bed.post(b"{}", "wake-link") == (
         422,
-        "No wake link was created: the task has too many of them, or has ended.",
+        "No wake link was created: the task has too many, or has ended.",
     )
-
-
-async def test_without_a_public_url_a_wake_link_is_a_path(bed: Bed) -> None:
-    await bed.control.close()
-    bed.control = bed.serve(public_url="")
-    await bed.control.start(bed.socket)
-    _, message = await bed.post(b"{}", "wake-link")
-    link, hint = message.splitlines()
-    assert link == "/wake/wkl_1.signature"
-    assert "address" in hint
 
 
 async def test_unknown_commands_are_not_found(bed: Bed) -> None:

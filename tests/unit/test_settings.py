@@ -8,6 +8,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from agentcontainer.cli import data_dir
+from agentcontainer.cli.installation import environment_of
 from agentcontainer.cli.main import app
 from agentcontainer.cli.options import unknown_names
 from agentcontainer.errors import SettingsError
@@ -149,6 +150,56 @@ def test_config_names_the_file_of_the_secret_key(tmp_path: Path) -> None:
     finally:
         (folder / "secret_key").unlink()
         folder.rmdir()
+
+
+def test_secrets_are_read_from_files_and_config_shows_the_file_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text(f"postgresql://me:{PASSWORD}@db/x\n")
+    (tmp_path / "key").write_text(f"{PASSWORD * 3}\n{'o' * 32}\n")
+    monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY_FILE", str(tmp_path / "key"))
+    chosen = load()
+    assert chosen.database_url == f"postgresql://me:{PASSWORD}@db/x"
+    assert chosen.secret_key is not None
+    assert chosen.secret_key.get_secret_value().splitlines() == [PASSWORD * 3, "o" * 32]
+    text = config()
+    assert f"AGENTCONTAINER_DATABASE_URL = postgresql://me@db/x   # file {tmp_path}/url\n" in text
+    assert f"AGENTCONTAINER_SECRET_KEY = (hidden)   # file {tmp_path}/key\n" in text
+    assert PASSWORD not in text
+    passed_on = environment_of(chosen, {})
+    assert PASSWORD not in str(passed_on)
+    assert passed_on["AGENTCONTAINER_SECRET_KEY_FILE"] == str(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "SECRET_KEY_FILE {path} cannot be read: No such file or directory."),
+        (b"\xff" * 40, "SECRET_KEY_FILE {path} cannot be read: it is not text."),
+        (b" \n", "SECRET_KEY_FILE {path} is empty."),
+        (b"s" * 32 + b"\nshort\n", "SECRET_KEY_FILE {path} is wrong: must have at least 32 characters."),
+    ],
+)
+def test_a_secret_file_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY_FILE", str(path))
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert str(error.value) == f"AGENTCONTAINER_{sentence.format(path=path)}"
+
+
+def test_a_secret_in_the_environment_and_in_a_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY", "s" * 32)
+    monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError, match=r"AGENTCONTAINER_SECRET_KEY_FILE are both set\."):
+        load()
 
 
 def test_every_command_takes_a_data_folder() -> None:

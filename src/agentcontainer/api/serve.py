@@ -21,6 +21,10 @@ from agentcontainer.domain.agents import standard
 from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import clean_up_forever
+from agentcontainer.domain.installation import service as installation
+from agentcontainer.domain.installation import store as installation_store
+from agentcontainer.domain.installation.service import Examined
+from agentcontainer.domain.installation.watch import watch_forever
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations import schema
@@ -42,17 +46,22 @@ async def serve(settings: Settings) -> None:
     Raises:
         SettingsError: the address is not available, or this version cannot use the database's schema, now or later.
     """
-    assert settings.database_url is not None
+    database_url = settings.database_url
+    assert database_url is not None
     assert settings.storage_url is not None
     assert settings.secret_key is not None
-    if (fault := await schema.fault(settings.database_url)) is not None:
+    if (fault := await schema.fault(database_url)) is not None:
         raise SettingsError(fault)
     vault = Vault(settings.secret_key.get_secret_value())
     connections = Connections()
     with _listening(settings.host, settings.port, connections.bounds.backlog) as listener:
-        async with db.pool(settings.database_url) as pool:
-            await standard.install(pool)
+        async with db.pool(database_url) as pool:
             blobs = Blobs(settings.storage_url)
+            own_settings = settings
+            settings = (await installation.join(pool, settings, vault, blobs)).settings
+            if settings.public_url is None:
+                await installation_store.put_settings(pool, {installation_store.API_URL: settings.api_url})
+            await standard.install(pool)
             hub = Hub(pool, connections.bounds.streams)
             app = create_app(settings, pool, vault, blobs, hub)
             presence = Presence(pool, listener.getsockname()[1], settings.runner_lost_after_seconds)
@@ -76,9 +85,10 @@ async def serve(settings: Settings) -> None:
                     idempotency.delete_old_forever(pool),
                     presence.beat_forever(),
                     presence.report_forever(),
-                    hub.run(settings.database_url),
+                    hub.run(database_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
+                    watch_forever(pool, own_settings, vault, blobs, "this API does not fit", _do_nothing),
                 ),
                 _stopped_by_signals(server, hub),
                 serving(
@@ -96,6 +106,10 @@ async def serve(settings: Settings) -> None:
                 logger.info("listening on %s", "{}:{}".format(*listener.getsockname()[:2]))
                 await server.serve(sockets=[listener])
             watch.check()
+
+
+async def _do_nothing(_: Examined) -> None:
+    """An API that does not fit any more goes on: all of them would stop at once."""
 
 
 class _Server(uvicorn.Server):

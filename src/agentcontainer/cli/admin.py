@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from agentcontainer.cli.admin_settings import adopt_settings, rotate_secret_key
 from agentcontainer.cli.error_lines import CommandGroup, one_line
 from agentcontainer.cli.money import micro_usd, usd
 from agentcontainer.cli.options import DataDir, load
@@ -22,7 +23,10 @@ SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts ORDER BY c
 Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Accounts, credit and API keys.")
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True,
+    help="Accounts, credit, API keys, and the settings that all processes share.",
+)  # fmt: skip
 
 
 @app.command("create-account")
@@ -112,6 +116,10 @@ def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
         for row in rows
     ]
     _print(answer, "\n".join(lines) or "There are no accounts.", as_json)
+
+
+app.command("adopt-settings")(adopt_settings)
+app.command("rotate-secret-key")(rotate_secret_key)
 
 
 def _run(work: "Callable[[Pool], Awaitable[Result]]", data_dir: str | None) -> Result:

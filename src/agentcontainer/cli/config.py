@@ -13,7 +13,7 @@ from agentcontainer.cli.error_lines import one_line
 from agentcontainer.cli.options import DataDir, encoded, load
 from agentcontainer.errors import SettingsError
 from agentcontainer.providers import PROVIDERS
-from agentcontainer.settings import ENV_PREFIX, Settings
+from agentcontainer.settings import ENV_PREFIX, FROM_FILES, Settings
 
 HIDDEN = "(hidden)"
 BASE_URLS = frozenset(provider.base_url_setting for provider in PROVIDERS.values())
@@ -51,6 +51,8 @@ def _entry(chosen: Settings, name: str, is_option: bool) -> Entry:
         source = f"option --{name.replace('_', '-')}"
     else:
         source = "environment" if name in chosen.model_fields_set else "default"
+    if name in FROM_FILES and (path := getattr(chosen, f"{name}_file")) is not None:
+        source = f"file {path}"
     if name == "secret_key":
         return _secret_key(chosen, variable, source)
     if value is None:

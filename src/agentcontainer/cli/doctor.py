@@ -19,6 +19,8 @@ from agentcontainer.settings import Settings
 if TYPE_CHECKING:
     from agentcontainer.db import Pool
     from agentcontainer.doctor.examination import Examination, Found
+    from agentcontainer.domain.accounts.vault import Vault
+    from agentcontainer.domain.files.blobs import Blobs
 
 
 def doctor(
@@ -71,7 +73,14 @@ def doctor(
 
 async def _examine(chosen: Settings, examination: "Examination", is_any_age: bool) -> None:
     from agentcontainer import db
-    from agentcontainer.doctor.connectivity import PROVIDER_CHECKS, SERVER_CHECKS, Server
+    from agentcontainer.doctor.belonging import BELONGING_CHECKS, Belonging
+    from agentcontainer.doctor.connectivity import (
+        KEY_CHECKS,
+        PROVIDER_CHECKS,
+        SERVER_CHECKS,
+        Server,
+        StoredKeys,
+    )
     from agentcontainer.doctor.database import DATABASE_CHECKS, Database
     from agentcontainer.doctor.examination import FAULTS
     from agentcontainer.doctor.leftovers import HOST_CHECKS, Host
@@ -102,43 +111,50 @@ async def _examine(chosen: Settings, examination: "Examination", is_any_age: boo
                 await examination.run(SERVER_CHECKS, Server(pool))
                 await examination.run(PROCESS_CHECKS, Database(pool, chosen))
                 await examination.run(DATABASE_CHECKS, Database(pool, chosen))
-                await _examine_keys(chosen, pool, examination)
-                await _examine_store(chosen, pool, examination, is_any_age)
+                vault, blobs = _vault(chosen), _blobs(chosen)
+                await examination.run(BELONGING_CHECKS, Belonging(pool, chosen, vault, blobs))
+                if vault is not None:  # without it no key can be read; the API refuses to start
+                    await examination.run(KEY_CHECKS, StoredKeys(pool, vault, chosen))
+                await _examine_store(chosen, pool, blobs, examination, is_any_age)
     except FAULTS as error:
         examination.not_examined.append(
             f"The database could not be examined: {error or type(error).__name__}"
         )
 
 
-async def _examine_keys(chosen: Settings, pool: "Pool", examination: "Examination") -> None:
+def _vault(chosen: Settings) -> "Vault | None":
     from agentcontainer.cli.data_dir import read_secret_key
-    from agentcontainer.doctor.connectivity import KEY_CHECKS, StoredKeys
     from agentcontainer.domain.accounts.vault import Vault
 
     configured = chosen.secret_key
     key = read_secret_key(chosen.data_dir) if configured is None else configured.get_secret_value()
-    if key is not None:  # without it no key can be read; the API refuses to start
-        await examination.run(KEY_CHECKS, StoredKeys(pool, Vault(key), chosen))
+    return None if key is None else Vault(key)
 
 
-async def _examine_store(
-    chosen: Settings, pool: "Pool", examination: "Examination", is_any_age: bool
-) -> None:
-    from agentcontainer.doctor.connectivity import STORAGE_CHECKS
-    from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
+def _blobs(chosen: Settings) -> "Blobs | None":
     from agentcontainer.domain.files.blobs import Blobs
-    from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY, has_our_installation_id
-    from agentcontainer.errors import Unavailable
 
     folder = chosen.data_dir / "blobs"
     if chosen.storage_url is None and not folder.is_dir():
+        return None
+    return Blobs(chosen.storage_url or folder.as_uri())
+
+
+async def _examine_store(
+    chosen: Settings, pool: "Pool", blobs: "Blobs | None", examination: "Examination", is_any_age: bool
+) -> None:
+    from agentcontainer.doctor.connectivity import STORAGE_CHECKS
+    from agentcontainer.doctor.store import MIN_AGE, STORE_CHECKS, Store
+    from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY, has_our_installation_id
+    from agentcontainer.errors import Unavailable
+
+    if blobs is None:
         examination.not_examined.append(
             f"The object store could not be examined: AGENTCONTAINER_STORAGE_URL is not set, "
-            f"and {folder} does not exist."
+            f"and {chosen.data_dir / 'blobs'} does not exist."
         )
         return
     try:
-        blobs = Blobs(chosen.storage_url or folder.as_uri())
         if not await has_our_installation_id(pool, blobs):  # every blob would seem to be without a row
             examination.not_examined.append(
                 "The object store could not be compared: it does not carry this database's installation id (blob "

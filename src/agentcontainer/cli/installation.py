@@ -21,10 +21,11 @@ from agentcontainer.cli.log_lines import once_a_minute
 from agentcontainer.cli.options import encoded
 from agentcontainer.cli.runtime_setup import install_if_missing
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.installation.service import adopt_settings
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
-from agentcontainer.settings import ENV_PREFIX, Settings
+from agentcontainer.settings import ENV_PREFIX, FROM_FILES, Settings
 
 READY_SECONDS = 60.0
 READY_POLL_SECONDS = 0.1
@@ -68,6 +69,8 @@ class Installation:
         port = free_port(self._settings.host, self._settings.port)
         url = await self._start_database()
         await migrated(url)
+        if self._settings.database_url is None:  # no other host can use the embedded server
+            await self._adopt_settings(url)
         reached_at = local_url(self._settings.host, port)
         update = {
             "database_url": url,
@@ -107,6 +110,12 @@ class Installation:
         url = await self._postgres.start()
         self._watcher = asyncio.create_task(self._watch(self._postgres))
         return url
+
+    async def _adopt_settings(self, url: str) -> None:
+        async with db.pool(url, max_size=2) as pool:
+            for change in await adopt_settings(pool, self._settings, are_all=True):
+                if change.before is not None:
+                    self._report(change.sentence)
 
     async def _watch(self, postgres: Postgres) -> None:
         trim_at = time.monotonic() + TRIM_SECONDS
@@ -151,7 +160,8 @@ async def running(
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a child reads the same settings."""
-    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    in_files = {name for name in FROM_FILES if getattr(settings, f"{name}_file") is not None}
+    values = {name: getattr(settings, name) for name in settings.model_fields_set - in_files}
     configured = {
         ENV_PREFIX + name.upper(): encoded(value) for name, value in values.items() if value is not None
     }

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,7 +22,6 @@ from agentcontainer.proxies import Proxies
 from agentcontainer.settings import Settings
 
 MIN_POSTGRES = 14
-MAX_SKEW_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 MAX_TESTED_KEYS = 50
 
@@ -36,17 +34,11 @@ class Server:
 
 
 async def database(server: Server) -> AsyncGenerator[Finding]:
-    """The server's version, and its clock compared with ours: leases and deadlines use both clocks."""
+    """The server's version."""
     number = int(await server.pool.fetchval("SHOW server_version_num"))
     if number < MIN_POSTGRES * 10_000:
         where = f"version {number // 10_000}"
         yield Finding("outdated PostgreSQL", where, f"upgrade it to {MIN_POSTGRES} or newer")
-    before = time.time()
-    server_time = float(await server.pool.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
-    skew = max(before - server_time, server_time - time.time())
-    if skew > MAX_SKEW_SECONDS:
-        where = f"the clocks of this host and of the database server differ by {skew:.0f} s"
-        yield Finding("wrong clock", where, "run an NTP client on both")
 
 
 async def storage(store: Store) -> AsyncGenerator[Finding]:

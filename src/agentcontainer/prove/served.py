@@ -1,7 +1,7 @@
 """Sandboxes with served sockets: by a real gateway and control socket or, for controls, by plain pipes."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from agentcontainer.domain.tasks.model import Output
 from agentcontainer.gateway.app import Gateway, provider_client
@@ -79,6 +79,9 @@ class _Commands:
     async def hibernate(self, hibernate: Hibernate) -> bool:  # noqa: ARG002
         return False
 
+    async def now(self) -> datetime:
+        return datetime.now(UTC)
+
     async def wake_link(self) -> str | None:
         return None
 
@@ -86,7 +89,7 @@ class _Commands:
 async def by_control(trial: Trial, payload: Payload, arguments: Sequence[str]) -> str:
     """In a sandbox served by a task's control socket. Returns what the runner accepted as the agent's requests."""
     commands = _Commands()
-    control = Control(commands, max_files=10, max_hibernation=timedelta(days=1), public_url="")
+    control = Control(commands, max_files=10, max_hibernation=timedelta(days=1))
     sockets = trial.stack.enter_context(socket_folder(trial.root / "sockets"))
     await control.start(sockets / "control.sock")
     trial.stack.push_async_callback(control.close)

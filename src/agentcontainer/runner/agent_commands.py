@@ -3,9 +3,12 @@
 control.py receives them.
 """
 
+from datetime import datetime
+
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.hibernation import wake_links
+from agentcontainer.domain.installation import store as installation
 from agentcontainer.domain.tasks.event_data import FinishRejected
 from agentcontainer.domain.tasks.model import Hibernation, Output
 from agentcontainer.domain.tasks.output_policy import Declared, refusals
@@ -82,10 +85,16 @@ class AgentCommands:
         hibernation = Hibernation(hibernate.message, hibernate.until, saved.checkpoint.id)
         return await self._context.outcome.end(Ending(EndReason.HIBERNATED, hibernation=hibernation))
 
+    async def now(self) -> datetime:
+        """The database's time."""
+        return await db.retry_while_unavailable(lambda: db.now(self._context.services.pool))
+
     async def wake_link(self) -> str | None:
-        """Create a wake link; returns its token. None: the task has too many, or has ended."""
+        """Create a wake link; returns its URL. None: the task has too many, or has ended."""
         services = self._context.services
-        return await wake_links.create(services.pool, services.vault, self._context.claim)
+        token = await wake_links.create(services.pool, services.vault, self._context.claim)
+        api_url = await installation.public_url(services.pool) or services.settings.api_url
+        return None if token is None else f"{api_url}/wake/{token}"
 
     async def _collect(self, cwd: str, declared: list[Declared]) -> list[Output]:
         services, task = self._context.services, self._context.task

@@ -164,7 +164,6 @@ async def _open_control(
         commands,
         max_files=settings.max_output_files,
         max_hibernation=timedelta(days=settings.max_hibernation_days),
-        public_url=settings.api_url,
     )
     await control.start(sockets / "control.sock")
     stack.push_async_callback(control.close)

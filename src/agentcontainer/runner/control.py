@@ -6,7 +6,7 @@ out. Every answer is a text for the agent.
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -69,21 +69,22 @@ class Commands(Protocol):
         """
         ...
 
+    async def now(self) -> datetime:
+        """The time of the clock that wakes tasks."""
+        ...
+
     async def wake_link(self) -> str | None:
-        """Create a wake link; returns its token. None: the task has too many, or has ended."""
+        """Create a wake link; returns its URL. None: the task has too many, or has ended."""
         ...
 
 
 class Control:
-    """Serves one sandbox's control socket. Wake links start with `public_url`, which may be empty."""
+    """Serves one sandbox's control socket."""
 
-    def __init__(
-        self, commands: Commands, *, max_files: int, max_hibernation: timedelta, public_url: str
-    ) -> None:
+    def __init__(self, commands: Commands, *, max_files: int, max_hibernation: timedelta) -> None:
         self._commands = commands
         self._max_files = max_files
         self._max_hibernation = max_hibernation
-        self._public_url = public_url
         self._one_at_a_time = asyncio.Lock()
         self._socket = SandboxSocket(self._answer, MAX_CONNECTIONS, lingering_seconds=1)
 
@@ -135,17 +136,14 @@ class Control:
                 names = ", ".join(output.filename for output in shared)
                 return _response(200, f"Shared: {names}. The user can download them now.")
             case "/hibernate":
-                is_asleep = await self._commands.hibernate(hibernate_of(body, self._max_hibernation))
+                hibernate = hibernate_of(body, self._max_hibernation, await self._commands.now())
+                is_asleep = await self._commands.hibernate(hibernate)
                 return _accepted("The task hibernates.") if is_asleep else _too_late()
             case _:
                 parse(WakeLinkRequest, body, "hibernate")
-                return self._wake_link(await self._commands.wake_link())
-
-    def _wake_link(self, token: str | None) -> web.Response:
-        if token is None:
-            return _response(422, "No wake link was created: the task has too many of them, or has ended.")
-        hint = "" if self._public_url else "\n(Put the address of the platform's API before it.)"
-        return _response(200, f"{self._public_url}/wake/{token}{hint}")
+                if (url := await self._commands.wake_link()) is None:
+                    return _response(422, "No wake link was created: the task has too many, or has ended.")
+                return _response(200, url)
 
     def _check_accepts(self, command: Command) -> None:
         if reason := self._commands.refusal(command):

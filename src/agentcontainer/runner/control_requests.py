@@ -125,13 +125,12 @@ def share_of(body: bytes, max_files: int) -> Share:
     return Share([Declared(path) for path in request.files], request.cwd)
 
 
-def hibernate_of(body: bytes, max_hibernation: timedelta) -> Hibernate:
-    """Parse the body of a `hibernate`. Raises: Refused."""
+def hibernate_of(body: bytes, max_hibernation: timedelta, now: datetime) -> Hibernate:
+    """Parse the body of a `hibernate` that was received `now`, by the clock that wakes the task. Raises: Refused."""
     request = parse(HibernateRequest, body, "hibernate")
     message = message_of(request.message, 'say what you wait for, e.g. --message "Waiting for the review."')
     if (request.forSeconds is None) == (request.until is None):
         raise Refused("Set either --for or --until.")
-    now = datetime.now(UTC)
     until = time_of(request.until) if request.until is not None else None
     seconds = (request.forSeconds or 0) if until is None else (until - now).total_seconds()
     if seconds < MIN_HIBERNATION.total_seconds():

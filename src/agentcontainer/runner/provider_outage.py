@@ -1,8 +1,8 @@
 """Hibernates a task whose provider stays overloaded or unavailable, and wakes it to try again later."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from agentcontainer import crash
+from agentcontainer import crash, db
 from agentcontainer.domain.tasks.model import Hibernation
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.gateway.patience import Patience
@@ -33,7 +33,9 @@ async def watch(
     task, message = context.task, outage.message
     since = None if patience.was_answered else task.provider_outage_since
     limit = timedelta(hours=context.services.settings.provider_outage_hours)
-    if since is not None and datetime.now(UTC) - since >= limit:
+    pool = context.services.pool
+    now = await db.retry_while_unavailable(lambda: db.now(pool))
+    if since is not None and now - since >= limit:
         return Ending(EndReason.PROVIDER_ERROR, message)
     checkpoint_id: str | None = None
     if (
@@ -47,5 +49,6 @@ async def watch(
             return Ending(EndReason.PROVIDER_ERROR, f"{message} {error}")
     crash.reach("outage")
     wait = wait_before(0 if since is None else task.provider_failures, outage.retry_after_seconds)
-    hibernation = Hibernation(message, datetime.now(UTC) + wait, checkpoint_id, reason="provider")
+    now = await db.retry_while_unavailable(lambda: db.now(pool))
+    hibernation = Hibernation(message, now + wait, checkpoint_id, reason="provider")
     return Ending(EndReason.HIBERNATED, hibernation=hibernation)

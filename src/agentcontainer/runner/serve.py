@@ -6,11 +6,15 @@ import logging
 import os
 import shutil
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 from agentcontainer import db, open_files
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.installation import service as installation
+from agentcontainer.domain.installation.service import Examined
+from agentcontainer.domain.installation.watch import watch_forever
 from agentcontainer.domain.tasks import runners
 from agentcontainer.embedded.location import offline_model_uid
 from agentcontainer.errors import SettingsError
@@ -29,6 +33,7 @@ from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.host_uids import LOCKS
+from agentcontainer.sandbox.uid_scope import UidScope, uid_scope
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import log_context
@@ -61,6 +66,12 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(settings.database_url, max_size=settings.capacity + 8))
+        vault, blobs = Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url)
+        own_settings = settings
+        joined = await installation.join(pool, settings, vault, blobs)
+        settings = joined.settings
+        uids = uid_scope(settings.sandbox_uid_base, LOCKS)
+        await _check_uids(pool, settings, uids)
         if removed := await remove_dead_runners(settings.data_dir):
             logger.info("removed what %d dead runners left", len(removed))
             await db.retry_while_unavailable(lambda: runners.stop(pool, removed))
@@ -70,12 +81,17 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         offline_model = OfflineModel(offline_model_uid(settings))
         stack.push_async_callback(offline_model.close)
         services = Services(
-            settings, pool, Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url),
-            sandboxes, client, install.runtime_dir(), folder, volumes, offline_model,
+            settings, pool, vault, blobs, sandboxes, client, install.runtime_dir(), folder, volumes, offline_model,
         )  # fmt: skip
         region = settings.region or "any"
         name = stack.enter_context(own_name(settings))
         supervisor = Supervisor(services, runner_id, region, settings.capacity, name)
+
+        async def react(examined: Examined) -> None:
+            supervisor.set_fit(not examined.faults)
+            await runners.record_host(pool, runner_id, examined.skew.seconds, uids)
+
+        supervisor.set_fit(not joined.examined.faults)
         logger.info("runner %s (%s): region %s, capacity %d", runner_id, name, region, settings.capacity)
         await stack.enter_async_context(serving(
             settings.runner_metrics_address, exposition(supervisor, pool, folder),
@@ -85,8 +101,22 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         async with background(
             clean_up_forever(pool, settings.data_dir),
             clean_forever(settings.data_dir / IMAGES_FOLDER, limits),
+            watch_forever(pool, own_settings, vault, blobs, "this runner takes no work", react),
         ):
             await _until_drained(supervisor, pool)
+
+
+async def _check_uids(pool: db.Pool, settings: Settings, uids: UidScope | None) -> None:
+    """Raises:
+    SettingsError: a runner that shares this kernel, but not our locks, has sandboxes with the same uids.
+    """
+    silence = timedelta(seconds=settings.runner_lost_after_seconds)
+    if uids is not None and (host := await runners.host_with_same_uids(pool, uids, silence)) is not None:
+        raise SettingsError(
+            f"AGENTCONTAINER_SANDBOX_UID_BASE {settings.sandbox_uid_base}: the runner of host {host} runs on the same "
+            "kernel, as a container and its host do, and uses the same uids. Each would end the other's sandboxes. Set "
+            "a base that is at least 1000 away, or let both use the same /run/lock/agentcontainer."
+        )
 
 
 async def _volumes(settings: Settings, folder: Path, *, has_own_mounts: bool) -> Volumes:

@@ -74,6 +74,11 @@ class Supervisor:
         self._shortages = Repetition()
         self._renewed_at: float | None = None
         """When the last heartbeat that the database has recorded began, by the clock of `boottime`."""
+        self._fits = True
+
+    def set_fit(self, fits: bool) -> None:
+        """Take work only while this runner fits its installation. Attempts go on in any case."""
+        self._fits = fits
 
     def drain(self) -> None:
         """Claim no more tasks, give back those that run, then let `run` return."""
@@ -95,6 +100,8 @@ class Supervisor:
             return f"the database has not recorded a heartbeat for {silent:.0f} s"
         if asyncio.get_running_loop().time() < self._paused_until:
             return "paused: attempts failed on this host"
+        if not self._fits:
+            return "this runner does not fit its installation; its log says why"
         return host.shortage(self._services.folder)
 
     async def run(self) -> None:
@@ -151,7 +158,7 @@ class Supervisor:
 
     def _may_claim(self) -> bool:
         is_paused = asyncio.get_running_loop().time() < self._paused_until
-        return not self._draining.is_set() and not is_paused
+        return self._fits and not self._draining.is_set() and not is_paused
 
     def _has_room(self) -> bool:
         """Whether this host has room for another attempt. If not, evict an idle conversation, which makes some."""

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.api_process import FORGET
 from tests.ports import free_port
 
 from .conftest import Bed, new_account
@@ -74,7 +75,7 @@ async def launch(
     }
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, env=environment, stdout=output, stderr=output
+            sys.executable, "-c", FORGET + PROGRAM, env=environment, stdout=output, stderr=output
         )
 
 

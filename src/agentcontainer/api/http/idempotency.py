@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -84,8 +84,8 @@ async def answer_once(
     """
     account_id, key = request.state.account_id, _key(request)
     digest = hashlib.sha256(await request.body()).hexdigest()
-    fingerprint = services.vault.sign("idempotency", account_id, request.method, request.url.path, digest)
-    once = _Once(services, account_id, key, fingerprint)
+    fingerprinted = ("idempotency", account_id, request.method, request.url.path, digest)
+    once = _Once(services, account_id, key, fingerprinted)
     if "is_repeatable" in vars(route.endpoint):
         return await once.answer_repeatable(request, answer)
     return await once.answer(request, answer)
@@ -98,7 +98,8 @@ class _Once:
     services: Services
     account_id: str
     key: str
-    fingerprint: str
+    fingerprinted: Sequence[str]
+    """What distinguishes the request from others. Its signature is stored, not the parts."""
 
     async def answer(self, request: Request, answer: Answer) -> Response:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -140,7 +141,7 @@ class _Once:
         Raises:
             Conflict: it belongs to another request.
         """
-        if row["fingerprint"] != self.fingerprint:
+        if not self.services.vault.is_signed(row["fingerprint"], *self.fingerprinted):
             raise Conflict(
                 "This Idempotency-Key was used with another request. Use a new key for each new request."
             )
@@ -169,7 +170,8 @@ class _Once:
         body = bytes(response.body)
         sealed = self.services.vault.seal(body.decode(), self._context)
         task_id = request.path_params.get("taskId") or _task_id(body)
-        return self.account_id, self.key, self.fingerprint, response.status_code, sealed, task_id
+        fingerprint = self.services.vault.sign(*self.fingerprinted)
+        return self.account_id, self.key, fingerprint, response.status_code, sealed, task_id
 
 
 class _Described(BaseModel):

@@ -146,8 +146,8 @@ async def create_wake_link(
 
     It ends the current hibernation, or else the next one.
     """
-    link = await wake_links.create_for_client(services.pool, account_id, task_id)
-    return NewLink.of(link, url=wake_links.url_of(services.settings, services.vault, link.id))
+    link_id, expires_at = await wake_links.create_for_client(services.pool, account_id, task_id)
+    return NewLink(url=wake_links.url_of(services.settings, services.vault, link_id), expires_at=expires_at)
 
 
 @link_router.get(

@@ -122,7 +122,7 @@ async def put_provider_key(
         Conflict: the account has too many endpoints.
     """
     last4 = key[-4:] if key and len(key) >= 12 else ""  # four characters would be a large part of a short key
-    ciphertext = vault.seal(key, _context(account_id, provider, endpoint)) if key else None
+    ciphertext = vault.seal(key, key_context(account_id, provider, endpoint)) if key else None
     async with db.transaction(pool) as connection:
         if endpoint is not None:
             count = await store.count_endpoints(connection, account_id, without=provider)
@@ -143,7 +143,7 @@ async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> Non
 
 
 async def open_provider_key(
-    pool: Pool, vault: Vault, account_id: str, provider: str
+    pool: Pool | Connection, vault: Vault, account_id: str, provider: str
 ) -> OpenProviderKey | None:
     """The account's key for a provider in plain text, for the gateway only. None: nothing is stored.
 
@@ -155,7 +155,7 @@ async def open_provider_key(
         return None
     if sealed.ciphertext is None:
         return OpenProviderKey(None, sealed.endpoint)
-    key = vault.open(sealed.ciphertext, _context(account_id, provider, sealed.endpoint))
+    key = vault.open(sealed.ciphertext, key_context(account_id, provider, sealed.endpoint))
     return OpenProviderKey(key, sealed.endpoint)
 
 
@@ -197,7 +197,8 @@ async def _insert_key(connection: Connection, account_id: str, name: str) -> tup
     return new.id, key
 
 
-def _context(account_id: str, provider: str, endpoint: OwnEndpoint | None) -> str:
+def key_context(account_id: str, provider: str, endpoint: OwnEndpoint | None) -> str:
+    """The context with which a provider key is encrypted."""
     # The address is part of it: a key cannot be decrypted for another address than the one it was stored with.
     return f"{account_id}:{provider}" + (f":{endpoint.base_url}" if endpoint else "")
 

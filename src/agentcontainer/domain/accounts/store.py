@@ -114,7 +114,7 @@ async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> boo
     return bool(await pool.fetchval(_DELETE_PROVIDER_KEY, account_id, provider))
 
 
-async def latest_provider_keys(pool: Pool, limit: int) -> list[tuple[str, str]]:
+async def latest_provider_keys(pool: Pool | Connection, limit: int) -> list[tuple[str, str]]:
     """The account and provider of the keys and endpoints that were stored last, of all accounts."""
     query = "SELECT account_id, provider FROM provider_keys ORDER BY created_at DESC LIMIT $1"
     return [(row["account_id"], row["provider"]) for row in await pool.fetch(query, limit)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from agentcontainer.domain.files.backends import CHUNK_BYTES, backend
 from agentcontainer.errors import NotFound, PayloadTooLarge, Unavailable
@@ -32,6 +32,10 @@ DISK_FULL_SIGNS = (
     "XMinioStorageFull",
     "InsufficientStorage",
 )  # ENOSPC, EDQUOT, S3
+
+
+class StoreRefused(Unavailable):
+    """The object store refuses the credentials, or the bucket does not exist."""
 
 
 @dataclass(frozen=True)
@@ -184,4 +188,6 @@ def _unavailable(error: Exception, sentence: str) -> Unavailable:
     """The error for the caller: what is full, if obstore's error says so, otherwise `sentence`."""
     if any(sign in str(error) for sign in DISK_FULL_SIGNS):
         return Unavailable("The object store's disk is full; try again later.")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | FileNotFoundError):
+        return StoreRefused(sentence)
     return Unavailable(sentence)

@@ -32,7 +32,7 @@ async def may_clean_up(pool: Pool, blobs: Blobs) -> bool:
     is not mounted would make every file look lost.
     """
     is_ours = await has_our_installation_id(pool, blobs)
-    if is_ours is None and not await _has_our_files(pool, blobs):
+    if is_ours is None and not await has_our_files(pool, blobs):
         logger.error(
             "not cleaning up: the object store has none of this database's files. Is AGENTCONTAINER_STORAGE_URL right, "
             "and is the store mounted?"
@@ -55,7 +55,7 @@ async def _our_id(pool: Pool) -> bytes:
     return installation_id.encode()
 
 
-async def _has_our_files(pool: Pool, blobs: Blobs) -> bool:
+async def has_our_files(pool: Pool, blobs: Blobs) -> bool:
     """Whether the store has any of the database's oldest files and checkpoints, or the database has none."""
     keys = [row["blob_key"] for row in await pool.fetch(_OLDEST)]
     for key in keys:

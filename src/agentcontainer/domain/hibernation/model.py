@@ -1,7 +1,7 @@
 """The dataclasses of wake links."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 WakeKind = Literal["message", "external_wake", "deadline", "link", "provider"]
@@ -14,7 +14,7 @@ class NewWakeLink:
     id: str
     task_id: str
     attempt: int | None
-    expires_at: datetime
+    life: timedelta
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class StoredWakeLink:
     id: str
     task_id: str
     hibernation_number: int
-    expires_at: datetime
+    has_expired: bool
     used_at: datetime | None
 
 

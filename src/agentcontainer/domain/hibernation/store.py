@@ -1,5 +1,7 @@
 """SQL on `wake_links`, the search for tasks whose hibernation is over, and the record of what woke them."""
 
+from datetime import datetime
+
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.hibernation.model import NewWakeLink, StoredWakeLink
 
@@ -16,11 +18,15 @@ WHERE id = $1 AND status = 'hibernating' AND hibernate_until_at <= now() FOR UPD
 _INSERT_LINK = """
 INSERT INTO wake_links (id, task_id, hibernation_number, expires_at)
 SELECT $1, t.id, t.hibernation_number + CASE
-    WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN 0 ELSE 1 END, $4
+    WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN 0 ELSE 1 END,
+    now() + $4::interval
 FROM tasks t
 WHERE t.id = $2 AND ($3::int IS NULL OR t.attempt = $3 AND t.status = 'running')
     AND (SELECT count(*) FROM wake_links WHERE task_id = $2) < $5
-RETURNING true
+RETURNING expires_at
+"""
+_GET_LINK = """
+SELECT id, task_id, hibernation_number, used_at, expires_at < now() AS has_expired FROM wake_links WHERE id = $1
 """
 
 
@@ -39,19 +45,15 @@ async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None
     await connection.execute(_SET_WAKE_KIND, task_id, kind)
 
 
-async def insert_link(connection: Connection | Pool, link: NewWakeLink, max_links: int) -> bool:
-    """Insert the link, for the current hibernation or the next one. False: the attempt's claim is lost, or the task
-    has `max_links` already."""
-    return bool(
-        await connection.fetchval(
-            _INSERT_LINK, link.id, link.task_id, link.attempt, link.expires_at, max_links
-        )
-    )
+async def insert_link(connection: Connection | Pool, link: NewWakeLink, max_links: int) -> datetime | None:
+    """Insert the link, for the current hibernation or the next one; returns when it expires. None: the attempt's claim
+    is lost, or the task has `max_links` already."""
+    return await connection.fetchval(_INSERT_LINK, link.id, link.task_id, link.attempt, link.life, max_links)
 
 
 async def get_link(connection: Connection | Pool, link_id: str) -> StoredWakeLink | None:
     """The link. None: it does not exist."""
-    row = await connection.fetchrow("SELECT * FROM wake_links WHERE id = $1", link_id)
+    row = await connection.fetchrow(_GET_LINK, link_id)
     if row is None:
         return None
     return StoredWakeLink(**{name: row[name] for name in StoredWakeLink.__dataclass_fields__})

@@ -3,7 +3,7 @@
 The token in the URL is the link's id, `-`, and a signature of it, so that ids cannot be guessed.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Pool
@@ -28,12 +28,12 @@ async def create(pool: Pool, vault: Vault, claim: Claim) -> str | None:
 
     None: the claim is lost, or the task has too many links.
     """
-    link = NewWakeLink(new_id("wkl"), claim.task_id, claim.attempt, datetime.now(UTC) + LIFE)
-    return token_of(vault, link.id) if await store.insert_link(pool, link, MAX_LINKS) else None
+    link = NewWakeLink(new_id("wkl"), claim.task_id, claim.attempt, LIFE)
+    return None if await store.insert_link(pool, link, MAX_LINKS) is None else token_of(vault, link.id)
 
 
-async def create_for_client(pool: Pool, account_id: str, task_id: str) -> NewWakeLink:
-    """Create a link for the current hibernation, or else for the next one.
+async def create_for_client(pool: Pool, account_id: str, task_id: str) -> tuple[str, datetime]:
+    """Create a link for the current hibernation, or else for the next one; returns its id and when it expires.
 
     Raises:
         NotFound: no such task.
@@ -45,10 +45,11 @@ async def create_for_client(pool: Pool, account_id: str, task_id: str) -> NewWak
             raise Conflict(f"Task {task_id} is {task.status} and cannot be woken.")
         if task.mode == "conversation" and task.handed_off_at is None:
             raise Conflict(f"Task {task_id} is a conversation and does not hibernate: send it a message.")
-        link = NewWakeLink(new_id("wkl"), task_id, None, datetime.now(UTC) + LIFE)
-        if not await store.insert_link(connection, link, MAX_LINKS):
+        link = NewWakeLink(new_id("wkl"), task_id, None, LIFE)
+        expires_at = await store.insert_link(connection, link, MAX_LINKS)
+        if expires_at is None:
             raise Conflict(f"Task {task_id} has {MAX_LINKS} wake links, and no more can be made.")
-        return link
+        return link.id, expires_at
 
 
 def token_of(vault: Vault, link_id: str) -> str:
@@ -113,7 +114,7 @@ def _no_link() -> NotFound:
 def _check(link: StoredWakeLink, task: Task) -> None:
     if link.used_at is not None:
         raise Conflict("This link has been used already. A link works once.")
-    if link.expires_at < datetime.now(UTC):
+    if link.has_expired:
         raise Conflict("This link has expired.")
     is_asked_for = task.status is Status.HIBERNATING and task.hibernation_reason in ("agent", None)
     if is_asked_for and link.hibernation_number == task.hibernation_number:

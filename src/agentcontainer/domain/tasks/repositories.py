@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NotRequired, TypedDict
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -206,3 +206,22 @@ def to_json(repository: StoredRepository) -> StoredForm:
     if repository.sealed_token is not None:
         data["sealedToken"] = base64.b64encode(repository.sealed_token).decode()
     return data
+
+
+def resealed(stored: Sequence[StoredForm], vault: Vault, task_id: str) -> list[StoredForm] | None:
+    """The repositories of a task's row with their tokens encrypted with the vault's first key. None: they are already.
+
+    Raises:
+        SettingsError: a token was encrypted with a key that the vault does not have.
+    """
+    repositories = [from_json(entry) for entry in stored]
+    tokens = [
+        repository.sealed_token and vault.resealed(repository.sealed_token, _context(task_id))
+        for repository in repositories
+    ]
+    if not any(tokens):
+        return None
+    return [
+        to_json(replace(repository, sealed_token=token or repository.sealed_token))
+        for repository, token in zip(repositories, tokens, strict=True)
+    ]

@@ -1,10 +1,14 @@
 """SQL on `runners`, the runner processes and their heartbeats."""
 
+from datetime import timedelta
+from typing import Protocol
+
 from agentcontainer import __version__
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.migrations import schema
 
+UIDS_OF_RUNNER = 1000
 _INSERT = """
 INSERT INTO runners (id, region, host, capacity, version, newest_schema, name)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -16,7 +20,27 @@ WITH beat AS (UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_
 SELECT t.id, t.attempt FROM beat
 LEFT JOIN tasks t ON t.runner_id = beat.id AND t.status IN ('running', 'awaiting_input')
 """
+_RECORD_HOST = """
+UPDATE runners SET clock_skew_seconds = $2, boot_id = $3, first_uid = $4, uid_lock_folder = $5 WHERE id = $1
+"""
+_SAME_UIDS = """
+SELECT host FROM runners
+WHERE boot_id = $1 AND abs(first_uid - $2) < $3 AND uid_lock_folder <> $4
+    AND stopped_at IS NULL AND heartbeat_at > now() - $5::interval
+LIMIT 1
+"""
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
+
+
+class Uids(Protocol):
+    """Which uids of which kernel a runner's sandboxes use, and its locks on them."""
+
+    @property
+    def boot_id(self) -> str: ...
+    @property
+    def first_uid(self) -> int: ...
+    @property
+    def lock_folder(self) -> str: ...
 
 
 async def register(
@@ -32,6 +56,19 @@ async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim] | No
     if not rows:
         return None
     return {Claim(row["id"], row["attempt"]) for row in rows if row["id"] is not None}
+
+
+async def record_host(pool: Pool, runner_id: str, skew_seconds: float, uids: Uids | None) -> None:
+    """Record by how much the clock of the runner's host is ahead of the database server's, and its sandboxes' uids."""
+    values = (uids.boot_id, uids.first_uid, uids.lock_folder) if uids else (None, None, None)
+    await pool.execute(_RECORD_HOST, runner_id, skew_seconds, *values)
+
+
+async def host_with_same_uids(pool: Pool, uids: Uids, silence: timedelta) -> str | None:
+    """The host of a living runner that uses some of these uids of the same kernel, but other locks. None: no runner."""
+    return await pool.fetchval(
+        _SAME_UIDS, uids.boot_id, uids.first_uid, UIDS_OF_RUNNER, uids.lock_folder, silence
+    )
 
 
 async def stop(pool: Pool, runner_ids: list[str]) -> None:
