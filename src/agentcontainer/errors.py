@@ -10,6 +10,7 @@ AgentContainerError
 ├── NotFound               not_found               404
 ├── Conflict               conflict                409
 │   └── InProgress         conflict                409   with Retry-After
+├── Gone                   gone                    410
 ├── PayloadTooLarge        payload_too_large       413
 ├── UnsupportedMediaType   unsupported_media_type  415
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
@@ -94,6 +95,13 @@ class InProgress(Conflict):
     """The first request with this `Idempotency-Key` is not finished. A later repeat gets its response."""
 
     retry_after_seconds: ClassVar[int] = 1
+
+
+class Gone(AgentContainerError):
+    """What is asked for existed, but was removed because it was too old."""
+
+    code = "gone"
+    status = 410
 
 
 class PayloadTooLarge(AgentContainerError):

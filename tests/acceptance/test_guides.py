@@ -85,6 +85,7 @@ EXPECTED = {
     "budgets": "budget_exceeded",
     "conversations": "Roses are red",
     "files": '"partial": true',
+    "following-everything": '"task.started"\n"task.created"',
     "hibernate-and-approve": "Approved and done.",
     "idempotent-clients": "idempotent-replayed: true",
     "images": '"result": "Seen"',

@@ -73,7 +73,10 @@ class World:
                 return {}
             case "sendMessage" | "handOffConversation":
                 return {"taskId": self.post(f"/agents/{AGENT}/conversations", {"message": "x"})["task"]["id"]}
-            case "listMessages" | "listActivities" | "listConversationEvents" | "endConversation":
+            case (
+                "listMessages" | "listActivities" | "listConversationEvents" | "getConversationEvent"
+                | "endConversation"
+            ):  # fmt: skip
                 return {"taskId": self.ids["conversation"]}
             case "cancelTask" | "steerTask":
                 return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
@@ -149,5 +152,6 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         "agentId": agent["id"], "versionId": agent["currentVersion"]["id"], "taskId": task["id"], "fileId": output_id,
         "keyId": "key_00000000000000000000", "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
+        "sequence": "1",
     }  # fmt: skip
     return World(base_url, account.key, ids, posted.url, runner, account)

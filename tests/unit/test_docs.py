@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from agentcontainer.api import events
 from agentcontainer.api.app import ROUTES
+from agentcontainer.api.feed_entries import FeedData
 from agentcontainer.api.http.errors import CODES
 from agentcontainer.api.routes.accounts import Account
 from agentcontainer.api.routes.activities import Activity
@@ -24,6 +25,7 @@ from agentcontainer.api.schemas.files import File
 from agentcontainer.api.schemas.messages import Message
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.cli.main import app as cli
+from agentcontainer.domain.feed.model import EVENT_FIELDS
 from agentcontainer.domain.tasks.events import EVENT_TYPES
 from agentcontainer.domain.tasks.state import MEANING, Status
 from agentcontainer.prove.groups import GROUPS
@@ -65,6 +67,16 @@ def test_every_error_code_of_a_task_is_documented_with_who_pays() -> None:
 
 def test_every_event_type_is_documented() -> None:
     assert set(rows("events.md", "type")) == set(EVENT_TYPES)
+
+
+def test_every_entry_of_the_feed_is_documented() -> None:
+    documented = {
+        name: set(re.findall(r"`(\w+)`", cells[0]))
+        for name, cells in rows("feed.md", "type of the event").items()
+    }
+    assert documented == {name: set(fields) for name, fields in EVENT_FIELDS.items()}
+    common = {name for cell in rows("feed.md", "field") for name in re.findall(r"\w+", cell)}
+    assert properties(FeedData) == common.union(*documented.values())
 
 
 def test_every_field_of_an_event_is_documented() -> None:

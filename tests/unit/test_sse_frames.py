@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from agentcontainer.api import sse_frames
+from agentcontainer.api.logs import LogEntry
 from agentcontainer.domain.tasks.events import Event
 
 TEXT = "a\u0085b\u2028c\u2029d\r\n\x0b\x0c\x1c\x1d\x1e\\u2028 ä"
@@ -19,5 +20,5 @@ def data_of(frame: bytes) -> dict[str, str]:
 def test_no_text_adds_a_line_to_a_frame() -> None:
     content = {"role": "assistant", "content": TEXT}
     event = Event("evt_1", 7, "message.completed", "tsk_1", datetime.now(UTC), content)
-    assert data_of(sse_frames.event_frame(event)) == content
+    assert data_of(LogEntry.of_event(event).frame) == content
     assert data_of(sse_frames.delta_frame("tsk_1", {"content": TEXT})) == {"content": TEXT}

@@ -55,18 +55,19 @@ class EventData(Outgoing):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
-def _without_default(schema: JsonDict) -> None:
-    schema.pop("default", None)  # a field that is absent has no default
+def without_default(schema: JsonDict) -> None:
+    """Remove the default from the schema of a field: one that is absent has none."""
+    schema.pop("default", None)
 
 
 class _InTurn(EventData):
     """In a conversation, what happens during a turn names the turn."""
 
     turn_number: Annotated[
-        int, Field(description="In conversations only.", json_schema_extra=_without_default)
+        int, Field(description="In conversations only.", json_schema_extra=without_default)
     ] = 0
     attempt_number: Annotated[
-        int, Field(description="In conversations only.", json_schema_extra=_without_default)
+        int, Field(description="In conversations only.", json_schema_extra=without_default)
     ] = 0
 
 
@@ -248,7 +249,7 @@ class AgentReminded(_InTurn):
         int,
         Field(
             description="How many reminders in a row; absent with the reasons `soft_finish` and `budget`.",
-            json_schema_extra=_without_default,
+            json_schema_extra=without_default,
         ),
     ] = 0
 
@@ -262,7 +263,7 @@ class ModelRetried(_InTurn):
         int,
         Field(
             description="How long the platform waits before it repeats the request, if the provider is overloaded.",
-            json_schema_extra=_without_default,
+            json_schema_extra=without_default,
         ),
     ] = 0
 

@@ -3,9 +3,10 @@
 Stored events are sent without validation, so a log that an older version wrote stays readable.
 """
 
+from operator import not_
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -14,15 +15,26 @@ from agentcontainer.api.wire import Outgoing, Timestamp
 
 T = TypeVar("T", bound=str)
 D = TypeVar("D", bound=data.EventData)
+IsShortened = Annotated[
+    bool,
+    Field(
+        description="With `fields=summary`, if strings in `data` were cut. Absent otherwise.",
+        exclude_if=not_,
+        json_schema_extra=data.without_default,
+    ),
+]
 
 
 class _Described(Outgoing, Generic[T, D]):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     id: str
     sequence: Annotated[int, Field(description="1, 2, 3 … without gaps.")]
     type: T
     task_id: str
     created_at: Timestamp
     data: D
+    is_shortened: IsShortened = False
 
 
 class TaskCreatedEvent(_Described[Literal["task.created"], data.TaskCreated]):
@@ -181,6 +193,7 @@ class Event(Outgoing):
     task_id: str
     created_at: Timestamp
     data: object
+    is_shortened: IsShortened = False
 
     @classmethod
     def __get_pydantic_json_schema__(

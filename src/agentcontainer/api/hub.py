@@ -1,8 +1,8 @@
 """Delivers new events to the streams of this process, with one listening connection and one reader for all of them.
 
-A notification says that a task has new events. The reader reads them once for all followers of the task, into a short
-tail. A follower has no queue of events, only a position in the log. If it falls behind the tail, it reads pages from
-the database as fast as its client takes them.
+A log is the event log of a task, or the feed of an account. A notification says that a log has new entries. The reader
+reads them once for all followers of the log, into a short tail. A follower has no queue of entries, only a position in
+the log. If it falls behind the tail, it reads pages from the database as fast as its client takes them.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ import asyncpg
 from pydantic import BaseModel, ValidationError
 
 from agentcontainer import db
-from agentcontainer.api import sse_frames
+from agentcontainer.api import logs, sse_frames
+from agentcontainer.api.logs import Log, LogEntry
 from agentcontainer.db import Pool
-from agentcontainer.domain.tasks import events, new_events
-from agentcontainer.domain.tasks.state import TERMINAL
+from agentcontainer.domain.feed import store as feed
+from agentcontainer.domain.tasks import events
 from agentcontainer.errors import RateLimited
 from agentcontainer.periodic import repeat
 
@@ -31,24 +32,10 @@ TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024  # sent at once; the last event may exceed it
 MAX_DELTAS = 256
 MAX_DELTA_BYTES = 64 * 1024
-TASKS_PER_QUERY = 100
+LOGS_PER_QUERY = 100
 MAX_PAGE_READERS = 4  # database connections that followers behind the tail may use
 
 FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
-_LAST_TYPES = frozenset(f"task.{status}" for status in TERMINAL)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An event as the frame that all its followers get."""
-
-    sequence: int
-    type: str
-    frame: bytes
-
-    @classmethod
-    def of(cls, event: events.Event) -> "_Entry":
-        return cls(event.sequence, event.type, sse_frames.event_frame(event))
 
 
 @dataclass(frozen=True)
@@ -68,27 +55,29 @@ class _DeltaNotification(BaseModel):
 
 
 class _Watch:
-    """A task with followers: the last known sequence of its log, and a tail of its last events."""
+    """A log with followers: its last known number, and a tail of its last entries."""
 
-    def __init__(self, task_id: str, end: int) -> None:
-        self.task_id = task_id
+    def __init__(self, log_id: str, end: int) -> None:
+        self.log_id = log_id
         self.end = end
         self.followers: set[Follower] = set()
-        self._tail = deque[_Entry]()
+        self._tail = deque[LogEntry]()
         self._tail_bytes = 0
 
-    def add(self, event: events.Event) -> None:
-        if event.sequence != self.end + 1:  # it was read for an earlier watch of this task
+    def add(self, entry: LogEntry) -> None:
+        if entry.number <= self.end:  # it was read for an earlier watch of this log
             return
-        entry = _Entry.of(event)
-        self.end = entry.sequence
+        if entry.number > self.end + 1:  # those between were deleted: followers behind them find out
+            self._tail.clear()
+            self._tail_bytes = 0
+        self.end = entry.number
         self._tail.append(entry)
         self._tail_bytes += len(entry.frame)
         while len(self._tail) > TAIL_EVENTS or (len(self._tail) > 1 and self._tail_bytes > TAIL_BYTES):
             self._tail_bytes -= len(self._tail.popleft().frame)
 
-    def next(self, position: int) -> _Entry | None:
-        """The event after this position, if it is in the tail."""
+    def next(self, position: int) -> LogEntry | None:
+        """The entry after this position, if it is in the tail."""
         index = position - self.end + len(self._tail)
         return self._tail[index] if 0 <= index < len(self._tail) else None
 
@@ -98,15 +87,16 @@ class _Watch:
 
 
 class Follower:
-    """A position in a task's log, and the deltas since. Its size is bounded, however far it is behind."""
+    """A position in a log, and the deltas since. Its size is bounded, however far it is behind."""
 
     def __init__(self, hub: "Hub", watch: _Watch, position: int, cut: Callable[[], None]) -> None:
         self.position = position
-        self.is_stopped = False  # the client left, the process stops, or the log has ended
+        self.is_stopped = False
+        """The client left, the process stops, the log has ended, or its next entry was deleted."""
         self.cut = cut
         self._hub = hub
         self._watch = watch
-        self._page = deque[_Entry]()
+        self._page = deque[LogEntry]()
         self._deltas = deque[_Delta]()
         self._delta_bytes = 0
         self._last_message = 0  # sequence of the last message.completed that was sent
@@ -168,22 +158,25 @@ class Follower:
         entry = self._page.popleft() if self._page else self._watch.next(self.position)
         if entry is None:
             return None
-        self.position = entry.sequence
+        self.position = entry.number
         if entry.type == "message.completed":
-            self._last_message = entry.sequence
-        if entry.type in _LAST_TYPES:
+            self._last_message = entry.number
+        if entry.is_last:
             self.is_stopped = True
         return entry.frame
 
     async def _read_page(self) -> bool:
-        """Read the events before the tail; False, after a pause, if the database cannot be reached."""
-        with suppress(*FAILURES):
+        """Read the entries before the tail; False, after a pause, if the database cannot be reached."""
+        try:
             async with self._hub.pages:
-                page = await new_events.read(self._hub.pool, {self._watch.task_id: self.position})
-            self._page.extend(_Entry.of(event) for event, _ in page)
-        if not self._page:
+                page = await logs.read(self._hub.pool, {self._watch.log_id: self.position})
+        except FAILURES:
             await asyncio.sleep(db.RECONNECT_SECONDS)
-        return bool(self._page)
+            return False
+        self._page.extend(entry for entry, _ in page)
+        if not self._page or self._page[0].number != self.position + 1:
+            self.stop()  # retention deleted the next entry: the client learns it when it reconnects
+        return True
 
     async def _is_woken(self, until: float) -> bool:
         try:
@@ -196,7 +189,7 @@ class Follower:
 
 
 class Hub:
-    """The followers in this process. They get new events only while `run` is running."""
+    """The followers in this process. They get new entries only while `run` is running."""
 
     def __init__(self, pool: Pool, max_streams: int = MAX_STREAMS) -> None:
         self.pool = pool
@@ -204,7 +197,7 @@ class Hub:
         self.pages = asyncio.Semaphore(MAX_PAGE_READERS)
         self._watches: dict[str, _Watch] = {}
         self._counts = Counter[str]()  # followers by account
-        self._unread: dict[str, None] = {}  # tasks with new events, in order of notification
+        self._unread: dict[str, None] = {}  # logs with new entries, in order of notification
         self._has_unread = asyncio.Event()
         self._must_poll = asyncio.Event()
         self._is_closed = False
@@ -223,14 +216,13 @@ class Hub:
             )
 
     @contextmanager
-    def follow(
-        self, account_id: str, task_id: str, end: int, position: int, cut: Callable[[], None] = lambda: None
-    ) -> Generator[Follower]:
-        """Follow a log, last seen with sequence `end`, from `position` on. `cut` disconnects a stalled client."""
-        watch = self._watches.get(task_id)
+    def follow(self, log: Log, position: int, cut: Callable[[], None] = lambda: None) -> Generator[Follower]:
+        """Follow a log from `position` on. `cut` disconnects a stalled client."""
+        account_id = log.account_id
+        watch = self._watches.get(log.id)
         if watch is None:
-            watch = self._watches[task_id] = _Watch(task_id, end)
-            self._read([task_id])  # events since `end` was read
+            watch = self._watches[log.id] = _Watch(log.id, log.end)
+            self._read([log.id])  # entries since `end` was read
         follower = Follower(self, watch, position, cut)
         follower.is_stopped = self._is_closed
         watch.followers.add(follower)
@@ -240,14 +232,18 @@ class Hub:
         finally:
             watch.followers.remove(follower)
             if not watch.followers:
-                del self._watches[task_id]
+                del self._watches[log.id]
             self._counts[account_id] -= 1
             if not self._counts[account_id]:
                 del self._counts[account_id]
 
     async def run(self, url: str) -> None:
         """Listen for notifications, poll, and read new events, until cancelled."""
-        handlers = {events.CHANNEL: self._on_event, events.DELTA_CHANNEL: self._on_delta}
+        handlers = {
+            events.CHANNEL: self._on_entry,
+            feed.CHANNEL: self._on_entry,
+            events.DELTA_CHANNEL: self._on_delta,
+        }
         async with asyncio.TaskGroup() as group:
             for part in (lambda: db.listen(url, handlers), self._poll, self._read_unread):
                 group.create_task(repeat("reading events for streams", part, db.RECONNECT_SECONDS, FAILURES))
@@ -266,10 +262,10 @@ class Hub:
     def _followers(self) -> list[Follower]:
         return [follower for watch in self._watches.values() for follower in watch.followers]
 
-    def _on_event(self, task_id: str) -> None:
-        if task_id in self._watches:
-            self._read([task_id])
-        elif not task_id:  # a new connection: notifications may have been missed
+    def _on_entry(self, log_id: str) -> None:
+        if log_id in self._watches:
+            self._read([log_id])
+        elif not log_id:  # a new connection: notifications may have been missed
             self._must_poll.set()
 
     def _on_delta(self, payload: str) -> None:
@@ -280,12 +276,12 @@ class Hub:
         watch = self._watches.get(notification.taskId)
         if watch is None:
             return
-        delta = _Delta(notification.after, sse_frames.delta_frame(watch.task_id, notification.data))
+        delta = _Delta(notification.after, sse_frames.delta_frame(watch.log_id, notification.data))
         for follower in watch.followers:
             follower.add_delta(delta)
 
-    def _read(self, task_ids: Iterable[str]) -> None:
-        self._unread.update(dict.fromkeys(task_ids))
+    def _read(self, log_ids: Iterable[str]) -> None:
+        self._unread.update(dict.fromkeys(log_ids))
         if self._unread:
             self._has_unread.set()
 
@@ -295,9 +291,9 @@ class Hub:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._must_poll.wait()
             self._must_poll.clear()
-            positions = {watch.task_id: watch.end for watch in self._watches.values()}
+            positions = {watch.log_id: watch.end for watch in self._watches.values()}
             if positions:
-                self._read(await new_events.find_tasks(self.pool, positions))
+                self._read(await logs.find_behind(self.pool, positions))
 
     async def _read_unread(self) -> None:
         while True:
@@ -305,25 +301,25 @@ class Hub:
             await self._read_some()
 
     async def _read_some(self) -> None:
-        task_ids = list(self._unread)[:TASKS_PER_QUERY]
-        for task_id in task_ids:
-            del self._unread[task_id]
+        log_ids = list(self._unread)[:LOGS_PER_QUERY]
+        for log_id in log_ids:
+            del self._unread[log_id]
         if not self._unread:
             self._has_unread.clear()
-        positions = {task_id: self._watches[task_id].end for task_id in task_ids if task_id in self._watches}
+        positions = {log_id: self._watches[log_id].end for log_id in log_ids if log_id in self._watches}
         if not positions:
             return
         try:
-            page = await new_events.read(self.pool, positions)
+            page = await logs.read(self.pool, positions)
         except FAILURES:
-            self._read(task_ids)
+            self._read(log_ids)
             raise
         changed: dict[str, int] = {}
-        for event, last in page:
-            if event.task_id in self._watches:
-                self._watches[event.task_id].add(event)
-                changed[event.task_id] = last
-        for task_id, last in changed.items():
-            self._watches[task_id].wake()
-            if self._watches[task_id].end < last:
-                self._read([task_id])
+        for entry, last in page:
+            if entry.log_id in self._watches:
+                self._watches[entry.log_id].add(entry)
+                changed[entry.log_id] = last
+        for log_id, last in changed.items():
+            self._watches[log_id].wake()
+            if self._watches[log_id].end < last:
+                self._read([log_id])

@@ -19,6 +19,7 @@ from agentcontainer.api_url import is_every_address
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.feed.sequencer import number_forever
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import clean_up_forever
 from agentcontainer.domain.installation import service as installation
@@ -86,6 +87,7 @@ async def serve(settings: Settings) -> None:
                     presence.beat_forever(),
                     presence.report_forever(),
                     hub.run(database_url),
+                    number_forever(pool, database_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
                     watch_forever(pool, own_settings, vault, blobs, "this API does not fit", _do_nothing),

@@ -1,9 +1,8 @@
-"""Frames of `text/event-stream`: the bytes in which events are sent to clients that follow a task."""
+"""Frames of `text/event-stream`: the bytes in which events are sent to clients that follow a log."""
 
 import json
 
-from agentcontainer.api.events import Event
-from agentcontainer.domain.tasks import events
+from pydantic import BaseModel
 
 RETRY = b"retry: 1000\n\n"  # milliseconds until an EventSource reconnects
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -13,10 +12,10 @@ DELTA = "message.delta"
 _SEPARATORS = {ord(character): f"\\u{ord(character):04x}" for character in "\u0085\u2028\u2029"}
 
 
-def event_frame(event: events.Event) -> bytes:
-    """An event. The client sends its id back as `Last-Event-ID`."""
-    content = Event.of(event).model_dump_json().translate(_SEPARATORS)
-    return f"id: {event.sequence}\nevent: {event.type}\ndata: {content}\n\n".encode()
+def entry_frame(number: int, type_: str, entry: BaseModel) -> bytes:
+    """An entry of a log. The client sends its number back as `Last-Event-ID`."""
+    content = entry.model_dump_json().translate(_SEPARATORS)
+    return f"id: {number}\nevent: {type_}\ndata: {content}\n\n".encode()
 
 
 def delta_frame(task_id: str, data: object) -> bytes:

@@ -125,6 +125,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
         "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
+        "fields": "summary",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -137,7 +138,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         if "metadata" in names:
             query["metadata.key"] = "value"
         assert (await alice.get(url, params=query)).status_code == 200, path
-    assert tried == 13
+    assert tried == 14
 
 
 async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed, alice: Account) -> None:
@@ -229,6 +230,8 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?limit=x"))
     check(f"{task_path}/cancel", await alice.post(f"{url}/cancel"))
     check(f"{task_path}/events", await alice.get(f"{url}/events"))
+    check(f"{task_path}/events/{{sequence}}", await alice.get(f"{url}/events/1"))
+    check(f"{v1}/events", await alice.get(f"{v1}/events"))
     check(f"{task_path}/files", await alice.get(f"{url}/files"))
     check(f"{task_path}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
     await check_conversations(check, alice)
@@ -240,6 +243,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     beyond = await alice.get(f"{files}/{file_id}/content", headers={"Range": "bytes=99-"})
     check(f"{files}/{{fileId}}/content", beyond)
     check(f"{files}/{{fileId}}", await alice.send("DELETE", f"{files}/file_0"))
+    check(task_path, await alice.send("DELETE", f"{v1}/tasks/tsk_0"))
     assert {(path, method) for path, method, _ in checked} == {
         (path, method)
         for path, method, _ in operations(document)
@@ -263,6 +267,7 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
     for target in (url, other):
         check(f"{base}/activities", await alice.get(f"{target}/activities"))
         check(f"{base}/events", await alice.get(f"{target}/events"))
+        check(f"{base}/events/{{sequence}}", await alice.get(f"{target}/events/1"))
         check(f"{base}/messages", await alice.get(f"{target}/messages"))
         check(f"{base}/messages", await alice.post(f"{target}/messages", {"content": "x"}))
         check(f"{base}/handoff", await alice.post(f"{target}/handoff"))

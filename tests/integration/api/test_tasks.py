@@ -220,6 +220,49 @@ async def test_events_are_paged(bed: Bed, alice: Account, order: str, limit: int
     assert all(len(page) == limit for page in fetched[:-1])
 
 
+async def test_summaries_of_events_are_short_and_each_can_be_read_whole(bed: Bed, alice: Account) -> None:
+    task_id = (await alice.dispatch())["id"]
+    long, path = "ä" * 2000, f"/api/v1/tasks/{task_id}/events"
+    data = {
+        "callId": "1",
+        "input": {"lines": [long, "short", 7, None, {}], "deep": {"er": long}},
+        "tool": "write",
+    }
+    async with db.transaction(bed.pool) as connection:
+        await events.append(
+            connection,
+            task_id,
+            [*[Draft("tool.started", data)] * 700, Draft("tool.completed", {"output": "ok"})],
+        )
+    answer = await alice.get(path, params={"fields": "summary", "limit": 1000, "after": 1})
+    assert len(answer.content) < 2_000_000
+    page = answer.json()
+    assert [event["sequence"] for event in page["data"]] == list(range(2, 703))
+    assert not page["pageInfo"]["hasMore"]
+    cut = "ä" * 512
+    assert page["data"][0]["data"] == {
+        "callId": "1", "input": {"lines": [cut, "short", 7, None, {}], "deep": {"er": cut}}, "tool": "write",
+    }  # fmt: skip
+    assert page["data"][0]["isShortened"] is True
+    assert "isShortened" not in page["data"][-1]
+    whole = (await alice.get(f"{path}/2")).json()
+    assert whole["data"] == data
+    assert whole == (await alice.get(path, params={"after": 1, "limit": 1})).json()["data"][0]
+
+
+async def test_an_event_that_does_not_exist_is_not_found(alice: Account, bob: Account) -> None:
+    task_id = (await alice.dispatch())["id"]
+    path = f"/api/v1/tasks/{task_id}/events/"
+    assert (await alice.get(f"{path}1")).status_code == 200
+    for sequence in ("0", "2", "-1", "x", "01", "9" * 18, "9" * 19):
+        assert (await alice.get(path + sequence)).status_code == 404, sequence
+    assert (await bob.get(f"{path}1")).status_code == 404
+    assert (await alice.get(f"/api/v1/conversations/{task_id}/events/1")).status_code == 409
+    conversation_id = (await alice.converse())["task"]["id"]
+    event = (await alice.get(f"/api/v1/conversations/{conversation_id}/events/1")).json()
+    assert (event["sequence"], event["type"]) == (1, "task.created")
+
+
 async def test_events_that_come_while_paging_are_all_seen(bed: Bed, alice: Account) -> None:
     task_id = await log_of(bed, alice, 3)
     first = (await alice.get(f"/api/v1/tasks/{task_id}/events?limit=2")).json()

@@ -23,6 +23,7 @@ from agentcontainer.errors import (
     Conflict,
     Detail,
     Forbidden,
+    Gone,
     InProgress,
     InsufficientBalance,
     NotFound,
@@ -57,7 +58,7 @@ CODES: dict[int, tuple[str, str]] = {
     **{
         error.status: (error.code, (error.__doc__ or "").strip())
         for error in (
-            ValidationError, Unauthorized, InsufficientBalance, Forbidden, NotFound, Conflict, PayloadTooLarge,
+            ValidationError, Unauthorized, InsufficientBalance, Forbidden, NotFound, Conflict, Gone, PayloadTooLarge,
             UnsupportedMediaType, RangeNotSatisfiable, RateLimited, Unavailable,
         )
     },

@@ -30,7 +30,7 @@ TAGS = {
     "Tasks": "Dispatch, read, list, wake and cancel tasks.",
     "Conversations": "Conversations with an agent, one turn at a time, and its tool calls.",
     "Messages": "The messages of conversations, and steering messages to agents that work alone.",
-    "Events": "The event log of a task, as a list or as an event stream.",
+    "Events": "The event log of a task, and the feed of an account: as lists or as event streams.",
     "Agents": "Named configurations of agents, and their versions.",
     "Files": "Uploads and output files.",
     "Account": "The account, its balance and ledger, its API keys and its keys for model providers.",

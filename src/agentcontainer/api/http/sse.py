@@ -1,4 +1,4 @@
-"""The response that streams a task's event log as `text/event-stream`."""
+"""The response that streams a log as `text/event-stream`."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agentcontainer.api.hub import FAILURES, Follower, Hub
+from agentcontainer.api.logs import Log
 from agentcontainer.api.sse_frames import KEEP_ALIVE, RETRY
-from agentcontainer.domain.tasks.model import Task
 from agentcontainer.errors import Unauthorized
 from agentcontainer.telemetry import metrics
 
@@ -25,15 +25,13 @@ SEND_BUFFER_BYTES = 128 * 1024  # the kernel's buffer for one connection
 
 
 class EventStream(Response):
-    """The events after `position`, then new ones as they are logged, with the deltas of what the agent is saying.
+    """The entries after `position`, then new ones as they come, with the deltas of what the agent is saying.
 
     It ends when the task ends, the API key is revoked, or this process stops. A client reconnects with
     `Last-Event-ID`.
     """
 
-    def __init__(
-        self, hub: Hub, task: Task, position: int, check_key: Callable[[], Awaitable[object]]
-    ) -> None:
+    def __init__(self, hub: Hub, log: Log, position: int, check_key: Callable[[], Awaitable[object]]) -> None:
         # A stream changes the limits of its connection, so the connection must not be reused.
         headers = {
             "X-Accel-Buffering": "no",
@@ -43,7 +41,7 @@ class EventStream(Response):
         super().__init__(None, 200, headers)
         del self.headers["content-length"]
         self._hub = hub
-        self._task = task
+        self._log = log
         self._position = position
         self._check_key = check_key
 
@@ -52,8 +50,8 @@ class EventStream(Response):
         if transport is not None:
             _limit_buffers(transport)
         cut = transport.abort if transport is not None else lambda: None
-        task, hub = self._task, self._hub
-        with hub.follow(task.account_id, task.id, task.last_event_sequence, self._position, cut) as follower:
+        log = self._log
+        with self._hub.follow(log, self._position, cut) as follower:
             disconnected = asyncio.create_task(until_disconnected(receive))
             disconnected.add_done_callback(lambda _: follower.stop())
             metrics.EVENT_STREAMS.inc()
@@ -63,7 +61,7 @@ class EventStream(Response):
                 )
                 await self._send_all(send, follower)
             except _Stalled:
-                logger.info("%s: closed a stream whose client did not read", task.id)
+                logger.info("%s: closed a stream whose client did not read", log.id)
                 cut()
                 # Returning before the server knows of the disconnection would be logged as an incomplete response.
                 with suppress(TimeoutError):
@@ -94,7 +92,7 @@ class EventStream(Response):
         except Unauthorized:
             return False
         except FAILURES:
-            logger.warning("%s: the key of a stream could not be checked", self._task.id)
+            logger.warning("%s: the key of a stream could not be checked", self._log.id)
         return True
 
 

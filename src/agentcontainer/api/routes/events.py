@@ -1,38 +1,35 @@
-"""The routes of a task's event log: as a list, which can wait for the next event, or as an event stream."""
+"""The routes of a task's event log: as a list, which can wait for the next event, as an event stream, and one event."""
 
-import asyncio
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
+from fastapi.params import Path
 from pydantic import Field
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from agentcontainer.api.events import Event
-from agentcontainer.api.http import paging
-from agentcontainer.api.http.auth import KEY_IN_QUERY, AccountId, asks_for_stream, key_in_query, key_of
-from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
-from agentcontainer.api.http.query import from_boolean, from_digits
+from agentcontainer.api.http import logs, paging
+from agentcontainer.api.http.auth import AccountId, asks_for_stream
+from agentcontainer.api.http.logs import LogQuery
+from agentcontainer.api.http.paging import PageInfo
+from agentcontainer.api.http.query import from_digits
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
-from agentcontainer.api.http.sse import MEDIA_TYPE, EventStream, until_disconnected
+from agentcontainer.api.logs import Log
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.wire import Outgoing
-from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.tasks import events, service
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import TERMINAL
-from agentcontainer.errors import ValidationError
+from agentcontainer.errors import NotFound
 
 router = authenticated("Events")
 
-LAST_EVENT_ID = "Last-Event-ID"
-MAX_WAIT_SECONDS = 30
-
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Sequence = Annotated[str, Path(alias="sequence", json_schema_extra={"pattern": "^[0-9]{1,18}$"})]
 
 
 class EventPage(Outgoing):
@@ -42,71 +39,27 @@ class EventPage(Outgoing):
     page_info: PageInfo
 
 
-class EventsQuery(TranscriptQuery):
+class EventsQuery(LogQuery):
     """Which events to send, and how."""
 
     after: Annotated[
         int, Field(ge=0, lt=10**18, description="Only events with a greater sequence."), from_digits
     ] = 0
-    wait: Annotated[
-        int,
+    fields: Annotated[
+        Literal["summary"] | None,
         Field(
-            ge=0,
-            le=MAX_WAIT_SECONDS,
-            description="If there is no event yet, wait up to this many seconds for one. "
-            "Not with a stream or `order=desc`.",
-        ),
-        from_digits,
-    ] = 0
-    stream: Annotated[
-        bool,
-        Field(
-            description="Answer with an event stream, like `Accept: text/event-stream`. "
-            "Not with `limit`, `cursor`, `order` or `wait`."
-        ),
-        from_boolean,
-    ] = False
-    api_key: Annotated[
-        Annotated[str, Field(json_schema_extra={"format": "password"})] | None,
-        Field(
-            description="The API key, for browsers: their EventSource cannot send headers. With a stream only."
+            description=f"`summary`: strings in `data` are cut at {events.SUMMARY_CHARACTERS} characters. An event of "
+            "which something was cut has `isShortened`."
         ),
     ] = None
 
 
 def _event_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
-    """A GET route that answers with a page of events or with an event stream."""
-    server_sent_event = {
-        "type": "object",
-        "required": ["event", "data"],
-        "properties": {
-            "id": {"type": "string", "description": "The event's `sequence`. `message.delta` has none."},
-            "event": {"type": "string", "description": "The event's `type`."},
-            "data": {
-                "type": "string",
-                "contentMediaType": "application/json",
-                "description": "The `Event`. For `message.delta` an object with `type`, `taskId` and `data`.",
-            },
-        },
+    statuses: dict[int | str, Any] = {
+        204: {"description": "Instead of a stream: the task has ended and there are no further events."},
+        409: {},
     }
-    last_event_id = {
-        "name": LAST_EVENT_ID,
-        "in": "header",
-        "required": False,
-        "schema": {"type": "string"},
-        "description": "With a stream: continue after this sequence. It takes precedence over `after`.",
-    }
-    return router.get(
-        path,
-        response_model=EventPage,
-        dependencies=[Depends(key_in_query)],
-        responses={
-            200: {"content": {MEDIA_TYPE: {"schema": server_sent_event}}},
-            204: {"description": "Instead of a stream: the task has ended and there are no further events."},
-            409: {},
-        },
-        openapi_extra={"parameters": [last_event_id]},
-    )
+    return logs.log_route(router, path, EventPage, entry="Event", number="sequence", statuses=statuses)
 
 
 @_event_route(router, "/tasks/{taskId}/events")
@@ -119,6 +72,12 @@ async def list_events(
 ) -> EventPage | Response:
     """List or follow the events of a task."""
     return await _answer(request, services, query, await service.get(services.pool, account_id, task_id))
+
+
+@router.get("/tasks/{taskId}/events/{sequence}")
+async def get_event(task_id: TaskId, sequence: Sequence, account_id: AccountId, services: Provided) -> Event:
+    """Read one event of a task."""
+    return await _event(services, await service.get(services.pool, account_id, task_id), sequence)
 
 
 @_event_route(router, "/conversations/{taskId}/events")
@@ -137,84 +96,53 @@ async def list_conversation_events(
     return await _answer(request, services, query, task)
 
 
+@router.get("/conversations/{taskId}/events/{sequence}", responses={409: {}})
+async def get_conversation_event(
+    task_id: TaskId, sequence: Sequence, account_id: AccountId, services: Provided
+) -> Event:
+    """Read one event of a conversation.
+
+    409 if the task is no conversation.
+    """
+    task = await conversations.check_is_conversation(services.pool, account_id, task_id)
+    return await _event(services, task, sequence)
+
+
+async def _event(services: Services, task: Task, sequence: str) -> Event:
+    number = int(sequence) if re.fullmatch(r"[1-9][0-9]{0,17}", sequence) else 0
+    event = await events.get(services.pool, task.id, number)
+    if event is None:
+        raise NotFound(f"Task {task.id} has no event {sequence}.")
+    return Event.of(event)
+
+
 async def _answer(
     request: Request, services: Services, query: EventsQuery, task: Task
 ) -> EventPage | Response:
+    log = Log(task.id, task.account_id, task.last_event_sequence)
+    position = logs.position_of(request, query, query.after, log.end, "the log of this task") or 0
     if asks_for_stream(request):
-        return _stream(request, services, query, task)
-    if query.api_key is not None:
-        raise ValidationError.at(KEY_IN_QUERY, "is allowed with an event stream only")
-    _check_within_log(task, "after", query.after)
-    if query.wait and query.order != "asc":
-        raise ValidationError.at("wait", "cannot be given with order=desc")
-    page = await _page(services, query, task)
-    if page.data or not query.wait or task.status in TERMINAL:
-        return page
-    position = max(query.after, paging.sequence("events-asc", query) or 0)
-    await _wait(request, services, task, position, query.wait)
-    return await _page(services, query, task)
+        if task.status in TERMINAL and position == log.end:
+            return Response(status_code=204)
+        return logs.stream(request, services, log, position)
+    after, before = position, logs.cursor_of("events", query)
+    if query.order == "asc":
+        after, before = max(after, before or 0), None
+
+    async def page() -> EventPage:
+        return await _page(services, query, task.id, after, before)
+
+    if task.status in TERMINAL:
+        return await page()
+    return await logs.page_or_wait(request, services, query, log, after, page)
 
 
-async def _page(services: Services, query: EventsQuery, task: Task) -> EventPage:
-    name = f"events-{query.order}"
-    position, is_descending = paging.sequence(name, query), query.order == "desc"
+async def _page(
+    services: Services, query: EventsQuery, task_id: str, after: int, before: int | None
+) -> EventPage:
     page = await events.list_page(
-        services.pool,
-        task.id,
-        after=query.after if is_descending else max(query.after, position or 0),
-        before=position if is_descending else None,
-        limit=query.limit,
-        is_descending=is_descending,
-    )
-    info = paging.page_info(name, page, lambda event: str(event.sequence))
+        services.pool, task_id, after=after, before=before, limit=query.limit, is_descending=query.order == "desc",
+        is_summary=query.fields == "summary",
+    )  # fmt: skip
+    info = paging.page_info(f"events-{query.order}", page, lambda event: str(event.sequence))
     return EventPage(data=[Event.of(event) for event in page.rows], page_info=info)
-
-
-async def _wait(request: Request, services: Services, task: Task, position: int, seconds: int) -> None:
-    """Wait until the log has an event after `position`, for so many seconds at most.
-
-    Raises:
-        RateLimited: the account has too many streams and waiting requests.
-        ClientDisconnect: the client closed the connection.
-    """
-    services.hub.check_room(task.account_id)
-    with services.hub.follow(task.account_id, task.id, task.last_event_sequence, position) as follower:
-        disconnected = asyncio.create_task(until_disconnected(request.receive))
-        disconnected.add_done_callback(lambda _: follower.stop())
-        try:
-            await follower.has_news(asyncio.get_running_loop().time() + seconds)
-            if disconnected.done():
-                raise ClientDisconnect
-        finally:
-            disconnected.cancel()
-
-
-def _stream(request: Request, services: Services, query: EventsQuery, task: Task) -> Response:
-    for name in ("limit", "cursor", "order", "wait"):
-        if name in query.model_fields_set:
-            raise ValidationError.at(name, "cannot be given with a stream")
-    position = _last_event_id(request, task)
-    if position is None:
-        position = query.after
-        _check_within_log(task, "after", position)
-    if task.status in TERMINAL and position == task.last_event_sequence:
-        return Response(status_code=204)
-    services.hub.check_room(task.account_id)
-    key = key_of(request)
-    assert key is not None
-    return EventStream(services.hub, task, position, lambda: accounts.authenticate(services.pool, key))
-
-
-def _last_event_id(request: Request, task: Task) -> int | None:
-    values = request.headers.getlist(LAST_EVENT_ID)
-    if values in ([], [""]):
-        return None
-    if len(values) != 1 or not re.fullmatch(r"[0-9]{1,18}", values[0]):
-        raise ValidationError.at(LAST_EVENT_ID, "must be the id of an event of this stream, a number")
-    _check_within_log(task, LAST_EVENT_ID, int(values[0]))
-    return int(values[0])
-
-
-def _check_within_log(task: Task, name: str, position: int) -> None:
-    if position > task.last_event_sequence:
-        raise ValidationError.at(name, f"the log of this task ends at {task.last_event_sequence}")

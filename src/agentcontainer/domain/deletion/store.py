@@ -10,6 +10,7 @@ from datetime import timedelta
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.checkpoints.store import PARTIAL_OUTPUTS_WITHIN
 from agentcontainer.domain.deletion.model import Deletable, Removed
+from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files import unowned
 from agentcontainer.domain.tasks.state import Status
@@ -116,7 +117,12 @@ async def _outputs(connection: Connection, task_ids: Sequence[str], limit: int) 
     return Removed(len(file_ids), keys)
 
 
+async def _feed_entries(connection: Connection, task_ids: Sequence[str], limit: int) -> Removed:
+    return Removed(await feed.blank(connection, task_ids, limit))
+
+
 STEPS: dict[str, Step] = {
+    "feed_entries": _feed_entries,  # they stay, without their data
     "message_files": _references(_MESSAGE_FILES),
     "messages": _rows_of("messages"),
     "task_input_files": _references(_INPUTS),

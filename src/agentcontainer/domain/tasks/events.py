@@ -11,6 +11,8 @@ from typing import Any
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.domain.feed.model import EVENT_FIELDS, SUMMARY, fields_of
+from agentcontainer.domain.feed.sequencer import OUTBOX_CHANNEL
 from agentcontainer.domain.tasks import counting
 from agentcontainer.domain.tasks.event_data import Draft, MessageDelta, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim
@@ -18,6 +20,7 @@ from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
 DELTA_CHANNEL = "agentcontainer_deltas"  # NOTIFY payload: a message.delta, see `notify_delta`
+SUMMARY_CHARACTERS = 512  # of each string in the data of an event, in a list of summaries
 DELTA_CHARACTERS = 1200  # in one notification, whose payload PostgreSQL limits to 8000 bytes
 
 EVENT_TYPES = {
@@ -53,15 +56,28 @@ EVENT_TYPES = {
     "context.lost": "The agent's session was missing or damaged; the agent got its instructions again.",
 }
 
-_TAKE_NUMBERS = """
-UPDATE tasks SET last_event_sequence = last_event_sequence + $2
-WHERE id = $1 AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
-RETURNING last_event_sequence, mode, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
-"""
-_INSERT = """
-INSERT INTO events (task_id, sequence, id, type, data)
-SELECT $1, number, id, type, data
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) AS draft (number, id, type, data)
+# One statement, because the task's row is locked from here to the end of the transaction. The row has the task's state
+# after the event, except where the event says it.
+_APPEND = """
+WITH task AS (
+    UPDATE tasks SET last_event_sequence = last_event_sequence + $2
+    WHERE id = $1 AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
+    RETURNING id, account_id, agent_id, mode, status, title, metadata, completion, error_code, completed_at,
+        cost_micro_usd, last_event_sequence, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
+), event AS (
+    INSERT INTO events (task_id, sequence, id, type, data)
+    SELECT task.id, last_event_sequence - $2 + number, draft.id, type, data
+    FROM task, unnest($4::text[], $5::text[], $6::jsonb[]) WITH ORDINALITY AS draft (id, type, data, number)
+    RETURNING sequence, id, type, created_at
+), entry AS (
+    INSERT INTO feed_outbox (account_id, task_id, id, type, created_at, data)
+    SELECT account_id, task.id, event.id, type, created_at, {summary} || fields
+    FROM task, event JOIN unnest($7::text[], $8::jsonb[]) AS listed (id, fields) ON listed.id = event.id
+    ORDER BY sequence
+)
+SELECT last_event_sequence, mode, age_seconds,
+    pg_notify($9, id), CASE WHEN cardinality($7::text[]) > 0 THEN pg_notify($10, '') END
+FROM task
 """
 _LOCK_NUMBERS = "SELECT last_event_sequence FROM tasks WHERE id = $1 FOR UPDATE"
 # An attempt that has lost its claim notifies nobody.
@@ -78,6 +94,11 @@ ORDER BY t.id LIMIT 1000
 """
 _LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
 _LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
+_SUMMARIES = """
+SELECT id, sequence, type, task_id, created_at, summary.data, summary.data <> events.data AS is_shortened
+FROM events CROSS JOIN LATERAL (SELECT shorten_strings(events.data, $4) AS data) AS summary
+WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)
+"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class LogSize:
 
 @dataclass(frozen=True)
 class Event:
-    """One entry of a task's log."""
+    """One entry of a task's log. `is_shortened`: its data is a summary, in which strings were cut."""
 
     id: str
     sequence: int
@@ -98,10 +119,14 @@ class Event:
     task_id: str
     created_at: datetime
     data: dict[str, Any]
+    is_shortened: bool = False
 
     @classmethod
     def of(cls, row: Record) -> "Event":
-        return cls(row["id"], row["sequence"], row["type"], row["task_id"], row["created_at"], row["data"])
+        return cls(
+            row["id"], row["sequence"], row["type"], row["task_id"], row["created_at"], row["data"],
+            row.get("is_shortened", False),
+        )  # fmt: skip
 
 
 async def append(
@@ -111,24 +136,24 @@ async def append(
     claim: Claim | None = None,
     ids: Sequence[str] | None = None,
 ) -> int | None:
-    """Append events in the caller's transaction; returns the number of the last one. None, and nothing written: the
-    claim is lost."""
-    row = await connection.fetchrow(_TAKE_NUMBERS, task_id, len(drafts), claim.attempt if claim else None)
+    """Append events in the caller's transaction, and put those of the account's feed into its outbox.
+
+    Returns the number of the last one. None, and nothing written: the claim is lost.
+    """
+    ids = ids or [new_id("evt") for _ in drafts]
+    listed = [
+        (event_id, event) for event_id, event in zip(ids, drafts, strict=True) if event.type in EVENT_FIELDS
+    ]
+    row = await connection.fetchrow(
+        _APPEND.format(summary=SUMMARY), task_id, len(drafts), claim.attempt if claim else None,
+        ids, [event.type for event in drafts], [event.data for event in drafts],
+        [event_id for event_id, _ in listed], [fields_of(event.type, event.data) for _, event in listed],
+        CHANNEL, OUTBOX_CHANNEL,
+    )  # fmt: skip
     if row is None:
         return None
-    last: int = row["last_event_sequence"]
-    first = last - len(drafts) + 1
-    await connection.execute(
-        _INSERT,
-        task_id,
-        list(range(first, last + 1)),
-        ids or [new_id("evt") for _ in drafts],
-        [event.type for event in drafts],
-        [event.data for event in drafts],
-    )
-    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, task_id)
     db.on_commit(lambda: counting.count(drafts, row["mode"], row["age_seconds"]))
-    return last
+    return row["last_event_sequence"]
 
 
 async def notify_delta(
@@ -163,6 +188,12 @@ async def last_if_written(connection: Connection, task_id: str, event_id: str) -
     return int(last) if await connection.fetchval(query, task_id, event_id) else None
 
 
+async def get(pool: Pool, task_id: str, sequence: int) -> Event | None:
+    """The event with this number. None: there is none."""
+    row = await pool.fetchrow("SELECT * FROM events WHERE task_id = $1 AND sequence = $2", task_id, sequence)
+    return None if row is None else Event.of(row)
+
+
 async def list_page(
     pool: Pool,
     task_id: str,
@@ -171,7 +202,11 @@ async def list_page(
     before: int | None = None,
     limit: int,
     is_descending: bool = False,
+    is_summary: bool = False,
 ) -> Page[Event]:
-    """The task's events between `after` and `before`, by sequence."""
-    order = f"sequence {'DESC' if is_descending else 'ASC'}"
-    return await db.fetch_page(pool, _LOG, task_id, after, before, order=order, limit=limit, of=Event.of)
+    """The task's events between `after` and `before`, by sequence. `is_summary`: with long strings cut."""
+    order, arguments = f"sequence {'DESC' if is_descending else 'ASC'}", [task_id, after, before]
+    if is_summary:
+        arguments.append(SUMMARY_CHARACTERS)
+    query = _SUMMARIES if is_summary else _LOG
+    return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=Event.of)

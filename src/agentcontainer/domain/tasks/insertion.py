@@ -15,6 +15,8 @@ from agentcontainer.domain.accounts.model import OwnEndpoint
 from agentcontainer.domain.agents import store as agents
 from agentcontainer.domain.agents.model import Version
 from agentcontainer.domain.execution.store import execution_to_json, overrides_to_json
+from agentcontainer.domain.feed.model import SUMMARY
+from agentcontainer.domain.feed.sequencer import OUTBOX_CHANNEL
 from agentcontainer.domain.ledger.store import HOLD_FOR_TASKS
 from agentcontainer.domain.tasks import repositories, store
 from agentcontainer.domain.tasks.event_data import TaskCreated, draft
@@ -56,9 +58,14 @@ WITH new AS (
 ), event AS (
     INSERT INTO events (task_id, sequence, id, type, data)
     SELECT task.id, 1, event_id, 'task.created', event_data FROM task JOIN new ON new.id = task.id
+    RETURNING task_id, sequence, id, type, created_at
+), listed AS (
+    INSERT INTO feed_outbox (account_id, task_id, id, type, created_at, data)
+    SELECT account_id, task.id, event.id, type, event.created_at, {summary}
+    FROM event JOIN task ON task.id = event.task_id JOIN new ON new.id = task.id ORDER BY new.number
 )
 SELECT task.*, a.name AS agent_name, v.container_image, v.base_prompt, 0::bigint AS used_micro_seconds,
-    NULL::text AS wake_link_id
+    NULL::text AS wake_link_id, (SELECT pg_notify($5, ''))
 FROM task JOIN new ON new.id = task.id
 JOIN agents a ON a.id = task.agent_id JOIN agent_versions v ON v.id = task.agent_version_id
 ORDER BY new.number
@@ -92,13 +99,19 @@ async def read(
 async def insert(
     connection: Connection, account_id: str, tasks: Sequence[NewTask], hold_micro_usd: int
 ) -> list[Task]:
-    """Insert the tasks, `pending`, with their input files and first events, and hold this money for each of them.
+    """Insert the tasks, `pending`, with their input files, first events and entries of the feed, and hold this money
+    for each of them.
 
     Returns none, and nothing is inserted, if the balance is too low or there is no such account.
     """
     rows = [_row(number, task) for number, task in enumerate(tasks, 1)]
     inserted = await connection.fetch(
-        _INSERT.format(hold=HOLD_FOR_TASKS), account_id, hold_micro_usd, len(rows), rows
+        _INSERT.format(hold=HOLD_FOR_TASKS, summary=SUMMARY),
+        account_id,
+        hold_micro_usd,
+        len(rows),
+        rows,
+        OUTBOX_CHANNEL,
     )
     for row in inserted:
         db.on_commit(metrics.TASKS_CREATED.labels(row["mode"]).inc)

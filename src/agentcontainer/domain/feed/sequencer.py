@@ -1,0 +1,77 @@
+"""Gives the entries of all feeds their positions, in one process at a time.
+
+Writers of events only insert into an outbox, so they wait for nobody, and a transaction that commits late gets a later
+position. The process that holds an advisory lock moves the outbox into the feeds. The lock belongs to the connection
+that moves, so it ends with that process, and another one takes over.
+"""
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from functools import partial
+
+import asyncpg
+
+from agentcontainer import db
+from agentcontainer.db import Pool
+from agentcontainer.domain.feed import store
+from agentcontainer.periodic import repeat
+
+OUTBOX_CHANNEL = "agentcontainer_feed_outbox"  # NOTIFY without payload: the outbox has new rows
+LOCK = 0x61676663  # any number, but the same in every process
+APPLICATION_NAME = "agentcontainer feed"  # of the connection that holds the lock, before its host and pid
+STANDBY_SECONDS = 0.25  # between two looks whether another process still holds the lock
+PAUSE_SECONDS = 0.01  # after a batch, so that many events make few batches
+POLL_SECONDS = 1.0  # also shows that the connection works
+BATCH_ENTRIES = 1000
+STATEMENT_SECONDS = 10.0
+# The server ends the session, and with it the lock, of a process that is stopped or whose host vanished.
+SILENT_SECONDS = 3.0
+TIMEOUTS = db.Timeouts(idle_in_transaction=SILENT_SECONDS, lock=2.0, silence=SILENT_SECONDS)
+
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+_IS_LOCK_FREE = (
+    "SELECT pg_try_advisory_xact_lock($1)"  # and free again, because the statement is the transaction
+)
+
+
+async def number_forever(pool: Pool, url: str) -> None:
+    """Number the entries of all feeds while no other process does."""
+    expected = (asyncpg.PostgresError, *db.UNREACHABLE)
+    await repeat("numbering the feed", partial(_number_if_first, pool, url), STANDBY_SECONDS, expected)
+
+
+async def _number_if_first(pool: Pool, url: str) -> None:
+    """Return if another process numbers, or number until the connection fails."""
+    if not await pool.fetchval(_IS_LOCK_FREE, LOCK):
+        return
+    server_settings = {
+        "application_name": f"{APPLICATION_NAME} {socket.gethostname()} {os.getpid()}",
+        "idle_session_timeout": f"{SILENT_SECONDS * 1000:.0f}",
+    }
+    connection = await db.connect(
+        url, timeouts=TIMEOUTS, command_timeout=STATEMENT_SECONDS, server_settings=server_settings
+    )
+    try:
+        if await connection.fetchval(_TRY_LOCK, LOCK):
+            await _number(connection)
+    finally:
+        connection.terminate()
+
+
+async def _number(connection: db.RawConnection) -> None:
+    has_news = asyncio.Event()
+
+    def on_notification(*_: object) -> None:
+        has_news.set()
+
+    await connection.add_listener(OUTBOX_CHANNEL, on_notification)
+    while True:
+        has_news.clear()
+        while await store.number(connection, BATCH_ENTRIES) == BATCH_ENTRIES:
+            pass
+        await asyncio.sleep(PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await has_news.wait()
