@@ -10,16 +10,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 from pydantic import BaseModel, ValidationError
 
 from agentcontainer import db
 from agentcontainer.api import logs, sse_frames
+from agentcontainer.api.announcer import Announcer
 from agentcontainer.api.logs import Log, LogEntry
 from agentcontainer.db import Pool
 from agentcontainer.domain.feed import store as feed
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import deltas, events
 from agentcontainer.errors import RateLimited
 from agentcontainer.periodic import repeat
 
@@ -47,7 +49,7 @@ class _Delta:
 
 
 class _DeltaNotification(BaseModel):
-    """The payload of a notification on `DELTA_CHANNEL`."""
+    """The payload of a notification on `deltas.CHANNEL`."""
 
     taskId: str  # noqa: N815
     after: int
@@ -60,6 +62,7 @@ class _Watch:
     def __init__(self, log_id: str, end: int) -> None:
         self.log_id = log_id
         self.end = end
+        self.is_live = False  # some follower wants deltas, or wanted them
         self.followers: set[Follower] = set()
         self._tail = deque[LogEntry]()
         self._tail_bytes = 0
@@ -198,6 +201,7 @@ class Hub:
         self._watches: dict[str, _Watch] = {}
         self._counts = Counter[str]()  # followers by account
         self._unread: dict[str, None] = {}  # logs with new entries, in order of notification
+        self._announcer = Announcer(pool, self._followed_live)
         self._has_unread = asyncio.Event()
         self._must_poll = asyncio.Event()
         self._is_closed = False
@@ -216,8 +220,10 @@ class Hub:
             )
 
     @contextmanager
-    def follow(self, log: Log, position: int, cut: Callable[[], None] = lambda: None) -> Generator[Follower]:
-        """Follow a log from `position` on. `cut` disconnects a stalled client."""
+    def follow(
+        self, log: Log, position: int, cut: Callable[[], None] = lambda: None, *, is_live: bool = False
+    ) -> Generator[Follower]:
+        """Follow a log from `position` on. `cut` disconnects a stalled client. `is_live`: with deltas."""
         account_id = log.account_id
         watch = self._watches.get(log.id)
         if watch is None:
@@ -225,6 +231,9 @@ class Hub:
             self._read([log.id])  # entries since `end` was read
         follower = Follower(self, watch, position, cut)
         follower.is_stopped = self._is_closed
+        if is_live and not watch.is_live:
+            watch.is_live = True
+            self._announcer.add(log.id)
         watch.followers.add(follower)
         self._counts[account_id] += 1
         try:
@@ -239,13 +248,15 @@ class Hub:
 
     async def run(self, url: str) -> None:
         """Listen for notifications, poll, and read new events, until cancelled."""
-        handlers = {
+        handlers: dict[str, Callable[[str], None]] = {
             events.CHANNEL: self._on_entry,
             feed.CHANNEL: self._on_entry,
-            events.DELTA_CHANNEL: self._on_delta,
+            deltas.CHANNEL: self._on_delta,
+            deltas.REQUEST_CHANNEL: lambda _: self._announcer.renew(),
         }
         async with asyncio.TaskGroup() as group:
-            for part in (lambda: db.listen(url, handlers), self._poll, self._read_unread):
+            listen = partial(db.listen, url, handlers)
+            for part in (listen, self._poll, self._read_unread, self._announcer.run):
                 group.create_task(repeat("reading events for streams", part, db.RECONNECT_SECONDS, FAILURES))
 
     def close(self) -> None:
@@ -261,6 +272,9 @@ class Hub:
 
     def _followers(self) -> list[Follower]:
         return [follower for watch in self._watches.values() for follower in watch.followers]
+
+    def _followed_live(self) -> list[str]:
+        return [watch.log_id for watch in self._watches.values() if watch.is_live]
 
     def _on_entry(self, log_id: str) -> None:
         if log_id in self._watches:

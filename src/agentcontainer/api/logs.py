@@ -27,6 +27,11 @@ class Log:
     account_id: str
     end: int
 
+    @property
+    def has_deltas(self) -> bool:
+        """Whether its streams show live text."""
+        return not self.id.startswith(_ACCOUNT_PREFIX)
+
 
 @dataclass(frozen=True)
 class LogEntry:

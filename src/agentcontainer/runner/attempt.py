@@ -69,7 +69,7 @@ class Attempt:
         self._claim = claim
         self._slot = slot
         self._name = f"{claim.task_id}-{claim.attempt}"
-        self._log = EventLog(services.pool, claim, services.event_limit)
+        self._log = EventLog(services.pool, claim, services.event_limit, services.live_text)
         self._outcome = Outcome(services, claim, self._log)
         self._steering = Steering(services.pool, claim)
         self._message_arrived = asyncio.Event()

@@ -1,7 +1,7 @@
 """Writes the events of an attempt: in small batches, in order, and only while the attempt has its claim.
 
 Pieces of what the agent is saying ("deltas") pass through the same queue, so that live streams show them in order with
-the events. They are not stored.
+the events. They are not stored, and only sent if somebody follows the task.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from agentcontainer.ids import new_id
 from agentcontainer.printable import without_controls
 from agentcontainer.redaction import Redactor, redact_text
 from agentcontainer.runner.ending import ClaimLost
+from agentcontainer.runner.live_text import LiveText
 
 BATCH_SECONDS = 0.03
 MAX_BATCH = 500
@@ -39,12 +40,13 @@ class EventLog:
     `limit`, further events are dropped.
     """
 
-    def __init__(self, pool: Pool, claim: Claim, limit: events.LogSize) -> None:
+    def __init__(self, pool: Pool, claim: Claim, limit: events.LogSize, live_text: LiveText) -> None:
         self.turn: TurnLabel | None = None
         """The turn that runs; every event names it."""
         self._pool = pool
         self._claim = claim
         self._limit = limit
+        self._live_text = live_text
         self._size = events.LogSize(0, 0)
         self._is_over_limit = False
         self._secrets: tuple[bytes, ...] = ()
@@ -90,8 +92,9 @@ class EventLog:
 
     def add_delta(self, content: str) -> None:
         """Queue a piece of what the agent is saying, for live streams."""
+        # Also when nobody follows: a secret may be split over this piece and the next.
         content = self._delta_redactor.feed(content.encode("utf-8", "replace")).decode("utf-8", "replace")
-        if not content:
+        if not content or not self._live_text.is_followed(self._claim.task_id):
             return
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Delta) and last.turn == self.turn:
@@ -131,7 +134,7 @@ class EventLog:
                     del self._queue[: len(drafts)]
                     self._in_doubt = []
                 elif isinstance(delta := self._queue.pop(0), _Delta):
-                    await self._notify(delta)
+                    self._live_text.add(self._claim, self._last_sequence, delta.content, delta.turn)
             self._queued_bytes = 0
             self._added.clear()
 
@@ -169,14 +172,6 @@ class EventLog:
             raise ClaimLost
         crash.reach("events_appended")
         self._last_sequence = max(self._last_sequence, last)
-
-    async def _notify(self, delta: _Delta) -> None:
-        for start in range(0, len(delta.content), events.DELTA_CHARACTERS):
-            piece = delta.content[start : start + events.DELTA_CHARACTERS]
-            try:
-                await events.notify_delta(self._pool, self._claim, self._last_sequence, piece, delta.turn)
-            except db.UNREACHABLE:
-                return  # the event `message.completed` will contain the whole text
 
 
 def _leading_drafts(entries: list[Draft | _Delta]) -> list[Draft]:

@@ -13,6 +13,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.gateway.offline_model import OfflineModel
 from agentcontainer.proxies import Proxies
+from agentcontainer.runner.live_text import LiveText
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
@@ -40,6 +41,11 @@ class Services:
     def proxies(self) -> Proxies:
         """The proxies for servers that the operator names."""
         return Proxies.of(os.environ)
+
+    @cached_property
+    def live_text(self) -> LiveText:
+        """Sends what agents are saying to those who follow them."""
+        return LiveText(self.pool)
 
     @cached_property
     def limits(self) -> Limits:

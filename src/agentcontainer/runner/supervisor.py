@@ -11,7 +11,7 @@ import asyncpg
 from agentcontainer import db, host
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.execution.model import RuntimeRegion
-from agentcontainer.domain.tasks import runners, service
+from agentcontainer.domain.tasks import deltas, runners, service
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
@@ -127,6 +127,7 @@ class Supervisor:
                     self._on_renewed,
                 ),
                 self._listen(),
+                self._services.live_text.run(),
                 repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
                 reconcile_forever(self._pool, self._settings),
                 collect_missing_forever(self._services),
@@ -245,7 +246,7 @@ class Supervisor:
         self._drop(set(self._attempts), "the lease could not be renewed")
 
     async def _listen(self) -> None:
-        """React at once to notifications of cancellations and messages. The next heartbeat finds what they miss."""
+        """React at once to notifications of cancellations, messages, and streams that follow tasks."""
         assert self._settings.database_url is not None
 
         def on_cancel(payload: str) -> None:
@@ -258,5 +259,9 @@ class Supervisor:
                 if claim.task_id == task_id:
                     attempt.wake()
 
-        handlers = {service.CANCEL_CHANNEL: on_cancel, MESSAGE_CHANNEL: on_message}
+        handlers = {
+            service.CANCEL_CHANNEL: on_cancel,
+            MESSAGE_CHANNEL: on_message,
+            deltas.FOLLOW_CHANNEL: self._services.live_text.on_announcement,
+        }
         await db.listen(self._settings.database_url, handlers)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from agentcontainer import db
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import deltas, events
 from agentcontainer.domain.tasks.event_data import Draft
 from tests.api_bed import Account, Bed
 from tests.api_process import api_process
@@ -86,7 +86,7 @@ async def tools(bed: Bed, task_id: str, count: int, size: int = 10) -> None:
 
 async def delta(bed: Bed, task_id: str, after: int, content: str) -> None:
     payload = json.dumps({"taskId": task_id, "after": after, "data": {"content": content}})
-    await bed.pool.execute("SELECT pg_notify($1, $2)", events.DELTA_CHANNEL, payload)
+    await bed.pool.execute("SELECT pg_notify($1, $2)", deltas.CHANNEL, payload)
 
 
 async def within(seconds: float, awaitable: Any) -> Any:

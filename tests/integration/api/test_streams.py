@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from agentcontainer import db
-from agentcontainer.domain.tasks import events
+from agentcontainer.domain.tasks import deltas
 from tests.event_stream import Stream
 
 from .conftest import Account, Bed
@@ -135,7 +135,7 @@ class TestDeltas:
             await within(30, stream.some(1))
             await delta(bed, other, 1, "not here")
             for payload in ("nonsense", "[]", "{}", f'{{"taskId": "{task_id}"}}', '{"taskId": []}', "7"):
-                await bed.pool.execute("SELECT pg_notify($1, $2)", events.DELTA_CHANNEL, payload)
+                await bed.pool.execute("SELECT pg_notify($1, $2)", deltas.CHANNEL, payload)
             await delta(bed, task_id, 1, "here")
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")
             rest = await within(30, stream.rest())
@@ -150,9 +150,7 @@ class TestDeltas:
             async with db.transaction(bed.pool) as connection:
                 for number in range(1000):
                     payload = {"taskId": task_id, "after": 2, "data": {"content": str(number)}}
-                    await connection.execute(
-                        "SELECT pg_notify($1, $2)", events.DELTA_CHANNEL, json.dumps(payload)
-                    )
+                    await connection.execute("SELECT pg_notify($1, $2)", deltas.CHANNEL, json.dumps(payload))
             await asyncio.sleep(0.3)
             await tools(bed, task_id, 1)
             await alice.post(f"/api/v1/tasks/{task_id}/cancel")

@@ -19,12 +19,13 @@ from agentcontainer.domain.conversations import service, turns
 from agentcontainer.domain.conversations.model import Draft, Turn
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.tasks import events, overdue, reconcile, runners, store
+from agentcontainer.domain.tasks import deltas, events, overdue, reconcile, runners, store
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.event_data import MessageCompleted
 from agentcontainer.domain.tasks.model import Claim, Dispatch, Task
 from agentcontainer.domain.tasks.state import EndReason, Status
 from agentcontainer.redaction import encodings_of
+from agentcontainer.runner.live_text import LiveText
 from agentcontainer.runner.log import EventLog
 from agentcontainer.settings import Settings
 from tests import claims
@@ -357,21 +358,26 @@ async def test_a_key_split_over_several_deltas_is_redacted(
     conversation: Conversation, database_url: str
 ) -> None:
     claim, _ = await conversation.start()
-    deltas: list[str] = []
-    listening = asyncio.create_task(db.listen(database_url, {events.DELTA_CHANNEL: deltas.append}))
-    while not deltas:  # "" when it has connected
+    payloads: list[str] = []
+    listening = asyncio.create_task(db.listen(database_url, {deltas.CHANNEL: payloads.append}))
+    live_text = LiveText(conversation.pool)
+    live_text.on_announcement(conversation.id)
+    sending = asyncio.create_task(live_text.run())
+    while not payloads:  # "" when it has connected
         await asyncio.sleep(0.01)
-    log = EventLog(conversation.pool, claim, events.LogSize(100, 10**6))
+    log = EventLog(conversation.pool, claim, events.LogSize(100, 10**6), live_text)
     log.begin(await events.log_size(conversation.pool, conversation.id), encodings_of("sk-test-0123456789"))
     for piece in ("The key is sk-te", "st-0123", "456789, I", " think."):
         log.add_delta(piece)
         await log.flush()
+        await asyncio.sleep(0.1)
     log.add(MessageCompleted("The key is sk-test-0123456789, I think."))
     await log.flush()
-    while len(deltas) < 3:
+    while len(payloads) < 3:
         await asyncio.sleep(0.01)
-    listening.cancel()
-    spoken = "".join(json.loads(payload)["data"]["content"] for payload in deltas[1:])
+    for task in (listening, sending):
+        task.cancel()
+    spoken = "".join(json.loads(payload)["data"]["content"] for payload in payloads[1:])
     assert spoken.startswith("The key is ")
     assert spoken.endswith(", I think.")
     assert "0123" not in spoken

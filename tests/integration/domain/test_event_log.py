@@ -11,6 +11,7 @@ from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.event_data import MessageCompleted
 from agentcontainer.domain.tasks.events import LogSize
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.runner.live_text import LiveText
 from agentcontainer.runner.log import EventLog
 
 from .conftest import MakeTask
@@ -22,7 +23,7 @@ async def test_the_event_log_has_a_size_limit(
 ) -> None:
     task_id = await make_task("running", attempt=1)
     for _ in range(3):  # attempts
-        log = EventLog(pool, Claim(task_id, 1), limit)
+        log = EventLog(pool, Claim(task_id, 1), limit, LiveText(pool))
         log.begin(await events.log_size(pool, task_id), ())
         writing = asyncio.create_task(log.run())
         for _ in range(20):
@@ -41,7 +42,7 @@ async def test_a_write_that_is_cut_off_at_any_moment_is_neither_lost_nor_repeate
     pool: Pool, make_task: MakeTask
 ) -> None:
     task_id = await make_task("running", attempt=1)
-    log = EventLog(pool, Claim(task_id, 1), LogSize(10**6, 10**9))
+    log = EventLog(pool, Claim(task_id, 1), LogSize(10**6, 10**9), LiveText(pool))
     log.begin(LogSize(0, 0), ())
     moments = random.Random(1)
     for number in range(150):

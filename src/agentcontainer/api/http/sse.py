@@ -51,7 +51,7 @@ class EventStream(Response):
             _limit_buffers(transport)
         cut = transport.abort if transport is not None else lambda: None
         log = self._log
-        with self._hub.follow(log, self._position, cut) as follower:
+        with self._hub.follow(log, self._position, cut, is_live=log.has_deltas) as follower:
             disconnected = asyncio.create_task(until_disconnected(receive))
             disconnected.add_done_callback(lambda _: follower.stop())
             metrics.EVENT_STREAMS.inc()

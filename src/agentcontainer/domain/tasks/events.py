@@ -3,7 +3,6 @@
 Numbers are assigned while the task's row is locked, so a reader of `sequence > after` misses no event.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +13,12 @@ from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.feed.model import EVENT_FIELDS, SUMMARY, fields_of
 from agentcontainer.domain.feed.sequencer import OUTBOX_CHANNEL
 from agentcontainer.domain.tasks import counting
-from agentcontainer.domain.tasks.event_data import Draft, MessageDelta, TurnLabel, draft
+from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
-DELTA_CHANNEL = "agentcontainer_deltas"  # NOTIFY payload: a message.delta, see `notify_delta`
 SUMMARY_CHARACTERS = 512  # of each string in the data of an event, in a list of summaries
-DELTA_CHARACTERS = 1200  # in one notification, whose payload PostgreSQL limits to 8000 bytes
 
 EVENT_TYPES = {
     "task.created": "The task was dispatched.",
@@ -80,10 +77,6 @@ SELECT last_event_sequence, mode, age_seconds,
 FROM task
 """
 _LOCK_NUMBERS = "SELECT last_event_sequence FROM tasks WHERE id = $1 FOR UPDATE"
-# An attempt that has lost its claim notifies nobody.
-_NOTIFY_DELTA = """
-SELECT pg_notify($3, $4) FROM tasks WHERE id = $1 AND attempt = $2 AND status = 'running'
-"""
 _GAPS = """
 SELECT t.id FROM tasks t LEFT JOIN (
     SELECT task_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last FROM events GROUP BY task_id
@@ -154,18 +147,6 @@ async def append(
         return None
     db.on_commit(lambda: counting.count(drafts, row["mode"], row["age_seconds"]))
     return row["last_event_sequence"]
-
-
-async def notify_delta(
-    connection: Connection | Pool, claim: Claim, after: int, content: str, turn: TurnLabel | None
-) -> None:
-    """Send live streams a piece of what the agent is saying. It is neither stored nor numbered.
-
-    `after`: the number of the last event before it. `content` has at most `DELTA_CHARACTERS`.
-    """
-    data = draft(MessageDelta(content), turn).data
-    payload = json.dumps({"taskId": claim.task_id, "after": after, "data": data}, ensure_ascii=False)
-    await connection.execute(_NOTIFY_DELTA, claim.task_id, claim.attempt, DELTA_CHANNEL, payload)
 
 
 async def gaps(pool: Pool) -> list[str]:
