@@ -33,7 +33,7 @@ class BaseLab(Lab):
     """A lab in which every process is of the older version."""
 
     def __init__(self, command: tuple[str, ...]) -> None:
-        super().__init__(sandbox_cpus="1")
+        super().__init__()
         self.commands = dict.fromkeys(self.commands, command)
 
     async def migrate(self) -> None:
