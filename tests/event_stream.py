@@ -53,7 +53,11 @@ class Stream:
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connection, (url.hostname or "", url.port or 80))
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, (url.hostname or "", url.port or 80))
+        except BaseException:
+            connection.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=connection, limit=receive_buffer or 2**16)
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -61,7 +65,11 @@ class Stream:
             headers["Last-Event-ID"] = str(last_event_id)
         lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-        return cls(reader, writer, await reader.readuntil(b"\r\n\r\n"))
+        try:
+            return cls(reader, writer, await reader.readuntil(b"\r\n\r\n"))
+        except BaseException:
+            writer.transport.abort()
+            raise
 
     async def body(self) -> bytes:
         """The body of a response with a Content-Length."""

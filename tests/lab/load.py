@@ -4,7 +4,8 @@ import asyncio
 import secrets
 import threading
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import httpx
 
@@ -13,6 +14,10 @@ from tests.event_stream import Stream
 
 EVERY_SECONDS = 1.0
 PATIENCE_SECONDS = 20.0
+
+
+class Refused(Exception):
+    """A request failed otherwise than by a broken connection, or for too long."""
 
 
 class Load:
@@ -41,7 +46,14 @@ class Load:
         for thread in self._threads:
             thread.start()
 
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
+        """Start nothing more. Idempotent."""
         self._is_ending.set()
         for thread in self._threads:
             thread.join()
@@ -51,15 +63,18 @@ class Load:
         while not self._is_ending.wait(EVERY_SECONDS):
             content = secrets.token_hex(8)
             steps = script({"bash": f"echo {content} > out.txt; sleep 2"}, finish("out.txt"))
-            self.contents[self._dispatch(steps)] = content
+            with suppress(Refused):  # it is one of the failures
+                self.contents[self._dispatch(steps)] = content
 
     def _talk(self) -> None:
         path = f"/conversations/{self.conversation}/messages"
         while not self._is_ending.wait(EVERY_SECONDS):
-            if self._get(f"/tasks/{self.conversation}")["status"] == "awaiting_input":
-                self.turns += 1
-                steps = script({"bash": f"echo {self.turns} >> notes.txt"}, {"say": f"Noted {self.turns}."})
-                self._post(path, {"content": steps})
+            with suppress(Refused):
+                if self._get(f"/tasks/{self.conversation}")["status"] == "awaiting_input":
+                    turn = self.turns + 1
+                    steps = script({"bash": f"echo {turn} >> notes.txt"}, {"say": f"Noted {turn}."})
+                    self._post(path, {"content": steps})
+                    self.turns = turn
 
     def _follow(self) -> None:
         asyncio.run(self._follow_stream())
@@ -68,7 +83,7 @@ class Load:
         """Follow the long task to its end, and continue at the last number whenever the connection ends."""
         base_url, last = str(self.client.http.base_url).removesuffix("/api/v1/"), 0
         path = f"/api/v1/tasks/{self.long_task}/events?stream=true"
-        while not (self.frames and self.frames[-1]["type"] == "task.finished"):
+        while not (self._is_ending.is_set() or (self.frames and self.frames[-1]["type"] == "task.finished")):
             try:
                 async with await Stream.open(base_url, path, self.client.api_key, last) as stream:
                     self.streams += 1
@@ -101,10 +116,13 @@ class Load:
             except httpx.TransportError as error:
                 self.repeated += 1
                 if time.monotonic() > deadline:
-                    self.failures.append(f"{method} {path}: {error!r}")
-                    raise
+                    self._refuse(f"{method} {path}: {error!r}")
                 time.sleep(0.2)
                 continue
             if answer.status_code >= 400:
-                self.failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
+                self._refuse(f"{method} {path}: {answer.status_code} {answer.text}")
             return answer.json()
+
+    def _refuse(self, what: str) -> NoReturn:
+        self.failures.append(what)
+        raise Refused(what)

@@ -49,8 +49,7 @@ class BaseLab(Lab):
 
 
 def test_nothing_is_lost_or_refused(base_command: tuple[str, ...]) -> None:
-    with BaseLab(base_command) as lab, lab.network.entered():
-        load = Load(lab.account())
+    with BaseLab(base_command) as lab, lab.network.entered(), Load(lab.account()) as load:
         let_work(load, 5)
         lab.run_migrate(COMMAND)
         let_work(load, 5)
@@ -61,8 +60,10 @@ def test_nothing_is_lost_or_refused(base_command: tuple[str, ...]) -> None:
             let_work(load, 3)
         until_used(lab, "r1")
         finish_all(lab, load)
-        print(f"{len(load.contents)} tasks, {load.turns} turns, {load.streams} streams, {load.repeated} requests "
-              "repeated after a broken connection")  # fmt: skip
+        print(
+            f"{len(load.contents)} tasks, {load.turns} turns, {load.streams} streams, "
+            f"{load.repeated} requests repeated after a broken connection"
+        )
 
 
 def let_work(load: Load, tasks: int) -> None:
@@ -77,21 +78,32 @@ def until_used(lab: Lab, name: str) -> None:
     wait_until(lambda: lab.observer.first_seen_on(name, since) is not None, f"{name} takes no work")
 
 
-def workspace_of(lab: Lab, task_id: str) -> Path:
-    """The folder of the task's agent, as this machine sees it."""
-    [sandbox] = lab.observer.living(task_id)
-    for folder in lab.hosts[sandbox.host].group.sandboxes():
-        if folder.name == f"{task_id}-{sandbox.attempt}":
-            for pid in (folder / "cgroup.procs").read_text().split():
-                workspace = Path(f"/proc/{pid}/root/workspace/task")
-                if workspace.is_dir():
-                    return workspace
-    raise AssertionError(f"no agent of {task_id} is running")
+def end_long_task(lab: Lab, load: Load) -> None:
+    """Make the file that its agent waits for; a runner may be restoring its workspace just now."""
+
+    def is_made() -> bool:
+        for folder in workspaces(lab, load.long_task):
+            folder.joinpath("end").touch()
+        return load.client.task(load.long_task)["status"] == "finished"
+
+    wait_until(is_made, lambda: str(load.client.task(load.long_task)))
+
+
+def workspaces(lab: Lab, task_id: str) -> Iterator[Path]:
+    """The folder of the task's agent, as this machine sees it, if it runs."""
+    for name in RUNNERS:
+        for group in lab.hosts[name].group.sandboxes():
+            if group.name.startswith(task_id):
+                for pid in (group / "cgroup.procs").read_text().split():
+                    folder = Path(f"/proc/{pid}/root/workspace/task")
+                    if folder.is_dir():
+                        yield folder
+                        break
 
 
 def finish_all(lab: Lab, load: Load) -> None:
     client = load.client
-    workspace_of(lab, load.long_task).joinpath("end").touch()
+    end_long_task(lab, load)
     client.wait(load.long_task)
     load.stop()
     assert load.failures == []
