@@ -62,11 +62,14 @@ UPDATE tasks SET not_before = NULL WHERE id = $1 AND status = 'pending' AND not_
 # The planner's statistics can be older than a burst of dispatches. Without these settings it may then sort all pending
 # tasks of an account instead of reading the first one from its index.
 _PLAN_BY_INDEX = "SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off"
+# A plan that uses what is switched off counts as very expensive, and PostgreSQL compiles expensive statements (`jit`),
+# which takes seconds of CPU time. A claim that its runner has given up ends in the server too.
+_LIMITS = "SET jit = off; SET statement_timeout = '3s'"
 
 
 async def prepare(connection: Connection) -> None:
     """Make the session plan claims as they should be, whatever the planner's statistics say. For claims only."""
-    await connection.execute(_PLAN_BY_INDEX)
+    await connection.execute(f"{_PLAN_BY_INDEX}; {_LIMITS}")
 
 
 async def claim(
