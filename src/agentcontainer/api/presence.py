@@ -1,5 +1,6 @@
 """Records that this API process lives, and reports regions that have waiting tasks and no runner."""
 
+import asyncio
 import logging
 import socket
 from contextlib import suppress
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 REPORT_SECONDS = 60.0
+STOP_SECONDS = 2.0  # the process must stop also while the database is away
 FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
 
 
@@ -35,7 +37,8 @@ class Presence:
             await repeat("recording that this API runs", self._beat, HEARTBEAT_SECONDS, FAILURES)
         finally:
             with suppress(*FAILURES):
-                await store.remove(self._pool, self._id)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await store.remove(self._pool, self._id)
 
     async def report_forever(self) -> None:
         """Report once a minute what only an operator can mend, until cancelled."""
