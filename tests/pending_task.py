@@ -8,7 +8,7 @@ async def add_task(pool: Pool, account_id: str, task_id: str, region: str, minut
     await standard.install(pool)
     await pool.execute(
         "INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, instructions, execution, "
-        "updated_at) SELECT $1, $2, id, current_version_id, 'autonomous', 'pending', 'canary', $3, "
+        "pending_since) SELECT $1, $2, id, current_version_id, 'autonomous', 'pending', 'canary', $3, "
         "now() - make_interval(mins => $4) FROM agents WHERE id = 'agt_standard_data'",
         task_id, account_id, {"runtimeRegion": region}, minutes,
     )  # fmt: skip

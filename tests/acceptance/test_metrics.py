@@ -44,6 +44,7 @@ def test_a_task_is_seen_in_the_metrics_of_its_runner_and_of_the_api(shared_platf
         return total(after, name, *labels) - total(before, name, *labels)
 
     assert counted("attempts_started_total") >= 1
+    assert counted("task_queue_wait_seconds_count") >= 1
     assert counted("tasks_ended_total", 'status="finished"', 'completion="complete"') >= 1
     assert counted("task_duration_seconds_count", 'mode="autonomous"', 'status="finished"') >= 1
     assert counted("model_requests_total", 'provider="anthropic"', 'outcome="ok"') >= 2

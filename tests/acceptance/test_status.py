@@ -56,8 +56,8 @@ async def test_status_shows_processes_queue_and_problems(
             ("run1-1", "any", 0), ("run2-1", "eu", 0),
         ]  # fmt: skip
         assert [(queue["region"], queue["waiting"]) for queue in state["queues"]] == [("eu", 3)]
-        assert [(account["accountId"], account["waiting"]) for account in state["accounts"]] == [
-            (account_id, 3)
+        assert state["accounts"] == [
+            {"accountId": account_id, "waiting": 3, "running": 0, "maxRunning": None}
         ]
         assert state["tasks"] == {"pending": 3}
         done = status(DATABASE_URL=database_url, DATA_DIR=short_dir)

@@ -121,11 +121,11 @@ def _lines(report: Report, lost_after_seconds: float) -> Iterable[str]:
         [(queue.region, str(queue.waiting), _seconds(queue.oldest_seconds)) for queue in state.queues],
     )
     yield from _table(
-        ("ACCOUNT", "REGION", "WAITING", "RUNNING", "OLDEST"),
+        ("ACCOUNT", "WAITING", "RUNNING", "LIMIT"),
         [
             (
-                account.account_id, account.region, str(account.waiting), str(account.running),
-                "-" if account.oldest_seconds is None else _seconds(account.oldest_seconds),
+                account.account_id, str(account.waiting), str(account.running),
+                "none" if account.max_running is None else str(account.max_running),
             )
             for account in state.accounts
         ],

@@ -56,13 +56,12 @@ class RegionQueue:
 
 @dataclass(frozen=True)
 class AccountQueue:
-    """The live tasks of one account in one region."""
+    """The pending and running tasks of one account, and how many may run at a time; None: any number."""
 
     account_id: str
-    region: str
     waiting: int
     running: int
-    oldest_seconds: float | None
+    max_running: int | None
 
 
 @dataclass(frozen=True)

@@ -35,20 +35,25 @@ FROM runners r LEFT JOIN (
 WHERE r.stopped_at IS NULL AND (r.heartbeat_at > now() - $1::interval OR t.claims > 0)
 ORDER BY r.region, r.host, r.id LIMIT $2
 """
+# The counters of `account_queues` say how many tasks are pending, so that none of these reads all of them.
 _LIVE_TASKS = """
-SELECT status, count(*) FROM tasks WHERE status IN ('pending', 'running', 'awaiting_input', 'hibernating')
-GROUP BY status
+SELECT 'pending' AS status, coalesce(sum(queued), 0)::bigint AS count FROM account_queues
+UNION ALL
+SELECT status, count(*) FROM tasks WHERE status IN ('running', 'awaiting_input', 'hibernating') GROUP BY status
 """
 _QUEUES = """
-SELECT execution->>'runtimeRegion' AS region, count(*) AS waiting,
-    greatest(0, extract(epoch FROM now() - min(updated_at)))::float8 AS oldest_seconds
-FROM tasks WHERE status = 'pending' GROUP BY 1 ORDER BY 1
+SELECT region, waiting, coalesce(greatest(0, extract(epoch FROM now() - (
+    SELECT pending_since FROM tasks WHERE status = 'pending' AND not_before IS NULL
+        AND coalesce(execution->>'runtimeRegion', 'any') = region ORDER BY pending_since LIMIT 1
+))), 0)::float8 AS oldest_seconds
+FROM (
+    SELECT 'any' AS region, coalesce(sum(ready_any), 0)::bigint AS waiting FROM account_queues
+    UNION ALL SELECT 'eu', coalesce(sum(ready_eu), 0)::bigint FROM account_queues
+) AS counted WHERE waiting > 0 ORDER BY region
 """
 _ACCOUNT_QUEUES = """
-SELECT account_id, execution->>'runtimeRegion' AS region, count(*) FILTER (WHERE status = 'pending') AS waiting,
-    count(*) FILTER (WHERE status = 'running') AS running,
-    extract(epoch FROM now() - min(updated_at) FILTER (WHERE status = 'pending'))::float8 AS oldest_seconds
-FROM tasks WHERE status IN ('pending', 'running') GROUP BY 1, 2 ORDER BY waiting DESC, running DESC, 1 LIMIT $1
+SELECT account_id, queued AS waiting, running, max_running FROM account_queues WHERE queued > 0 OR running > 0
+ORDER BY queued DESC, running DESC, account_id LIMIT $1
 """
 _OPEN_TRANSACTIONS = """
 SELECT coalesce(host(client_addr), 'local socket') AS client, coalesce(application_name, '') AS application,
@@ -91,7 +96,7 @@ async def queues(pool: Pool | Connection) -> list[RegionQueue]:
 
 
 async def account_queues(pool: Pool, limit: int) -> list[AccountQueue]:
-    """The accounts with most waiting tasks, by region."""
+    """The accounts with most waiting tasks."""
     return [AccountQueue(**dict(row)) for row in await pool.fetch(_ACCOUNT_QUEUES, limit)]
 
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.execution.model import RuntimeRegion
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.telemetry import metrics
 
 CHANNEL = "agentcontainer_queue"  # NOTIFY payload: the region of a task that became ready to be claimed
 REGIONS: dict[RuntimeRegion, Sequence[RuntimeRegion]] = {"any": ["any"], "eu": ["any", "eu"]}
@@ -39,7 +40,9 @@ FROM (
     WHERE EXISTS (
         SELECT FROM runners WHERE id = $1 AND stopped_at IS NULL AND heartbeat_at > now() - $3::interval)
     LIMIT 1
-) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt
+) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt,
+    coalesce(execution->>'runtimeRegion', 'any') AS region,
+    greatest(0, extract(epoch FROM clock_timestamp() - pending_since))::float8 AS waited_seconds
 """
 _COUNT_DUE = """
 SELECT coalesce(sum(least(ready, room)), 0)::bigint FROM (
@@ -83,7 +86,10 @@ async def claim(
     """
     arguments = claim_arguments(runner_id, region, lost_after_seconds)
     row = await connection.fetchrow(claim_statement(region), *arguments, timeout=timeout)
-    return None if row is None else Claim(row["id"], row["attempt"])
+    if row is None:
+        return None
+    metrics.QUEUE_WAIT.labels(row["region"]).observe(row["waited_seconds"])
+    return Claim(row["id"], row["attempt"])
 
 
 def claim_statement(region: RuntimeRegion) -> str:

@@ -1,0 +1,16 @@
+"""Which task of a region has waited longest, for operators."""
+
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+oldest_code = "0011"
+
+CHANGES = """
+CREATE INDEX tasks_waiting ON tasks ((coalesce(execution->>'runtimeRegion', 'any')), pending_since)
+    WHERE status = 'pending' AND not_before IS NULL
+"""
+
+
+def upgrade() -> None:
+    op.execute(CHANGES)
