@@ -30,6 +30,14 @@ def test_a_runner_of_eu_takes_the_tasks_of_both_regions() -> None:
     assert regions_without_runner([], [], 10) == []
 
 
+def test_a_wrong_clock_of_a_living_runner_is_a_problem() -> None:
+    fast = Runner("rnr_1", "eu-1", "host", "1", "eu", 4, 0, 0.5, clock_skew_seconds=61.0)
+    [problem] = state(runners=[fast]).problems(10)
+    assert problem.startswith("The clock of runner eu-1 differs by 61.0 s from the database's.")
+    dead = Runner("rnr_1", "eu-1", "host", "1", "eu", 4, 0, 60.0, clock_skew_seconds=61.0)
+    assert state(runners=[dead]).problems(10) == []
+
+
 def test_an_installation_that_is_well_has_no_problems() -> None:
     api = ApiProcess("api_1", "web1", 8080, "1", 3.0)
     well = state(api_processes=[api], runners=[runner("eu")], queues=[RegionQueue("eu", 3, 1.0)])

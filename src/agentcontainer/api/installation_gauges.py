@@ -54,11 +54,19 @@ class InstallationGauges:
         now = time.time()
         for runner in sorted(runners, key=lambda runner: -runner.silent_seconds):  # of one name, the latest
             metrics.RUNNER_HEARTBEAT.labels(runner.label).set(now - runner.silent_seconds)
+            if runner.clock_skew_seconds is not None:
+                metrics.CLOCK_SKEW.labels(runner.label).set(runner.clock_skew_seconds)
         lacking = regions_without_runner(queues, runners, self._lost_after_seconds)
         metrics.REGIONS_WITHOUT_RUNNER.set(len(lacking))
 
 
 def _clear() -> None:
-    for gauge in (metrics.TASKS, metrics.QUEUE_DEPTH, metrics.QUEUE_OLDEST, metrics.RUNNER_HEARTBEAT):
+    for gauge in (
+        metrics.TASKS,
+        metrics.QUEUE_DEPTH,
+        metrics.QUEUE_OLDEST,
+        metrics.RUNNER_HEARTBEAT,
+        metrics.CLOCK_SKEW,
+    ):
         gauge.clear()
     metrics.REGIONS_WITHOUT_RUNNER.set(float("nan"))

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from agentcontainer.doctor.database import Database
 from agentcontainer.doctor.finding import Check, Finding
+from agentcontainer.domain.installation.clock import MAX_SKEW_SECONDS
 from agentcontainer.domain.processes import store
 from agentcontainer.domain.processes.model import regions_without_runner
 from agentcontainer.domain.processes.service import OPEN_TOO_LONG
@@ -36,6 +37,18 @@ async def regions(database: Database) -> AsyncGenerator[Finding]:
         )
 
 
+async def clocks(database: Database) -> AsyncGenerator[Finding]:
+    """Living runners whose clock differs too much from the database's."""
+    for runner in await store.runners(database.pool):
+        skew = runner.clock_skew_seconds or 0.0
+        if runner.is_alive(database.settings.runner_lost_after_seconds) and abs(skew) > MAX_SKEW_SECONDS:
+            yield Finding(
+                f"clock that differs by {abs(skew):.1f} s from the database's",
+                f"{runner.label} on {runner.host}",
+                "run an NTP client there and on the database's host",
+            )
+
+
 async def versions(database: Database) -> AsyncGenerator[Finding]:
     """Processes of several versions, which is right during an upgrade only."""
     lost_after, hosts = database.settings.runner_lost_after_seconds, dict[str, set[str]]()
@@ -65,6 +78,7 @@ async def open_transactions(database: Database) -> AsyncGenerator[Finding]:
 PROCESS_CHECKS: tuple[Check[Database], ...] = (
     Check("dead runners", dead_runners),
     Check("regions", regions),
+    Check("clocks of runners", clocks),
     Check("versions", versions),
     Check("open transactions", open_transactions),
 )

@@ -75,6 +75,9 @@ QUEUE_OLDEST = _gauge(
 RUNNER_HEARTBEAT = _gauge(
     "runner_last_heartbeat_timestamp_seconds", "When each runner sent its last heartbeat.", "runner"
 )
+CLOCK_SKEW = _gauge(
+    "clock_skew_seconds", "The clock of each runner's host minus that of the database's host.", "runner"
+)
 REGIONS_WITHOUT_RUNNER = _gauge(
     "regions_without_runner", "Regions with tasks that wait and no living runner."
 )
@@ -131,6 +134,7 @@ OF_INSTALLATION: tuple[Gauge, ...] = (
     QUEUE_DEPTH,
     QUEUE_OLDEST,
     RUNNER_HEARTBEAT,
+    CLOCK_SKEW,
     REGIONS_WITHOUT_RUNNER,
 )
 OF_RUNNER: tuple[Metric, ...] = (

@@ -93,7 +93,9 @@ async def test_the_queue_is_read_from_the_database(bed: Bed, alice: Account) -> 
     await alice.dispatch(overrides={"runtimeRegion": "any"})
     runner_id = new_id("rnr")
     await runners.register(bed.pool, runner_id, "any", "here", 1, "metrics-1")
+    await bed.pool.execute("UPDATE runners SET clock_skew_seconds = -0.25 WHERE id = $1", runner_id)
     after = await scrape(bed)
+    assert after['agentcontainer_clock_skew_seconds{runner="metrics-1"}'] == -0.25
     depth = 'agentcontainer_queue_depth{region="any"}'
     assert after[depth] == before[depth] + 1
     assert after['agentcontainer_queue_oldest_age_seconds{region="any"}'] >= 0

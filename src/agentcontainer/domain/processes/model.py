@@ -35,6 +35,8 @@ class Runner:
     capacity: int
     claims: int
     silent_seconds: float
+    clock_skew_seconds: float | None = None
+    """The clock of its host minus that of the database's host, as it measured it last."""
 
     @property
     def label(self) -> str:

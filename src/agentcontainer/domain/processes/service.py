@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agentcontainer.db import Pool
+from agentcontainer.domain.installation.clock import MAX_SKEW_SECONDS
 from agentcontainer.domain.processes import store
 from agentcontainer.domain.processes.model import (
     AccountQueue,
@@ -57,6 +58,14 @@ class State:
                 f"A transaction from {transaction.client} has been idle for {transaction.seconds:.0f} s and may hold "
                 "locks. The database ends it after 10 s, unless another program opened it."
                 for transaction in self.open_transactions
+            ),
+            *(
+                f"The clock of runner {runner.label} differs by {abs(runner.clock_skew_seconds):.1f} s from the "
+                "database's. Run an NTP client on both hosts."
+                for runner in self.runners
+                if runner.is_alive(lost_after_seconds)
+                and abs(runner.clock_skew_seconds or 0) > MAX_SKEW_SECONDS
+                and runner.clock_skew_seconds is not None
             ),
             *_of_versions(self.api_processes, self.runners, lost_after_seconds),
         ]
