@@ -19,7 +19,17 @@ def scrape(url: str, token: str | None = None) -> dict[str, float]:
 
 
 def of_runner(platform: Platform) -> str:
-    return f"http://{platform.environment['AGENTCONTAINER_RUNNER_METRICS_ADDRESS']}"
+    """The runner's address. A platform is ready before its runner listens there."""
+    url = f"http://{platform.environment['AGENTCONTAINER_RUNNER_METRICS_ADDRESS']}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/healthz", trust_env=False, verify=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert wait_until(answers, 60)
+    return url
 
 
 def total(samples: Mapping[str, float], name: str, *labels: str) -> float:
