@@ -34,12 +34,12 @@ async def serving(
     if unready_reason is not None:
         app.router.add_get("/healthz", _healthz)
         app.router.add_get("/readyz", _readyz(unready_reason))
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
         host, _, port = address.rpartition(":")
         listener = _bound(host.strip("[]"), int(port), setting, address)
-        await web.SockSite(runner, listener, shutdown_timeout=1).start()
+        await web.SockSite(runner, listener).start()
         yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
