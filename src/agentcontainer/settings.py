@@ -25,6 +25,7 @@ MAX_BYTES = 2**50
 MAX_USD = 1_000_000
 FROM_FILES = ("database_url", "secret_key")  # settings that may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 def _default_data_dir() -> Path:
@@ -260,6 +261,23 @@ class Settings(SettingRules):
     image_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3,
         description="If the unpacked images have more bytes, those not in use are removed, least recently used first.",
+    )
+    retention_events_days: Days = Field(
+        0, description="How long the events of a task are kept after its end. 0: for ever."
+    )
+    retention_tasks_days: Days = Field(
+        0,
+        description="How long an ended task is kept, with all that belongs to it but its ledger entries. 0: for ever.",
+    )
+    retention_files_days: Days = Field(
+        0,
+        description="How long uploads and outputs are kept, unless a live task or an agent uses them. 0: for ever.",
+    )
+    retention_partial_outputs_days: Days = Field(
+        0, description="How long partial outputs are kept. 0: for ever."
+    )
+    retention_idempotency_days: Days = Field(
+        1, description="How long the answer to a request with an Idempotency-Key is kept. 0: for ever."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."

@@ -1,10 +1,8 @@
 """The cleanup of the object store removes unreachable blobs only."""
 
 import asyncio
-import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +13,11 @@ from agentcontainer import settings
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files import service
+from agentcontainer.domain.files import service, store
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.cleanup import clean_up
+from agentcontainer.domain.files.cleanup import clean_up, orphans
 from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY, has_our_installation_id
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.domain.uploads import service as uploads
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
@@ -27,7 +26,9 @@ VAULT = Vault("k" * 32)
 # Stores bytes, then dies before their row is written.
 CRASH = """
 import asyncio, os, signal, sys
+from agentcontainer import db
 from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.files.recorded import RecordedBlobs
 
 async def chunks():
     for _ in range(int(sys.argv[3])):
@@ -36,8 +37,12 @@ async def chunks():
         await asyncio.sleep(0.3)
         os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(Blobs(sys.argv[1]).put(sys.argv[2], chunks(), 10**9))
-os.kill(os.getpid(), signal.SIGKILL)
+async def main():
+    async with db.pool(sys.argv[5]) as pool:
+        await RecordedBlobs(pool, Blobs(sys.argv[1])).put(sys.argv[2], chunks(), 10**9)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
 """
 
 
@@ -69,11 +74,13 @@ def remaining(folder: Path) -> set[str]:
     return files - {INSTALLATION_ID_KEY}
 
 
-def age(folder: Path, hours: float = 2) -> None:
-    """Set the age of everything in the store."""
-    then = time.time() - hours * 3600
-    for path in folder.rglob("*"):
-        os.utime(path, (then, then))
+async def make_due(pool: Pool) -> None:
+    """Let the time pass after which a blob without a row is removed."""
+    await pool.execute("UPDATE unowned_blobs SET due_at = now() - interval '1 second'")
+
+
+async def put(pool: Pool, blobs: Blobs, key: str) -> None:
+    await RecordedBlobs(pool, blobs).put(key, chunks(), 1)
 
 
 async def chunks(content: bytes = b"x") -> AsyncIterator[bytes]:
@@ -93,34 +100,42 @@ async def upload(
     return prepared.id
 
 
-async def crash(folder: Path, key: str, when: str, megabytes: int = 1) -> None:
+async def crash(folder: Path, database_url: str, key: str, when: str, megabytes: int = 1) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CRASH, f"file://{folder}", key, str(megabytes), when
+        sys.executable, "-c", CRASH, f"file://{folder}", key, str(megabytes), when, database_url
     )
     assert await process.wait() == -signal.SIGKILL
 
 
-async def test_a_blob_without_a_row_is_removed(pool: Pool, folder: Path, blobs: Blobs) -> None:
-    await crash(folder, "uploads/upl_1/a", "after")
-    await crash(folder, "outputs/tsk_1/file_1", "after")
+async def test_a_blob_without_a_row_is_removed(
+    pool: Pool, folder: Path, blobs: Blobs, database_url: str
+) -> None:
+    await crash(folder, database_url, "uploads/upl_1/a", "after")
+    await crash(folder, database_url, "outputs/tsk_1/file_1", "after")
     assert len(remaining(folder)) == 2
     assert await clean_up(pool, blobs) == 0  # its row may still be inserted
     assert len(remaining(folder)) == 2
-    age(folder)
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 2
     assert remaining(folder) == set()
+    assert await pool.fetchval("SELECT count(*) FROM unowned_blobs") == 0
 
 
-async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs) -> None:
-    await crash(folder, "uploads/upl_1/a", "within", megabytes=12)
+async def test_a_crash_within_a_write(pool: Pool, folder: Path, blobs: Blobs, database_url: str) -> None:
+    await crash(folder, database_url, "uploads/upl_1/a", "within", megabytes=12)
     assert len(remaining(folder)) == 1  # hidden from every list of the store
     assert await clean_up(pool, blobs) == 0
-    age(folder)
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 1
     assert remaining(folder) == set()
-    age(folder)
-    await clean_up(pool, blobs)
     assert not (folder / "uploads").exists()
+
+
+async def test_the_clean_up_does_not_list_the_store(pool: Pool, folder: Path, blobs: Blobs) -> None:
+    """What the database does not know is left to the doctor, which lists the whole store."""
+    await blobs.put("uploads/upl_1/a", chunks(), 1)
+    assert await clean_up(pool, blobs) == 0
+    assert [keys async for keys in orphans(pool, blobs, timedelta(0))] == [["uploads/upl_1/a"]]
 
 
 async def test_a_blob_with_a_row_is_kept(
@@ -130,8 +145,11 @@ async def test_a_blob_with_a_row_is_kept(
     await upload(pool, configured, blobs, account_id, is_completed=False)
     await blobs.put("something/else", chunks(), 1)
     before = remaining(folder)
-    age(folder, hours=1000)
+    assert await pool.fetchval("SELECT count(*) FROM unowned_blobs") == 0
+    await pool.execute("INSERT INTO unowned_blobs SELECT blob_key, now() FROM uploads")
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 0
+    assert await pool.fetchval("SELECT count(*) FROM unowned_blobs") == 0
     assert remaining(folder) == before
 
 
@@ -155,8 +173,12 @@ async def test_the_bytes_of_a_deleted_file_are_removed_once_the_store_is_back(
     pool: Pool, folder: Path, blobs: Blobs, configured: Settings, account_id: str
 ) -> None:
     await upload(pool, configured, blobs, account_id, is_completed=True)
-    await pool.execute("UPDATE files SET deleted_at = now()")  # as `delete` does before the blob goes
-    age(folder)
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):  # as `delete` does before the blob goes
+        await store.set_deleted(connection, [await pool.fetchval("SELECT id FROM files")])
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 1
     assert remaining(folder) == set()
 
@@ -177,30 +199,20 @@ async def test_outputs_of_a_live_task_are_kept_until_it_ends(
             "VALUES ($1, $2, 'agt_1', 'agv_1', 'autonomous', 'running', 'x', '{}')",
             task_id, account_id,
         )  # fmt: skip
-    await blobs.put(f"outputs/{task_id}/file_1", chunks(), 1)
-    age(folder)
+    await put(pool, blobs, f"outputs/{task_id}/file_1")
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 0
     await pool.execute("UPDATE tasks SET status = 'failed'")
+    assert await clean_up(pool, blobs) == 0
+    await make_due(pool)
     assert await clean_up(pool, blobs) == 1
 
 
-async def test_many_processes_at_once_take_turns(pool: Pool, folder: Path, blobs: Blobs) -> None:
+async def test_several_processes_at_once_do_no_harm(pool: Pool, folder: Path, blobs: Blobs) -> None:
     for number in range(40):
-        await blobs.put(f"uploads/upl_{number}/a", chunks(), 1)
-    age(folder)
-    removed = await asyncio.gather(*(clean_up(pool, blobs) for _ in range(6)))
-    assert sum(removed) == 40
-    assert remaining(folder) == set()
-
-
-async def test_a_cancelled_clean_up_releases_its_lock(pool: Pool, folder: Path, blobs: Blobs) -> None:
-    await blobs.put("uploads/upl_1/a", chunks(), 1)
-    age(folder)
-    cleaning = asyncio.create_task(clean_up(pool, blobs))
-    await asyncio.sleep(0)
-    cleaning.cancel()
-    await asyncio.gather(cleaning, return_exceptions=True)
-    await clean_up(pool, blobs)
+        await put(pool, blobs, f"uploads/upl_{number}/a")
+    await make_due(pool)
+    await asyncio.gather(*(clean_up(pool, blobs) for _ in range(6)))
     assert remaining(folder) == set()
 
 
@@ -219,8 +231,8 @@ async def test_a_file_is_deleted_while_the_store_is_unavailable(
 
 async def test_a_store_of_another_database_is_left_alone(pool: Pool, folder: Path, blobs: Blobs) -> None:
     await clean_up(pool, blobs)
-    await blobs.put("uploads/upl_1/a", chunks(), 1)
-    age(folder)
+    await put(pool, blobs, "uploads/upl_1/a")
+    await make_due(pool)
     installation_id = await pool.fetchval("SELECT id FROM installation")
     await pool.execute("UPDATE installation SET id = 'another'")
     assert await clean_up(pool, blobs) == 0

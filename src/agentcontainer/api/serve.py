@@ -12,21 +12,18 @@ import uvicorn
 from agentcontainer import db
 from agentcontainer.api.app import create_app
 from agentcontainer.api.connections import CHECK_SECONDS, Connections, protocol_class
-from agentcontainer.api.http import idempotency
 from agentcontainer.api.hub import Hub
 from agentcontainer.api.presence import Presence
 from agentcontainer.api_url import is_every_address
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
-from agentcontainer.domain.checkpoints import service as checkpoints
 from agentcontainer.domain.feed.sequencer import number_forever
 from agentcontainer.domain.files.blobs import Blobs
-from agentcontainer.domain.files.cleanup import clean_up_forever
+from agentcontainer.domain.housekeeping.service import keep_house
 from agentcontainer.domain.installation import service as installation
 from agentcontainer.domain.installation import store as installation_store
 from agentcontainer.domain.installation.service import Examined
 from agentcontainer.domain.installation.watch import watch_forever
-from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.errors import SettingsError
 from agentcontainer.migrations import schema
 from agentcontainer.migrations.watch import Watch
@@ -80,10 +77,7 @@ async def serve(settings: Settings) -> None:
             watch = Watch(pool, stop)
             async with (
                 background(
-                    reconcile_forever(pool, settings),
-                    clean_up_forever(pool, blobs),
-                    checkpoints.clean_up_forever(pool, blobs),
-                    idempotency.delete_old_forever(pool),
+                    keep_house(pool, blobs, settings),
                     presence.beat_forever(),
                     presence.report_forever(),
                     hub.run(database_url),

@@ -118,6 +118,35 @@ def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
     _print(answer, "\n".join(lines) or "There are no accounts.", as_json)
 
 
+@app.command("purge")
+def purge(
+    is_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be removed, and its bytes.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Remove what is older than its AGENTCONTAINER_RETENTION_…_DAYS setting, as the platform does every hour."""
+    from agentcontainer.domain.files.blobs import Blobs
+    from agentcontainer.domain.retention import service
+    from agentcontainer.domain.retention.model import Due, Kind
+
+    settings = load(data_dir=data_dir)
+
+    async def work(pool: "Pool") -> "dict[Kind, Due]":
+        due = await service.due(pool, settings)
+        if not is_dry_run:
+            storage_url = settings.storage_url or (settings.data_dir / "blobs").as_uri()
+            await service.purge(pool, Blobs(storage_url), settings)
+        return due
+
+    due = _run(work, data_dir)
+    verb = "would remove" if is_dry_run else "removed"
+    lines = [f"{verb} {part.rows} {kind.replace('_', ' ')}, {part.bytes} bytes" for kind, part in due.items()]
+    answer = {kind: {"rows": part.rows, "bytes": part.bytes} for kind, part in due.items()}
+    _print(answer, "\n".join(lines) or "Everything is kept for ever.", as_json)
+
+
 app.command("adopt-settings")(adopt_settings)
 app.command("rotate-secret-key")(rotate_secret_key)
 

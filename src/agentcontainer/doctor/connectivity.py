@@ -14,6 +14,7 @@ from agentcontainer.doctor.store import Store
 from agentcontainer.domain.accounts import store as accounts
 from agentcontainer.domain.accounts.service import open_provider_key
 from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.errors import AgentContainerError, NotFound, SettingsError
 from agentcontainer.gateway.probe import probe_stored
 from agentcontainer.ids import new_id
@@ -43,14 +44,14 @@ async def database(server: Server) -> AsyncGenerator[Finding]:
 
 async def storage(store: Store) -> AsyncGenerator[Finding]:
     """Whether a blob can be written, read and removed."""
-    key = f"uploads/{new_id('probe')}"  # the periodic clean-up removes it if this process dies here
+    key = f"uploads/{new_id('probe')}"
     content = key.encode()
 
     async def chunks() -> AsyncIterator[bytes]:
         yield content
 
     try:
-        await store.blobs.put(key, chunks(), len(content))
+        await RecordedBlobs(store.pool, store.blobs).put(key, chunks(), len(content))
         stored = b"".join([chunk async for chunk in store.blobs.stream(key)])
         await store.blobs.delete(key)
     except (AgentContainerError, OSError) as error:

@@ -8,6 +8,7 @@ from functools import partial
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.doctor.finding import Check, Finding
+from agentcontainer.domain.files import quota
 from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger import store as ledger_store
 from agentcontainer.domain.ledger.model import Hold
@@ -72,8 +73,16 @@ async def balances(database: Database) -> AsyncGenerator[Finding]:
 async def event_logs(database: Database) -> AsyncGenerator[Finding]:
     """Event logs whose numbers are not 1, 2, 3 … up to the task's last event."""
     for task_id in await events.gaps(database.pool):
-        how = "the platform never deletes events: find out who did, and restore them from a backup"
+        how = "only retention and deletions of tasks remove events: find out who did, and restore them from a backup"
         yield Finding("event log with a gap", task_id, how)
+
+
+async def used_bytes(database: Database) -> AsyncGenerator[Finding]:
+    """Accounts whose counter of stored bytes is not the sum of their files."""
+    for account in await quota.wrong_counts(database.pool):
+        what = f"{account.used_bytes} stored bytes counted, but the files have {account.sum_bytes}"
+        fix = partial(quota.correct, database.pool, account.account_id)
+        yield Finding(what, account.account_id, "set account_storage.used_bytes to the sum", fix)
 
 
 DATABASE_CHECKS: tuple[Check[Database], ...] = (
@@ -81,6 +90,7 @@ DATABASE_CHECKS: tuple[Check[Database], ...] = (
     Check("holds", holds),
     Check("balances", balances),
     Check("event logs", event_logs),
+    Check("stored bytes", used_bytes),
 )
 
 

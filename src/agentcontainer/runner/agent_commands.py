@@ -7,6 +7,7 @@ from datetime import datetime
 
 from agentcontainer import crash, db
 from agentcontainer.domain.conversations import turns
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.domain.installation import store as installation
 from agentcontainer.domain.tasks.event_data import FinishRejected
@@ -100,7 +101,8 @@ class AgentCommands:
         services, task = self._context.services, self._context.task
         crash.reach("finish_check")
         outputs = await collect(
-            self._context.workspace, cwd, declared, task.execution.output_policy, services.blobs, task.id,
+            self._context.workspace, cwd, declared, task.execution.output_policy,
+            RecordedBlobs(services.pool, services.blobs), task.id,
             services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
         )  # fmt: skip
         crash.reach("outputs_stored")

@@ -11,9 +11,9 @@ import asyncpg
 from agentcontainer import db, host
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.execution.model import RuntimeRegion
+from agentcontainer.domain.housekeeping.service import keep_house
 from agentcontainer.domain.tasks import deltas, runners, service
 from agentcontainer.domain.tasks.model import Claim
-from agentcontainer.domain.tasks.reconcile import reconcile_forever
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.periodic import background, repeat
@@ -129,7 +129,7 @@ class Supervisor:
                 self._listen(),
                 self._services.live_text.run(),
                 repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
-                reconcile_forever(self._pool, self._settings),
+                keep_house(self._pool, self._services.blobs, self._settings),
                 collect_missing_forever(self._services),
             ):
                 try:

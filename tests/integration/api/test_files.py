@@ -315,7 +315,7 @@ async def test_the_quota_is_checked_at_each_step(bed: Bed) -> None:
 
 async def test_concurrent_uploads_cannot_oversubscribe(bed: Bed) -> None:
     async with account_with(bed, file_quota_bytes=1000) as account:
-        prepared = [(await prepare(account, sizeBytes=300)).json() for _ in range(12)]
+        prepared = [(await prepare(account)).json() for _ in range(12)]
         sent = await asyncio.gather(*(send(account, upload, os.urandom(300)) for upload in prepared))
         assert sorted(answer.status_code for answer in sent) == [200] * 3 + [413] * 9
         completed = await asyncio.gather(*(complete(account, upload) for upload in prepared))

@@ -124,8 +124,9 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
     values = {
         "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
+        "completedAfter": "2026-01-01T00:00:00Z", "completedBefore": "2126-01-01T00:00:00Z", "q": "report",
+        "errorCode": "agent_stopped", "agentVersionId": "agv_0", "fields": "summary",
         "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
-        "fields": "summary",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -227,6 +228,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     await alice.finish(task["id"], {"r.txt": b"x"})
     check(task_path, await alice.get(url))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks"))
+    check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?fields=summary"))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?limit=x"))
     check(f"{task_path}/cancel", await alice.post(f"{url}/cancel"))
     check(f"{task_path}/events", await alice.get(f"{url}/events"))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.tasks import store
+from agentcontainer.domain.tasks import listing
 from agentcontainer.domain.tasks.model import TaskFilter
 
 from .conftest import EXECUTION, MakeTask
@@ -65,12 +65,12 @@ async def test_the_rows_a_metadata_filter_reads(pool: Pool, account_id: str, mak
     ):
         async with pool.acquire() as connection:
             explaining = ExplainingPool(connection)
-            listing: Any = explaining
-            await store.list_page(
-                listing,
+            explained: Any = explaining
+            await listing.list_page(
+                explained,
                 account_id,
                 TaskFilter(metadata=metadata),
-                after_id=None,
+                after=None,
                 limit=20,
                 is_descending=True,
             )

@@ -42,6 +42,7 @@ class _ApiKey(SecurityBase):
         services.rate_limit.take(key_id)
         authenticate_connection(request, account_id)
         request.state.account_id = account_id  # also for the access log
+        request.state.api_key_id = key_id
         return account_id
 
 
@@ -76,6 +77,13 @@ def authenticate_connection(request: Request, account_id: str | None) -> None:
 authenticate = _ApiKey()
 key_in_query = _ApiKeyInQuery()
 AccountId = Annotated[str, Depends(authenticate)]
+
+
+async def _api_key_id(request: Request, _account_id: AccountId) -> str:
+    return request.state.api_key_id
+
+
+ApiKeyId = Annotated[str, Depends(_api_key_id)]
 
 
 def asks_for_stream(request: Request) -> bool:

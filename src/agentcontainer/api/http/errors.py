@@ -189,6 +189,8 @@ def _http_message(error: HTTPException) -> str:
 def _path(fault: ErrorDetails) -> str:
     """Where the fault is, without the part of the request that FastAPI puts first."""
     steps = fault["loc"][1:] if fault["loc"][:1] in _PARTS else fault["loc"]
+    if fault["loc"][0] == "query":  # which of several values of a parameter is wrong, the message says
+        steps = [step for step in steps if not isinstance(step, int)]
     return ".".join(printable_key(step) for step in steps) or "body"
 
 

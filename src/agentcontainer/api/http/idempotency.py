@@ -22,9 +22,8 @@ from agentcontainer import db
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.request import StrictRequest
 from agentcontainer.api.http.services import Services
-from agentcontainer.db import Pool, Record
+from agentcontainer.db import Record
 from agentcontainer.errors import Conflict, InProgress, ValidationError
-from agentcontainer.periodic import repeat
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -32,7 +31,6 @@ PATTERN = r"^[ -~]{1,255}$"
 METHODS = frozenset({"POST", "PATCH"})
 WAIT_SECONDS = 10  # how long a repeat waits for the response to the first request
 POLL_SECONDS = 0.05
-CLEAN_UP_SECONDS = 3600
 
 # A waiting repeat polls with `try`: waiting inside the database would hold a connection that others need.
 # The stored response may be missing although the lock is held: a request may commit between the two. Then the first
@@ -52,7 +50,6 @@ _STORE_FIRST = """
 INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
 VALUES ({}, {}, {}, {}, {}, {})
 """
-_DELETE_OLD = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -196,15 +193,3 @@ def _key(request: Request) -> str:
     if len(values) != 1 or not re.fullmatch(PATTERN, values[0]):
         raise ValidationError.at(HEADER, "must be given once, as 1 to 255 printable ASCII characters")
     return values[0]
-
-
-async def delete_old(pool: Pool) -> int:
-    """Delete responses older than a day; returns how many."""
-    command_tag: str = await pool.execute(_DELETE_OLD)
-    return int(command_tag.split()[-1])
-
-
-async def delete_old_forever(pool: Pool) -> None:
-    """Run `delete_old` every hour until cancelled."""
-    expected = (asyncpg.PostgresError, *db.UNREACHABLE)
-    await repeat("removing old idempotency keys", lambda: delete_old(pool), CLEAN_UP_SECONDS, expected)

@@ -62,10 +62,10 @@ def position(name: str, query: PageQuery) -> str | None:
         encoded = query.cursor[:MAX_CURSOR_CHARACTERS] + padding
         decoded = base64.b64decode(encoded, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
-        raise _not_a_cursor() from None
+        raise not_a_cursor() from None
     cursor_name, _, row_position = decoded.partition(":")
     if cursor_name != name or not row_position.isascii() or not row_position.replace("_", "").isalnum():
-        raise _not_a_cursor()
+        raise not_a_cursor()
     return row_position
 
 
@@ -75,17 +75,23 @@ def sequence(name: str, query: PageQuery) -> int | None:
     if row_position is None:
         return None
     if not re.fullmatch(r"[0-9]{1,18}", row_position):
-        raise _not_a_cursor()
+        raise not_a_cursor()
     return int(row_position)
 
 
 def page_info(name: str, page: Page[T], key: Callable[[T], str]) -> PageInfo:
     """The cursor after this page of the list `name`; `key` returns a row's position."""
-    if not page.has_more:
+    return info_of(name, key(page.rows[-1]) if page.has_more else None)
+
+
+def info_of(name: str, row_position: str | None) -> PageInfo:
+    """The cursor of the list `name` after this position. None: the list ends."""
+    if row_position is None:
         return PageInfo(has_more=False, next_cursor=None)
-    cursor = base64.urlsafe_b64encode(f"{name}:{key(page.rows[-1])}".encode()).decode().rstrip("=")
+    cursor = base64.urlsafe_b64encode(f"{name}:{row_position}".encode()).decode().rstrip("=")
     return PageInfo(has_more=True, next_cursor=cursor)
 
 
-def _not_a_cursor() -> ValidationError:
+def not_a_cursor() -> ValidationError:
+    """The error for a cursor that belongs to no list, or to another."""
     return ValidationError.at("cursor", "is not a cursor of this list; take it from pageInfo.nextCursor")

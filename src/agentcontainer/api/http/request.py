@@ -1,6 +1,7 @@
 """Parses the body and query of a request strictly, before FastAPI validates them with the models of the route."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -75,19 +76,19 @@ class StrictRequest(Request):
             raise UnsupportedMediaType("Send the body uncompressed, without a Content-Encoding.")
 
 
-def query_of(request: Request) -> dict[str, str]:
-    """The query parameters by name.
+def query_of(request: Request, repeatable: Collection[str] = ()) -> dict[str, str]:
+    """The query parameters by name; of a `repeatable` one that occurs several times, the last.
 
     Raises:
-        ValidationError: they cannot be decoded, or a name occurs twice.
+        ValidationError: they cannot be decoded, or another name occurs twice.
     """
     query_string: bytes = request.scope["query_string"]
     if len(query_string) > MAX_QUERY_BYTES:
         raise ValidationError.at("query", f"must have at most {MAX_QUERY_BYTES} bytes")
-    return parse_form(query_string, "query")
+    return parse_form(query_string, "query", repeatable)
 
 
-def parse_form(encoded: bytes, field: str) -> dict[str, str]:
+def parse_form(encoded: bytes, field: str, repeatable: Collection[str] = ()) -> dict[str, str]:
     """`name=value&…` by name. `field` is named in the error when nothing can be decoded.
 
     Raises:
@@ -101,7 +102,7 @@ def parse_form(encoded: bytes, field: str) -> dict[str, str]:
     for name, value in pairs:
         if fault := text_fault(name) or text_fault(value):
             raise ValidationError.at(printable_key(name), fault)
-        if name in values:
+        if name in values and name not in repeatable:
             raise ValidationError.at(printable_key(name), "is given twice")
         values[name] = value
     return values

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, cast, get_origin
 
 import asyncpg
 from fastapi import APIRouter, Depends, Request
@@ -59,9 +60,21 @@ class StrictRoute(APIRoute):
             return await idempotency.answer_once(self, request, services, answer)
         return await answer(request)
 
+    @cached_property
+    def _repeatable(self) -> frozenset[str]:
+        """The query parameters that may be given several times: lists in the query model."""
+        models = [param.field_info.annotation for param in self.dependant.query_params]
+        return frozenset(
+            field.alias or name
+            for model in models
+            if isinstance(model, type) and issubclass(model, Incoming)
+            for name, field in model.model_fields.items()
+            if get_origin(field.annotation) is list
+        )
+
     def _check_query(self, request: Request) -> None:
         """Refuse query parameters that the route does not have. FastAPI does so only for routes with a query model."""
-        for name in query_of(request):
+        for name in query_of(request, self._repeatable):
             if not self.dependant.query_params:
                 raise ValidationError.at(printable_key(name), "unknown query parameter")
 

@@ -1,6 +1,6 @@
 """The routes that create, hand off and end conversations."""
 
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
@@ -45,7 +45,7 @@ _NO_MESSAGE = HandoffRequest()
 
 @router.post("/agents/{agentId}/conversations", status_code=201, responses={402: {}, 409: {}})
 async def create_conversation(
-    agent_id: AgentId, account_id: AccountId, services: Provided, body: ConversationRequest
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: ConversationRequest
 ) -> TaskAndMessage:
     """Create a conversation with its first message.
 
@@ -54,7 +54,7 @@ async def create_conversation(
     with naming_input_files_as_sent(body):
         task, message = await service.create(
             services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions or ""), Draft(body.message),
+            dispatch_of(body, body.instructions or "", key_id), Draft(body.message),
         )  # fmt: skip
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 

@@ -24,7 +24,7 @@ from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.tasks import events, service
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import TERMINAL
-from agentcontainer.errors import NotFound
+from agentcontainer.errors import Gone, NotFound
 
 router = authenticated("Events")
 
@@ -58,6 +58,7 @@ def _event_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]
     statuses: dict[int | str, Any] = {
         204: {"description": "Instead of a stream: the task has ended and there are no further events."},
         409: {},
+        410: {},
     }
     return logs.log_route(router, path, EventPage, entry="Event", number="sequence", statuses=statuses)
 
@@ -120,7 +121,13 @@ async def _answer(
     request: Request, services: Services, query: EventsQuery, task: Task
 ) -> EventPage | Response:
     log = Log(task.id, task.account_id, task.last_event_sequence)
-    position = logs.position_of(request, query, query.after, log.end, "the log of this task") or 0
+    stated = logs.position_of(request, query, query.after, log.end, "the log of this task")
+    if stated is not None and stated < task.events_purged_to:
+        raise Gone(
+            f"The events up to {task.events_purged_to} of this task have been removed, because they are older "
+            f"than this installation keeps events. The log begins after {task.events_purged_to}."
+        )
+    position = max(stated or 0, task.events_purged_to)
     if asks_for_stream(request):
         if task.status in TERMINAL and position == log.end:
             return Response(status_code=204)

@@ -1,15 +1,16 @@
 """The routes of tasks: dispatch, read, list and cancel."""
 
-from datetime import datetime, timedelta
-from typing import Annotated
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import BeforeValidator, Field, model_validator
 from starlette.responses import Response
 
-from agentcontainer.api.event_data import TaskMode, TaskStatus
+from agentcontainer.api.event_data import TaskErrorCode, TaskMode, TaskStatus
 from agentcontainer.api.http import paging
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import from_iso_time
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -17,13 +18,16 @@ from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, naming_input_files_as_sent
 from agentcontainer.api.schemas.ids import AgentId, TaskId
-from agentcontainer.api.schemas.tasks import Task
+from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.deletion import service as deletion
-from agentcontainer.domain.tasks import creation, service, store
+from agentcontainer.domain.tasks import creation, listing, service
 from agentcontainer.domain.tasks.model import TaskFilter
+from agentcontainer.domain.tasks.state import Status
+from agentcontainer.errors import ValidationError
 
 METADATA_PREFIX = "metadata."
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 router = authenticated("Tasks")
 
@@ -31,7 +35,7 @@ router = authenticated("Tasks")
 class TaskPage(Outgoing):
     """A page of tasks."""
 
-    data: list[Task]
+    data: list[Task | TaskSummary]
     page_info: PageInfo
 
 
@@ -44,11 +48,40 @@ def _collected(value: object) -> object:
 class TasksQuery(PageQuery):
     """Which tasks to list: those that match every filter."""
 
-    status: TaskStatus | None = None
+    status: list[TaskStatus] = Field(
+        default_factory=list[TaskStatus],
+        max_length=len(Status),
+        description="Give it several times for several statuses.",
+    )
+    error_code: TaskErrorCode | None = None
     agent_id: Id | None = None
+    agent_version_id: Id | None = None
     mode: TaskMode | None = None
     created_after: Annotated[datetime, from_iso_time] | None = None
     created_before: Annotated[datetime, from_iso_time] | None = None
+    completed_after: (
+        Annotated[
+            datetime,
+            Field(description="With this or `completedBefore`, the list is ordered by `completedAt`."),
+            from_iso_time,
+        ]
+        | None
+    ) = None
+    completed_before: Annotated[datetime, from_iso_time] | None = None
+    q: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=200,
+                description="An id or its beginning, or the beginnings of words of the title.",
+            ),
+        ]
+        | None
+    ) = None
+    fields: Annotated[
+        Literal["summary"] | None, Field(description="`summary`: tasks without their `instructions`.")
+    ] = None
     metadata: Annotated[dict[str, str], BeforeValidator(_collected)] = Field(
         default_factory=dict[str, str],
         description="`metadata.<key>=<value>`: the task's metadata has this string under this top-level key.",
@@ -65,7 +98,7 @@ class TasksQuery(PageQuery):
 
 @router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
 async def dispatch_task(
-    agent_id: AgentId, account_id: AccountId, services: Provided, body: DispatchRequest
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: DispatchRequest
 ) -> Task:
     """Dispatch a task.
 
@@ -74,7 +107,7 @@ async def dispatch_task(
     with naming_input_files_as_sent(body):
         task = await creation.dispatch(
             services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions),
+            dispatch_of(body, body.instructions, key_id),
         )  # fmt: skip
     return Task.of_task(task, services.settings, services.vault)
 
@@ -84,18 +117,19 @@ async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Query()]
 ) -> TaskPage:
     """List the account's tasks."""
-    page = await store.list_page(
+    task_filter = _filter(query)
+    page = await listing.list_page(
         services.pool,
         account_id,
-        _filter(query),
-        after_id=paging.position("tasks", query),
+        task_filter,
+        after=_cursor(query, task_filter),
         limit=query.limit,
         is_descending=query.order == "desc",
     )
-    info = paging.page_info("tasks", page, lambda task: task.id)
-    return TaskPage(
-        data=[Task.of_task(task, services.settings, services.vault) for task in page.rows], page_info=info
-    )
+    kind = TaskSummary if task_filter.is_summary else Task
+    tasks = [kind.of_task(task, services.settings, services.vault) for task in page.rows]
+    position = page.next_cursor and _position(page.next_cursor)
+    return TaskPage(data=tasks, page_info=paging.info_of(_list_name(task_filter), position))
 
 
 @router.get("/tasks/{taskId}")
@@ -129,14 +163,44 @@ async def delete_task(task_id: TaskId, account_id: AccountId, services: Provided
 
 
 def _filter(query: TasksQuery) -> TaskFilter:
+    if query.q is not None and not listing.has_words(query.q):
+        raise ValidationError.at("q", "must have a letter or digit")
     return TaskFilter(
-        status=query.status,
+        statuses=frozenset(Status(status) for status in query.status),
+        error_code=query.error_code,
         agent_id=query.agent_id,
+        agent_version_id=query.agent_version_id,
         mode=query.mode,
         created_after=_end_of_millisecond(query.created_after),
         created_before=query.created_before,
+        completed_after=_end_of_millisecond(query.completed_after),
+        completed_before=query.completed_before,
+        text=query.q,
+        is_summary=query.fields == "summary",
         metadata=query.metadata or None,
     )
+
+
+def _list_name(task_filter: TaskFilter) -> str:
+    return "tasks_by_completion" if listing.is_by_completion(task_filter) else "tasks"
+
+
+def _position(cursor: listing.Cursor) -> str:
+    if cursor.completed_at is None:
+        return cursor.id
+    return f"{(cursor.completed_at - _EPOCH) // timedelta(microseconds=1)}_{cursor.id}"
+
+
+def _cursor(query: TasksQuery, task_filter: TaskFilter) -> listing.Cursor | None:
+    position = paging.position(_list_name(task_filter), query)
+    if position is None:
+        return None
+    if not listing.is_by_completion(task_filter):
+        return listing.Cursor(position)
+    microseconds, _, task_id = position.partition("_")
+    if not re.fullmatch(r"[0-9]{1,17}", microseconds):
+        raise paging.not_a_cursor()
+    return listing.Cursor(task_id, _EPOCH + timedelta(microseconds=int(microseconds)))
 
 
 def _end_of_millisecond(moment: datetime | None) -> datetime | None:

@@ -259,8 +259,8 @@ def _micro_usd(usd: float | None) -> int | None:
     return None if usd is None else int(Decimal(repr(usd)) * 1_000_000)
 
 
-def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
-    """The request as the domain takes it."""
+def dispatch_of(body: NewTask, instructions: str, api_key_id: str | None = None) -> Dispatch:
+    """The request as the domain takes it. `api_key_id`: the key that it was sent with."""
     overrides = body.overrides or Overrides()
     return Dispatch(
         instructions=instructions,
@@ -276,6 +276,7 @@ def dispatch_of(body: NewTask, instructions: str) -> Dispatch:
         metadata=body.metadata or {},
         overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
+        api_key_id=api_key_id,
     )
 
 

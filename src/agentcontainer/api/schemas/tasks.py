@@ -34,8 +34,8 @@ class Execution(Outgoing):
     weak_model: str | None
 
 
-class Task(Outgoing):
-    """A task."""
+class TaskSummary(Outgoing):
+    """A task without its instructions, which may be long."""
 
     id: str
     mode: TaskMode
@@ -66,7 +66,6 @@ class Task(Outgoing):
         ),
     ]
     title: str | None
-    instructions: str
     runtime_region: Region
     overrides: Annotated[dict[str, Any], Field(description="As sent, without `providerApiKey`.")]
     execution: Execution
@@ -77,6 +76,9 @@ class Task(Outgoing):
     created_at: Timestamp
     started_at: Timestamp | None
     completed_at: Timestamp | None
+    events_purged_at: Annotated[
+        Timestamp | None, Field(description="When the events of the task were removed, because of their age.")
+    ]
     completion: Completion | None
     result: Annotated[str | None, Field(description="The message of the agent's `finish`.")]
     error: Annotated[str | None, Field(description="Why the task or its latest turn failed, as a sentence.")]
@@ -103,3 +105,9 @@ class Task(Outgoing):
             container_minutes=round(seconds / 60, 4),
             token_usage=TokenUsage.of(task),
         )
+
+
+class Task(TaskSummary):
+    """A task."""
+
+    instructions: str

@@ -5,15 +5,14 @@ from the mark.
 """
 
 import logging
-import time
 from collections.abc import Sequence
 
 import asyncpg
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.deletion import store
-from agentcontainer.domain.deletion.model import Deletable, Removed
+from agentcontainer.domain.deletion import batches, store
+from agentcontainer.domain.deletion.model import Deletable
 from agentcontainer.domain.deletion.store import Step
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files.blobs import Blobs
@@ -21,9 +20,6 @@ from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import Conflict, NotFound, Unavailable
 
-MAX_BATCH_ROWS = 1000
-MIN_BATCH_ROWS = 10
-BATCH_SECONDS = 0.1  # aimed at; so that no lock is held for longer than twice that
 TASKS_AT_ONCE = 50
 
 logger = logging.getLogger(__name__)
@@ -80,24 +76,16 @@ async def remove_marked(pool: Pool, blobs: Blobs) -> int:
 
 
 async def _remove_all(pool: Pool, blobs: Blobs, step: Step, task_ids: Sequence[str]) -> None:
-    """Repeat a step until it finds nothing more. The batches get smaller while they take too long."""
-    limit = MAX_BATCH_ROWS
-    while True:
-        begin = time.monotonic()
-        async with db.transaction(pool) as connection:
-            removed = await step(connection, task_ids, limit)
-        seconds = time.monotonic() - begin
-        await _delete_blobs(pool, blobs, removed)
-        if removed.rows < limit:
-            return
-        if seconds > BATCH_SECONDS:
-            limit = max(MIN_BATCH_ROWS, limit // 2)
-        elif seconds < BATCH_SECONDS / 4:
-            limit = min(MAX_BATCH_ROWS, limit * 2)
+    """Repeat a step until it finds nothing more, and delete the blobs of its rows."""
+    keys: list[str] = []
 
+    async def remove_batch(connection: Connection, limit: int) -> int:
+        removed = await step(connection, task_ids, limit)
+        keys.extend(removed.keys)
+        return removed.rows
 
-async def _delete_blobs(pool: Pool, blobs: Blobs, removed: Removed) -> None:
+    await batches.repeat(pool, remove_batch)
     try:
-        await delete_unowned(pool, blobs, removed.keys)
+        await delete_unowned(pool, blobs, keys)
     except Unavailable:
-        logger.warning("%d blobs of deleted tasks will be deleted later", len(removed.keys))
+        logger.warning("%d blobs of deleted tasks will be deleted later", len(keys))

@@ -1,5 +1,7 @@
 """The two kinds of object store, a folder and an S3 bucket, and what differs between them."""
 
+import contextlib
+import glob
 import os
 import re
 import stat
@@ -35,6 +37,10 @@ class Backend(Protocol):
 
     async def signed_put(self, key: str, life: timedelta) -> str | None:
         """A URL that accepts a PUT of `key` during `life`; None: this kind of store has no such URLs."""
+        ...
+
+    def remove_unfinished(self, key: str) -> None:
+        """Remove what interrupted writes of `key` left, where the store keeps that. Blocks."""
         ...
 
     def staged(self, older_than: timedelta) -> list[str]:
@@ -83,6 +89,15 @@ class Local:
     async def signed_put(self, key: str, life: timedelta) -> str | None:  # noqa: ARG002
         return None
 
+    def remove_unfinished(self, key: str) -> None:
+        blob = self._folder / key
+        for path in blob.parent.glob(f"{glob.escape(blob.name)}#*"):
+            if _STAGED.search(path.name):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or gone
+            for folder in blob.parents[: key.count("/")]:
+                folder.rmdir()
+
     def staged(self, older_than: timedelta) -> list[str]:
         return list(_staged(self._folder, time() - older_than.total_seconds()))
 
@@ -126,6 +141,9 @@ class S3:
 
     async def signed_put(self, key: str, life: timedelta) -> str | None:
         return await obstore.sign_async(self._store, "PUT", key, life)
+
+    def remove_unfinished(self, key: str) -> None:
+        pass  # a lifecycle rule of the bucket aborts incomplete multipart uploads
 
     def staged(self, older_than: timedelta) -> list[str]:  # noqa: ARG002
         return []

@@ -151,7 +151,8 @@ class Blobs:
             with _explained(), metrics.STORE_SECONDS.labels("delete").time():
                 await obstore.delete_async(self._store, key)
         except NotFound:
-            return
+            pass
+        await asyncio.to_thread(self._backend.remove_unfinished, key)
 
     async def pages(self, prefix: str) -> AsyncGenerator[list[Stored]]:
         """Every blob below `prefix`, in pages of at most `PAGE`, in no particular order."""

@@ -1,17 +1,17 @@
 """Removes from the object store what abandoned uploads and crashes leave.
 
-Any number of processes may call it; an advisory lock lets one at a time do it.
+The clean-up goes by the database, which knows the key of every blob that is being written or has lost its row. The
+doctor also lists the whole store.
 """
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
 from agentcontainer import crash, db
-from agentcontainer.db import Connection, Pool
+from agentcontainer.db import Pool
 from agentcontainer.domain.files import unowned
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.installation import may_clean_up
@@ -20,17 +20,23 @@ from agentcontainer.periodic import repeat
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 900.0
+INTERVAL_SECONDS = 60.0
+BATCH = 500
 MIN_AGE = timedelta(hours=1)  # younger blobs may still get their row, younger uploads may still be completed
 PREFIXES = ("uploads", "outputs", "incoming", "checkpoints")
 WHOLE_TABLE_SECONDS = 600.0  # for a statement that reads a whole table
-_LOCK_ID = 0x61635F7377656570
 
 _ABANDONED = """
-DELETE FROM uploads WHERE id IN (
-    SELECT id FROM uploads WHERE file_id IS NULL AND expires_at < now() - $1::interval
-    ORDER BY expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
-) RETURNING blob_key
+WITH abandoned AS (
+    DELETE FROM uploads WHERE id IN (
+        SELECT id FROM uploads WHERE file_id IS NULL AND expires_at < now() - $1::interval
+        ORDER BY expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
+    ) RETURNING blob_key
+), unowned AS (
+    INSERT INTO unowned_blobs (key, due_at) SELECT blob_key, now() FROM abandoned WHERE blob_key <> ''
+    ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at
+)
+SELECT blob_key FROM abandoned
 """
 # Outputs of a live task may have no rows yet: these are inserted when the task ends.
 _ORPHANS = """
@@ -38,8 +44,14 @@ SELECT key FROM unnest($1::text[]) AS key
 WHERE NOT EXISTS (SELECT FROM files WHERE blob_key = key AND deleted_at IS NULL)
     AND NOT EXISTS (SELECT FROM uploads WHERE id = split_part(key, '/', 2) AND blob_key = key AND file_id IS NULL)
     AND NOT EXISTS (SELECT FROM checkpoints WHERE blob_key = key)
-    AND NOT EXISTS (SELECT FROM tasks WHERE id = split_part(key, '/', 2)
+    AND NOT EXISTS (SELECT FROM tasks WHERE id = split_part(key, '/', 2) AND key LIKE 'outputs/%'
                     AND status IN ('pending', 'running', 'awaiting_input', 'hibernating'))
+"""
+_OWNED = """
+DELETE FROM unowned_blobs u WHERE key = ANY($1::text[]) AND (
+    EXISTS (SELECT FROM files WHERE blob_key = u.key AND deleted_at IS NULL)
+    OR EXISTS (SELECT FROM uploads WHERE id = split_part(u.key, '/', 2) AND blob_key = u.key AND file_id IS NULL)
+    OR EXISTS (SELECT FROM checkpoints WHERE blob_key = u.key))
 """
 _LOST = """
 WITH wanted AS (
@@ -53,21 +65,25 @@ WHERE ($1::text IS NULL OR id = $1) AND NOT EXISTS (SELECT FROM stored_keys WHER
 
 
 async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta = MIN_AGE) -> int:
-    """Remove expired uploads, blobs without a row, and half-written blobs, all of them at least that old.
-
-    Returns how many blobs were removed: 0 if another process is cleaning up, or the store belongs to another database.
+    """Remove uploads that expired at least that long ago, and blobs whose key is due in `unowned_blobs`; returns how
+    many blobs were removed: 0 if the store belongs to another database.
     """
-    async with _alone(pool) as is_alone:
-        if not is_alone or not await may_clean_up(pool, blobs):
-            return 0
-        removed = await blobs.remove_staged(min_age)
-        crash.reach("clean_up")
-        while abandoned := await pool.fetch(_ABANDONED, min_age):
-            keys = [row["blob_key"] for row in abandoned if row["blob_key"]]
-            removed += await _delete(blobs, keys)
-        async for keys in orphans(pool, blobs, min_age):
-            removed += await _delete(blobs, keys)
-        return removed
+    if not await may_clean_up(pool, blobs):
+        return 0
+    removed = 0
+    crash.reach("clean_up")
+    while abandoned := await pool.fetch(_ABANDONED, min_age):
+        keys = [row["blob_key"] for row in abandoned if row["blob_key"]]
+        await delete_unowned(pool, blobs, keys)
+        removed += len(keys)
+    while due := await unowned.due(pool, BATCH):
+        orphaned = {row["key"] for row in await pool.fetch(_ORPHANS, due)}
+        await delete_unowned(pool, blobs, sorted(orphaned))
+        removed += len(orphaned)
+        # Outputs of a live task get their rows when it ends. Every other key has its row by now.
+        await unowned.insert(pool, [key for key in due if key not in orphaned], unowned.WRITTEN_WITHIN)
+        await pool.execute(_OWNED, due)
+    return removed
 
 
 async def orphans(pool: Pool, blobs: Blobs, min_age: timedelta) -> AsyncGenerator[list[str]]:
@@ -119,31 +135,4 @@ async def delete_unowned(pool: Pool, blobs: Blobs, keys: Sequence[str]) -> None:
     """Delete blobs whose row was removed, and whose keys are in `unowned_blobs`."""
     for key in keys:
         await blobs.delete(key)
-    if keys:
-        await unowned.remove(pool, keys)
-
-
-async def _delete(blobs: Blobs, keys: list[str]) -> int:
-    for key in keys:
-        await blobs.delete(key)
-    return len(keys)
-
-
-@asynccontextmanager
-async def _alone(pool: Pool) -> AsyncGenerator[bool]:
-    """Yield whether no other process is cleaning up. If so, none can begin until the block ends."""
-    async with pool.acquire() as connection:
-        is_alone = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_ID)
-        try:
-            yield is_alone
-        finally:
-            if is_alone:
-                await _unlock(connection)
-
-
-async def _unlock(connection: Connection) -> None:
-    try:
-        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK_ID)
-    except BaseException:
-        connection.terminate()  # in the pool it would keep the lock for ever
-        raise
+    await unowned.remove(pool, keys)

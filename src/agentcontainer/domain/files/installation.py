@@ -9,8 +9,8 @@ from agentcontainer.errors import NotFound
 
 INSTALLATION_ID_KEY = "installation"  # a blob
 _OLDEST = """
-(SELECT blob_key FROM files WHERE deleted_at IS NULL ORDER BY created_at LIMIT 10)
-UNION ALL (SELECT c.blob_key FROM checkpoints c JOIN tasks t ON t.checkpoint_id = c.id ORDER BY c.created_at LIMIT 10)
+(SELECT blob_key FROM files WHERE deleted_at IS NULL ORDER BY id LIMIT 10)
+UNION ALL (SELECT c.blob_key FROM checkpoints c JOIN tasks t ON t.checkpoint_id = c.id ORDER BY c.id LIMIT 10)
 """
 
 logger = logging.getLogger(__name__)

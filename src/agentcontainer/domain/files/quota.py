@@ -1,16 +1,47 @@
-"""Enforces how many bytes an account may store: in its files, and in uploads that are not completed."""
+"""Enforces how many bytes an account may store: in its files, and in uploads that are not completed.
 
+An upload counts with the size that it declared from `prepare` on, and with what arrived after that. Triggers of the
+database keep the account's counter.
+"""
+
+from dataclasses import dataclass
+
+from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.errors import PayloadTooLarge
 from agentcontainer.settings import Settings
 
-# Not FOR UPDATE: that would wait for every transaction that merely refers to the account.
-_LOCK = "SELECT true FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
-_USED = """
-SELECT (SELECT coalesce(sum(size_bytes), 0) FROM files WHERE account_id = $1 AND deleted_at IS NULL)::bigint
-    + (SELECT coalesce(sum(received_bytes), 0) FROM uploads
-       WHERE account_id = $1 AND file_id IS NULL AND id <> $2)::bigint
+_LOCK = """
+INSERT INTO account_storage AS s (account_id) VALUES ($1)
+ON CONFLICT (account_id) DO UPDATE SET used_bytes = s.used_bytes
 """
+_USED = """
+SELECT coalesce((SELECT used_bytes FROM account_storage WHERE account_id = $1), 0) - coalesce(
+    (SELECT coalesce(received_bytes, size_bytes) FROM uploads
+     WHERE id = $2 AND account_id = $1 AND file_id IS NULL), 0)
+"""
+_SUM = """
+(SELECT coalesce(sum(size_bytes), 0) FROM files WHERE account_id = a.id AND deleted_at IS NULL)
+    + (SELECT coalesce(sum(coalesce(received_bytes, size_bytes)), 0) FROM uploads
+       WHERE account_id = a.id AND file_id IS NULL)
+"""
+_WRONG = f"""
+SELECT * FROM (
+    SELECT a.id, coalesce(s.used_bytes, 0) AS used_bytes, ({_SUM})::bigint AS sum_bytes
+    FROM accounts a LEFT JOIN account_storage s ON s.account_id = a.id
+) AS account WHERE used_bytes <> sum_bytes ORDER BY id
+"""  # noqa: S608
+_CORRECT = f"UPDATE account_storage SET used_bytes = ({_SUM})::bigint FROM accounts a WHERE a.id = $1 AND account_id = a.id"  # noqa: S608, E501
+WHOLE_TABLE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class WrongCount:
+    """An account whose counter is not the sum of its files and open uploads."""
+
+    account_id: str
+    used_bytes: int
+    sum_bytes: int
 
 
 async def used_bytes(connection: Connection | Pool, account_id: str, except_upload: str = "") -> int:
@@ -30,7 +61,8 @@ async def room(
 async def take(
     connection: Connection, settings: Settings, account_id: str, size: int, except_upload: str
 ) -> None:
-    """Check that `size` more bytes fit. The account's other uploads wait until this transaction ends.
+    """Check that `size` more bytes fit. The account's other uploads wait until this transaction ends, so that several
+    at once cannot exceed the quota together.
 
     Raises:
         PayloadTooLarge: they do not fit.
@@ -56,3 +88,16 @@ def exceeded(settings: Settings, left: int) -> PayloadTooLarge:
         f"The account's file quota is {settings.file_quota_bytes} bytes (fileStorage.quotaBytes), of which {left} "
         "are left. Delete files with DELETE /api/v1/files/{fileId}."
     )
+
+
+async def wrong_counts(pool: Pool) -> list[WrongCount]:
+    """Accounts whose counter is wrong. Reads the whole tables."""
+    rows = await pool.fetch(_WRONG, timeout=WHOLE_TABLE_SECONDS)
+    return [WrongCount(row["id"], row["used_bytes"], row["sum_bytes"]) for row in rows]
+
+
+async def correct(pool: Pool, account_id: str) -> None:
+    """Set the account's counter to the sum."""
+    async with db.transaction(pool) as connection:
+        await connection.execute(_LOCK, account_id)  # no file or upload changes until the end
+        await connection.execute(_CORRECT, account_id)

@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from agentcontainer.db import Connection, Pool
 
+WRITTEN_WITHIN = timedelta(hours=24)  # no write of a blob takes longer
+
 _INSERT = """
 INSERT INTO unowned_blobs (key, due_at) SELECT key, now() + $2::interval FROM unnest($1::text[]) AS key
 ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at
@@ -18,12 +20,19 @@ _DUE = "SELECT key FROM unowned_blobs WHERE due_at < now() ORDER BY due_at LIMIT
 
 async def insert(connection: Connection | Pool, keys: Sequence[str], due_in: timedelta) -> None:
     """Record that no row names these blobs. `due_in`: how long until they are deleted, if that stays so."""
-    await connection.execute(_INSERT, sorted(keys), due_in)
+    if keys:
+        await connection.execute(_INSERT, sorted(keys), due_in)
 
 
 async def remove(connection: Connection | Pool, keys: Sequence[str]) -> None:
     """Record that these blobs are deleted, or that a row names them now."""
-    await connection.execute("DELETE FROM unowned_blobs WHERE key = ANY($1::text[])", sorted(keys))
+    if keys:
+        await connection.execute("DELETE FROM unowned_blobs WHERE key = ANY($1::text[])", sorted(keys))
+
+
+async def writing(connection: Connection | Pool, key: str) -> None:
+    """Record that a blob is going to be written. Call it before the first byte."""
+    await connection.execute(_INSERT, [key], WRITTEN_WITHIN)
 
 
 async def due(pool: Pool, limit: int) -> list[str]:

@@ -97,6 +97,7 @@ def prepare(
         input_file_ids=request.input_file_ids,
         input_repositories=repositories.seal(request.input_repositories, vault, task_id),
         session_ttl_seconds=version.defaults.session_ttl_seconds if mode == "conversation" else None,
+        api_key_id=request.api_key_id,
     )
 
 

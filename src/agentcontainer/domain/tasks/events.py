@@ -79,10 +79,11 @@ FROM task
 _LOCK_NUMBERS = "SELECT last_event_sequence FROM tasks WHERE id = $1 FOR UPDATE"
 _GAPS = """
 SELECT t.id FROM tasks t LEFT JOIN (
-    SELECT task_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last FROM events GROUP BY task_id
+    SELECT task_id, count(*) AS events, min(sequence) AS first, max(sequence) AS last
+    FROM events e JOIN tasks t ON t.id = e.task_id WHERE sequence > events_purged_to GROUP BY task_id
 ) AS log ON log.task_id = t.id
-WHERE t.deleted_at IS NULL AND (t.last_event_sequence <> coalesce(log.events, 0)
-    OR log.events > 0 AND (log.first <> 1 OR log.last <> log.events))
+WHERE t.deleted_at IS NULL AND (t.last_event_sequence - t.events_purged_to <> coalesce(log.events, 0)
+    OR log.events > 0 AND (log.first <> t.events_purged_to + 1 OR log.last <> t.last_event_sequence))
 ORDER BY t.id LIMIT 1000
 """
 _LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
@@ -150,7 +151,8 @@ async def append(
 
 
 async def gaps(pool: Pool) -> list[str]:
-    """Ids of tasks whose events are not numbered 1, 2, 3 … up to the task's last number. Reads the whole table."""
+    """Ids of tasks whose events are not numbered without gaps up to the task's last number, from 1 or from the first
+    that retention keeps. Reads the whole table."""
     return [row["id"] for row in await pool.fetch(_GAPS, timeout=600)]
 
 

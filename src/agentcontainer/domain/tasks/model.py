@@ -1,6 +1,6 @@
 """The dataclasses of tasks: a task, a claim of it, its endings, outputs and checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -56,6 +56,9 @@ class Task:
     error_code: str | None
     cost_micro_usd: int
     last_event_sequence: int
+    events_purged_to: int
+    """The sequence of the last event that retention has removed; 0: none."""
+    events_purged_at: datetime | None
     last_turn_number: int
     hibernation_number: int
     hibernation_message: str | None
@@ -88,6 +91,8 @@ class Dispatch:
     metadata: JsonObject = field(default_factory=JsonObject)
     overrides: Overrides = field(default_factory=Overrides)
     provider_api_key: str | None = field(default=None, repr=False)
+    api_key_id: str | None = None
+    """The API key of the request."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +114,25 @@ class NewTask:
     input_file_ids: Sequence[str]
     input_repositories: Sequence[StoredRepository]
     session_ttl_seconds: int | None
+    api_key_id: str | None
 
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks a list shows; None in a field: any. `metadata`: top-level keys that hold these strings."""
+    """Which tasks a list shows; None or nothing in a field: any. `metadata`: top-level keys that hold these strings.
+    `text`: an id or its beginning, or beginnings of words of the title. `is_summary`: without instructions."""
 
-    status: Status | None = None
+    statuses: Collection[Status] = ()
+    error_code: str | None = None
     agent_id: str | None = None
+    agent_version_id: str | None = None
     mode: Mode | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    completed_after: datetime | None = None
+    completed_before: datetime | None = None
+    text: str | None = None
+    is_summary: bool = False
     metadata: dict[str, str] | None = None
 
 

@@ -1,6 +1,6 @@
 """The reconciler: finds tasks that nobody works on any more and moves them on, so that no task gets stuck.
 
-Any number of processes may run it at the same time.
+One process runs it, the one that does the housekeeping; several at the same time do no harm.
 """
 
 import logging
@@ -81,24 +81,36 @@ async def stuck(pool: Pool, settings: Settings) -> dict[str, str]:
     return reasons | dict.fromkeys(await queue.delayed(pool), "a pending task whose delay is over")
 
 
-async def reconcile_forever(pool: Pool, settings: Settings) -> None:
-    """Reconcile every few seconds, also after failures, until cancelled.
+class Reconciler:
+    """Reconciles every few seconds, also after failures.
 
     While the database is unavailable or its disk is full, no runner can renew its lease. So after such a failure the
     living runners get time to renew it before any counts as lost.
     """
-    failures = FailureLog("reconciling a task")
-    failed_at = float("-inf")
 
-    async def once() -> None:
-        nonlocal failed_at
-        are_silent_lost = time.monotonic() - failed_at > settings.runner_lost_after_seconds
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._failures = FailureLog("reconciling a task")
+        self._failed_at = float("-inf")
+
+    def expect_late_heartbeats(self) -> None:
+        """Record that the database could not be reached."""
+        self._failed_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        expected = (asyncpg.PostgresError, *db.UNREACHABLE)
+        await repeat("reconciling tasks", self._once, INTERVAL_SECONDS, expected)
+
+    async def _once(self) -> None:
+        are_silent_lost = time.monotonic() - self._failed_at > self._settings.runner_lost_after_seconds
         try:
-            moved = await reconcile(pool, settings, failures, are_silent_lost=are_silent_lost)
+            moved = await reconcile(
+                self._pool, self._settings, self._failures, are_silent_lost=are_silent_lost
+            )
         except db.UNREACHABLE:
-            failed_at = time.monotonic()
+            self.expect_late_heartbeats()
             raise
         if moved:
             logger.info("reconciled %d tasks", moved)
-
-    await repeat("reconciling tasks", once, INTERVAL_SECONDS, (asyncpg.PostgresError, *db.UNREACHABLE))

@@ -5,10 +5,8 @@ Only `insertion.insert`, `move` and `queue.claim` write `tasks.status`; a test c
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from agentcontainer import db
-from agentcontainer.db import Connection, Page, Pool, Record
+from agentcontainer.db import Connection, Pool, Record
 from agentcontainer.domain.execution.model import Execution, Overrides
 from agentcontainer.domain.execution.store import (
     execution_of,
@@ -16,6 +14,7 @@ from agentcontainer.domain.execution.store import (
     overrides_of,
     overrides_to_json,
 )
+from agentcontainer.domain.files import unowned
 from agentcontainer.domain.tasks import repositories
 from agentcontainer.domain.tasks.model import (
     Claim,
@@ -24,19 +23,20 @@ from agentcontainer.domain.tasks.model import (
     Output,
     Task,
     TaskEnd,
-    TaskFilter,
     TaskUsage,
 )
 from agentcontainer.domain.tasks.state import Status, sources
 
-_SELECT = """
-SELECT t.*, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
+# The columns of a Task, beside `tasks t`, and the tables that they need beside it.
+_COMPUTED = ("agent_name", "container_image", "base_prompt", "wake_link_id", "container_micro_seconds")
+COLUMNS = """{own}, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - t.container_started_at) * 1000000, 0)::bigint
     AS used_micro_seconds, CASE WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN
         (SELECT max(w.id) FROM wake_links w WHERE w.task_id = t.id AND w.hibernation_number = t.hibernation_number
             AND w.used_at IS NULL AND w.expires_at > now()) END AS wake_link_id
-FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id
-"""
+""".format(own=", ".join(f"t.{name}" for name in Task.__dataclass_fields__ if name not in _COMPUTED))
+JOINS = "JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id"
+_SELECT = f"SELECT {COLUMNS} FROM tasks t {JOINS} "
 _MOVE = """
 UPDATE tasks SET status = $2, updated_at = clock_timestamp(), not_before = NULL,
     pending_since = CASE WHEN $2 = 'pending' THEN clock_timestamp() ELSE pending_since END
@@ -146,27 +146,6 @@ async def lock(connection: Connection, task_id: str, account_id: str | None = No
     """`get`, with the row locked until the transaction ends."""
     await connection.execute("SELECT FROM tasks WHERE id = $1 FOR UPDATE", task_id)
     return await get(connection, task_id, account_id)
-
-
-async def list_page(
-    pool: Pool,
-    account_id: str,
-    task_filter: TaskFilter,
-    *,
-    after_id: str | None,
-    limit: int,
-    is_descending: bool,
-) -> Page[Task]:
-    """The account's tasks by id, which is roughly the order of their creation, from `after_id` on.
-
-    Ids are made by the hosts' clocks, before the commit: one that is committed later may have a lower id.
-    """
-    clauses, arguments = _conditions(account_id, task_filter)
-    if after_id is not None:
-        arguments.append(after_id)
-        clauses.append(f"t.id {'<' if is_descending else '>'} ${len(arguments)}")
-    query, order = f"{_SELECT}WHERE {' AND '.join(clauses)}", f"id {'DESC' if is_descending else 'ASC'}"
-    return await db.fetch_page(pool, query, *arguments, order=order, limit=limit, of=task_of)
 
 
 async def move(
@@ -309,6 +288,7 @@ async def insert_outputs(
             for output in outputs
         ],
     )  # fmt: skip
+    await unowned.remove(connection, [output.blob_key for output in outputs])
 
 
 async def notify_of_end(connection: Connection, channel: str, task_id: str) -> None:
@@ -328,23 +308,8 @@ async def held_by(connection: Connection | Pool, runner_id: str, timeout: float 
     return {Claim(row["id"], row["attempt"]) for row in rows}
 
 
-def _conditions(account_id: str, task_filter: TaskFilter) -> tuple[list[str], list[Any]]:
-    conditions = (
-        ("t.account_id = {}", account_id),
-        ("t.status = {}", task_filter.status),
-        ("t.agent_id = {}", task_filter.agent_id),
-        ("t.mode = {}", task_filter.mode),
-        ("t.created_at > {}", task_filter.created_after),
-        ("t.created_at < {}", task_filter.created_before),
-        ("t.metadata @> {}::jsonb", task_filter.metadata),
-    )
-    present = [(condition, value) for condition, value in conditions if value is not None]
-    clauses = [condition.format(f"${number}") for number, (condition, _) in enumerate(present, 1)]
-    return ["t.deleted_at IS NULL", *clauses], [value for _, value in present]
-
-
 def task_of(row: Record) -> Task:
-    """The task of a row of `_SELECT`."""
+    """The task of a row with `COLUMNS`."""
     parsed = ("container_micro_seconds", "status", "overrides", "execution", "input_repositories")
     return Task(
         **{name: row[name] for name in Task.__dataclass_fields__ if name not in parsed},

@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.files import quota
+from agentcontainer.domain.files import quota, unowned
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.files.blobs import Blob, Blobs
+from agentcontainer.domain.files.cleanup import MIN_AGE
 from agentcontainer.domain.files.model import File, NewFile
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.domain.uploads import store
 from agentcontainer.domain.uploads.model import NewUpload, PreparedUpload, Upload, UploadMethod
 from agentcontainer.errors import (
@@ -75,7 +77,6 @@ async def prepare(
         raise ValidationError.at("filename", fault)
     if size is not None and size > (limit := _max_bytes(settings, blobs)):
         raise PayloadTooLarge(f"sizeBytes: at most {limit} bytes can be uploaded")
-    quota.check(settings, await quota.room(pool, settings, account_id), 1 if size is None else size)
     upload_id, life = new_id("upl"), timedelta(seconds=settings.upload_ttl_seconds)
     expires_at = (datetime.now(UTC) + life).replace(microsecond=0)
     direct_key = f"{DIRECT_PREFIX}{upload_id}"
@@ -83,7 +84,9 @@ async def prepare(
     method: UploadMethod = "POST" if direct_url is None and settings.upload_method == "post" else "PUT"
     blob_key = direct_key if direct_url else ""
     upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, expires_at, method)
-    await store.insert(pool, upload)
+    async with db.transaction(pool) as connection:
+        await quota.take(connection, settings, account_id, 1 if size is None else size, "")
+        await store.insert(connection, upload)
     api_url = settings.public_url or request_url or settings.api_url
     url = direct_url or _own_url(api_url, vault, upload_id, expires_at)
     return PreparedUpload(upload_id, url, method, content_type, expires_at)
@@ -116,7 +119,7 @@ async def receive(
         quota.check(settings, left, request.content_length)
     key = _new_key(upload_id)  # a new one each time, so that two senders at once cannot mix their bytes
     try:
-        blob = await blobs.put(key, body, limit if left is None else min(limit, left))
+        blob = await RecordedBlobs(pool, blobs).put(key, body, limit if left is None else min(limit, left))
     except PayloadTooLarge:
         raise _too_large(limit) if left is None or left >= limit else quota.exceeded(settings, left) from None
     storage_id = secrets.token_urlsafe(24) if request.method == "POST" else None
@@ -150,7 +153,7 @@ async def complete(
     _check_storage_id(upload, storage_id)
     if upload.file_id is not None or not upload.blob_key.startswith(DIRECT_PREFIX):
         return await _complete(pool, settings, account_id, upload_id, storage_id, None)
-    copied = await _copy_direct(blobs, settings, upload)
+    copied = await _copy_direct(RecordedBlobs(pool, blobs), settings, upload)
     try:
         file = await _complete(pool, settings, account_id, upload_id, storage_id, copied)
     except AgentContainerError:
@@ -219,14 +222,17 @@ async def _record_bytes(
             raise Conflict("The upload is already completed.")
         await quota.take(connection, settings, upload.account_id, blob.size_bytes, upload.id)
         await store.set_received(connection, upload.id, blob, storage_id)
+        await unowned.remove(connection, [blob.key])
+        await unowned.insert(connection, [current.blob_key] if current.blob_key else [], timedelta(0))
         return current.blob_key
 
 
-async def _copy_direct(blobs: Blobs, settings: Settings, upload: Upload) -> Blob:
+async def _copy_direct(recorded: RecordedBlobs, settings: Settings, upload: Upload) -> Blob:
     """The bytes that a client sent straight to the store, as a blob that the client cannot change."""
+    blobs = recorded.blobs
     limit, key = _limit(settings, blobs, upload), _new_key(upload.id)
     try:
-        await blobs.copy(upload.blob_key, key)
+        await recorded.copy(upload.blob_key, key)
     except NotFound:
         raise Conflict(_NO_BYTES) from None
     try:
@@ -274,6 +280,10 @@ async def _complete(
             return await files.get(connection, account_id, upload.file_id)
         if copied is not None:
             await quota.take(connection, settings, account_id, copied.size_bytes, upload_id)
+            await unowned.remove(connection, [copied.key])
+            # Until its URL expires, the client can write the blob again.
+            left = upload.expires_at - datetime.now(UTC) + MIN_AGE
+            await unowned.insert(connection, [upload.blob_key], max(left, timedelta(0)))
             return await _insert_file(connection, upload, copied)
         if upload.received_bytes is None or upload.sha256 is None:
             raise Conflict(_NO_BYTES)

@@ -14,8 +14,8 @@ UPDATE uploads SET received_bytes = $2, sha256 = $3, blob_key = $4, storage_id =
 _GET = "SELECT * FROM uploads WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)"
 
 
-async def insert(pool: Pool, upload: NewUpload) -> None:
-    await pool.execute(
+async def insert(connection: Connection, upload: NewUpload) -> None:
+    await connection.execute(
         _INSERT, upload.id, upload.account_id, upload.filename, upload.content_type, upload.size_bytes,
         upload.blob_key, upload.expires_at, upload.method,
     )  # fmt: skip

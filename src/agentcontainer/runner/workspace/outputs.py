@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agentcontainer.domain.execution.model import NamedOutput, OutputPolicy
 from agentcontainer.domain.files.blobs import CHUNK_BYTES, Blobs
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.domain.tasks.model import Output
 from agentcontainer.domain.tasks.output_policy import Declared, content_fault
 from agentcontainer.errors import PayloadTooLarge, Unavailable
@@ -52,7 +53,7 @@ async def collect(
     cwd: str,
     declared: list[Declared],
     policy: OutputPolicy,
-    blobs: Blobs,
+    blobs: Blobs | RecordedBlobs,
     task_id: str,
     max_bytes: int,
     max_total_bytes: int = sys.maxsize,
@@ -114,7 +115,7 @@ async def _store(
     inside: str,
     entry: Declared,
     rule: NamedOutput | None,
-    blobs: Blobs,
+    blobs: Blobs | RecordedBlobs,
     task_id: str,
     max_bytes: int,
     left: int,

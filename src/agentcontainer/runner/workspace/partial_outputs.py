@@ -14,6 +14,7 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.execution.model import OutputPolicy
+from agentcontainer.domain.files.recorded import RecordedBlobs
 from agentcontainer.domain.tasks import overdue, service
 from agentcontainer.domain.tasks.model import Claim, Output
 from agentcontainer.domain.tasks.output_policy import Declared
@@ -107,12 +108,13 @@ class PartialOutputs:
         settings = self._services.settings
         outputs: list[Output] = []
         left = settings.max_partial_bytes
+        blobs = RecordedBlobs(self._services.pool, self._services.blobs)
         for path in await asyncio.to_thread(own_files, self._root / "workspace" / launch.TASK_FOLDER):
             if len(outputs) >= settings.max_partial_files:
                 break
             try:
                 outputs += await collect(
-                    self._root / "workspace", launch.HOME, [Declared(path)], OutputPolicy(), self._services.blobs,
+                    self._root / "workspace", launch.HOME, [Declared(path)], OutputPolicy(), blobs,
                     self._claim.task_id, min(left, settings.max_output_bytes),
                 )  # fmt: skip
             except Refused:

@@ -1,0 +1,38 @@
+"""The dataclasses of retention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from agentcontainer.settings import Settings
+
+Kind = Literal["events", "tasks", "files", "partial_outputs", "idempotency"]
+
+
+@dataclass(frozen=True)
+class Position:
+    """A row in an order by time and id: the last one that a purge has looked at."""
+
+    at: datetime
+    id: str
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a purge would remove of one kind: how many rows, and their bytes in the database and the object store."""
+
+    rows: int
+    bytes: int
+
+
+def retention(settings: Settings) -> Mapping[Kind, timedelta]:
+    """How long each kind of data is kept. A kind that is kept for ever is missing."""
+    days: dict[Kind, int] = {
+        "events": settings.retention_events_days,
+        "tasks": settings.retention_tasks_days,
+        "files": settings.retention_files_days,
+        "partial_outputs": settings.retention_partial_outputs_days,
+        "idempotency": settings.retention_idempotency_days,
+    }
+    return {kind: timedelta(days=value) for kind, value in days.items() if value}
