@@ -29,6 +29,15 @@ def revisions() -> list[tuple[str, str, str]]:
     return found
 
 
+def test_the_migrations_form_one_line() -> None:
+    previous = "None"
+    for path in sorted(Path(schema.__file__).parent.glob("versions/[0-9]*.py")):
+        revision, source = f'"{path.name.partition("_")[0]}"', path.read_text()
+        assert f"\nrevision = {revision}\n" in source, path.name
+        assert f"\ndown_revision = {previous}\n" in source, path.name
+        previous = revision
+
+
 def test_each_migration_names_the_oldest_version_that_can_use_its_schema() -> None:
     oldest = FIRST
     for revision, oldest_code, _ in revisions():
