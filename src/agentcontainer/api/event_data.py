@@ -99,6 +99,9 @@ class TaskStarted(EventData):
     attempt: Annotated[
         int, Field(description="1, 2, …: counts the task's containers. Each starts from the last checkpoint.")
     ]
+    runner_id: Annotated[
+        str | None, Field(description="The runner that has the container. Its host is not public.")
+    ] = None
 
 
 class TaskTitled(EventData):

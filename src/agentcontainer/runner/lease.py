@@ -22,6 +22,7 @@ HEARTBEAT_SECONDS = 1.0
 TRY_SECONDS = 0.75  # how long a try on a new connection may take
 PAUSE_SECONDS = 0.25  # after a try that failed at once
 STOP_AFTER_SHARE = 0.85  # of the time after which others take over the tasks
+KILL_AFTER_SHARE = 0.9  # the same, if this process does not even stop its attempts: see sandbox/watchdog.py
 EXPECTED = (asyncpg.PostgresError, *db.UNREACHABLE)
 Beat = Callable[[RawConnection], Awaitable[None]]
 
@@ -36,7 +37,7 @@ async def keep_lease(
     """Call `beat` every `HEARTBEAT_SECONDS` until cancelled, on a connection of its own. If none succeeds for
     `STOP_AFTER_SHARE` of the lease, call `stop_attempts`.
 
-    `on_renewed` gets the time at which a successful beat began, by the clock CLOCK_BOOTTIME.
+    `on_renewed` gets the time at which sandboxes must be killed unless the lease is renewed again, by CLOCK_BOOTTIME.
     """
     loop = asyncio.get_running_loop()
     stop_after_seconds = lost_after_seconds * STOP_AFTER_SHARE
@@ -51,7 +52,7 @@ async def keep_lease(
                 stop_attempts()
             stop_timer = loop.call_at(last.began_at + stop_after_seconds, stop_attempts)
             renewed_at = last.began_at_boottime
-            on_renewed(renewed_at)
+            on_renewed(renewed_at + lost_after_seconds * KILL_AFTER_SHARE)
             await asyncio.sleep(max(0.0, last.began_at + HEARTBEAT_SECONDS - loop.time()))
     finally:
         stop_timer.cancel()

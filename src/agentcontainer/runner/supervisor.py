@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncpg
@@ -20,7 +21,7 @@ from agentcontainer.periodic import background, repeat
 from agentcontainer.repetition import Repetition
 from agentcontainer.runner.attempt import Attempt
 from agentcontainer.runner.claiming import ClaimLoop
-from agentcontainer.runner.lease import STOP_AFTER_SHARE, boottime, keep_lease
+from agentcontainer.runner.lease import KILL_AFTER_SHARE, STOP_AFTER_SHARE, boottime, keep_lease
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slots
 from agentcontainer.runner.workspace.partial_outputs import collect_missing_forever
@@ -47,7 +48,9 @@ class Supervisor:
         region: RuntimeRegion,
         capacity: int,
         name: str | None = None,
+        on_lease_renewed: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`on_lease_renewed` gets the time until which sandboxes may live, by CLOCK_BOOTTIME."""
         self._services = services
         self._pool = services.pool
         self._settings = services.settings
@@ -55,6 +58,7 @@ class Supervisor:
         self._region = region
         self._name = name
         self.capacity = capacity
+        self._on_lease_renewed = on_lease_renewed
         self._slots = Slots(capacity)
         self._claims = ClaimLoop(
             services.settings, runner_id, region, self._slots,
@@ -130,7 +134,7 @@ class Supervisor:
                 self._services.live_text.run(),
                 repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
                 keep_house(self._pool, self._services.blobs, self._settings),
-                collect_missing_forever(self._services),
+                collect_missing_forever(self._services, self._region),
             ):
                 try:
                     await self._draining.wait()
@@ -217,6 +221,7 @@ class Supervisor:
 
     def _on_renewed(self, began_at: float) -> None:
         self._renewed_at = began_at
+        self._on_lease_renewed(began_at + self._settings.runner_lost_after_seconds * KILL_AFTER_SHARE)
 
     async def _wake_attempts(self) -> None:
         """Let attempts look for messages: a notification may have been lost."""

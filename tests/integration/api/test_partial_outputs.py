@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -31,6 +32,7 @@ from .conftest import Account, Bed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WRITTEN = b"draft\n"
+REGIONS = ("any", "eu")
 
 
 @pytest.fixture
@@ -66,9 +68,17 @@ async def chunks(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def ended(services: Services, account: Account, *, is_expired: bool = False) -> Claim:
+async def collect_now(services: Services) -> bool:
+    """`collect_missing` in a runner of the EU; what cannot be stored may be tried again at once."""
+    return await collect_missing(services, REGIONS, timedelta(0))
+
+
+async def ended(
+    services: Services, account: Account, *, is_expired: bool = False, task_id: str | None = None
+) -> Claim:
     """A task that was cancelled long ago, when it hibernated with one file; or a conversation that expired with it."""
-    task_id = await (account.awaiting_input() if is_expired else account.hibernating())
+    if task_id is None:
+        task_id = await (account.awaiting_input() if is_expired else account.hibernating())
     await saved(services, task_id)
     if is_expired:
         await services.pool.execute("UPDATE tasks SET expires_at = '2001-02-03' WHERE id = $1", task_id)
@@ -93,12 +103,12 @@ async def test_partial_outputs_are_kept_as_soon_as_the_store_is_available(
     if away == "checkpoints":
         broken.rename(broken.with_name("aside"))
     broken.symlink_to(broken.name)  # a link loop: neither present nor missing
-    await collect_missing(services)
+    await collect_now(services)
     assert await partial(alice, claim) == []
     broken.unlink()
     if away == "checkpoints":
         broken.with_name("aside").rename(broken)
-    assert await collect_missing(services)
+    assert await collect_now(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
     assert os.listdir(services.folder) == []
 
@@ -115,14 +125,14 @@ async def test_partial_outputs_that_a_container_could_not_store_come_from_its_ch
     await PartialOutputs(services, claim, services.folder / "attempt").store()
     in_the_way.unlink()
     assert await partial(alice, claim) == []
-    assert await collect_missing(services)
+    assert await collect_now(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
 async def test_an_expired_conversation_has_partial_outputs(services: Services, alice: Account) -> None:
     claim = await ended(services, alice, is_expired=True)
     assert (await alice.get(f"/api/v1/tasks/{claim.task_id}")).json()["status"] == "expired"
-    assert await collect_missing(services)
+    assert await collect_now(services)
     assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
@@ -135,12 +145,31 @@ async def test_a_task_whose_store_is_unavailable_does_not_block_others(
     blob = services.folder.parent / "blobs/checkpoints" / waiting.task_id / "saved"
     blob.rename(blob.with_name("aside"))
     blob.symlink_to(blob.name)  # a link loop: neither present nor missing
-    assert await collect_missing(services)
+    while await collect_missing(services, REGIONS):
+        pass
     assert await partial(alice, other) == [("report.md", len(WRITTEN), True)]
     assert await partial(alice, waiting) == []
     blob.with_name("aside").rename(blob)
-    assert await collect_missing(services)
+    due = "UPDATE tasks SET partial_outputs_due_at = now() WHERE id = $1"
+    await services.pool.execute(due, waiting.task_id)
+    assert await collect_now(services)
     assert await partial(alice, waiting) == [("report.md", len(WRITTEN), True)]
+
+
+async def test_one_of_several_runners_stores_them(services: Services, alice: Account) -> None:
+    claim = await ended(services, alice)
+    assert sorted(await asyncio.gather(*(collect_now(services) for _ in range(3)))) == [False, False, True]
+    assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
+
+
+async def test_a_checkpoint_does_not_leave_its_region(services: Services, alice: Account) -> None:
+    task_id = (await alice.dispatch(overrides={"runtimeRegion": "eu"}))["id"]
+    await alice.hibernate(task_id)
+    claim = await ended(services, alice, task_id=task_id)
+    assert not await collect_missing(services, ["any"])
+    assert await partial(alice, claim) == []
+    assert await collect_missing(services, ["any", "eu"])
+    assert await partial(alice, claim) == [("report.md", len(WRITTEN), True)]
 
 
 async def test_a_task_goes_on_when_its_store_is_mounted_again(services: Services, alice: Account) -> None:

@@ -34,7 +34,7 @@ async def far(bed: Bed, short_dir: Path) -> AsyncIterator[tuple[Bed, Proxy]]:
             yield Bed(bed.settings, pool, bed.vault, bed.blobs, bed.blob_folder, http), proxy
 
 
-@pytest.mark.parametrize(("has_key", "most"), [(False, 6), (True, 7)])
+@pytest.mark.parametrize(("has_key", "most"), [(False, 5), (True, 6)])
 async def test_a_dispatch_takes_few_round_trips(
     far: tuple[Bed, Proxy], alice: Account, has_key: bool, most: int
 ) -> None:

@@ -48,12 +48,8 @@ async def settle(
 
     An account with an unlimited grant is not charged.
     """
-    if await store.is_unlimited(connection, account_id):
-        return
-    if held_micro_usd:
-        await _add(connection, NewEntry(account_id, "release", held_micro_usd, task_id))
-    if cost_micro_usd:
-        await _add(connection, NewEntry(account_id, "charge", -cost_micro_usd, task_id))
+    if held_micro_usd or cost_micro_usd:
+        await store.settle(connection, account_id, task_id, held_micro_usd, cost_micro_usd)
 
 
 async def release_hold(connection: Connection, hold: Hold) -> None:

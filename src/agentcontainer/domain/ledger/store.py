@@ -15,6 +15,19 @@ INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_
 SELECT $3, account.id, $4, $5, $2, account.balance_micro_usd, $6 FROM account
 RETURNING balance_after_micro_usd
 """
+_SETTLE = """
+WITH account AS (
+    UPDATE accounts SET balance_micro_usd = balance_micro_usd + $3::bigint - $4::bigint
+    WHERE id = $1 AND billing_mode <> 'unlimited_grant'
+    RETURNING id, balance_micro_usd
+)
+INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
+SELECT entry.id, account.id, entry.kind, entry.counter_account, entry.amount,
+    account.balance_micro_usd + entry.to_charge, $2::text
+FROM account CROSS JOIN (VALUES (1, $5::text, 'release', 'holds', $3::bigint, $4::bigint),
+    (2, $6::text, 'charge', 'revenue', -$4::bigint, 0)) AS entry (number, id, kind, counter_account, amount, to_charge)
+WHERE entry.amount <> 0 ORDER BY entry.number
+"""
 # Common table expressions of the statement that inserts tasks, whose `new` has their number (1, 2, 3 …), id and
 # ledger_id. $1: the account, $2: the hold of each task, $3: how many tasks. `allowed` has no row if there is no such
 # account or its balance is too low; otherwise its `hold` is what is held for each: 0 with an unlimited grant.
@@ -86,10 +99,13 @@ async def lock_account(connection: Connection, account_id: str) -> LockedAccount
     return LockedAccount(row["billing_mode"] == "unlimited_grant", row["balance_micro_usd"])
 
 
-async def is_unlimited(connection: Connection, account_id: str) -> bool:
-    """Whether the account is never blocked or charged."""
-    mode = await connection.fetchval("SELECT billing_mode FROM accounts WHERE id = $1", account_id)
-    return mode == "unlimited_grant"
+async def settle(
+    connection: Connection, account_id: str, task_id: str, held_micro_usd: int, cost_micro_usd: int
+) -> None:
+    """Add the release of a task's hold and the charge of its cost, unless the account has an unlimited grant."""
+    await connection.execute(
+        _SETTLE, account_id, task_id, held_micro_usd, cost_micro_usd, new_id("led"), new_id("led")
+    )
 
 
 async def list_page(

@@ -89,6 +89,7 @@ class TaskStarted(EventData):
     type = "task.started"
     status: Status
     attempt: int
+    runner_id: str
 
 
 @dataclass(frozen=True)

@@ -202,11 +202,14 @@ async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
 async def start_container(pool: Pool, claim: Claim) -> bool:
     """Record that the container has started: its time counts from now. False: the claim is lost. Idempotent."""
     async with db.transaction(pool) as connection:
-        is_first_call = await store.container_started(connection, claim)
+        started = await store.container_started(connection, claim)
+        if started is None:
+            return False
+        is_first_call, runner_id = started
         if is_first_call:
-            data = event_data.TaskStarted(Status.RUNNING, claim.attempt)
+            data = event_data.TaskStarted(Status.RUNNING, claim.attempt, runner_id)
             await events.append(connection, claim.task_id, [draft(data)], claim)
-        return is_first_call is not None
+        return True
 
 
 async def set_title(pool: Pool, claim: Claim, title: str) -> None:
@@ -297,12 +300,10 @@ async def _finish(
     is_charged: bool,
 ) -> None:
     """Record the end of a task, delete its keys, release its hold and charge it. Its status is final already."""
-    await store.set_ending(connection, task_id, ending)
-    await store.delete_message_keys(connection, task_id)
     rate = settings.container_micro_usd_per_minute
     cost = container_cost_micro_usd(closed.container_micro_seconds, rate) if is_charged else 0
+    await store.set_ending(connection, task_id, ending, cost)
     await ledger.settle(connection, closed.account_id, task_id, closed.hold_micro_usd, cost)
-    await store.set_cost(connection, task_id, cost)
 
 
 async def _existing(connection: Connection | Pool, task_id: str, account_id: str | None = None) -> Task:

@@ -43,7 +43,8 @@ UPDATE tasks SET status = $2, updated_at = clock_timestamp(), not_before = NULL,
 WHERE id = $1 AND status = ANY($3::text[]) AND ($4::int IS NULL OR attempt = $4) RETURNING true
 """
 _CLOSE_CONTAINER = """
-UPDATE tasks SET runner_id = NULL, container_started_at = NULL, expires_at = NULL, hibernate_until_at = NULL,
+UPDATE tasks SET runner_id = NULL, last_runner_id = coalesce(runner_id, last_runner_id),
+    container_started_at = NULL, expires_at = NULL, hibernate_until_at = NULL,
     hibernation_reason = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $2 AND container_started_at IS NOT NULL
         THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END,
@@ -52,14 +53,18 @@ WHERE id = $1
 RETURNING account_id, attempt, tries, hold_micro_usd, container_micro_seconds,
     execution->>'runtimeRegion' AS runtime_region
 """
+# The keys of messages whose turn has not begun are deleted, too.
 _SET_ENDING = """
+WITH message AS (
+    UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provider_key_ciphertext IS NOT NULL
+)
 UPDATE tasks SET completed_at = clock_timestamp(), provider_key_ciphertext = NULL,
     input_repositories = (
         SELECT coalesce(jsonb_agg(entry - 'sealedToken'), '[]') FROM jsonb_array_elements(input_repositories) AS entry
     ),
     turn_status = CASE WHEN turn_status IN ('queued', 'running')
         THEN CASE WHEN $2::text IS NULL THEN 'failed' ELSE 'completed' END ELSE turn_status END,
-    completion = $2, result = $3, error = $4, error_code = $5
+    completion = $2, result = $3, error = $4, error_code = $5, cost_micro_usd = $6, hold_micro_usd = 0
 WHERE id = $1
 """
 _BEGIN_WAIT = """
@@ -71,7 +76,7 @@ UPDATE tasks SET expires_at = NULL WHERE id = $1 AND status = 'awaiting_input' A
 RETURNING true
 """
 _EVICT = """
-UPDATE tasks SET runner_id = NULL, container_started_at = NULL,
+UPDATE tasks SET runner_id = NULL, last_runner_id = runner_id, container_started_at = NULL,
     container_micro_seconds = container_micro_seconds + CASE WHEN $3 AND container_started_at IS NOT NULL
         THEN (extract(epoch FROM clock_timestamp() - container_started_at) * 1000000)::bigint ELSE 0 END
 WHERE id = $1 AND attempt = $2 AND status = 'awaiting_input' AND runner_id IS NOT NULL RETURNING true
@@ -112,7 +117,7 @@ UPDATE tasks SET started_at = coalesce(started_at, clock_timestamp()),
 FROM (
     SELECT id, container_started_at IS NULL AS is_first_call FROM tasks
     WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
-) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
+) AS before WHERE tasks.id = before.id RETURNING before.is_first_call, runner_id
 """
 # Totals never decrease, so the same total may be written twice, and two totals in either order.
 _RAISE_USAGE = """
@@ -120,9 +125,6 @@ UPDATE tasks SET input_tokens = greatest(input_tokens, $3), output_tokens = grea
     unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6),
     provider_failures = 0, provider_outage_since = NULL
 WHERE id = $1 AND attempt = $2
-"""
-_DELETE_MESSAGE_KEYS = """
-UPDATE messages SET provider_key_ciphertext = NULL WHERE task_id = $1 AND provider_key_ciphertext IS NOT NULL
 """
 _INSERT_OUTPUT = """
 INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name,
@@ -175,10 +177,16 @@ async def close_container(
     return ClosedContainer(**dict(row))
 
 
-async def set_ending(connection: Connection, task_id: str, ending: TaskEnd) -> None:
-    """Record a task's end and delete the secrets that it held."""
+async def set_ending(connection: Connection, task_id: str, ending: TaskEnd, cost_micro_usd: int) -> None:
+    """Record a task's end and final cost, that nothing is held any more, and delete the secrets that it held."""
     await connection.execute(
-        _SET_ENDING, task_id, ending.completion, ending.result, ending.error, ending.error_code
+        _SET_ENDING,
+        task_id,
+        ending.completion,
+        ending.result,
+        ending.error,
+        ending.error_code,
+        cost_micro_usd,
     )
 
 
@@ -230,26 +238,16 @@ async def count_time(connection: Connection, claim: Claim) -> None:
     await connection.execute(_COUNT_TIME, claim.task_id, claim.attempt)
 
 
-async def delete_message_keys(connection: Connection, task_id: str) -> None:
-    """Delete the provider keys of messages whose turn has not begun."""
-    await connection.execute(_DELETE_MESSAGE_KEYS, task_id)
-
-
-async def set_cost(connection: Connection, task_id: str, micro_usd: int) -> None:
-    """Record the final cost, and that nothing is held any more."""
-    await connection.execute(
-        "UPDATE tasks SET cost_micro_usd = $2, hold_micro_usd = 0 WHERE id = $1", task_id, micro_usd
-    )
-
-
 async def set_hold(connection: Connection, task_id: str, micro_usd: int) -> None:
     """Record what was held for the task."""
     await connection.execute("UPDATE tasks SET hold_micro_usd = $2 WHERE id = $1", task_id, micro_usd)
 
 
-async def container_started(connection: Connection | Pool, claim: Claim) -> bool | None:
-    """Record that the container has started. Returns whether this is the first call. None: the claim is lost."""
-    return await connection.fetchval(_CONTAINER_STARTED, claim.task_id, claim.attempt)
+async def container_started(connection: Connection | Pool, claim: Claim) -> tuple[bool, str] | None:
+    """Record that the container has started. Returns whether this is the first call, and the runner's id. None: the
+    claim is lost."""
+    row = await connection.fetchrow(_CONTAINER_STARTED, claim.task_id, claim.attempt)
+    return None if row is None else (row["is_first_call"], row["runner_id"])
 
 
 async def raise_usage(pool: Pool, claim: Claim, usage: TaskUsage) -> None:

@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +31,9 @@ from agentcontainer.sandbox.volume import DiskFull
 
 INTERVAL_SECONDS = 5.0
 AFTER = timedelta(seconds=20)  # a runner that still has the container stores them itself before
+LEASE = timedelta(minutes=10)  # longer than it takes; if the runner dies, another one stores them after it
+RETRY_AFTER = timedelta(seconds=30)
+AT_ONCE = 2  # in one runner
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +42,17 @@ MAX_DEPTH = 50
 MAX_ENTRIES = 100_000  # an agent can make any number of files
 
 
-async def collect_missing(services: Services) -> bool:
-    """Store the partial outputs of tasks that had no container when they ended, from their checkpoints; False
-    if there are none, or none could be stored now. A task that has to wait does not hold up the others."""
-    claims = await overdue.missing_partial_outputs(services.pool, AFTER)
-    return any([await _collect_from_checkpoint(services, claim) for claim in claims])
+async def collect_missing(
+    services: Services, regions: Sequence[str], retry_after: timedelta = RETRY_AFTER
+) -> bool:
+    """Store the partial outputs of a task of these regions that had no container when it ended, from its checkpoint.
+    False: there is none. If they cannot be stored now, some runner tries again after `retry_after`."""
+    claim = await overdue.claim_partial_outputs(services.pool, regions, AFTER, LEASE)
+    if claim is None:
+        return False
+    if not await _collect_from_checkpoint(services, claim):
+        await overdue.postpone_partial_outputs(services.pool, claim, retry_after)
+    return True
 
 
 async def _collect_from_checkpoint(services: Services, claim: Claim) -> bool:
@@ -66,15 +75,19 @@ async def _collect_from_checkpoint(services: Services, claim: Claim) -> bool:
         await folders.remove(root)
 
 
-async def collect_missing_forever(services: Services) -> None:
-    """Call `collect_missing` every few seconds, until cancelled."""
+async def collect_missing_forever(services: Services, region: str) -> None:
+    """Store the missing partial outputs of the tasks that a runner of this region may run, `AT_ONCE` tasks at a time,
+    until cancelled. A checkpoint of another region's task is not downloaded."""
 
     async def once() -> None:
-        while await collect_missing(services):
+        while await collect_missing(services, sorted({"any", region})):
             pass
 
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
-    await repeat("collecting partial outputs from checkpoints", once, INTERVAL_SECONDS, expected)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            name = "collecting partial outputs from checkpoints"
+            group.create_task(repeat(name, once, INTERVAL_SECONDS, expected))
 
 
 class PartialOutputs:
