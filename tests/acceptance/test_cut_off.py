@@ -193,6 +193,7 @@ def test_a_suspended_runner_writes_nothing_after_it_resumes(
         with another_runner(platform):
             client.until_event(task_id, lambda event: event["type"] == "task.requeued")
             assert time.monotonic() - stopped_at < 15
+            assert f"agentcontainer:{task_id}-1" not in platform.sandboxes(), "the watchdog kills it before"
             client.wait(task_id)
         # The second runner has ended, so the task changes no more.
         task, log = client.task(task_id), client.events(task_id)
@@ -209,3 +210,35 @@ def test_a_suspended_runner_writes_nothing_after_it_resumes(
     )
     assert (client.events(task_id), client.task(task_id)) == (log, task)
     assert client.outputs(task_id) == {"out.txt": b"a\n"}, "only the second attempt wrote it"
+
+
+WRITE = "for i in $(seq 60); do date +%s.%N >> stamps; sleep 0.1; done"
+
+
+@pytest.mark.long  # tests/contract/test_watchdog.py stops a runner, too
+@pytest.mark.parametrize("is_another_there", [True, False], ids=["another runner", "the same runner"])
+def test_a_stopped_runner_never_leads_to_two_writers(
+    impatient_platform: Platform, is_another_there: bool
+) -> None:
+    """The judge is what the agents wrote themselves. Without another runner, the stopped one goes on with the task."""
+    platform = impatient_platform
+    client = platform.account()
+    task_id = client.dispatch(script({"bash": WRITE}, finish("stamps")))
+    client.until_event(task_id, lambda event: event["type"] == "tool.started")
+    runner = platform.pid("runner")
+    [written] = Path(f"/proc/{runner}/root{platform.data_dir}/runners").glob(f"*/{task_id}-1/workspace/task")
+    with contextlib.ExitStack() as stack:
+        os.kill(runner, signal.SIGSTOP)
+        stack.callback(os.kill, runner, signal.SIGCONT)
+        if is_another_there:
+            stack.enter_context(another_runner(platform))
+        client.until_event(task_id, lambda event: event["type"] == "task.requeued")
+        first = [float(line) for line in (written / "stamps").read_text().split()]
+        if not is_another_there:
+            stack.close()
+        task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    second = [float(line) for line in client.outputs(task_id)["stamps"].split()]
+    print(f"the second attempt wrote {second[0] - first[-1]:.1f} s after the last of the first")
+    assert len(second) == 60
+    assert first[-1] < second[0]

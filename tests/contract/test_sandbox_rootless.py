@@ -19,7 +19,8 @@ PYTHON = "/usr/bin/python3"  # the tests' own one may be where only root can rea
 SCRIPT = """
 import asyncio, json, os, sys, tempfile, signal, subprocess, time
 from pathlib import Path
-from agentcontainer.sandbox import procfs
+from agentcontainer.sandbox import procfs, watchdog_process
+from agentcontainer.sandbox.detect import detect
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits, Spec
 from agentcontainer.sandbox.cleanup import clean_up, leftovers
@@ -72,6 +73,12 @@ async def main():
     sandbox = await driver.start(where, ["sleep", "1000"])
     seen["cleaned_up"] = await clean_up([where.id]) == [where.id]
     seen["code"] = (await sandbox.wait()).code
+    await sandbox.destroy()
+    where = spec()
+    (home / "watched" / where.id).mkdir(parents=True)
+    sandbox = await driver.start(where, ["sleep", "1000"])
+    watchdog_process.kill(home / "watched", detect())
+    seen["watchdog"] = (await sandbox.wait()).code
     await sandbox.destroy()
     print(json.dumps(seen))
 
@@ -148,3 +155,7 @@ def test_destroy_and_clean_up_leave_nothing(report: dict[str, Any]) -> None:
 
 def test_the_operator_is_told_of_weak_limits(report: dict[str, Any]) -> None:
     assert report["reason"] is None or report["reason"].startswith("WEAK LIMITS: ")
+
+
+def test_the_watchdog_can_kill_its_sandboxes(report: dict[str, Any]) -> None:
+    assert report["watchdog"] == 137

@@ -39,12 +39,13 @@ def runner(
     """Run tasks in sandboxes on this machine."""
     from agentcontainer.sandbox import namespace
 
+    host_mounts = namespace.current()
     has_own_mounts = namespace.enter()  # must run before any thread is started
     with quick_import():
         from agentcontainer.runner.serve import serve
 
     chosen = load(data_dir=data_dir, region=region, capacity=capacity)
-    asyncio.run(_serve(partial(serve, has_own_mounts=has_own_mounts), chosen))
+    asyncio.run(_serve(partial(serve, host_mounts=host_mounts if has_own_mounts else None), chosen))
 
 
 def migrate(data_dir: DataDir = None) -> None:

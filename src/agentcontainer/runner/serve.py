@@ -35,6 +35,7 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.host_uids import LOCKS
 from agentcontainer.sandbox.uid_scope import UidScope, uid_scope
 from agentcontainer.sandbox.volume import Room, Volumes
+from agentcontainer.sandbox.watchdog import Watchdog
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import log_context
 from agentcontainer.telemetry.server import serving
@@ -45,10 +46,11 @@ DRAIN_SECONDS = 30.0
 FILES_PER_SANDBOX = 160  # its pipes and sockets, with as many connections to these as an agent may open
 
 
-async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
+async def serve(settings: Settings, *, host_mounts: int | None) -> None:
     """Run tasks until SIGTERM or SIGINT, then drain. A second signal stops all attempts at once, without saving.
 
-    `has_own_mounts`: this process has its own mount namespace, so its mounts disappear with it.
+    `host_mounts`: a descriptor of the host's mount namespace, if this process has its own one, so that its mounts
+    disappear with it.
 
     Raises:
         SettingsError: the runtime is not installed, or this version cannot use the database's schema, now or later.
@@ -76,7 +78,8 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
             logger.info("removed what %d dead runners left", len(removed))
             await db.retry_while_unavailable(lambda: runners.stop(pool, removed))
         folder = stack.enter_context(runner_folder(settings.data_dir, runner_id))
-        volumes = await _volumes(settings, folder, has_own_mounts=has_own_mounts)
+        watchdog = await stack.enter_async_context(Watchdog.started(folder, host_mounts))
+        volumes = await _volumes(settings, folder, has_own_mounts=host_mounts is not None)
         client = await stack.enter_async_context(provider_client())
         offline_model = OfflineModel(offline_model_uid(settings))
         stack.push_async_callback(offline_model.close)
@@ -85,7 +88,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         )  # fmt: skip
         region = settings.region or "any"
         name = stack.enter_context(own_name(settings))
-        supervisor = Supervisor(services, runner_id, region, settings.capacity, name)
+        supervisor = Supervisor(services, runner_id, region, settings.capacity, name, watchdog.renew)
 
         async def react(examined: Examined) -> None:
             supervisor.set_fit(not examined.faults)
@@ -99,6 +102,7 @@ async def serve(settings: Settings, *, has_own_mounts: bool) -> None:
         ))  # fmt: skip
         limits = CacheLimits(settings.image_cache_days * 86_400, settings.image_cache_bytes)
         async with background(
+            watchdog.keep_running(),
             clean_up_forever(pool, settings.data_dir),
             clean_forever(settings.data_dir / IMAGES_FOLDER, limits),
             watch_forever(pool, own_settings, vault, blobs, "this runner takes no work", react),

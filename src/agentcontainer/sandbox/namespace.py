@@ -11,6 +11,11 @@ _MS_REC, _MS_SLAVE, _MS_SHARED = 0x4000, 0x80000, 0x100000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def current() -> int:
+    """A descriptor of the mount namespace that this process is in, with which others can enter it."""
+    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def enter() -> bool:
     """Enter a new mount namespace; False if that is not allowed: then the process must not mount anything.
 

@@ -51,7 +51,7 @@ def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
     `within_seconds`. Blocks."""
     deadline = time.monotonic() + within_seconds
     pause = 0.002
-    while _kill_once(find):
+    while kill_once(find):
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
@@ -59,7 +59,7 @@ def kill_all(find: Callable[[], set[int]], within_seconds: float) -> bool:
     return True
 
 
-def _kill_once(find: Callable[[], set[int]]) -> bool:
+def kill_once(find: Callable[[], set[int]]) -> bool:
     """Kill what `find` returns twice, before and after a pidfd was opened: a pid that was reused meanwhile is
     safe. Returns whether there was anything to kill."""
     pidfds: dict[int, int] = {}
