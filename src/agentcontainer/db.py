@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import asyncpg
 
 from agentcontainer import database_url
+from agentcontainer.bounded_pool import BoundedPool
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -170,11 +171,14 @@ async def _do_not_reset(_connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def pool(url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS) -> AsyncGenerator[Pool]:
-    """A connection pool during the block. Connections are opened when they are first needed."""
-    created = await asyncpg.create_pool(
+async def pool(
+    url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS, wait_seconds: float | None = None
+) -> AsyncGenerator[Pool]:
+    """A connection pool during the block. Connections are opened when they are first needed. If all are in use for
+    `wait_seconds`, its users get Busy."""
+    created = await BoundedPool(
         url, min_size=1, max_size=max_size, init=partial(init_connection, timeouts=timeouts),
-        reset=_do_not_reset, command_timeout=30, connect=_connect,
+        reset=_do_not_reset, command_timeout=30, connect=_connect, wait_seconds=wait_seconds,
     )  # fmt: skip
     try:
         yield created

@@ -15,7 +15,7 @@ AgentContainerError
 ├── UnsupportedMediaType   unsupported_media_type  415
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
-├── Unavailable            unavailable             503
+├── Unavailable            unavailable             503   if overloaded, with Retry-After
 ├── SettingsError          a setting is wrong; stops the start
 └── SandboxError           the platform could not run a sandbox (never: a command inside failed)
 """
@@ -145,6 +145,10 @@ class Unavailable(AgentContainerError):
 
     code = "unavailable"
     status = 503
+
+    def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SettingsError(AgentContainerError):

@@ -34,6 +34,7 @@ from agentcontainer.telemetry.server import serving
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
+POOL_WAIT_SECONDS = 2.0  # for a free connection; then a request is answered with 503
 
 
 async def serve(settings: Settings) -> None:
@@ -53,7 +54,7 @@ async def serve(settings: Settings) -> None:
     vault = Vault(settings.secret_key.get_secret_value())
     connections = Connections()
     with _listening(settings.host, settings.port, connections.bounds.backlog) as listener:
-        async with db.pool(database_url) as pool:
+        async with db.pool(database_url, wait_seconds=POOL_WAIT_SECONDS) as pool:
             blobs = Blobs(settings.storage_url)
             own_settings = settings
             settings = (await installation.join(pool, settings, vault, blobs)).settings

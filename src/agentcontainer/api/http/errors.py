@@ -18,6 +18,7 @@ from typing_extensions import TypeAliasType
 from agentcontainer import db, field_faults, host
 from agentcontainer.api.http.strict_json import printable_key
 from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
+from agentcontainer.bounded_pool import Busy
 from agentcontainer.errors import (
     AgentContainerError,
     Conflict,
@@ -42,6 +43,7 @@ M = TypeVar("M", bound=pydantic.BaseModel)
 MAX_DETAILS = 20
 INTERNAL = AgentContainerError("Internal error. The server's log has the details under this request id.")
 UNREACHABLE = Unavailable("The database cannot be reached now. Try again.")
+BUSY = Unavailable("The API is overloaded: no database connection became free in time. Try again.", 2)
 DATABASE_FULL = Unavailable(
     "The database's disk is full, so the request was not carried out. Try again later."
 )
@@ -110,7 +112,7 @@ def response_to(error: Exception, request_id: str, data_dir: Path | None = None)
     headers: dict[str, str] = {}
     if isinstance(public, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(public, RateLimited | InProgress):
+    if isinstance(public, RateLimited | InProgress | Unavailable) and public.retry_after_seconds is not None:
         headers["Retry-After"] = str(public.retry_after_seconds)
     if isinstance(public, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{public.size_bytes}"
@@ -133,6 +135,8 @@ def public_error(error: Exception, request_id: str, data_dir: Path | None = None
 
 
 def _outage(error: Exception, data_dir: Path | None) -> Unavailable:
+    if isinstance(error, Busy):
+        return BUSY
     if isinstance(error, asyncpg.DiskFullError):
         return DATABASE_FULL
     number = error.errno if isinstance(error, OSError) else None
