@@ -6,7 +6,7 @@ import re
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from agentcontainer.sandbox.contract import ID_PATTERN
 
@@ -26,6 +26,14 @@ def with_uid(uid: int) -> set[int]:
 def with_marker(sandbox_id: str) -> set[int]:
     """The launcher, the outer bwrap and PID 1 of a sandbox. When PID 1 dies, the kernel kills all the others."""
     return {pid for pid, mark in _markers() if mark == marker(sandbox_id)}
+
+
+def with_a_marker(sandbox_ids: Collection[str]) -> set[int]:
+    """`with_marker` of any of these sandboxes, in one pass."""
+    if not sandbox_ids:
+        return set()
+    marks = {marker(sandbox_id) for sandbox_id in sandbox_ids}
+    return {pid for pid, mark in _markers() if mark in marks}
 
 
 def sandbox_ids() -> set[str]:

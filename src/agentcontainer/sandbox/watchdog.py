@@ -30,7 +30,7 @@ class Watchdog:
     """
 
     def __init__(self, folder: Path, host_mounts: int | None) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # the process has another working folder
         self._host_mounts = host_mounts
         self._process: Process | None = None
         self._last_line = b""

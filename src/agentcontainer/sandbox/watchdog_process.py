@@ -5,6 +5,7 @@ folder. Its standard input has a line for each renewal: until when sandboxes may
 its input, the runner has ended, and so does this process. It holds no secret.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from agentcontainer.sandbox.limits import Hierarchy
 
 POLL_SECONDS = 0.5  # the host may be suspended meanwhile, which `select` does not notice
 KILL_AGAIN_SECONDS = 0.1  # while the lease has ended: the runner may be starting a sandbox
+PRIORITY = -10  # it must be in time also on a busy host
 END_SECONDS = 5.0  # to kill what is left when the runner has ended
 READY = "ready"
 
@@ -27,6 +29,8 @@ def main(folder: Path) -> None:
     """Watch until standard input ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the runner may drain for long after them
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # an ordinary user may not
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     hierarchy = detect()
     print(READY, flush=True)
     deadline, pending = float("inf"), b""
@@ -50,17 +54,18 @@ def main(folder: Path) -> None:
 def kill(folder: Path, hierarchy: Hierarchy) -> bool:
     """Send SIGKILL to all processes of the runner's sandboxes; returns whether there were any. Each of its sandboxes
     has a folder of the same name in the runner's."""
-    has_killed = False
+    has_killed, names = False, set[str]()
     for name in _names(folder):
         try:
             group = hierarchy.group(name)
         except SandboxError:  # not the name of a sandbox
             continue
-        # Before the group is thawed, so that a frozen process does nothing more.
-        if procfs.kill_once(lambda group=group, name=name: group.pids() | procfs.with_marker(name)):
+        names.add(name)
+        if procfs.kill_once(group.pids):
             has_killed = True
-            group.kill()
-    return has_killed
+            group.kill()  # after SIGKILL was sent, because it thaws: a frozen process does nothing more
+    # Then those without a control group, which are found by reading the command line of every process of the host.
+    return procfs.kill_once(lambda: procfs.with_a_marker(names)) or has_killed
 
 
 def _names(folder: Path) -> list[str]:
