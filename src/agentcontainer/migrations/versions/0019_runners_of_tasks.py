@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0019"
+down_revision = "0018"
 oldest_code = "0011"
 
 CHANGES = """
