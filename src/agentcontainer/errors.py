@@ -15,6 +15,7 @@ AgentContainerError
 ├── UnsupportedMediaType   unsupported_media_type  415
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
+├── LimitReached           limit_reached           429
 ├── Unavailable            unavailable             503   if overloaded, with Retry-After
 ├── SettingsError          a setting is wrong; stops the start
 └── SandboxError           the platform could not run a sandbox (never: a command inside failed)
@@ -138,6 +139,13 @@ class RateLimited(AgentContainerError):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class LimitReached(AgentContainerError):
+    """The account has as many pending tasks as its operator allows. Tasks that end make room."""
+
+    code = "limit_reached"
+    status = 429
 
 
 class Unavailable(AgentContainerError):

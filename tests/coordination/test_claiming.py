@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from agentcontainer.domain.tasks import queue, runners, service
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.runner.supervisor import RunnerGone
 from tests.coordination.bed import Bed, finish, waiting
@@ -87,3 +88,34 @@ async def test_a_runner_that_others_count_as_stopped_ends_and_its_task_runs_else
         await bed.until_event(task_id, "tool.started", 2)
         await bed.unblock(task_id)
         assert (await bed.until(task_id)).status is Status.FINISHED
+
+
+async def test_a_drained_runner_gives_back_its_task_and_works_again_after_undrain(bed: Bed) -> None:
+    async with bed.runner() as runner:
+        task_id = await bed.dispatch(waiting(), finish())
+        await bed.until_event(task_id, "tool.started")
+        assert await runners.set_draining(bed.pool, runner.id, is_draining=True)
+        await bed.until(task_id, Status.PENDING)
+        await bed.until_no_sandbox(task_id)
+        await asyncio.sleep(1.5)
+        assert (await bed.task(task_id)).status is Status.PENDING
+        assert await runners.set_draining(bed.pool, runner.id, is_draining=False)
+        await bed.until_event(task_id, "tool.started", 2)
+        await bed.unblock(task_id)
+        assert (await bed.until(task_id)).status is Status.FINISHED
+
+
+async def test_no_task_begins_while_the_queue_is_paused_and_a_requeued_one_begins_again(bed: Bed) -> None:
+    async with bed.runner():
+        await queue.set_paused(bed.pool, is_paused=True)
+        task_id = await bed.dispatch(waiting(), finish())
+        await asyncio.sleep(1.5)
+        assert (await bed.task(task_id)).status is Status.PENDING
+        await queue.set_paused(bed.pool, is_paused=False)
+        await bed.until_event(task_id, "tool.started")
+        await service.requeue_by_operator(bed.pool, bed.settings, task_id)
+        await service.requeue_by_operator(bed.pool, bed.settings, task_id)  # its delay ends at once
+        await bed.until_event(task_id, "tool.started", 2)
+        await bed.unblock(task_id)
+        task = await bed.until(task_id)
+    assert (task.status, task.tries) == (Status.FINISHED, 0)

@@ -47,14 +47,14 @@ def create_account(
     amount = micro_usd(credit)
     from agentcontainer.domain.accounts import service
 
-    account_id, key = _run(
+    account_id, key = run(
         lambda pool: service.create_account(
             pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount
         ),
         data_dir,
     )
     answer = {"accountId": account_id, "apiKey": key}
-    _print(answer, f"Account {account_id}\nAPI key {key} (not shown again)", as_json)
+    print_answer(answer, f"Account {account_id}\nAPI key {key} (not shown again)", as_json)
 
 
 @app.command("credit", context_settings={"ignore_unknown_options": True})
@@ -76,9 +76,9 @@ def credit(
         async with db.transaction(pool) as connection:
             return await ledger.credit(connection, account_id, amount)
 
-    balance = _run(add, data_dir)
+    balance = run(add, data_dir)
     answer = {"accountId": account_id, "creditBalance": usd(balance)}
-    _print(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
+    print_answer(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
 
 
 @app.command("create-key")
@@ -92,15 +92,15 @@ def create_key(
     _check("--name", name)
     from agentcontainer.domain.accounts import service
 
-    key_id, key = _run(lambda pool: service.create_key(pool, account_id, name), data_dir)
+    key_id, key = run(lambda pool: service.create_key(pool, account_id, name), data_dir)
     answer = {"keyId": key_id, "apiKey": key}
-    _print(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
+    print_answer(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
 
 @app.command("list-accounts")
 def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List every account with its balance."""
-    rows = _run(lambda pool: pool.fetch(ACCOUNTS), data_dir)
+    rows = run(lambda pool: pool.fetch(ACCOUNTS), data_dir)
     answer = [
         {
             "id": row["id"],
@@ -115,7 +115,7 @@ def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
         f"{row['id']}  {row['billing_mode']}  ${row['balance_micro_usd'] / 1e6:.2f}  {one_line(row['name'])}"
         for row in rows
     ]
-    _print(answer, "\n".join(lines) or "There are no accounts.", as_json)
+    print_answer(answer, "\n".join(lines) or "There are no accounts.", as_json)
 
 
 @app.command("purge")
@@ -140,18 +140,19 @@ def purge(
             await service.purge(pool, Blobs(storage_url), settings)
         return due
 
-    due = _run(work, data_dir)
+    due = run(work, data_dir)
     verb = "would remove" if is_dry_run else "removed"
     lines = [f"{verb} {part.rows} {kind.replace('_', ' ')}, {part.bytes} bytes" for kind, part in due.items()]
     answer = {kind: {"rows": part.rows, "bytes": part.bytes} for kind, part in due.items()}
-    _print(answer, "\n".join(lines) or "Everything is kept for ever.", as_json)
+    print_answer(answer, "\n".join(lines) or "Everything is kept for ever.", as_json)
 
 
 app.command("adopt-settings")(adopt_settings)
 app.command("rotate-secret-key")(rotate_secret_key)
 
 
-def _run(work: "Callable[[Pool], Awaitable[Result]]", data_dir: str | None) -> Result:
+def run(work: "Callable[[Pool], Awaitable[Result]]", data_dir: str | None) -> Result:
+    """Call `work` with a pool on the installation's database."""
     from agentcontainer import db
     from agentcontainer.cli.database import database
 
@@ -167,5 +168,6 @@ def _check(option: str, value: str) -> None:
         raise ValidationError(f"{option} must be 1 to {MAX_NAME} printable characters.")
 
 
-def _print(answer: object, text: str, as_json: bool) -> None:
+def print_answer(answer: object, text: str, as_json: bool) -> None:
+    """Print the answer as JSON, or the text."""
     typer.echo(json.dumps(answer) if as_json else text)

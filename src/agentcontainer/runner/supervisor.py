@@ -68,6 +68,8 @@ class Supervisor:
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
         self._draining = asyncio.Event()
         self._is_gone = False
+        self._is_drained = False
+        """Whether the operator drains this runner, which then waits for `undrain`."""
         self._faults_in_a_row = 0
         self._paused_until = 0.0
         self._unknown: set[Claim] = set()
@@ -139,8 +141,7 @@ class Supervisor:
                 try:
                     await self._draining.wait()
                     await self._claims.settle()
-                    for attempt, _ in self._attempts.values():
-                        attempt.stop(EndReason.DRAINED, "The runner was stopped.")
+                    self._give_back_all("The runner was stopped.")
                     await asyncio.gather(*self._running(), return_exceptions=True)
                 finally:  # before the loops are cancelled: no attempt may run while nothing renews the lease
                     for task in self._running():
@@ -158,12 +159,17 @@ class Supervisor:
                 "taken over its tasks. Start it again: it gets a new id."
             )
 
+    def _give_back_all(self, message: str) -> None:
+        for attempt, _ in self._attempts.values():
+            attempt.stop(EndReason.DRAINED, message)
+
     def _running(self) -> list[asyncio.Task[None]]:
         return [task for _, task in self._attempts.values()]
 
     def _may_claim(self) -> bool:
         is_paused = asyncio.get_running_loop().time() < self._paused_until
-        return self._fits and not self._draining.is_set() and not is_paused
+        is_wanted = not self._draining.is_set() and not self._is_drained
+        return self._fits and is_wanted and not is_paused
 
     def _has_room(self) -> bool:
         """Whether this host has room for another attempt. If not, evict an idle conversation, which makes some."""
@@ -205,11 +211,14 @@ class Supervisor:
     async def _beat(self, connection: db.Connection) -> None:
         """Renew the lease, and compare the claims that the database has for this runner with its attempts."""
         before = set(self._attempts)  # read first: a claim made during the query is not in its answer
-        claims = await runners.beat(connection, self._id)
-        if claims is None:
+        beat = await runners.beat(connection, self._id)
+        if beat is None:
             self._is_gone = True
             self._draining.set()
-            claims = set[Claim]()
+        elif beat.is_draining:
+            self._give_back_all("The operator drains the runner.")
+        self._is_drained = beat is not None and beat.is_draining
+        claims = set[Claim]() if beat is None else set(beat.claims)
         self._drop(before - claims, "the claim is gone")
         # A claim that is on its way has no attempt yet.
         unknown = set[Claim]() if self._claims.is_in_doubt else claims - set(self._attempts)

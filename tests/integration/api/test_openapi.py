@@ -11,7 +11,7 @@ import pytest_asyncio
 import yaml
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http.errors import CODES
+from agentcontainer.api.http.errors import CODES, MORE_CODES
 from agentcontainer.errors import AgentContainerError
 
 from .conftest import AGENT, Account, Bed
@@ -104,7 +104,7 @@ async def test_every_route_is_described(document: dict[str, Any]) -> None:
 
 async def test_every_error_code_is_described(document: dict[str, Any]) -> None:
     published = set(document["components"]["schemas"]["ApiErrorCode"]["enum"])
-    assert published == {code for code, _ in CODES.values()}
+    assert published == {code for code, _ in CODES.values()} | MORE_CODES.keys()
     own = {error.code for error in AgentContainerError.__subclasses__()}
     assert own <= published
     # 405 answers methods that no operation has.
@@ -126,7 +126,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
         "completedAfter": "2026-01-01T00:00:00Z", "completedBefore": "2126-01-01T00:00:00Z", "q": "report",
         "errorCode": "agent_stopped", "agentVersionId": "agv_0", "fields": "summary",
-        "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
+        "batchId": "bat_0", "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -139,7 +139,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         if "metadata" in names:
             query["metadata.key"] = "value"
         assert (await alice.get(url, params=query)).status_code == 200, path
-    assert tried == 14
+    assert tried == 15
 
 
 async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed, alice: Account) -> None:
@@ -236,6 +236,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(f"{v1}/events", await alice.get(f"{v1}/events"))
     check(f"{task_path}/files", await alice.get(f"{url}/files"))
     check(f"{task_path}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    await check_batches(check, alice)
     await check_conversations(check, alice)
     await check_wakes(check, alice)
     check("/uploads/{uploadId}", await bed.http.post(f"/uploads/{prepared['uploadId']}", content=b""))
@@ -252,6 +253,15 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
         if (path, method)
         not in ((f"{v1}/openapi.yaml", "GET"), (f"{v1}/provider-keys/{{provider}}", "DELETE"))
     }
+
+
+async def check_batches(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+    v1 = "/api/v1"
+    dispatched = await alice.post(f"{v1}/agents/{AGENT}/tasks/batch", {"tasks": [{"instructions": "Go."}]})
+    batch_id = check(f"{v1}/agents/{{agentId}}/tasks/batch", dispatched)["batch"]["id"]
+    check(f"{v1}/batches", await alice.get(f"{v1}/batches"))
+    check(f"{v1}/batches/{{batchId}}", await alice.get(f"{v1}/batches/{batch_id}"))
+    check(f"{v1}/batches/{{batchId}}/cancel", await alice.post(f"{v1}/batches/{batch_id}/cancel"))
 
 
 async def check_conversations(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -27,6 +28,7 @@ from agentcontainer.errors import (
     Gone,
     InProgress,
     InsufficientBalance,
+    LimitReached,
     NotFound,
     PayloadTooLarge,
     RangeNotSatisfiable,
@@ -69,11 +71,17 @@ CODES: dict[int, tuple[str, str]] = {
 }  # fmt: skip
 
 
+# A second code of a status that has one already.
+MORE_CODES: dict[str, tuple[int, str]] = {
+    error.code: (error.status, (error.__doc__ or "").strip()) for error in (LimitReached,)
+}
+_TASK_OF_BATCH = re.compile(r"^tasks\.([0-9]+)(?=\.|$)")
 _PARTS = (("body",), ("query",), ("path",), ("header",))
 
 # As an enum of its own in the OpenAPI document; a Literal cannot be built from the table.
 ApiErrorCode = TypeAliasType(
-    "ApiErrorCode", Annotated[str, Field(json_schema_extra={"enum": [code for code, _ in CODES.values()]})]
+    "ApiErrorCode",
+    Annotated[str, Field(json_schema_extra={"enum": [*(code for code, _ in CODES.values()), *MORE_CODES]})],
 )
 
 
@@ -195,7 +203,8 @@ def _path(fault: ErrorDetails) -> str:
     steps = fault["loc"][1:] if fault["loc"][:1] in _PARTS else fault["loc"]
     if fault["loc"][0] == "query":  # which of several values of a parameter is wrong, the message says
         steps = [step for step in steps if not isinstance(step, int)]
-    return ".".join(printable_key(step) for step in steps) or "body"
+    path = ".".join(printable_key(step) for step in steps) or "body"
+    return _TASK_OF_BATCH.sub(r"tasks[\1]", path)
 
 
 def _sentence(fault: ErrorDetails) -> str:

@@ -22,12 +22,13 @@ from starlette.responses import Response
 
 from agentcontainer import __version__
 from agentcontainer.api.http.auth import is_authenticated
-from agentcontainer.api.http.errors import CODES
+from agentcontainer.api.http.errors import CODES, MORE_CODES
 from agentcontainer.api.http.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
 from agentcontainer.api.http.routing import V1, body_model, unauthenticated
 
 TAGS = {
     "Tasks": "Dispatch, read, list, wake and cancel tasks.",
+    "Batches": "Tasks that are dispatched together.",
     "Conversations": "Conversations with an agent, one turn at a time, and its tool calls.",
     "Messages": "The messages of conversations, and steering messages to agents that work alone.",
     "Events": "The event log of a task, and the feed of an account: as lists or as event streams.",
@@ -211,4 +212,8 @@ def _errors(route: APIRoute) -> Iterable[int]:
 def _error_response(status: int) -> Described:
     code, meaning = CODES[status]
     error = MediaType.model_validate({"schema": {"$ref": _ERROR}})
-    return Described(description=f"`{code}`: {meaning}", content={"application/json": error})
+    described = [f"`{code}`: {meaning}"]
+    described += [
+        f"`{code}`: {text}" for code, (of_status, text) in MORE_CODES.items() if of_status == status
+    ]
+    return Described(description=" ".join(described), content={"application/json": error})

@@ -21,7 +21,7 @@ from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.deletion import service as deletion
-from agentcontainer.domain.tasks import creation, listing, service
+from agentcontainer.domain.tasks import creation, listing, service, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import ValidationError
@@ -57,6 +57,7 @@ class TasksQuery(PageQuery):
     agent_id: Id | None = None
     agent_version_id: Id | None = None
     mode: TaskMode | None = None
+    batch_id: Id | None = None
     created_after: Annotated[datetime, from_iso_time] | None = None
     created_before: Annotated[datetime, from_iso_time] | None = None
     completed_after: (
@@ -134,10 +135,15 @@ async def list_tasks(
 
 @router.get("/tasks/{taskId}")
 async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -> Task:
-    """Get a task."""
-    return Task.of_task(
-        await service.get(services.pool, account_id, task_id), services.settings, services.vault
-    )
+    """Get a task.
+
+    A pending one says in `queue` what it waits for.
+    """
+    task = await service.get(services.pool, account_id, task_id)
+    queue = None
+    if task.status is Status.PENDING:
+        queue = await waiting.read(services.pool, task_id, services.settings.runner_lost_after_seconds)
+    return Task.of_task(task, services.settings, services.vault, queue)
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})
@@ -171,6 +177,7 @@ def _filter(query: TasksQuery) -> TaskFilter:
         agent_id=query.agent_id,
         agent_version_id=query.agent_version_id,
         mode=query.mode,
+        batch_id=query.batch_id,
         created_after=_end_of_millisecond(query.created_after),
         created_before=query.created_before,
         completed_after=_end_of_millisecond(query.completed_after),

@@ -35,6 +35,7 @@ MAX_REPOSITORIES = 10
 MAX_SKILLS = 100
 MAX_BUDGET_USD = 10_000
 MAX_BUDGET_TOKENS = 10**12
+MAX_PRIORITY = 10
 
 TitleSource = TypeAliasType("TitleSource", Literal["instructions", "model"])
 
@@ -136,6 +137,10 @@ class Overrides(ExecutionInput):
     egress: Annotated[
         Egress | None,
         Field(description="Restricts internet access to these hosts. Needs `internetAccess: true`."),
+    ] = None
+    priority: Annotated[
+        Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY), from_whole_number] | None,
+        Field(description="Which of the account's own pending tasks run first: the higher ones. Default: 0."),
     ] = None
 
 
@@ -248,6 +253,7 @@ def overrides_of(body: Overrides) -> execution.Overrides:
         if budget is None
         else execution.Budget(_micro_usd(budget.max_cost_usd), budget.max_tokens),
         egress=UNSET if body.egress is None else tuple(body.egress.allow),
+        priority=_or_unset(body.priority),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from agentcontainer.api.http.routing import id_in_path
 
 AgentId = Annotated[str, id_in_path("agentId")]
+BatchId = Annotated[str, id_in_path("batchId")]
 FileId = Annotated[str, id_in_path("fileId")]
 KeyId = Annotated[str, id_in_path("keyId")]
 TaskId = Annotated[str, id_in_path("taskId")]

@@ -19,10 +19,12 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.execution.store import overrides_to_json
 from agentcontainer.domain.hibernation.wake_links import url_of
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks import model
+from agentcontainer.domain.tasks import model, waiting
 from agentcontainer.domain.tasks.state import TERMINAL
+from agentcontainer.domain.tasks.waiting import MAX_POSITION
 from agentcontainer.settings import Settings
 
+QueueReason = TypeAliasType("QueueReason", Literal["no_free_slot", "account_limit", "no_runner", "draining"])
 TurnStatus = TypeAliasType("TurnStatus", Literal["queued", "running", "completed", "failed"])
 
 
@@ -32,6 +34,17 @@ class Execution(Outgoing):
     provider: Provider
     model: str
     weak_model: str | None
+
+
+class QueueState(Outgoing):
+    """Where a pending task is in the queue, and what it waits for."""
+
+    position: Annotated[
+        int, Field(description=f"How many of the account's own tasks are before it; at most {MAX_POSITION}.")
+    ]
+    reason: QueueReason
+    message: Annotated[str, Field(description="The reason as a phrase, such as `2 before you`.")]
+    since: Timestamp
 
 
 class TaskSummary(Outgoing):
@@ -44,6 +57,10 @@ class TaskSummary(Outgoing):
     agent_version_id: str
     runtime: Runtime
     status: TaskStatus
+    queue: Annotated[
+        QueueState | None,
+        Field(description="Of a pending task that is read by its id. Null in lists and in other responses."),
+    ]
     turn_status: Annotated[TurnStatus | None, Field(description="Of a conversation: its latest turn.")]
     turn_number: int
     session_ttl_seconds: Annotated[
@@ -73,6 +90,7 @@ class TaskSummary(Outgoing):
         list[str], Field(description="Ids of files: those of the agent version, then the task's own.")
     ]
     metadata: Annotated[dict[str, Any], Field(description="As sent.")]
+    batch_id: Annotated[str | None, Field(description="The batch with which the task was dispatched.")]
     created_at: Timestamp
     started_at: Timestamp | None
     completed_at: Timestamp | None
@@ -88,7 +106,9 @@ class TaskSummary(Outgoing):
     token_usage: TokenUsage
 
     @classmethod
-    def of_task(cls, task: model.Task, settings: Settings, vault: Vault) -> Self:
+    def of_task(
+        cls, task: model.Task, settings: Settings, vault: Vault, queue: waiting.QueueState | None = None
+    ) -> Self:
         """The task as it is sent. Until it ends, its cost is that of the container time so far."""
         seconds = -(-task.container_micro_seconds // 1_000_000)
         cost = task.cost_micro_usd
@@ -97,6 +117,7 @@ class TaskSummary(Outgoing):
             cost = container_cost_micro_usd(task.container_micro_seconds, rate)
         return cls.of(
             task,
+            queue=queue and QueueState.of(queue),
             runtime=Runtime.of(task),
             wake_url=None if task.wake_link_id is None else url_of(settings, vault, task.wake_link_id),
             overrides=overrides_to_json(task.overrides),

@@ -16,10 +16,11 @@ from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.execution.service import resolve_for_account
 from agentcontainer.domain.files import service as files
-from agentcontainer.domain.tasks import creation
+from agentcontainer.domain.tasks import creation, queue
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
+from agentcontainer.domain.unset import Unset
 from agentcontainer.errors import Conflict, NotFound, ValidationError
 from agentcontainer.settings import Settings
 
@@ -73,6 +74,8 @@ async def send(
         task = await _lock_open(connection, account_id, task_id)
         await files.check_inputs(connection, account_id, message.input_file_ids)
         new_execution = await _new_execution(connection, settings, vault, task, message)
+        if not isinstance(message.overrides.priority, Unset):  # at once: it needs no new container
+            await queue.set_priority(connection, task_id, message.overrides.priority)
         queued = await _queue(
             connection, task, content, new_execution=new_execution, file_ids=message.input_file_ids
         )

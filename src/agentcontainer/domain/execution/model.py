@@ -72,6 +72,12 @@ class Overrides(Choices):
     budget: Budget | Unset = UNSET
     egress: tuple[str, ...] | Unset = UNSET
     """The only hosts that the task may connect to: entries as in egress.py."""
+    priority: int | Unset = UNSET
+    """The task's place among its account's own: the higher, the earlier."""
+
+    @property
+    def effective_priority(self) -> int:
+        return 0 if isinstance(self.priority, Unset) else self.priority
 
     def updated(self, later: "Overrides") -> "Overrides":
         """These overrides with the fields that `later` sets replaced.

@@ -72,6 +72,7 @@ class StoredOverrides(TypedDict):
     runtime: NotRequired[Literal["pi"]]
     budget: NotRequired[StoredBudget]
     egress: NotRequired[StoredEgress]
+    priority: NotRequired[int]
 
 
 class StoredDefaults(TypedDict):
@@ -185,6 +186,7 @@ def overrides_of(data: StoredOverrides) -> Overrides:
         runtime=data.get("runtime", UNSET),
         budget=budget_of(budget) if budget else UNSET,
         egress=tuple(egress["allow"]) if egress else UNSET,
+        priority=data.get("priority", UNSET),
     )
 
 
@@ -202,6 +204,7 @@ def overrides_to_json(overrides: Overrides) -> StoredOverrides:
         "runtime": overrides.runtime,
         "budget": UNSET if budget is UNSET else _budget_to_json(budget),
         "egress": UNSET if egress is UNSET else {"allow": list(egress)},
+        "priority": overrides.priority,
     }
     return cast("StoredOverrides", {name: value for name, value in form.items() if value is not UNSET})
 

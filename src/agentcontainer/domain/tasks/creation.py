@@ -1,6 +1,7 @@
 """Creates tasks: checks a dispatch, inserts its task, and holds the money for it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
@@ -11,7 +12,7 @@ from agentcontainer.domain.execution import least_budget
 from agentcontainer.domain.execution.service import platform_defaults, provider_of, resolve_with_endpoint
 from agentcontainer.domain.files import service as files
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import insertion, repositories
+from agentcontainer.domain.tasks import insertion, queue, repositories
 from agentcontainer.domain.tasks.insertion import Named
 from agentcontainer.domain.tasks.model import Dispatch, Mode, NewTask, Task
 from agentcontainer.domain.unset import UNSET
@@ -52,18 +53,71 @@ async def create(
 ) -> Task:
     """Insert a task, and hold the money for it: the account's other dispatches wait for this transaction
     from here on. Raises as `dispatch` does."""
+    named = await _read(
+        connection, settings, account_id, agent_id, request, [*request.input_file_ids, *request.skills]
+    )
+    if named.max_queued is not None:
+        await queue.check_room(connection, account_id, 1)
+    new = prepare(settings, vault, agent_id, named, request, mode, message)
+    [task] = await insert(connection, settings, account_id, [new])
+    return task
+
+
+async def prepare_all(
+    connection: Connection, settings: Settings, vault: Vault, account_id: str, agent_id: str,
+    requests: Sequence[Dispatch], batch_id: str,
+) -> list[NewTask]:  # fmt: skip
+    """Check the dispatches of a batch. What several of them name alike is read once.
+
+    Raises:
+        InvalidTask: one is not valid.
+        LimitReached: the account may not have as many pending tasks.
+        NotFound, Conflict: as `dispatch`.
+    """
+    file_ids = [file_id for request in requests for file_id in (*request.input_file_ids, *request.skills)]
+    read: dict[object, Named] = {}
+    tasks = list[NewTask]()
+    for index, request in enumerate(requests):
+        alike = (request.version_id, request.overrides.provider)
+        if alike not in read:
+            read[alike] = await _read(connection, settings, account_id, agent_id, request, file_ids)
+        try:
+            task = prepare(settings, vault, agent_id, read[alike], request, "autonomous", "")
+        except ValidationError as fault:
+            raise InvalidTask(index, fault) from None
+        tasks.append(replace(task, batch_id=batch_id))
+    if any(named.max_queued is not None for named in read.values()):
+        await queue.check_room(connection, account_id, len(tasks))
+    return tasks
+
+
+class InvalidTask(Exception):
+    """One dispatch of a batch is not valid: which, and why."""
+
+    def __init__(self, index: int, fault: ValidationError) -> None:
+        super().__init__(str(fault))
+        self.index = index
+        self.fault = fault
+
+
+async def _read(
+    connection: Connection, settings: Settings, account_id: str, agent_id: str, request: Dispatch,
+    file_ids: Sequence[str],
+) -> Named:  # fmt: skip
     provider = request.overrides.provider
     if provider is None:
         provider = platform_defaults(settings).provider
     named = await insertion.read(
-        connection, account_id, agent_id, request.version_id, None if provider is UNSET else provider,
-        [*request.input_file_ids, *request.skills],
-    )  # fmt: skip
+        connection,
+        account_id,
+        agent_id,
+        request.version_id,
+        None if provider is UNSET else provider,
+        file_ids,
+    )
     if named is None:
         raise NotFound(f"Agent {agent_id} does not exist.")
-    new = prepare(settings, vault, agent_id, named, request, mode, message)
-    [task] = await insert(connection, settings, account_id, [new])
-    return task
+    return named
 
 
 def prepare(

@@ -30,11 +30,12 @@ WITH locked AS (
     SELECT id FROM files WHERE account_id = $1 AND id = ANY($4::text[]) AND deleted_at IS NULL FOR SHARE
 )
 SELECT a.archived_at, to_jsonb(v) AS version, v.created_at AS version_created_at, k.base_url, k.api, k.input_usd,
-    k.output_usd, k.cache_read_usd, k.cache_write_usd, ARRAY(SELECT id FROM locked) AS file_ids
+    k.output_usd, k.cache_read_usd, k.cache_write_usd, q.max_queued, ARRAY(SELECT id FROM locked) AS file_ids
 FROM agents a
 LEFT JOIN agent_versions v ON v.agent_id = a.id AND v.id = coalesce($3, a.current_version_id)
 LEFT JOIN provider_keys k ON k.account_id = $1 AND k.base_url IS NOT NULL
     AND k.provider = coalesce($5, v.defaults->>'provider')
+LEFT JOIN account_queues q ON q.account_id = $1
 WHERE a.id = $2 AND (a.account_id = $1 OR a.account_id IS NULL)
 """
 _INSERT = """
@@ -42,16 +43,15 @@ WITH new AS (
     SELECT * FROM jsonb_to_recordset($4) AS new (
         number int, id text, agent_id text, agent_version_id text, mode text, title text, instructions text,
         metadata jsonb, overrides jsonb, execution jsonb, skills jsonb, provider_key text, title_source text,
-        input_repositories jsonb, session_ttl_seconds int, api_key_id text, input_file_ids text[], event_id text,
-        event_data jsonb,
-        ledger_id text)
+        input_repositories jsonb, session_ttl_seconds int, api_key_id text, priority int, batch_id text,
+        input_file_ids text[], event_id text, event_data jsonb, ledger_id text)
 ), {hold}, task AS (
     INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
                        overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
-                       input_repositories, session_ttl_seconds, api_key_id, last_event_sequence)
+                       input_repositories, session_ttl_seconds, api_key_id, priority, batch_id, last_event_sequence)
     SELECT id, $1, agent_id, agent_version_id, mode, 'pending', title, instructions, metadata, overrides, execution,
         skills, decode(provider_key, 'base64'), allowed.hold, title_source, input_repositories, session_ttl_seconds,
-        api_key_id, 1
+        api_key_id, priority, batch_id, 1
     FROM new CROSS JOIN allowed RETURNING *
 ), input AS (
     INSERT INTO task_input_files (task_id, file_id, position)
@@ -78,12 +78,13 @@ ORDER BY new.number
 class Named:
     """What a dispatch names. `version` None: the agent has no such version. `endpoint`: the account's own endpoint,
     if the provider is one. `file_ids`: those of the named files that exist; they cannot be deleted during this
-    transaction."""
+    transaction. `max_queued`: the account's limit of pending tasks."""
 
     archived_at: datetime | None
     version: Version | None
     endpoint: OwnEndpoint | None
     file_ids: frozenset[str]
+    max_queued: int | None
 
 
 async def read(
@@ -95,7 +96,9 @@ async def read(
     if row is None:
         return None
     version = agents.version_of(row["version"], row["version_created_at"]) if row["version"] else None
-    return Named(row["archived_at"], version, accounts.endpoint_of(row), frozenset(row["file_ids"]))
+    return Named(
+        row["archived_at"], version, accounts.endpoint_of(row), frozenset(row["file_ids"]), row["max_queued"]
+    )
 
 
 async def insert(
@@ -139,6 +142,8 @@ def _row(number: int, task: NewTask) -> dict[str, object]:
         "input_repositories": [repositories.to_json(repository) for repository in task.input_repositories],
         "session_ttl_seconds": task.session_ttl_seconds,
         "api_key_id": task.api_key_id,
+        "priority": task.overrides.effective_priority,
+        "batch_id": task.batch_id,
         "input_file_ids": list(task.input_file_ids),
         "event_id": new_id("evt"),
         "event_data": draft(TaskCreated(Status.PENDING, task.agent_id, task.mode)).data,

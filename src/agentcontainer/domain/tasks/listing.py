@@ -158,6 +158,7 @@ def _add_values(query: _Query, task_filter: TaskFilter) -> None:
     by_status = ("t.status = {}", statuses[0] if len(statuses) == 1 else None)
     conditions: Sequence[tuple[str, Any]] = (
         by_status if are_live else ("", None),
+        ("t.batch_id = {}", task_filter.batch_id),
         ("t.error_code = {}", task_filter.error_code),
         ("t.agent_version_id = {}", task_filter.agent_version_id),
         ("t.agent_id = {}", task_filter.agent_id),

@@ -71,6 +71,7 @@ class Task:
     is_mid_turn: bool
     turn_base_micro_seconds: int
     checkpoint_id: str | None
+    batch_id: str | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -115,6 +116,7 @@ class NewTask:
     input_repositories: Sequence[StoredRepository]
     session_ttl_seconds: int | None
     api_key_id: str | None
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class TaskFilter:
     agent_id: str | None = None
     agent_version_id: str | None = None
     mode: Mode | None = None
+    batch_id: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     completed_after: datetime | None = None

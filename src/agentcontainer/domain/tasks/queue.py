@@ -15,6 +15,7 @@ from datetime import timedelta
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.execution.model import RuntimeRegion
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.errors import LimitReached
 from agentcontainer.telemetry import metrics
 
 CHANNEL = "agentcontainer_queue"  # NOTIFY payload: the region of a task that became ready to be claimed
@@ -38,7 +39,9 @@ FROM (
         ) AS first ORDER BY -first.priority, first.is_new, first.pending_since, first.id LIMIT 1
     ) AS best
     WHERE EXISTS (
-        SELECT FROM runners WHERE id = $1 AND stopped_at IS NULL AND heartbeat_at > now() - $3::interval)
+        SELECT FROM runners WHERE id = $1 AND stopped_at IS NULL AND draining_at IS NULL
+            AND heartbeat_at > now() - $3::interval
+    ) AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     LIMIT 1
 ) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt,
     coalesce(execution->>'runtimeRegion', 'any') AS region,
@@ -49,18 +52,33 @@ SELECT coalesce(sum(least(ready, room)), 0)::bigint FROM (
     SELECT ready_any + CASE WHEN $1 = 'eu' THEN ready_eu ELSE 0 END AS ready,
         coalesce(max_running, 2147483647) - running AS room
     FROM account_queues WHERE is_due_{region} ORDER BY running, served_at LIMIT $2
-) AS due
+) AS due WHERE NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 """
 _IS_ANOTHER_FIRST = """
 SELECT EXISTS (SELECT FROM account_queues WHERE is_due_{region} AND account_id <> $1
     AND running < (SELECT running FROM account_queues WHERE account_id = $1))
 """
+_SET_PRIORITY = """
+UPDATE tasks SET priority = $2, overrides = overrides || jsonb_build_object('priority', $2::int) WHERE id = $1
+"""
+_LOCK_LIMIT = "SELECT queued, max_queued FROM account_queues WHERE account_id = $1 FOR NO KEY UPDATE"
+_CHANGE_LIMITS = """
+INSERT INTO account_queues AS q (account_id, max_running, max_queued)
+SELECT id, $2::int, $3::int FROM accounts WHERE id = $1
+ON CONFLICT (account_id) DO UPDATE SET
+    max_running = CASE WHEN $4 THEN q.max_running ELSE excluded.max_running END,
+    max_queued = CASE WHEN $5 THEN q.max_queued ELSE excluded.max_queued END
+RETURNING max_running, max_queued
+"""
+_PAUSE = "UPDATE installation SET paused_at = coalesce(paused_at, now())"
+_RESUME = "UPDATE installation SET paused_at = NULL"
 _DELAY = "UPDATE tasks SET not_before = clock_timestamp() + $2::interval WHERE id = $1 AND status = 'pending'"
 _DELAYED = """
 SELECT id FROM tasks WHERE status = 'pending' AND not_before <= now() ORDER BY not_before LIMIT 500
 """
 _END_DELAY = """
-UPDATE tasks SET not_before = NULL WHERE id = $1 AND status = 'pending' AND not_before <= now() RETURNING true
+UPDATE tasks SET not_before = NULL WHERE id = $1 AND status = 'pending' AND (not_before <= now() OR NOT $2)
+RETURNING true
 """
 # The planner's statistics can be older than a burst of dispatches. Without these settings it may then sort all pending
 # tasks of an account instead of reading the first one from its index.
@@ -107,13 +125,49 @@ def claim_arguments(
 async def count_due(
     connection: Connection | Pool, region: RuntimeRegion, limit: int, timeout: float | None = None
 ) -> int:
-    """How many tasks wait for a slot on a runner of this region; from `limit` on it is a lower bound."""
+    """How many tasks wait for a slot on a runner of this region; from `limit` on it is a lower bound. 0 while the
+    queue is paused."""
     return await connection.fetchval(_COUNT_DUE.format(region=region), region, limit, timeout=timeout)
 
 
 async def is_another_first(pool: Connection | Pool, region: RuntimeRegion, account_id: str) -> bool:
     """Whether another account would get the slot that a running task of this account gives up."""
     return await pool.fetchval(_IS_ANOTHER_FIRST.format(region=region), account_id)
+
+
+async def check_room(connection: Connection, account_id: str, count: int) -> None:
+    """Check that the account may have so many more pending tasks. Its other dispatches wait for this transaction.
+
+    Raises:
+        LimitReached: it may not.
+    """
+    row = await connection.fetchrow(_LOCK_LIMIT, account_id)
+    if row is not None and row["max_queued"] is not None and row["queued"] + count > row["max_queued"]:
+        raise LimitReached(
+            f"{row['queued']} tasks of this account are pending, and its limit is {row['max_queued']}, so {count} more "
+            "cannot be dispatched. Wait until some have begun."
+        )
+
+
+async def change_limits(
+    pool: Connection | Pool, account_id: str, max_running: int | str | None, max_queued: int | str | None
+) -> tuple[int | None, int | None] | None:
+    """Change the account's limits of running and pending tasks; returns both. None for one: leave it; "none": remove
+    it. Returns None if there is no such account."""
+    arguments = [None if isinstance(limit, str) else limit for limit in (max_running, max_queued)]
+    keeps = [limit is None for limit in (max_running, max_queued)]
+    row = await pool.fetchrow(_CHANGE_LIMITS, account_id, *arguments, *keeps)
+    return None if row is None else (row["max_running"], row["max_queued"])
+
+
+async def set_paused(pool: Connection | Pool, *, is_paused: bool) -> None:
+    """Let no runner claim a task, or let them claim again."""
+    await pool.execute(_PAUSE if is_paused else _RESUME)
+
+
+async def set_priority(connection: Connection, task_id: str, priority: int) -> None:
+    """Set the task's priority, which its overrides show too."""
+    await connection.execute(_SET_PRIORITY, task_id, priority)
 
 
 async def delay(connection: Connection, task_id: str, delay: timedelta) -> None:
@@ -126,6 +180,6 @@ async def delayed(pool: Pool) -> list[str]:
     return [row["id"] for row in await pool.fetch(_DELAYED)]
 
 
-async def end_delay(pool: Pool, task_id: str) -> bool:
-    """Let runners claim a task whose delay is over. False: it is not pending, or delayed for longer."""
-    return bool(await pool.fetchval(_END_DELAY, task_id))
+async def end_delay(pool: Pool, task_id: str, *, is_due_only: bool = True) -> bool:
+    """Let runners claim a delayed task, unless its delay lasts longer (`is_due_only`). False: nothing was changed."""
+    return bool(await pool.fetchval(_END_DELAY, task_id, is_due_only))

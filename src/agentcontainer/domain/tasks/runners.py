@@ -1,5 +1,6 @@
 """SQL on `runners`, the runner processes and their heartbeats."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -16,8 +17,9 @@ ON CONFLICT (id) DO NOTHING
 """
 # One statement, so that a heartbeat is one round trip. The claims are those before the statement began.
 _BEAT = """
-WITH beat AS (UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING id)
-SELECT t.id, t.attempt FROM beat
+WITH beat AS (
+    UPDATE runners SET heartbeat_at = now() WHERE id = $1 AND stopped_at IS NULL RETURNING id, draining_at
+) SELECT t.id, t.attempt, beat.draining_at IS NOT NULL AS is_draining FROM beat
 LEFT JOIN tasks t ON t.runner_id = beat.id AND t.status IN ('running', 'awaiting_input')
 """
 _RECORD_HOST = """
@@ -28,6 +30,10 @@ SELECT host FROM runners
 WHERE boot_id = $1 AND abs(first_uid - $2) < $3 AND uid_lock_folder <> $4
     AND stopped_at IS NULL AND heartbeat_at > now() - $5::interval
 LIMIT 1
+"""
+_SET_DRAINING = """
+UPDATE runners SET draining_at = CASE WHEN $2 THEN coalesce(draining_at, now()) END WHERE id = $1 AND stopped_at IS NULL
+RETURNING true
 """
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 
@@ -43,6 +49,14 @@ class Uids(Protocol):
     def lock_folder(self) -> str: ...
 
 
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat returns: the runner's claims, and whether the operator drains the runner."""
+
+    claims: frozenset[Claim]
+    is_draining: bool
+
+
 async def register(
     pool: Pool, runner_id: str, region: str, host: str, capacity: int, name: str | None = None
 ) -> None:
@@ -50,12 +64,18 @@ async def register(
     await pool.execute(_INSERT, runner_id, region, host, capacity, __version__, schema.HEAD, name)
 
 
-async def beat(connection: Connection | Pool, runner_id: str) -> set[Claim] | None:
-    """Record a heartbeat; returns the runner's claims. None: its row is gone, or it was marked as stopped."""
+async def beat(connection: Connection | Pool, runner_id: str) -> Beat | None:
+    """Record a heartbeat. None: the runner's row is gone, or it was marked as stopped."""
     rows = await connection.fetch(_BEAT, runner_id)
     if not rows:
         return None
-    return {Claim(row["id"], row["attempt"]) for row in rows if row["id"] is not None}
+    claims = frozenset(Claim(row["id"], row["attempt"]) for row in rows if row["id"] is not None)
+    return Beat(claims, rows[0]["is_draining"])
+
+
+async def set_draining(pool: Pool, runner_id: str, *, is_draining: bool) -> bool:
+    """Let the runner claim no task and give back those that it runs, or let it work again. False: no such runner."""
+    return bool(await pool.fetchval(_SET_DRAINING, runner_id, is_draining))
 
 
 async def record_host(pool: Pool, runner_id: str, skew_seconds: float, uids: Uids | None) -> None:

@@ -187,6 +187,25 @@ async def lose(
         return await end(connection, settings, claim.task_id, reason, attempt=claim.attempt, message=message)
 
 
+async def requeue_by_operator(pool: Pool, settings: Settings, task_id: str) -> None:
+    """Take a running task from its runner, or end the delay of a pending one, so that a runner claims it now.
+
+    Raises:
+        NotFound: no such task.
+        Conflict: it has ended, hibernates, or waits for its user.
+    """
+    task = await _existing(pool, task_id)
+    if task.status is Status.PENDING:
+        await queue.end_delay(pool, task_id, is_due_only=False)
+    elif task.status is Status.RUNNING:
+        claim, message = Claim(task_id, task.attempt), "The operator requeued the task."
+        await lose(pool, settings, claim, message, EndReason.HOST_FAULT)
+        async with db.transaction(pool) as connection:
+            await stop_container(connection, task_id)
+    else:
+        raise Conflict(f"Task {task_id} is {task.status}: only running and pending tasks can be requeued.")
+
+
 async def expire(pool: Pool, settings: Settings, task_id: str) -> bool:
     """End a conversation that has expired. False: it does not wait any more, or waits until later."""
     async with db.transaction(pool) as connection:

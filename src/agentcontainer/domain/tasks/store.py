@@ -101,7 +101,7 @@ FROM (
 """
 # Without a new key, the stored one is kept only if the provider stays the same: it must go to no other.
 _SET_EXECUTION = """
-UPDATE tasks SET overrides = $2, execution = $3, provider_key_ciphertext = CASE
+UPDATE tasks SET overrides = $2, execution = $3, priority = $5, provider_key_ciphertext = CASE
     WHEN $4::bytea IS NOT NULL THEN $4
     WHEN execution->>'provider' = $3::jsonb->>'provider' THEN provider_key_ciphertext END
 WHERE id = $1
@@ -229,7 +229,7 @@ async def set_execution(
     """Set the task's execution from now on. Without a new key it keeps its own if the provider stays the same."""
     await connection.execute(
         _SET_EXECUTION, task_id, overrides_to_json(overrides), execution_to_json(execution),
-        provider_key_ciphertext,
+        provider_key_ciphertext, overrides.effective_priority,
     )  # fmt: skip
 
 

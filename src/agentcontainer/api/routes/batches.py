@@ -1,0 +1,100 @@
+"""The routes of batches: dispatch, read, list and cancel."""
+
+from typing import Annotated, Self
+
+from fastapi import Query
+from pydantic import Field
+
+from agentcontainer.api.event_data import TaskStatus
+from agentcontainer.api.http import paging
+from agentcontainer.api.http.auth import AccountId, ApiKeyId
+from agentcontainer.api.http.idempotency import repeatable
+from agentcontainer.api.http.paging import PageInfo, PageQuery
+from agentcontainer.api.http.request import NO_FIELDS, NoFields
+from agentcontainer.api.http.routing import authenticated
+from agentcontainer.api.http.services import Provided
+from agentcontainer.api.schemas.batches import BatchRequest, dispatches_of, naming_tasks_as_sent
+from agentcontainer.api.schemas.ids import AgentId, BatchId
+from agentcontainer.api.wire import Outgoing, Timestamp
+from agentcontainer.domain.batches import model, service, store
+
+router = authenticated("Batches")
+
+
+class Batch(Outgoing):
+    """Tasks that were dispatched together."""
+
+    id: str
+    agent_id: str
+    counts: Annotated[dict[TaskStatus, int], Field(description="Tasks by status, without deleted ones.")]
+    created_at: Timestamp
+
+    @classmethod
+    def of_batch(cls, batch: model.Batch) -> Self:
+        """The batch as it is sent."""
+        return cls.of(batch, counts={status.value: count for status, count in batch.counts.items()})
+
+
+class DispatchedBatch(Outgoing):
+    """A new batch, and the ids of its tasks in the order of the request."""
+
+    batch: Batch
+    task_ids: list[str]
+
+
+class BatchPage(Outgoing):
+    """A page of batches."""
+
+    data: list[Batch]
+    page_info: PageInfo
+
+
+@router.post("/agents/{agentId}/tasks/batch", status_code=201, responses={402: {}, 409: {}})
+async def dispatch_batch(
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: BatchRequest
+) -> DispatchedBatch:
+    """Dispatch up to 1000 tasks, all or none.
+
+    A field of `common` applies to every task that does not set it. Money is held for each task.
+    """
+    with naming_tasks_as_sent(body):
+        batch, task_ids = await service.dispatch(
+            services.pool,
+            services.settings,
+            services.vault,
+            account_id,
+            agent_id,
+            dispatches_of(body, key_id),
+        )
+    return DispatchedBatch(batch=Batch.of_batch(batch), task_ids=task_ids)
+
+
+@router.get("/batches")
+async def list_batches(
+    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
+) -> BatchPage:
+    """List the account's batches."""
+    page = await store.list_page(
+        services.pool,
+        account_id,
+        after_id=paging.position("batches", query),
+        limit=query.limit,
+        is_descending=query.order == "desc",
+    )
+    info = paging.page_info("batches", page, lambda batch: batch.id)
+    return BatchPage(data=[Batch.of_batch(batch) for batch in page.rows], page_info=info)
+
+
+@router.get("/batches/{batchId}")
+async def get_batch(batch_id: BatchId, account_id: AccountId, services: Provided) -> Batch:
+    """Get a batch, with its tasks counted by status."""
+    return Batch.of_batch(await service.get(services.pool, account_id, batch_id))
+
+
+@router.post("/batches/{batchId}/cancel")
+@repeatable
+async def cancel_batch(
+    batch_id: BatchId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
+) -> Batch:
+    """Cancel the tasks of a batch that have not ended. Cancelling it again changes nothing."""
+    return Batch.of_batch(await service.cancel(services.pool, services.settings, account_id, batch_id))
