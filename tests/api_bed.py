@@ -33,6 +33,7 @@ from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 from tests import claims
+from tests.api_process import SECRET_KEY
 
 AGENT = "agt_standard_data"
 TABLES = (
@@ -225,7 +226,7 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
         async with db.pool(url) as pool:
             configured = settings.load(
                 data_dir=folder, database_url=url, storage_url=f"file://{folder}/blobs",
-                public_url="http://testserver", secret_key=secrets.token_hex(32), image_registries="",
+                public_url="http://testserver", secret_key=SECRET_KEY, image_registries="",
                 private_hosts="127.0.0.1,models.test",
                 max_upload_bytes=1024 * 1024,
             )  # fmt: skip

@@ -1,7 +1,6 @@
 """A real `agentcontainer api` process on a free port."""
 
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import httpx
 
 from tests.ports import free_port
 
+# The same in all processes of a test database, which holds secrets that are encrypted with it.
+SECRET_KEY = "k" * 40
 FORGET = """
 import asyncio, asyncpg, os
 async def forget():
@@ -40,7 +41,7 @@ def api_process(
     """
     port = free_port()
     values = {
-        "secret_key": secrets.token_hex(32),
+        "secret_key": SECRET_KEY,
         "rate_limit_per_minute": 0,
         "image_registries": "",  # tests must not contact registries on the internet
         "storage_url": f"file://{folder}/blobs",

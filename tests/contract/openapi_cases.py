@@ -58,6 +58,7 @@ UNSAYABLE = re.compile(
             "must be a host name", "must have a port from 1 to", "cannot have a . before an address",
             "narrows internet access",
             "must be the name of an image", "names (the registry|no folder|no file)", "has a tag that is not valid",
+            "must have a letter or digit", "is required, here or in common",
             "must have (sha256:|an absolute path)",
         )
     )
@@ -80,6 +81,10 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
             real[name] = [ids["input"]] * min(len(value), 1)
         elif name == "inputFiles":
             real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
+        elif name == "tasks":  # of a batch
+            real[name] = [with_real_ids(task, ids) for task in value]
+        elif name == "common":
+            real[name] = with_real_ids(value, ids)
         elif name == "inputRepositories":
             real[name] = [entry | {"url": "https://example.org/a.git"} for entry in value]
     return real
@@ -98,8 +103,8 @@ def furnish(case: Case, world: World) -> None:
         case.media_type = "text/plain"
         case.body = b"hello"
         return
-    if "taskId" in (case.query or {}):
-        case.query = (case.query or {}) | {"taskId": ids["taskId"]}
+    for name in {"taskId", "batchId"} & set(case.query or {}):
+        case.query = (case.query or {}) | {name: ids[name]}
     case.query = {
         name: value for name, value in (case.query or {}).items() if name not in ("cursor", "apiKey")
     }

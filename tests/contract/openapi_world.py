@@ -66,7 +66,7 @@ class World:
                 return {"keyId": self.post("/api-keys", {"name": "spare"})["id"]}
             case "completeUpload":
                 return {"uploadId": self.sent()}
-            case "dispatchTask" | "createConversation":
+            case "dispatchTask" | "dispatchBatch" | "createConversation":
                 self.post(
                     f"/agents/{self.ids['agentId']}/unarchive"
                 )  # another route's test may have archived it
@@ -80,6 +80,9 @@ class World:
                 return {"taskId": self.ids["conversation"]}
             case "cancelTask" | "steerTask":
                 return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
+            case "getBatch" | "cancelBatch":
+                batch = self.post(f"/agents/{AGENT}/tasks/batch", {"tasks": [{"instructions": "x"}]})
+                return {"batchId": batch["batch"]["id"]}
             case "deleteTask":
                 task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
                 self.runner.run(self.account.finish(task_id))
@@ -150,7 +153,8 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         ).json()
     ids = {
         "agentId": agent["id"], "versionId": agent["currentVersion"]["id"], "taskId": task["id"], "fileId": output_id,
-        "keyId": "key_00000000000000000000", "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
+        "keyId": "key_00000000000000000000", "batchId": "bat_0",
+        "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
         "sequence": "1",
     }  # fmt: skip

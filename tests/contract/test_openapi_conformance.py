@@ -34,7 +34,7 @@ def cases() -> ModuleType:
 def world(postgres_url: str, migrated_template: str) -> Iterator[World]:
     with running_world(postgres_url, migrated_template) as world:
         yield world
-        assert world.tried - world.succeeded == set()
+        assert world.tried - world.succeeded == {"getMetrics"}  # it has a token of its own
 
 
 @pytest.mark.parametrize("label", LABELS)

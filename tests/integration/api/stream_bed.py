@@ -16,7 +16,7 @@ from agentcontainer import db
 from agentcontainer.domain.tasks import deltas, events
 from agentcontainer.domain.tasks.event_data import Draft
 from tests.api_bed import Account, Bed
-from tests.api_process import api_process
+from tests.api_process import SECRET_KEY, api_process
 from tests.event_stream import Frame, Stream
 
 
@@ -62,7 +62,7 @@ def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
     lines = ["from agentcontainer.api import hub; from agentcontainer.api.http import sse as stream"]
     lines += [f"{name.replace('__', '.')} = {value!r}" for name, value in constants.items()]
     assert bed.settings.database_url
-    settings = {"secret_key": "k" * 40, "storage_url": bed.settings.storage_url, "log_level": "info"}
+    settings = {"secret_key": SECRET_KEY, "storage_url": bed.settings.storage_url, "log_level": "info"}
     with api_process(bed.settings.database_url, folder, "\n".join(lines), **settings) as (base_url, pid):
         yield Api(base_url, pid, folder / "api.log")
 

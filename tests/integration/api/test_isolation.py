@@ -16,11 +16,12 @@ from .conftest import AGENT, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-NOT_IDS = {"provider"}
+NOT_IDS = {"provider": "openai", "sequence": "1"}  # and a value for them
 # What each route with a body needs to get as far as the id. A route that is missing here fails the test.
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/agents/{agentId}": {"name": "Taken over"},
     "POST /api/v1/agents/{agentId}/tasks": {"instructions": "x"},
+    "POST /api/v1/agents/{agentId}/tasks/batch": {"tasks": [{"instructions": "x"}]},
     "POST /api/v1/agents/{agentId}/conversations": {"message": "x"},
     "POST /api/v1/conversations/{taskId}/messages": {"content": "x"},
     "POST /api/v1/tasks/{taskId}/messages": {"content": "x"},
@@ -30,7 +31,9 @@ ROUTES_WITH_IDS = [
     (method, route.path)
     for route in ROUTES
     for method in sorted(route.methods or ())
-    if is_authenticated(route) and set(route.param_convertors) - NOT_IDS and method != "HEAD"  # has no body
+    if is_authenticated(route)
+    and set(route.param_convertors) - set(NOT_IDS)
+    and method != "HEAD"  # has no body
 ]
 LISTS = [
     route.path
@@ -50,12 +53,14 @@ async def belongings(account: Account) -> dict[str, str]:
     assert agent.status_code == 201, agent.text
     key = await account.post("/api/v1/api-keys", {"name": "own"})
     task = await account.dispatch()
+    batch = await account.post(f"/api/v1/agents/{AGENT}/tasks/batch", {"tasks": [{"instructions": "Go."}]})
     [output_id] = await account.finish(task["id"], {"report.txt": b"secret"})
     return {
         "agentId": agent.json()["id"],
         "versionId": agent.json()["currentVersion"]["id"],
         "keyId": key.json()["id"],
         "taskId": task["id"],
+        "batchId": batch.json()["batch"]["id"],
         "fileId": output_id,
     }
 
@@ -68,7 +73,7 @@ def trials(path: str, foreign_ids: dict[str, str], own_ids: dict[str, str]) -> I
     ):
         ids = {name: foreign_ids[name] if name in changed else own_ids[name] for name in names}
         missing = {name: nobodys(foreign_ids[name]) if name in changed else own_ids[name] for name in names}
-        yield path.format(**ids, provider="openai"), path.format(**missing, provider="openai")
+        yield path.format(**ids, **NOT_IDS), path.format(**missing, **NOT_IDS)
 
 
 def nobodys(id_: str) -> str:
@@ -107,7 +112,7 @@ async def test_an_id_of_another_account_answers_like_a_missing_one(bed: Bed, met
     assert tried
     assert await state_of(bed, alice) == before
     # The owner's same request passes the check of the id; otherwise the refusals above would prove nothing.
-    assert (await alice.send(method, path.format(**foreign_ids), **options)).status_code != 404
+    assert (await alice.send(method, path.format(**foreign_ids, **NOT_IDS), **options)).status_code != 404
 
 
 @pytest.mark.parametrize("path", LISTS)

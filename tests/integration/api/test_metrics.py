@@ -112,6 +112,7 @@ async def test_a_region_without_a_runner_is_counted(bed: Bed, alice: Account) ->
     await runners.register(bed.pool, runner_id, "eu", "here", 1)
     assert (await scrape(bed))["agentcontainer_regions_without_runner"] == 0, "eu takes the tasks of any, too"
     await bed.pool.execute("UPDATE runners SET stopped_at = now() WHERE id = $1", runner_id)
+    await bed.pool.execute("UPDATE runners SET stopped_at = NULL WHERE id = 'run_test'")
 
 
 async def test_without_the_database_a_scrape_has_the_process_and_no_old_values(bed: Bed) -> None:

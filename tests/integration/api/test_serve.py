@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.api_process import FORGET
+from tests.api_process import FORGET, SECRET_KEY
 from tests.ports import free_port
 
 from .conftest import Bed, new_account
@@ -69,7 +69,7 @@ async def launch(
         "AGENTCONTAINER_DATABASE_URL": url,
         "AGENTCONTAINER_STORAGE_URL": f"file://{folder}/blobs",
         **{f"AGENTCONTAINER_{name}": value for name, value in reached_at.items()},
-        "AGENTCONTAINER_SECRET_KEY": "k" * 32,
+        "AGENTCONTAINER_SECRET_KEY": SECRET_KEY,
         "AGENTCONTAINER_PORT": str(port),
         "AGENTCONTAINER_RUNNER_LOST_AFTER_SECONDS": "5",
     }

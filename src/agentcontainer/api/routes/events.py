@@ -121,7 +121,8 @@ async def _answer(
     request: Request, services: Services, query: EventsQuery, task: Task
 ) -> EventPage | Response:
     log = Log(task.id, task.account_id, task.last_event_sequence)
-    stated = logs.position_of(request, query, query.after, log.end, "the log of this task")
+    stated_after = query.after if "after" in query.model_fields_set else None
+    stated = logs.position_of(request, query, stated_after, log.end, "the log of this task")
     if stated is not None and stated < task.events_purged_to:
         raise Gone(
             f"The events up to {task.events_purged_to} of this task have been removed, because they are older "

@@ -46,6 +46,7 @@ async def check_readiness(request: Request, services: Provided) -> Readiness:
         ):  # after that, only a newer version's migration changes the schema
             fault = await schema.fault_in_use(services.pool)
         else:
+            await services.pool.fetchval("SELECT 1")  # the check below has a connection of its own
             assert services.settings.database_url is not None
             fault = await schema.fault(services.settings.database_url)
             state.is_migrated = fault is None
