@@ -364,11 +364,14 @@ def _cancels() -> int:
     return 0 if task is None else task.cancelling()
 
 
-async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
+async def listen(
+    url: str, handlers: dict[str, Callable[[str], None]], on_answer: Callable[[], None] = lambda: None
+) -> None:
     """Call `handlers[channel](payload)` for each notification, until cancelled.
 
     It uses a connection of its own and reconnects when that is lost. Notifications that are sent meanwhile are lost, so
-    every caller must also poll. After each connect, every handler is called with `""`.
+    every caller must also poll. After each connect, every handler is called with `""`. `on_answer` is called every 5 s
+    while the database answers.
     """
     cancels = _cancels()
     while _cancels() == cancels:
@@ -379,6 +382,7 @@ async def listen(url: str, handlers: dict[str, Callable[[str], None]]) -> None:
                     await connection.add_listener(channel, _payload_only(handler))
                     handler("")
                 while True:
+                    on_answer()
                     await asyncio.sleep(5)
                     await connection.execute("SELECT 1", timeout=5)
             finally:

@@ -6,6 +6,7 @@ the log. If it falls behind the tail, it reads pages from the database as fast a
 """
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -28,6 +29,10 @@ from agentcontainer.periodic import repeat
 STREAMS_PER_ACCOUNT = 1000  # in one process
 MAX_STREAMS = 5000
 POLL_SECONDS = 2.0  # because notifications may be lost
+# Since the database answered last: then streams end, so that clients go to another process, which may reach it. It is
+# asked every POLL_SECONDS, so it has been away for at least 10 s.
+SILENT_SECONDS = 12.0
+SILENCE_CHECK_SECONDS = 0.5
 CLOSING_SECONDS = 0.5  # when the process stops: until streams that have not ended are cut
 TAIL_EVENTS = 64
 TAIL_BYTES = 64 * 1024
@@ -36,6 +41,8 @@ MAX_DELTAS = 256
 MAX_DELTA_BYTES = 64 * 1024
 LOGS_PER_QUERY = 100
 MAX_PAGE_READERS = 4  # database connections that followers behind the tail may use
+
+logger = logging.getLogger(__name__)
 
 FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
 
@@ -95,7 +102,8 @@ class Follower:
     def __init__(self, hub: "Hub", watch: _Watch, position: int, cut: Callable[[], None]) -> None:
         self.position = position
         self.is_stopped = False
-        """The client left, the process stops, the log has ended, or its next entry was deleted."""
+        """The client left, its key was revoked, the process stops, the database does not answer, the log has ended, or
+        its next entry was deleted."""
         self.cut = cut
         self._hub = hub
         self._watch = watch
@@ -103,6 +111,7 @@ class Follower:
         self._deltas = deque[_Delta]()
         self._delta_bytes = 0
         self._last_message = 0  # sequence of the last message.completed that was sent
+        self._reading: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -112,6 +121,11 @@ class Follower:
         """End the stream."""
         self.is_stopped = True
         self._woken.set()
+
+    def close(self) -> None:
+        """Stop reading pages."""
+        if self._reading is not None:
+            self._reading.cancel()
 
     def add_delta(self, delta: _Delta) -> None:
         """Keep a delta until it is sent. If there are too many, drop the oldest: the full text follows as an event."""
@@ -129,12 +143,14 @@ class Follower:
         return True
 
     async def next(self, until: float) -> bytes:
-        """Wait for the next frames, about `CHUNK_BYTES` at most. Empty after `until`, or if the stream ends."""
+        """Wait for the next frames, about `CHUNK_BYTES` at most. Empty after `until`, also if the database does not
+        answer, or if the stream ends."""
         while not self.is_stopped:
             if chunk := self._take():
                 return chunk
-            is_behind = self._watch.end > self.position
-            if not await (self._read_page() if is_behind else self._is_woken(until)):
+            if self._watch.end > self.position:
+                self._read_ahead()
+            if not await self._is_woken(until):
                 break
         return b""
 
@@ -168,18 +184,26 @@ class Follower:
             self.is_stopped = True
         return entry.frame
 
-    async def _read_page(self) -> bool:
-        """Read the entries before the tail; False, after a pause, if the database cannot be reached."""
+    def _read_ahead(self) -> None:
+        """Start to read the entries before the tail, unless it is reading. Its end wakes the follower."""
+        if self._reading is not None:
+            if not self._reading.done():
+                return
+            self._reading.result()  # raises what was not expected
+        self._reading = asyncio.create_task(self._read_page())
+        self._reading.add_done_callback(lambda _: self.wake())
+
+    async def _read_page(self) -> None:
+        """Read the next page. If the database cannot be reached, it only pauses."""
         try:
             async with self._hub.pages:
                 page = await logs.read(self._hub.pool, {self._watch.log_id: self.position})
         except FAILURES:
             await asyncio.sleep(db.RECONNECT_SECONDS)
-            return False
+            return
         self._page.extend(entry for entry, _ in page)
         if not self._page or self._page[0].number != self.position + 1:
             self.stop()  # retention deleted the next entry: the client learns it when it reconnects
-        return True
 
     async def _is_woken(self, until: float) -> bool:
         try:
@@ -196,6 +220,7 @@ class Hub:
 
     def __init__(self, pool: Pool, max_streams: int = MAX_STREAMS) -> None:
         self.pool = pool
+        self._answered_at = 0.0  # when the database answered last, by the loop's clock
         self._max_streams = max_streams
         self.pages = asyncio.Semaphore(MAX_PAGE_READERS)
         self._watches: dict[str, _Watch] = {}
@@ -224,6 +249,7 @@ class Hub:
         self, log: Log, position: int, cut: Callable[[], None] = lambda: None, *, is_live: bool = False
     ) -> Generator[Follower]:
         """Follow a log from `position` on. `cut` disconnects a stalled client. `is_live`: with deltas."""
+        self._on_answer()  # the caller has just looked up the log
         account_id = log.account_id
         watch = self._watches.get(log.id)
         if watch is None:
@@ -239,6 +265,7 @@ class Hub:
         try:
             yield follower
         finally:
+            follower.close()
             watch.followers.remove(follower)
             if not watch.followers:
                 del self._watches[log.id]
@@ -255,8 +282,8 @@ class Hub:
             deltas.REQUEST_CHANNEL: lambda _: self._announcer.renew(),
         }
         async with asyncio.TaskGroup() as group:
-            listen = partial(db.listen, url, handlers)
-            for part in (listen, self._poll, self._read_unread, self._announcer.run):
+            listen = partial(db.listen, url, handlers, self._on_answer)
+            for part in (listen, self._poll, self._read_unread, self._announcer.run, self._end_silent):
                 group.create_task(repeat("reading events for streams", part, db.RECONNECT_SECONDS, FAILURES))
 
     def close(self) -> None:
@@ -281,6 +308,9 @@ class Hub:
             self._read([log_id])
         elif not log_id:  # a new connection: notifications may have been missed
             self._must_poll.set()
+
+    def _on_answer(self) -> None:
+        self._answered_at = asyncio.get_running_loop().time()
 
     def _on_delta(self, payload: str) -> None:
         try:
@@ -308,6 +338,20 @@ class Hub:
             positions = {watch.log_id: watch.end for watch in self._watches.values()}
             if positions:
                 self._read(await logs.find_behind(self.pool, positions))
+                self._on_answer()
+
+    async def _end_silent(self) -> None:
+        """End all streams while the database does not answer."""
+        while True:
+            await asyncio.sleep(SILENCE_CHECK_SECONDS)
+            followers = [follower for follower in self._followers() if not follower.is_stopped]
+            silent_seconds = asyncio.get_running_loop().time() - self._answered_at
+            if followers and silent_seconds > SILENT_SECONDS:
+                logger.warning(
+                    "%d streams end: the database did not answer for %.0f s", len(followers), silent_seconds
+                )
+                for follower in followers:
+                    follower.stop()
 
     async def _read_unread(self) -> None:
         while True:

@@ -56,14 +56,15 @@ class Api:
 
 
 @contextmanager
-def serving(bed: Bed, folder: Path, **constants: object) -> Iterator[Api]:
-    """An API process with these constants of `stream` and `hub`."""
+def serving(bed: Bed, folder: Path, database_url: str | None = None, /, **constants: object) -> Iterator[Api]:
+    """An API process with these constants of `stream` and `hub`, which reaches the database by this URL."""
     folder.mkdir(exist_ok=True)
     lines = ["from agentcontainer.api import hub; from agentcontainer.api.http import sse as stream"]
     lines += [f"{name.replace('__', '.')} = {value!r}" for name, value in constants.items()]
-    assert bed.settings.database_url
+    url = database_url or bed.settings.database_url
+    assert url
     settings = {"secret_key": SECRET_KEY, "storage_url": bed.settings.storage_url, "log_level": "info"}
-    with api_process(bed.settings.database_url, folder, "\n".join(lines), **settings) as (base_url, pid):
+    with api_process(url, folder, "\n".join(lines), **settings) as (base_url, pid):
         yield Api(base_url, pid, folder / "api.log")
 
 

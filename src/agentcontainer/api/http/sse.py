@@ -19,7 +19,7 @@ from agentcontainer.telemetry import metrics
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
-KEEP_ALIVE_SECONDS = 15.0  # the API key is checked again at the same interval
+KEEP_ALIVE_SECONDS = 15.0  # between comments; the API key is checked at the same interval
 SEND_SECONDS = 30.0  # a client that accepts no data for so long is disconnected
 SEND_BUFFER_BYTES = 128 * 1024  # the kernel's buffer for one connection
 
@@ -27,8 +27,8 @@ SEND_BUFFER_BYTES = 128 * 1024  # the kernel's buffer for one connection
 class EventStream(Response):
     """The entries after `position`, then new ones as they come, with the deltas of what the agent is saying.
 
-    It ends when the task ends, the API key is revoked, or this process stops. A client reconnects with
-    `Last-Event-ID`.
+    It ends when the task ends, the API key is revoked, this process stops, or the database has been away for 10 s. A
+    client reconnects with `Last-Event-ID`. The comments between entries do not depend on the database.
     """
 
     def __init__(self, hub: Hub, log: Log, position: int, check_key: Callable[[], Awaitable[object]]) -> None:
@@ -74,26 +74,30 @@ class EventStream(Response):
         clock = asyncio.get_running_loop().time
         await _send(send, RETRY)
         beat = clock() + KEEP_ALIVE_SECONDS
-        while not follower.is_stopped:
-            if body := await follower.next(beat):
-                await _send(send, body)
-            elif follower.is_stopped:
-                break
-            if clock() >= beat:
-                if not await self._is_key_valid():
+        checking: asyncio.Task[None] | None = None
+        try:
+            while not follower.is_stopped:
+                if body := await follower.next(beat):
+                    await _send(send, body)
+                elif follower.is_stopped:
                     break
-                await _send(send, KEEP_ALIVE)
-                beat = clock() + KEEP_ALIVE_SECONDS
+                if clock() >= beat:
+                    await _send(send, KEEP_ALIVE)
+                    beat = clock() + KEEP_ALIVE_SECONDS
+                    if checking is None or checking.done():
+                        checking = asyncio.create_task(self._stop_if_revoked(follower))
+        finally:
+            if checking is not None:
+                checking.cancel()
         await _send(send, b"", is_last=True)
 
-    async def _is_key_valid(self) -> bool:
+    async def _stop_if_revoked(self, follower: Follower) -> None:
         try:
             await self._check_key()
         except Unauthorized:
-            return False
+            follower.stop()
         except FAILURES:
             logger.warning("%s: the key of a stream could not be checked", self._log.id)
-        return True
 
 
 async def until_disconnected(receive: Receive) -> None:
