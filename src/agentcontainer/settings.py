@@ -276,6 +276,10 @@ class Settings(SettingRules):
     retention_partial_outputs_days: Days = Field(
         0, description="How long partial outputs are kept. 0: for ever."
     )
+    retention_feed_days: Days = Field(
+        0,
+        description="How long entries of the feeds are kept. The oldest are removed first. 0: for ever.",
+    )
     retention_idempotency_days: Days = Field(
         1, description="How long the answer to a request with an Idempotency-Key is kept. 0: for ever."
     )

@@ -1,5 +1,6 @@
 """What is older than its retention setting is removed, and the rest stays."""
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from agentcontainer.doctor.database import Database, event_logs
 from agentcontainer.domain.retention import service, store
 from agentcontainer.domain.tasks.state import EndReason
 
-from .conftest import Account, Bed, error_of
+from .conftest import AGENT, Account, Bed, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -139,6 +140,46 @@ async def test_old_partial_outputs_go_alone(alice: Account, bed: Bed) -> None:
     await purge(bed, partial_outputs=30)
     files = (await alice.get(f"{V1}/tasks/{task_id}/files")).json()["data"]
     assert [file["filename"] for file in files] == ["b.txt"]
+
+
+@pytest.mark.usefixtures("api")  # it numbers the feed
+async def test_old_entries_of_the_feed_go_and_a_reader_is_told_where_to_go_on(
+    alice: Account, bed: Bed
+) -> None:
+    for _ in range(2):
+        await alice.finish((await alice.dispatch())["id"])
+    async with asyncio.timeout(10):
+        while len((await alice.get(f"{V1}/events")).json()["data"]) < 4:
+            await asyncio.sleep(0.02)
+    age = "UPDATE feed_entries SET created_at = now() - $3::interval WHERE account_id = $1 AND position = ANY($2)"
+    await bed.pool.execute(age, alice.id, [1, 2, 4], timedelta(days=31))  # the third is younger
+    due = await service.due(bed.pool, bed.settings.model_copy(update={"retention_feed_days": 30}))
+    assert due["feed"].rows >= 2
+    assert due["feed"].bytes > due["feed"].rows
+    await purge(bed)
+    assert (await alice.get(f"{V1}/events?after=0")).status_code == 200
+    assert (await purge(bed, feed=30))["feed"] >= 2
+    answer = await alice.get(f"{V1}/events?after=1")
+    assert (answer.status_code, error_of(answer)["code"]) == (410, "gone")
+    assert "after=2" in error_of(answer)["message"]
+    kept = (await alice.get(f"{V1}/events")).json()["data"]
+    assert [entry["position"] for entry in kept] == [3, 4]
+    assert (await alice.get(f"{V1}/events?after=2")).json()["data"] == kept
+
+
+async def test_a_batch_goes_with_the_last_of_its_tasks(alice: Account, bed: Bed) -> None:
+    body = {"tasks": [{"instructions": f"Do number {number}."} for number in range(3)]}
+    created = (await alice.post(f"{V1}/agents/{AGENT}/tasks/batch", body)).json()
+    batch, (first, second, third) = f"/batches/{created['batch']['id']}", created["taskIds"]
+    await alice.post(f"{V1}{batch}/cancel")
+    assert (await alice.send("DELETE", f"{V1}/tasks/{first}")).status_code == 204
+    assert sum((await alice.get(V1 + batch)).json()["counts"].values()) == 2
+    await bed.pool.execute("UPDATE tasks SET completed_at = now() - interval '31 days' WHERE id = $1", second)
+    await purge(bed, tasks=30)
+    assert await status(alice, batch) == 200
+    await bed.pool.execute("UPDATE tasks SET completed_at = now() - interval '31 days' WHERE id = $1", third)
+    await purge(bed, tasks=30)
+    assert await status(alice, batch) == 404
 
 
 async def test_rows_that_nobody_reads_go_always(alice: Account, bed: Bed) -> None:

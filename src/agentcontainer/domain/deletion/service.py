@@ -61,7 +61,8 @@ async def remove(pool: Pool, blobs: Blobs, task_ids: Sequence[str]) -> None:
     for step in store.STEPS.values():
         await _remove_all(pool, blobs, step, task_ids)
     try:
-        await store.remove_tasks(pool, task_ids)
+        async with db.transaction(pool) as connection:
+            await store.remove_tasks(connection, task_ids)
     except asyncpg.ForeignKeyViolationError as error:  # a row came since its step
         logger.warning("the rows of deleted tasks will be removed later: %s", error)
 

@@ -48,7 +48,14 @@ DELETE FROM checkpoints WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM checkpoints WHERE task_id = ANY($1::text[]) LIMIT $2)) RETURNING blob_key
 """
 _OUTPUTS = "SELECT id FROM files WHERE task_id = ANY($1::text[]) LIMIT $2"
+# The lock: whoever removes the last task of a batch at the same time as others must see that it is the last.
+_LOCK_BATCHES = """
+SELECT id FROM batches WHERE id IN (SELECT batch_id FROM tasks WHERE id = ANY($1::text[])) ORDER BY id FOR UPDATE
+"""
 _TASKS = "DELETE FROM tasks WHERE id = ANY($1::text[]) AND deleted_at IS NOT NULL"
+_EMPTY_BATCHES = """
+DELETE FROM batches b WHERE id = ANY($1::text[]) AND NOT EXISTS (SELECT FROM tasks WHERE batch_id = b.id)
+"""
 
 Step = Callable[[Connection, Sequence[str], int], Awaitable[Removed]]
 
@@ -72,9 +79,16 @@ async def marked(pool: Pool, limit: int) -> list[str]:
     return [row["id"] for row in await pool.fetch(_MARKED, limit)]
 
 
-async def remove_tasks(connection: Connection | Pool, task_ids: Sequence[str]) -> None:
-    """Remove the rows of marked tasks to which no other row refers any more."""
+async def remove_tasks(connection: Connection, task_ids: Sequence[str]) -> None:
+    """Remove the rows of marked tasks to which no other row refers any more, and batches with the last of their tasks.
+
+    Raises:
+        ForeignKeyViolationError: a row refers to one of them.
+    """
+    batch_ids = [row["id"] for row in await connection.fetch(_LOCK_BATCHES, list(task_ids))]
     await connection.execute(_TASKS, list(task_ids))
+    if batch_ids:
+        await connection.execute(_EMPTY_BATCHES, batch_ids)
 
 
 def _rows_of(table: str) -> Step:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from agentcontainer.settings import Settings
 
-Kind = Literal["events", "tasks", "files", "partial_outputs", "idempotency"]
+Kind = Literal["events", "tasks", "files", "partial_outputs", "feed", "idempotency"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def retention(settings: Settings) -> Mapping[Kind, timedelta]:
         "tasks": settings.retention_tasks_days,
         "files": settings.retention_files_days,
         "partial_outputs": settings.retention_partial_outputs_days,
+        "feed": settings.retention_feed_days,
         "idempotency": settings.retention_idempotency_days,
     }
     return {kind: timedelta(days=value) for kind, value in days.items() if value}

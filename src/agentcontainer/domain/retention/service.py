@@ -15,6 +15,7 @@ from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.deletion import batches
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.deletion import store as deletion_store
+from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import delete_unowned
@@ -105,6 +106,20 @@ async def _purge_files(pool: Pool, blobs: Blobs, age: timedelta, *, are_partial:
     return removed
 
 
+async def _purge_feed(pool: Pool, _blobs: Blobs, age: timedelta) -> int:
+    before = await db.now(pool) - age
+    removed, last_id = 0, ""
+    while account_ids := await feed.accounts_to_purge(pool, before, last_id):
+        for account_id in account_ids:
+
+            async def step(connection: Connection, limit: int, account_id: str = account_id) -> int:
+                return await feed.purge(connection, account_id, before, limit)
+
+            removed += await batches.repeat(pool, step)
+        last_id = account_ids[-1]
+    return removed
+
+
 async def _purge_answers(pool: Pool, _blobs: Blobs, age: timedelta) -> int:
     return await batches.repeat(pool, lambda connection, limit: store.delete_answers(connection, age, limit))
 
@@ -125,5 +140,6 @@ _PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], Awaitable[int]]] = {
     "tasks": _purge_tasks,
     "files": _purge_uploads_and_outputs,
     "partial_outputs": _purge_partial_outputs,
+    "feed": _purge_feed,
     "idempotency": _purge_answers,
 }

@@ -101,6 +101,10 @@ _DUE: dict[Kind, str] = {
         SELECT count(*), coalesce(sum(size_bytes), 0) FROM files f
         WHERE deleted_at IS NULL AND is_partial AND created_at < now() - $1::interval AND NOT {_IS_USED}
     """,
+    "feed": """
+        SELECT count(*), coalesce(sum(pg_column_size(e.*)), 0) FROM feed_entries e
+        WHERE created_at < now() - $1::interval
+    """,
     "idempotency": """
         SELECT count(*), coalesce(sum(octet_length(response)), 0) FROM idempotency_keys
         WHERE created_at < now() - $1::interval
