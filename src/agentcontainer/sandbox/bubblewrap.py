@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from agentcontainer.cancellation import to_its_end
 from agentcontainer.child_output import read_start
 from agentcontainer.errors import SandboxError
 from agentcontainer.sandbox import host_settings, launch, procfs, seccomp
@@ -77,7 +78,7 @@ class Bubblewrap:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             with contextlib.suppress(SandboxError):
-                await (await starting).destroy()
+                await to_its_end(_destroy_once_started(starting))
             raise
 
     @contextlib.asynccontextmanager
@@ -203,7 +204,8 @@ class Sandbox:
             self._group.thaw()
 
     async def destroy(self) -> None:
-        """Kill all processes inside, and free the uid, the control group and the network. Idempotent.
+        """Kill all processes inside, and free the uid, the control group and the network. Idempotent. A cancel is
+        raised after its end.
 
         Raises:
             SandboxError: a process outlived SIGKILL. The uid and group stay in use; `destroy` can be called
@@ -211,7 +213,7 @@ class Sandbox:
         """
         if self._destroying is None or (self._destroying.done() and self._destroying.exception()):
             self._destroying = asyncio.ensure_future(self._destroy())
-        await asyncio.shield(self._destroying)
+        await to_its_end(self._destroying)
 
     async def network_ended(self) -> bool:
         """Wait until the sandbox loses its internet access; never returns if it has none. Returns whether
@@ -250,6 +252,10 @@ class Sandbox:
         if self.lease is not None and self._has_own_uid:
             return procfs.with_uid(self.lease.uid)
         return procfs.with_marker(self.id)
+
+
+async def _destroy_once_started(starting: asyncio.Future[Sandbox]) -> None:
+    await (await starting).destroy()
 
 
 async def _await_ready(process: Process) -> None:

@@ -4,15 +4,20 @@ import asyncio
 import os
 from pathlib import Path
 
+from agentcontainer.cancellation import to_its_end
 from agentcontainer.sandbox import volume
 
 
 async def remove(root: Path) -> None:
-    """Remove an attempt's folder, or a workspace, with everything in it.
+    """Remove an attempt's folder, or a workspace, with everything in it, also if cancelled meanwhile.
 
     It runs `chmod` and `rm`, which neither follow links nor recurse: no depth and no name can stop or mislead
     them.
     """
+    await to_its_end(_remove(root))
+
+
+async def _remove(root: Path) -> None:
     for folder in (root / "workspace", root):
         await volume.unmount(folder)
     if os.geteuid() != 0:  # without root, folders that the agent made inaccessible must be opened first

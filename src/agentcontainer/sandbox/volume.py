@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentcontainer.cancellation import to_its_end
 from agentcontainer.errors import SandboxError
 
 IMAGE_SUFFIX = ".image"
@@ -174,12 +175,7 @@ async def _run(*command: str) -> None:
         )
     except FileNotFoundError:
         raise SandboxError(f"{command[0]} is missing. Install it: apt install e2fsprogs mount") from None
-    ending = asyncio.ensure_future(process.communicate())
-    try:
-        _, stderr = await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await ending
-        raise
+    _, stderr = await to_its_end(process.communicate())
     if process.returncode != 0:
         logger.warning("%s: %s", command[0], stderr.decode(errors="replace").strip()[:MAX_LOGGED])
         raise SandboxError(f"A volume was refused by {command[0]} (exit code {process.returncode}).")

@@ -1,6 +1,7 @@
 """Invalid values for every field of every request body."""
 
 import copy
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
                 "maxRuntimeSeconds": 600,
                 "softFinishAfterSeconds": 500,
                 "runtimeRegion": "eu",
+                "priority": 5,
                 "outputPolicy": {
                     "mode": "named",
                     "files": [
@@ -105,6 +107,11 @@ BODIES |= {
         },
     ),
     "LinkRequest": ("POST", "/wake/{token}", {"message": "The review is done."}),
+    "BatchRequest": (
+        "POST",
+        f"{DISPATCH}/batch",
+        {"tasks": [BODIES["DispatchRequest"][2]], "common": copy.deepcopy(BODIES["DispatchRequest"][2])},
+    ),
 }
 ANSWER_200 = {"WakeRequest", "LinkRequest", "ProviderTest"}
 
@@ -180,6 +187,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "overrides.internetAccess": NOT_BOOLEANS,
         "overrides.maxRuntimeSeconds": SECONDS,
         "overrides.softFinishAfterSeconds": [*SECONDS, 600, 601],
+        "overrides.priority": [*NOT_INTEGERS, -11, 11],
         "overrides.runtimeRegion": [*NOT_STRINGS, "", "us"],
         "overrides.outputPolicy": NOT_OBJECTS,
         "overrides.outputPolicy.mode": [MISSING, None, *NOT_STRINGS, "", "some"],
@@ -284,6 +292,16 @@ FIELDS |= {
         },
     },
     "LinkRequest": {"message": OPTIONAL_WORDS},
+    "BatchRequest": {
+        "tasks": [MISSING, None, *NOT_ARRAYS, [], [{"instructions": "x"}] * 1001],
+        "tasks.0": [None, *NOT_OBJECTS],
+        "common": NOT_OBJECTS,
+        **{
+            f"{place}.{path}": [next(value for value in values if value is not MISSING and value is not None)]
+            for place in ("tasks.0", "common")
+            for path, values in FIELDS["DispatchRequest"].items()
+        },
+    },
 }
 
 
@@ -299,6 +317,10 @@ class Case:
         value = "missing" if self.value is MISSING else ascii(self.value)
         return f"{self.model}-{self.path}-{value[:30]}"
 
+    @property
+    def reported_path(self) -> str:
+        return re.sub(r"^tasks\.(\d+)", r"tasks[\1]", self.path)
+
     def body(self) -> dict[str, Any]:
         body = copy.deepcopy(BODIES[self.model][2])
         *above, last = [int(step) if step.isdecimal() else step for step in self.path.split(".")]
@@ -312,9 +334,9 @@ class Case:
             target.pop(last, None)
         else:
             target[last] = self.value
-        if self.path.startswith("inputFiles.0.") and last != "fileId":
+        if "inputFiles.0." in self.path and last != "fileId":
             target["fileId"] = "file_0"
-        if self.path.startswith("inputRepositories.0.") and last != "url":
+        if "inputRepositories.0." in self.path and last != "url":
             target["url"] = "https://example.org/a"
         return body
 
@@ -340,5 +362,6 @@ def cases() -> list[Case]:
             "referenceFileIds",
             "skills",
         )
-        and not path.startswith("metadata")
+        and ".metadata." not in f".{path}."
+        and (model, path) != ("BatchRequest", "tasks")
     ]

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -17,7 +16,7 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
 from agentcontainer import db, field_faults, host
-from agentcontainer.api.http.strict_json import printable_key
+from agentcontainer.api.http.strict_json import field_path
 from agentcontainer.api.wire import PATTERN_FAULTS, Outgoing
 from agentcontainer.bounded_pool import Busy
 from agentcontainer.errors import (
@@ -75,7 +74,6 @@ CODES: dict[int, tuple[str, str]] = {
 MORE_CODES: dict[str, tuple[int, str]] = {
     error.code: (error.status, (error.__doc__ or "").strip()) for error in (LimitReached,)
 }
-_TASK_OF_BATCH = re.compile(r"^tasks\.([0-9]+)(?=\.|$)")
 _PARTS = (("body",), ("query",), ("path",), ("header",))
 
 # As an enum of its own in the OpenAPI document; a Literal cannot be built from the table.
@@ -203,8 +201,7 @@ def _path(fault: ErrorDetails) -> str:
     steps = fault["loc"][1:] if fault["loc"][:1] in _PARTS else fault["loc"]
     if fault["loc"][0] == "query":  # which of several values of a parameter is wrong, the message says
         steps = [step for step in steps if not isinstance(step, int)]
-    path = ".".join(printable_key(step) for step in steps) or "body"
-    return _TASK_OF_BATCH.sub(r"tasks[\1]", path)
+    return field_path(steps) or "body"
 
 
 def _sentence(fault: ErrorDetails) -> str:

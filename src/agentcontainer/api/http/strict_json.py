@@ -7,7 +7,8 @@ beyond 64 bits (parsers read them differently), nesting deeper than `MAX_DEPTH` 
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 MAX_INTEGER_DIGITS = 20
 
+_TASK_OF_BATCH = re.compile(r"^tasks\.([0-9]+)(?=\.|$)")
 _TOO_DEEP = f"must not nest deeper than {MAX_DEPTH} levels"
 _TOO_LARGE = "must be a number within 64 bits"
 
@@ -42,12 +44,17 @@ class _JsonPath:
     step: str | int
 
     def __str__(self) -> str:
-        steps: list[str] = []
+        steps: list[str | int] = []
         path: _JsonPath | None = self
         while path is not None:
-            steps.append(printable_key(path.step))
+            steps.append(path.step)
             path = path.above
-        return ".".join(reversed(steps))
+        return field_path(reversed(steps))
+
+
+def field_path(steps: Iterable[str | int]) -> str:
+    """The path of a field as errors show it. The task of a batch is written with brackets: `tasks[17].title`."""
+    return _TASK_OF_BATCH.sub(r"tasks[\1]", ".".join(printable_key(step) for step in steps))
 
 
 def printable_key(step: str | int) -> str:

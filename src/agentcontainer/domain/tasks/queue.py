@@ -59,7 +59,7 @@ SELECT EXISTS (SELECT FROM account_queues WHERE is_due_{region} AND account_id <
     AND running < (SELECT running FROM account_queues WHERE account_id = $1))
 """
 _SET_PRIORITY = """
-UPDATE tasks SET priority = $2, overrides = overrides || jsonb_build_object('priority', $2::int) WHERE id = $1
+UPDATE tasks SET priority = $2::int, overrides = overrides || jsonb_build_object('priority', $2::int) WHERE id = $1
 """
 _LOCK_LIMIT = "SELECT queued, max_queued FROM account_queues WHERE account_id = $1 FOR NO KEY UPDATE"
 _CHANGE_LIMITS = """
