@@ -1,99 +1,158 @@
 """Databases with any number of ended tasks, and always the same number of live ones.
 
-The rows are made by the server, with ids as `new_id` makes them: their first ten characters are the time.
+The rows are written here as text and loaded by COPY, with ids as `new_id` makes them: their first ten characters are
+the time. Each task has events, a file, a ledger entry, an entry of the feed, and a stored response.
 """
 
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, islice
 
 import asyncpg
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 MILLISECONDS_APART = 20_000  # a million tasks in 231 days
 EVENTS_OF_A_TASK = 5
+TASKS_OF_A_CUSTOMER = 10
 LIVE = 100
-EXECUTION = (
+TABLES = ("tasks", "events", "files", "ledger_entries", "feed_entries", "idempotency_keys")
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_EXECUTION = (
     '{"provider": "anthropic", "model": "claude-sonnet-4-6", "weakModel": null, "internetAccess": false, '
     '"maxRuntimeSeconds": 60, "softFinishAfterSeconds": null, "outputPolicy": {"mode": "any"}, '
     '"runtimeRegion": "any"}'
 )
-
-# Task 1 is the newest. Of the ended ones, 1 in 50 failed and 1 in 20 is a conversation.
-_ID = "'{prefix}_' || id_of_time({time}) || lpad(n::text, 16, '0')"
-_FUNCTION = f"""
-CREATE FUNCTION id_of_time(ms bigint) RETURNS text LANGUAGE sql IMMUTABLE AS
-$$ SELECT string_agg(substr('{ALPHABET}', (ms >> shift & 31)::int + 1, 1), '' ORDER BY shift DESC)
-   FROM generate_series(0, 45, 5) AS shift $$
-"""
-_TASKS = """
-INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata, execution,
-                   attempt, created_at, updated_at, started_at, completed_at, completion, error_code, remains_at,
-                   last_event_sequence, runner_id, expires_at, session_ttl_seconds, hibernate_until_at)
-SELECT {id}, CASE WHEN n % 10 = 0 THEN 'acc_' || n % 1000 ELSE $1 END, a.id, a.current_version_id,
-    CASE WHEN status = 'awaiting_input' OR n % 20 = 3 THEN 'conversation' ELSE 'autonomous' END, status,
-    'Report ' || n || ' of customer ' || n % 5000, repeat('Count the rows of the table. ', 20),
-    jsonb_build_object('customer', 'c-' || n % 5000), $2::jsonb, 1, at, at, at,
-    CASE WHEN n > {live} THEN at + interval '5 minutes' END, CASE WHEN status = 'finished' THEN 'complete' END,
-    CASE WHEN status = 'failed' THEN 'agent_stopped' END, CASE WHEN n > {live} THEN at END, {events},
-    CASE WHEN status = 'running' THEN 'rnr_1' END,
-    CASE WHEN status = 'awaiting_input' THEN now() + interval '1 day' END, 3600,
-    CASE WHEN status = 'hibernating' THEN now() + interval '1 day' END
-FROM (
-    SELECT n, {time} AS ms, to_timestamp({time} / 1000.0) AS at, CASE
-        WHEN n > {live} THEN CASE WHEN n % 50 = 7 THEN 'failed' ELSE 'finished' END
-        ELSE (ARRAY['pending', 'running', 'awaiting_input', 'hibernating'])[n % 4 + 1] END AS status
-    FROM generate_series(1, $3::bigint) AS n
-) AS task JOIN (
-    SELECT id, current_version_id, row_number() OVER (ORDER BY id) - 1 AS number FROM agents
-) AS a ON a.number = n % 3
-"""
-_EVENTS = """
-INSERT INTO events (task_id, sequence, id, type, data, created_at)
-SELECT {task_id}, sequence, {id} || sequence, 'tool.completed',
-    '{{"callId": "call_1", "tool": "bash", "isError": false, "output": "North 12, South 7", "durationMs": 3}}', now()
-FROM generate_series(1, $1::bigint) AS n, generate_series(1, {events}) AS sequence
-"""
-_FILES = """
-INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, created_at)
-SELECT {id}, CASE WHEN n % 10 = 0 THEN 'acc_' || n % 1000 ELSE $1 END, 'report.md', 'text/markdown', 1000, '', {id},
-    CASE WHEN n % 2 = 0 THEN {task_id} END, to_timestamp({time} / 1000.0)
-FROM generate_series(1, $2::bigint) AS n
-"""
-_LEDGER = """
-INSERT INTO ledger_entries (id, account_id, kind, counter_account, amount_micro_usd, balance_after_micro_usd, task_id)
-SELECT {id}, CASE WHEN n % 10 = 0 THEN 'acc_' || n % 1000 ELSE $1 END, 'charge', 'revenue', 0, 0, {task_id}
-FROM generate_series(1, $2::bigint) AS n
-"""
+_INSTRUCTIONS = "Count the rows of the table. " * 20
+_EVENT = (
+    '{"callId": "call_1", "tool": "bash", "isError": false, "output": "North 12, South 7", "durationMs": 3}'
+)
+_LATER = "2126-01-01T00:00:00Z"
+_LINES_AT_ONCE = 20_000
 _INDEXES = """
 SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
-WHERE indrelid = ANY(ARRAY['tasks', 'events', 'files', 'ledger_entries']::regclass[])
-    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+WHERE indrelid = ANY($1::regclass[]) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+"""
+_COUNTERS = """
+INSERT INTO account_storage SELECT account_id, sum(size_bytes) FROM files GROUP BY account_id
+ON CONFLICT (account_id) DO UPDATE SET used_bytes = excluded.used_bytes;
+INSERT INTO feeds SELECT account_id, max(position) FROM feed_entries GROUP BY account_id
+ON CONFLICT (account_id) DO UPDATE SET last_position = excluded.last_position;
+INSERT INTO account_queues (account_id, running, queued, ready_any)
+SELECT account_id, count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status = 'pending'),
+    count(*) FILTER (WHERE status = 'pending')
+FROM tasks WHERE status IN ('pending', 'running') GROUP BY account_id
+ON CONFLICT (account_id) DO UPDATE SET running = excluded.running, queued = excluded.queued,
+    ready_any = excluded.ready_any
 """
 
 
 @dataclass(frozen=True)
-class History:
-    """A filled database: its account with nine of ten tasks, and some tasks of that account."""
+class Agent:
+    """An agent whose version the tasks have."""
 
-    url: str
+    id: str
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the lines of COPY for tasks 1 to `count`, of which 1 is the newest. Of the ended ones, 1 in 50 failed, 1
+    in 20 is a conversation, and 1 in 10 is of another account."""
+
     account_id: str
-    tasks: int
-    middle: str
-    """A finished task, older than half of the others."""
+    agents: list[Agent]
+    now_ms: int
+    count: int
+
+    def id_of(self, prefix: str, n: int) -> str:
+        ms = self.now_ms - n * MILLISECONDS_APART
+        return (
+            f"{prefix}_" + "".join(_PAIRS[ms >> shift & 1023] for shift in (40, 30, 20, 10, 0)) + f"{n:016d}"
+        )
+
+    def time_of(self, n: int, seconds_later: int = 0) -> str:
+        ms = self.now_ms - n * MILLISECONDS_APART
+        return datetime.fromtimestamp(ms / 1000 + seconds_later, UTC).isoformat()
+
+    def account_of(self, n: int) -> str:
+        return f"acc_{n % 1000}" if n % 10 == 0 else self.account_id
+
+    def customer_of(self, n: int) -> int:
+        return n % (self.count // TASKS_OF_A_CUSTOMER)
+
+    def status_of(self, n: int) -> str:
+        if n <= LIVE:
+            return ("pending", "running", "awaiting_input", "hibernating")[n % 4]
+        return "failed" if n % 50 == 7 else "finished"
+
+    def tasks(self) -> Iterator[str]:
+        for n in range(1, self.count + 1):
+            status, agent, customer = self.status_of(n), self.agents[n % 3], self.customer_of(n)
+            at, ended = self.time_of(n), self.time_of(n, 300) if n > LIVE else "\\N"
+            is_conversation = status == "awaiting_input" or n % 20 == 3
+            yield "\t".join((
+                self.id_of("tsk", n), self.account_of(n), agent.id, agent.version_id,
+                "conversation" if is_conversation else "autonomous", status,
+                f"Report {n} of customer c{customer:06d}", _INSTRUCTIONS, f'{{"customer": "c-{customer}"}}', _EXECUTION,
+                "1", at, at, at, ended, "complete" if status == "finished" else "\\N",
+                "agent_stopped" if status == "failed" else "\\N", ended, str(EVENTS_OF_A_TASK),
+                "rnr_1" if status == "running" else "\\N", _LATER if status == "awaiting_input" else "\\N", "3600",
+                _LATER if status == "hibernating" else "\\N",
+            ))  # fmt: skip
+
+    def events(self) -> Iterator[str]:
+        for n in range(1, self.count + 1):
+            task_id, event_id = self.id_of("tsk", n), self.id_of("evt", n)
+            for sequence in range(1, EVENTS_OF_A_TASK + 1):
+                yield f"{task_id}\t{sequence}\t{event_id}{sequence}\ttool.completed\t{_EVENT}"
+
+    def files(self) -> Iterator[str]:
+        for n in range(1, self.count + 1):
+            file_id = self.id_of("file", n)
+            task_id = self.id_of("tsk", n) if n % 2 == 0 else "\\N"
+            yield (
+                f"{file_id}\t{self.account_of(n)}\treport.md\ttext/markdown\t1000\t\t{file_id}\t{task_id}\t"
+                f"{self.time_of(n)}"
+            )
+
+    def ledger_entries(self) -> Iterator[str]:
+        for n in range(1, self.count + 1):
+            yield (
+                f"{self.id_of('led', n)}\t{self.account_of(n)}\tcharge\trevenue\t0\t0\t{self.id_of('tsk', n)}"
+            )
+
+    def feed_entries(self) -> Iterator[str]:
+        for n in range(self.count, 0, -1):
+            yield (
+                f"{self.account_of(n)}\t{self.count + 1 - n}\t{self.id_of('tsk', n)}\t{self.id_of('evt', n)}"
+                f'\ttask.finished\t{{"status": "finished"}}\t{self.time_of(n)}'
+            )
+
+    def idempotency_keys(self) -> Iterator[str]:
+        for n in range(1, self.count + 1):
+            yield (
+                f"{self.account_of(n)}\tkey-{n}\tfingerprint\t201\t\\\\x00\t{self.id_of('tsk', n)}\t{self.time_of(n)}"
+            )
 
 
-def _id(prefix: str) -> str:
-    return _ID.format(prefix=prefix, time=_time())
+_COLUMNS = {
+    "tasks": "id account_id agent_id agent_version_id mode status title instructions metadata execution attempt "
+    "created_at updated_at started_at completed_at completion error_code remains_at last_event_sequence runner_id "
+    "expires_at session_ttl_seconds hibernate_until_at",
+    "events": "task_id sequence id type data",
+    "files": "id account_id filename content_type size_bytes sha256 blob_key task_id created_at",
+    "ledger_entries": "id account_id kind counter_account amount_micro_usd balance_after_micro_usd task_id",
+    "feed_entries": "account_id position task_id id type data created_at",
+    "idempotency_keys": "account_id key fingerprint status response task_id created_at",
+}
 
 
-def _time() -> str:
-    return f"((extract(epoch FROM now()) * 1000)::bigint - n * {MILLISECONDS_APART})"
-
-
-async def fill(url: str, account_id: str, count: int) -> History:
+async def fill(url: str, account_id: str, count: int) -> None:
     """Fill a migrated database that has the standard agents and this account."""
     connection = await asyncpg.connect(url, timeout=30)
     try:
-        await connection.execute(_FUNCTION)
         await connection.execute(
             "INSERT INTO accounts (id, name, billing_mode) "
             "SELECT 'acc_' || n * 10, 'Other', 'unlimited_grant' FROM generate_series(0, 99) AS n"
@@ -102,40 +161,33 @@ async def fill(url: str, account_id: str, count: int) -> History:
             "INSERT INTO runners (id, region, host, capacity, heartbeat_at) "
             "VALUES ('rnr_1', 'any', 'h', 99, now() + interval '1 day')"
         )
-        async with connection.transaction():  # one `now()`, so that the ids of all tables agree
-            await _fill_tables(connection, account_id, count)
-        await connection.execute("VACUUM ANALYZE", timeout=1200)
-        middle = await connection.fetchval(
-            "SELECT id FROM tasks WHERE account_id = $1 AND status = 'finished' ORDER BY id OFFSET $2 LIMIT 1",
-            account_id, count * 45 // 100,
-        )  # fmt: skip
-        return History(url, account_id, count, middle)
+        agents = await connection.fetch("SELECT id, current_version_id FROM agents ORDER BY id")
+        now_ms = await connection.fetchval("SELECT (extract(epoch FROM now()) * 1000)::bigint")
+        writer = Writer(account_id, [Agent(*row) for row in agents], now_ms, count)
+        async with connection.transaction():
+            await _load(connection, writer)
+        await connection.execute("VACUUM (FREEZE, ANALYZE)", timeout=1800)
     finally:
         await connection.close()
 
 
-async def _fill_tables(connection: asyncpg.Connection, account_id: str, count: int) -> None:
-    """Insert without triggers, foreign keys and indexes, then make the indexes and counters."""
-    names = {"live": LIVE, "time": _time(), "events": EVENTS_OF_A_TASK, "task_id": _id("tsk")}
-    indexes = await connection.fetch(_INDEXES)
+async def _load(connection: asyncpg.Connection, writer: Writer) -> None:
+    """Load without triggers, foreign keys and indexes, then make the indexes and counters."""
+    indexes = await connection.fetch(_INDEXES, list(TABLES))
     await connection.execute("SET LOCAL session_replication_role = replica")
-    await connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
+    await connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
     for index in indexes:
         await connection.execute(f"DROP INDEX {index['name']}")
-    await connection.execute(_TASKS.format(id=_id("tsk"), **names), account_id, EXECUTION, count, timeout=900)
-    await connection.execute(_EVENTS.format(id=_id("evt"), **names), count, timeout=900)
-    await connection.execute(_FILES.format(id=_id("file"), **names), account_id, count, timeout=900)
-    await connection.execute(_LEDGER.format(id=_id("led"), **names), account_id, count, timeout=900)
+    for table in TABLES:
+        lines: Callable[[], Iterator[str]] = getattr(writer, table)
+        await connection.copy_to_table(
+            table, source=_chunks(lines()), columns=_COLUMNS[table].split(), format="text", timeout=1800
+        )
     for index in indexes:
-        await connection.execute(index["definition"], timeout=900)
-    await connection.execute(
-        "INSERT INTO account_storage SELECT account_id, sum(size_bytes) FROM files GROUP BY account_id "
-        "ON CONFLICT (account_id) DO UPDATE SET used_bytes = excluded.used_bytes"
-    )
-    await connection.execute(
-        "INSERT INTO account_queues (account_id, running, queued, ready_any) SELECT account_id, "
-        "count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status = 'pending'), "
-        "count(*) FILTER (WHERE status = 'pending') FROM tasks WHERE status IN ('pending', 'running') "
-        "GROUP BY account_id ON CONFLICT (account_id) DO UPDATE SET running = excluded.running, "
-        "queued = excluded.queued, ready_any = excluded.ready_any"
-    )
+        await connection.execute(index["definition"], timeout=1800)
+    await connection.execute(_COUNTERS, timeout=600)
+
+
+async def _chunks(lines: Iterator[str]) -> AsyncIterator[bytes]:
+    for first in lines:
+        yield ("\n".join(chain([first], islice(lines, _LINES_AT_ONCE))) + "\n").encode()

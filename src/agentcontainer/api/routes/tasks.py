@@ -21,7 +21,7 @@ from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.deletion import service as deletion
-from agentcontainer.domain.tasks import creation, listing, service, waiting
+from agentcontainer.domain.tasks import creation, list_query, listing, service, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import ValidationError
@@ -169,7 +169,7 @@ async def delete_task(task_id: TaskId, account_id: AccountId, services: Provided
 
 
 def _filter(query: TasksQuery) -> TaskFilter:
-    if query.q is not None and not listing.has_words(query.q):
+    if query.q is not None and not list_query.has_words(query.q):
         raise ValidationError.at("q", "must have a letter or digit")
     return TaskFilter(
         statuses=frozenset(Status(status) for status in query.status),
@@ -189,25 +189,25 @@ def _filter(query: TasksQuery) -> TaskFilter:
 
 
 def _list_name(task_filter: TaskFilter) -> str:
-    return "tasks_by_completion" if listing.is_by_completion(task_filter) else "tasks"
+    return "tasks_by_completion" if list_query.is_by_completion(task_filter) else "tasks"
 
 
-def _position(cursor: listing.Cursor) -> str:
+def _position(cursor: list_query.Cursor) -> str:
     if cursor.completed_at is None:
         return cursor.id
     return f"{(cursor.completed_at - _EPOCH) // timedelta(microseconds=1)}_{cursor.id}"
 
 
-def _cursor(query: TasksQuery, task_filter: TaskFilter) -> listing.Cursor | None:
+def _cursor(query: TasksQuery, task_filter: TaskFilter) -> list_query.Cursor | None:
     position = paging.position(_list_name(task_filter), query)
     if position is None:
         return None
-    if not listing.is_by_completion(task_filter):
-        return listing.Cursor(position)
+    if not list_query.is_by_completion(task_filter):
+        return list_query.Cursor(position)
     microseconds, _, task_id = position.partition("_")
     if not re.fullmatch(r"[0-9]{1,17}", microseconds):
         raise paging.not_a_cursor()
-    return listing.Cursor(task_id, _EPOCH + timedelta(microseconds=int(microseconds)))
+    return list_query.Cursor(task_id, _EPOCH + timedelta(microseconds=int(microseconds)))
 
 
 def _end_of_millisecond(moment: datetime | None) -> datetime | None:

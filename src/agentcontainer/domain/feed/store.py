@@ -79,10 +79,11 @@ _PURGE = """
 WITH oldest AS (
     SELECT position, created_at FROM feed_entries WHERE account_id = $1 ORDER BY position LIMIT $3
 )
-DELETE FROM feed_entries WHERE account_id = $1 AND position IN (
-    SELECT position FROM oldest
-    WHERE position < coalesce((SELECT min(position) FROM oldest WHERE created_at >= $2), 9223372036854775807)
-) RETURNING true
+DELETE FROM feed_entries WHERE account_id = $1
+    AND position BETWEEN (SELECT min(position) FROM oldest) AND (
+        SELECT max(position) FROM oldest
+        WHERE position < coalesce((SELECT min(position) FROM oldest WHERE created_at >= $2), 9223372036854775807)
+    ) RETURNING true
 """
 
 
