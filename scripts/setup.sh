@@ -61,6 +61,7 @@ missing_packages() {
     if [ "$kind" = dev ]; then # tests/lab: several hosts
         if ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then echo postgresql; fi # the wheel's has no TLS
         if ! PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then echo haproxy; fi
+        if [ ! -x /usr/sbin/pgbouncer ]; then echo pgbouncer; fi
         if ! command -v faketime >/dev/null; then echo faketime; fi
     fi
     # For the browser tests. On Ubuntu, where it is a snap only, install it or Chrome yourself.

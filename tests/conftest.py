@@ -61,6 +61,7 @@ def short_dir() -> Iterator[Path]:
 def postgres_url() -> Iterator[str]:
     """A running server for this test process. Tests use `database_url` instead."""
     folder = Path(tempfile.mkdtemp(prefix="ac-pg-", dir="/tmp"))
+    folder.chmod(0o711)  # PgBouncer, which does not run as root, connects to the socket in it
     data_folder.fill(folder)
     server = Postgres(folder, service_uid=data_folder.SERVICE_UID, is_durable=False)
     try:

@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import re
-import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
@@ -21,6 +20,7 @@ import asyncpg
 
 from agentcontainer import database_url
 from agentcontainer.bounded_pool import BoundedPool
+from agentcontainer.session_limits import TIMEOUTS, Timeouts, set_limits
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -63,45 +63,18 @@ def storable(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
-class Timeouts:
-    """The timeouts of a database session, in seconds.
-
-    A host that vanishes in the middle of a transaction would otherwise hold its row locks until TCP gives up, after two
-    hours. In the server: `idle_in_transaction` limits the time between two statements of a transaction, and `lock` a
-    wait for a lock. On both sides: a peer that acknowledges no bytes and answers no keepalives for `silence` is gone.
-    """
-
-    idle_in_transaction: float = 10.0
-    lock: float | None = 20.0
-    silence: float = 10.0
-
-    @property
-    def statement(self) -> str:
-        """The SQL that sets the limits in a session. On Unix sockets the server ignores those of TCP."""
-        probe = max(1, round(self.silence / 4))
-        values = {
-            "idle_in_transaction_session_timeout": f"{self.idle_in_transaction * 1000:.0f}",
-            "tcp_keepalives_idle": f"{probe}",
-            "tcp_keepalives_interval": f"{probe}",
-            "tcp_keepalives_count": "3",
-            "tcp_user_timeout": f"{self.silence * 1000:.0f}",
-        }
-        if self.lock is not None:
-            values["lock_timeout"] = f"{self.lock * 1000:.0f}"
-        return "; ".join(f"SET {name} = {value}" for name, value in values.items())
-
-
-TIMEOUTS = Timeouts()
-WITHOUT_LOCK_TIMEOUT = Timeouts(lock=None)  # for a session that must wait its turn, such as a migration
 CONNECT_SECONDS = 10.0
+STATEMENT_CACHE = 100  # prepared statements of a connection
 
 
-async def connect(url: str, *, timeouts: Timeouts = TIMEOUTS, **options: Any) -> RawConnection:
-    """Open a single connection with these timeouts. `options`: those of `asyncpg.connect`."""
+async def connect(
+    url: str, *, timeouts: Timeouts = TIMEOUTS, is_pooled: bool = False, **options: Any
+) -> RawConnection:
+    """Open a single connection with these timeouts. `is_pooled`: the URL may lead to a pooler in transaction mode, so
+    the session gets no settings. `options`: those of `asyncpg.connect`."""
     connection = await _connect(url, timeout=CONNECT_SECONDS, **options)
     try:
-        await set_limits(connection, timeouts)
+        await set_limits(connection, timeouts, is_pooled=is_pooled)
     except BaseException:
         connection.terminate()
         raise
@@ -142,24 +115,11 @@ async def _first_success(tries: Sequence[asyncio.Task[T]]) -> asyncio.Task[T]:
             return (succeeded or list(ended))[0]
 
 
-async def set_limits(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
-    """Set the limits of a new connection on both sides."""
-    await connection.execute(timeouts.statement)
-    transport: Any = getattr(connection, "_transport")  # noqa: B009 - asyncpg has no other way to the socket
-    own = transport.get_extra_info("socket")
-    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    probe = max(1, round(timeouts.silence / 4))
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(timeouts.silence * 1000))
-
-
-async def init_connection(connection: Connection, timeouts: Timeouts = TIMEOUTS) -> None:
+async def init_connection(
+    connection: Connection, timeouts: Timeouts = TIMEOUTS, *, is_pooled: bool = False
+) -> None:
     """Set the limits of a new connection. Convert `jsonb` columns to and from Python values."""
-    await set_limits(connection, timeouts)
+    await set_limits(connection, timeouts, is_pooled=is_pooled)
     await connection.set_type_codec(
         "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog", format="text"
     )
@@ -172,13 +132,23 @@ async def _do_not_reset(_connection: Connection) -> None:
 
 @asynccontextmanager
 async def pool(
-    url: str, *, max_size: int = 10, timeouts: Timeouts = TIMEOUTS, wait_seconds: float | None = None
+    url: str,
+    *,
+    max_size: int = 10,
+    timeouts: Timeouts = TIMEOUTS,
+    wait_seconds: float | None = None,
+    is_pooled: bool = False,
 ) -> AsyncGenerator[Pool]:
-    """A connection pool during the block. Connections are opened when they are first needed. If all are in use for
-    `wait_seconds`, its users get Busy."""
+    """A pool of at most `max_size` connections during the block, which are opened when they are first needed. If all
+    are in use for `wait_seconds`, its users get Busy.
+
+    `is_pooled`: the URL leads to a pooler in transaction mode such as PgBouncer, so that nothing may be kept in a
+    session: neither settings nor prepared statements.
+    """
     created = await BoundedPool(
-        url, min_size=1, max_size=max_size, init=partial(init_connection, timeouts=timeouts),
+        url, min_size=1, max_size=max_size, init=partial(init_connection, timeouts=timeouts, is_pooled=is_pooled),
         reset=_do_not_reset, command_timeout=30, connect=_connect, wait_seconds=wait_seconds,
+        statement_cache_size=0 if is_pooled else STATEMENT_CACHE,
     )  # fmt: skip
     try:
         yield created

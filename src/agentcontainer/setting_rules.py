@@ -80,7 +80,7 @@ class SettingRules(BaseSettings):
             raise ValueError("must list absolute paths")
         return value
 
-    @field_validator("database_url", check_fields=False)
+    @field_validator("database_url", "database_direct_url", check_fields=False)
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
         if value is not None and (fault := database_url.fault(value)):

@@ -15,15 +15,15 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agentcontainer import field_faults, price_file
 from agentcontainer.api_url import local_url
+from agentcontainer.database_settings import DatabaseSettings
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
 from agentcontainer.providers import PROVIDERS
-from agentcontainer.setting_rules import SettingRules
 
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
-FROM_FILES = ("database_url", "secret_key")  # settings that may be in a file, which `…_FILE` names
+FROM_FILES = ("database_url", "database_direct_url", "secret_key")  # may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 
@@ -34,19 +34,13 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
 
 
-class Settings(SettingRules):
+class Settings(DatabaseSettings):
     """Every setting, its default, and what it means (the description)."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
 
     data_dir: Path = Field(
         default_factory=_default_data_dir, description="Folder for all data of the installation."
-    )
-    database_url: str | None = Field(
-        None, description="PostgreSQL to use; unset: the embedded server in the data folder."
-    )
-    database_url_file: Path | None = Field(
-        None, description="File that has `AGENTCONTAINER_DATABASE_URL`, instead of the variable."
     )
     storage_url: str | None = Field(
         None,
@@ -354,7 +348,13 @@ def load(**overrides: Any) -> Settings:
             raise SettingsError(
                 f"{_variable(name)} and {_variable(name)}_FILE are both set. Set one of them."
             )
-    return _parsed(values | {name: _content(name, path) for name, path in files.items()}, files)
+    settings = _parsed(values | {name: _content(name, path) for name, path in files.items()}, files)
+    if settings.database_direct_url is not None and settings.database_url is None:
+        raise SettingsError(
+            "AGENTCONTAINER_DATABASE_DIRECT_URL is set, but AGENTCONTAINER_DATABASE_URL, which is to lead to a pooler, "
+            "is not. Without a pooler, set AGENTCONTAINER_DATABASE_URL only."
+        )
+    return settings
 
 
 def _parsed(values: dict[str, Any], files: Mapping[str, Path]) -> Settings:

@@ -172,6 +172,17 @@ def test_secrets_are_read_from_files_and_config_shows_the_file_only(
     assert passed_on["AGENTCONTAINER_SECRET_KEY_FILE"] == str(tmp_path / "key")
 
 
+def test_the_direct_url_is_a_secret_too_and_makes_no_sense_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTCONTAINER_DATABASE_DIRECT_URL", f"postgresql://me:{PASSWORD}@db/x")
+    with pytest.raises(SettingsError, match="DATABASE_DIRECT_URL is set, but AGENTCONTAINER_DATABASE_URL"):
+        load()
+    monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL", f"postgresql://me:{PASSWORD}@pooler/x")
+    chosen = load()
+    assert (chosen.is_database_pooled, chosen.session_url) == (True, f"postgresql://me:{PASSWORD}@db/x")
+    assert "AGENTCONTAINER_DATABASE_DIRECT_URL = postgresql://me@db/x" in config()
+    assert PASSWORD not in config()
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -34,6 +34,7 @@ from agentcontainer.telemetry.server import serving
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10
+POOL_SIZE = 10
 POOL_WAIT_SECONDS = 2.0  # for a free connection; then a request is answered with 503
 
 
@@ -45,16 +46,19 @@ async def serve(settings: Settings) -> None:
     Raises:
         SettingsError: the address is not available, or this version cannot use the database's schema, now or later.
     """
-    database_url = settings.database_url
-    assert database_url is not None
+    database_url, session_url = settings.database_url, settings.session_url
+    assert database_url is not None and session_url is not None
     assert settings.storage_url is not None
     assert settings.secret_key is not None
-    if (fault := await schema.fault(database_url)) is not None:
+    if (fault := await schema.fault(session_url)) is not None:
         raise SettingsError(fault)
     vault = Vault(settings.secret_key.get_secret_value())
     connections = Connections()
     with _listening(settings.host, settings.port, connections.bounds.backlog) as listener:
-        async with db.pool(database_url, wait_seconds=POOL_WAIT_SECONDS) as pool:
+        async with db.pool(
+            database_url, max_size=settings.database_pool_size or POOL_SIZE, wait_seconds=POOL_WAIT_SECONDS,
+            is_pooled=settings.is_database_pooled,
+        ) as pool:  # fmt: skip
             blobs = Blobs(settings.storage_url)
             own_settings = settings
             settings = (await installation.join(pool, settings, vault, blobs)).settings
@@ -81,8 +85,8 @@ async def serve(settings: Settings) -> None:
                     keep_house(pool, blobs, settings),
                     presence.beat_forever(),
                     presence.report_forever(),
-                    hub.run(database_url),
-                    number_forever(pool, database_url),
+                    hub.run(session_url),
+                    number_forever(pool, session_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
                     watch_forever(pool, own_settings, vault, blobs, "this API does not fit", _do_nothing),

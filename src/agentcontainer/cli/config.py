@@ -63,7 +63,7 @@ def _entry(chosen: Settings, name: str, is_option: bool) -> Entry:
 
 
 def _without_secrets(name: str, text: str) -> str:
-    if name == "database_url":
+    if name in ("database_url", "database_direct_url"):
         return _without_password(text)
     if name == "storage_url":
         return _without_endpoint_secrets(text)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from agentcontainer import pooler
 from agentcontainer.cli import data_dir
 from agentcontainer.cli.resolve import reaching
 from agentcontainer.embedded.location import service_uid, url_of
@@ -31,8 +32,9 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
         SettingsError: this version cannot use its schema, or the data folder holds no installation.
     """
     if settings.database_url is not None:
-        await _check_schema(settings.database_url)
-        yield settings.database_url
+        assert settings.session_url is not None
+        await _check_schema(settings.session_url)
+        yield settings.session_url
     elif data_dir.is_up(settings.data_dir):
         yield await _url_of_running_up(settings)
     elif not data_dir.is_installation(settings.data_dir):
@@ -62,6 +64,8 @@ async def _migrate(url: str) -> None:
     if await needs_migration(url):
         from agentcontainer.migrations.migrate import migrate
 
+        if await pooler.is_transaction_pooled(url):
+            raise SettingsError(pooler.POOLED)
         await migrate(url)
     elif (fault := await schema.fault(url)) is not None:  # of a newer version
         raise SettingsError(fault)

@@ -73,7 +73,7 @@ class Installation:
             await self._adopt_settings(url)
         reached_at = local_url(self._settings.host, port)
         update = {
-            "database_url": url,
+            "database_url": self._settings.database_url or url,
             "port": port,
             "offline_model": self._settings.offline_model or "on",
         }
@@ -104,8 +104,8 @@ class Installation:
             self._postgres.kill()
 
     async def _start_database(self) -> str:
-        if self._settings.database_url is not None:
-            return self._settings.database_url
+        if self._settings.session_url is not None:
+            return self._settings.session_url
         self._postgres = Postgres(self._settings.data_dir, service_uid=service_uid(self._settings))
         url = await self._postgres.start()
         self._watcher = asyncio.create_task(self._watch(self._postgres))

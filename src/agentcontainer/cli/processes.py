@@ -55,7 +55,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
 
 async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings) -> None:
-    from agentcontainer import db
+    from agentcontainer import pooler
     from agentcontainer.cli.data_dir import prepare
     from agentcontainer.cli.resolve import reaching, resolve
 
@@ -70,9 +70,7 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
     complete = resolve(chosen)
     prepare(complete.data_dir)
     async with reaching():
-        assert complete.database_url is not None
-        connection = await db.connect(complete.database_url)
-        await connection.close()
+        await pooler.check(complete)
     await serve(complete)
 
 
@@ -80,7 +78,8 @@ async def _migrate(chosen: Settings) -> None:
     from agentcontainer.cli.database import database, migrated
 
     if chosen.database_url is not None:
-        await migrated(chosen.database_url)
+        assert chosen.session_url is not None
+        await migrated(chosen.session_url)
         return
     async with database(chosen):  # migrates on entry
         pass

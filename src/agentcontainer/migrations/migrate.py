@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from agentcontainer import db
 from agentcontainer.migrations.schema import check_migratable, connected, needs_migration
+from agentcontainer.session_limits import WITHOUT_LOCK_TIMEOUT
 
 MIGRATION_LOCK = 0x61677463  # any number, but the same in every process
 
@@ -31,7 +32,7 @@ async def migrate(url: str) -> None:
 async def _upgrade_tables(url: str) -> None:
     # asyncpg parses the URL here too: SQLAlchemy understands fewer of its parameters.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=partial(db.connect, url, timeouts=db.WITHOUT_LOCK_TIMEOUT),
+        "postgresql+asyncpg://", async_creator=partial(db.connect, url, timeouts=WITHOUT_LOCK_TIMEOUT),
         poolclass=NullPool,
     )  # fmt: skip
     try:

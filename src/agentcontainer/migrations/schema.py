@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agentcontainer import db
 from agentcontainer.errors import SettingsError
+from agentcontainer.session_limits import WITHOUT_LOCK_TIMEOUT
 
 # The revisions form one line, and the name of each file begins with its revision.
 HEAD = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
@@ -92,7 +93,7 @@ async def check_migratable(url: str) -> None:
 @asynccontextmanager
 async def connected(url: str) -> AsyncGenerator[db.RawConnection]:
     """A single connection during the block."""
-    connection = await db.connect(url, timeouts=db.WITHOUT_LOCK_TIMEOUT)
+    connection = await db.connect(url, timeouts=WITHOUT_LOCK_TIMEOUT)
     try:
         yield connection
     finally:

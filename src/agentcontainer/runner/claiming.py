@@ -78,9 +78,9 @@ class ClaimLoop:
         await repeat("claiming tasks", self._over_one_connection, db.RECONNECT_SECONDS, expected)
 
     async def _over_one_connection(self) -> None:
-        assert self._settings.database_url is not None
+        assert self._settings.session_url is not None
         async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await db.connect(self._settings.database_url)
+            connection = await db.connect(self._settings.session_url)
         try:
             connection.add_termination_listener(lambda _: self.wake())
             async with asyncio.timeout(CALL_SECONDS):

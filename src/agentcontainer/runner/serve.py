@@ -55,10 +55,10 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
     Raises:
         SettingsError: the runtime is not installed, or this version cannot use the database's schema, now or later.
     """
-    assert settings.database_url and settings.storage_url and settings.secret_key
+    assert settings.database_url and settings.session_url and settings.storage_url and settings.secret_key
     install.check()
     Proxies.of(os.environ)  # a wrong proxy stops the start, not the first task
-    if (fault := await schema.fault(settings.database_url)) is not None:
+    if (fault := await schema.fault(settings.session_url)) is not None:
         raise SettingsError(fault)
     _warn_of_few_files(settings.capacity)
     runner_id = new_id("rnr")
@@ -67,7 +67,10 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
     if reason := sandboxes.weak_limits_reason:
         logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(db.pool(settings.database_url, max_size=settings.capacity + 8))
+        pool = await stack.enter_async_context(db.pool(
+            settings.database_url, max_size=settings.database_pool_size or settings.capacity + 8,
+            is_pooled=settings.is_database_pooled,
+        ))  # fmt: skip
         vault, blobs = Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url)
         own_settings = settings
         joined = await installation.join(pool, settings, vault, blobs)

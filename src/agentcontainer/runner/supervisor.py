@@ -117,8 +117,8 @@ class Supervisor:
             LoopEnded: a background loop ended; all attempts are dropped.
             RunnerGone: others count this runner as stopped; all attempts are dropped.
         """
-        database_url = self._settings.database_url
-        assert database_url is not None
+        session_url = self._settings.session_url
+        assert session_url is not None
         await db.retry_while_unavailable(lambda: runners.register(
             self._pool, self._id, self._region, socket.gethostname(), self.capacity, self._name
         ))  # fmt: skip
@@ -126,7 +126,7 @@ class Supervisor:
             async with background(
                 self._claims.run(),
                 keep_lease(
-                    database_url,
+                    session_url,
                     self._beat,
                     self._settings.runner_lost_after_seconds,
                     self._drop_all,
@@ -261,7 +261,7 @@ class Supervisor:
 
     async def _listen(self) -> None:
         """React at once to notifications of cancellations, messages, and streams that follow tasks."""
-        assert self._settings.database_url is not None
+        assert self._settings.session_url is not None
 
         def on_cancel(payload: str) -> None:
             task_id, _, last_attempt = payload.partition(" ")
@@ -278,4 +278,4 @@ class Supervisor:
             MESSAGE_CHANNEL: on_message,
             deltas.FOLLOW_CHANNEL: self._services.live_text.on_announcement,
         }
-        await db.listen(self._settings.database_url, handlers)
+        await db.listen(self._settings.session_url, handlers)

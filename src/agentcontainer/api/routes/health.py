@@ -47,8 +47,8 @@ async def check_readiness(request: Request, services: Provided) -> Readiness:
             fault = await schema.fault_in_use(services.pool)
         else:
             await services.pool.fetchval("SELECT 1")  # the check below has a connection of its own
-            assert services.settings.database_url is not None
-            fault = await schema.fault(services.settings.database_url)
+            assert services.settings.session_url is not None
+            fault = await schema.fault(services.settings.session_url)
             state.is_migrated = fault is None
     if fault is not None:
         raise Unavailable(fault)

@@ -17,6 +17,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.feed import store
 from agentcontainer.periodic import repeat
+from agentcontainer.session_limits import Timeouts
 
 OUTBOX_CHANNEL = "agentcontainer_feed_outbox"  # NOTIFY without payload: the outbox has new rows
 LOCK = 0x61676663  # any number, but the same in every process
@@ -28,7 +29,7 @@ BATCH_ENTRIES = 1000
 STATEMENT_SECONDS = 10.0
 # The server ends the session, and with it the lock, of a process that is stopped or whose host vanished.
 SILENT_SECONDS = 3.0
-TIMEOUTS = db.Timeouts(idle_in_transaction=SILENT_SECONDS, lock=2.0, silence=SILENT_SECONDS)
+TIMEOUTS = Timeouts(idle_in_transaction=SILENT_SECONDS, lock=2.0, silence=SILENT_SECONDS)
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 _IS_LOCK_FREE = (

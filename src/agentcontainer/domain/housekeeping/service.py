@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
     """Do the work while this process leads, and wait while another does, until cancelled."""
-    assert settings.database_url is not None
+    assert settings.session_url is not None
     reconciler = Reconciler(pool, settings)
 
     def loops() -> Sequence[Coroutine[Any, Any, None]]:
@@ -44,7 +44,7 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
             repeat("purging old data", lambda: purge(pool, blobs, settings), PURGE_SECONDS, EXPECTED),
         )
 
-    await lead(settings.database_url, pool, loops, reconciler.expect_late_heartbeats)
+    await lead(settings.session_url, pool, loops, reconciler.expect_late_heartbeats)
 
 
 async def _remove_deleted(pool: Pool, blobs: Blobs) -> None:
