@@ -86,7 +86,7 @@ async def serve(settings: Settings) -> None:
                     presence.beat_forever(),
                     presence.report_forever(),
                     hub.run(session_url),
-                    number_forever(pool, session_url),
+                    number_forever(session_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
                     watch_forever(pool, own_settings, vault, blobs, "this API does not fit", _do_nothing),

@@ -23,9 +23,9 @@ FAILED = Draft("turn.failed", {"errorCode": "timeout", "error": "Slow.", "turnNu
 
 
 @pytest.fixture
-async def sequencing(pool: Pool, database_url: str) -> AsyncIterator[None]:
+async def sequencing(database_url: str) -> AsyncIterator[None]:
     """Number what comes into the outbox during the test."""
-    numbering = asyncio.create_task(number_forever(pool, database_url))
+    numbering = asyncio.create_task(number_forever(database_url))
     yield
     numbering.cancel()
     await asyncio.gather(numbering, return_exceptions=True)
@@ -116,10 +116,11 @@ async def test_of_two_sequencers_one_works_and_the_other_takes_over(
     pool: Pool, database_url: str, make_task: MakeTask, account_id: str
 ) -> None:
     task_id = await make_task("running")
-    second = asyncio.create_task(number_forever(pool, database_url))
+    second = asyncio.create_task(number_forever(database_url))
     find = """
         SELECT count(*), count(pg_terminate_backend(pid)) FROM pg_stat_activity JOIN pg_locks USING (pid)
-        WHERE application_name LIKE 'agentcontainer feed%' AND datname = current_database() AND locktype = 'advisory'
+        WHERE application_name LIKE 'agentcontainer feed%' AND datname = current_database()
+            AND locktype = 'advisory' AND granted
     """
     try:
         for position in range(1, 4):

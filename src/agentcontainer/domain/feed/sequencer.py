@@ -14,15 +14,15 @@ from functools import partial
 import asyncpg
 
 from agentcontainer import db
-from agentcontainer.db import Pool
 from agentcontainer.domain.feed import store
 from agentcontainer.periodic import repeat
 from agentcontainer.session_limits import Timeouts
 
 OUTBOX_CHANNEL = "agentcontainer_feed_outbox"  # NOTIFY without payload: the outbox has new rows
 LOCK = 0x61676663  # any number, but the same in every process
-APPLICATION_NAME = "agentcontainer feed"  # of the connection that holds the lock, before its host and pid
-STANDBY_SECONDS = 0.25  # between two looks whether another process still holds the lock
+APPLICATION_NAME = "agentcontainer feed"  # of the connection, before the process' host and pid
+STANDBY_SECONDS = 0.1  # between two tries to get the lock
+RETRY_SECONDS = 0.25
 PAUSE_SECONDS = 0.01  # after a batch, so that many events make few batches
 POLL_SECONDS = 1.0  # also shows that the connection works
 BATCH_ENTRIES = 1000
@@ -32,21 +32,19 @@ SILENT_SECONDS = 3.0
 TIMEOUTS = Timeouts(idle_in_transaction=SILENT_SECONDS, lock=2.0, silence=SILENT_SECONDS)
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
-_IS_LOCK_FREE = (
-    "SELECT pg_try_advisory_xact_lock($1)"  # and free again, because the statement is the transaction
-)
 
 
-async def number_forever(pool: Pool, url: str) -> None:
+async def number_forever(url: str) -> None:
     """Number the entries of all feeds while no other process does."""
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
-    await repeat("numbering the feed", partial(_number_if_first, pool, url), STANDBY_SECONDS, expected)
+    await repeat("numbering the feed", partial(_wait_and_number, url), RETRY_SECONDS, expected)
 
 
-async def _number_if_first(pool: Pool, url: str) -> None:
-    """Return if another process numbers, or number until the connection fails."""
-    if not await pool.fetchval(_IS_LOCK_FREE, LOCK):
-        return
+async def _wait_and_number(url: str) -> None:
+    """Wait until no other process numbers, then number until the connection fails.
+
+    The connection is open while this process waits: opening it takes most of a takeover on a busy host.
+    """
     server_settings = {
         "application_name": f"{APPLICATION_NAME} {socket.gethostname()} {os.getpid()}",
         "idle_session_timeout": f"{SILENT_SECONDS * 1000:.0f}",
@@ -55,10 +53,17 @@ async def _number_if_first(pool: Pool, url: str) -> None:
         url, timeouts=TIMEOUTS, command_timeout=STATEMENT_SECONDS, server_settings=server_settings
     )
     try:
-        if await connection.fetchval(_TRY_LOCK, LOCK):
-            await _number(connection)
+        await _lock(connection)
+        await _number(connection)
     finally:
         connection.terminate()
+
+
+async def _lock(connection: db.RawConnection) -> None:
+    while True:
+        if await connection.fetchval(_TRY_LOCK, LOCK):
+            return
+        await asyncio.sleep(STANDBY_SECONDS)
 
 
 async def _number(connection: db.RawConnection) -> None:
