@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from agentcontainer.db import Pool
+from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.processes import store
 from agentcontainer.domain.processes.model import REGIONS, regions_without_runner
 from agentcontainer.domain.tasks.state import TERMINAL, Status
@@ -42,7 +43,9 @@ class InstallationGauges:
         tasks = await store.live_tasks(self._pool)
         queues = await store.queues(self._pool)
         runners = await store.runners(self._pool)
+        feed_lag_seconds = await feed.lag_seconds(self._pool)
         _clear()
+        metrics.FEED_LAG.set(feed_lag_seconds)
         for status in Status:
             if status not in TERMINAL:
                 metrics.TASKS.labels(status.value).set(tasks.get(status.value, 0))
@@ -69,4 +72,5 @@ def _clear() -> None:
         metrics.CLOCK_SKEW,
     ):
         gauge.clear()
-    metrics.REGIONS_WITHOUT_RUNNER.set(float("nan"))
+    for gauge in (metrics.REGIONS_WITHOUT_RUNNER, metrics.FEED_LAG):
+        gauge.set(float("nan"))

@@ -51,6 +51,8 @@ STORE_SECONDS = _histogram(
 POOL_CONNECTIONS = _gauge("db_pool_connections", "Connections of the database pool.", "state")
 FILE_BYTES = _histogram("file_bytes", "Sizes of the files that were stored.", _SIZES, "kind")
 OPEN_FILES = _gauge("process_open_files", "File descriptors that this process has open.")
+LEADER = _gauge("leader", "1 in the process that does the housekeeping of the installation, 0 in all others.")
+PURGED_ROWS = _counter("purged_rows", "Rows that this process purged because of their age.", "class")
 
 # ---- API processes
 
@@ -77,6 +79,10 @@ RUNNER_HEARTBEAT = _gauge(
 )
 CLOCK_SKEW = _gauge(
     "clock_skew_seconds", "The clock of each runner's host minus that of the database's host.", "runner"
+)
+FEED_LAG = _gauge(
+    "feed_lag_seconds",
+    "Age of the oldest event that has no position in its account's feed yet; 0: all have one.",
 )
 REGIONS_WITHOUT_RUNNER = _gauge(
     "regions_without_runner", "Regions with tasks that wait and no living runner."
@@ -127,6 +133,7 @@ BUDGET_EXCEEDED = _counter("budget_exceeded", "Tasks and turns that ended becaus
 Metric = Counter | Gauge | Histogram
 EVERYWHERE: tuple[Metric, ...] = (
     BUILD_INFO, TASKS_ENDED, TASK_SECONDS, ATTEMPTS_LOST, STORE_SECONDS, POOL_CONNECTIONS, FILE_BYTES, OPEN_FILES,
+    LEADER, PURGED_ROWS,
 )  # fmt: skip
 OF_API: tuple[Metric, ...] = (HTTP_REQUESTS, HTTP_SECONDS, EVENT_STREAMS, TASKS_CREATED)
 OF_INSTALLATION: tuple[Gauge, ...] = (
@@ -136,6 +143,7 @@ OF_INSTALLATION: tuple[Gauge, ...] = (
     RUNNER_HEARTBEAT,
     CLOCK_SKEW,
     REGIONS_WITHOUT_RUNNER,
+    FEED_LAG,
 )
 OF_RUNNER: tuple[Metric, ...] = (
     QUEUE_WAIT, ATTEMPTS_STARTED, ATTEMPT_START_SECONDS, TURN_SECONDS, RUNNER_SLOTS, OOM_KILLS, DISK_FREE,

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from agentcontainer import db
 from agentcontainer.api.app import create_app
 from agentcontainer.domain.processes import store
+from agentcontainer.domain.retention import service as retention
 from agentcontainer.domain.tasks import runners
 from agentcontainer.ids import new_id
 from tests.ports import free_port
@@ -115,6 +116,21 @@ async def test_a_region_without_a_runner_is_counted(bed: Bed, alice: Account) ->
     await bed.pool.execute("UPDATE runners SET stopped_at = NULL WHERE id = 'run_test'")
 
 
+async def test_the_feed_and_the_purge_are_in_it(bed: Bed, alice: Account) -> None:
+    task_id = (await alice.dispatch())["id"]
+    await alice.post(f"/api/v1/tasks/{task_id}/cancel")
+    await bed.pool.execute(
+        "UPDATE tasks SET completed_at = now() - interval '31 days' WHERE id = $1", task_id
+    )
+    before = await scrape(bed)
+    assert before["agentcontainer_feed_lag_seconds"] >= 0
+    settings = bed.settings.model_copy(update={"retention_tasks_days": 30})
+    removed = (await retention.purge(bed.pool, bed.blobs, settings))["tasks"]
+    assert removed >= 1
+    purged = 'agentcontainer_purged_rows_total{class="tasks"}'
+    assert (await scrape(bed))[purged] - before.get(purged, 0) == removed
+
+
 async def test_without_the_database_a_scrape_has_the_process_and_no_old_values(bed: Bed) -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     assert bed.settings.database_url
@@ -130,6 +146,7 @@ async def test_without_the_database_a_scrape_has_the_process_and_no_old_values(b
     assert "agentcontainer_build_info" in answer.text
     assert "agentcontainer_queue_depth{" not in answer.text
     assert "agentcontainer_regions_without_runner NaN" in answer.text
+    assert "agentcontainer_feed_lag_seconds NaN" in answer.text
 
 
 async def test_an_api_process_has_a_row_while_it_lives(bed: Bed) -> None:

@@ -81,6 +81,19 @@ async def test_a_transaction_that_commits_late_is_numbered_late_and_makes_nobody
     ]  # fmt: skip
 
 
+async def test_the_lag_is_the_age_of_the_oldest_event_without_a_position(
+    pool: Pool, make_task: MakeTask
+) -> None:
+    assert await store.lag_seconds(pool) == 0
+    task_id = await make_task("running")
+    await append(pool, task_id, STARTED)
+    await pool.execute("UPDATE feed_outbox SET created_at = now() - interval '7 seconds'")
+    await append(pool, task_id, STARTED)
+    assert 7 <= await store.lag_seconds(pool) < 60
+    await number(pool)
+    assert await store.lag_seconds(pool) == 0
+
+
 async def test_an_event_that_is_rolled_back_is_in_no_feed(
     pool: Pool, make_task: MakeTask, account_id: str
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.housekeeping.leader import LOCK_ID, lead
+from agentcontainer.telemetry import metrics
 
 TAKE_OVER_SECONDS = 8.0  # 2 of the candidates, and as much as a busy machine may need
 LEADER = """
@@ -76,6 +77,7 @@ async def leader_of(candidates: list[Candidate]) -> Candidate:
 
 async def test_one_leads_and_the_others_wait(candidates: list[Candidate], pool: Pool) -> None:
     leader = await leader_of(candidates)
+    assert metrics.registry_of().get_sample_value("agentcontainer_leader") == 1
     await asyncio.sleep(2.5)
     assert await leader_of(candidates) is leader
     assert await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
@@ -87,6 +89,7 @@ async def test_another_takes_over_when_the_leader_stops(candidates: list[Candida
     with contextlib.suppress(asyncio.CancelledError):
         await first.task
     assert not first.leads
+    assert metrics.registry_of().get_sample_value("agentcontainer_leader") == 0
     assert await leader_of(candidates) is not first
 
 

@@ -41,6 +41,10 @@ _BOUNDS = """
 SELECT coalesce((SELECT last_position FROM feeds WHERE account_id = $1), 0) AS last,
     (SELECT position FROM feed_entries WHERE account_id = $1 ORDER BY position LIMIT 1) AS oldest
 """
+_LAG = """
+SELECT coalesce((SELECT greatest(0, extract(epoch FROM clock_timestamp() - created_at))
+                 FROM feed_outbox ORDER BY number LIMIT 1), 0)::float8
+"""
 _LIST = """
 SELECT * FROM feed_entries
 WHERE account_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position < $3)
@@ -94,6 +98,11 @@ async def number(connection: Connection, limit: int) -> int:
     """
     rows = await connection.fetch(_NUMBER, limit, CHANNEL)
     return rows[0]["moved"] if rows else 0
+
+
+async def lag_seconds(pool: Pool) -> float:
+    """The age of the oldest event that waits for its position; 0 if none waits."""
+    return await pool.fetchval(_LAG)
 
 
 async def bounds(pool: Pool, account_id: str) -> FeedBounds:

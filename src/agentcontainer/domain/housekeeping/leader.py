@@ -16,6 +16,7 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Pool, RawConnection
 from agentcontainer.periodic import background
+from agentcontainer.telemetry import metrics
 
 LOCK_ID = 0x61635F6C656164  # any number, but the same in every process
 CANDIDATE_SECONDS = 2.0  # how often a process that does not lead looks whether nobody does
@@ -67,10 +68,14 @@ async def _lead_once(url: str, loops: Loops) -> None:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_ID):
             return
         logger.debug("this process does the housekeeping now")
-        async with background(*loops()):
-            while True:
-                await asyncio.sleep(CHECK_SECONDS)
-                await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
+        metrics.LEADER.set(1)
+        try:
+            async with background(*loops()):
+                while True:
+                    await asyncio.sleep(CHECK_SECONDS)
+                    await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
+        finally:
+            metrics.LEADER.set(0)
 
 
 @asynccontextmanager

@@ -23,9 +23,11 @@ from agentcontainer.domain.retention import store
 from agentcontainer.domain.retention.model import Due, Kind, Position, retention
 from agentcontainer.errors import Unavailable
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry import metrics
 
 TASKS_AT_ONCE = 100
 FILES_AT_ONCE = 500
+ENTRIES_AT_ONCE = 500
 MAX_PAUSE_SECONDS = 1.0
 BEGINNING = Position(datetime(1970, 1, 1, tzinfo=UTC), "")
 
@@ -56,43 +58,42 @@ async def purge(pool: Pool, blobs: Blobs, settings: Settings) -> dict[Kind, int]
 
 async def purge_older(pool: Pool, blobs: Blobs, kind: Kind, age: timedelta) -> int:
     """Remove what is at least that old of one kind; returns how much."""
-    return await _PURGES[kind](pool, blobs, age)
-
-
-async def _purge_events(pool: Pool, _blobs: Blobs, age: timedelta) -> int:
     removed = 0
+    async for count in _PURGES[kind](pool, blobs, age):
+        metrics.PURGED_ROWS.labels(kind).inc(count)
+        removed += count
+    return removed
+
+
+async def _purge_events(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
     async for task_ids in _pages(lambda after: store.old_logs(pool, age, after, TASKS_AT_ONCE)):
         await store.begin_purge_of_events(pool, task_ids)
 
         async def step(connection: Connection, limit: int, task_ids: Sequence[str] = task_ids) -> int:
             return await store.delete_events(connection, task_ids, limit)
 
-        removed += await batches.repeat(pool, step)
+        yield await batches.repeat(pool, step)
         await store.end_purge_of_events(pool, task_ids)
-    return removed
 
 
-async def _purge_tasks(pool: Pool, blobs: Blobs, age: timedelta) -> int:
-    removed = 0
+async def _purge_tasks(pool: Pool, blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
     async for task_ids in _pages(lambda after: store.old_tasks(pool, age, after, TASKS_AT_ONCE)):
         async with db.transaction(pool) as connection:
             deletable = await store.lock_deletable(connection, task_ids)
             await deletion_store.mark(connection, deletable)
         await deletion.remove(pool, blobs, deletable)
-        removed += len(deletable)
-    return removed
+        yield len(deletable)
 
 
-async def _purge_uploads_and_outputs(pool: Pool, blobs: Blobs, age: timedelta) -> int:
-    return await _purge_files(pool, blobs, age, are_partial=False)
+def _purge_uploads_and_outputs(pool: Pool, blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
+    return _purge_files(pool, blobs, age, are_partial=False)
 
 
-async def _purge_partial_outputs(pool: Pool, blobs: Blobs, age: timedelta) -> int:
-    return await _purge_files(pool, blobs, age, are_partial=True)
+def _purge_partial_outputs(pool: Pool, blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
+    return _purge_files(pool, blobs, age, are_partial=True)
 
 
-async def _purge_files(pool: Pool, blobs: Blobs, age: timedelta, *, are_partial: bool) -> int:
-    removed = 0
+async def _purge_files(pool: Pool, blobs: Blobs, age: timedelta, *, are_partial: bool) -> AsyncGenerator[int]:
     pages = _pages(lambda after: store.old_files(pool, age, after, FILES_AT_ONCE, are_partial=are_partial))
     async for file_ids in pages:
         async with db.transaction(pool) as connection:
@@ -102,40 +103,43 @@ async def _purge_files(pool: Pool, blobs: Blobs, age: timedelta, *, are_partial:
             await delete_unowned(pool, blobs, list(unused.values()))
         except Unavailable:
             logger.warning("%d blobs of purged files will be deleted later", len(unused))
-        removed += len(unused)
-    return removed
+        yield len(unused)
 
 
-async def _purge_feed(pool: Pool, _blobs: Blobs, age: timedelta) -> int:
-    before = await db.now(pool) - age
-    removed, last_id = 0, ""
+async def _purge_feed(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
+    before, last_id = await db.now(pool) - age, ""
     while account_ids := await feed.accounts_to_purge(pool, before, last_id):
         for account_id in account_ids:
-
-            async def step(connection: Connection, limit: int, account_id: str = account_id) -> int:
-                return await feed.purge(connection, account_id, before, limit)
-
-            removed += await batches.repeat(pool, step)
+            count = ENTRIES_AT_ONCE
+            while count == ENTRIES_AT_ONCE:
+                begin = time.monotonic()
+                count = await feed.purge(pool, account_id, before, ENTRIES_AT_ONCE)
+                yield count
+                await _rest(begin)
         last_id = account_ids[-1]
-    return removed
 
 
-async def _purge_answers(pool: Pool, _blobs: Blobs, age: timedelta) -> int:
-    return await batches.repeat(pool, lambda connection, limit: store.delete_answers(connection, age, limit))
+async def _purge_answers(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
+    yield await batches.repeat(pool, lambda connection, limit: store.delete_answers(connection, age, limit))
 
 
 async def _pages(find: Callable[[Position], Awaitable[list[Position]]]) -> AsyncGenerator[list[str]]:
-    """The ids that `find` returns, page by page. After each page it waits as long as the page took, so that a purge
-    leaves room for others."""
+    """The ids that `find` returns, page by page, with a rest after each page."""
     after = BEGINNING
     while page := await find(after):
         begin = time.monotonic()
         yield [position.id for position in page]
         after = page[-1]
-        await asyncio.sleep(min(time.monotonic() - begin, MAX_PAUSE_SECONDS))
+        await _rest(begin)
 
 
-_PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], Awaitable[int]]] = {
+async def _rest(begin: float) -> None:
+    """Wait as long as the work since `begin` took, so that a purge leaves room for others."""
+    await asyncio.sleep(min(time.monotonic() - begin, MAX_PAUSE_SECONDS))
+
+
+# Each yields how much it removed, page by page.
+_PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], AsyncGenerator[int]]] = {
     "events": _purge_events,
     "tasks": _purge_tasks,
     "files": _purge_uploads_and_outputs,
