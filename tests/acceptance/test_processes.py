@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +36,15 @@ def process(
         running.wait()
 
 
+@pytest.fixture
+async def offline_client(pool: Pool) -> AsyncIterator[Client]:
+    """An account's client of the API at a free port, which the test starts."""
+    account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
+    client = Client(f"http://127.0.0.1:{free_port()}", key, account_id)
+    with client.http:
+        yield client
+
+
 def is_ready(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, verify=False).status_code == 200
@@ -63,17 +72,15 @@ async def test_api_runner_and_migrate_run_separately_and_stop_cleanly(
 
 
 async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer_version(
-    short_dir: Path, database_url: str, pool: Pool
+    short_dir: Path, database_url: str, pool: Pool, offline_client: Client
 ) -> None:
-    port, log = free_port(), short_dir / "log"
+    client, port, log = offline_client, offline_client.http.base_url.port, short_dir / "log"
     settings = {
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET_KEY,
         "DATA_DIR": short_dir / "data",
         "OFFLINE_MODEL": "all",
     }
-    account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
-    client = Client(f"http://127.0.0.1:{port}", key, account_id)
     watch = "import agentcontainer.migrations.watch as watch; watch.WATCH_SECONDS = 0.5"
     quick = [sys.executable, "-c", f"{watch}; from agentcontainer.cli.main import app; app()"]
     for is_second_start in (False, True):
@@ -97,17 +104,15 @@ async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer
 
 
 async def test_a_runner_that_does_not_fit_refuses_to_start_or_stops_taking_work(
-    short_dir: Path, database_url: str, pool: Pool
+    short_dir: Path, database_url: str, pool: Pool, offline_client: Client
 ) -> None:
-    port, log = free_port(), short_dir / "log"
+    client, port, log = offline_client, offline_client.http.base_url.port, short_dir / "log"
     settings = {
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET_KEY,
         "DATA_DIR": short_dir / "data",
         "OFFLINE_MODEL": "all",
     }
-    account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
-    client = Client(f"http://127.0.0.1:{port}", key, account_id)
     watch = "import agentcontainer.domain.installation.watch as watch; watch.WATCH_SECONDS = 0.3"
     quick = [sys.executable, "-c", f"{watch}; from agentcontainer.cli.main import app; app()"]
     api_settings = settings | {"PUBLIC_URL": "https://agents.example.com"}
