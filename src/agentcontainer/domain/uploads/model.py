@@ -1,7 +1,7 @@
 """The dataclasses of uploads."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 UploadMethod = Literal["PUT", "POST"]
@@ -28,14 +28,24 @@ class NewUpload:
     content_type: str
     size_bytes: int | None
     blob_key: str
-    expires_at: datetime
+    life: timedelta
     method: UploadMethod
 
 
 @dataclass(frozen=True)
-class Upload(NewUpload):
-    """A row of `uploads`. `received_bytes` None: no bytes have come through us."""
+class Upload:
+    """A row of `uploads`. `received_bytes` None: no bytes have come through us. `read_at`: the database's time when the
+    row was read."""
 
+    id: str
+    account_id: str
+    filename: str
+    content_type: str
+    size_bytes: int | None
+    blob_key: str
+    expires_at: datetime
+    read_at: datetime
+    method: UploadMethod
     received_bytes: int | None
     sha256: str | None
     storage_id: str | None

@@ -8,7 +8,7 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
@@ -78,15 +78,14 @@ async def prepare(
     if size is not None and size > (limit := _max_bytes(settings, blobs)):
         raise PayloadTooLarge(f"sizeBytes: at most {limit} bytes can be uploaded")
     upload_id, life = new_id("upl"), timedelta(seconds=settings.upload_ttl_seconds)
-    expires_at = (datetime.now(UTC) + life).replace(microsecond=0)
     direct_key = f"{DIRECT_PREFIX}{upload_id}"
     direct_url = await blobs.signed_put(direct_key, life)
     method: UploadMethod = "POST" if direct_url is None and settings.upload_method == "post" else "PUT"
     blob_key = direct_key if direct_url else ""
-    upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, expires_at, method)
+    upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, life, method)
     async with db.transaction(pool) as connection:
         await quota.take(connection, settings, account_id, 1 if size is None else size, "")
-        await store.insert(connection, upload)
+        expires_at = await store.insert(connection, upload)
     api_url = settings.public_url or request_url or settings.api_url
     url = direct_url or _own_url(api_url, vault, upload_id, expires_at)
     return PreparedUpload(upload_id, url, method, content_type, expires_at)
@@ -185,11 +184,11 @@ def _new_key(upload_id: str) -> str:
 async def _admit(pool: Pool, vault: Vault, upload_id: str, request: SignedRequest) -> Upload:
     if not vault.is_signed(request.signature, "upload", upload_id, request.expires):
         raise Forbidden(_INVALID)
-    if int(request.expires) < datetime.now(UTC).timestamp():
-        raise Forbidden(_EXPIRED)
     upload = await store.get(pool, upload_id)
     if upload is None:
         raise Forbidden(_INVALID)
+    if int(request.expires) < upload.read_at.timestamp():
+        raise Forbidden(_EXPIRED)
     if request.method != upload.method:
         raise Forbidden(f"The upload was prepared for {upload.method}; use exactly that.")
     if request.content_type != upload.content_type:
@@ -282,7 +281,7 @@ async def _complete(
             await quota.take(connection, settings, account_id, copied.size_bytes, upload_id)
             await unowned.remove(connection, [copied.key])
             # Until its URL expires, the client can write the blob again.
-            left = upload.expires_at - datetime.now(UTC) + MIN_AGE
+            left = upload.expires_at - upload.read_at + MIN_AGE
             await unowned.insert(connection, [upload.blob_key], max(left, timedelta(0)))
             return await _insert_file(connection, upload, copied)
         if upload.received_bytes is None or upload.sha256 is None:

@@ -1,23 +1,26 @@
 """SQL on `uploads`."""
 
+from datetime import datetime
+
 from agentcontainer.db import Connection, Pool, Record
 from agentcontainer.domain.files.blobs import Blob
 from agentcontainer.domain.uploads.model import NewUpload, Upload
 
 _INSERT = """
 INSERT INTO uploads (id, account_id, filename, content_type, size_bytes, blob_key, expires_at, method)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, date_trunc('second', clock_timestamp() + $7::interval), $8) RETURNING expires_at
 """
 _SET_RECEIVED = """
 UPDATE uploads SET received_bytes = $2, sha256 = $3, blob_key = $4, storage_id = $5 WHERE id = $1
 """
-_GET = "SELECT * FROM uploads WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)"
+_GET = "SELECT *, clock_timestamp() AS read_at FROM uploads WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)"
 
 
-async def insert(connection: Connection, upload: NewUpload) -> None:
-    await connection.execute(
+async def insert(connection: Connection, upload: NewUpload) -> datetime:
+    """Returns when it expires, in whole seconds."""
+    return await connection.fetchval(
         _INSERT, upload.id, upload.account_id, upload.filename, upload.content_type, upload.size_bytes,
-        upload.blob_key, upload.expires_at, upload.method,
+        upload.blob_key, upload.life, upload.method,
     )  # fmt: skip
 
 
