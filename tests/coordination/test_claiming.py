@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -34,6 +35,35 @@ async def test_a_free_runner_takes_the_task_that_a_full_one_has_no_slot_for(bed:
                 assert (await bed.until(task_id)).status is Status.FINISHED
         assert (await bed.task(blocked)).status is Status.RUNNING
         assert full.workspace(blocked, 1).is_dir()
+
+
+async def test_the_turns_of_a_conversation_go_to_the_runner_of_its_last_container_while_it_can_take_them(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PREFERENCE", timedelta(seconds=2))  # enough for a busy test machine
+    bed.configure(warm_seconds=0.0)
+
+    async def until_idle(task_id: str, turns: int) -> None:
+        await bed.until_event(task_id, "turn.completed", turns)
+        async with asyncio.timeout(30):
+            while await bed.pool.fetchval("SELECT runner_id FROM tasks WHERE id = $1", task_id) is not None:
+                await asyncio.sleep(0.02)
+
+    async def turn(task_id: str, number: int) -> str:
+        await bed.send(task_id, {"say": "Yes."})
+        await until_idle(task_id, number)
+        return await bed.pool.fetchval("SELECT last_runner_id FROM tasks WHERE id = $1", task_id)
+
+    async with bed.runner(capacity=2) as first:  # the container before may still be stopping
+        task_id = await bed.converse({"say": "Yes."})
+        await until_idle(task_id, 1)
+        async with bed.runner() as second:
+            assert {await turn(task_id, number) for number in range(2, 7)} == {first.id}
+            first.proxy.drop_packets()  # it lives by the lease, but claims nothing
+            sent_at = time.monotonic()
+            assert await turn(task_id, 7) == second.id
+            assert time.monotonic() - sent_at < 2 + AFTER_CUT_SECONDS
+            first.proxy.forward_again()
 
 
 async def test_a_task_whose_notification_is_lost_is_claimed_at_the_next_poll(bed: Bed) -> None:

@@ -135,6 +135,53 @@ async def test_a_runner_that_stopped_is_silent_or_unknown_claims_nothing(
     assert await claim_by(pool, "rnr_living") == Claim(task_id, 1)
 
 
+async def test_a_conversations_next_turn_is_left_to_the_runner_of_its_last_container(
+    pool: Pool, make_task: MakeTask
+) -> None:
+    for runner_id in ("rnr_last", "rnr_other"):
+        await runners.register(pool, runner_id, "any", "here", 1)
+    turn = await make_task("pending", attempt=0)
+    later = await pool.fetchval("SELECT now() + interval '1 hour'")
+    await change(pool, turn, mode="conversation", last_runner_id="rnr_last", pending_since=later)
+    assert await claim_by(pool, "rnr_other") is None
+    assert await queue.count_due(pool, "any", 10) == 1, "the other runner looks again soon"
+    new = await make_task("pending", attempt=0)
+    assert await claim_by(pool, "rnr_other") == Claim(new, 1), "tasks behind it are claimed meanwhile"
+    assert await claim_by(pool, "rnr_last") == Claim(turn, 1)
+
+
+@pytest.mark.parametrize(
+    "change_of_runner",
+    [
+        "stopped_at = now()",
+        "draining_at = now()",
+        "heartbeat_at = now() - interval '11 s'",
+        "capacity = 0",  # so that it has no free slot
+    ],
+)
+async def test_a_turn_does_not_wait_for_a_runner_that_cannot_take_it(
+    pool: Pool, claim: Claiming, make_task: MakeTask, change_of_runner: str
+) -> None:
+    await runners.register(pool, "rnr_last", "any", "here", 1)
+    turn = await make_task("pending", attempt=0)
+    later = await pool.fetchval("SELECT now() + interval '1 hour'")
+    await change(pool, turn, mode="conversation", last_runner_id="rnr_last", pending_since=later)
+    assert await claim() is None
+    await pool.execute(f"UPDATE runners SET {change_of_runner} WHERE id = 'rnr_last'")
+    assert await claim() == turn
+
+
+async def test_a_turn_waits_for_its_last_runner_for_200_milliseconds_and_a_task_that_is_no_conversation_not(
+    pool: Pool, claim: Claiming, make_task: MakeTask
+) -> None:
+    await runners.register(pool, "rnr_last", "any", "here", 9)
+    turn, task_id = [await make_task("pending", attempt=0) for _ in range(2)]
+    earlier, later = await pool.fetchrow("SELECT now() - interval '0.2 s', now() + interval '1 hour'") or ()
+    await change(pool, turn, mode="conversation", last_runner_id="rnr_last", pending_since=earlier)
+    await change(pool, task_id, last_runner_id="rnr_last", pending_since=later)
+    assert [await claim(), await claim()] == [turn, task_id]
+
+
 async def test_no_task_is_claimed_twice_and_none_is_left_by_concurrent_claims(
     pool: Pool, claim: Claiming, account_id: str, make_task: MakeTask
 ) -> None:

@@ -7,6 +7,8 @@ claim reads a few rows, however many tasks are pending.
 - Of an account's tasks, the highest priority comes first. Then come messages to conversations and work that has begun
   before, then the task that has been pending for longest.
 - A claim is one statement. It skips rows that others have locked, and so waits for nobody.
+- For `PREFERENCE`, a conversation's next turn is left to the runner of its last container, which has its image, if that
+  runner lives and has a free slot.
 """
 
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ CHANNEL = "agentcontainer_queue"  # NOTIFY payload: the region of a task that be
 REGIONS: dict[RuntimeRegion, Sequence[RuntimeRegion]] = {"any": ["any"], "eu": ["any", "eu"]}
 """A runner's region → the regions whose tasks it takes."""
 MAX_ACCOUNTS = 20  # that one claim looks at, should others be claiming the tasks of the first ones
+PREFERENCE = timedelta(milliseconds=200)
 
 _CLAIM = """
 UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $1
@@ -34,6 +37,13 @@ FROM (
             SELECT id, priority, mode = 'autonomous' AND attempt = 0 AS is_new, pending_since FROM tasks
             WHERE account_id = account.account_id AND status = 'pending' AND not_before IS NULL
                 AND coalesce(execution->>'runtimeRegion', 'any') = region.name
+                AND (mode = 'autonomous' OR last_runner_id IS NULL OR last_runner_id = $1
+                    OR pending_since < clock_timestamp() - $5::interval OR NOT EXISTS (
+                        SELECT FROM runners AS last WHERE last.id = tasks.last_runner_id AND last.stopped_at IS NULL
+                            AND last.draining_at IS NULL AND last.heartbeat_at > now() - $3::interval
+                            AND last.capacity > (SELECT count(*) FROM tasks AS held
+                                WHERE held.status = 'running' AND held.runner_id = last.id)
+                    ))
             ORDER BY -priority, (mode = 'autonomous' AND attempt = 0), pending_since, id
             LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
         ) AS first ORDER BY -first.priority, first.is_new, first.pending_since, first.id LIMIT 1
@@ -117,9 +127,9 @@ def claim_statement(region: RuntimeRegion) -> str:
 
 def claim_arguments(
     runner_id: str, region: RuntimeRegion, lost_after_seconds: float
-) -> tuple[str, Sequence[str], timedelta, int]:
+) -> tuple[str, Sequence[str], timedelta, int, timedelta]:
     """The parameters of `claim_statement`."""
-    return runner_id, REGIONS[region], timedelta(seconds=lost_after_seconds), MAX_ACCOUNTS
+    return runner_id, REGIONS[region], timedelta(seconds=lost_after_seconds), MAX_ACCOUNTS, PREFERENCE
 
 
 async def count_due(
