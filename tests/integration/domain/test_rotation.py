@@ -62,6 +62,17 @@ async def test_all_stored_secrets_are_opened_by_the_new_key_alone_afterwards(
     assert (await rotate(pool, BOTH)).count == 0
 
 
+async def test_each_column_of_bytes_is_rotated_unless_it_is_a_hash(pool: Pool) -> None:
+    rows = await pool.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND data_type = 'bytea'"
+    )
+    in_json = {("tasks", "input_repositories")}
+    assert {tuple(row) for row in rows} - {("api_keys", "key_hash")} == rotation.SEALED_COLUMNS - in_json, (
+        "If the secret key encrypts the column, add it to domain/installation/rotation.py, which must encrypt it again."
+    )
+
+
 async def test_keys_that_are_stored_meanwhile_are_neither_lost_nor_left_with_the_old_key(
     pool: Pool, account_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

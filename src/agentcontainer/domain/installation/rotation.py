@@ -17,6 +17,12 @@ from agentcontainer.domain.tasks import repositories
 from agentcontainer.errors import SettingsError
 
 BATCH = 500  # rows
+MAX_PASSES = 5
+SEALED_COLUMNS = frozenset({
+    ("provider_keys", "ciphertext"), ("tasks", "provider_key_ciphertext"), ("messages", "provider_key_ciphertext"),
+    ("tasks", "input_repositories"), ("idempotency_keys", "response"), ("installation", "canary"),
+})  # fmt: skip
+"""(table, column) of everything that the secret key encrypts. A test compares them with the schema and the code."""
 
 _PROVIDER_KEYS = """
 SELECT * FROM provider_keys WHERE ciphertext IS NOT NULL AND (account_id, provider) > ($1, $2)
@@ -72,16 +78,25 @@ async def rotate(pool: Pool, vault: Vault) -> Rotated:
         canary = vault.resealed(row.canary, row.canary_context)
     except SettingsError:
         raise SettingsError(OTHER_KEY) from None
+    rotated = await _one_pass(pool, vault)
+    count, passes = rotated.count, 1
+    # A turn that begins moves a key from a message to its task, perhaps to a row that was read before.
+    while rotated.count > 0 and passes < MAX_PASSES:
+        rotated = await _one_pass(pool, vault)
+        count, passes = count + rotated.count, passes + 1
+    if canary is not None:
+        await store.set_canary(pool, canary)  # last: from now on a process without the first key is refused
+    return Rotated(count, rotated.unreadable)
+
+
+async def _one_pass(pool: Pool, vault: Vault) -> Rotated:
+    """Read all stored secrets once, and encrypt those again that the first key did not encrypt."""
     rotated = Rotated()
     await _provider_keys(pool, vault, rotated)
-    await _keys_of_messages(
-        pool, vault, rotated
-    )  # before those of tasks, to which a turn that begins moves them
+    await _keys_of_messages(pool, vault, rotated)
     await _keys_of_tasks(pool, vault, rotated)
     await _tokens(pool, vault, rotated)
     await _responses(pool, vault, rotated)
-    if canary is not None:
-        await store.set_canary(pool, canary)  # last: from now on a process without the first key is refused
     return rotated
 
 
