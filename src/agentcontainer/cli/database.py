@@ -15,6 +15,7 @@ from agentcontainer.embedded.location import service_uid, url_of
 from agentcontainer.embedded.postgres import running
 from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.migrations import schema
+from agentcontainer.migrations.left_behind import left_behind
 from agentcontainer.migrations.schema import is_empty, is_usable, needs_migration
 from agentcontainer.settings import Settings
 
@@ -49,19 +50,26 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
             yield url
 
 
-async def migrated(url: str) -> None:
+async def migrated(url: str, *, stops_others: bool = True) -> None:
     """Bring the database to this version's schema, unless it has a newer one that this version can use.
+
+    `stops_others`: also if runners or APIs run that cannot use the new schema.
 
     Raises:
         Unavailable: it cannot be reached.
-        SettingsError: it has a schema that this version cannot use.
+        SettingsError: it has a schema that this version cannot use, or others run that cannot use the new one.
     """
     async with reaching():
-        await _migrate(url)
+        await _migrate(url, stops_others=stops_others)
 
 
-async def _migrate(url: str) -> None:
+async def _migrate(url: str, *, stops_others: bool = True) -> None:
     if await needs_migration(url):
+        if not stops_others and (processes := await left_behind(url)):
+            raise SettingsError(
+                f"Nothing was changed: these processes run and cannot use the new schema: {', '.join(processes)}. "
+                "Stop them first, or use --force: they then stop by themselves, and their tasks wait."
+            )
         from agentcontainer.migrations.migrate import migrate
 
         if await pooler.is_transaction_pooled(url):

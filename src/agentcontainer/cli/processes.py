@@ -48,9 +48,17 @@ def runner(
     asyncio.run(_serve(partial(serve, host_mounts=host_mounts if has_own_mounts else None), chosen))
 
 
-def migrate(data_dir: DataDir = None) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    is_forced: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also if runners and APIs run that cannot use the new schema: they stop."
+        ),
+    ] = False,
+) -> None:
     """Migrate the database to this version's schema."""
-    asyncio.run(_migrate(load(data_dir=data_dir)))
+    asyncio.run(_migrate(load(data_dir=data_dir), is_forced=is_forced))
     typer.echo("The database has the current schema.")
 
 
@@ -74,12 +82,12 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
     await serve(complete)
 
 
-async def _migrate(chosen: Settings) -> None:
+async def _migrate(chosen: Settings, *, is_forced: bool) -> None:
     from agentcontainer.cli.database import database, migrated
 
     if chosen.database_url is not None:
         assert chosen.session_url is not None
-        await migrated(chosen.session_url)
+        await migrated(chosen.session_url, stops_others=is_forced)
         return
     async with database(chosen):  # migrates on entry
         pass

@@ -13,11 +13,12 @@ from agentcontainer.domain.processes.model import (
     RegionQueue,
     Runner,
 )
+from agentcontainer.migrations import schema
 
 MAX_ROWS = 1000
 
 _BEAT = """
-INSERT INTO api_processes (id, host, port, version) VALUES ($1, $2, $3, $4)
+INSERT INTO api_processes (id, host, port, version, newest_schema) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now()
 """
 _REMOVE = "DELETE FROM api_processes WHERE id = $1 OR heartbeat_at < now() - interval '1 day'"
@@ -67,7 +68,7 @@ ORDER BY state_change LIMIT $2
 
 async def beat(pool: Pool, process_id: str, host: str, port: int, version: str) -> None:
     """Record that this API process lives."""
-    await pool.execute(_BEAT, process_id, host, port, version, timeout=5)
+    await pool.execute(_BEAT, process_id, host, port, version, schema.HEAD, timeout=5)
 
 
 async def remove(pool: Pool, process_id: str) -> None:
