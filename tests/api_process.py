@@ -16,9 +16,12 @@ from tests.ports import free_port
 SECRET_KEY = "k" * 40
 FORGET = """
 import asyncio, asyncpg, os
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.installation import service
 async def forget():
     connection = await asyncpg.connect(os.environ["AGENTCONTAINER_DATABASE_URL"])
-    await connection.execute("UPDATE installation SET canary = NULL, store_marked_at = NULL")
+    await service.adopt_secret_key(connection, Vault(os.environ["AGENTCONTAINER_SECRET_KEY"]))
+    await connection.execute("UPDATE installation SET store_marked_at = NULL")
     await connection.execute("DELETE FROM installation_settings")
     folder = os.environ["AGENTCONTAINER_STORAGE_URL"].removeprefix("file://")
     os.makedirs(folder, exist_ok=True)
@@ -26,7 +29,7 @@ async def forget():
         mark.write(await connection.fetchval("SELECT id FROM installation"))
     await connection.close()
 asyncio.run(forget())
-"""  # what earlier processes have stored for the installation; the store is the installation's from the beginning
+"""  # what earlier processes have stored for the installation, whose key and store are those of the process
 _KEPT = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
 
 

@@ -17,6 +17,10 @@ from agentcontainer.domain.housekeeping.leader import LOCK_ID, lead
 from agentcontainer.telemetry import metrics
 
 TAKE_OVER_SECONDS = 8.0  # 2 of the candidates, and as much as a busy machine may need
+ADVISORY_LOCKS = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 LEADER = """
 import asyncio, sys
 from agentcontainer import db
@@ -80,7 +84,7 @@ async def test_one_leads_and_the_others_wait(candidates: list[Candidate], pool: 
     assert metrics.registry_of().get_sample_value("agentcontainer_leader") == 1
     await asyncio.sleep(2.5)
     assert await leader_of(candidates) is leader
-    assert await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
+    assert await pool.fetchval(ADVISORY_LOCKS) == 1
 
 
 async def test_another_takes_over_when_the_leader_stops(candidates: list[Candidate]) -> None:

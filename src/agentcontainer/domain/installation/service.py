@@ -140,7 +140,7 @@ async def adopt_settings(pool: Pool, settings: Settings, *, are_all: bool = Fals
     return [Change(name, before.get(name), text) for name, text in after.items() if before.get(name) != text]
 
 
-async def adopt_secret_key(pool: Pool, vault: Vault) -> None:
+async def adopt_secret_key(pool: Connection | Pool, vault: Vault) -> None:
     """Make this secret key the installation's. What was encrypted with another one stays unreadable."""
     row = await store.get(pool)
     await store.set_canary(pool, vault.seal(row.id, row.canary_context))
