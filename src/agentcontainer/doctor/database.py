@@ -1,4 +1,5 @@
-"""Checks for inconsistencies in the database: stuck tasks, orphaned holds, wrong balances, gaps in event logs."""
+"""Checks for inconsistencies in the database: stuck tasks, orphaned holds, wrong balances and counters, gaps in event
+logs."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,7 +14,7 @@ from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.ledger import store as ledger_store
 from agentcontainer.domain.ledger.model import Hold
 from agentcontainer.domain.ledger.prices import dollars
-from agentcontainer.domain.tasks import events, reconcile, store
+from agentcontainer.domain.tasks import events, queue_counts, reconcile, store
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import AgentContainerError
 from agentcontainer.settings import Settings
@@ -85,12 +86,23 @@ async def used_bytes(database: Database) -> AsyncGenerator[Finding]:
         yield Finding(what, account.account_id, "set account_storage.used_bytes to the sum", fix)
 
 
+async def queue_counters(database: Database) -> AsyncGenerator[Finding]:
+    """Accounts whose counters of the queue are not what their tasks say."""
+    for account in await queue_counts.wrong(database.pool):
+        what = f"the queue counts {account.counters}, but there are {account.counted}"
+        how = "set the counters in account_queues to the numbers of tasks; until then tasks may wait for nothing"
+        yield Finding(
+            what, account.account_id, how, partial(queue_counts.correct, database.pool, account.account_id)
+        )
+
+
 DATABASE_CHECKS: tuple[Check[Database], ...] = (
     Check("stuck tasks", stuck_tasks),
     Check("holds", holds),
     Check("balances", balances),
     Check("event logs", event_logs),
     Check("stored bytes", used_bytes),
+    Check("queue counters", queue_counters),
 )
 
 

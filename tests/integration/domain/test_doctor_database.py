@@ -73,6 +73,36 @@ async def test_stuck_tasks_beyond_one_page_are_counted(
     assert await pool.fetchval("SELECT ready_any FROM account_queues") == 510
 
 
+async def test_wrong_counters_of_the_queue_are_found(
+    pool: Pool, database_url: str, account_id: str, make_task: MakeTask
+) -> None:
+    await runners.register(pool, "rnr_1", "any", "here", 3)
+    await pool.execute("UPDATE runners SET heartbeat_at = now() + interval '1 h'")
+    _, _, delayed, eu = [await make_task("pending") for _ in range(4)]
+    await make_task("running", runner_id="rnr_1")
+    await pool.execute(DELAY, [delayed], HOUR)
+    region = """UPDATE tasks SET execution = execution || '{"runtimeRegion": "eu"}' WHERE id = $1"""
+    await pool.execute(region, eu)
+    assert problems(await examined(pool, database_url)) == {}
+    counters = "SELECT running, queued, ready_any, ready_eu FROM account_queues"
+    right = tuple(await pool.fetchrow(counters) or ())
+    assert right == (1, 4, 2, 1)
+    await pool.execute("UPDATE account_queues SET running = 0, queued = 9, ready_eu = ready_eu + 1")
+    what = (
+        "the queue counts 0 running and 9 pending tasks, 2 ready for any region and 2 for eu, but there are "
+        "1 running and 4 pending tasks, 2 ready for any region and 1 for eu"
+    )
+    assert problems(await examined(pool, database_url, is_fixing=False)) == {account_id: what}
+    async with db.transaction(pool) as connection:  # its change is counted at its COMMIT
+        await connection.execute("UPDATE tasks SET not_before = NULL WHERE id = $1", delayed)
+        assert (await examined(pool, database_url)).is_healthy
+    assert tuple(await pool.fetchrow(counters) or ()) == (1, 4, 3, 1)
+    await pool.execute("DELETE FROM account_queues")
+    assert (await examined(pool, database_url)).is_healthy
+    assert tuple(await pool.fetchrow(counters) or ()) == (1, 4, 3, 1)
+    assert problems(await examined(pool, database_url)) == {}
+
+
 async def test_holds_of_ended_tasks_are_found(
     pool: Pool, database_url: str, account_id: str, make_task: MakeTask
 ) -> None:
