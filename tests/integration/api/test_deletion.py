@@ -14,6 +14,7 @@ from agentcontainer.domain.deletion import store as deletion_store
 from agentcontainer.domain.hibernation import wake_links
 from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.state import EndReason
+from tests.canary import tables_with
 
 from .conftest import AGENT, Account, Bed, error_of
 
@@ -23,7 +24,6 @@ V1 = "/api/v1"
 _FOREIGN_KEYS = """
 SELECT conrelid::regclass::text AS source, confrelid::regclass::text AS target FROM pg_constraint WHERE contype = 'f'
 """
-_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 
 async def delete(account: Account, task_id: str) -> Any:
@@ -31,14 +31,8 @@ async def delete(account: Account, task_id: str) -> Any:
 
 
 async def places_of(bed: Bed, canary: str) -> list[str]:
-    """The tables and blobs that contain the text, as it is or in hexadecimal."""
-    spellings = (canary, canary.encode().hex())
-    places: list[str] = []
-    for table in await bed.pool.fetch(_TABLES):
-        rows = await bed.pool.fetch(f"SELECT t::text AS text FROM {table['tablename']} t")
-        places += [
-            table["tablename"] for row in rows if any(spelling in row["text"] for spelling in spellings)
-        ]
+    """The tables and blobs that contain the text."""
+    places = await tables_with(bed.pool, canary)
     for path in bed.blob_folder.rglob("*"):
         if canary in path.name or (path.is_file() and canary.encode() in path.read_bytes()):
             places.append(str(path))
