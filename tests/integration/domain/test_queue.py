@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentcontainer import db, settings
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
-from agentcontainer.domain.tasks import queue, runners
-from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.tasks import creation, queue, runners
+from agentcontainer.domain.tasks.model import Claim, Dispatch
 
 from .conftest import EXECUTION, MakeTask
 
@@ -50,8 +54,15 @@ async def claim_by(pool: Pool, runner_id: str, region: Any = "any") -> Claim | N
 
 
 async def new_account(pool: Pool) -> str:
-    account_id, _ = await accounts.create_account(pool, name="Another")
+    account_id, _ = await accounts.create_account(pool, name="Another", credit_micro_usd=10_000_000)
     return account_id
+
+
+async def dispatch(pool: Pool, account_id: str) -> str:
+    configured = settings.load(data_dir=Path("/tmp"), database_url="postgresql:///x", secret_key="k" * 32)
+    request = Dispatch("Count the rows.")
+    vault = Vault("k" * 32)
+    return (await creation.dispatch(pool, configured, vault, account_id, "agt_standard_data", request)).id
 
 
 async def change(pool: Pool, task_id: str, **columns: Any) -> None:
@@ -94,6 +105,19 @@ async def test_accounts_take_turns_however_much_one_has_pending(
     claimed = [await account_of(pool, await claim()) for _ in range(7)]
     assert claimed[:3] == [other] * 3, "it has fewer running tasks"
     assert claimed[3:] == [account_id] * 4
+
+
+async def test_one_task_beside_ten_thousand_of_another_account_waits_for_one_slot_at_most(
+    pool: Pool, claim: Claiming, account_id: str, make_task: MakeTask
+) -> None:
+    await make_task("pending")
+    other = await new_account(pool)
+    await fill(pool, [account_id], 10_000)
+    running = [await claim() for _ in range(8)]  # the runner's slots are full of the first account's tasks
+    await dispatch(pool, other)
+    await pool.execute("UPDATE tasks SET status = 'finished' WHERE id = $1", running[0])
+    assert await account_of(pool, await claim()) == other
+    assert await account_of(pool, await claim()) == account_id
 
 
 async def test_among_accounts_with_equally_many_running_tasks_the_one_served_longest_ago_is_next(
@@ -214,6 +238,46 @@ async def test_exactly_as_many_tasks_run_as_the_limit_says(
     assert len([await claim() for _ in range(2)]) == 2
     assert await claim() is None
     assert len(tasks) == 60
+
+
+async def test_the_limit_holds_at_every_moment_while_200_are_dispatched_claimed_and_ended_at_once(
+    pool: Pool, database_url: str, account_id: str, make_task: MakeTask
+) -> None:
+    """Each of the claimers has a connection, as each runner has."""
+    limit, dispatches, claimers = 7, 200, 12
+    await make_task("finished")
+    await queue.change_limits(pool, account_id, limit, None)
+    await pool.execute("UPDATE accounts SET billing_mode = 'unlimited_grant'")
+    for number in range(claimers):
+        await runners.register(pool, f"rnr_{number}", "any", "here", 4)
+    ended, most = list[str](), 0
+
+    async def dispatch_all() -> None:
+        await asyncio.gather(*(dispatch(pool, account_id) for _ in range(dispatches)))
+
+    async def work(number: int) -> None:
+        connection = await db.connect(database_url)
+        await queue.prepare(connection)
+        while len(ended) < dispatches:
+            claimed = await queue.claim(connection, f"rnr_{number}", "any", LOST_AFTER_SECONDS)
+            if claimed is None:
+                await asyncio.sleep(0.005)
+                continue
+            await asyncio.sleep(random.uniform(0.05, 0.12))
+            await connection.execute("UPDATE tasks SET status = 'finished' WHERE id = $1", claimed.task_id)
+            ended.append(claimed.task_id)
+        await connection.close()
+
+    async def watch() -> None:
+        nonlocal most
+        while len(ended) < dispatches:
+            most = max(most, await pool.fetchval("SELECT count(*) FROM tasks WHERE status = 'running'"))
+
+    await asyncio.gather(dispatch_all(), watch(), *(work(number) for number in range(claimers)))
+    assert len(set(ended)) == dispatches
+    assert most == limit
+    counted = await pool.fetchrow("SELECT running, queued, ready_any FROM account_queues")
+    assert counted is not None and tuple(counted) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("account_count", [1, 100])

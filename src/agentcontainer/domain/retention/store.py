@@ -64,14 +64,16 @@ DELETE FROM events WHERE ctid = ANY(ARRAY(
 _END_LOGS = (
     "UPDATE tasks SET events_purged_at = now() WHERE id = ANY($1::text[]) AND events_purged_at IS NULL"
 )
+# In the order of an index: without it, each batch may read the whole beginning of the table, where nothing is left.
 _DELETE_ANSWERS = """
 DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT $2))
+    SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2))
 """
 # A repeat of `complete` finds its file for that long after the upload's URL expired.
 _DELETE_UPLOADS = """
 DELETE FROM uploads WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM uploads WHERE file_id IS NOT NULL AND expires_at < now() - $1::interval LIMIT $2))
+    SELECT ctid FROM uploads WHERE file_id IS NOT NULL AND expires_at < now() - $1::interval
+    ORDER BY expires_at LIMIT $2))
 """
 _STOP_SILENT_RUNNERS = """
 UPDATE runners SET stopped_at = heartbeat_at WHERE stopped_at IS NULL AND heartbeat_at < now() - $1::interval
@@ -79,7 +81,7 @@ UPDATE runners SET stopped_at = heartbeat_at WHERE stopped_at IS NULL AND heartb
 # As long as a task may have run on it, a runner's row says on which host.
 _DELETE_RUNNERS = """
 DELETE FROM runners WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM runners WHERE stopped_at < now() - $1::interval LIMIT $2))
+    SELECT ctid FROM runners WHERE stopped_at < now() - $1::interval ORDER BY stopped_at LIMIT $2))
 """
 _DUE: dict[Kind, str] = {
     "events": """

@@ -22,7 +22,7 @@ _BEGINNING_OF_ID = re.compile(r"tsk_[0-9a-z]{0,26}")
 _WORD = re.compile(r"\w+")
 # As in the index `tasks_title`. The account's id is a lexeme, which no word begins like, so that the index finds tasks
 # of the account only.
-_TITLE = "(array_to_tsvector(ARRAY['@' || t.account_id]) || to_tsvector('simple', coalesce(t.title, '')))"
+TITLE = "(array_to_tsvector(ARRAY['@' || t.account_id]) || to_tsvector('simple', coalesce(t.title, '')))"
 # As in the index `tasks_account_metadata`, for the same purpose.
 _METADATA = "(ARRAY[t.account_id] @> ARRAY[{}] AND t.metadata @> {}::jsonb)"
 
@@ -43,6 +43,8 @@ class ListQuery:
     driving: list[str] = field(default_factory=list[str])
     checked: list[str] = field(default_factory=list[str])
     searched: list[str] = field(default_factory=list[str])
+    words: dict[str, str] = field(default_factory=dict[str, str])
+    """Of those that are searched: the beginning of a word of the title → its condition."""
     driving_arguments: int = 0
     statuses: Sequence[Status] = ()
     """If there are several: the task has one of them. Nothing is checked or searched then."""
@@ -57,6 +59,13 @@ class ListQuery:
     def search(self, condition: str, *values: Any) -> None:
         self.searched.append(self._filled(condition, values))
 
+    def search_word(self, word: str) -> None:
+        self.words[word] = self._filled(f"{TITLE} @@ to_tsquery('simple', {{}})", [beginning(word)])
+
+    @property
+    def not_driving(self) -> list[str]:
+        return [*self.checked, *self.searched, *self.words.values()]
+
     def source(self, order: str, limit: int, max_rows_read: int) -> str:
         """The rest of a query after FROM: the tasks, in this order, with what belongs to them. What is not driving is
         checked for at most `max_rows_read` tasks."""
@@ -68,11 +77,10 @@ class ListQuery:
                 for status in self.statuses
             ]
             return f"({' UNION ALL '.join(scans)}) AS t {JOINS}"
-        conditions = self.checked + self.searched
-        if not conditions:
+        if not self.not_driving:
             return f"tasks t {JOINS} WHERE {where}"
         scan = f"SELECT * FROM tasks t WHERE {where} ORDER BY {order} LIMIT {max_rows_read}"
-        return f"({scan}) AS t {JOINS} WHERE {' AND '.join(conditions)}"
+        return f"({scan}) AS t {JOINS} WHERE {' AND '.join(self.not_driving)}"
 
     def _filled(self, condition: str, values: Sequence[Any]) -> str:
         return condition.format(*(self._parameter(value) for value in values))
@@ -90,6 +98,11 @@ def is_by_completion(task_filter: TaskFilter) -> bool:
 def has_words(text: str) -> bool:
     """Whether the text can be searched for: it has a word."""
     return _WORD.search(text) is not None
+
+
+def beginning(word: str) -> str:
+    """A search for words that begin like this one."""
+    return f"'{word}':*"
 
 
 def query_of(
@@ -113,8 +126,9 @@ def query_of(
     if task_filter.metadata is not None:
         query.search(_METADATA, account_id, task_filter.metadata)
     if text is not None:
-        words = " & ".join(f"'{word}':*" for word in _WORD.findall(text))
-        query.search(f"{_TITLE} @@ ({{}}::tsquery && to_tsquery('simple', {{}}))", f"'@{account_id}'", words)
+        query.search(f"{TITLE} @@ {{}}::tsquery", f"'@{account_id}'")
+        for word in _WORD.findall(text):
+            query.search_word(word)
     return query
 
 

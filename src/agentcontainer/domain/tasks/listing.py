@@ -5,7 +5,7 @@ at most `MAX_ROWS_READ` tasks, and then ends early with a cursor to go on from.
 
 A search (by metadata, or by words of the title) begins so too, but soon asks the GIN index for all matches, which may
 be few and old. If these are more than `MAX_MATCHES`, the page goes on in the order of the list: so many matches are
-seldom far apart.
+seldom far apart. The index is not asked for words that many tasks have, because it reads all tasks of each.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,21 @@ from datetime import datetime
 
 from agentcontainer import db
 from agentcontainer.db import Page, Pool
-from agentcontainer.domain.tasks.list_query import Cursor, ListQuery, is_by_completion, query_of
+from agentcontainer.domain.tasks.list_query import (
+    TITLE,
+    Cursor,
+    ListQuery,
+    beginning,
+    is_by_completion,
+    query_of,
+)
 from agentcontainer.domain.tasks.model import Task, TaskFilter
 from agentcontainer.domain.tasks.store import COLUMNS, JOINS, task_of
 
 MAX_ROWS_READ = 10_000
 MAX_MATCHES = 1000
 ROWS_BEFORE_SEARCH = 10  # for each task of a full page
+COMMON = 0.1  # a word is common if this part of the tasks has it
 
 # A materialized part of a query is planned as if all its rows were read, which takes the index, but stops at the limit.
 _MATCHES = """
@@ -29,6 +37,9 @@ WITH match AS MATERIALIZED (SELECT * FROM tasks t WHERE {searched}),
 SELECT (SELECT count(*) FROM first) AS count,
     ARRAY(SELECT id FROM first t WHERE {others} ORDER BY {order} LIMIT {limit} + 1) AS ids
 """
+_COUNT_WORDS = (
+    "SELECT {counts} FROM (SELECT * FROM tasks t WHERE {driving} ORDER BY {order} LIMIT {rows}) AS t"
+)
 _END = (
     "SELECT id, completed_at FROM tasks t WHERE {driving} ORDER BY {order} OFFSET {max_rows_read} - 1 LIMIT 2"
 )
@@ -65,7 +76,7 @@ async def list_page(
     page = await reader.walk(query, first_rows)
     if len(page.rows) == limit or not page.has_more:
         return page
-    task_ids = await reader.find_matches(query, max_matches)
+    task_ids = await reader.find_matches(query, max_matches, sample_rows=first_rows)
     if task_ids is None:
         return page if first_rows == max_rows_read else await reader.walk(query, max_rows_read)
     return await reader.by_ids(task_ids)
@@ -90,7 +101,7 @@ class _Reader:
         """Of the next `max_rows_read` tasks in the order of the list, those that match."""
         source = query.source(self._order, self._limit, max_rows_read)
         page = await self._fetch(source, query.arguments)
-        if page.has_more or not query.checked + query.searched:
+        if page.has_more or not query.not_driving:
             return page
         statement = _END.format(
             driving=" AND ".join(query.driving), order=self._order, max_rows_read=max_rows_read
@@ -100,15 +111,42 @@ class _Reader:
             return TaskPage(page.rows, False, None)
         return TaskPage(page.rows, True, self._cursor(ends[0]["id"], ends[0]["completed_at"]))
 
-    async def find_matches(self, query: ListQuery, max_matches: int) -> Sequence[str] | None:
-        """Ids of the page's tasks, and of the next one, in any order. None: too many tasks match what is searched."""
+    async def find_matches(
+        self, query: ListQuery, max_matches: int, *, sample_rows: int
+    ) -> Sequence[str] | None:
+        """Ids of the page's tasks, and of the next one, in any order. None: too many tasks match what the index is
+        asked for."""
+        common = await self._common_words(query, sample_rows)
+        searched = [*query.searched, *(query.words[word] for word in query.words if word not in common)]
+        others = [*query.driving, *query.checked, *(query.words[word] for word in common)]
         statement = _MATCHES.format(
-            searched=" AND ".join(query.searched), others=" AND ".join(query.driving + query.checked),
+            searched=" AND ".join(searched), others=" AND ".join(others),
             order=self._order, limit=self._limit, max_matches=max_matches,
         )  # fmt: skip
         row = await self._pool.fetchrow(statement, *query.arguments)
         assert row is not None
         return None if row["count"] > max_matches else row["ids"]
+
+    async def _common_words(self, query: ListQuery, sample_rows: int) -> Sequence[str]:
+        """Words that many of the next tasks have. None, if all are so frequent: together they may be rare."""
+        words = list(query.words)
+        if len(words) < 2:
+            return []
+        first = query.driving_arguments + 1
+        counts = [
+            f"count(*) FILTER (WHERE {TITLE} @@ to_tsquery('simple', ${first + n}))"
+            for n in range(len(words))
+        ]
+        statement = _COUNT_WORDS.format(
+            counts=", ".join([*counts, "count(*)"]), driving=" AND ".join(query.driving), order=self._order,
+            rows=sample_rows,
+        )  # fmt: skip
+        row = await self._pool.fetchrow(
+            statement, *query.arguments[: query.driving_arguments], *(beginning(word) for word in words)
+        )
+        assert row is not None
+        common = [word for word, count in zip(words, row, strict=False) if count > COMMON * row[len(words)]]
+        return [] if len(common) == len(words) else common
 
     async def by_ids(self, task_ids: Sequence[str]) -> TaskPage:
         """The page of these tasks; there may be one more than it has room for."""
