@@ -5,7 +5,8 @@ long.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
@@ -17,19 +18,34 @@ SECONDS = 0.1  # aimed at
 Step = Callable[[Connection, int], Awaitable[int]]
 
 
+class BatchSize:
+    """How many rows the next batch has: fewer while batches take too long, and more again while they are quick."""
+
+    def __init__(self, max_rows: int = MAX_ROWS) -> None:
+        self._max_rows = max_rows
+        self.rows = max_rows
+
+    @contextmanager
+    def timed(self) -> Generator[None]:
+        """The block is a batch."""
+        begin = time.monotonic()
+        yield
+        seconds = time.monotonic() - begin
+        if seconds > SECONDS:
+            self.rows = max(MIN_ROWS, self.rows // 2)
+        elif seconds < SECONDS / 4:
+            self.rows = min(self._max_rows, self.rows * 2)
+
+
 async def repeat(pool: Pool, step: Step) -> int:
     """Call `step(connection, limit)`, which returns how many rows it deleted, until these are fewer than `limit`;
     returns how many were deleted altogether."""
-    limit, total = MAX_ROWS, 0
+    size, total = BatchSize(), 0
     while True:
+        limit = size.rows
         async with db.transaction(pool) as connection:
-            begin = time.monotonic()
-            count = await step(connection, limit)
-        seconds = time.monotonic() - begin
+            with size.timed():
+                count = await step(connection, limit)
         total += count
         if count < limit:
             return total
-        if seconds > SECONDS:
-            limit = max(MIN_ROWS, limit // 2)
-        elif seconds < SECONDS / 4:
-            limit = min(MAX_ROWS, limit * 2)

@@ -15,6 +15,7 @@ from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.deletion import batches
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.deletion import store as deletion_store
+from agentcontainer.domain.deletion.batches import BatchSize
 from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files.blobs import Blobs
@@ -66,8 +67,10 @@ async def purge_older(pool: Pool, blobs: Blobs, kind: Kind, age: timedelta) -> i
 
 
 async def _purge_events(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
-    async for task_ids in _pages(lambda after: store.old_logs(pool, age, after, TASKS_AT_ONCE)):
-        await store.begin_purge_of_events(pool, task_ids)
+    size = BatchSize(TASKS_AT_ONCE)
+    async for task_ids in _pages(lambda after: store.old_logs(pool, age, after, size.rows)):
+        with size.timed():
+            await store.begin_purge_of_events(pool, task_ids)
 
         async def step(connection: Connection, limit: int, task_ids: Sequence[str] = task_ids) -> int:
             return await store.delete_events(connection, task_ids, limit)
@@ -77,10 +80,12 @@ async def _purge_events(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGener
 
 
 async def _purge_tasks(pool: Pool, blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
-    async for task_ids in _pages(lambda after: store.old_tasks(pool, age, after, TASKS_AT_ONCE)):
+    size = BatchSize(TASKS_AT_ONCE)
+    async for task_ids in _pages(lambda after: store.old_tasks(pool, age, after, size.rows)):
         async with db.transaction(pool) as connection:
-            deletable = await store.lock_deletable(connection, task_ids)
-            await deletion_store.mark(connection, deletable)
+            with size.timed():
+                deletable = await store.lock_deletable(connection, task_ids)
+                await deletion_store.mark(connection, deletable)
         await deletion.remove(pool, blobs, deletable)
         yield len(deletable)
 
@@ -94,11 +99,14 @@ def _purge_partial_outputs(pool: Pool, blobs: Blobs, age: timedelta) -> AsyncGen
 
 
 async def _purge_files(pool: Pool, blobs: Blobs, age: timedelta, *, are_partial: bool) -> AsyncGenerator[int]:
-    pages = _pages(lambda after: store.old_files(pool, age, after, FILES_AT_ONCE, are_partial=are_partial))
-    async for file_ids in pages:
+    size = BatchSize(FILES_AT_ONCE)
+    async for file_ids in _pages(
+        lambda after: store.old_files(pool, age, after, size.rows, are_partial=are_partial)
+    ):
         async with db.transaction(pool) as connection:
-            unused = await store.lock_unused(connection, file_ids)
-            await files.set_deleted(connection, list(unused))
+            with size.timed():
+                unused = await store.lock_unused(connection, file_ids)
+                await files.set_deleted(connection, list(unused))
         try:
             await delete_unowned(pool, blobs, list(unused.values()))
         except Unavailable:
