@@ -7,11 +7,12 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from tests import data_folder
-from tests.acceptance.up import COMMAND, Up, environment, up
+from tests.acceptance.up import COMMAND, Up, environment, up, wait_until
 from tests.ordinary_user import as_ordinary_user, home_in
 
 
@@ -29,6 +30,36 @@ def account_of(running: Up, key: str | None) -> str:
 
 def is_gone(family: list[psutil.Process], seconds: float) -> bool:
     return not psutil.wait_procs(family, timeout=seconds)[1]
+
+
+def test_with_json_logs_each_line_of_up_and_its_parts_is_an_object(short_dir: Path) -> None:
+    data_dir = short_dir / "data"
+    data_dir.mkdir()
+    data_folder.fill(data_dir)
+    with up(data_dir, LOG_FORMAT="json", PROT=1) as running:
+        started = json.loads(running.block)
+        assert started["message"] == "AgentContainer is up"
+        answer = httpx.get(
+            f"{started['apiUrl']}/account",
+            headers={"Authorization": f"Bearer {started['apiKey']}"},
+            trust_env=False,
+            verify=False,
+        )
+        assert answer.status_code == 200
+        api = running.pid_of("api")
+        assert api is not None
+        os.kill(api, signal.SIGKILL)
+        assert wait_until(lambda: running.stderr.read_text().count("listening on") == 2, 60)
+        second = command("up", "--port", "0", DATA_DIR=data_dir, LOG_FORMAT="json")
+        assert "is already running" in json.loads(second.stderr)["message"]
+        assert running.interrupt(signal.SIGTERM) == 0
+    lines = [json.loads(line) for line in running.stderr.read_text().splitlines()]
+    messages = {line["message"].partition(";")[0]: line["level"] for line in lines}
+    assert messages["AGENTCONTAINER_PROT is not a setting and has no effect"] == "warning"
+    assert messages["api ended with signal 9"] == messages["stopping"] == "info"
+    assert {"agentcontainer.cli.up", "agentcontainer.api.serve", "agentcontainer.runner.serve"} <= {
+        line["logger"] for line in lines
+    }
 
 
 def test_started_again_it_has_everything(short_dir: Path) -> None:

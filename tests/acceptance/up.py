@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
-END_OF_BLOCK = "Ctrl-C"
+ENDS_OF_BLOCK = ("Ctrl-C", '"apiUrl"')  # as text, as JSON
 
 
 @dataclass
@@ -77,10 +77,10 @@ def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **setti
         block = ""
         for line in process.stdout:
             block += line
-            if END_OF_BLOCK in line:
+            if any(end in line for end in ENDS_OF_BLOCK):
                 break
         running = Up(process, block, stderr)
-        if END_OF_BLOCK not in block:
+        if not any(end in block for end in ENDS_OF_BLOCK):
             process.wait(10)
             raise AssertionError(f"up did not start: {stderr.read_text()}")
         yield running

@@ -15,7 +15,7 @@ POLL_SECONDS = 0.05
 
 
 class Child:
-    """`agentcontainer <arguments>` as a child process. `say` gets a line each time it ends."""
+    """`agentcontainer <arguments>` as a child process. `report` gets a line each time it ends."""
 
     def __init__(
         self, arguments: Sequence[str], environment: Mapping[str, str], report: Callable[[str], None]

@@ -14,6 +14,8 @@ from agentcontainer.errors import AgentContainerError
 from agentcontainer.printable import printable
 from agentcontainer.settings import ENV_PREFIX
 
+WITH_LOG = (["up"], ["api"], ["runner"])  # the commands whose stderr is a log
+
 
 class CommandGroup(TyperGroup):
     """A command group whose commands report failures as one line."""
@@ -32,8 +34,19 @@ class CommandGroup(TyperGroup):
         except Exception as error:
             if _is_of_typer(error) or os.environ.get(f"{ENV_PREFIX}LOG_LEVEL") == "debug":
                 raise
-            sys.stderr.write(f"error: {one_line(_message(error))}\n")
+            report("error", _message(error))
             raise typer.Exit(1) from None
+
+
+def report(level: str, sentence: str) -> None:
+    """Write the sentence to stderr on one line, in the format of the log if the command writes one. The settings may
+    be wrong, so the environment is asked."""
+    if sys.argv[1:2] in WITH_LOG and os.environ.get(f"{ENV_PREFIX}LOG_FORMAT") == "json":
+        from agentcontainer.cli.log_lines import json_line  # which imports what other commands do not need
+
+        sys.stderr.write(json_line(level, __name__, sentence) + "\n")
+    else:
+        sys.stderr.write(f"{level}: {one_line(sentence)}\n")
 
 
 def one_line(text: str) -> str:

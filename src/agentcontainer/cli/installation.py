@@ -45,7 +45,7 @@ class Started:
 
 
 class Installation:
-    """One installation's processes. `say` gets messages for the operator, such as restarts."""
+    """One installation's processes. `report` gets messages for the operator, such as restarts."""
 
     def __init__(
         self, settings: Settings, environment: Mapping[str, str], report: Callable[[str], None]

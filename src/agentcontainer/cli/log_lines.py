@@ -1,8 +1,12 @@
-"""Formats log records so that a name chosen by an agent cannot control a terminal or forge a log line."""
+"""Formats log records so that a name chosen by an agent cannot control a terminal or forge a log line.
+
+With `AGENTCONTAINER_LOG_FORMAT=json` all that `up`, `api` and `runner` write is an object on each line.
+"""
 
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +14,7 @@ from types import TracebackType
 
 from agentcontainer.cli.error_lines import harmless
 from agentcontainer.repetition import Repetition
+from agentcontainer.settings import Settings
 from agentcontainer.telemetry import log_context
 
 MAX_FROM_OUR_LINE = 10  # warnings and errors in a minute from one line of our code
@@ -37,18 +42,34 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         context = log_context.current()
-        fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "runner": context.runner,
-            "task": context.task,
-            "attempt": context.attempt,
-            "requestId": context.request_id,
-            "exception": self.formatException(record.exc_info) if record.exc_info else None,
-        }
-        return json.dumps({name: value for name, value in fields.items() if value is not None})
+        return json_line(
+            record.levelname.lower(), record.name, record.getMessage(), record.created,
+            runner=context.runner, task=context.task, attempt=context.attempt, requestId=context.request_id,
+            exception=self.formatException(record.exc_info) if record.exc_info else None,
+        )  # fmt: skip
+
+
+def json_line(
+    level: str, logger: str, message: str, seconds: float | None = None, **fields: str | int | None
+) -> str:
+    """A line of the log as a JSON object, without the fields that are None. `seconds`: since the epoch; None: now."""
+    at = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
+    line = {
+        "time": at.isoformat(timespec="milliseconds"),
+        "level": level,
+        "logger": logger,
+        "message": message,
+        **fields,
+    }
+    return json.dumps({name: value for name, value in line.items() if value is not None})
+
+
+def log_to_stderr(settings: Settings, level: str) -> None:
+    """Let this process write its log from this level on to stderr, in the format of the settings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else LogLines())
+    handler.addFilter(BoundedRate())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 class BoundedRate:

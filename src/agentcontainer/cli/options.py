@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
@@ -10,7 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from agentcontainer import settings
-from agentcontainer.cli.error_lines import one_line
+from agentcontainer.cli.error_lines import report
 from agentcontainer.price_file import PriceFile
 from agentcontainer.settings import ENV_PREFIX, Settings
 
@@ -25,7 +24,7 @@ def load(**options: Any) -> Settings:
         SettingsError: a value is wrong; the message names its variable.
     """
     for sentence in unknown_names(os.environ):
-        sys.stderr.write(f"warning: {one_line(sentence)}\n")
+        report("warning", sentence)
     return settings.load(**options)
 
 

@@ -6,14 +6,13 @@ Each command imports what it runs when it is called, so that `--help` and the ot
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from agentcontainer.cli.log_lines import BoundedRate, JsonLines, LogLines
+from agentcontainer.cli.log_lines import log_to_stderr
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.settings import Settings
@@ -68,10 +67,7 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
     from agentcontainer.cli.resolve import reaching, resolve
 
     os.umask(0o077)  # stored files are private, also in a folder that others can read
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if chosen.log_format == "json" else LogLines())
-    handler.addFilter(BoundedRate())
-    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
+    log_to_stderr(chosen, chosen.log_level)
     logging.getLogger("aiohttp.server").setLevel(
         logging.CRITICAL
     )  # it logs a stack trace for each malformed request

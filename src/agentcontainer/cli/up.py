@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcontainer.cli import data_dir as data_folder
+from agentcontainer.cli.log_lines import json_line, log_to_stderr
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.cli.quick_import import quick_import
 from agentcontainer.cli.terminal import Terminal
@@ -41,13 +42,20 @@ def up(
     chosen = load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)
     data_folder.prepare(chosen.data_dir)
     with data_folder.up_lock(chosen.data_dir):
-        installation = Installation(chosen, os.environ, say)
-        is_forced = asyncio.run(run_until_stopped(installation, lambda started: show(chosen, started)))
+        report, announce = say, show
+        if chosen.log_format == "json":
+            log_to_stderr(chosen, "warning")
+            report, announce = say_as_json, show_as_json
+        installation = Installation(chosen, os.environ, report)
+        running = run_until_stopped(installation, lambda started: announce(chosen, started), report)
+        is_forced = asyncio.run(running)
     if is_forced:
         raise typer.Exit(130)
 
 
-async def run_until_stopped(installation: "Installation", on_started: "Callable[[Started], None]") -> bool:
+async def run_until_stopped(
+    installation: "Installation", on_started: "Callable[[Started], None]", report: Callable[[str], None]
+) -> bool:
     """Run the installation until a signal, then stop it. Returns whether a second signal killed it."""
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(_run(installation, on_started))
@@ -57,7 +65,7 @@ async def run_until_stopped(installation: "Installation", on_started: "Callable[
         nonlocal received
         received += 1
         if received == 1:
-            say("stopping; send the signal again to stop at once")
+            report("stopping; send the signal again to stop at once")
             running.cancel()
         else:
             installation.kill()
@@ -102,6 +110,24 @@ def show(settings: Settings, started: "Started") -> None:
     console.print("  Stop      Ctrl-C")
     with contextlib.suppress(OSError):
         console.file.flush()
+
+
+def show_as_json(settings: Settings, started: "Started") -> None:
+    """Print the same as one JSON object."""
+    line = json_line(
+        "info", __name__, "AgentContainer is up",
+        apiUrl=f"{started.base_url}/api/v1", dataDir=str(settings.data_dir), apiKey=started.api_key,
+    )  # fmt: skip
+    with contextlib.suppress(OSError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def say_as_json(line: str) -> None:
+    """`say`, as a line of a log in JSON."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(json_line("info", __name__, line) + "\n")
+        sys.stderr.flush()
 
 
 def say(line: str) -> None:
