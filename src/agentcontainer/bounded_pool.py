@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+IDLE_SECONDS = 30.0  # then an unused connection is closed: many loops that begin together open some
+
 
 class Busy(TimeoutError):
     """No connection of the pool became free in time."""
@@ -20,7 +22,7 @@ class BoundedPool(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
 
     def __init__(self, url: str, *, wait_seconds: float | None, max_size: int, **options: Any) -> None:
         super().__init__(
-            url, max_size=max_size, max_queries=50_000, max_inactive_connection_lifetime=300.0, loop=None,
+            url, max_size=max_size, max_queries=50_000, max_inactive_connection_lifetime=IDLE_SECONDS, loop=None,
             connection_class=asyncpg.Connection, record_class=asyncpg.Record, **options,
         )  # fmt: skip
         self._free = asyncio.Semaphore(max_size)

@@ -27,8 +27,8 @@ class DatabaseSettings(SettingRules):
     )
     database_pool_size: Annotated[int, Field(ge=2, le=1000)] | None = Field(
         None,
-        description="Maximum number of connections in the pool of an API or runner; unset: 10 for an API, and for a "
-        "runner its capacity plus 8. Connections are opened when they are needed. A process has a few others.",
+        description="Maximum number of connections in the pool of an API or runner; unset: 10 for an API, and half "
+        "its capacity for a runner, but at least 2. Connections are opened when they are needed.",
     )
 
     @property

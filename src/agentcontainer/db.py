@@ -349,7 +349,7 @@ async def listen(
             connection = await connect(url)
             try:
                 for channel, handler in handlers.items():
-                    await connection.add_listener(channel, _payload_only(handler))
+                    await connection.add_listener(channel, payload_only(handler))
                     handler("")
                 while True:
                     on_answer()
@@ -361,7 +361,9 @@ async def listen(
     raise asyncio.CancelledError
 
 
-def _payload_only(handler: Callable[[str], None]) -> Callable[..., None]:
+def payload_only(handler: Callable[[str], None]) -> Callable[..., None]:
+    """`handler` as a listener of asyncpg."""
+
     def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
         handler(str(payload))
 

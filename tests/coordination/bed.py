@@ -33,6 +33,7 @@ from agentcontainer.gateway import scripted
 from agentcontainer.gateway.app import provider_client
 from agentcontainer.ids import new_id
 from agentcontainer.runner.cleanup import runner_folder
+from agentcontainer.runner.serve import pool_size
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.supervisor import Supervisor
 from agentcontainer.runtime import install
@@ -204,9 +205,10 @@ class Bed:
         """Run a supervisor behind its own database proxy during the block."""
         runner_id = new_id("rnr")
         async with contextlib.AsyncExitStack() as stack:
-            proxy, pool, url = await stack.enter_async_context(self.behind_proxy(capacity + 8))
+            configured = self.settings.model_copy(update={"capacity": capacity})
+            proxy, pool, url = await stack.enter_async_context(self.behind_proxy(pool_size(configured)))
             prepare(proxy)
-            configured = self.settings.model_copy(update={"database_url": url, "capacity": capacity})
+            configured = configured.model_copy(update={"database_url": url})
             folder = stack.enter_context(runner_folder(configured.data_dir, runner_id))
             client = await stack.enter_async_context(provider_client())
             room = Room(configured.sandbox_disk_bytes, configured.sandbox_inodes)

@@ -1,6 +1,6 @@
-"""Claims pending tasks for a runner's free slots, over a connection of its own.
+"""Claims pending tasks for a runner's free slots, over a connection of its own, on which the runner also listens.
 
-A notification tells the runner that a task became pending. Polling finds what a lost notification would have told.
+A notification says that a task became pending. Polling finds the tasks whose notification was lost.
 Every call has a time limit, and a connection on which one fails is replaced. So a runner that was cut off from its
 database claims again within seconds.
 """
@@ -8,7 +8,8 @@ database claims again within seconds.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import asyncpg
 
@@ -48,7 +49,10 @@ class ClaimLoop:
         has_room: Callable[[], bool],
         start: Callable[[Claim], None],
         find_unstarted: Callable[[set[Claim]], set[Claim]],
+        listeners: Mapping[str, Callable[[str], None]] = MappingProxyType({}),
     ) -> None:
+        """`listeners`: what is called with the payload of each notification on a channel, and with "" after each
+        connect, because notifications may have been lost before."""
         self._settings = settings
         self._runner_id = runner_id
         self._region: RuntimeRegion = region
@@ -57,6 +61,7 @@ class ClaimLoop:
         self._has_room = has_room
         self._start = start
         self._find_unstarted = find_unstarted
+        self._listeners = listeners
         self._woken = asyncio.Event()
         self._claiming = asyncio.Lock()
         self.is_in_doubt = False
@@ -86,6 +91,10 @@ class ClaimLoop:
             async with asyncio.timeout(CALL_SECONDS):
                 await queue.prepare(connection)
                 await connection.add_listener(queue.CHANNEL, self._on_notification)
+            for channel, listener in self._listeners.items():
+                async with asyncio.timeout(CALL_SECONDS):
+                    await connection.add_listener(channel, db.payload_only(listener))
+                listener("")
             while not connection.is_closed():
                 self._woken.clear()
                 await self._wait(await self._look(connection))
@@ -112,6 +121,7 @@ class ClaimLoop:
                 if not await self._claim(connection):
                     break
         if not has_room or not self._may_claim():
+            await connection.execute("SELECT 1", timeout=CALL_SECONDS)  # fails if notifications do not arrive
             return POLL_SECONDS
         if self._slots.free == 0:
             await self._wait(EVICT_AFTER_SECONDS)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -68,7 +69,7 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
         logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(
-            settings.database_url, max_size=settings.database_pool_size or settings.capacity + 8,
+            settings.database_url, max_size=pool_size(settings),
             is_pooled=settings.is_database_pooled,
         ))  # fmt: skip
         vault, blobs = Vault(settings.secret_key.get_secret_value()), Blobs(settings.storage_url)
@@ -111,6 +112,11 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
             watch_forever(pool, own_settings, vault, blobs, "this runner takes no work", react),
         ):
             await _until_drained(supervisor, pool)
+
+
+def pool_size(settings: Settings) -> int:
+    """How many connections the runner's pool may have. It has two others: for claims and for heartbeats."""
+    return settings.database_pool_size or max(2, math.ceil(settings.capacity / 2))
 
 
 async def _check_uids(pool: db.Pool, settings: Settings, uids: UidScope | None) -> None:

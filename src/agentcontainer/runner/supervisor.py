@@ -10,6 +10,7 @@ from datetime import timedelta
 import asyncpg
 
 from agentcontainer import db, host
+from agentcontainer.domain.conversations import store as conversations
 from agentcontainer.domain.conversations.service import MESSAGE_CHANNEL
 from agentcontainer.domain.execution.model import RuntimeRegion
 from agentcontainer.domain.housekeeping.service import keep_house
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 FAULTS_TO_PAUSE = 3  # attempts in a row that the platform failed: something is wrong with this host
 PAUSE = timedelta(seconds=10)
 MESSAGE_SECONDS = 2.0
+EXPECTED = (asyncpg.PostgresError, *db.UNREACHABLE)
 STOP_SECONDS = 3.0  # for the database to learn that this runner has stopped
 
 
@@ -64,6 +66,11 @@ class Supervisor:
             services.settings, runner_id, region, self._slots,
             may_claim=self._may_claim, has_room=self._has_room, start=self._start,
             find_unstarted=lambda held: held - set(self._attempts) - set(self._unrecorded),
+            listeners={
+                service.CANCEL_CHANNEL: self._on_cancel,
+                MESSAGE_CHANNEL: self._on_message,
+                deltas.FOLLOW_CHANNEL: services.live_text.on_announcement,
+            },
         )  # fmt: skip
         self._attempts: dict[Claim, tuple[Attempt, asyncio.Task[None]]] = {}
         self._draining = asyncio.Event()
@@ -132,9 +139,8 @@ class Supervisor:
                     self._drop_all,
                     self._on_renewed,
                 ),
-                self._listen(),
                 self._services.live_text.run(),
-                repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS),
+                repeat("looking for messages", self._wake_attempts, MESSAGE_SECONDS, EXPECTED),
                 keep_house(self._pool, self._services.blobs, self._settings),
                 collect_missing_forever(self._services, self._region),
             ):
@@ -233,9 +239,11 @@ class Supervisor:
         self._on_lease_renewed(began_at + self._settings.runner_lost_after_seconds * KILL_AFTER_SHARE)
 
     async def _wake_attempts(self) -> None:
-        """Let attempts look for messages: a notification may have been lost."""
-        for attempt, _ in self._attempts.values():
-            attempt.wake()
+        """Let attempts fetch messages whose notification was lost."""
+        if self._attempts:
+            task_ids = {claim.task_id for claim in self._attempts}
+            for task_id in await conversations.with_queued_messages(self._pool, task_ids):
+                self._on_message(task_id)
 
     async def _give_back(self, claim: Claim) -> None:
         """End a claim that has no attempt here, so that the task gets another one."""
@@ -246,7 +254,7 @@ class Supervisor:
         try:
             if await service.lose(self._pool, self._settings, claim, message, reason):
                 logger.warning("%s attempt %d: %s", claim.task_id, claim.attempt, message)
-        except (asyncpg.PostgresError, *db.UNREACHABLE) as error:  # the next heartbeats find the claim again
+        except EXPECTED as error:  # the next heartbeats find the claim again
             logger.warning("%s attempt %d cannot be given back: %r", claim.task_id, claim.attempt, error)
         finally:
             del self._giving_back[claim]
@@ -259,23 +267,12 @@ class Supervisor:
     def _drop_all(self) -> None:
         self._drop(set(self._attempts), "the lease could not be renewed")
 
-    async def _listen(self) -> None:
-        """React at once to notifications of cancellations, messages, and streams that follow tasks."""
-        assert self._settings.session_url is not None
+    def _on_cancel(self, payload: str) -> None:
+        task_id, _, last_attempt = payload.partition(" ")
+        claims = {claim for claim in self._attempts if claim.task_id == task_id}
+        self._drop({claim for claim in claims if claim.attempt <= int(last_attempt)}, "cancelled")
 
-        def on_cancel(payload: str) -> None:
-            task_id, _, last_attempt = payload.partition(" ")
-            claims = {claim for claim in self._attempts if claim.task_id == task_id}
-            self._drop({claim for claim in claims if claim.attempt <= int(last_attempt)}, "cancelled")
-
-        def on_message(task_id: str) -> None:
-            for claim, (attempt, _) in self._attempts.items():
-                if claim.task_id == task_id:
-                    attempt.wake()
-
-        handlers = {
-            service.CANCEL_CHANNEL: on_cancel,
-            MESSAGE_CHANNEL: on_message,
-            deltas.FOLLOW_CHANNEL: self._services.live_text.on_announcement,
-        }
-        await db.listen(self._settings.session_url, handlers)
+    def _on_message(self, task_id: str) -> None:
+        for claim, (attempt, _) in self._attempts.items():
+            if claim.task_id == task_id:
+                attempt.wake()

@@ -1,6 +1,6 @@
 """SQL on messages, on the columns of `tasks` that belong to turns, and on activities, which the event log holds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -78,6 +78,10 @@ _REQUEUE_STEERING = """
 UPDATE messages m SET status = 'queued' FROM tasks t LEFT JOIN checkpoints c ON c.id = t.checkpoint_id
 WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id AND m.is_steering
     AND m.status = 'delivered' AND (c.id IS NULL OR m.delivered_at > c.created_at)
+"""
+_WITH_QUEUED = """
+SELECT id FROM unnest($1::text[]) AS id
+WHERE EXISTS (SELECT FROM messages WHERE messages.task_id = id AND status = 'queued')
 """
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
@@ -213,6 +217,12 @@ async def is_queued(connection: Connection, message_id: str) -> bool:
 async def set_delivered(connection: Connection, message_id: str, attempt_number: int) -> None:
     """The agent has received the message; its provider key is the task's now."""
     await connection.execute(_SET_DELIVERED, message_id, attempt_number)
+
+
+async def with_queued_messages(pool: Pool, task_ids: Collection[str]) -> list[str]:
+    """Those of the tasks that have a message which the agent has not received."""
+    rows = await pool.fetch(_WITH_QUEUED, list(task_ids))
+    return [row["id"] for row in rows]
 
 
 async def queued_steering(pool: Pool, task_id: str) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """Fetches steering messages as they arrive, and passes them to an agent that works alone."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
@@ -11,8 +10,6 @@ from agentcontainer.domain.conversations import store as conversations
 from agentcontainer.domain.conversations import turns
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.runner.ending import ClaimLost
-
-POLL_SECONDS = 5.0  # a message whose notification was lost is fetched this late
 
 
 class Steering:
@@ -50,10 +47,7 @@ class Steering:
     async def run(self, send: Callable[[str, str], Awaitable[None]]) -> NoReturn:
         """Call `send(id, content)` once for each message, in order, until cancelled."""
         while True:
-            # Not `wait_for`: Python 3.11's loses a cancellation that arrives together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._news.wait()
+            await self._news.wait()
             self._news.clear()
             queued = await db.retry_while_unavailable(
                 lambda: conversations.queued_steering(self._pool, self._claim.task_id)
