@@ -50,7 +50,7 @@ async def left_over_checkpoints(store: Store) -> AsyncGenerator[Finding]:
     async def drop() -> None:
         await checkpoints.clean_up(store.pool, store.blobs, min_age)
 
-    for blob in await checkpoint_store.unused(store.pool, min_age):
+    async for blob in checkpoint_store.unused(store.pool, min_age):
         where = f"{blob.id} ({blob.key})"
         yield Finding("checkpoint that no task needs", where, "delete its blob, then its row", drop)
 

@@ -66,10 +66,9 @@ async def delete_superseded(pool: Pool, blobs: Blobs, task_id: str) -> None:
 async def clean_up(pool: Pool, blobs: Blobs, min_age: timedelta) -> int:
     """Delete unused checkpoints that are at least that old; returns how many."""
     deleted = 0
-    while unused := await store.unused(pool, min_age):
-        for blob in unused:
-            await _delete(pool, blobs, blob)
-        deleted += len(unused)
+    async for blob in store.unused(pool, min_age):
+        await _delete(pool, blobs, blob)
+        deleted += 1
     return deleted
 
 

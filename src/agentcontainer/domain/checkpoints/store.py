@@ -1,5 +1,6 @@
 """SQL on `checkpoints`."""
 
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 from agentcontainer.db import Connection, Pool
@@ -7,6 +8,7 @@ from agentcontainer.domain.checkpoints.model import Checkpoint, CheckpointBlob
 
 # For this long after a task's end its partial outputs may still be taken from its checkpoint.
 PARTIAL_OUTPUTS_WITHIN = timedelta(hours=24)
+PAGE_ROWS = 1000
 
 _INSERT = "INSERT INTO checkpoints (id, task_id, blob_key) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
 _SET_STORED = "UPDATE checkpoints SET size_bytes = $2, sha256 = $3, unpacked_bytes = $4 WHERE id = $1"
@@ -23,16 +25,16 @@ WHERE c.task_id = $1 AND c.id IS DISTINCT FROM t.checkpoint_id AND c.created_at 
 )
 """
 # The newest of a running task gets a day: writing a large one takes long, and it becomes current only afterwards.
-_UNUSED = """
-SELECT c.id, c.blob_key FROM checkpoints c JOIN tasks t ON t.id = c.task_id
-    LEFT JOIN checkpoints used ON used.id = t.checkpoint_id
-WHERE c.created_at < now() - CASE
+_PAGE = """
+SELECT c.id, c.blob_key, c.created_at < now() - CASE
         WHEN t.status = 'running' AND c.created_at > coalesce(used.created_at, '-infinity') THEN interval '1 day'
         ELSE $1 END
     AND (c.id IS DISTINCT FROM t.checkpoint_id OR t.status = 'finished'
         OR t.status IN ('failed', 'cancelled', 'expired')
-            AND (t.remains_at IS NOT NULL OR t.completed_at < now() - $2::interval))
-LIMIT 500
+            AND (t.remains_at IS NOT NULL OR t.completed_at < now() - $2::interval)) AS is_unused
+FROM (SELECT * FROM checkpoints WHERE id > $3 ORDER BY id LIMIT $4) AS c
+    JOIN tasks t ON t.id = c.task_id LEFT JOIN checkpoints used ON used.id = t.checkpoint_id
+ORDER BY c.id
 """
 _DELETE = """
 WITH ended AS (
@@ -77,10 +79,14 @@ async def superseded(pool: Pool, task_id: str) -> list[CheckpointBlob]:
     return [CheckpointBlob(row["id"], row["blob_key"]) for row in await pool.fetch(_SUPERSEDED, task_id)]
 
 
-async def unused(pool: Pool, min_age: timedelta) -> list[CheckpointBlob]:
-    """Checkpoints at least that old that no task will start from any more: 500 at most."""
-    rows = await pool.fetch(_UNUSED, min_age, PARTIAL_OUTPUTS_WITHIN)
-    return [CheckpointBlob(row["id"], row["blob_key"]) for row in rows]
+async def unused(pool: Pool, min_age: timedelta) -> AsyncGenerator[CheckpointBlob]:
+    """Checkpoints at least that old that no task will start from any more. Reads all, a page at a time."""
+    last = ""
+    while rows := await pool.fetch(_PAGE, min_age, PARTIAL_OUTPUTS_WITHIN, last, PAGE_ROWS):
+        for row in rows:
+            if row["is_unused"]:
+                yield CheckpointBlob(row["id"], row["blob_key"])
+        last = rows[-1]["id"]
 
 
 async def delete(pool: Pool, checkpoint_id: str) -> bool:

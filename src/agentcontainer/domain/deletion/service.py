@@ -17,6 +17,7 @@ from agentcontainer.domain.deletion.store import Step
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import delete_unowned
+from agentcontainer.domain.files.use import find_use
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.errors import Conflict, NotFound, Unavailable
 
@@ -50,7 +51,7 @@ async def fault_of(connection: Connection, task: Deletable) -> str | None:
         return f"The partial outputs of task {task.id} are still being stored. Try again in a minute."
     # A transaction that is about to use one of the files has locked its row, so this waits for it.
     outputs = await files.lock_outputs(connection, task.id)
-    if outputs and (use := await files.find_use(connection, task.account_id, outputs)):
+    if outputs and (use := await find_use(connection, task.account_id, outputs)):
         return f"File {use.file_id} of task {task.id} is used by {use.user}."
     return None
 

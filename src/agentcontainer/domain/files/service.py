@@ -9,6 +9,7 @@ from agentcontainer.domain.files import store
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.domain.files.model import File
+from agentcontainer.domain.files.use import find_use
 from agentcontainer.errors import Conflict, NotFound, Unavailable, ValidationError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, file_id: str) -> Non
         file = await store.lock(connection, account_id, file_id)
         if file is None:
             raise _not_found(file_id)
-        use = await store.find_use(connection, account_id, [file_id])
+        use = await find_use(connection, account_id, [file_id])
         if use is not None:
             raise Conflict(f"File {file_id} is used by {use.user}.")
         await store.set_deleted(connection, [file_id])

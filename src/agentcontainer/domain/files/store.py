@@ -6,31 +6,12 @@ from datetime import timedelta
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.files import unowned
-from agentcontainer.domain.files.model import File, FileUse, NewFile
+from agentcontainer.domain.files.model import File, NewFile
 
 _GET = "SELECT * FROM files WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL"
 _PAGE = """
 SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR task_id = $2)
     AND ($3::text IS NULL OR CASE WHEN $4 THEN id < $3 ELSE id > $3 END)
-"""
-_USE = """
-WITH live AS (
-    SELECT i.file_id, i.task_id FROM task_input_files i WHERE i.file_id = ANY($2::text[])
-    UNION ALL SELECT i.file_id, m.task_id FROM message_files i JOIN messages m ON m.id = i.message_id
-        WHERE i.file_id = ANY($2::text[])
-    UNION ALL SELECT id, task_id FROM files WHERE id = ANY($2::text[]) AND task_id IS NOT NULL
-    UNION ALL SELECT skill, t.id FROM tasks t CROSS JOIN LATERAL jsonb_array_elements_text(t.skills) AS skill
-        WHERE t.account_id = $1 AND t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')
-            AND t.skills ?| $2::text[] AND skill = ANY($2::text[])
-)
-(SELECT file_id, 'task ' || t.id || ', which has not ended' AS user FROM live JOIN tasks t ON t.id = live.task_id
-    WHERE t.status IN ('pending', 'running', 'awaiting_input', 'hibernating') LIMIT 1)
-UNION ALL
-(SELECT f.id, 'agent ' || v.agent_id || ', version ' || v.number
-    FROM agents a JOIN agent_versions v ON v.agent_id = a.id CROSS JOIN unnest($2::text[]) AS f (id)
-    WHERE a.account_id = $1 AND (v.reference_file_ids && $2::text[] OR v.skills ?| $2::text[])
-        AND (f.id = ANY(v.reference_file_ids) OR v.skills ? f.id) LIMIT 1)
-LIMIT 1
 """
 _LOCK_OUTPUTS = "SELECT id FROM files WHERE task_id = $1 AND deleted_at IS NULL FOR UPDATE"
 # A deleted file that a task or message names keeps its row until they are deleted too.
@@ -99,12 +80,6 @@ async def list_page(
     return await db.fetch_page(
         pool, _PAGE, account_id, task_id, after_id, is_descending, order=order, limit=limit, of=_file
     )
-
-
-async def find_use(connection: Connection, account_id: str, file_ids: Sequence[str]) -> FileUse | None:
-    """A use of one of these files by a live task or an agent version. None: nothing uses them."""
-    row = await connection.fetchrow(_USE, account_id, list(file_ids))
-    return FileUse(row["file_id"], row["user"]) if row else None
 
 
 async def lock_outputs(connection: Connection, task_id: str) -> list[str]:
