@@ -8,7 +8,7 @@ import pytest
 
 from agentcontainer.domain.tasks import queue, runners, service
 from agentcontainer.domain.tasks.state import Status
-from agentcontainer.runner.supervisor import RunnerGone
+from agentcontainer.runner.supervisor import MESSAGE_SECONDS, RunnerGone
 from tests.coordination.bed import Bed, finish, waiting
 from tests.coordination.proxy import TransactionPattern
 from tests.coordination.soundness import sound_outcome
@@ -75,6 +75,22 @@ async def test_a_task_whose_notification_is_lost_is_claimed_at_the_next_poll(bed
         dispatched_at = time.monotonic()
         await bed.pool.execute("UPDATE account_queues SET queued = queued + 1, ready_any = ready_any + 1")
         assert await seconds_until_claimed(bed, task_id, dispatched_at) < AFTER_CUT_SECONDS
+        assert (await bed.until(task_id)).status is Status.FINISHED
+
+
+async def test_a_steering_message_whose_notification_is_lost_is_found_within_seconds(bed: Bed) -> None:
+    async with bed.runner():
+        task_id = await bed.dispatch(waiting(), waiting("again"), finish())
+        await bed.until_event(task_id, "tool.started")
+        await bed.pool.execute(
+            "INSERT INTO messages (id, task_id, sequence, turn_number, role, status, content, is_steering) "
+            "VALUES ('msg_1', $1, 1000, 1, 'user', 'queued', 'Mind the gap.', true)",
+            task_id,
+        )
+        await asyncio.sleep(MESSAGE_SECONDS + 1)
+        await bed.unblock(task_id)
+        await bed.until_event(task_id, "message.delivered")
+        await bed.unblock(task_id, "again")
         assert (await bed.until(task_id)).status is Status.FINISHED
 
 

@@ -80,8 +80,8 @@ WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id
     AND m.status = 'delivered' AND (c.id IS NULL OR m.delivered_at > c.created_at)
 """
 _WITH_QUEUED = """
-SELECT id FROM unnest($1::text[]) AS id
-WHERE EXISTS (SELECT FROM messages WHERE messages.task_id = id AND status = 'queued')
+SELECT task.id FROM unnest($1::text[]) AS task (id)
+WHERE EXISTS (SELECT FROM messages WHERE messages.task_id = task.id AND messages.status = 'queued')
 """
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
