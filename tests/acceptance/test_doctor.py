@@ -367,6 +367,27 @@ def test_loop_devices_of_dead_runners_are_detached(data_dir: Path) -> None:
         subprocess.run(["losetup", "-d", device], stderr=subprocess.DEVNULL, check=False)
 
 
+def test_loop_devices_of_another_containers_data_folder_are_not_found(data_dir: Path) -> None:
+    image = data_dir / "runners/rnr_other/tsk_other-1/image"
+    (data_dir / "runners").mkdir()
+    commands = f"""
+        mount -t tmpfs none {data_dir}/runners && mkdir -p {image.parent} && truncate -s 1M {image}
+        losetup --find --show {image} && read -r _
+    """
+    other = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", commands],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert other.stdout is not None
+    device = other.stdout.readline().strip()
+    try:
+        _, answer = run(environment(DATA_DIR=data_dir))
+        assert of(data_dir, answer) == []
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+        other.communicate()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(180)
 @ON_ONE_PLATFORM

@@ -31,8 +31,8 @@ def test_partial_outputs_of_an_eu_task_are_stored_by_a_runner_of_the_eu(lab: Lab
 
 
 def partial_outputs(client: Client, task_id: str) -> list[str]:
-    files = client.get(f"/tasks/{task_id}/files", partial="true")["data"]
-    return [file["filename"] for file in files]
+    files = client.get(f"/tasks/{task_id}/files")["data"]
+    return [file["filename"] for file in files if file["partial"]]
 
 
 def test_a_runner_with_a_wrong_clock_refuses_to_start(lab: Lab) -> None:

@@ -93,13 +93,18 @@ async def mounts(host: Host) -> AsyncGenerator[Finding]:
 
 
 async def loop_devices(host: Host) -> AsyncGenerator[Finding]:
-    """Loop devices of files in the data folder that belong to a dead runner or were deleted."""
+    """Loop devices of files in the data folder that belong to a dead runner or were deleted.
+
+    A file that is neither here nor deleted is in another container on this host, whose data folder has the same path.
+    """
     for device in sorted(LOOP_DEVICES.glob("loop*/loop/backing_file")):
         try:
-            backing = Path(device.read_text().strip().removesuffix(" (deleted)"))
+            name = device.read_text().strip()
         except OSError:
             continue
-        if host.data_dir in backing.parents and not host.is_living(backing):
+        backing = Path(name.removesuffix(" (deleted)"))
+        is_here = name.endswith(" (deleted)") or backing.exists()
+        if host.data_dir in backing.parents and is_here and not host.is_living(backing):
             path = Path("/dev", device.parts[-3])
             where, how = f"{path} (of {backing})", f"losetup -d {path}"
             yield Finding(
