@@ -52,10 +52,10 @@ def test_a_runner_with_a_wrong_clock_refuses_to_start(lab: Lab) -> None:
 def test_a_runner_without_its_row_stops(lab: Lab) -> None:
     """Its row is removed as if it had been lost for long."""
     service = lab.service("r1")
-    [row] = lab.rows("SELECT id FROM runners WHERE host = 'r1' ORDER BY heartbeat_at DESC LIMIT 1")
-    lab.rows("DELETE FROM runners WHERE id = $1", row["id"])
+    deleted = "DELETE FROM runners WHERE host = 'r1' AND stopped_at IS NULL RETURNING id"
+    wait_until(lambda: bool(lab.rows(deleted)), "r1 has no row")
     try:
-        wait_until(lambda: not service.is_running(), "it goes on", 30)
+        wait_until(lambda: not service.is_running(), lambda: f"it goes on: {service.log()}", 30)
     finally:
         service.stop()
         lab.start_runner("r1")
