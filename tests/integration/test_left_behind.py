@@ -1,6 +1,8 @@
 """`migrate` finds the running processes that cannot use the new schema, before it changes anything."""
 
 import asyncpg
+import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from agentcontainer.cli.database import migrated
 from agentcontainer.db import Pool
@@ -45,6 +47,12 @@ async def test_living_processes_that_cannot_use_the_new_schema_are_named_before_
         "API web1 (version 0.0.9). Stop them first" in sentence
     )
     assert await pool.fetchval("SELECT version_num FROM alembic_version") == OLD
+    lines: list[str] = []
+    with pytest.raises(
+        ProgrammingError
+    ):  # the tables of the newer schema exist, so the migration itself fails
+        await migrated(database_url, report=lines.append)
+    assert "will stop: runner old (version 0.0.9), runner h5" in lines[0]
     # A process that has not recorded what it knows uses the present schema, so it knows what that needs.
     await pool.execute("DELETE FROM runners WHERE id = 'rnr_1'")
     await pool.execute("UPDATE installation SET oldest_code = '0011'")

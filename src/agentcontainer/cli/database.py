@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -50,25 +50,33 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
             yield url
 
 
-async def migrated(url: str, *, stops_others: bool = True) -> None:
+async def migrated(
+    url: str, *, stops_others: bool = True, report: Callable[[str], None] = lambda _: None
+) -> None:
     """Bring the database to this version's schema, unless it has a newer one that this version can use.
 
-    `stops_others`: also if runners or APIs run that cannot use the new schema.
+    `stops_others`: also if runners or APIs run that cannot use the new schema; `report` gets a line that names them.
 
     Raises:
         Unavailable: it cannot be reached.
         SettingsError: it has a schema that this version cannot use, or others run that cannot use the new one.
     """
     async with reaching():
-        await _migrate(url, stops_others=stops_others)
+        await _migrate(url, stops_others=stops_others, report=report)
 
 
-async def _migrate(url: str, *, stops_others: bool = True) -> None:
+async def _migrate(
+    url: str, *, stops_others: bool = True, report: Callable[[str], None] = lambda _: None
+) -> None:
     if await needs_migration(url):
-        if not stops_others and (processes := await left_behind(url)):
-            raise SettingsError(
-                f"Nothing was changed: these processes run and cannot use the new schema: {', '.join(processes)}. "
-                "Stop them first, or use --force: they then stop by themselves, and their tasks wait."
+        if names := ", ".join(await left_behind(url)):
+            if not stops_others:
+                raise SettingsError(
+                    f"Nothing was changed: these processes run and cannot use the new schema: {names}. Stop them "
+                    "first, or use --force: they then stop by themselves, and their tasks wait."
+                )
+            report(
+                f"migrating the database; these processes cannot use its new schema and will stop: {names}"
             )
         from agentcontainer.migrations.migrate import migrate
 

@@ -68,7 +68,7 @@ class Installation:
             ensure_secret_key(self._settings.data_dir)
         port = free_port(self._settings.host, self._settings.port)
         url = await self._start_database()
-        await migrated(url)
+        await migrated(url, report=self._report)
         if self._settings.database_url is None:  # no other host can use the embedded server
             await self._adopt_settings(url)
         reached_at = local_url(self._settings.host, port)

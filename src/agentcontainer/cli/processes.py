@@ -83,7 +83,7 @@ async def _migrate(chosen: Settings, *, is_forced: bool) -> None:
 
     if chosen.database_url is not None:
         assert chosen.session_url is not None
-        await migrated(chosen.session_url, stops_others=is_forced)
+        await migrated(chosen.session_url, stops_others=is_forced, report=partial(typer.echo, err=True))
         return
     async with database(chosen):  # migrates on entry
         pass
