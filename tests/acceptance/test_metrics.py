@@ -72,6 +72,8 @@ def test_a_task_is_seen_in_the_metrics_of_its_runner_and_of_the_api(shared_platf
     assert total(of_api, "tasks_created_total", 'mode="autonomous"') >= 1
     assert total(of_api, "http_requests_total", 'route="/api/v1/tasks/{taskId}"') > 0
     assert total(of_api, "regions_without_runner") == 0
+    assert 0 <= total(of_api, "feed_lag_seconds") < 60
+    assert total(scrape(of_runner(shared_platform) + "/metrics"), "leader") + total(of_api, "leader") == 1
     assert total(of_api, "runner_last_heartbeat_timestamp_seconds") > 1e9
     text = "\n".join([*after, *of_api])
     for hidden in (secret, task["id"], client.account_id, client.api_key, task["title"]):
