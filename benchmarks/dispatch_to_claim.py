@@ -43,6 +43,7 @@ FREE, FULL = "rnr_free", "rnr_full"
 CAPACITY = {FREE: 32, FULL: 4}
 HOLD_SECONDS = {FREE: 0.2, FULL: 3600.0}
 SECONDS_APART = 0.05
+START_SECONDS = 3.0
 TRIGGER = """
 CREATE TABLE waits (task_id text PRIMARY KEY, inserted_at timestamptz NOT NULL, claimed_at timestamptz);
 CREATE FUNCTION record_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -133,22 +134,16 @@ async def measure(url: str, dispatches: int, pending: int, table: Table) -> None
             (await accounts.create_account(pool, name=name, credit_micro_usd=10**12))[0]
             for name in ("a", "b")
         ]
-        full = await started(url, FULL)
-        await dispatch(pool, url, other, CAPACITY[FULL])  # by a runner that is full from then on
-        full.kill()
-        await full.wait()
         free = await started(url, FREE)
         processes = [free]
         try:
             for name in ("empty queue", "beside a full runner", f"{pending} tasks of another region pending"):
                 if name.startswith("beside"):
                     processes.append(await started(url, FULL))
-                    await pool.execute(
-                        "UPDATE account_queues SET max_running = 0 WHERE account_id = $1", other
-                    )
+                    await asyncio.sleep(START_SECONDS)
                 elif pending and name.startswith(str(pending)):
                     await add_pending(pool, other, pending)
-                await dispatch(pool, url, own, 20)  # fills caches
+                await dispatch(pool, url, own, 30)  # fills caches, and the slots of the full runner
                 seconds = await waits(pool, await dispatch(pool, url, own, dispatches))
                 cuts = statistics.quantiles(seconds, n=100)
                 cells = (cuts[49], cuts[98], max(seconds))

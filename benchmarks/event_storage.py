@@ -122,7 +122,7 @@ async def fill(connection: asyncpg.Connection, rows: int) -> None:
             await connection.execute(statement, timeout=600)
         seconds = time.perf_counter() - begin
         size = await connection.fetchval(
-            "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::regclass)", table
+            "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree($1::regclass)", table
         ) or await connection.fetchval("SELECT pg_total_relation_size($1::regclass)", table)
         print(f"{table}: filled and indexed in {seconds:.0f} s, {size / 1e6:.0f} MB", flush=True)
     await connection.execute("SET session_replication_role = origin")

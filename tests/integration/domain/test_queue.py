@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentcontainer import settings
+from agentcontainer import db, settings
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
@@ -237,6 +238,47 @@ async def test_exactly_as_many_tasks_run_as_the_limit_says(
     assert len([await claim() for _ in range(2)]) == 2
     assert await claim() is None
     assert len(tasks) == 60
+
+
+async def test_the_limit_holds_at_every_moment_while_200_are_dispatched_claimed_and_ended_at_once(
+    pool: Pool, database_url: str, account_id: str, make_task: MakeTask
+) -> None:
+    """Each of the claimers has a connection, as each runner has."""
+    limit, dispatches, claimers = 7, 200, 12
+    await make_task("finished")
+    await queue.change_limits(pool, account_id, limit, None)
+    await pool.execute("UPDATE accounts SET billing_mode = 'unlimited_grant'")
+    for number in range(claimers):
+        await runners.register(pool, f"rnr_{number}", "any", "here", 4)
+    ended, most = list[str](), 0
+
+    async def dispatch_all() -> None:
+        await asyncio.gather(*(dispatch(pool, account_id) for _ in range(dispatches)))
+
+    async def work(number: int) -> None:
+        connection = await db.connect(database_url)
+        await queue.prepare(connection)
+        while len(ended) < dispatches:
+            claimed = await queue.claim(connection, f"rnr_{number}", "any", 3600.0)  # they send no heartbeats
+            if claimed is None:
+                await asyncio.sleep(0.03)
+                continue
+            await asyncio.sleep(random.uniform(0.05, 0.12))
+            await connection.execute("UPDATE tasks SET status = 'finished' WHERE id = $1", claimed.task_id)
+            ended.append(claimed.task_id)
+        await connection.close()
+
+    async def watch() -> None:
+        nonlocal most
+        while len(ended) < dispatches:
+            most = max(most, await pool.fetchval("SELECT count(*) FROM tasks WHERE status = 'running'"))
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(dispatch_all(), watch(), *(work(number) for number in range(claimers)))
+    assert len(set(ended)) == dispatches
+    assert most == limit
+    counted = await pool.fetchrow("SELECT running, queued, ready_any FROM account_queues")
+    assert counted is not None and tuple(counted) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("account_count", [1, 100])
