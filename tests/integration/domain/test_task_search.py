@@ -115,3 +115,42 @@ async def test_another_accounts_tasks_are_not_read(pool: Pool, account_id: str, 
             page = await list_page(connection, account_id, task_filter, None, is_descending=True)
             assert await rows_read(connection) - before <= 2 * FIRST_ROWS + 40
         assert len(page.rows) == 10
+
+
+FOUND = [
+    (
+        "Write report.md",
+        ["report.md", "report.m", "Report.", "write report.md", "report write", "report report", "md"],
+    ),
+    (
+        "Sales of 2026-01-05",
+        ["2026-01-05", "2026-01", "2026-0", "2026", "2026-01-05 2026-01-05", "sales - 2026"],
+    ),
+    ("A well-known foo_bar", ["well-known", "well-k", "known", "foo_bar", "foo_b", "bar", "well_known"]),
+    (
+        "See https://example.com/a?b=c",
+        ["example.com", "example.com/a", "https://example.com", "https://example.com/a"],
+    ),
+    ("Café Ünïcode ŒUVRE ÉTÉ", ["café", "ünï", "Ünï", "œuvre", "été", "Été", "unicode"]),
+    (
+        "The reader's C:\\folder",
+        ["reader's", "c:\\folder", "'reader's'", "reader | c", "!reader", "reader:*"],
+    ),
+]
+NOT_FOUND = {"md", "unicode"}
+
+
+async def test_a_word_is_found_however_it_is_written(
+    pool: Pool, account_id: str, make_task: MakeTask
+) -> None:
+    tasks = {title: await make_task("pending") for title, _ in FOUND}
+    for title, task_id in tasks.items():
+        await pool.execute("UPDATE tasks SET title = $2 WHERE id = $1", task_id, title)
+    for title, texts in FOUND:
+        for text in texts:
+            async with pool.acquire() as connection:
+                page = await list_page(
+                    connection, account_id, TaskFilter(text=text), None, is_descending=True
+                )
+            expected = [] if text in NOT_FOUND else [tasks[title]]
+            assert [task.id for task in page.rows] == expected, text

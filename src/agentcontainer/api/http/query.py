@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 def _integer(text: object) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", str(text)):
-        raise ValueError("must be an integer")
+        raise ValueError("must be a whole number of at most 18 digits, without a sign")
     return int(str(text))
 
 

@@ -19,7 +19,7 @@ from agentcontainer.ids import bounds
 # Ids carry the time of the host that made them, which may differ from the database's, whose time is `created_at`.
 CLOCKS_DIFFER = timedelta(minutes=1)
 _BEGINNING_OF_ID = re.compile(r"tsk_[0-9a-z]{0,26}")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
 # As in the index `tasks_title`. The account's id is a lexeme, which no word begins like, so that the index finds tasks
 # of the account only.
 TITLE = "(array_to_tsvector(ARRAY['@' || t.account_id]) || to_tsvector('simple', coalesce(t.title, '')))"
@@ -44,7 +44,7 @@ class ListQuery:
     checked: list[str] = field(default_factory=list[str])
     searched: list[str] = field(default_factory=list[str])
     words: dict[str, str] = field(default_factory=dict[str, str])
-    """Of those that are searched: the beginning of a word of the title → its condition."""
+    """Of those that are searched: a text search for a word of the title → its condition."""
     driving_arguments: int = 0
     statuses: Sequence[Status] = ()
     """If there are several: the task has one of them. Nothing is checked or searched then."""
@@ -59,8 +59,10 @@ class ListQuery:
     def search(self, condition: str, *values: Any) -> None:
         self.searched.append(self._filled(condition, values))
 
-    def search_word(self, word: str) -> None:
-        self.words[word] = self._filled(f"{TITLE} @@ to_tsquery('simple', {{}})", [beginning(word)])
+    def search_word(self, text: str) -> None:
+        search = beginning(text)
+        if search not in self.words:
+            self.words[search] = self._filled(f"{TITLE} @@ to_tsquery('simple', {{}})", [search])
 
     @property
     def not_driving(self) -> list[str]:
@@ -100,9 +102,19 @@ def has_words(text: str) -> bool:
     return _WORD.search(text) is not None
 
 
-def beginning(word: str) -> str:
-    """A search for words that begin like this one."""
-    return f"'{word}':*"
+def beginning(text: str) -> str:
+    """A text search for titles that have a word which begins like the text, or words that begin like each of its words.
+
+    PostgreSQL takes `report.md` for one word, and `2026-01` for the words `2026` and `-01`, so the text is searched for
+    as PostgreSQL reads it too. A database with the locale C does not fold the case of letters outside ASCII.
+    """
+    spellings = [text] if text.isascii() else [text, text.lower(), text.upper(), text.capitalize()]
+    searches = dict[str, None]()
+    for spelling in spellings:
+        searches[" & ".join(f"'{word}':*" for word in _WORD.findall(spelling))] = None
+        quoted = spelling.replace("\\", "\\\\").replace("'", "''")
+        searches[f"'{quoted}':*"] = None
+    return " | ".join(searches)
 
 
 def query_of(
@@ -127,8 +139,8 @@ def query_of(
         query.search(_METADATA, account_id, task_filter.metadata)
     if text is not None:
         query.search(f"{TITLE} @@ {{}}::tsquery", f"'@{account_id}'")
-        for word in _WORD.findall(text):
-            query.search_word(word)
+        for part in filter(has_words, text.split()):
+            query.search_word(part)
     return query
 
 

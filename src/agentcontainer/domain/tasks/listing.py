@@ -18,7 +18,6 @@ from agentcontainer.domain.tasks.list_query import (
     TITLE,
     Cursor,
     ListQuery,
-    beginning,
     is_by_completion,
     query_of,
 )
@@ -141,9 +140,7 @@ class _Reader:
             counts=", ".join([*counts, "count(*)"]), driving=" AND ".join(query.driving), order=self._order,
             rows=sample_rows,
         )  # fmt: skip
-        row = await self._pool.fetchrow(
-            statement, *query.arguments[: query.driving_arguments], *(beginning(word) for word in words)
-        )
+        row = await self._pool.fetchrow(statement, *query.arguments[: query.driving_arguments], *words)
         assert row is not None
         common = [word for word, count in zip(words, row, strict=False) if count > COMMON * row[len(words)]]
         return [] if len(common) == len(words) else common
