@@ -72,6 +72,7 @@ class Runner:
     proxy: Proxy
     folder: Path
     working: asyncio.Task[None]
+    kill_times: list[float]  # by CLOCK_BOOTTIME: when the watchdog would kill the sandboxes
 
     def workspace(self, task_id: str, attempt: int) -> Path:
         return self.folder / f"{task_id}-{attempt}" / "workspace/task"
@@ -217,8 +218,11 @@ class Bed:
                 Bubblewrap(UID_BASE if os.geteuid() == 0 else 0, configured.data_dir / "locks"), client,
                 install.runtime_dir(), folder, Volumes(room),
             )  # fmt: skip
-            supervisor = Supervisor(services, runner_id, "any", capacity)
-            runner = Runner(runner_id, supervisor, proxy, folder, asyncio.create_task(supervisor.run()))
+            kill_times: list[float] = []
+            supervisor = Supervisor(services, runner_id, "any", capacity, on_lease_renewed=kill_times.append)
+            runner = Runner(
+                runner_id, supervisor, proxy, folder, asyncio.create_task(supervisor.run()), kill_times
+            )
             self.runners.append(runner)
             try:
                 yield runner

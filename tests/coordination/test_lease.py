@@ -13,7 +13,7 @@ from agentcontainer.domain.execution.model import Overrides
 from agentcontainer.domain.tasks import creation, runners
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.state import Status
-from agentcontainer.runner.lease import keep_lease
+from agentcontainer.runner.lease import HEARTBEAT_SECONDS, boottime, keep_lease
 from tests import claims
 from tests.coordination.bed import AGENT, Bed, finish, script
 from tests.coordination.proxy import Proxy
@@ -108,3 +108,14 @@ async def test_a_claim_without_an_attempt_is_given_back_at_a_slow_database(bed: 
             assert await claims.claim(connection, task.id, runner.id)
         runner.proxy.delay_seconds = 0.06
         assert (await bed.until(task.id, Status.PENDING)).tries == 0
+
+
+async def test_the_watchdog_kills_sandboxes_before_the_lease_ends(bed: Bed) -> None:
+    lost_after_seconds = 5.0
+    bed.configure(runner_lost_after_seconds=lost_after_seconds)
+    async with bed.runner() as runner:
+        async with asyncio.timeout(20):
+            while len(runner.kill_times) < 3:
+                await asyncio.sleep(0.01)
+        remaining = runner.kill_times[-1] - boottime()
+        assert lost_after_seconds - HEARTBEAT_SECONDS - 1 < remaining < lost_after_seconds

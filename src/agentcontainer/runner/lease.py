@@ -37,7 +37,7 @@ async def keep_lease(
     """Call `beat` every `HEARTBEAT_SECONDS` until cancelled, on a connection of its own. If none succeeds for
     `STOP_AFTER_SHARE` of the lease, call `stop_attempts`.
 
-    `on_renewed` gets the time at which sandboxes must be killed unless the lease is renewed again, by CLOCK_BOOTTIME.
+    `on_renewed` gets the time of each renewal, by CLOCK_BOOTTIME: when the heartbeat began.
     """
     loop = asyncio.get_running_loop()
     stop_after_seconds = lost_after_seconds * STOP_AFTER_SHARE
@@ -52,7 +52,7 @@ async def keep_lease(
                 stop_attempts()
             stop_timer = loop.call_at(last.began_at + stop_after_seconds, stop_attempts)
             renewed_at = last.began_at_boottime
-            on_renewed(renewed_at + lost_after_seconds * KILL_AFTER_SHARE)
+            on_renewed(renewed_at)
             await asyncio.sleep(max(0.0, last.began_at + HEARTBEAT_SECONDS - loop.time()))
     finally:
         stop_timer.cancel()
