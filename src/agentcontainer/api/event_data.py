@@ -18,10 +18,10 @@ TaskStatus = TypeAliasType(
     ],
 )
 TaskMode = TypeAliasType("TaskMode", Literal["autonomous", "conversation"])
-_ERROR_CODES = sorted({meaning.error_code for meaning in MEANING.values() if meaning.error_code})
+ERROR_CODES = sorted({meaning.error_code for meaning in MEANING.values() if meaning.error_code})
 # The stored codes are not validated: a Literal could not be built from the table of meanings, and need not be.
 TaskErrorCode = TypeAliasType(
-    "TaskErrorCode", Annotated[str, WithJsonSchema({"type": "string", "enum": _ERROR_CODES})]
+    "TaskErrorCode", Annotated[str, WithJsonSchema({"type": "string", "enum": ERROR_CODES})]
 )
 MessageStatus = TypeAliasType("MessageStatus", Literal["queued", "delivered", "created"])
 Role = TypeAliasType("Role", Literal["user", "assistant"])

@@ -56,6 +56,8 @@ async def test_by_error_code_and_version(alice: Account) -> None:
     stopped = await ended(alice, EndReason.AGENT_STOPPED)
     assert await ids(alice, "&errorCode=agent_stopped") == [stopped]
     assert await ids(alice, "&errorCode=out_of_memory") == []
+    answer = await alice.get(f"{TASKS}?errorCode=unheard_of")
+    assert (answer.status_code, error_of(answer)["details"][0]["path"]) == (400, "errorCode")
     version = (await alice.get(f"{TASKS}/{finished}")).json()["agentVersionId"]
     assert await ids(alice, f"&agentVersionId={version}") == [stopped, finished]
     assert await ids(alice, f"&agentVersionId={version}&errorCode=agent_stopped&mode=autonomous") == [stopped]

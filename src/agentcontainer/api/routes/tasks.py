@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from starlette.responses import Response
 
-from agentcontainer.api.event_data import TaskErrorCode, TaskMode, TaskStatus
+from agentcontainer.api.event_data import ERROR_CODES, TaskErrorCode, TaskMode, TaskStatus
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
@@ -45,6 +45,12 @@ def _collected(value: object) -> object:
     return value
 
 
+def _check_error_code(code: str) -> str:
+    if code not in ERROR_CODES:
+        raise ValueError(f"must be one of {', '.join(ERROR_CODES)}")
+    return code
+
+
 class TasksQuery(PageQuery):
     """Which tasks to list: those that match every filter."""
 
@@ -53,7 +59,7 @@ class TasksQuery(PageQuery):
         max_length=len(Status),
         description="Give it several times for several statuses.",
     )
-    error_code: TaskErrorCode | None = None
+    error_code: Annotated[TaskErrorCode, AfterValidator(_check_error_code)] | None = None
     agent_id: Id | None = None
     agent_version_id: Id | None = None
     mode: TaskMode | None = None
