@@ -128,7 +128,8 @@ def test_kill_9_of_everything_is_mended_without_a_restart(platform: Platform) ->
     assert checks(mended) == {"attempt folders", "control groups", "stuck tasks"}
     assert all(finding["isMended"] for finding in mended)
     assert list((platform.data_dir / "runners").glob("rnr_*")) == []
-    assert examined(platform) == []
+    # Until the platform runs again, nothing claims the task.
+    assert checks(examined(platform)) <= {"stuck tasks"}
     platform.start()
     assert client.wait(task_id, seconds=60)["status"] == "finished"
     kinds = [event["type"] for event in client.events(task_id)]
