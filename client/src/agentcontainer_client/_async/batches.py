@@ -1,0 +1,103 @@
+"""Batches: up to 1,000 tasks that are dispatched by one request."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from agentcontainer_client import _dispatch, inputs, models
+from agentcontainer_client._async.paging import AsyncPager
+from agentcontainer_client._async.tasks import AsyncTask, AsyncTasks
+from agentcontainer_client._async.transport import AsyncTransport
+from agentcontainer_client._calls import Call, body_of, operation, segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncBatch(models.Batch):
+    """A batch as it was when it was read. `counts`: its tasks by status."""
+
+    transport: AsyncTransport = field(repr=False, compare=False)
+    task_ids: Sequence[str] = ()
+    """The ids of its tasks in the order of the request, after the dispatch only."""
+
+    async def refresh(self) -> "AsyncBatch":
+        """The batch as it is now."""
+        return await AsyncBatches(self.transport).get(self.id)
+
+    @operation("cancelBatch", batchId="self")
+    async def cancel(self, *, idempotency_key: str | None = None) -> "AsyncBatch":
+        """Cancel those of its tasks that have not ended."""
+        call = Call(
+            method="POST",
+            path=f"/batches/{segment(self.id)}/cancel",
+            body={},
+            idempotency_key=idempotency_key,
+        )
+        return await self.transport.send(call, partial(AsyncBatch.from_wire, transport=self.transport))
+
+    def tasks(self) -> AsyncPager[AsyncTask]:
+        """Its tasks, the newest first."""
+        return AsyncTasks(self.transport).list(batch=self.id)
+
+    async def as_completed(self, timeout: float | None = None) -> AsyncIterator[AsyncTask]:
+        """Its tasks as they end.
+
+        Raises:
+            WaitTimedOut: the time has passed and a task has not ended.
+        """
+        ids: list[str] = list(self.task_ids)
+        if not ids:
+            ids = [task.id async for task in self.tasks()]
+        async for task in AsyncTasks(self.transport).as_completed(ids, timeout=timeout):
+            yield task
+
+
+@dataclass(frozen=True)
+class AsyncBatches:
+    """`client.batches`: many tasks at once."""
+
+    transport: AsyncTransport = field(repr=False)
+
+    @operation("dispatchBatch", agentId="agent")
+    async def create(
+        self,
+        tasks: Sequence[str | inputs.BatchTask],
+        *,
+        agent: str | models.Agent | None = None,
+        common: inputs.BatchTask | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncBatch:
+        """Dispatch up to 1,000 tasks at once: instructions, or mappings with the names of the API.
+
+        `common` applies to every task, except for what the task sets itself. All are dispatched, or none.
+        """
+        agent_id = _dispatch.agent_id(agent, self.transport.connection)
+        bodies: list[Mapping[str, Any]] = [
+            {"instructions": task} if isinstance(task, str) else dict(task) for task in tasks
+        ]
+        call = Call(
+            method="POST",
+            path=f"/agents/{segment(agent_id)}/tasks/batch",
+            body=body_of(tasks=bodies, common=common),
+            idempotency_key=idempotency_key,
+        )
+        return await self.transport.send(call, self._dispatched)
+
+    @operation("listBatches")
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> AsyncPager[AsyncBatch]:
+        """The batches, the newest first."""
+        return AsyncPager(self.transport, "/batches", self._bound, limit=limit, cursor=cursor, order=order)
+
+    @operation("getBatch", batchId="batch")
+    async def get(self, batch: str) -> AsyncBatch:
+        """A batch by its id."""
+        return await self.transport.send(Call(method="GET", path=f"/batches/{segment(batch)}"), self._bound)
+
+    def _bound(self, content: object) -> AsyncBatch:
+        return AsyncBatch.from_wire(content, transport=self.transport)
+
+    def _dispatched(self, content: Any) -> AsyncBatch:
+        ids: list[str] = content["taskIds"]
+        return AsyncBatch.from_wire(content["batch"], transport=self.transport, task_ids=tuple(ids))

@@ -1,0 +1,271 @@
+"""Conversations: one turn at a time, with files in both directions, until a handoff or the end."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from agentcontainer_client import _dispatch, errors, models
+from agentcontainer_client._async import concurrency, uploading
+from agentcontainer_client._async.following import AsyncEventStream, Log, events_of
+from agentcontainer_client._async.paging import AsyncPager
+from agentcontainer_client._async.tasks import AsyncTask
+from agentcontainer_client._async.transport import AsyncTransport
+from agentcontainer_client._calls import Call, body_of, operation, query_of, segment
+from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
+from agentcontainer_client._events import Event
+from agentcontainer_client._follow import Deadline, Progress
+from agentcontainer_client._sources import AnyFile, OnProgress
+from agentcontainer_client._turns import Turn
+
+OnEvent = Callable[[Event], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsyncConversation:
+    """A conversation after one of its messages. Its verbs return new snapshots; nothing changes in place.
+
+    `task` is its task, `message` the user's message that it was last given, whose turn `reply` waits for.
+    As a context manager it ends the conversation.
+    """
+
+    task: AsyncTask
+    message: models.Message | None
+    transport: AsyncTransport = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """The id of its task."""
+        return self.task.id
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.end()
+        except (errors.Conflict, errors.ConnectionFailed):
+            if kind is None and not (await self.task.refresh()).has_ended:
+                raise
+
+    async def refresh(self) -> "AsyncConversation":
+        """The conversation with its task as it is now."""
+        return replace(self, task=await self.task.refresh())
+
+    @operation("sendMessage", taskId="self", inputFileIds="files", inputFiles="files")
+    async def send(
+        self,
+        content: str,
+        *,
+        files: Sequence[AnyFile] = (),
+        on_upload: OnProgress | None = None,
+        idempotency_key: str | None = None,
+        **overrides: Unpack[OverrideOptions],
+    ) -> "AsyncConversation":
+        """Send the next message. While a turn runs, it waits for its own turn.
+
+        The further arguments are settings that apply from its turn on. Conflict if the conversation has ended.
+        """
+        ids = await uploading.ids_of(self.transport, files, on_upload)
+        body = body_of(
+            content=content, input_file_ids=ids or None, overrides=_dispatch.overrides_of(overrides)
+        )
+        return await self._post("messages", body, idempotency_key)
+
+    async def reply(self, timeout: float | None = None, *, on_event: OnEvent | None = None) -> models.Message:
+        """The agent's reply to `message`. `on_event` is called with the events of its turn, live text included.
+
+        Raises:
+            TurnFailed: the turn ended without a reply; the conversation goes on.
+            TaskEnded: the conversation ended before.
+            WaitTimedOut: the time has passed; the turn goes on.
+        """
+        if self.message is None:
+            raise errors.ConfigurationError("There is no message to reply to. Use send() first.")
+        turn = Turn(self.id, self.message.turn_number)
+        async with aclosing(self._turn_events(self.message, timeout, on_event)) as events:
+            async for event in events:
+                if (reply := turn.reply_of(event)) is not None:
+                    return reply
+                if event.is_last:
+                    raise errors.of_ended_task(await self.task.refresh())
+        raise errors.WaitTimedOut(self.id, timeout or 0)
+
+    async def _turn_events(
+        self, message: models.Message, timeout: float | None, on_event: OnEvent | None
+    ) -> AsyncGenerator[Event]:
+        if on_event is None:
+            async for event in self._log.poll(Progress(message.sequence), Deadline(timeout)):
+                yield event
+            return
+        async with self.stream(after=message.sequence, timeout=timeout) as stream:
+            async for event in stream:
+                await concurrency.settle(on_event(event))
+                yield event
+
+    def stream(
+        self, *, after: int = 0, deltas: bool = True, timeout: float | None = None
+    ) -> AsyncEventStream:
+        """Its events after the sequence `after`, each exactly once, and new ones as they come, until its end.
+
+        `deltas`: also live text (`events.MessageDelta`). `timeout`: seconds after which the stream ends.
+        """
+        return AsyncEventStream(self._log, after=after, deltas=deltas, timeout=timeout)
+
+    @operation(
+        "listConversationEvents",
+        taskId="self", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"},
+    )  # fmt: skip
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> AsyncPager[Event]:
+        """Its events so far, the oldest first. `fields="summary"`: with long strings cut."""
+        return AsyncPager(
+            self.transport,
+            f"{self._path}/events",
+            self._log.decode,
+            query=query_of(after=after, fields=fields),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+            max_page=1000,
+        )
+
+    @operation("getConversationEvent", taskId="self")
+    async def event(self, sequence: int) -> Event:
+        """One of its events."""
+        call = Call(method="GET", path=f"{self._path}/events/{sequence}")
+        return await self.transport.send(call, self._log.decode)
+
+    @operation("listMessages", taskId="self")
+    def messages(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> AsyncPager[models.Message]:
+        """Its messages, the oldest first."""
+        return AsyncPager(
+            self.transport,
+            f"{self._path}/messages",
+            models.Message.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("listActivities", taskId="self")
+    def activities(
+        self,
+        *,
+        from_turn: int | None = None,
+        to_turn: int | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> AsyncPager[models.Activity]:
+        """Its tool calls, the oldest first."""
+        return AsyncPager(
+            self.transport,
+            f"{self._path}/activities",
+            models.Activity.from_wire,
+            query=query_of(from_turn=from_turn, to_turn=to_turn),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("handOffConversation", taskId="self")
+    async def handoff(
+        self, message: str | None = None, *, idempotency_key: str | None = None
+    ) -> "AsyncConversation":
+        """Let the agent go on alone until it finishes. Then wait for `task`."""
+        return await self._post("handoff", body_of(message=message), idempotency_key)
+
+    @operation("endConversation", taskId="self")
+    async def end(self, *, idempotency_key: str | None = None) -> "AsyncConversation":
+        """End it. Conflict if it has ended."""
+        call = Call(method="POST", path=f"{self._path}/end", body={}, idempotency_key=idempotency_key)
+        return replace(self, task=await self.transport.send(call, self._task))
+
+    async def _post(
+        self, verb: str, body: dict[str, Any], idempotency_key: str | None
+    ) -> "AsyncConversation":
+        call = Call(method="POST", path=f"{self._path}/{verb}", body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, AsyncConversations(self.transport).bound)
+
+    @property
+    def _log(self) -> Log[Event]:
+        return events_of(self.transport, f"{self._path}/events")
+
+    @property
+    def _path(self) -> str:
+        return f"/conversations/{segment(self.id)}"
+
+    def _task(self, content: object) -> AsyncTask:
+        return AsyncTask.from_wire(content, transport=self.transport)
+
+
+@dataclass(frozen=True)
+class AsyncConversations:
+    """`client.conversations`: begin and find conversations."""
+
+    transport: AsyncTransport = field(repr=False)
+
+    @operation("createConversation", agentId="agent", **_dispatch.FIELDS)
+    async def create(
+        self,
+        message: str,
+        *,
+        agent: str | models.Agent | None = None,
+        instructions: str | None = None,
+        idempotency_key: str | None = None,
+        on_upload: OnProgress | None = None,
+        **options: Unpack[NewTaskOptions],
+    ) -> AsyncConversation:
+        """Begin a conversation with its first message, which the files belong to. `instructions` apply to every turn.
+
+        Raises:
+            InsufficientBalance: the account cannot pay the hold.
+        """
+        connection = self.transport.connection
+        agent_id = _dispatch.agent_id(agent, connection)
+        ids = await uploading.ids_of(self.transport, options.get("files") or (), on_upload)
+        body = body_of(message=message, instructions=instructions) | _dispatch.new_task_body(
+            _dispatch.with_defaults(options, connection), ids
+        )
+        call = Call(
+            method="POST",
+            path=f"/agents/{segment(agent_id)}/conversations",
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+        return await self.transport.send(call, self.bound)
+
+    async def get(self, task: str) -> AsyncConversation:
+        """A conversation by the id of its task, after the last message of the user."""
+        path = f"/conversations/{segment(task)}/messages"
+        message: models.Message | None = None
+        async for candidate in AsyncPager(
+            self.transport, path, models.Message.from_wire, order="desc", limit=100
+        ):
+            if candidate.role == "user":
+                message = candidate
+                break
+        call = Call(method="GET", path=f"/tasks/{segment(task)}")
+        read = await self.transport.send(call, self._task)
+        return AsyncConversation(task=read, message=message, transport=self.transport)
+
+    def bound(self, content: Any) -> AsyncConversation:
+        """The conversation of a response that has its task and a message."""
+        message = models.Message.from_wire(content["message"])
+        return AsyncConversation(task=self._task(content["task"]), message=message, transport=self.transport)
+
+    def _task(self, content: object) -> AsyncTask:
+        return AsyncTask.from_wire(content, transport=self.transport)

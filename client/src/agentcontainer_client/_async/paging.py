@@ -1,0 +1,95 @@
+"""Lists of the API, whose pages are fetched while they are iterated."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from agentcontainer_client._async.transport import AsyncTransport
+from agentcontainer_client._calls import Call, query_of
+from agentcontainer_client._wire import Malformed, each
+
+T = TypeVar("T")
+
+MAX_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """A page of a list."""
+
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None
+
+
+class AsyncPager(Generic[T]):
+    """A list of the API. Iterating it fetches page after page, so that nothing is repeated or skipped."""
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        path: str,
+        decode: Callable[[object], T],
+        *,
+        query: Mapping[str, object] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: str | None = None,
+        max_page: int = MAX_PAGE,
+    ) -> None:
+        self._transport = transport
+        self._path = path
+        self._decode = decode
+        self._query = dict(query or {}) | query_of(order=order)
+        self._limit = limit
+        self._cursor = cursor
+        self._max_page = max_page
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page.data:
+                yield item
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """The pages, one request each."""
+        cursor, rest = self._cursor, self._limit
+        while rest is None or rest > 0:
+            size = self._max_page if rest is None else min(self._max_page, rest)
+            query = self._query | query_of(limit=size, cursor=cursor)
+            page = await self._transport.send(Call(method="GET", path=self._path, query=query), self._page)
+            yield page
+            if not page.has_more or page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+            rest = None if rest is None else rest - len(page.data)
+
+    async def to_list(self) -> list[T]:
+        """All items, in memory."""
+        return [item async for item in self]
+
+    async def first(self) -> T | None:
+        """The first item; None: the list is empty."""
+        async for item in AsyncPager(
+            self._transport, self._path, self._decode, query=self._query, limit=1, cursor=self._cursor
+        ):
+            return item
+        return None
+
+    def _page(self, content: object) -> Page[T]:
+        wire = _PageWire.of(content)
+        return Page(data=each(self._decode)(wire.data), has_more=wire.has_more, next_cursor=wire.next_cursor)
+
+
+@dataclass(frozen=True)
+class _PageWire:
+    data: object
+    has_more: bool = False
+    next_cursor: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, content: Any) -> "_PageWire":
+        try:
+            info = content["pageInfo"]
+            return cls(content["data"], info["hasMore"], info["nextCursor"])
+        except (TypeError, KeyError):
+            raise Malformed("not a page") from None

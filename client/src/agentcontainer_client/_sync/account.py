@@ -1,0 +1,122 @@
+"""The account, its ledger, its API keys and its keys for model providers."""
+
+# Written by scripts/render_sync.py from _async. Do not edit.
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentcontainer_client import inputs, models
+from agentcontainer_client._calls import Call, body_of, operation, segment
+from agentcontainer_client._sync.paging import Pager
+from agentcontainer_client._sync.transport import Transport
+
+
+@dataclass(frozen=True)
+class Account:
+    """`client.account`: the account of the API key."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("getAccount")
+    def get(self) -> models.Account:
+        """The account, with its balance."""
+        return self.transport.send(Call(method="GET", path="/account"), models.Account.from_wire)
+
+    @operation("listLedgerEntries")
+    def ledger(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[models.LedgerEntry]:
+        """All movements of money, the newest first. Their sum is the balance."""
+        return Pager(
+            self.transport,
+            "/account/ledger",
+            models.LedgerEntry.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+
+@dataclass(frozen=True)
+class ApiKeys:
+    """`client.api_keys`: the keys of the account."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("listApiKeys")
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[models.ApiKey]:
+        """The keys, the newest first, without the keys themselves."""
+        return Pager(
+            self.transport,
+            "/api-keys",
+            models.ApiKey.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("createApiKey")
+    def create(self, name: str, *, idempotency_key: str | None = None) -> models.NewApiKey:
+        """Make a key. Its `key` is shown this once."""
+        call = Call(method="POST", path="/api-keys", body=body_of(name=name), idempotency_key=idempotency_key)
+        return self.transport.send(call, models.NewApiKey.from_wire)
+
+    @operation("revokeApiKey", keyId="key")
+    def revoke(self, key: str) -> None:
+        """Revoke a key by its id, at once and for good."""
+        self.transport.request(Call(method="DELETE", path=f"/api-keys/{segment(key)}"))
+
+
+@dataclass(frozen=True)
+class ProviderKeys:
+    """`client.provider_keys`: the account's own keys and endpoints of models. No answer contains a key."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("listProviderKeys")
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[models.ProviderKey]:
+        """The stored keys and endpoints."""
+        return Pager(
+            self.transport,
+            "/provider-keys",
+            models.ProviderKey.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("putProviderKey")
+    def set(
+        self,
+        provider: str,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        api: models.ProviderApi | None = None,
+        price: inputs.TokenPriceInput | None = None,
+    ) -> models.ProviderKey:
+        """Store a key for `anthropic`, `openai` or `openrouter`, or an endpoint of the account's own under a name.
+
+        An endpoint needs `base_url` and `api`, its protocol.
+        """
+        body: dict[str, Any] = body_of(api_key=api_key, base_url=base_url, api=api, price=price)
+        call = Call(method="PUT", path=f"/provider-keys/{segment(provider)}", body=body)
+        return self.transport.send(call, models.ProviderKey.from_wire)
+
+    @operation("testProviderKey")
+    def test(
+        self, provider: str, *, model: str | None = None, idempotency_key: str | None = None
+    ) -> models.ProviderTestResult:
+        """Ask the provider whether the key works; with `model`, by a request of a few tokens."""
+        path = f"/provider-keys/{segment(provider)}/test"
+        call = Call(method="POST", path=path, body=body_of(model=model), idempotency_key=idempotency_key)
+        return self.transport.send(call, models.ProviderTestResult.from_wire)
+
+    @operation("deleteProviderKey")
+    def delete(self, provider: str) -> None:
+        """Remove a key or endpoint."""
+        self.transport.request(Call(method="DELETE", path=f"/provider-keys/{segment(provider)}"))

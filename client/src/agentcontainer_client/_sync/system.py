@@ -1,0 +1,117 @@
+"""What needs no account: health, metrics, the OpenAPI document, wake links; and requests that have no method."""
+
+# Written by scripts/render_sync.py from _async. Do not edit.
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from agentcontainer_client import models
+from agentcontainer_client._calls import Call, Query, body_of, operation, query_of, segment
+from agentcontainer_client._sync.transport import Transport
+from agentcontainer_client.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class System:
+    """`client.system`: the installation."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("checkHealth")
+    def health(self) -> models.Health:
+        """Whether the API process runs."""
+        call = Call(method="GET", path="/healthz", is_root=True)
+        return self.transport.send(call, models.Health.from_wire)
+
+    @operation("checkReadiness")
+    def readiness(self) -> models.Readiness:
+        """Whether the API process can serve requests.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        call = Call(method="GET", path="/readyz", is_root=True)
+        return self.transport.with_options(max_retries=0).send(call, models.Readiness.from_wire)
+
+    @operation("getMetrics")
+    def metrics(self) -> str:
+        """The metrics, in the format of Prometheus."""
+        return (self.transport.request(Call(method="GET", path="/metrics", is_root=True))).text
+
+    @operation("getOpenapiDocument")
+    def openapi(self) -> str:
+        """The OpenAPI document, as YAML."""
+        return (self.transport.request(Call(method="GET", path="/openapi.yaml"))).text
+
+
+@dataclass(frozen=True)
+class WakeLinks:
+    """`client.wake_links`: wake links, which need no API key."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("useWakeLink", token="url")
+    def use(self, url: str, message: str | None = None) -> models.Woken:
+        """Wake the task of a link, with a message for its agent.
+
+        Raises:
+            Gone: the link has been used or has expired.
+        """
+        call = Call(method="POST", path=_path(url), body=body_of(message=message), is_root=True)
+        return self.transport.with_options(max_retries=0).send(call, models.Woken.from_wire)
+
+    @operation("showWakeLink", token="url")
+    def page(self, url: str) -> str:
+        """The page of a link, as a person sees it in a browser."""
+        return (self.transport.request(Call(method="GET", path=_path(url), is_root=True))).text
+
+
+@dataclass(frozen=True)
+class Raw:
+    """`client.raw`: requests below /api/v1 that have no method here, with retries and without decoding.
+
+    Raises:
+        ApiError: the API answered with an error.
+    """
+
+    transport: Transport = field(repr=False)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Any = None,
+        idempotency_key: str | None = None,
+    ) -> httpx2.Response:
+        """The response. `path` begins below /api/v1, such as `/tasks`."""
+        call = Call(
+            method=method.upper(),
+            path=f"/{path.lstrip('/')}",
+            query={}
+            if query is None
+            else {name: query_of(v=value).get("v") for name, value in query.items()},
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+        return self.transport.request(call)
+
+    def get(self, path: str, **query: Any) -> httpx2.Response:
+        """The response to a GET."""
+        return self.request("GET", path, query=query)
+
+    def post(self, path: str, body: Any = None) -> httpx2.Response:
+        """The response to a POST."""
+        return self.request("POST", path, body={} if body is None else body)
+
+
+def _path(url: str) -> str:
+    """The path of a wake link. The token goes to the client's own server only."""
+    folder, _, token = urlsplit(url).path.rpartition("/")
+    if not folder.endswith("/wake") and url != token:
+        raise ConfigurationError("This is not a wake link.")
+    return f"/wake/{segment(token)}"

@@ -1,0 +1,394 @@
+"""Tasks: dispatch, follow, wait, steer, wake, and the whole job in one call."""
+
+# Written by scripts/render_sync.py from _async. Do not edit.
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Required, Unpack
+
+from agentcontainer_client import _dispatch, errors, models
+from agentcontainer_client._calls import Call, body_of, operation, query_of, segment
+from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
+from agentcontainer_client._events import Event, decode
+from agentcontainer_client._follow import Deadline, Progress
+from agentcontainer_client._sources import AnyFile, OnProgress
+from agentcontainer_client._sync import concurrency, uploading
+from agentcontainer_client._sync.ends import ends_of
+from agentcontainer_client._sync.files import OutputFile
+from agentcontainer_client._sync.following import EventStream, events_of
+from agentcontainer_client._sync.paging import Pager
+from agentcontainer_client._sync.transport import Transport
+from agentcontainer_client._targets import distinct, safe_name
+
+OnEvent = Callable[[Event], object]
+
+ENDED = frozenset({"finished", "failed", "cancelled", "expired"})
+TASKS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(models.Task):
+    """A task as it was when it was read. Its verbs return new snapshots; nothing changes in place."""
+
+    transport: Transport = field(repr=False, compare=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its status is final."""
+        return self.status in ENDED
+
+    @property
+    def url(self) -> str:
+        """Where the API has it."""
+        return f"{self.transport.connection.base_url}/api/v1/tasks/{self.id}"
+
+    def refresh(self) -> "Task":
+        """The task as it is now."""
+        return Tasks(self.transport).get(self.id)
+
+    def stream(self, *, after: int = 0, deltas: bool = True, timeout: float | None = None) -> EventStream:
+        """Its events after the sequence `after`, each exactly once, and new ones as they come, until its end.
+
+        `deltas`: also live text (`events.MessageDelta`). `timeout`: seconds after which the stream ends.
+        """
+        log = events_of(self.transport, f"{self._path}/events")
+        return EventStream(log, after=after, deltas=deltas, timeout=timeout)
+
+    @operation(
+        "listEvents",
+        taskId="self", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"},
+    )  # fmt: skip
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> Pager[Event]:
+        """Its events so far, the oldest first. `fields="summary"`: with long strings cut."""
+        return Pager(
+            self.transport,
+            f"{self._path}/events",
+            _event,
+            query=query_of(after=after, fields=fields),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+            max_page=1000,
+        )
+
+    @operation("getEvent", taskId="self")
+    def event(self, sequence: int) -> Event:
+        """One of its events."""
+        return self.transport.send(Call(method="GET", path=f"{self._path}/events/{sequence}"), _event)
+
+    def wait(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> "Task":
+        """The task at its end. `timeout`: seconds to wait here; the task itself goes on.
+
+        Waiting uses ordinary requests that are held for 25 s, so it works behind every proxy.
+
+        Raises:
+            TaskEnded: it failed (`TaskFailed`), was cancelled or expired, unless `raise_on_failure` is false.
+            WaitTimedOut: the time has passed.
+        """
+        deadline = Deadline(timeout)
+        log = events_of(self.transport, f"{self._path}/events")
+        last = self.events(limit=1, order="desc", fields="summary").first()
+        is_over = last is None or last.is_last
+        if last is not None and not is_over:
+            for event in log.poll(Progress(last.sequence), deadline, fields="summary"):
+                is_over = event.is_last
+        if not is_over:
+            raise errors.WaitTimedOut(self.id, timeout or 0)
+        return _checked(self.refresh(), raise_on_failure=raise_on_failure)
+
+    @operation("cancelTask", taskId="self")
+    def cancel(self, *, idempotency_key: str | None = None) -> "Task":
+        """Cancel it. Its container stops within seconds. Conflict if it has ended."""
+        return self._post("cancel", {}, idempotency_key)
+
+    @operation("deleteTask", taskId="self")
+    def delete(self) -> None:
+        """Delete it for good, with its events and output files, once it has ended."""
+        self.transport.request(Call(method="DELETE", path=self._path))
+
+    @operation("steerTask", taskId="self", inputFileIds="files", inputFiles="files")
+    def message(
+        self, content: str, *, files: Sequence[AnyFile] = (), idempotency_key: str | None = None
+    ) -> models.Message:
+        """Send the agent a message while it works. It gets it between two steps."""
+        ids = uploading.ids_of(self.transport, files)
+        body = body_of(content=content, input_file_ids=ids or None)
+        call = Call(method="POST", path=f"{self._path}/messages", body=body, idempotency_key=idempotency_key)
+        return self.transport.send(call, message_of)
+
+    @operation("listTaskMessages", taskId="self")
+    def messages(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[models.Message]:
+        """The messages that it was sent, the oldest first."""
+        return Pager(
+            self.transport,
+            f"{self._path}/messages",
+            models.Message.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("wakeTask", taskId="self", kind="message")
+    def wake(
+        self,
+        message: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **overrides: Unpack[OverrideOptions],
+    ) -> "Task":
+        """Wake it from hibernation, with a message or because what it waited for has happened.
+
+        The further arguments are settings that apply from now on. Conflict unless it hibernates.
+        """
+        kind = "external_wake" if message is None else "message"
+        body = body_of(kind=kind, message=message, overrides=_dispatch.overrides_of(overrides))
+        return self._post("wake", body, idempotency_key)
+
+    @operation("createWakeLink", taskId="self")
+    def wake_link(self, *, idempotency_key: str | None = None) -> models.NewLink:
+        """Make a link that wakes it once, without an API key. Treat its URL as a password."""
+        call = Call(method="POST", path=f"{self._path}/wake-links", body={}, idempotency_key=idempotency_key)
+        return self.transport.send(call, models.NewLink.from_wire)
+
+    @operation("listOutputFiles", taskId="self")
+    def files(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[OutputFile]:
+        """The files that it delivered."""
+        return Pager(
+            self.transport,
+            f"{self._path}/files",
+            partial(OutputFile.from_wire, transport=self.transport, task_id=self.id),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    def download_all(
+        self, folder: str | os.PathLike[str] = ".", on_progress: OnProgress | None = None
+    ) -> list[Path]:
+        """Write its files into `folder`, several at once. Returns where they are.
+
+        Of two files with the same name, the second gets ` (2)`.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = self.files(order="asc").to_list()
+        names = distinct([safe_name(file.filename) for file in files])
+        work = [
+            partial(file.download, Path(folder, name), on_progress)
+            for file, name in zip(files, names, strict=True)
+        ]
+        return concurrency.in_parallel(work, uploading.AT_ONCE)
+
+    def _post(self, verb: str, body: Mapping[str, Any], idempotency_key: str | None) -> "Task":
+        call = Call(method="POST", path=f"{self._path}/{verb}", body=body, idempotency_key=idempotency_key)
+        return self.transport.send(call, partial(Task.from_wire, transport=self.transport))
+
+    @property
+    def _path(self) -> str:
+        return f"/tasks/{segment(self.id)}"
+
+
+class TaskOptions(NewTaskOptions, total=False):
+    """A task of `run_many`: the arguments of `run`."""
+
+    instructions: Required[str]
+    agent: str | models.Agent | None
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """`client.tasks`: dispatch and find tasks."""
+
+    transport: Transport = field(repr=False)
+
+    @operation("dispatchTask", agentId="agent", **_dispatch.FIELDS)
+    def create(
+        self,
+        instructions: str,
+        *,
+        agent: str | models.Agent | None = None,
+        idempotency_key: str | None = None,
+        on_upload: OnProgress | None = None,
+        **options: Unpack[NewTaskOptions],
+    ) -> Task:
+        """Dispatch a task and return at once. Its files are uploaded first.
+
+        Without `agent`, the profile's is used. The request carries an `Idempotency-Key` over all retries; with one of
+        your own, a repeat of the call returns the first task.
+
+        Raises:
+            InsufficientBalance: the account cannot pay the hold.
+        """
+        connection = self.transport.connection
+        agent_id = _dispatch.agent_id(agent, connection)
+        ids = uploading.ids_of(self.transport, options.get("files") or (), on_upload)
+        body = {"instructions": instructions} | _dispatch.new_task_body(
+            _dispatch.with_defaults(options, connection), ids
+        )
+        call = Call(
+            method="POST",
+            path=f"/agents/{segment(agent_id)}/tasks",
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+        return self.transport.send(call, self._bound)
+
+    def run(
+        self,
+        instructions: str,
+        *,
+        agent: str | models.Agent | None = None,
+        on_event: OnEvent | None = None,
+        on_upload: OnProgress | None = None,
+        timeout: float | None = None,
+        raise_on_failure: bool = True,
+        idempotency_key: str | None = None,
+        **options: Unpack[NewTaskOptions],
+    ) -> Task:
+        """Do the whole job: upload the files, dispatch the task, follow it, wait for its end.
+
+        `on_event` is called with each event, live text included. `timeout`: seconds to wait here; the task itself goes
+        on. A task that finished incompletely is no error: see `completion`.
+
+        Raises:
+            TaskEnded: it failed (`TaskFailed`), was cancelled or expired, unless `raise_on_failure` is false.
+            WaitTimedOut: the time has passed. `task_id` names the task.
+        """
+        deadline = Deadline(timeout)
+        task = self.create(
+            instructions, agent=agent, idempotency_key=idempotency_key, on_upload=on_upload, **options
+        )
+        if on_event is not None:
+            left = None if timeout is None else deadline.left(timeout)
+            with task.stream(timeout=left) as stream:
+                for event in stream:
+                    concurrency.settle(on_event(event))
+        left = None if timeout is None else deadline.left(timeout)
+        return task.wait(left, raise_on_failure=raise_on_failure)
+
+    def run_many(
+        self,
+        tasks: Iterable[TaskOptions],
+        *,
+        at_once: int = TASKS_AT_ONCE,
+        timeout: float | None = None,
+        raise_on_failure: bool = False,
+    ) -> list[Task]:
+        """Run many tasks and return them at their ends, in the order given. `at_once`: requests, not running tasks.
+
+        Raises:
+            TaskEnded: one did not finish, if `raise_on_failure` is true; the others go on.
+            WaitTimedOut: the time has passed.
+        """
+        deadline = Deadline(timeout)
+        created = concurrency.in_parallel([partial(self.create, **options) for options in tasks], at_once)
+        ended: dict[str, Task] = {}
+        left = None if timeout is None else deadline.left(timeout)
+        for task in self.as_completed(created, timeout=left, at_once=at_once):
+            ended[task.id] = _checked(task, raise_on_failure=raise_on_failure)
+        return [ended[task.id] for task in created]
+
+    def as_completed(
+        self,
+        tasks: Iterable[Task | str],
+        *,
+        timeout: float | None = None,
+        at_once: int = TASKS_AT_ONCE,
+    ) -> Iterator[Task]:
+        """The tasks as they end. All are followed by one request at a time, which reads the account's feed.
+
+        Raises:
+            WaitTimedOut: the time has passed and a task has not ended.
+        """
+        ids = list(dict.fromkeys(task if isinstance(task, str) else task.id for task in tasks))
+        for batch in ends_of(self.transport, ids, timeout):
+            read = [partial(self.get, task_id) for task_id in batch]
+            for task in concurrency.in_parallel(read, at_once):
+                yield task
+
+    @operation("getTask", taskId="task")
+    def get(self, task: str) -> Task:
+        """A task by its id."""
+        return self.transport.send(Call(method="GET", path=f"/tasks/{segment(task)}"), self._bound)
+
+    @operation("listTasks", agentId="agent", batchId="batch")
+    def list(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        agent: str | models.Agent | None = None,
+        agent_version_id: str | None = None,
+        batch: str | None = None,
+        mode: models.TaskMode | None = None,
+        error_code: models.TaskErrorCode | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        completed_after: datetime | None = None,
+        completed_before: datetime | None = None,
+        q: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> Pager[Task]:
+        """The account's tasks that match every filter, the newest first.
+
+        `q`: an id or its beginning, or the beginnings of words of the title. `metadata`: strings that the task's
+        metadata has. `fields="summary"`: without instructions.
+        """
+        query = query_of(
+            status=status,
+            agent_id=agent.id if isinstance(agent, models.Agent) else agent,
+            agent_version_id=agent_version_id,
+            batch_id=batch,
+            mode=mode,
+            error_code=error_code,
+            created_after=created_after,
+            created_before=created_before,
+            completed_after=completed_after,
+            completed_before=completed_before,
+            q=q,
+            fields=fields,
+        )
+        query |= {f"metadata.{key}": value for key, value in (metadata or {}).items()}
+        return Pager(
+            self.transport, "/tasks", self._bound, query=query, limit=limit, cursor=cursor, order=order
+        )
+
+    def _bound(self, content: object) -> Task:
+        return Task.from_wire(content, transport=self.transport)
+
+
+def message_of(content: Any) -> models.Message:
+    """The message of a response that has it beside its task."""
+    return models.Message.from_wire(content.get("message") if isinstance(content, dict) else None)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def _checked(task: Task, *, raise_on_failure: bool) -> Task:
+    if raise_on_failure and task.status != "finished":
+        raise errors.of_ended_task(task)
+    return task
+
+
+def _event(content: object) -> Event:
+    from agentcontainer_client import events  # loads the classes of all types, which takes time
+
+    assert events
+    return decode(content)

@@ -1,0 +1,915 @@
+"""What the API answers with, as frozen dataclasses."""
+
+# Written by scripts/render_client.py from the OpenAPI document. Do not edit.
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from agentcontainer_client._wire import Model, WireField, each, instant
+
+ActivityErrorCode: TypeAlias = Literal["tool_error", "interrupted"] | str
+"""A word of the API; later versions may add others."""
+
+ActivityStatus: TypeAlias = Literal["running", "completed", "failed"] | str
+"""A word of the API; later versions may add others."""
+
+AgentRuntime: TypeAlias = Literal["pi"] | str
+"""A word of the API; later versions may add others."""
+
+ApiErrorCode: TypeAlias = (
+    Literal[
+        "validation_error",
+        "unauthorized",
+        "insufficient_balance",
+        "forbidden",
+        "not_found",
+        "conflict",
+        "gone",
+        "payload_too_large",
+        "unsupported_media_type",
+        "range_not_satisfiable",
+        "rate_limited",
+        "unavailable",
+        "method_not_allowed",
+        "internal",
+        "limit_reached",
+    ]
+    | str
+)
+"""A word of the API; later versions may add others."""
+
+BillingMode: TypeAlias = Literal["standard", "unlimited_grant"] | str
+"""A word of the API; later versions may add others."""
+
+Completion: TypeAlias = Literal["complete", "incomplete"] | str
+"""A word of the API; later versions may add others."""
+
+FeedEventType: TypeAlias = (
+    Literal[
+        "task.created",
+        "task.started",
+        "task.titled",
+        "task.requeued",
+        "task.hibernated",
+        "task.woken",
+        "task.awaiting_input",
+        "task.finished",
+        "task.failed",
+        "task.cancelled",
+        "task.expired",
+        "turn.started",
+        "turn.completed",
+        "turn.failed",
+    ]
+    | str
+)
+"""A word of the API; later versions may add others."""
+
+HibernationReason: TypeAlias = Literal["agent", "provider"] | str
+"""A word of the API; later versions may add others."""
+
+InputOmittedReason: TypeAlias = Literal["too_large"] | str
+"""A word of the API; later versions may add others."""
+
+LedgerEntryKind: TypeAlias = Literal["credit", "hold", "release", "charge", "refund"] | str
+"""A word of the API; later versions may add others."""
+
+MessageStatus: TypeAlias = Literal["queued", "delivered", "created"] | str
+"""A word of the API; later versions may add others."""
+
+Order: TypeAlias = Literal["asc", "desc"] | str
+"""A word of the API; later versions may add others."""
+
+OutputPolicyMode: TypeAlias = Literal["any", "none", "at_least_one", "named"] | str
+"""A word of the API; later versions may add others."""
+
+Provider: TypeAlias = str
+"""One of anthropic, openai, openrouter, offline, or the name of an endpoint of the account's own."""
+
+ProviderApi: TypeAlias = Literal["anthropic-messages", "openai-responses", "openai-completions"] | str
+"""A word of the API; later versions may add others."""
+
+QueueReason: TypeAlias = Literal["no_free_slot", "account_limit", "no_runner", "draining"] | str
+"""A word of the API; later versions may add others."""
+
+Region: TypeAlias = Literal["eu", "any"] | str
+"""A word of the API; later versions may add others."""
+
+ReminderReason: TypeAlias = Literal["no_finish", "soft_finish", "budget", "message"] | str
+"""A word of the API; later versions may add others."""
+
+Role: TypeAlias = Literal["user", "assistant"] | str
+"""A word of the API; later versions may add others."""
+
+TaskErrorCode: TypeAlias = (
+    Literal[
+        "agent_crashed",
+        "agent_stopped",
+        "budget_exceeded",
+        "checkpoint_corrupt",
+        "checkpoint_failed",
+        "disk_full",
+        "event_log_full",
+        "image_unavailable",
+        "infrastructure_error",
+        "input_unavailable",
+        "max_runtime_exceeded",
+        "out_of_memory",
+        "provider_error",
+        "provider_key_missing",
+        "too_many_processes",
+    ]
+    | str
+)
+"""A word of the API; later versions may add others."""
+
+TaskMode: TypeAlias = Literal["autonomous", "conversation"] | str
+"""A word of the API; later versions may add others."""
+
+TaskStatus: TypeAlias = (
+    Literal[
+        "pending", "running", "awaiting_input", "hibernating", "finished", "failed", "cancelled", "expired"
+    ]
+    | str
+)
+"""A word of the API; later versions may add others."""
+
+TitleSource: TypeAlias = Literal["instructions", "model"] | str
+"""A word of the API; later versions may add others."""
+
+TurnStatus: TypeAlias = Literal["queued", "running", "completed", "failed"] | str
+"""A word of the API; later versions may add others."""
+
+WakeKind: TypeAlias = Literal["message", "external_wake", "deadline", "link", "provider"] | str
+"""A word of the API; later versions may add others."""
+
+WakeRequestKind: TypeAlias = Literal["message", "external_wake"] | str
+"""A word of the API; later versions may add others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage(Model):
+    """Stored bytes and their quota."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("usedBytes", "used_bytes", None, True),
+        ("quotaBytes", "quota_bytes", None, True),
+        ("isEnforced", "is_enforced", None, True),
+    )
+
+    used_bytes: int
+    quota_bytes: int
+    is_enforced: bool
+    """False: there is no quota."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(Model):
+    """The account of the API key."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("name", "name", None, True),
+        ("email", "email", None, True),
+        ("creditBalance", "credit_balance", None, True),
+        ("billingMode", "billing_mode", None, True),
+        ("fileStorage", "file_storage", Storage.from_wire, True),
+        ("checkpointStorage", "checkpoint_storage", Storage.from_wire, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    name: str
+    email: str | None
+    credit_balance: float
+    """Prepaid US dollars, less what is held for live tasks."""
+    billing_mode: BillingMode
+    file_storage: Storage
+    checkpoint_storage: Storage
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity(Model):
+    """A tool call."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("turnNumber", "turn_number", None, True),
+        ("attemptNumber", "attempt_number", None, True),
+        ("startedSequence", "started_sequence", None, True),
+        ("completedSequence", "completed_sequence", None, True),
+        ("kind", "kind", None, True),
+        ("callId", "call_id", None, True),
+        ("toolKey", "tool_key", None, True),
+        ("input", "input", None, True),
+        ("inputOmittedReason", "input_omitted_reason", None, True),
+        ("status", "status", None, True),
+        ("errorCode", "error_code", None, True),
+        ("startedAt", "started_at", instant, True),
+        ("completedAt", "completed_at", instant, True),
+        ("durationMs", "duration_ms", None, True),
+    )
+
+    id: str
+    turn_number: int
+    attempt_number: int
+    started_sequence: int
+    """The sequence of its `tool.started` event."""
+    completed_sequence: int | None
+    """The sequence of its `tool.completed` event."""
+    kind: str
+    call_id: str
+    tool_key: str
+    input: Any
+    input_omitted_reason: InputOmittedReason | None
+    """Why `input` is null."""
+    status: ActivityStatus
+    error_code: ActivityErrorCode | None
+    """`tool_error`: the tool failed. `interrupted`: the attempt was lost during the call."""
+    started_at: datetime
+    completed_at: datetime | None
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime(Model):
+    """What an agent runs in (its container image) and on (its agent runtime)."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("containerImage", "container_image", None, True),
+        ("agentRuntime", "agent_runtime", None, True),
+    )
+
+    container_image: str | None
+    agent_runtime: AgentRuntime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDefaults(Model):
+    """What tasks of this version run with unless their overrides say otherwise."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("provider", "provider", None, True),
+        ("model", "model", None, True),
+        ("weakModel", "weak_model", None, True),
+        ("internetAccess", "internet_access", None, True),
+        ("maxRuntimeSeconds", "max_runtime_seconds", None, True),
+        ("softFinishAfterSeconds", "soft_finish_after_seconds", None, True),
+        ("sessionTtlSeconds", "session_ttl_seconds", None, True),
+        ("outputPolicy", "output_policy", None, True),
+        ("runtimeRegion", "runtime_region", None, True),
+    )
+
+    provider: Provider
+    model: str
+    weak_model: str | None
+    internet_access: bool
+    max_runtime_seconds: int
+    soft_finish_after_seconds: int | None
+    session_ttl_seconds: int
+    output_policy: dict[str, Any]
+    """As sent."""
+    runtime_region: Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentVersion(Model):
+    """A version of an agent. It never changes."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("agentId", "agent_id", None, True),
+        ("number", "number", None, True),
+        ("runtime", "runtime", Runtime.from_wire, True),
+        ("basePrompt", "base_prompt", None, True),
+        ("defaults", "defaults", AgentDefaults.from_wire, True),
+        ("referenceFileIds", "reference_file_ids", None, True),
+        ("skills", "skills", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    agent_id: str
+    number: int
+    runtime: Runtime
+    base_prompt: str
+    defaults: AgentDefaults
+    reference_file_ids: list[str]
+    skills: list[str]
+    """Ids of files: archives of Pi skills."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent(Model):
+    """An agent with its current version."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("name", "name", None, True),
+        ("description", "description", None, True),
+        ("currentVersion", "current_version", AgentVersion.from_wire, True),
+        ("isStandard", "is_standard", None, True),
+        ("archivedAt", "archived_at", instant, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    name: str
+    description: str
+    current_version: AgentVersion
+    is_standard: bool
+    """Ships with the platform: every account may use it, none may change it."""
+    archived_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey(Model):
+    """An API key, without the key itself."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("name", "name", None, True),
+        ("createdAt", "created_at", instant, True),
+        ("lastUsedAt", "last_used_at", instant, True),
+    )
+
+    id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    """To the minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Model):
+    """Tasks that were dispatched together."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("agentId", "agent_id", None, True),
+        ("counts", "counts", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    agent_id: str
+    counts: dict[str, int]
+    """Tasks by status, without deleted ones."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchedBatch(Model):
+    """A new batch, and the ids of its tasks in the order of the request."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("batch", "batch", Batch.from_wire, True),
+        ("taskIds", "task_ids", None, True),
+    )
+
+    batch: Batch
+    task_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution(Model):
+    """What the task runs with: its version's defaults with its overrides applied."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("provider", "provider", None, True),
+        ("model", "model", None, True),
+        ("weakModel", "weak_model", None, True),
+    )
+
+    provider: Provider
+    model: str
+    weak_model: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedData(Model):
+    """A short summary of an event, below 20 kB: the task as it was at the event. Empty once the task is
+    deleted.
+    """
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("position", "position", None, False),
+        ("taskId", "task_id", None, False),
+        ("sequence", "sequence", None, False),
+        ("agentId", "agent_id", None, False),
+        ("mode", "mode", None, False),
+        ("status", "status", None, False),
+        ("title", "title", None, False),
+        ("metadata", "metadata", None, False),
+        ("completion", "completion", None, False),
+        ("errorCode", "error_code", None, False),
+        ("costUsd", "cost_usd", None, False),
+        ("attempt", "attempt", None, False),
+        ("hibernateUntilAt", "hibernate_until_at", instant, False),
+        ("hibernationReason", "hibernation_reason", None, False),
+        ("hasWakeLink", "has_wake_link", None, False),
+        ("kind", "kind", None, False),
+        ("expiresAt", "expires_at", instant, False),
+        ("turnNumber", "turn_number", None, False),
+        ("attemptNumber", "attempt_number", None, False),
+        ("messageId", "message_id", None, False),
+    )
+
+    position: int | None = None
+    """The entry's."""
+    task_id: str | None = None
+    sequence: int | None = None
+    """The event's, in the task's own log."""
+    agent_id: str | None = None
+    mode: TaskMode | None = None
+    status: TaskStatus | None = None
+    title: str | None = None
+    metadata: dict[str, Any] | None = None
+    """As sent at dispatch."""
+    completion: Completion | None = None
+    error_code: TaskErrorCode | None = None
+    cost_usd: float | None = None
+    """US dollars. Null until the task has ended."""
+    attempt: int | None = None
+    """Of `task.started`."""
+    hibernate_until_at: datetime | None = None
+    """Of `task.hibernated`."""
+    hibernation_reason: HibernationReason | None = None
+    """Of `task.hibernated`."""
+    has_wake_link: bool | None = None
+    """Of `task.hibernated`."""
+    kind: WakeKind | None = None
+    """Of `task.woken`."""
+    expires_at: datetime | None = None
+    """Of `task.awaiting_input`."""
+    turn_number: int | None = None
+    """Of `turn.…`."""
+    attempt_number: int | None = None
+    """Of `turn.…`."""
+    message_id: str | None = None
+    """Of `turn.started` and `turn.completed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEntry(Model):
+    """An event of the account, in short."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("position", "position", None, True),
+        ("id", "id", None, True),
+        ("type", "type", None, True),
+        ("taskId", "task_id", None, True),
+        ("createdAt", "created_at", instant, True),
+        ("data", "data", FeedData.from_wire, True),
+    )
+
+    position: int
+    """1, 2, 3 … without gaps."""
+    id: str
+    """The event's."""
+    type: FeedEventType
+    task_id: str | None
+    """Null for an event that is of no task."""
+    created_at: datetime
+    data: FeedData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldFault(Model):
+    """What is wrong with one field of a request."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("path", "path", None, True),
+        ("message", "message", None, True),
+    )
+
+    path: str
+    """For example `overrides.outputPolicy.mode`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File(Model):
+    """A stored file, without its bytes."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("fileId", "file_id", None, True),
+        ("filename", "filename", None, True),
+        ("contentType", "content_type", None, True),
+        ("sizeBytes", "size_bytes", None, True),
+        ("sha256", "sha256", None, True),
+        ("taskId", "task_id", None, True),
+        ("path", "path", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    file_id: str
+    """The same as `id`."""
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    task_id: str | None
+    """The task that put it out; null for an upload."""
+    path: str | None
+    """Of an output: where the agent had it, relative to its home folder."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health(Model):
+    """The process runs."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry(Model):
+    """One movement of money. Entries never change, and their sum is the balance."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("kind", "kind", None, True),
+        ("amountUsd", "amount_usd", None, True),
+        ("taskId", "task_id", None, True),
+        ("balanceAfterUsd", "balance_after_usd", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    kind: LedgerEntryKind
+    amount_usd: float
+    """Added to the balance; negative for a hold and a charge."""
+    task_id: str | None
+    balance_after_usd: float
+    """The balance after this entry."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFile(Model):
+    """A file that came with a message, or that the agent shared during the turn."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("filename", "filename", None, True),
+        ("contentType", "content_type", None, True),
+        ("sizeBytes", "size_bytes", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage(Model):
+    """Tokens of model requests, including those read from the provider's cache."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("input_tokens", "input_tokens", None, True),
+        ("output_tokens", "output_tokens", None, True),
+    )
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(Model):
+    """A message. A reply holds what the agent said after its last tool call in the turn, and what the turn
+    used.
+    """
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("turnNumber", "turn_number", None, True),
+        ("attemptNumber", "attempt_number", None, True),
+        ("role", "role", None, True),
+        ("status", "status", None, True),
+        ("content", "content", None, True),
+        ("files", "files", each(MessageFile.from_wire), True),
+        ("tokenUsage", "token_usage", TokenUsage.from_wire, True),
+        ("costUsd", "cost_usd", None, True),
+        ("sequence", "sequence", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    turn_number: int
+    attempt_number: int
+    role: Role
+    status: MessageStatus
+    """A user's message is `queued`, then `delivered` to the agent. A reply is `created`."""
+    content: str
+    files: list[MessageFile]
+    token_usage: TokenUsage
+    cost_usd: float
+    """US dollars."""
+    sequence: int
+    """That of the message's `message.created` event."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApiKey(Model):
+    """A new API key, shown in full this once."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("name", "name", None, True),
+        ("key", "key", None, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    id: str
+    name: str
+    key: str = field(repr=False)
+    """`ac_live_…`. Keep it: only its hash is stored."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLink(Model):
+    """A wake link. Treat its URL as a password."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("url", "url", None, True),
+        ("expiresAt", "expires_at", instant, True),
+    )
+
+    url: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile(Model):
+    """An output file."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("filename", "filename", None, True),
+        ("contentType", "content_type", None, True),
+        ("sizeBytes", "size_bytes", None, True),
+        ("createdAt", "created_at", instant, True),
+        ("outputName", "output_name", None, True),
+        ("path", "path", None, True),
+        ("partial", "partial", None, True),
+    )
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    created_at: datetime
+    output_name: str | None
+    """Its name in the task's output policy."""
+    path: str | None
+    """Where the agent had it: relative to its home folder, or `workspace/…`. Never absolute."""
+    partial: bool
+    """True: what the task had written when it failed, was cancelled or expired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageInfo(Model):
+    """Whether the list goes on, and the cursor of the next page."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("hasMore", "has_more", None, True),
+        ("nextCursor", "next_cursor", None, True),
+    )
+
+    has_more: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedUpload(Model):
+    """Send the bytes to `uploadUrl` with this method and these headers, then complete the upload."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("uploadId", "upload_id", None, True),
+        ("uploadUrl", "upload_url", None, True),
+        ("method", "method", None, True),
+        ("headers", "headers", None, True),
+        ("expiresAt", "expires_at", instant, True),
+    )
+
+    upload_id: str
+    upload_url: str = field(repr=False)
+    method: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice(Model):
+    """Prices in US dollars per million tokens."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("input", "input", None, True),
+        ("output", "output", None, True),
+        ("cacheRead", "cache_read", None, True),
+        ("cacheWrite", "cache_write", None, True),
+    )
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKey(Model):
+    """A stored provider key, without the key itself, and where it is sent."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("provider", "provider", None, True),
+        ("last4", "last4", None, True),
+        ("baseUrl", "base_url", None, True),
+        ("api", "api", None, True),
+        ("price", "price", TokenPrice.from_wire, True),
+        ("createdAt", "created_at", instant, True),
+    )
+
+    provider: Provider
+    last4: str
+    """The key's last four characters; empty for a short key, and if there is no key."""
+    base_url: str | None
+    """Set for an endpoint of the account's own; otherwise null."""
+    api: ProviderApi | None
+    price: TokenPrice | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTestResult(Model):
+    """What the provider answered to one request."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("isWorking", "is_working", None, True),
+        ("status", "status", None, True),
+        ("answer", "answer", None, True),
+        ("error", "error", None, True),
+        ("durationMs", "duration_ms", None, True),
+    )
+
+    is_working: bool
+    status: int | None
+    """HTTP status; null if it did not answer."""
+    answer: str
+    """The beginning of what it answered, without the key."""
+    error: str | None
+    """A sentence that says what is wrong."""
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState(Model):
+    """Where a pending task is in the queue, and what it waits for."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("position", "position", None, True),
+        ("reason", "reason", None, True),
+        ("message", "message", None, True),
+        ("since", "since", instant, True),
+    )
+
+    position: int
+    """How many of the account's own tasks are before it; at most 1000."""
+    reason: QueueReason
+    message: str
+    """The reason as a phrase, such as `2 before you`."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness(Model):
+    """The process can serve requests."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageReceipt(Model):
+    """The response to bytes that were sent by POST."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("storageId", "storage_id", None, True),)
+
+    storage_id: str
+    """Send it when you complete the upload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Model):
+    """A task."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None, True),
+        ("mode", "mode", None, True),
+        ("agentId", "agent_id", None, True),
+        ("agentName", "agent_name", None, True),
+        ("agentVersionId", "agent_version_id", None, True),
+        ("runtime", "runtime", Runtime.from_wire, True),
+        ("status", "status", None, True),
+        ("queue", "queue", QueueState.from_wire, True),
+        ("turnStatus", "turn_status", None, True),
+        ("turnNumber", "turn_number", None, True),
+        ("sessionTtlSeconds", "session_ttl_seconds", None, True),
+        ("hibernateUntilAt", "hibernate_until_at", instant, True),
+        ("hibernationReason", "hibernation_reason", None, True),
+        ("wakeUrl", "wake_url", None, True),
+        ("title", "title", None, True),
+        ("runtimeRegion", "runtime_region", None, True),
+        ("overrides", "overrides", None, True),
+        ("execution", "execution", Execution.from_wire, True),
+        ("skills", "skills", None, True),
+        ("metadata", "metadata", None, True),
+        ("batchId", "batch_id", None, True),
+        ("createdAt", "created_at", instant, True),
+        ("startedAt", "started_at", instant, True),
+        ("completedAt", "completed_at", instant, True),
+        ("eventsPurgedAt", "events_purged_at", instant, True),
+        ("completion", "completion", None, True),
+        ("result", "result", None, True),
+        ("error", "error", None, True),
+        ("errorCode", "error_code", None, True),
+        ("costUsd", "cost_usd", None, True),
+        ("containerMinutes", "container_minutes", None, True),
+        ("tokenUsage", "token_usage", TokenUsage.from_wire, True),
+        ("instructions", "instructions", None, False),
+    )
+
+    id: str
+    mode: TaskMode
+    agent_id: str
+    agent_name: str
+    agent_version_id: str
+    runtime: Runtime
+    status: TaskStatus
+    queue: QueueState | None
+    """Of a pending task that is read by its id. Null in lists and in other responses."""
+    turn_status: TurnStatus | None
+    """Of a conversation: its latest turn."""
+    turn_number: int
+    session_ttl_seconds: int | None
+    """Of a conversation: how long it waits for the next message."""
+    hibernate_until_at: datetime | None
+    """When a hibernating task wakes at the latest."""
+    hibernation_reason: HibernationReason | None
+    """Of a hibernating task. `provider`: its provider is overloaded, and is tried again."""
+    wake_url: str | None = field(repr=False)
+    """Of a hibernating task with a wake link: the link, which wakes it without an API key. Treat it as a
+    password.
+    """
+    title: str | None
+    runtime_region: Region
+    overrides: dict[str, Any]
+    """As sent, without `providerApiKey`."""
+    execution: Execution
+    skills: list[str]
+    """Ids of files: those of the agent version, then the task's own."""
+    metadata: dict[str, Any]
+    """As sent."""
+    batch_id: str | None
+    """The batch with which the task was dispatched."""
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    events_purged_at: datetime | None
+    """When the events of the task were removed, because of their age."""
+    completion: Completion | None
+    result: str | None
+    """The message of the agent's `finish`."""
+    error: str | None
+    """Why the task or its latest turn failed, as a sentence."""
+    error_code: TaskErrorCode | None
+    """Why the task or its latest turn failed."""
+    cost_usd: float
+    """US dollars."""
+    container_minutes: float
+    """Billed container time, in whole seconds / 60."""
+    token_usage: TokenUsage
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woken(Model):
+    """The task was woken."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+
+    status: str
