@@ -6,7 +6,9 @@ import sys
 import tokenize
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "client/src/agentcontainer_client"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "client/src/agentcontainer_client"
+FOLDERS = (PACKAGE, ROOT / "tests/client")
 NOTE = "# Written by scripts/render_sync.py from _async. Do not edit.\n"
 OWN = {"__init__.py", "concurrency.py"}  # both packages have their own
 NAMES = {
@@ -21,16 +23,21 @@ NAMES = {
     "aread": "read",
     "asynccontextmanager": "contextmanager",
     "_async": "_sync",
+    "async_client": "client",
 }
 
 
 def files() -> dict[Path, str]:
     """The rendered files and their contents."""
-    sources = sorted(path for path in (PACKAGE / "_async").glob("*.py") if path.name not in OWN)
-    return {PACKAGE / "_sync" / path.name: render(path.read_text()) for path in sources}
+    return {
+        (target := folder / "_sync" / path.name): render(path.read_text(), target)
+        for folder in FOLDERS
+        for path in sorted((folder / "_async").glob("*.py"))
+        if path.name not in OWN
+    }
 
 
-def render(source: str) -> str:
+def render(source: str, target: Path) -> str:
     """The synchronous form of an asynchronous module."""
     lines = source.splitlines(keepends=True)
     edits: list[tuple[int, int, int, str]] = []  # line, first column, end column, replacement
@@ -49,7 +56,7 @@ def render(source: str) -> str:
         lines[row - 1] = line[:column] + replacement + line[end:]
     first = "".join(lines)
     head, quote, rest = first.partition('"""\n')
-    return _formatted(f"{head}{quote}\n{NOTE}{rest}")
+    return _formatted(f"{head}{quote}\n{NOTE}{rest}", target)
 
 
 def _name(name: str) -> str:
@@ -58,9 +65,9 @@ def _name(name: str) -> str:
     return name.removeprefix("Async") if name.startswith("Async") else name
 
 
-def _formatted(source: str) -> str:
+def _formatted(source: str, target: Path) -> str:
     ruff = [Path(sys.executable).with_name("ruff")]
-    stdin_name = ["--stdin-filename", str(PACKAGE / "rendered.py"), "-"]
+    stdin_name = ["--stdin-filename", str(target), "-"]
     fix = ["check", "--fix-only", "--select", "I,F401,C4", "--quiet"]
     for arguments in (fix, ["format", "--quiet"]):
         done = subprocess.run(

@@ -50,7 +50,10 @@ class Call:
 
 
 def operation(*ids: str, **fields: str) -> Callable[[Method], Method]:
-    """Bind a method to operations of the API. `fields`: the argument that stands for a field, if the names differ."""
+    """Bind a method to operations of the API.
+
+    `fields`: the argument that stands for a field, if the names differ; `name()` if another method of the class does.
+    """
 
     def bind(method: Method) -> Method:
         vars(method)["__operations__"] = ids

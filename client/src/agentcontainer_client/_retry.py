@@ -23,9 +23,9 @@ def seconds_of(retry_after: str | None) -> float | None:
         return None
 
 
-def pause(retry: int, retry_after: float | None = None) -> float:
+def pause(retry: int, retry_after: float | None = None, first: float = FIRST_PAUSE_SECONDS) -> float:
     """Seconds before this retry (0, 1, …): what the server asks for, else exponential backoff with full jitter."""
     if retry_after is not None:
         return min(retry_after, MAX_RETRY_AFTER_SECONDS)
-    limit = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**retry)
+    limit = min(MAX_PAUSE_SECONDS, first * 2**retry)
     return random.uniform(0, limit)  # noqa: S311  (jitter, no secret)

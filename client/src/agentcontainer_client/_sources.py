@@ -43,6 +43,7 @@ class Source:
     content_type: str
     size: int
     open: Callable[[], BinaryIO] = field(repr=False)
+    close: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 def stored_id(file: AnyFile) -> str | None:
@@ -100,8 +101,9 @@ def _of_open_file(name: str, file: Readable, content_type: str | None) -> Source
     opened = cast("BinaryIO", file)
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError(f"Open {name} in binary mode.")
-    if not (hasattr(opened, "seekable") and opened.seekable()):
-        opened = cast("BinaryIO", tempfile.SpooledTemporaryFile(SPOOLED_BYTES))  # noqa: SIM115  (freed with the source)
+    is_copy = not (hasattr(opened, "seekable") and opened.seekable())
+    if is_copy:
+        opened = cast("BinaryIO", tempfile.SpooledTemporaryFile(SPOOLED_BYTES))  # noqa: SIM115  (see `close`)
         while chunk := file.read(CHUNK_BYTES):
             opened.write(chunk)
         opened.seek(0)
@@ -113,7 +115,10 @@ def _of_open_file(name: str, file: Readable, content_type: str | None) -> Source
         opened.seek(start)
         return cast("BinaryIO", _Kept(opened))
 
-    return Source(filename=name, content_type=_type(name, content_type), size=size, open=reopened)
+    close = opened.close if is_copy else lambda: None
+    return Source(
+        filename=name, content_type=_type(name, content_type), size=size, open=reopened, close=close
+    )
 
 
 class _Kept:

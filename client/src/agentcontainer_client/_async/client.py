@@ -82,9 +82,18 @@ class AsyncAgentContainer:
         timeout: float | None = None,
         max_retries: int | None = None,
         stream_timeout: float | None = None,
+        backoff: float | None = None,
     ) -> Self:
-        """The same client, and its connections, with other options. For one call: `client.with_options(…).tasks…`."""
-        changes = {"timeout": timeout, "max_retries": max_retries, "stream_timeout": stream_timeout}
+        """The same client, and its connections, with other options. For one call: `client.with_options(…).tasks…`.
+
+        `stream_timeout`: seconds without a byte after which a stream is dead. `backoff`: pause before the first retry.
+        """
+        changes = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "stream_timeout": stream_timeout,
+            "backoff": backoff,
+        }
         other = object.__new__(type(self))
         other._bind(
             self._transport.with_options(

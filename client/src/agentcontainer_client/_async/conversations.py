@@ -117,7 +117,7 @@ class AsyncConversation:
 
     @operation(
         "listConversationEvents",
-        taskId="self", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"},
+        taskId="self", wait="stream()", stream="stream()", apiKey="stream()", **{"Last-Event-ID": "stream()"},
     )  # fmt: skip
     def events(
         self,

@@ -23,7 +23,9 @@ class AsyncFeed:
         """
         return AsyncStream(feed_of(self.transport), after=after, timeout=timeout)
 
-    @operation("listFeed", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"})
+    @operation(
+        "listFeed", wait="stream()", stream="stream()", apiKey="stream()", **{"Last-Event-ID": "stream()"}
+    )
     def list(
         self,
         *,

@@ -41,7 +41,12 @@ class AsyncOutputFile(models.OutputFile):
     transport: AsyncTransport = field(repr=False, compare=False)
     task_id: str = field(repr=False)
 
-    @operation("downloadOutputFile", **{"Range": "target", "If-Range": "target", "If-None-Match": "target"})
+    @operation(
+        "downloadOutputFile",
+        taskId="self",
+        fileId="self",
+        **{"Range": "target", "If-Range": "target", "If-None-Match": "target"},
+    )
     async def download(
         self, target: str | os.PathLike[str] = ".", on_progress: OnProgress | None = None
     ) -> Path:

@@ -60,7 +60,7 @@ class AsyncTask(models.Task):
 
     @operation(
         "listEvents",
-        taskId="self", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"},
+        taskId="self", wait="stream()", stream="stream()", apiKey="stream()", **{"Last-Event-ID": "stream()"},
     )  # fmt: skip
     def events(
         self,

@@ -38,11 +38,12 @@ STREAM_SECONDS = 45.0  # the server sends a comment every 15 s
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How requests are sent. `timeout`: seconds without an answer."""
+    """How requests are sent. `timeout`: seconds without an answer; `backoff`: the most that a first retry waits."""
 
     timeout: float = READ_SECONDS
     max_retries: int = _retry.RETRIES
     stream_timeout: float = STREAM_SECONDS
+    backoff: float = _retry.FIRST_PAUSE_SECONDS
 
 
 class AsyncConnections:
@@ -111,7 +112,7 @@ class AsyncTransport:
                     return httpx2.Response(204)  # an earlier try deleted it, and its answer was lost
                 if retry >= self.options.max_retries or not is_worth_retrying(error):
                     raise
-                seconds = _retry.pause(retry, retry_after_of(error))
+                seconds = _retry.pause(retry, retry_after_of(error), self.options.backoff)
             logger.debug("%s: retry %d in %.2f s", call.method, retry + 1, seconds)
             await concurrency.sleep(seconds)
             retry += 1

@@ -57,20 +57,28 @@ async def upload(
     """
     body = body_of(filename=source.filename, content_type=source.content_type, size_bytes=source.size)
     call = Call(method="POST", path="/uploads/prepare", body=body)
+    try:
+        prepared, storage_id, reading = await _send(transport, call, source, on_progress)
+    finally:
+        source.close()
+    return await _complete(transport, prepared.upload_id, storage_id, reading)
+
+
+async def _send(
+    transport: AsyncTransport, call: Call, source: Source, on_progress: OnProgress | None
+) -> tuple[models.PreparedUpload, str | None, Reading]:
     retry = 0
     while True:
         prepared = await transport.send(call, models.PreparedUpload.from_wire)
         reading = Reading(source, on_progress)
         try:
-            storage_id = await send_bytes(transport, prepared, source, reading)
-            break
+            return prepared, await send_bytes(transport, prepared, source, reading), reading
         except AgentContainerError as error:
             is_expired = isinstance(error, ApiError) and error.status in {403, 404, 409, 410}
             if retry >= transport.options.max_retries or not (is_expired or is_worth_retrying(error)):
                 raise
-        await concurrency.sleep(_retry.pause(retry))
+        await concurrency.sleep(_retry.pause(retry, None, transport.options.backoff))
         retry += 1
-    return await _complete(transport, prepared.upload_id, storage_id, reading)
 
 
 @operation("completeUpload")

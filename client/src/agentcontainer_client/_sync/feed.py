@@ -25,7 +25,9 @@ class Feed:
         """
         return Stream(feed_of(self.transport), after=after, timeout=timeout)
 
-    @operation("listFeed", wait="stream", stream="stream", apiKey="stream", **{"Last-Event-ID": "stream"})
+    @operation(
+        "listFeed", wait="stream()", stream="stream()", apiKey="stream()", **{"Last-Event-ID": "stream()"}
+    )
     def list(
         self,
         *,

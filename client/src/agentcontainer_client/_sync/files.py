@@ -41,7 +41,12 @@ class OutputFile(models.OutputFile):
     transport: Transport = field(repr=False, compare=False)
     task_id: str = field(repr=False)
 
-    @operation("downloadOutputFile", **{"Range": "target", "If-Range": "target", "If-None-Match": "target"})
+    @operation(
+        "downloadOutputFile",
+        taskId="self",
+        fileId="self",
+        **{"Range": "target", "If-Range": "target", "If-None-Match": "target"},
+    )
     def download(self, target: str | os.PathLike[str] = ".", on_progress: OnProgress | None = None) -> Path:
         """Write it to `target`, a path or a folder. Returns where it is."""
         return downloading.download(self.transport, self._path, self.filename, target, on_progress)

@@ -57,20 +57,28 @@ def upload(transport: Transport, source: Source, on_progress: OnProgress | None 
     """
     body = body_of(filename=source.filename, content_type=source.content_type, size_bytes=source.size)
     call = Call(method="POST", path="/uploads/prepare", body=body)
+    try:
+        prepared, storage_id, reading = _send(transport, call, source, on_progress)
+    finally:
+        source.close()
+    return _complete(transport, prepared.upload_id, storage_id, reading)
+
+
+def _send(
+    transport: Transport, call: Call, source: Source, on_progress: OnProgress | None
+) -> tuple[models.PreparedUpload, str | None, Reading]:
     retry = 0
     while True:
         prepared = transport.send(call, models.PreparedUpload.from_wire)
         reading = Reading(source, on_progress)
         try:
-            storage_id = send_bytes(transport, prepared, source, reading)
-            break
+            return prepared, send_bytes(transport, prepared, source, reading), reading
         except AgentContainerError as error:
             is_expired = isinstance(error, ApiError) and error.status in {403, 404, 409, 410}
             if retry >= transport.options.max_retries or not (is_expired or is_worth_retrying(error)):
                 raise
-        concurrency.sleep(_retry.pause(retry))
+        concurrency.sleep(_retry.pause(retry, None, transport.options.backoff))
         retry += 1
-    return _complete(transport, prepared.upload_id, storage_id, reading)
 
 
 @operation("completeUpload")

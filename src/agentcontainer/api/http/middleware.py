@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentcontainer import __version__
 from agentcontainer.api.http import cors
 from agentcontainer.api.http.errors import response_to
 from agentcontainer.ids import new_id
@@ -68,6 +69,7 @@ class Envelope:
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
+    headers["AgentContainer-Version"] = __version__  # clients compare it with their own
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")
 

@@ -1,0 +1,117 @@
+"""Files, agents, keys, account, feed, and the rest of the client, against a running platform."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from agentcontainer_client import AsyncAgentContainer, Conflict, NotFound, Unauthorized, __version__
+
+from tests.acceptance.bed import finish, script
+
+
+async def test_files_come_back_as_they_were_sent(async_client: AsyncAgentContainer, tmp_path: Path) -> None:
+    content = b"0123456789" * 100_000
+    path = tmp_path / "große datei.bin"
+    path.write_bytes(content)
+    file = await async_client.files.upload(path)
+    assert (file.filename, file.size_bytes, file.sha256) == (
+        path.name,
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
+    assert await file.read() == content
+    progress: list[tuple[int, int]] = []
+    target = await file.download(tmp_path / "out/", on_progress=lambda *numbers: progress.append(numbers))
+    assert target.read_bytes() == content
+    assert progress[-1] == (len(content), len(content))
+    assert sorted(entry.name for entry in target.parent.iterdir()) == [path.name]
+    opened = await async_client.files.upload(
+        ("typed.json", io.BytesIO(b"{}")), content_type="application/json"
+    )
+    assert (await async_client.files.get(opened.id)).content_type == "application/json"
+    newest = await async_client.files.list(limit=1).first()
+    assert newest is not None
+    assert newest.id == opened.id
+    await opened.delete()
+    with pytest.raises(NotFound):
+        await async_client.files.read(opened.id)
+
+
+async def test_an_agent_has_versions_that_can_be_compared(async_client: AsyncAgentContainer) -> None:
+    agent = await async_client.agents.create(
+        "Reporter", description="Writes reports.", base_prompt="Be brief.", defaults={"maxRuntimeSeconds": 600},
+        reference_files=[("style.md", b"# Style")],
+    )  # fmt: skip
+    changed = await agent.update(base_prompt="Be long.", defaults={"maxRuntimeSeconds": 900})
+    assert [version.number async for version in changed.versions()] == [2, 1]
+    assert {(entry.path, entry.before, entry.after) for entry in await changed.diff(1)} == {
+        ("basePrompt", "Be brief.", "Be long."),
+        ("defaults.maxRuntimeSeconds", 600, 900),
+    }
+    back = await changed.activate(1)
+    assert back.current_version.base_prompt == "Be brief."
+    assert (await back.version(2)).base_prompt == "Be long."
+    assert (await back.archive()).archived_at is not None
+    with pytest.raises(Conflict):
+        await async_client.tasks.create("x", agent=agent)
+    assert (await back.unarchive()).archived_at is None
+    assert (await async_client.agents.get(agent.id)).name == "Reporter"
+    names = [listed.name async for listed in async_client.agents.list()]
+    assert "Reporter" in names
+    assert len(names) >= 4
+
+
+async def test_keys_are_made_used_and_revoked(async_client: AsyncAgentContainer) -> None:
+    made = await async_client.api_keys.create("CI")
+    assert made.key not in repr(made)
+    other = AsyncAgentContainer(async_client.base_url, made.key)
+    assert (await other.account.get()).id == (await async_client.account.get()).id
+    assert made.id in [key.id async for key in async_client.api_keys.list()]
+    await async_client.api_keys.revoke(made.id)
+    with pytest.raises(Unauthorized):
+        await other.account.get()
+    await other.aclose()
+
+
+async def test_provider_keys_are_stored_tested_and_removed(async_client: AsyncAgentContainer) -> None:
+    stored = await async_client.provider_keys.set("openai", "sk-test-0123456789")
+    assert (stored.provider, stored.last4) == ("openai", "6789")
+    assert "openai" in [key.provider async for key in async_client.provider_keys.list()]
+    assert (await async_client.provider_keys.test("openai")).duration_ms >= 0
+    await async_client.provider_keys.delete("openai")
+    assert "openai" not in [key.provider async for key in async_client.provider_keys.list()]
+
+
+async def test_the_ledger_sums_up_to_the_balance(async_client: AsyncAgentContainer) -> None:
+    await async_client.tasks.run(script(finish()), agent="agt_standard_data", timeout=60)
+    entries = await async_client.account.ledger(order="asc").to_list()
+    account = await async_client.account.get()
+    assert entries[0].kind == "credit"
+    assert round(sum(entry.amount_usd for entry in entries), 6) == account.credit_balance
+
+
+async def test_the_feed_tells_of_all_tasks(async_client: AsyncAgentContainer) -> None:
+    last = await async_client.feed.list(order="desc").first()
+    after = last.position if last else 0
+    task = await async_client.tasks.create(script(finish()), agent="agt_standard_data")
+    types: list[str] = []
+    async with async_client.feed.stream(after=after, timeout=60) as stream:
+        async for entry in stream:
+            if entry.task_id == task.id:
+                types.append(entry.type)
+            if entry.type == "task.finished" and entry.task_id == task.id:
+                break
+    assert types == ["task.created", "task.started", "task.finished"]
+    assert [
+        entry.type async for entry in async_client.feed.list(after=after) if entry.task_id == task.id
+    ] == types
+
+
+async def test_the_installation_says_how_it_is(async_client: AsyncAgentContainer) -> None:
+    assert (await async_client.system.health()).status == "ok"
+    assert (await async_client.system.readiness()).status == "ok"
+    assert "openapi: 3.1" in await async_client.system.openapi()
+    assert async_client.server_version == __version__
+    response = await async_client.raw.get("/tasks", limit=1)
+    assert response.json()["pageInfo"]["nextCursor"] is None or response.status_code == 200

@@ -1,0 +1,54 @@
+"""One running platform for all tests of the client, with the offline model, and clients of both kinds."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from agentcontainer_client import AgentContainer, AsyncAgentContainer
+
+from tests.acceptance.bed import Client, Platform
+from tests.acceptance.conftest import scripted_url
+from tests.client.proxy import Proxy
+
+__all__ = ["scripted_url"]
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests of this folder that name no group, so that the platform is started once."""
+    for item in items:
+        if "tests/client" in str(item.path) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("client"))
+
+
+@pytest.fixture(scope="session")
+def client_platform(scripted_url: str) -> Iterator[Platform]:
+    """The platform. No test stops it."""
+    with Platform(scripted_url, capacity="4", offline_model="all") as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def account(client_platform: Platform) -> Client:
+    """An account with credit, whose tasks use the offline model."""
+    return client_platform.account(provider_keys=False)
+
+
+@pytest.fixture
+def client(client_platform: Platform, account: Client) -> Iterator[AgentContainer]:
+    """The synchronous client."""
+    with AgentContainer(client_platform.base_url, account.api_key) as made:
+        yield made
+
+
+@pytest.fixture
+async def async_client(client_platform: Platform, account: Client) -> AsyncIterator[AsyncAgentContainer]:
+    """The asynchronous client."""
+    async with AsyncAgentContainer(client_platform.base_url, account.api_key) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(client_platform: Platform) -> Iterator[Proxy]:
+    """A proxy in front of the platform, without faults until a test sets some."""
+    with Proxy(client_platform.base_url) as made:
+        yield made
