@@ -114,6 +114,7 @@ TaskErrorCode: TypeAlias = (
         "image_unavailable",
         "infrastructure_error",
         "input_unavailable",
+        "interrupted",
         "max_runtime_exceeded",
         "out_of_memory",
         "provider_error",

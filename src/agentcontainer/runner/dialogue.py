@@ -24,6 +24,7 @@ from agentcontainer.runner.agent.session import Reply, Session
 from agentcontainer.runner.container import Container
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.ending import ClaimLost, Ending
+from agentcontainer.runner.interruption import Interruption
 from agentcontainer.runner.slot import Slot
 from agentcontainer.runner.workspace import folders
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, HostCannotSave
@@ -87,8 +88,13 @@ class Dialogue:
             self._turn_began_at = time.monotonic()
             prompt = await race(self._prompt(turn))
             session = self._container.session
+            interruption = Interruption(self._context, turn.number, self._message_arrived)
             try:
-                reply = await race(session.answer(prompt), self._enforce_time_limit(session))
+                reply = await race(
+                    session.answer(prompt, interruption.is_wanted),
+                    self._enforce_time_limit(session),
+                    interruption.watch(session.abort),
+                )
             except _TimeLimitReached as reached:
                 await race(self._stop_turn(turn, reached.ending))
                 return None

@@ -188,6 +188,15 @@ class AsyncConversation:
         """Let the agent go on alone until it finishes. Then wait for `task`."""
         return await self._post("handoff", body_of(message=message), idempotency_key)
 
+    @operation("interruptConversation", taskId="self")
+    async def interrupt(self, *, idempotency_key: str | None = None) -> "AsyncConversation":
+        """Stop the present turn, which then fails with `interrupted`; the conversation goes on.
+
+        Conflict if no turn runs.
+        """
+        call = Call(method="POST", path=f"{self._path}/interrupt", body={}, idempotency_key=idempotency_key)
+        return replace(self, task=await self.transport.send(call, self._task))
+
     @operation("endConversation", taskId="self")
     async def end(self, *, idempotency_key: str | None = None) -> "AsyncConversation":
         """End it. Conflict if it has ended."""

@@ -186,6 +186,15 @@ class Conversation:
         """Let the agent go on alone until it finishes. Then wait for `task`."""
         return self._post("handoff", body_of(message=message), idempotency_key)
 
+    @operation("interruptConversation", taskId="self")
+    def interrupt(self, *, idempotency_key: str | None = None) -> "Conversation":
+        """Stop the present turn, which then fails with `interrupted`; the conversation goes on.
+
+        Conflict if no turn runs.
+        """
+        call = Call(method="POST", path=f"{self._path}/interrupt", body={}, idempotency_key=idempotency_key)
+        return replace(self, task=self.transport.send(call, self._task))
+
     @operation("endConversation", taskId="self")
     def end(self, *, idempotency_key: str | None = None) -> "Conversation":
         """End it. Conflict if it has ended."""

@@ -71,6 +71,19 @@ async def hand_off_conversation(
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
+@router.post("/conversations/{taskId}/interrupt", responses={409: {}})
+async def interrupt_conversation(
+    task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
+) -> Task:
+    """Stop the turn that runs, or that waits for a container. The conversation goes on.
+
+    The turn fails within seconds, with `interrupted`. The agent keeps what it did and said until then. 409 if there is
+    no turn to stop.
+    """
+    task = await service.interrupt(services.pool, account_id, task_id)
+    return Task.of_task(task, services.settings, services.vault)
+
+
 @router.post("/conversations/{taskId}/end", responses={409: {}})
 async def end_conversation(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS

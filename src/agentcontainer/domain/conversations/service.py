@@ -109,6 +109,27 @@ async def end(pool: Pool, settings: Settings, account_id: str, task_id: str) -> 
         return await tasks.get(connection, account_id, task_id)
 
 
+async def interrupt(pool: Pool, account_id: str, task_id: str) -> Task:
+    """Stop the conversation's present turn; the conversation goes on. Idempotent while the turn is being stopped.
+
+    Raises:
+        NotFound: no such task.
+        Conflict: it is not a conversation, was handed off, or no turn runs or waits for a container.
+    """
+    async with db.transaction(pool) as connection:
+        task = await _lock_conversation(connection, account_id, task_id)
+        if task.handed_off_at is not None:
+            raise Conflict(
+                f"Conversation {task_id} was handed off: the agent works alone now. Cancel it instead."
+            )
+        is_between_turns = task.turn_status not in ("queued", "running")
+        if task.status not in (Status.PENDING, Status.RUNNING):
+            raise Conflict(f"Conversation {task_id} is {task.status}: no turn runs.")
+        await store.set_interrupted(connection, task_id, task.turn_number + is_between_turns)
+        await _notify_runner(connection, task_id)
+        return await tasks.get(connection, account_id, task_id)
+
+
 async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tuple[Task, Message]:
     """Send a steering message: an agent that works alone receives it before its next model request.
 

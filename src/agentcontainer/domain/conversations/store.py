@@ -191,6 +191,17 @@ async def set_last_turn(connection: Connection, task_id: str, number: int) -> No
     await connection.execute("UPDATE tasks SET last_turn_number = $2 WHERE id = $1", task_id, number)
 
 
+async def set_interrupted(connection: Connection, task_id: str, turn_number: int) -> None:
+    """Record that the user wants this turn to stop."""
+    await connection.execute("UPDATE tasks SET interrupted_turn = $2 WHERE id = $1", task_id, turn_number)
+
+
+async def is_interrupted(pool: Pool, task_id: str, turn_number: int) -> bool:
+    """Whether the user wants this turn to stop."""
+    query = "SELECT interrupted_turn = $2 FROM tasks WHERE id = $1"
+    return bool(await pool.fetchval(query, task_id, turn_number))
+
+
 async def set_handed_off(connection: Connection, task_id: str) -> None:
     """Record that the agent works alone from the next turn on."""
     await connection.execute("UPDATE tasks SET handed_off_at = clock_timestamp() WHERE id = $1", task_id)

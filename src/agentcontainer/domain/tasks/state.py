@@ -62,6 +62,7 @@ class EndReason(StrEnum):
     CHECKPOINT_CORRUPT = "checkpoint_corrupt"
     MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
     BUDGET_EXCEEDED = "budget_exceeded"
+    INTERRUPTED = "interrupted"  # of a turn only, by the user
     HIBERNATED = "hibernated"
     DRAINED = "drained"
     RUNNER_LOST = "runner_lost"
@@ -104,6 +105,7 @@ MEANING: dict[EndReason, Meaning] = {
     R.CHECKPOINT_CORRUPT: Meaning(S.FAILED, "checkpoint_corrupt", is_charged=False, is_platforms_fault=True),
     R.MAX_RUNTIME_EXCEEDED: Meaning(S.FAILED, "max_runtime_exceeded"),
     R.BUDGET_EXCEEDED: Meaning(S.FAILED, "budget_exceeded"),
+    R.INTERRUPTED: Meaning(S.FAILED, "interrupted"),
     R.HIBERNATED: Meaning(S.HIBERNATING),
     R.DRAINED: Meaning(S.PENDING, is_charged=False),
     R.RUNNER_LOST: Meaning(S.PENDING, INFRASTRUCTURE_ERROR, is_charged=False, uses_a_try=True),

@@ -69,6 +69,14 @@ class Pi:
         """
         await self._command("steer", message=text)
 
+    async def abort(self) -> None:
+        """End the present run, if there is one: its model request and its tools. Pi then reports `Settled`.
+
+        Raises:
+            PiRefusedError, PiEndedError, PiProtocolError
+        """
+        await self._command("abort")
+
     async def end_commands(self, reason: Literal["message", "time"]) -> None:
         """End the commands that the agent is running; their results tell it the reason.
 

@@ -41,6 +41,7 @@ COMMAND_SHARE = 0.25  # of the time from the soft limit to the hard one, for eac
 BUDGET_EXCEEDED = Ending(
     EndReason.BUDGET_EXCEEDED, "The task used up its budget (overrides.budget) before the agent was done."
 )
+INTERRUPTED = Ending(EndReason.INTERRUPTED, "The user stopped the turn.")
 
 
 @dataclass(frozen=True)
@@ -143,15 +144,18 @@ class Session:
             self._log.add(AgentReminded("no_finish", reminders))
             prompt = NUDGE
 
-    async def answer(self, prompt: str) -> Reply:
-        """Let the agent answer in a turn of a conversation.
+    async def answer(self, prompt: str, is_interrupted: Callable[[], bool] = lambda: False) -> Reply:
+        """Let the agent answer in a turn of a conversation. `is_interrupted`: whether the user stops the turn.
 
         Raises:
             Ended: the budget was used up before the agent wrote anything, or Pi failed.
         """
         self._recorder.begin_reply()
         self.patience.start_over()
-        await self._run(prompt)
+        if not is_interrupted():
+            await self._run(prompt)
+        if is_interrupted():
+            return Reply(self._recorder.reply, INTERRUPTED)
         if self._gateway.budget.is_exceeded and not self._had_last_chance:
             self._allow_last_request()
             await self._run(LAST_ANSWER)
@@ -167,6 +171,11 @@ class Session:
                 text, Ending(EndReason.PROVIDER_ERROR, "The model ended its turn without an answer.")
             )
         return Reply(text)
+
+    async def abort(self) -> None:
+        """End the present run, if there is one."""
+        with contextlib.suppress(PiError):  # `answer` notices that Pi has exited
+            await self._pi.abort()
 
     async def steer(self, message_id: str, content: str) -> None:
         """Give a message to a working agent, which reads it before its next model request."""

@@ -1,0 +1,13 @@
+"""The turn that the user of a conversation wants to stop."""
+
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+oldest_code = "0011"
+
+CHANGES = "ALTER TABLE tasks ADD COLUMN interrupted_turn int"
+
+
+def upgrade() -> None:
+    op.execute(CHANGES)
