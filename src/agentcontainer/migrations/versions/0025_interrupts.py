@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0025"
+down_revision = "0023"
 oldest_code = "0011"
 
 CHANGES = "ALTER TABLE tasks ADD COLUMN interrupted_turn int"
