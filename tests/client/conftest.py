@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from agentcontainer_client import AgentContainer, AsyncAgentContainer
 
+from agentcontainer_client import AgentContainer, AsyncAgentContainer
 from tests.acceptance.bed import Client, Platform
 from tests.acceptance.conftest import scripted_url
 from tests.client.proxy import Proxy

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import pytest
+
 import agentcontainer_client
 import agentcontainer_client._async as async_package
 import agentcontainer_client._sync as sync_package
-import pytest
-from agentcontainer_client import _events, events, models
-from agentcontainer_client._wire import Model
-
 from agentcontainer import __version__
 from agentcontainer.domain.tasks.events import EVENT_TYPES
+from agentcontainer_client import _events, events, models
+from agentcontainer_client._wire import Model
 from scripts import render_client, render_sync
 from tests.openapi_document import openapi_document
 

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from agentcontainer_client import ConfigurationError, events
 from agentcontainer_client._diff import Difference, differences
 from agentcontainer_client._events import decode

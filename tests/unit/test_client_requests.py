@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from agentcontainer_client import (
     AgentContainer,
     ConfigurationError,

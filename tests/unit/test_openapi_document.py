@@ -63,8 +63,8 @@ def test_every_operation_has_one_described_tag_and_a_verb(document: dict[str, An
     assert {tag for operation in operations(document) for tag in operation["tags"]} == described
     verbs = (
         "activate", "archive", "cancel", "change", "check", "complete", "create", "delete", "dispatch", "download",
-        "end", "get", "handOff", "interrupt", "list", "prepare", "put", "receive", "revoke", "send", "show", "steer", "test",
-        "unarchive", "use", "wake",
+        "end", "get", "handOff", "interrupt", "list", "prepare", "put", "receive", "revoke", "send", "show", "steer",
+        "test", "unarchive", "use", "wake",
     )  # fmt: skip
     for operation in operations(document):
         assert len(operation["tags"]) == 1

@@ -1,8 +1,8 @@
 """Conversations through the client, against a running platform."""
 
 import pytest
-from agentcontainer_client import AsyncAgentContainer, Conflict, TurnFailed, WaitTimedOut, events
 
+from agentcontainer_client import AsyncAgentContainer, Conflict, TurnFailed, WaitTimedOut, events
 from tests.acceptance.bed import script
 
 CODING = "agt_standard_coding"

@@ -2,17 +2,19 @@
 
 import hashlib
 import io
+import secrets
 from pathlib import Path
 
 import pytest
-from agentcontainer_client import AsyncAgentContainer, Conflict, NotFound, Unauthorized, __version__
 
+from agentcontainer_client import AsyncAgentContainer, Conflict, NotFound, Unauthorized, __version__
 from tests.acceptance.bed import finish, script
 
 
 async def test_files_come_back_as_they_were_sent(async_client: AsyncAgentContainer, tmp_path: Path) -> None:
     content = b"0123456789" * 100_000
-    path = tmp_path / "große datei.bin"
+    path = tmp_path / "in" / "große datei.bin"
+    path.parent.mkdir()
     path.write_bytes(content)
     file = await async_client.files.upload(path)
     assert (file.filename, file.size_bytes, file.sha256) == (
@@ -39,8 +41,9 @@ async def test_files_come_back_as_they_were_sent(async_client: AsyncAgentContain
 
 
 async def test_an_agent_has_versions_that_can_be_compared(async_client: AsyncAgentContainer) -> None:
+    name = f"Reporter {secrets.token_hex(4)}"
     agent = await async_client.agents.create(
-        "Reporter", description="Writes reports.", base_prompt="Be brief.", defaults={"maxRuntimeSeconds": 600},
+        name, description="Writes reports.", base_prompt="Be brief.", defaults={"maxRuntimeSeconds": 600},
         reference_files=[("style.md", b"# Style")],
     )  # fmt: skip
     changed = await agent.update(base_prompt="Be long.", defaults={"maxRuntimeSeconds": 900})
@@ -56,9 +59,9 @@ async def test_an_agent_has_versions_that_can_be_compared(async_client: AsyncAge
     with pytest.raises(Conflict):
         await async_client.tasks.create("x", agent=agent)
     assert (await back.unarchive()).archived_at is None
-    assert (await async_client.agents.get(agent.id)).name == "Reporter"
+    assert (await async_client.agents.get(agent.id)).name == name
     names = [listed.name async for listed in async_client.agents.list()]
-    assert "Reporter" in names
+    assert name in names
     assert len(names) >= 4
 
 
@@ -110,7 +113,7 @@ async def test_the_feed_tells_of_all_tasks(async_client: AsyncAgentContainer) ->
 
 async def test_the_installation_says_how_it_is(async_client: AsyncAgentContainer) -> None:
     assert (await async_client.system.health()).status == "ok"
-    assert (await async_client.system.readiness()).status == "ok"
+    assert (await async_client.system.readiness()).status == "ready"
     assert "openapi: 3.1" in await async_client.system.openapi()
     assert async_client.server_version == __version__
     response = await async_client.raw.get("/tasks", limit=1)

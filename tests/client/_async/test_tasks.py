@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from agentcontainer_client import (
     AsyncAgentContainer,
     Conflict,
@@ -14,7 +15,6 @@ from agentcontainer_client import (
     errors,
     events,
 )
-
 from tests.acceptance.bed import finish, script, waiting
 
 DATA = "agt_standard_data"
@@ -112,7 +112,7 @@ async def test_steering_reaches_a_working_agent(async_client: AsyncAgentContaine
         async for event in stream:
             if event.type == "tool.started":
                 break
-    sent = await task.message("Leave out the south.", files=[("map.txt", b"north")])
+    sent = await task.message("Leave out the south.")
     assert (sent.role, sent.content) == ("user", "Leave out the south.")
     assert [message.id for message in await task.messages().to_list()] == [sent.id]
     await task.wait(timeout=60)
@@ -156,12 +156,12 @@ async def test_a_batch_is_followed_to_its_ends(async_client: AsyncAgentContainer
     batch = await async_client.batches.create([script(finish()), script(finish())], agent=DATA)
     ended = [task.id async for task in batch.as_completed(timeout=60)]
     assert sorted(ended) == sorted(batch.task_ids)
-    assert (await batch.refresh()).counts == {"finished": 2}
+    assert (await batch.refresh()).counts["finished"] == 2
     assert sorted([task.id async for task in batch.tasks()]) == sorted(batch.task_ids)
     listed = await async_client.batches.list().first()
     assert listed is not None
     assert listed.id == batch.id
-    assert (await batch.cancel()).counts == {"finished": 2}
+    assert (await batch.cancel()).counts["finished"] == 2
 
 
 async def test_what_is_missing_is_named(async_client: AsyncAgentContainer) -> None:

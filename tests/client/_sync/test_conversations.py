@@ -3,8 +3,8 @@
 # Written by scripts/render_sync.py from _async. Do not edit.
 
 import pytest
-from agentcontainer_client import AgentContainer, Conflict, TurnFailed, WaitTimedOut, events
 
+from agentcontainer_client import AgentContainer, Conflict, TurnFailed, WaitTimedOut, events
 from tests.acceptance.bed import script
 
 CODING = "agt_standard_coding"

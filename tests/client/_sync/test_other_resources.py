@@ -4,17 +4,19 @@
 
 import hashlib
 import io
+import secrets
 from pathlib import Path
 
 import pytest
-from agentcontainer_client import AgentContainer, Conflict, NotFound, Unauthorized, __version__
 
+from agentcontainer_client import AgentContainer, Conflict, NotFound, Unauthorized, __version__
 from tests.acceptance.bed import finish, script
 
 
 def test_files_come_back_as_they_were_sent(client: AgentContainer, tmp_path: Path) -> None:
     content = b"0123456789" * 100_000
-    path = tmp_path / "große datei.bin"
+    path = tmp_path / "in" / "große datei.bin"
+    path.parent.mkdir()
     path.write_bytes(content)
     file = client.files.upload(path)
     assert (file.filename, file.size_bytes, file.sha256) == (
@@ -39,8 +41,9 @@ def test_files_come_back_as_they_were_sent(client: AgentContainer, tmp_path: Pat
 
 
 def test_an_agent_has_versions_that_can_be_compared(client: AgentContainer) -> None:
+    name = f"Reporter {secrets.token_hex(4)}"
     agent = client.agents.create(
-        "Reporter", description="Writes reports.", base_prompt="Be brief.", defaults={"maxRuntimeSeconds": 600},
+        name, description="Writes reports.", base_prompt="Be brief.", defaults={"maxRuntimeSeconds": 600},
         reference_files=[("style.md", b"# Style")],
     )  # fmt: skip
     changed = agent.update(base_prompt="Be long.", defaults={"maxRuntimeSeconds": 900})
@@ -56,9 +59,9 @@ def test_an_agent_has_versions_that_can_be_compared(client: AgentContainer) -> N
     with pytest.raises(Conflict):
         client.tasks.create("x", agent=agent)
     assert (back.unarchive()).archived_at is None
-    assert (client.agents.get(agent.id)).name == "Reporter"
+    assert (client.agents.get(agent.id)).name == name
     names = [listed.name for listed in client.agents.list()]
-    assert "Reporter" in names
+    assert name in names
     assert len(names) >= 4
 
 
@@ -108,7 +111,7 @@ def test_the_feed_tells_of_all_tasks(client: AgentContainer) -> None:
 
 def test_the_installation_says_how_it_is(client: AgentContainer) -> None:
     assert (client.system.health()).status == "ok"
-    assert (client.system.readiness()).status == "ok"
+    assert (client.system.readiness()).status == "ready"
     assert "openapi: 3.1" in client.system.openapi()
     assert client.server_version == __version__
     response = client.raw.get("/tasks", limit=1)

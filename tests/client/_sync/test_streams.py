@@ -6,7 +6,6 @@ import random
 from pathlib import Path
 
 from agentcontainer_client import AgentContainer, events
-
 from tests.acceptance.bed import Client, finish, script
 from tests.client.proxy import Proxy
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from agentcontainer_client import (
     AgentContainer,
     Conflict,
@@ -16,7 +17,6 @@ from agentcontainer_client import (
     errors,
     events,
 )
-
 from tests.acceptance.bed import finish, script, waiting
 
 DATA = "agt_standard_data"
@@ -112,7 +112,7 @@ def test_steering_reaches_a_working_agent(client: AgentContainer) -> None:
         for event in stream:
             if event.type == "tool.started":
                 break
-    sent = task.message("Leave out the south.", files=[("map.txt", b"north")])
+    sent = task.message("Leave out the south.")
     assert (sent.role, sent.content) == ("user", "Leave out the south.")
     assert [message.id for message in task.messages().to_list()] == [sent.id]
     task.wait(timeout=60)
@@ -154,12 +154,12 @@ def test_a_batch_is_followed_to_its_ends(client: AgentContainer) -> None:
     batch = client.batches.create([script(finish()), script(finish())], agent=DATA)
     ended = [task.id for task in batch.as_completed(timeout=60)]
     assert sorted(ended) == sorted(batch.task_ids)
-    assert (batch.refresh()).counts == {"finished": 2}
+    assert (batch.refresh()).counts["finished"] == 2
     assert sorted([task.id for task in batch.tasks()]) == sorted(batch.task_ids)
     listed = client.batches.list().first()
     assert listed is not None
     assert listed.id == batch.id
-    assert (batch.cancel()).counts == {"finished": 2}
+    assert (batch.cancel()).counts["finished"] == 2
 
 
 def test_what_is_missing_is_named(client: AgentContainer) -> None:

@@ -19,7 +19,7 @@ from agentcontainer_client._calls import Call, body_of, operation, query_of, seg
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
 from agentcontainer_client._events import Event, decode
 from agentcontainer_client._follow import Deadline, Progress
-from agentcontainer_client._sources import AnyFile, OnProgress
+from agentcontainer_client._sources import OnProgress
 from agentcontainer_client._targets import distinct, safe_name
 
 OnEvent = Callable[[Event], object]
@@ -118,14 +118,15 @@ class AsyncTask(models.Task):
         """Delete it for good, with its events and output files, once it has ended."""
         await self.transport.request(Call(method="DELETE", path=self._path))
 
-    @operation("steerTask", taskId="self", inputFileIds="files", inputFiles="files")
-    async def message(
-        self, content: str, *, files: Sequence[AnyFile] = (), idempotency_key: str | None = None
-    ) -> models.Message:
-        """Send the agent a message while it works. It gets it between two steps."""
-        ids = await uploading.ids_of(self.transport, files)
-        body = body_of(content=content, input_file_ids=ids or None)
-        call = Call(method="POST", path=f"{self._path}/messages", body=body, idempotency_key=idempotency_key)
+    @operation("steerTask", taskId="self")
+    async def message(self, content: str, *, idempotency_key: str | None = None) -> models.Message:
+        """Send the agent a message while it works alone. It receives it before its next model request."""
+        call = Call(
+            method="POST",
+            path=f"{self._path}/messages",
+            body=body_of(content=content),
+            idempotency_key=idempotency_key,
+        )
         return await self.transport.send(call, message_of)
 
     @operation("listTaskMessages", taskId="self")

@@ -1,6 +1,7 @@
 """Sends requests: authentication, timeouts, retries, and errors as exceptions."""
 
 import logging
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -65,14 +66,18 @@ class AsyncConnections:
         )
         self._transport = transport
         self._others: httpx2.AsyncClient | None = None
+        self._lock = threading.Lock()  # uploads run in several threads
         self.server_version: str | None = None
 
     @property
     def others(self) -> httpx2.AsyncClient:
         """For signed URLs, which may lead to another host: without the API key."""
-        if self._others is None:
-            self._others = httpx2.AsyncClient(headers={"User-Agent": USER_AGENT}, transport=self._transport)
-        return self._others
+        with self._lock:
+            if self._others is None:
+                self._others = httpx2.AsyncClient(
+                    headers={"User-Agent": USER_AGENT}, transport=self._transport
+                )
+            return self._others
 
     async def aclose(self) -> None:
         """Close all connections."""

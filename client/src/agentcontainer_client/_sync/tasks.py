@@ -15,7 +15,7 @@ from agentcontainer_client._calls import Call, body_of, operation, query_of, seg
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
 from agentcontainer_client._events import Event, decode
 from agentcontainer_client._follow import Deadline, Progress
-from agentcontainer_client._sources import AnyFile, OnProgress
+from agentcontainer_client._sources import OnProgress
 from agentcontainer_client._sync import concurrency, uploading
 from agentcontainer_client._sync.ends import ends_of
 from agentcontainer_client._sync.files import OutputFile
@@ -118,14 +118,15 @@ class Task(models.Task):
         """Delete it for good, with its events and output files, once it has ended."""
         self.transport.request(Call(method="DELETE", path=self._path))
 
-    @operation("steerTask", taskId="self", inputFileIds="files", inputFiles="files")
-    def message(
-        self, content: str, *, files: Sequence[AnyFile] = (), idempotency_key: str | None = None
-    ) -> models.Message:
-        """Send the agent a message while it works. It gets it between two steps."""
-        ids = uploading.ids_of(self.transport, files)
-        body = body_of(content=content, input_file_ids=ids or None)
-        call = Call(method="POST", path=f"{self._path}/messages", body=body, idempotency_key=idempotency_key)
+    @operation("steerTask", taskId="self")
+    def message(self, content: str, *, idempotency_key: str | None = None) -> models.Message:
+        """Send the agent a message while it works alone. It receives it before its next model request."""
+        call = Call(
+            method="POST",
+            path=f"{self._path}/messages",
+            body=body_of(content=content),
+            idempotency_key=idempotency_key,
+        )
         return self.transport.send(call, message_of)
 
     @operation("listTaskMessages", taskId="self")

@@ -3,6 +3,7 @@
 # Written by scripts/render_sync.py from _async. Do not edit.
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -67,14 +68,16 @@ class Connections:
         )
         self._transport = transport
         self._others: httpx2.Client | None = None
+        self._lock = threading.Lock()  # uploads run in several threads
         self.server_version: str | None = None
 
     @property
     def others(self) -> httpx2.Client:
         """For signed URLs, which may lead to another host: without the API key."""
-        if self._others is None:
-            self._others = httpx2.Client(headers={"User-Agent": USER_AGENT}, transport=self._transport)
-        return self._others
+        with self._lock:
+            if self._others is None:
+                self._others = httpx2.Client(headers={"User-Agent": USER_AGENT}, transport=self._transport)
+            return self._others
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,140 @@
+"""`keys`, `provider-keys`, `whoami`."""
+
+import getpass
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from agentcontainer_client.cli import text
+from agentcontainer_client.cli.run import Fields, IsJson
+from agentcontainer_client.cli.state import state_of
+from agentcontainer_client.errors import ConfigurationError
+
+keys = typer.Typer(help="API keys of the account.", invoke_without_command=True)
+provider_keys = typer.Typer(help="The account's own keys for model providers.", invoke_without_command=True)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(keys, name="keys")
+    app.add_typer(provider_keys, name="provider-keys")
+    app.command("whoami")(whoami)
+
+
+def secret_from(prompt: str) -> str:
+    """A secret, from a hidden prompt or from stdin; never from an argument, which other users can see.
+
+    Raises:
+        ConfigurationError: nothing was given.
+    """
+    text_ = getpass.getpass(f"{prompt}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
+    if not text_.strip():
+        raise ConfigurationError(f"No {prompt.lower()} was given.")
+    return text_.strip()
+
+
+@keys.callback()
+def list_keys(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -> None:
+    """List API keys."""
+    if ctx.invoked_subcommand is not None:
+        return
+    state = state_of(ctx)
+    found = state.client.api_keys.list().to_list()
+    if is_json:
+        state.json([key.to_wire() for key in found], fields)
+        return
+    now = datetime.now(UTC)
+    state.table(
+        [
+            [key.id, key.name, text.age_text(key.created_at, now), text.age_text(key.last_used_at, now)]
+            for key in found
+        ],
+        ["ID", "NAME", "CREATED", "USED"],
+    )
+
+
+@keys.command("create")
+def create_key(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Make an API key and print it. It is not shown again."""
+    state = state_of(ctx)
+    state.line(state.client.api_keys.create(name).key)
+
+
+@keys.command("revoke")
+def revoke_key(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="ID")],
+    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Revoke an API key for good."""
+    state = state_of(ctx)
+    state.confirm(f"Revoke {text.one_line(key)} for good?", is_sure=is_sure)
+    state.client.api_keys.revoke(key)
+
+
+@provider_keys.callback()
+def list_provider_keys(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -> None:
+    """List stored provider keys."""
+    if ctx.invoked_subcommand is not None:
+        return
+    state = state_of(ctx)
+    found = state.client.provider_keys.list().to_list()
+    if is_json:
+        state.json([key.to_wire() for key in found], fields)
+        return
+    state.table(
+        [[key.provider, f"…{key.last4}" if key.last4 else "", key.base_url or ""] for key in found],
+        ["PROVIDER", "KEY", "URL"],
+    )
+
+
+@provider_keys.command("set")
+def set_provider_key(
+    ctx: typer.Context,
+    provider: Annotated[
+        str, typer.Argument(metavar="NAME", help="anthropic, openai, openrouter, or an own name.")
+    ],
+    base_url: Annotated[str | None, typer.Option(help="Of an endpoint of your own.")] = None,
+    api: Annotated[str | None, typer.Option(help="Protocol of an endpoint of your own.")] = None,
+    has_no_key: Annotated[bool, typer.Option("--no-key", help="The endpoint needs no key.")] = False,
+) -> None:
+    """Store a provider's key, from a hidden prompt or from stdin."""
+    state = state_of(ctx)
+    key = None if has_no_key else secret_from("Provider key")
+    stored = state.client.provider_keys.set(provider, key, base_url=base_url, api=api)
+    state.say(f"stored for {stored.provider}")
+
+
+@provider_keys.command("test")
+def try_provider_key(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(metavar="NAME")],
+    model: Annotated[str | None, typer.Option(help="Ask this model for a few tokens.")] = None,
+) -> None:
+    """Ask a provider whether the key works."""
+    state = state_of(ctx)
+    outcome = state.client.provider_keys.test(provider, model=model)
+    state.line("works" if outcome.is_working else f"does not work: {outcome.error}")
+    raise typer.Exit(0 if outcome.is_working else 1)
+
+
+@provider_keys.command("delete")
+def delete_provider_key(ctx: typer.Context, provider: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Remove a provider's key."""
+    state_of(ctx).client.provider_keys.delete(provider)
+
+
+def whoami(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -> None:
+    """Show the account, its balance, and where it is."""
+    state = state_of(ctx)
+    account = state.client.account.get()
+    if is_json:
+        state.json(account.to_wire(), fields)
+        return
+    state.line(f"account    {account.name} ({account.id})")
+    unlimited = account.billing_mode == "unlimited_grant"
+    state.line(f"balance    {'unlimited' if unlimited else f'${account.credit_balance:.2f}'}")
+    state.line(f"url        {state.client.base_url}")
+    state.line(f"server     {state.client.server_version or 'unknown'}")

@@ -1,0 +1,84 @@
+"""`api`, `open`, `completion`: the raw API, the browser, and the shell."""
+
+import json
+import sys
+import webbrowser
+from typing import Annotated, Any
+
+import typer
+
+from agentcontainer_client.cli import text
+from agentcontainer_client.cli.state import state_of
+from agentcontainer_client.errors import ConfigurationError
+
+SCRIPTS = {
+    "bash": 'eval "$(env _AGENTCONTAINER_COMPLETE=bash_source agentcontainer)"',
+    "zsh": 'eval "$(env _AGENTCONTAINER_COMPLETE=zsh_source agentcontainer)"',
+    "fish": "env _AGENTCONTAINER_COMPLETE=fish_source agentcontainer | source",
+}
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("api")(api_request)
+    app.command("open")(open_page)
+    app.command("completion")(completion)
+
+
+def api_request(
+    ctx: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Below /api/v1, such as /tasks.")],
+    fields: Annotated[
+        list[str],
+        typer.Option(
+            "--field",
+            "-F",
+            metavar="KEY=VALUE",
+            help="A field of the body, or a parameter of a GET; numbers, true, false, null and JSON are taken as such.",
+        ),
+    ] = [],  # noqa: B006
+    reads_stdin: Annotated[bool, typer.Option("--input", help="Read the body from stdin.")] = False,
+) -> None:
+    """Send a request to the API and print the answer.
+
+    agentcontainer api GET /tasks -F status=failed -F limit=5
+    """
+    state = state_of(ctx)
+    if "://" in path:
+        raise ConfigurationError("Give a path below /api/v1.")
+    values = {key: _value(value) for key, value in text.pairs(fields).items()}
+    is_get = method.upper() in {"GET", "HEAD", "DELETE"}
+    body: Any = json.loads(sys.stdin.read()) if reads_stdin else values
+    response = state.client.raw.request(
+        method, path, query=values if is_get else None, body=None if is_get else body
+    )
+    content = response.content
+    if sys.stdout.isatty() and "json" in response.headers.get("content-type", ""):
+        content = json.dumps(response.json(), indent=2).encode() + b"\n"
+    sys.stdout.buffer.write(content)
+
+
+def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(metavar="[ID]")] = None) -> None:
+    """Print where the API has a task or the installation, and open it in a browser if there is a terminal."""
+    state = state_of(ctx)
+    url = state.client.base_url if task is None else state.task(task).url
+    state.line(url)
+    if sys.stdout.isatty():
+        webbrowser.open(url)
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish")],
+) -> None:
+    """Print the line that makes a shell complete the commands; add it to the shell's start file."""
+    if shell not in SCRIPTS:
+        raise ConfigurationError(f"Choose one of {', '.join(SCRIPTS)}.")
+    sys.stdout.write(SCRIPTS[shell] + "\n")
+
+
+def _value(value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,178 @@
+"""What a command has at hand: the client of the chosen profile, and where its output goes."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from agentcontainer_client import AgentContainer, NotFound, Task, __version__, _config
+from agentcontainer_client.cli.text import harmless, one_line
+from agentcontainer_client.errors import ConfigurationError
+
+
+@dataclass
+class State:
+    """The options that all commands share, and what follows from them."""
+
+    profile: str | None = None
+    url: str | None = None
+    is_debug: bool = False
+    has_color: bool = True
+    is_quiet: bool = False
+    _warned: bool = field(default=False, repr=False)
+
+    @cached_property
+    def client(self) -> AgentContainer:
+        """The client of the chosen profile."""
+        if self.is_debug:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("debug: %(message)s"))
+            logging.getLogger("agentcontainer_client").addHandler(handler)
+            logging.getLogger("agentcontainer_client").setLevel(logging.DEBUG)
+        return AgentContainer(self.url, profile=self.profile)
+
+    @cached_property
+    def stored(self) -> _config.Profile | None:
+        """The chosen profile, if there is one."""
+        return _config.profile(self.profile)
+
+    @cached_property
+    def err(self) -> Console:
+        """Progress and messages. It draws only on a terminal that can."""
+        is_plain = os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+        color = None if self.has_color and not os.environ.get("NO_COLOR") and not is_plain else False
+        return Console(
+            stderr=True, highlight=False, soft_wrap=True, force_terminal=False if is_plain else None,
+            no_color=color is False, emoji=False, markup=False,
+        )  # fmt: skip
+
+    @property
+    def is_live(self) -> bool:
+        """Whether progress may be drawn in place."""
+        return self.err.is_terminal and not self.is_quiet
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of progress, on stderr."""
+        if not self.is_quiet:
+            self.err.print(harmless(text), style=style or None)
+
+    def result(self, text: str) -> None:
+        """A result, on stdout: on a terminal made harmless, in a pipe as it is."""
+        if sys.stdout.isatty():
+            text = harmless(text)
+            text = text if text.endswith("\n") else f"{text}\n"
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        """A line of a list, on stdout."""
+        sys.stdout.write(f"{harmless(text) if sys.stdout.isatty() else text}\n")
+
+    def json(self, value: object, fields: str | None = None) -> None:
+        """JSON on stdout; `fields`: these of each object only."""
+        if fields:
+            names = [name.strip() for name in fields.split(",") if name.strip()]
+            value = (
+                [_picked(item, names) for item in value] if isinstance(value, list) else _picked(value, names)
+            )  # pyright: ignore[reportUnknownVariableType]
+        sys.stdout.write(
+            json.dumps(value, ensure_ascii=not sys.stdout.isatty(), indent=2 if sys.stdout.isatty() else None)
+            + "\n"
+        )
+
+    def table(self, rows: list[list[str]], titles: list[str]) -> None:
+        """A table on stdout: aligned on a terminal, separated by tabs in a pipe."""
+        cells = [[one_line(cell) for cell in row] for row in rows]
+        if not sys.stdout.isatty():
+            for row in cells:
+                sys.stdout.write("\t".join(row) + "\n")
+            return
+        widths = [max(len(row[column]) for row in [titles, *cells]) for column in range(len(titles))]
+        room = Console().width
+        for row in [titles, *cells]:
+            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            sys.stdout.write(text[:room] + "\n")
+
+    def warn_of_older_server(self) -> None:
+        """Say once if the server is older than this command."""
+        if "client" not in vars(self) or self._warned:
+            return
+        server = self.client.server_version
+        if server is not None and _numbers(server) < _numbers(__version__):
+            self._warned = True
+            self.say(f"warning: the server has version {server}, this command {__version__}", "yellow")
+
+    def task_id(self, text: str) -> str:
+        """The id that is meant: an id, its unique beginning, or `@last`.
+
+        Raises:
+            ConfigurationError: no task, or several, are meant.
+        """
+        if text == "@last":
+            newest = self.client.tasks.list(limit=1, fields="summary").first()
+            if newest is None:
+                raise ConfigurationError("There is no task yet.")
+            return newest.id
+        beginning = text if text.startswith("tsk_") else f"tsk_{text}"
+        if not beginning.replace("_", "").isalnum():
+            raise ConfigurationError(f"{one_line(text, 80)!r} is not the id of a task.")
+        found = [
+            task.id
+            for task in self.client.tasks.list(q=beginning, limit=3, fields="summary")
+            if task.id.startswith(beginning)
+        ]
+        if beginning in found:
+            return beginning
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{one_line(text, 80)} is the beginning of several ids. Give more of it."
+            )
+        if not found:
+            raise NotFound(404, "not_found", f"There is no task {one_line(text, 80)}.")
+        return found[0]
+
+    def task(self, text: str) -> Task:
+        """The task that is meant."""
+        return self.client.tasks.get(self.task_id(text))
+
+    def confirm(self, question: str, *, is_sure: bool) -> None:
+        """Ask before something that cannot be undone. Without a terminal, only `--yes` does it.
+
+        Raises:
+            ConfigurationError: nobody can answer.
+        """
+        if is_sure:
+            return
+        if not sys.stdin.isatty():
+            raise ConfigurationError("This cannot be undone: add --yes.")
+        if not typer.confirm(question, err=True):
+            raise typer.Exit(1)
+
+
+def _picked(value: object, names: list[str]) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: value.get(name) for name in names}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
+
+
+def state_of(ctx: typer.Context) -> State:
+    """The state of this command."""
+    state = ctx.find_object(State)
+    assert state is not None
+    return state
+
+
+def leave(code: int) -> NoReturn:
+    """End the command with this code."""
+    raise typer.Exit(code)
