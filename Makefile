@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check docs lock clean
+.PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check docs wheels lock clean
 
 # Most tests wait for processes, so more than there are cores.
 WORKERS ?= 6
@@ -43,11 +43,16 @@ check: setup-dev ## lint, format, types, import rules and unit tests, in under a
 	.venv/bin/lint-imports
 	.venv/bin/python -m pytest -q tests/unit
 
-docs: setup ## write the parts of docs/ that are generated from the code
+docs: setup-dev ## write the parts of docs/ and of the client that are generated from the code
 	.venv/bin/python scripts/render_life_of_a_task.py
 	.venv/bin/python scripts/render_settings.py
 	.venv/bin/python scripts/render_metrics.py
 	.venv/bin/python scripts/render_overview.py
+	.venv/bin/python scripts/render_client.py
+	.venv/bin/python scripts/render_sync.py
+
+wheels: setup-dev ## build the wheels of server and client, reproducibly, into dist/
+	@bash scripts/wheels.sh
 
 lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer versions
 	bash scripts/lock.sh $(ARGS)

@@ -13,10 +13,12 @@ if [ -z "$uv" ]; then
     uv=$tools/bin/uv
 fi
 
-# hatchling and editables build the project itself; they are installed from the lock like everything else.
+# The client is part of this repository. hatchling and editables build the projects themselves; they are installed from the
+# lock like everything else.
 compile() {
     printf 'hatchling\neditables\n' | "$uv" pip compile pyproject.toml - --quiet --universal --generate-hashes \
-        --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
+        --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+        --no-emit-package agentcontainer-client "$@"
 }
 compile --output-file requirements.lock "$@"
 compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock "$@"

@@ -100,7 +100,7 @@ install_packages() {
 }
 
 fingerprint() {
-    cat requirements.lock requirements-dev.lock pyproject.toml scripts/setup.sh | cksum
+    cat requirements.lock requirements-dev.lock pyproject.toml client/pyproject.toml scripts/setup.sh | cksum
 }
 
 is_installed() {
@@ -123,7 +123,7 @@ install_python_packages() {
     rm -f $venv/.installed-*
     say "installing $lock"
     with_retries $pip install --require-hashes --no-deps --only-binary :all: --requirement $lock
-    $pip install --no-deps --no-build-isolation --no-index --editable .
+    $pip install --no-deps --no-build-isolation --no-index --editable client --editable .
     local conflicts
     conflicts=$($venv/bin/python -m pip check 2>/dev/null | grep -v "^No broken" || true)
     if [ -n "$conflicts" ]; then fail "$lock does not match pyproject.toml ($conflicts): run make lock"; fi

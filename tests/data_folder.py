@@ -27,6 +27,7 @@ def reserve() -> None:
         if not psutil.pid_exists(int(leftover.name.removeprefix(_PREFIX))):
             shutil.rmtree(leftover, ignore_errors=True)
     os.environ[_VARIABLE] = f"/tmp/{_PREFIX}{os.getpid()}"
+    os.environ["XDG_CONFIG_HOME"] = f"/tmp/{_PREFIX}{os.getpid()}/config"  # `up` stores its key as a profile
 
 
 def release() -> None:

@@ -175,7 +175,7 @@ class Platform:
     def start(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--port", str(self.port)],
+                [*COMMAND, "up", "--no-profile", "--port", str(self.port)],
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.wait_ready()

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agentcontainer.cli import demo_view
-from agentcontainer.cli.demo_client import Event, EventData
 from agentcontainer.cli.installation import environment_of
 from agentcontainer.cli.main import app
 from agentcontainer.cli.money import micro_usd
 from agentcontainer.cli.up import stop_signals
 from agentcontainer.errors import ValidationError
 from agentcontainer.settings import load
+from agentcontainer_client._events import decode
+from agentcontainer_client.cli import event_lines
 
 CREATED = datetime(2026, 3, 26, 14, tzinfo=UTC)
 
@@ -121,15 +121,17 @@ HOSTILE = "[bold]no[/] \x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u202etxt.exe\u2028\ud8
 )
 def test_control_characters_in_an_event_are_not_printed(type_: str, data: dict[str, Any]) -> None:
     created_at = "2026-03-26T14:00:01.500Z"
-    event = Event.model_validate({"sequence": 1, "type": type_, "createdAt": created_at, "data": data})
-    printed = demo_view.line(event, CREATED)
-    assert printed is not None
-    assert "1.5 s" in printed
-    assert r"\[bold]no\[/]" in printed
-    assert printed.isprintable()
-    assert len(printed) < 300
+    event = decode({"id": "evt_1", "sequence": 1, "type": type_, "createdAt": created_at, "data": data})
+    shown = event_lines.line(event, CREATED)
+    assert shown is not None
+    assert "1.5 s" in shown[0]
+    assert "[bold]no" in shown[0]
+    assert shown[0].isprintable()
+    assert len(shown[0]) < 300
 
 
 def test_an_event_of_unknown_type_is_printed_with_its_type() -> None:
-    event = Event(sequence=1, type="task.frozen", created_at=CREATED, data=EventData())
-    assert "task.frozen" in (demo_view.line(event, CREATED) or "")
+    event = decode(
+        {"sequence": 1, "type": "task.frozen", "createdAt": "2026-03-26T14:00:00.000Z", "data": {}}
+    )
+    assert "task.frozen" in (event_lines.line(event, CREATED) or "")[0]

@@ -23,7 +23,7 @@ from agentcontainer.errors import AgentContainerError, SettingsError
 from agentcontainer.providers import OFFLINE, PROVIDERS
 
 if TYPE_CHECKING:
-    from agentcontainer.cli.demo_client import DemoClient, Task
+    from agentcontainer_client import AsyncAgentContainer, AsyncTask
 
 AGENT = "agt_standard_data"
 INSTRUCTIONS = """\
@@ -51,11 +51,8 @@ class Model:
     key: str | None = None
 
     @property
-    def overrides(self) -> dict[str, str]:
-        model = PROVIDERS[self.provider].demo_model
-        if model is None or self.key is None:
-            return {"provider": self.provider}
-        return {"provider": self.provider, "model": model, "providerApiKey": self.key}
+    def model(self) -> str | None:
+        return None if self.key is None else PROVIDERS[self.provider].demo_model
 
 
 def demo(
@@ -129,11 +126,9 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _demo(console: Console, folder: Path, provider: str | None, key: str | None) -> None:
-    import httpx
-
-    from agentcontainer.cli.demo_client import DemoClient
     from agentcontainer.cli.installation import running
     from agentcontainer.cli.up import say
+    from agentcontainer_client import AsyncAgentContainer
 
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(data_folder.up_lock(folder))
@@ -145,11 +140,10 @@ async def _demo(console: Console, folder: Path, provider: str | None, key: str |
             environment = {name: value for name, value in os.environ.items() if name not in keys}
             started = await stack.enter_async_context(running(chosen, environment, say))
         console.print(f"AgentContainer is up at {started.base_url}, in a temporary data folder.")
-        headers = {"Authorization": f"Bearer {started.api_key}"}
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=started.base_url, headers=headers, trust_env=False, timeout=30)
+        client = await stack.enter_async_context(
+            AsyncAgentContainer(started.base_url, started.api_key, timeout=30)
         )
-        await _run_task(console, DemoClient(http), model)
+        await _run_task(console, client, model)
         console.print("[dim]Stopping everything …[/]")
 
 
@@ -170,17 +164,18 @@ def _settings(folder: Path) -> settings.Settings:
     return settings.load(data_dir=folder, host="127.0.0.1", port=0, log_level="warning", offline_model="on")
 
 
-async def _follow(console: Console, client: "DemoClient", task: "Task") -> "Task":
-    from agentcontainer.cli import demo_view
+async def _follow(console: Console, task: "AsyncTask") -> "AsyncTask":
+    from agentcontainer_client import WaitTimedOut
+    from agentcontainer_client.cli import event_lines
 
+    async with task.stream(deltas=False, timeout=TASK_SECONDS) as stream:
+        async for event in stream:
+            if (shown := event_lines.line(event, task.created_at)) is not None:
+                console.print(shown[0], style=shown[1] or None, markup=False)
     try:
-        async with asyncio.timeout(TASK_SECONDS):
-            async for event in client.events(task.id):
-                if text := demo_view.line(event, task.created_at):
-                    console.print(text)
-    except TimeoutError:
+        return await task.wait(1, raise_on_failure=False)
+    except WaitTimedOut:
         raise AgentContainerError(f"The task did not end within {TASK_SECONDS} s.") from None
-    return await client.task(task.id)
 
 
 def _output_folder(console: Console) -> Path:
@@ -195,18 +190,25 @@ def _output_folder(console: Console) -> Path:
         return folder
 
 
-async def _run_task(console: Console, client: "DemoClient", model: Model) -> None:
+async def _run_task(console: Console, client: "AsyncAgentContainer", model: Model) -> None:
     output = _output_folder(console)
     with as_file(files("agentcontainer.cli") / "demo_data" / "sales.csv") as csv:
-        file_id = await client.upload(csv, "text/csv")
-        console.print(f"Uploaded {csv.name}, {csv.stat().st_size} bytes, as {file_id}.")
-    task = await client.dispatch(AGENT, INSTRUCTIONS, [file_id], model.overrides)
+        file = await client.files.upload(csv, content_type="text/csv")
+        console.print(f"Uploaded {csv.name}, {file.size_bytes} bytes, as {file.id}.")
+    task = await client.tasks.create(
+        INSTRUCTIONS,
+        agent=AGENT,
+        files=[file],
+        provider=model.provider,
+        model=model.model,
+        provider_api_key=model.key,
+    )
     console.print(f"Dispatched task {task.id} to {AGENT}:\n")
     with console.status("The agent works …"):
-        task = await _follow(console, client, task)
+        task = await _follow(console, task)
     if task.status != "finished":
         raise AgentContainerError(f"The task {task.status} ({task.error_code}): {task.error}")
-    saved = await client.download(task.id, output)
+    saved = await task.download_all(output)
     console.print(f"\n[bold green]{(task.completion or 'finished').capitalize()}.[/] ", end="")
     console.print(one_line(task.result or ""), markup=False)
     console.print(

@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import asyncpg
-import httpx
+import httpx2
 
 from agentcontainer import db
 from agentcontainer.api_url import local_url
@@ -42,6 +42,8 @@ class Started:
 
     base_url: str
     api_key: str | None
+    new_key: Callable[[], Awaitable[str]]
+    """Makes a further API key of the first account."""
 
 
 class Installation:
@@ -83,7 +85,7 @@ class Installation:
         for child in self._children:
             child.start()
         await self._ready(reached_at)
-        return Started(reached_at, await first_account(url))
+        return Started(reached_at, await first_account(url), lambda: further_key(url))
 
     async def stop(self) -> None:
         """Drain the runner and stop the API, then PostgreSQL; idempotent."""
@@ -134,9 +136,9 @@ class Installation:
 
     async def _ready(self, reached_at: str) -> None:
         give_up_at = time.monotonic() + READY_SECONDS
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
             while time.monotonic() < give_up_at:
-                with contextlib.suppress(httpx.HTTPError):
+                with contextlib.suppress(httpx2.HTTPError):
                     if (await client.get(f"{reached_at}/readyz")).status_code == 200:
                         return
                 for child in self._children:
@@ -199,4 +201,12 @@ async def first_account(url: str) -> str | None:
             return None
         # The operator pays the providers directly, so this account needs no credit.
         _, key = await service.create_account(pool, name="first account", is_unlimited=True)
+        return key
+
+
+async def further_key(url: str) -> str:
+    """A new API key of the first account, for the profile of the user who runs `up`."""
+    async with db.pool(url, max_size=2) as pool:
+        account_id = await pool.fetchval("SELECT id FROM accounts ORDER BY id LIMIT 1")
+        _, key = await service.create_key(pool, account_id, "local profile")
         return key

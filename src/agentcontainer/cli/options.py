@@ -13,6 +13,8 @@ from agentcontainer.cli.error_lines import report
 from agentcontainer.price_file import PriceFile
 from agentcontainer.settings import ENV_PREFIX, Settings
 
+# Variables of the client and of the commands for users, which a server ignores.
+OF_CLIENTS = frozenset(f"{ENV_PREFIX}{name}" for name in ("URL", "API_KEY", "PROFILE", "CANCEL_ON_EXIT"))
 # A string, not a Path: an empty one must be refused, and Path("") is the current folder.
 DataDir = Annotated[str | None, typer.Option(metavar="PATH", help="Folder for all data.")]
 
@@ -41,7 +43,7 @@ def encoded(value: object) -> str:
 
 def unknown_names(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable with our prefix that is not a setting, with the setting of the nearest name."""
-    settings_names = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    settings_names = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | OF_CLIENTS
     unknown = sorted(
         name
         for name in environment

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +33,13 @@ def up(
             help="Use an offline script, no AI, in place of every model, so that no key is needed.",
         ),
     ] = False,
+    has_profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile/--no-profile",
+            help="Store the API key as the profile `local` of the user who starts this.",
+        ),
+    ] = True,
 ) -> None:
     """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
     with quick_import():
@@ -42,19 +49,31 @@ def up(
     chosen = load(data_dir=data_dir, host=host, port=port, offline_model=offline_model)
     data_folder.prepare(chosen.data_dir)
     with data_folder.up_lock(chosen.data_dir):
-        report, announce = say, show
+        report, show_started = say, show
         if chosen.log_format == "json":
             log_to_stderr(chosen, "warning")
-            report, announce = say_as_json, show_as_json
+            report, show_started = say_as_json, show_as_json
+
+        async def on_started(started: "Started") -> None:
+            show_started(chosen, started, await _profile(started) if has_profile else None)
+
         installation = Installation(chosen, os.environ, report)
-        running = run_until_stopped(installation, lambda started: announce(chosen, started), report)
-        is_forced = asyncio.run(running)
+        is_forced = asyncio.run(run_until_stopped(installation, on_started, report))
     if is_forced:
         raise typer.Exit(130)
 
 
+async def _profile(started: "Started") -> str | None:
+    """Store an API key as a profile of the user; the profile's name."""
+    from agentcontainer.cli import local_profile
+
+    return await local_profile.write(started.base_url, started.api_key, started.new_key)
+
+
 async def run_until_stopped(
-    installation: "Installation", on_started: "Callable[[Started], None]", report: Callable[[str], None]
+    installation: "Installation",
+    on_started: "Callable[[Started], Awaitable[None]]",
+    report: Callable[[str], None],
 ) -> bool:
     """Run the installation until a signal, then stop it. Returns whether a second signal killed it."""
     loop = asyncio.get_running_loop()
@@ -83,15 +102,15 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     return (signal.SIGINT, signal.SIGTERM, *(() if is_hangup_ignored else (signal.SIGHUP,)))
 
 
-async def _run(installation: "Installation", on_started: "Callable[[Started], None]") -> None:
+async def _run(installation: "Installation", on_started: "Callable[[Started], Awaitable[None]]") -> None:
     try:
-        on_started(await installation.start())
+        await on_started(await installation.start())
         await asyncio.Event().wait()
     finally:
         await installation.stop()
 
 
-def show(settings: Settings, started: "Started") -> None:
+def show(settings: Settings, started: "Started", profile: str | None = None) -> None:
     """Print the URL, data folder and API key, as plain lines that can be copied."""
     console = Terminal()
     console.print("[bold green]AgentContainer is up[/]")
@@ -100,6 +119,8 @@ def show(settings: Settings, started: "Started") -> None:
     if started.api_key is not None:
         console.print(f"  API key   [bold]{started.api_key}[/]")
         console.print("            of the first account. It is not shown again: store it now.")
+    if profile is not None:
+        console.print(f'  Profile   {profile}, with an API key, for: agentcontainer run "…"', markup=False)
     if settings.offline_model == "all":
         console.print(
             "  Model     [bold yellow]offline script, no AI[/], in place of every model; only for this start"
@@ -112,11 +133,12 @@ def show(settings: Settings, started: "Started") -> None:
         console.file.flush()
 
 
-def show_as_json(settings: Settings, started: "Started") -> None:
+def show_as_json(settings: Settings, started: "Started", profile: str | None = None) -> None:
     """Print the same as one JSON object."""
     line = json_line(
         "info", __name__, "AgentContainer is up",
         apiUrl=f"{started.base_url}/api/v1", dataDir=str(settings.data_dir), apiKey=started.api_key,
+        profile=profile,
     )  # fmt: skip
     with contextlib.suppress(OSError):
         sys.stdout.write(line + "\n")

@@ -24,7 +24,7 @@ async def test_files_come_back_as_they_were_sent(async_client: AsyncAgentContain
     )
     assert await file.read() == content
     progress: list[tuple[int, int]] = []
-    target = await file.download(tmp_path / "out/", on_progress=lambda *numbers: progress.append(numbers))
+    target = await file.download(f"{tmp_path}/out/", on_progress=lambda *numbers: progress.append(numbers))
     assert target.read_bytes() == content
     assert progress[-1] == (len(content), len(content))
     assert sorted(entry.name for entry in target.parent.iterdir()) == [path.name]

@@ -26,7 +26,7 @@ def test_files_come_back_as_they_were_sent(client: AgentContainer, tmp_path: Pat
     )
     assert file.read() == content
     progress: list[tuple[int, int]] = []
-    target = file.download(tmp_path / "out/", on_progress=lambda *numbers: progress.append(numbers))
+    target = file.download(f"{tmp_path}/out/", on_progress=lambda *numbers: progress.append(numbers))
     assert target.read_bytes() == content
     assert progress[-1] == (len(content), len(content))
     assert sorted(entry.name for entry in target.parent.iterdir()) == [path.name]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 from agentcontainer.api.app import create_app
-from agentcontainer.cli.demo_client import DemoClient
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.ids import new_id
+from agentcontainer_client import AsyncAgentContainer
 
 from .conftest import Account, Bed, error_of, new_account
 
@@ -363,10 +364,14 @@ async def test_the_demos_client_uploads_either_way(bed: Bed, tmp_path: Path) -> 
     file = tmp_path / "a.csv"
     file.write_bytes(CONTENT)
     for method in ("put", "post"):
-        async with account_with(bed, upload_method=method) as account:
-            account.bed.http.headers["Authorization"] = f"Bearer {account.key}"
-            file_id = await DemoClient(account.bed.http).upload(file, "text/csv")
-            assert (await account.get(f"/api/v1/files/{file_id}/content")).content == CONTENT
+        app = create_app(
+            bed.settings.model_copy(update={"upload_method": method}), bed.pool, bed.vault, bed.blobs
+        )
+        account = await new_account(bed)
+        transport = httpx2.ASGITransport(app=app)
+        async with AsyncAgentContainer("http://testserver", account.key, transport=transport) as client:
+            stored = await client.files.upload(file)
+            assert await stored.read() == CONTENT
 
 
 async def test_the_method_is_the_one_that_was_prepared(bed: Bed, alice: Account) -> None:

@@ -60,11 +60,15 @@ class Connections:
         }
         limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30)
         # To load the certificates takes 20 ms, which a client of plain HTTP does not need.
+        url = httpx2.URL(connection.base_url)
+        # A proxy of the environment cannot reach what runs on this machine.
+        self._uses_proxies = url.host not in {"localhost", "127.0.0.1", "::1"}
         self.api = httpx2.Client(
             headers=headers,
             limits=limits,
             transport=transport,
-            verify=connection.base_url.startswith("https"),
+            verify=url.scheme == "https",
+            trust_env=self._uses_proxies,
         )
         self._transport = transport
         self._others: httpx2.Client | None = None
@@ -76,7 +80,11 @@ class Connections:
         """For signed URLs, which may lead to another host: without the API key."""
         with self._lock:
             if self._others is None:
-                self._others = httpx2.Client(headers={"User-Agent": USER_AGENT}, transport=self._transport)
+                self._others = httpx2.Client(
+                    headers={"User-Agent": USER_AGENT},
+                    transport=self._transport,
+                    trust_env=self._uses_proxies,
+                )
             return self._others
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from agentcontainer_client.cli.text import harmless
 from agentcontainer_client.errors import AgentContainerError, ApiError
 
 GROUP = "agentcontainer.commands"  # entry points: the commands of operators, from the server's distribution
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 SHARED_FLAGS = frozenset({"--debug", "--no-color"})
 SHARED_VALUES = frozenset({"--profile", "--url"})
 
@@ -98,13 +99,17 @@ for _module in (running, tasks, chat, files, agents, account, profiles, raw):
 
 
 def run(arguments: list[str]) -> None:
-    """Run the command of these arguments; a command of operators runs as the server defines it."""
+    """Run the command of these arguments; a command of operators runs as the server defines it.
+
+    `api` is both: with a method it sends a request, without one it serves the API.
+    """
     operators = {point.name: point for point in entry_points(group=GROUP)}
     shared, rest = arranged(arguments)
     name = next((argument for argument in rest if not argument.startswith("-")), None)
     known = {command.name for command in app.registered_commands}
     known |= {group.name for group in app.registered_groups}
-    if name in operators and name not in known:
+    is_request = name == "api" and bool(METHODS & {argument.upper() for argument in rest[1:2]})
+    if name in operators and (name not in known or (name == "api" and not is_request)):
         operators[name].load()()
         return
     for stream in (sys.stdout, sys.stderr):
