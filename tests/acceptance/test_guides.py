@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def running(
         with Platform(scripted_url, allow_private_repositories="true", image_folders=str(folder)) as platform:
             client = platform.account()
             environment = os.environ | {
+                "AGENTCONTAINER_URL": platform.base_url,
+                "AGENTCONTAINER_API_KEY": client.api_key,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "API": f"{platform.base_url}/api/v1",
                 "AUTH": f"Authorization: Bearer {client.api_key}",
                 "JSON": "Content-Type: application/json",
@@ -91,6 +95,7 @@ EXPECTED = {
     "images": '"result": "Seen"',
     "internet-access": '"rule": "example.com"',
     "own-models": "",  # there is no such server here, so none of its blocks runs
+    "python": "finished",
     "output-policies": 'is not of type "integer"',
     "repositories": "input_unavailable",
     "skills": "skills/invoices/SKILL.md",

@@ -31,7 +31,7 @@ from agentcontainer.domain.tasks.state import MEANING, Status
 from agentcontainer.prove.groups import GROUPS
 from agentcontainer.prove.internet import LISTED, ONLINE
 from agentcontainer.prove.network import NETWORK
-from scripts import render_overview
+from scripts import render_client_reference, render_overview
 from scripts.render_settings import END, PAGE, START, table
 
 ROOT = Path(__file__).parents[2]
@@ -139,8 +139,13 @@ def test_the_picture_of_the_readme_is_generated() -> None:
     )
 
 
+def test_the_reference_of_the_client_is_generated() -> None:
+    rendered = render_client_reference.files()
+    assert {path: path.read_text() for path in rendered} == rendered, "run `make docs`"
+
+
 def test_every_command_and_option_is_documented() -> None:
-    text = (REFERENCE / "commands.md").read_text()
+    text = (REFERENCE / "commands.md").read_text().partition(render_client_reference.COMMANDS_END)[2]
     described = {
         words[0]: set(re.findall(r"--[a-z-]+", words[1]))
         for words in re.findall(r"^\| `agentcontainer ((?:admin )?[a-z-]+)([^`]*)`", text, re.MULTILINE)

@@ -33,13 +33,10 @@ def up(
             help="Use an offline script, no AI, in place of every model, so that no key is needed.",
         ),
     ] = False,
-    has_profile: Annotated[
+    no_profile: Annotated[
         bool,
-        typer.Option(
-            "--profile/--no-profile",
-            help="Store the API key as the profile `local` of the user who starts this.",
-        ),
-    ] = True,
+        typer.Option("--no-profile", help="Do not store the API key as a profile of the user who starts it."),
+    ] = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
     with quick_import():
@@ -55,7 +52,7 @@ def up(
             report, show_started = say_as_json, show_as_json
 
         async def on_started(started: "Started") -> None:
-            show_started(chosen, started, await _profile(started) if has_profile else None)
+            show_started(chosen, started, None if no_profile else await _profile(started))
 
         installation = Installation(chosen, os.environ, report)
         is_forced = asyncio.run(run_until_stopped(installation, on_started, report))

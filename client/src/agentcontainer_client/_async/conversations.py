@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -207,7 +208,7 @@ class AsyncConversation:
         self, verb: str, body: dict[str, Any], idempotency_key: str | None
     ) -> "AsyncConversation":
         call = Call(method="POST", path=f"{self._path}/{verb}", body=body, idempotency_key=idempotency_key)
-        return await self.transport.send(call, AsyncConversations(self.transport).bound)
+        return await self.transport.send(call, partial(_conversation, self.transport))
 
     @property
     def _log(self) -> Log[Event]:
@@ -255,7 +256,7 @@ class AsyncConversations:
             body=body,
             idempotency_key=idempotency_key,
         )
-        return await self.transport.send(call, self.bound)
+        return await self.transport.send(call, partial(_conversation, self.transport))
 
     async def get(self, task: str) -> AsyncConversation:
         """A conversation by the id of its task, after the last message of the user."""
@@ -271,10 +272,14 @@ class AsyncConversations:
         read = await self.transport.send(call, self._task)
         return AsyncConversation(task=read, message=message, transport=self.transport)
 
-    def bound(self, content: Any) -> AsyncConversation:
-        """The conversation of a response that has its task and a message."""
-        message = models.Message.from_wire(content["message"])
-        return AsyncConversation(task=self._task(content["task"]), message=message, transport=self.transport)
-
     def _task(self, content: object) -> AsyncTask:
         return AsyncTask.from_wire(content, transport=self.transport)
+
+
+def _conversation(transport: AsyncTransport, content: Any) -> AsyncConversation:
+    """The conversation of a response that has its task and a message."""
+    return AsyncConversation(
+        task=AsyncTask.from_wire(content["task"], transport=transport),
+        message=models.Message.from_wire(content["message"]),
+        transport=transport,
+    )

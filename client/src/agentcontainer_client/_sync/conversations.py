@@ -5,6 +5,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -203,7 +204,7 @@ class Conversation:
 
     def _post(self, verb: str, body: dict[str, Any], idempotency_key: str | None) -> "Conversation":
         call = Call(method="POST", path=f"{self._path}/{verb}", body=body, idempotency_key=idempotency_key)
-        return self.transport.send(call, Conversations(self.transport).bound)
+        return self.transport.send(call, partial(_conversation, self.transport))
 
     @property
     def _log(self) -> Log[Event]:
@@ -251,7 +252,7 @@ class Conversations:
             body=body,
             idempotency_key=idempotency_key,
         )
-        return self.transport.send(call, self.bound)
+        return self.transport.send(call, partial(_conversation, self.transport))
 
     def get(self, task: str) -> Conversation:
         """A conversation by the id of its task, after the last message of the user."""
@@ -265,10 +266,14 @@ class Conversations:
         read = self.transport.send(call, self._task)
         return Conversation(task=read, message=message, transport=self.transport)
 
-    def bound(self, content: Any) -> Conversation:
-        """The conversation of a response that has its task and a message."""
-        message = models.Message.from_wire(content["message"])
-        return Conversation(task=self._task(content["task"]), message=message, transport=self.transport)
-
     def _task(self, content: object) -> Task:
         return Task.from_wire(content, transport=self.transport)
+
+
+def _conversation(transport: Transport, content: Any) -> Conversation:
+    """The conversation of a response that has its task and a message."""
+    return Conversation(
+        task=Task.from_wire(content["task"], transport=transport),
+        message=models.Message.from_wire(content["message"]),
+        transport=transport,
+    )
