@@ -18,40 +18,43 @@ PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The installed command. The dependencies are those of the repository's environment."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(folder),
-        str(source),
-    ]
-    subprocess.run([*PIP, *build], check=True)
-    [wheel] = folder.glob("*.whl")
-    venv = folder / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    [packages] = (venv / "lib").glob("python*/site-packages")
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    install = [
-        "--python",
-        str(venv / "bin/python"),
-        "install",
-        "--no-deps",
-        "--no-index",
-        "--ignore-installed",
-    ]
-    subprocess.run([*PIP, *install, str(wheel)], check=True)
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """The wheels of server and client, built from copies of their sources."""
+    folder = tmp_path_factory.mktemp("wheels")
+    built: dict[str, Path] = {}
+    for name, root in (("server", ROOT), ("client", ROOT / "client")):
+        source = folder / name
+        shutil.copytree(root / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(root / file, source)
+        options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(source)]
+        subprocess.run([*PIP, "wheel", *options, str(source)], check=True)
+        [built[name]] = source.glob("*.whl")
+    yield built
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def command(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The command of the server. The dependencies are those of the repository's environment."""
+    folder = tmp_path_factory.mktemp("server")
+    venv = installed(folder / "venv", wheels["client"], wheels["server"])
     shutil.copytree(share_dir() / "tarballs", venv / "share/agentcontainer/tarballs")  # nothing is fetched
     yield venv / "bin/agentcontainer"
     shutil.rmtree(folder)
+
+
+def installed(venv: Path, *wheels: Path) -> Path:
+    """A virtual environment with these wheels, which finds their dependencies in that of the repository."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    [packages] = (venv / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    options = ["--no-deps", "--no-index", "--ignore-installed"]
+    for wheel in wheels:
+        subprocess.run(
+            [*PIP, "--python", str(venv / "bin/python"), "install", *options, str(wheel)], check=True
+        )
+    return venv
 
 
 def run(command: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,3 +96,46 @@ def test_a_package_with_another_hash_is_not_installed(command: Path, short_dir: 
     assert "could not be fetched" in done.stderr
     assert f"To try again: {command} setup" in done.stderr
     assert not os.path.lexists(share / "runtime")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_after_up_the_next_command_is_run_from_the_wheel_of_the_client_alone(
+    command: Path, wheels: dict[str, Path], short_dir: Path
+) -> None:
+    laptop = installed(short_dir / "laptop", wheels["client"]) / "bin/agentcontainer"
+    place = environment() | {"XDG_CONFIG_HOME": str(short_dir / "config"), "TMPDIR": str(short_dir)}
+    (short_dir / "sales.csv").write_text("region,revenue\nnorth,3\nsouth,4\n")
+
+    def call(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        source = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
+        return subprocess.run(
+            [laptop, *arguments],
+            cwd=short_dir,
+            env=place,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **source,
+        )  # type: ignore[call-overload]
+
+    assert "No such command" in call("up").stderr
+    server = subprocess.Popen(
+        [command, "up", "--offline-model", "--data-dir", short_dir / "data", "--port", "0"],
+        env=place, cwd=short_dir, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert server.stdout is not None
+        started = "".join(iter(server.stdout.readline, "  Stop      Ctrl-C\n"))
+        assert "Profile   local" in started
+        done = call("run", "Which region sells best? Write report.md.", "sales.csv", "-o", "out")
+        assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
+        assert (short_dir / "out/report.md").is_file()
+        chat = call("chat", given="Hello.\n/end\n")
+        assert (chat.returncode, "Hello." in chat.stdout) == (0, True), chat.stderr
+        assert (
+            call("download", call("list", "--json=id,mode", "-n", "2").stdout.split('"')[3]).returncode == 0
+        )
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)

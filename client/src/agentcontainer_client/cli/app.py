@@ -1,5 +1,6 @@
 """The commands, the options that they share, and how failures are reported."""
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
@@ -115,6 +116,11 @@ def run(arguments: list[str]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure") and stream.errors == "strict":
             stream.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    if raw.COMPLETE_VARIABLE in os.environ:  # a shell asks for completions
+        from typer._completion_classes import completion_init
+
+        completion_init()
+        _list_operators(operators)
     if not arguments or (name is None and {"-h", "--help"} & {*arguments}):
         _list_operators(operators)
     app([*shared, *rest], prog_name="agentcontainer")

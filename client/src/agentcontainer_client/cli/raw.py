@@ -11,11 +11,8 @@ from agentcontainer_client.cli import text
 from agentcontainer_client.cli.state import state_of
 from agentcontainer_client.errors import ConfigurationError
 
-SCRIPTS = {
-    "bash": 'eval "$(env _AGENTCONTAINER_COMPLETE=bash_source agentcontainer)"',
-    "zsh": 'eval "$(env _AGENTCONTAINER_COMPLETE=zsh_source agentcontainer)"',
-    "fish": "env _AGENTCONTAINER_COMPLETE=fish_source agentcontainer | source",
-}
+SHELLS = ("bash", "zsh", "fish", "powershell")
+COMPLETE_VARIABLE = "_AGENTCONTAINER_COMPLETE"
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -68,13 +65,17 @@ def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(met
         webbrowser.open(url)
 
 
-def completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish")],
-) -> None:
-    """Print the line that makes a shell complete the commands; add it to the shell's start file."""
-    if shell not in SCRIPTS:
-        raise ConfigurationError(f"Choose one of {', '.join(SCRIPTS)}.")
-    sys.stdout.write(SCRIPTS[shell] + "\n")
+def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|powershell")]) -> None:
+    """Print the script that makes a shell complete the commands; put it into the shell's start file.
+
+    agentcontainer completion bash >> ~/.bashrc
+    """
+    if shell not in SHELLS:
+        raise ConfigurationError(f"Choose one of {', '.join(SHELLS)}.")
+    from typer.completion import get_completion_script
+
+    script = get_completion_script(prog_name="agentcontainer", complete_var=COMPLETE_VARIABLE, shell=shell)
+    sys.stdout.write(script + "\n")
 
 
 def _value(value: str) -> object:

@@ -9,13 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from agentcontainer_client import Task, _config
-from agentcontainer_client.cli import text
+from agentcontainer_client.cli import suggestions, text
 from agentcontainer_client.cli.following import CANCEL_ON_EXIT, Follower, finish
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.cli.view import View
 from agentcontainer_client.errors import ConfigurationError
 
-Agent = Annotated[str | None, typer.Option("--agent", "-a", metavar="AGENT", help="Id of the agent.")]
+Agent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent", "-a", metavar="AGENT", help="Id of the agent.", autocompletion=suggestions.agents
+    ),
+]
 Model = Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model of the agent.")]
 Provider = Annotated[str | None, typer.Option(metavar="NAME", help="Provider of the model.")]
 Folder = Annotated[

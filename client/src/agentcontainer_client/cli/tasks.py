@@ -9,14 +9,24 @@ from typing import Annotated
 import typer
 
 from agentcontainer_client import Task
-from agentcontainer_client.cli import event_lines, exits, text
+from agentcontainer_client.cli import event_lines, exits, suggestions, text
 from agentcontainer_client.cli.following import Follower, finish
 from agentcontainer_client.cli.run import Fields, IsJson, IsQuiet, Timeout
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
 
-TaskId = Annotated[str, typer.Argument(metavar="ID", help="A task, its unique beginning, or @last.")]
-TaskIds = Annotated[list[str], typer.Argument(metavar="ID…", help="Tasks, unique beginnings, or @last.")]
+TaskId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A task, its unique beginning, or @last.", autocompletion=suggestions.tasks
+    ),
+]
+TaskIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID…", help="Tasks, unique beginnings, or @last.", autocompletion=suggestions.tasks
+    ),
+]
 WATCH_SECONDS = 2.0
 
 
