@@ -4,6 +4,7 @@ import hashlib
 import io
 import mimetypes
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ def stored_id(file: AnyFile) -> str | None:
     """The id of a file that is already stored; None: it must be uploaded. A string that looks like an id is one."""
     if isinstance(file, StoredFile):
         return file.id
-    if isinstance(file, str) and file.startswith("file_") and "/" not in file and "." not in file:
+    if isinstance(file, str) and re.fullmatch(r"file_[0-9A-Za-z_]+", file) and not Path(file).exists():
         return file
     return None
 
@@ -157,7 +158,8 @@ class Reading:
         self.sent = 0
         file = self._source.open()
         try:
-            while chunk := file.read(CHUNK_BYTES):
+            # A file that grows meanwhile is sent as far as its size was announced.
+            while chunk := file.read(min(CHUNK_BYTES, self._source.size - self.sent)):
                 self._hash.update(chunk)
                 yield chunk
                 self.sent += len(chunk)

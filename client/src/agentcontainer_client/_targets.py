@@ -3,8 +3,8 @@
 import hashlib
 import os
 import re
+import secrets
 import sys
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,9 +63,8 @@ class Receiving:
 
     def __init__(self, path: Path, on_progress: OnProgress | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(".part", f".{path.name[:40]}.", path.parent)
-        self._file: BinaryIO = os.fdopen(descriptor, "wb")
-        self._part = Path(name)
+        self._part = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.part"
+        self._file: BinaryIO = self._part.open("xb")
         self._path = path
         self._on_progress = on_progress
         self._hash = hashlib.sha256()
@@ -98,10 +97,6 @@ class Receiving:
         digest = (self.etag or "").strip('"')
         if re.fullmatch("[0-9a-f]{64}", digest) and digest != self._hash.hexdigest():
             raise ChecksumMismatch(f"{self._path.name} arrived damaged. Download it again.")
-        if os.name == "posix":
-            mask = os.umask(0)
-            os.umask(mask)
-            self._part.chmod(0o666 & ~mask)
         self._part.replace(self._path)
         return self._path
 

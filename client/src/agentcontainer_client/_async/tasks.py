@@ -281,7 +281,10 @@ class AsyncTasks:
                 async for event in stream:
                     await concurrency.settle(on_event(event))
         left = None if timeout is None else deadline.left(timeout)
-        return await task.wait(left, raise_on_failure=raise_on_failure)
+        try:
+            return await task.wait(left, raise_on_failure=raise_on_failure)
+        except errors.WaitTimedOut:
+            raise errors.WaitTimedOut(task.id, timeout or 0) from None
 
     async def run_many(
         self,

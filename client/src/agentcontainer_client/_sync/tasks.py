@@ -281,7 +281,10 @@ class Tasks:
                 for event in stream:
                     concurrency.settle(on_event(event))
         left = None if timeout is None else deadline.left(timeout)
-        return task.wait(left, raise_on_failure=raise_on_failure)
+        try:
+            return task.wait(left, raise_on_failure=raise_on_failure)
+        except errors.WaitTimedOut:
+            raise errors.WaitTimedOut(task.id, timeout or 0) from None
 
     def run_many(
         self,

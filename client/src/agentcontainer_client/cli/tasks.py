@@ -130,9 +130,10 @@ def logs(
     """Print what happened to a task."""
     state = state_of(ctx)
     found = state.task(task)
+    so_far = found.events(after=since or None).to_list()
     wanted = [
         event
-        for event in found.events(after=since or None)
+        for event in so_far
         if (not only_tools or event.type in event_lines.TOOLS)
         and (not only_errors or event_lines.is_fault(event))
     ]
@@ -142,9 +143,9 @@ def logs(
         elif (shown := event_lines.line(event, found.created_at)) is not None:
             state.line(shown[0])
     sys.stdout.flush()
-    if is_following and not found.has_ended:
-        after = wanted[-1].sequence if wanted else since
-        ended = Follower(state, found, after=after, has_events=is_raw).run()
+    if is_following:
+        after = so_far[-1].sequence if so_far else since
+        ended = found if found.has_ended else Follower(state, found, after=after, has_events=is_raw).run()
         raise typer.Exit(exits.of_task(ended))
 
 
