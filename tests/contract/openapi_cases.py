@@ -13,6 +13,8 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.schemas import APIOperation, BaseSchema
 
+from agentcontainer_client import events, models
+from agentcontainer_client._events import decode
 from tests.contract.openapi_world import World
 from tests.openapi_document import openapi_document
 
@@ -64,6 +66,10 @@ UNSAYABLE = re.compile(
         )
     )
 )  # fmt: skip
+
+
+# What the pages and lists of these names contain.
+RENAMED = {"Ledger": "LedgerEntry", "Feed": "FeedEntry"}
 
 
 def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
@@ -146,6 +152,28 @@ def answered(case: Case, world: World) -> None:
     # Encoding the request may have removed what was wrong with it.
     excluded = [] if sent >= set(case.query or {}) else NOT_SENT
     case.validate_response(response, checks=[*CHECKED, *rules], excluded_checks=excluded)
+    media_types = response.headers.get("content-type") or [""]
+    if response.status_code < 300 and media_types[0].startswith("application/json"):
+        check_models(case.operation, response)
+
+
+def check_models(operation: APIOperation, response: Response) -> None:
+    """The client's models know every field of a response, and lose none."""
+    schema = operation.definition.raw["responses"][str(response.status_code)]["content"]["application/json"][
+        "schema"
+    ]
+    name = schema.get("$ref", "").rpartition("/")[2]
+    content = response.json()
+    for part in content["data"] if name.endswith("Page") else [content]:
+        of_part = name.removesuffix("Page")
+        if of_part == "Event":
+            event = decode(part)
+            assert not isinstance(event, events.Unknown)
+            assert event.extra == {}
+        elif (kind := getattr(models, RENAMED.get(of_part, of_part), None)) is not None:
+            model = kind.from_wire(part)
+            assert model.extra == {}, f"make docs: {kind.__name__} lacks {model.extra}"
+            assert model.to_wire() == part
 
 
 def check_operation(operation: APIOperation, world: World, hypothesis_settings: settings) -> None:

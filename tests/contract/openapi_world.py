@@ -71,7 +71,7 @@ class World:
                     f"/agents/{self.ids['agentId']}/unarchive"
                 )  # another route's test may have archived it
                 return {}
-            case "sendMessage" | "handOffConversation":
+            case "sendMessage" | "handOffConversation" | "interruptConversation":
                 return {"taskId": self.post(f"/agents/{AGENT}/conversations", {"message": "x"})["task"]["id"]}
             case (
                 "listMessages" | "listActivities" | "listConversationEvents" | "getConversationEvent"
