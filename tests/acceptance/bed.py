@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import psutil
 
 from agentcontainer import db
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import url_of
+from agentcontainer_client import AgentContainer
 from tests import data_folder
 from tests.event_schema import check_event
 from tests.ports import free_port
@@ -57,6 +59,7 @@ class Client:
     def __init__(self, base_url: str, api_key: str, account_id: str) -> None:
         self.account_id = account_id
         self.api_key = api_key
+        self.base_url = base_url
         self.task_ids: set[str] = set()
         headers = {"Authorization": f"Bearer {api_key}"}
         self.http = httpx.Client(  # verify: to load the certificates takes 17 ms of CPU time
@@ -68,25 +71,19 @@ class Client:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    @property
+    def sdk(self) -> AgentContainer:
+        """The Python client, to be used in a `with` block. With a transport it asks no proxy of the environment."""
+        transport = httpx2.HTTPTransport(verify=False)
+        return AgentContainer(self.base_url, self.api_key, transport=transport)
+
     def upload(self, filename: str, content: bytes, content_type: str = "application/octet-stream") -> str:
-        body = {"filename": filename, "contentType": content_type, "sizeBytes": len(content)}
-        prepared = self.http.post("/uploads/prepare", json=body).json()
-        response = httpx.request(
-            prepared["method"],
-            prepared["uploadUrl"],
-            content=content,
-            headers=prepared["headers"],
-            trust_env=False,
-            verify=False,
-        )
-        assert response.status_code < 300, response.text
-        completed = self.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
-        assert completed.status_code == 201, completed.text
-        return completed.json()["fileId"]
+        with self.sdk as client:
+            return client.files.upload((filename, content), content_type=content_type).id
 
     def dispatch(self, instructions: str, *, agent: str = "agt_standard_data", **fields: Any) -> str:
-        answer = self.http.post(f"/agents/{agent}/tasks", json={"instructions": instructions, **fields})
-        assert answer.status_code == 201, answer.text
+        with self.sdk as client:  # `fields` are those of the API, also such as the client would not send
+            answer = client.raw.post(f"/agents/{agent}/tasks", {"instructions": instructions, **fields})
         self.task_ids.add(answer.json()["id"])
         return answer.json()["id"]
 
@@ -110,15 +107,12 @@ class Client:
         return self.wait(self.dispatch(instructions, **fields))
 
     def events(self, task_id: str) -> list[dict[str, Any]]:
-        all_events: list[dict[str, Any]] = []
-        while True:
-            page = self.get(f"/tasks/{task_id}/events", after=len(all_events), limit=100)
-            all_events += page["data"]
-            for event in page["data"]:
-                check_event(event)
-            if not page["data"] or not page["pageInfo"]["hasMore"]:
-                assert [event["sequence"] for event in all_events] == list(range(1, len(all_events) + 1))
-                return all_events
+        with self.sdk as client:
+            all_events = [event.to_wire() for event in client.tasks.get(task_id).events()]
+        for event in all_events:
+            check_event(event)
+        assert [event["sequence"] for event in all_events] == list(range(1, len(all_events) + 1))
+        return all_events
 
     def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
         """Wait for an event, without reading those before it again and again."""
@@ -133,10 +127,8 @@ class Client:
             time.sleep(0.05)
 
     def outputs(self, task_id: str) -> dict[str, bytes]:
-        files = self.get(f"/tasks/{task_id}/files")["data"]
-        return {
-            file["filename"]: self.http.get(f"/tasks/{task_id}/files/{file['id']}").content for file in files
-        }
+        with self.sdk as client:
+            return {file.filename: file.read() for file in client.tasks.get(task_id).files()}
 
     def ledger_sum(self) -> float:
         return self.get("/account")["creditBalance"]
