@@ -27,11 +27,8 @@ AgentContainerError
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
 
 from agentcontainer_client.models import FieldFault, Task
-
-TaskT_co = TypeVar("TaskT_co", bound=Task, covariant=True)
 
 
 class AgentContainerError(Exception):
@@ -148,10 +145,10 @@ BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-class TaskEnded(AgentContainerError, Generic[TaskT_co]):
+class TaskEnded(AgentContainerError):
     """A task ended without finishing. `task` is the task at its end."""
 
-    def __init__(self, task: TaskT_co, message: str | None = None) -> None:
+    def __init__(self, task: Task, message: str | None = None) -> None:
         super().__init__(task, message)
         self.task = task
         self.message = message or f"Task {task.id} was {task.status}."
@@ -160,10 +157,10 @@ class TaskEnded(AgentContainerError, Generic[TaskT_co]):
         return self.message
 
 
-class TaskFailed(TaskEnded[TaskT_co]):
+class TaskFailed(TaskEnded):
     """A task failed. `error_code` is a stable word, `str()` a sentence."""
 
-    def __init__(self, task: TaskT_co) -> None:
+    def __init__(self, task: Task) -> None:
         super().__init__(task, task.error or f"Task {task.id} failed.")
 
     @property
@@ -172,11 +169,11 @@ class TaskFailed(TaskEnded[TaskT_co]):
         return self.task.error_code
 
 
-class TaskCancelled(TaskEnded[TaskT_co]):
+class TaskCancelled(TaskEnded):
     """A task was cancelled."""
 
 
-class TaskExpired(TaskEnded[TaskT_co]):
+class TaskExpired(TaskEnded):
     """A conversation waited too long for the user's next message."""
 
 
@@ -206,10 +203,10 @@ class WaitTimedOut(AgentContainerError):
         return f"Task {self.task_id} has not ended within {self.seconds:g} s. It goes on."
 
 
-def of_ended_task(task: Task) -> TaskEnded[Task]:
+def of_ended_task(task: Task) -> TaskEnded:
     """The exception for a task that failed, was cancelled or expired."""
-    kinds: dict[str, type[TaskEnded[Task]]] = {
-        "cancelled": TaskCancelled[Task],
-        "expired": TaskExpired[Task],
+    kinds: dict[str, type[TaskEnded]] = {
+        "cancelled": TaskCancelled,
+        "expired": TaskExpired,
     }
-    return TaskFailed(task) if task.status == "failed" else kinds.get(task.status, TaskEnded[Task])(task)
+    return TaskFailed(task) if task.status == "failed" else kinds.get(task.status, TaskEnded)(task)

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -78,6 +78,7 @@ class _Chat:
 
     def run(self) -> None:
         while True:
+            line = ""
             try:
                 line = self._read()
             except (KeyboardInterrupt, EOFError):
@@ -85,7 +86,8 @@ class _Chat:
             if not line.strip():
                 continue
             if line.startswith("/"):
-                self._command(*line[1:].strip().partition(" ")[::2])
+                name, _, argument = line[1:].strip().partition(" ")
+                self._command(name, argument)
                 continue
             try:
                 self._send(line)
@@ -147,7 +149,7 @@ class _Chat:
         else:
             self._state.err.print(HELP)
 
-    def _leave(self) -> None:
+    def _leave(self) -> NoReturn:
         if self._conversation is not None:
             ttl = self._conversation.task.session_ttl_seconds
             waiting = f" for {text.seconds_text(ttl)}" if ttl else ""

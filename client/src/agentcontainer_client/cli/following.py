@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -122,7 +122,7 @@ def answer_within(seconds: float) -> str:
 
 
 @contextmanager
-def interrupted_by_signals() -> Iterator[None]:
+def interrupted_by_signals() -> Generator[None]:
     """In the block, SIGTERM does the same as Ctrl-C."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -72,7 +72,7 @@ def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|power
     """
     if shell not in SHELLS:
         raise ConfigurationError(f"Choose one of {', '.join(SHELLS)}.")
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     script = get_completion_script(prog_name="agentcontainer", complete_var=COMPLETE_VARIABLE, shell=shell)
     sys.stdout.write(script + "\n")

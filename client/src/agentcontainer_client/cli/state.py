@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -159,7 +159,8 @@ class State:
 def _picked(value: object, names: list[str]) -> object:
     if not isinstance(value, Mapping):
         return value
-    return {name: value.get(name) for name in names}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    found = cast("Mapping[str, object]", value)
+    return {name: found.get(name) for name in names}
 
 
 def _numbers(version: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Shows a task while it runs: drawn in place on a terminal, as plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -32,7 +32,7 @@ class View:
         self._live: Live | None = None
 
     @contextmanager
-    def shown(self) -> Iterator["View"]:
+    def shown(self) -> Generator["View"]:
         """Draw during the block, if this is a terminal that can. What has scrolled away stays as plain text."""
         if not self._state.is_live:
             yield self
