@@ -79,9 +79,9 @@ class State:
         """JSON on stdout; `fields`: these of each object only."""
         if fields:
             names = [name.strip() for name in fields.split(",") if name.strip()]
-            value = (
-                [_picked(item, names) for item in value] if isinstance(value, list) else _picked(value, names)
-            )  # pyright: ignore[reportUnknownVariableType]
+            items = cast("list[object]", value) if isinstance(value, list) else [value]
+            picked = [_picked(item, names) for item in items]
+            value = picked if isinstance(value, list) else picked[0]
         sys.stdout.write(
             json.dumps(value, ensure_ascii=not sys.stdout.isatty(), indent=2 if sys.stdout.isatty() else None)
             + "\n"
