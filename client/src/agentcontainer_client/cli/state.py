@@ -11,6 +11,7 @@ from typing import NoReturn, cast
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from agentcontainer_client import AgentContainer, NotFound, Task, __version__, _config
 from agentcontainer_client.cli.text import harmless, one_line
@@ -61,7 +62,7 @@ class State:
     def say(self, text: str, style: str = "") -> None:
         """A line of progress, on stderr."""
         if not self.is_quiet:
-            self.err.print(harmless(text), style=style or None)
+            self.err.print(Text(harmless(text), style=style))
 
     def result(self, text: str) -> None:
         """A result, on stdout: on a terminal made harmless, in a pipe as it is."""

@@ -84,7 +84,8 @@ class View:
         width = self._width()
         elapsed = seconds_text(time.monotonic() - self._began)
         head = one_line(f"{self._title}  {self._status}  {elapsed}  {self._tool}", width)
-        text = Text(head, style="bold", no_wrap=True, overflow="crop")
+        text = Text(head, no_wrap=True, overflow="crop")
+        text.stylize("bold")
         for line in harmless(self._draft).splitlines()[-DRAFT_LINES:]:
             text.append("\n" + one_line(line, width), style="dim")
         return text
