@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcontainer_client import ConfigurationError, events
+from agentcontainer_client import ConfigurationError, events, models
 from agentcontainer_client._diff import Difference, differences
 from agentcontainer_client._events import decode
 from agentcontainer_client._follow import Progress
@@ -151,3 +151,15 @@ def test_events_have_the_fields_of_their_data() -> None:
 def test_an_entry_is_accepted_once() -> None:
     progress = Progress(0)
     assert [number for number in (1, 2, 2, 1, 3) if progress.accepts(number)] == [1, 2, 3]
+
+
+def test_models_are_values_that_do_not_show_secrets() -> None:
+    content = {"id": "key_1", "name": "CI", "key": "ac_live_secret", "createdAt": "2026-03-26T14:00:00.000Z"}
+    first, second = models.NewApiKey.from_wire(content), models.NewApiKey.from_wire(content)
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != models.NewApiKey.from_wire(content | {"name": "Other"})
+    assert "secret" not in repr(first)
+    assert "name='CI'" in repr(first)
+    with pytest.raises(AttributeError):
+        first.name = "changed"  # type: ignore[misc]

@@ -10,7 +10,7 @@ from agentcontainer_client._wire import Malformed, Model, instant
 TERMINAL = frozenset({"task.finished", "task.failed", "task.cancelled", "task.expired"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Event(Model):
     """An event of a task. `raw` is the event as the API sent it.
 
@@ -42,7 +42,7 @@ class Event(Model):
         return dict(self.raw)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Unknown(Event):
     """An event of a type that this version of the client does not know. Its content is in `data`."""
 

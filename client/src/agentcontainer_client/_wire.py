@@ -1,7 +1,7 @@
 """Turns the API's JSON into frozen dataclasses and back, without losing fields that this version does not know."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -16,13 +16,27 @@ class Malformed(ValueError):
     """A value has another shape than the API describes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Model:
     """A value of the API. Fields that this version of the client does not know are in `extra`, as sent."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = ()
 
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(
+            getattr(self, item.name) == getattr(other, item.name) for item in fields(self) if item.compare
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), getattr(self, "id", None)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.repr)
+        return f"{type(self).__name__}({shown})"
 
     @classmethod
     def from_wire(cls, content: object, **more: object) -> Self:

@@ -11,7 +11,7 @@ from agentcontainer_client._events import Event, Unknown, register
 from agentcontainer_client._wire import Model, WireField, each, instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OutputFileInEvent(Model):
     """An output file."""
 
@@ -34,7 +34,7 @@ class OutputFileInEvent(Model):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AgentReminded(Event):
     """The agent was asked to go on, or to finish because its time or budget runs out."""
 
@@ -56,7 +56,7 @@ class AgentReminded(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ContextCompacted(Event):
     """The writing of a summary ended."""
 
@@ -78,7 +78,7 @@ class ContextCompacted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ContextCompacting(Event):
     """A summary is written to replace most of a long conversation."""
 
@@ -95,7 +95,7 @@ class ContextCompacting(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ContextLost(Event):
     """The agent's session was missing or damaged when the agent was started again."""
 
@@ -112,7 +112,7 @@ class ContextLost(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class EgressRefused(Event):
     """The agent tried to reach a host that the task's allow-list does not name."""
 
@@ -137,7 +137,7 @@ class EgressRefused(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FileShared(Event):
     """The agent made a file of a conversation available for download."""
 
@@ -167,7 +167,7 @@ class FileShared(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FinishRejected(Event):
     """A `finish` did not meet the output policy. The agent goes on."""
 
@@ -187,7 +187,7 @@ class FinishRejected(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageCompleted(Event):
     """The agent completed a message."""
 
@@ -208,7 +208,7 @@ class MessageCompleted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageCreated(Event):
     """A message entered the transcript."""
 
@@ -241,7 +241,7 @@ class MessageCreated(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageDelivered(Event):
     """The agent has received the user's message."""
 
@@ -260,7 +260,7 @@ class MessageDelivered(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ModelRetried(Event):
     """A request to the provider failed and is tried again."""
 
@@ -284,7 +284,7 @@ class ModelRetried(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskAwaitingInput(Event):
     """The conversation waits for the user's next message."""
 
@@ -299,7 +299,7 @@ class TaskAwaitingInput(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskCancelled(Event):
     """The task failed, was cancelled or expired. Both fields are null unless it failed."""
 
@@ -316,7 +316,7 @@ class TaskCancelled(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskCheckpointed(Event):
     """The state of a long run was saved."""
 
@@ -332,7 +332,7 @@ class TaskCheckpointed(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskCreated(Event):
     """The task was dispatched."""
 
@@ -349,7 +349,7 @@ class TaskCreated(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskExpired(Event):
     """The task failed, was cancelled or expired. Both fields are null unless it failed."""
 
@@ -366,7 +366,7 @@ class TaskExpired(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskFailed(Event):
     """The task failed, was cancelled or expired. Both fields are null unless it failed."""
 
@@ -383,7 +383,7 @@ class TaskFailed(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskFinished(Event):
     """The agent's `finish` was accepted, or the client ended the conversation (then the fields below are
     null).
@@ -404,7 +404,7 @@ class TaskFinished(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskHibernated(Event):
     """The task hibernates."""
 
@@ -427,7 +427,7 @@ class TaskHibernated(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskRequeued(Event):
     """The attempt was lost or its runner stopped. The task waits for another container."""
 
@@ -442,7 +442,7 @@ class TaskRequeued(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskStarted(Event):
     """A container is up."""
 
@@ -461,7 +461,7 @@ class TaskStarted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskTitled(Event):
     """A model wrote the task's title."""
 
@@ -472,7 +472,7 @@ class TaskTitled(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskWoken(Event):
     """The task waits for a container again."""
 
@@ -487,7 +487,7 @@ class TaskWoken(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ToolCompleted(Event):
     """The tool answered."""
 
@@ -514,7 +514,7 @@ class ToolCompleted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ToolStarted(Event):
     """The agent called a tool."""
 
@@ -542,7 +542,7 @@ class ToolStarted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TurnCompleted(Event):
     """A turn began (`messageId` is the user's message) or ended (it is the reply)."""
 
@@ -561,7 +561,7 @@ class TurnCompleted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TurnFailed(Event):
     """The turn ended without a reply. The conversation goes on."""
 
@@ -582,7 +582,7 @@ class TurnFailed(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TurnStarted(Event):
     """A turn began (`messageId` is the user's message) or ended (it is the reply)."""
 
@@ -601,7 +601,7 @@ class TurnStarted(Event):
 
 
 @register
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageDelta(Event):
     """A piece of what the agent is saying. It is live text: not in the log, and pieces may be missing."""
 

@@ -149,7 +149,7 @@ WakeRequestKind: TypeAlias = Literal["message", "external_wake"] | str
 """A word of the API; later versions may add others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Storage(Model):
     """Stored bytes and their quota."""
 
@@ -165,7 +165,7 @@ class Storage(Model):
     """False: there is no quota."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Account(Model):
     """The account of the API key."""
 
@@ -191,7 +191,7 @@ class Account(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Activity(Model):
     """A tool call."""
 
@@ -234,7 +234,7 @@ class Activity(Model):
     duration_ms: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Runtime(Model):
     """What an agent runs in (its container image) and on (its agent runtime)."""
 
@@ -247,7 +247,7 @@ class Runtime(Model):
     agent_runtime: AgentRuntime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AgentDefaults(Model):
     """What tasks of this version run with unless their overrides say otherwise."""
 
@@ -275,7 +275,7 @@ class AgentDefaults(Model):
     runtime_region: Region
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AgentVersion(Model):
     """A version of an agent. It never changes."""
 
@@ -303,7 +303,7 @@ class AgentVersion(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Agent(Model):
     """An agent with its current version."""
 
@@ -327,7 +327,7 @@ class Agent(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ApiKey(Model):
     """An API key, without the key itself."""
 
@@ -345,7 +345,7 @@ class ApiKey(Model):
     """To the minute."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Batch(Model):
     """Tasks that were dispatched together."""
 
@@ -363,7 +363,7 @@ class Batch(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DispatchedBatch(Model):
     """A new batch, and the ids of its tasks in the order of the request."""
 
@@ -376,7 +376,7 @@ class DispatchedBatch(Model):
     task_ids: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Execution(Model):
     """What the task runs with: its version's defaults with its overrides applied."""
 
@@ -391,7 +391,7 @@ class Execution(Model):
     weak_model: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FeedData(Model):
     """A short summary of an event, below 20 kB: the task as it was at the event. Empty once the task is
     deleted.
@@ -455,7 +455,7 @@ class FeedData(Model):
     """Of `turn.started` and `turn.completed`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FeedEntry(Model):
     """An event of the account, in short."""
 
@@ -479,7 +479,7 @@ class FeedEntry(Model):
     data: FeedData
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FieldFault(Model):
     """What is wrong with one field of a request."""
 
@@ -493,7 +493,7 @@ class FieldFault(Model):
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class File(Model):
     """A stored file, without its bytes."""
 
@@ -523,7 +523,7 @@ class File(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Health(Model):
     """The process runs."""
 
@@ -532,7 +532,7 @@ class Health(Model):
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class LedgerEntry(Model):
     """One movement of money. Entries never change, and their sum is the balance."""
 
@@ -555,7 +555,7 @@ class LedgerEntry(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageFile(Model):
     """A file that came with a message, or that the agent shared during the turn."""
 
@@ -574,7 +574,7 @@ class MessageFile(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TokenUsage(Model):
     """Tokens of model requests, including those read from the provider's cache."""
 
@@ -587,7 +587,7 @@ class TokenUsage(Model):
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Message(Model):
     """A message. A reply holds what the agent said after its last tool call in the turn, and what the turn
     used.
@@ -623,7 +623,7 @@ class Message(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class NewApiKey(Model):
     """A new API key, shown in full this once."""
 
@@ -641,7 +641,7 @@ class NewApiKey(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class NewLink(Model):
     """A wake link. Treat its URL as a password."""
 
@@ -654,7 +654,7 @@ class NewLink(Model):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OutputFile(Model):
     """An output file."""
 
@@ -682,7 +682,7 @@ class OutputFile(Model):
     """True: what the task had written when it failed, was cancelled or expired."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PageInfo(Model):
     """Whether the list goes on, and the cursor of the next page."""
 
@@ -695,7 +695,7 @@ class PageInfo(Model):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PreparedUpload(Model):
     """Send the bytes to `uploadUrl` with this method and these headers, then complete the upload."""
 
@@ -714,7 +714,7 @@ class PreparedUpload(Model):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TokenPrice(Model):
     """Prices in US dollars per million tokens."""
 
@@ -731,7 +731,7 @@ class TokenPrice(Model):
     cache_write: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ProviderKey(Model):
     """A stored provider key, without the key itself, and where it is sent."""
 
@@ -754,7 +754,7 @@ class ProviderKey(Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ProviderTestResult(Model):
     """What the provider answered to one request."""
 
@@ -776,7 +776,7 @@ class ProviderTestResult(Model):
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class QueueState(Model):
     """Where a pending task is in the queue, and what it waits for."""
 
@@ -795,7 +795,7 @@ class QueueState(Model):
     since: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Readiness(Model):
     """The process can serve requests."""
 
@@ -804,7 +804,7 @@ class Readiness(Model):
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class StorageReceipt(Model):
     """The response to bytes that were sent by POST."""
 
@@ -814,7 +814,7 @@ class StorageReceipt(Model):
     """Send it when you complete the upload."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Task(Model):
     """A task."""
 
@@ -907,7 +907,7 @@ class Task(Model):
     instructions: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Woken(Model):
     """The task was woken."""
 

@@ -15,7 +15,7 @@ from agentcontainer_client._sources import AnyFile
 _FIELDS = {"runtime": "image", "referenceFileIds": "reference_files"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AsyncAgent(models.Agent):
     """An agent as it was when it was read. Its verbs return new snapshots; nothing changes in place."""
 

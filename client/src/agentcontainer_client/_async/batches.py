@@ -12,7 +12,7 @@ from agentcontainer_client._async.transport import AsyncTransport
 from agentcontainer_client._calls import Call, body_of, operation, segment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AsyncBatch(models.Batch):
     """A batch as it was when it was read. `counts`: its tasks by status."""
 

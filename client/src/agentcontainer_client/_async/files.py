@@ -13,7 +13,7 @@ from agentcontainer_client._calls import Call, operation, query_of, segment
 from agentcontainer_client._sources import FileInput, OnProgress, source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AsyncFile(models.File):
     """A stored file."""
 
@@ -34,7 +34,7 @@ class AsyncFile(models.File):
         await AsyncFiles(self.transport).delete(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AsyncOutputFile(models.OutputFile):
     """A file that a task delivered, or had written when it ended without finishing (`partial`)."""
 

@@ -17,7 +17,7 @@ from agentcontainer_client._sync.transport import Transport
 _FIELDS = {"runtime": "image", "referenceFileIds": "reference_files"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Agent(models.Agent):
     """An agent as it was when it was read. Its verbs return new snapshots; nothing changes in place."""
 

@@ -14,7 +14,7 @@ from agentcontainer_client._sync.tasks import Task, Tasks
 from agentcontainer_client._sync.transport import Transport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Batch(models.Batch):
     """A batch as it was when it was read. `counts`: its tasks by status."""
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,6 +13,8 @@ def in_parallel(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     """The results of all, in order. After the first failure, no further work begins."""
     if len(work) <= 1 or at_once <= 1:
         return [item() for item in work]
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # most programs never need it
+
     pool = ThreadPoolExecutor(min(at_once, len(work)), "agentcontainer")
     try:
         futures = [pool.submit(item) for item in work]

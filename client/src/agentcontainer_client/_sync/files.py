@@ -15,7 +15,7 @@ from agentcontainer_client._sync.paging import Pager
 from agentcontainer_client._sync.transport import Transport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class File(models.File):
     """A stored file."""
 
@@ -34,7 +34,7 @@ class File(models.File):
         Files(self.transport).delete(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OutputFile(models.OutputFile):
     """A file that a task delivered, or had written when it ended without finishing (`partial`)."""
 

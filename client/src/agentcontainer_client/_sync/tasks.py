@@ -30,7 +30,7 @@ ENDED = frozenset({"finished", "failed", "cancelled", "expired"})
 TASKS_AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Task(models.Task):
     """A task as it was when it was read. Its verbs return new snapshots; nothing changes in place."""
 
