@@ -236,6 +236,7 @@ class Terminal:
         self.output = b""
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
             os.environ.clear()
             os.environ.update(environment | {"COLUMNS": str(columns), "LINES": "24"})
             os.execv(COMMAND[0], [*COMMAND, *arguments])

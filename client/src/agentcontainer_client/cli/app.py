@@ -113,6 +113,11 @@ def run(arguments: list[str]) -> None:
     if name in operators and (name not in known or (name == "api" and not is_request)):
         operators[name].load()()
         return
+    if name in HELP_OF_OPERATORS and name not in known:
+        sys.stderr.write(
+            f"error: `{name}` is for operators, and comes with the server: pip install agentcontainer\n"
+        )
+        raise SystemExit(exits.WRONG_USE)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure") and stream.errors == "strict":
             stream.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
