@@ -14,14 +14,6 @@ from typing import TYPE_CHECKING
 from agentcontainer_client import errors, inputs, models
 from agentcontainer_client._diff import Difference
 from agentcontainer_client._follow import Draft
-from agentcontainer_client._sync.agents import Agent
-from agentcontainer_client._sync.batches import Batch
-from agentcontainer_client._sync.client import AgentContainer
-from agentcontainer_client._sync.conversations import Conversation
-from agentcontainer_client._sync.files import File, OutputFile
-from agentcontainer_client._sync.following import EventStream, Stream
-from agentcontainer_client._sync.paging import Page, Pager
-from agentcontainer_client._sync.tasks import Task
 from agentcontainer_client._version import __version__
 from agentcontainer_client.errors import (
     AgentContainerError,
@@ -60,6 +52,14 @@ if TYPE_CHECKING:
     from agentcontainer_client._async.following import AsyncEventStream, AsyncStream
     from agentcontainer_client._async.paging import AsyncPager
     from agentcontainer_client._async.tasks import AsyncTask
+    from agentcontainer_client._sync.agents import Agent
+    from agentcontainer_client._sync.batches import Batch
+    from agentcontainer_client._sync.client import AgentContainer
+    from agentcontainer_client._sync.conversations import Conversation
+    from agentcontainer_client._sync.files import File, OutputFile
+    from agentcontainer_client._sync.following import EventStream, Stream
+    from agentcontainer_client._sync.paging import Page, Pager
+    from agentcontainer_client._sync.tasks import Task
 
 __all__ = [
     "AgentContainer", "AgentContainerError", "Agent", "ApiError", "AsyncAgent", "AsyncAgentContainer", "AsyncBatch",
@@ -71,8 +71,19 @@ __all__ = [
     "WaitTimedOut", "__version__", "errors", "events", "inputs", "models",
 ]  # fmt: skip
 
-# Loaded when they are first used, because the other half of the client and the events take time to import.
+# Loaded when they are first used: a program needs one half of the client, and may not need the events.
 _LAZY = {
+    "Agent": "_sync.agents",
+    "AgentContainer": "_sync.client",
+    "Batch": "_sync.batches",
+    "Conversation": "_sync.conversations",
+    "EventStream": "_sync.following",
+    "File": "_sync.files",
+    "OutputFile": "_sync.files",
+    "Page": "_sync.paging",
+    "Pager": "_sync.paging",
+    "Stream": "_sync.following",
+    "Task": "_sync.tasks",
     "AsyncAgent": "_async.agents",
     "AsyncAgentContainer": "_async.client",
     "AsyncBatch": "_async.batches",
