@@ -133,8 +133,8 @@ def _events(schemas: Schema) -> str:
         f"@register\n{DATACLASS}\nclass MessageDelta(Event):\n"
         '    """A piece of what the agent is saying. It is live text: not in the log, and pieces may be missing."""\n\n'
         '    TYPE: ClassVar[str] = "message.delta"\n'
-        '    WIRE: ClassVar[tuple[WireField, ...]] = (("content", "content", None, True), '
-        '("turnNumber", "turn_number", None, False), ("attemptNumber", "attempt_number", None, False))\n\n'
+        '    WIRE: ClassVar[tuple[WireField, ...]] = (("content", "content", None), '
+        '("turnNumber", "turn_number", None), ("attemptNumber", "attempt_number", None))\n\n'
         "    content: str\n    turn_number: int | None = None\n    attempt_number: int | None = None"
     )
     names = sorted(
@@ -183,7 +183,7 @@ def _class(
         if text := field.get("description"):
             line += f'\n    """{_text(text)}"""'
         (fields if is_required else optional).append(line)
-        wire.append(f'("{wire_name}", "{python_name}", {decoder}, {is_required})')
+        wire.append(f'("{wire_name}", "{python_name}", {decoder})')
     lines = ["@register"] if type_ else []
     lines += [DATACLASS, f"class {name}({base}):"]
     lines += [f'    """{_text(schema["description"])}"""', ""]

@@ -11,13 +11,25 @@ from tests.client.proxy import Proxy
 
 __all__ = ["scripted_url"]
 
+WITH_BOTH_KINDS = {
+    "test_one_call_does_the_whole_job",
+    "test_a_conversation_goes_turn_by_turn",
+    "test_every_event_comes_once_and_in_order_across_cuts",
+    "test_files_come_back_as_they_were_sent",
+}
+
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all tests of this folder that name no group, so that the platform is started once."""
+    """Let one worker run all tests of this folder that name no group, so that the platform is started once.
+
+    The synchronous client is written from the asynchronous one: few tests run with both kinds in each run.
+    """
     for item in items:
         if "tests/client" in str(item.path) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("client"))
+        if "tests/client/_async" in str(item.path) and item.name not in WITH_BOTH_KINDS:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

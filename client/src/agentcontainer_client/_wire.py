@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 T = TypeVar("T")
 
 Decoder = Callable[[Any], Any]
-WireField = tuple[str, str, Decoder | None, bool]
-"""The name in JSON, the name in Python, how to decode a value that is not null, and whether it is always sent."""
+WireField = tuple[str, str, Decoder | None]
+"""The name in JSON, the name in Python, and how to decode a value that is not null."""
+_MISSING = object()
 
 
 class Malformed(ValueError):
@@ -23,6 +24,8 @@ class Model:
     WIRE: ClassVar[tuple[WireField, ...]] = ()
 
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    _absent: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The fields that were not sent, which are None here."""
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -49,18 +52,21 @@ class Model:
             raise Malformed(f"{cls.__name__} is not an object")
         rest = dict(cast("dict[str, Any]", content))
         values: dict[str, Any] = {}
-        for wire_name, name, decode, _ in cls.WIRE:
-            value = rest.pop(wire_name, None)
+        absent: list[str] = []
+        for wire_name, name, decode in cls.WIRE:
+            value = rest.pop(wire_name, _MISSING)
+            if value is _MISSING:
+                absent.append(wire_name)
+                value = None
             values[name] = value if decode is None or value is None else decode(value)
-        return cls(extra=rest, **values, **more)
+        return cls(extra=rest, _absent=tuple(absent), **values, **more)
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON that the API sent for this value."""
         content: dict[str, Any] = {}
-        for wire_name, name, _, is_required in self.WIRE:
-            value: object = getattr(self, name)
-            if value is not None or is_required:
-                content[wire_name] = _encode(value)
+        for wire_name, name, _ in self.WIRE:
+            if wire_name not in self._absent:
+                content[wire_name] = _encode(getattr(self, name))
         return content | dict(self.extra)
 
 

@@ -16,12 +16,12 @@ class OutputFileInEvent(Model):
     """An output file."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("filename", "filename", None, True),
-        ("contentType", "content_type", None, True),
-        ("sizeBytes", "size_bytes", None, True),
-        ("outputName", "output_name", None, True),
-        ("path", "path", None, False),
+        ("id", "id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("outputName", "output_name", None),
+        ("path", "path", None),
     )
 
     id: str
@@ -40,10 +40,10 @@ class AgentReminded(Event):
 
     TYPE: ClassVar[str] = "agent.reminded"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("reason", "reason", None, True),
-        ("count", "count", None, False),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("reason", "reason", None),
+        ("count", "count", None),
     )
 
     reason: models.ReminderReason
@@ -62,10 +62,10 @@ class ContextCompacted(Event):
 
     TYPE: ClassVar[str] = "context.compacted"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("tokensBefore", "tokens_before", None, True),
-        ("durationMs", "duration_ms", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("tokensBefore", "tokens_before", None),
+        ("durationMs", "duration_ms", None),
     )
 
     tokens_before: int | None
@@ -84,8 +84,8 @@ class ContextCompacting(Event):
 
     TYPE: ClassVar[str] = "context.compacting"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
     )
 
     turn_number: int | None = None
@@ -101,8 +101,8 @@ class ContextLost(Event):
 
     TYPE: ClassVar[str] = "context.lost"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
     )
 
     turn_number: int | None = None
@@ -118,11 +118,11 @@ class EgressRefused(Event):
 
     TYPE: ClassVar[str] = "egress.refused"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("host", "host", None, True),
-        ("port", "port", None, True),
-        ("rule", "rule", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("host", "host", None),
+        ("port", "port", None),
+        ("rule", "rule", None),
     )
 
     host: str
@@ -143,14 +143,14 @@ class FileShared(Event):
 
     TYPE: ClassVar[str] = "file.shared"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("id", "file_id", None, True),
-        ("filename", "filename", None, True),
-        ("contentType", "content_type", None, True),
-        ("sizeBytes", "size_bytes", None, True),
-        ("outputName", "output_name", None, True),
-        ("path", "path", None, False),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("id", "file_id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("outputName", "output_name", None),
+        ("path", "path", None),
     )
 
     file_id: str
@@ -173,9 +173,9 @@ class FinishRejected(Event):
 
     TYPE: ClassVar[str] = "finish.rejected"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("message", "message", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("message", "message", None),
     )
 
     message: str
@@ -193,10 +193,10 @@ class MessageCompleted(Event):
 
     TYPE: ClassVar[str] = "message.completed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("role", "role", None, True),
-        ("content", "content", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("role", "role", None),
+        ("content", "content", None),
     )
 
     role: models.Role
@@ -214,16 +214,16 @@ class MessageCreated(Event):
 
     TYPE: ClassVar[str] = "message.created"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("id", "message_id", None, True),
-        ("role", "role", None, True),
-        ("status", "status", None, True),
-        ("content", "content", None, True),
-        ("files", "files", each(models.MessageFile.from_wire), True),
-        ("tokenUsage", "token_usage", models.TokenUsage.from_wire, True),
-        ("costUsd", "cost_usd", None, True),
-        ("createdAt", "message_created_at", instant, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("id", "message_id", None),
+        ("role", "role", None),
+        ("status", "status", None),
+        ("content", "content", None),
+        ("files", "files", each(models.MessageFile.from_wire)),
+        ("tokenUsage", "token_usage", models.TokenUsage.from_wire),
+        ("costUsd", "cost_usd", None),
+        ("createdAt", "message_created_at", instant),
     )
 
     message_id: str
@@ -247,9 +247,9 @@ class MessageDelivered(Event):
 
     TYPE: ClassVar[str] = "message.delivered"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("messageId", "message_id", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("messageId", "message_id", None),
     )
 
     message_id: str
@@ -266,11 +266,11 @@ class ModelRetried(Event):
 
     TYPE: ClassVar[str] = "model.retried"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("attempt", "attempt", None, True),
-        ("error", "error", None, True),
-        ("waitMs", "wait_ms", None, False),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("attempt", "attempt", None),
+        ("error", "error", None),
+        ("waitMs", "wait_ms", None),
     )
 
     attempt: int
@@ -290,8 +290,8 @@ class TaskAwaitingInput(Event):
 
     TYPE: ClassVar[str] = "task.awaiting_input"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("expiresAt", "expires_at", instant, True),
+        ("status", "status", None),
+        ("expiresAt", "expires_at", instant),
     )
 
     status: models.TaskStatus
@@ -305,9 +305,9 @@ class TaskCancelled(Event):
 
     TYPE: ClassVar[str] = "task.cancelled"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("errorCode", "error_code", None, True),
-        ("error", "error", None, True),
+        ("status", "status", None),
+        ("errorCode", "error_code", None),
+        ("error", "error", None),
     )
 
     status: models.TaskStatus
@@ -322,8 +322,8 @@ class TaskCheckpointed(Event):
 
     TYPE: ClassVar[str] = "task.checkpointed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("sizeBytes", "size_bytes", None, True),
-        ("pausedMs", "paused_ms", None, True),
+        ("sizeBytes", "size_bytes", None),
+        ("pausedMs", "paused_ms", None),
     )
 
     size_bytes: int
@@ -338,9 +338,9 @@ class TaskCreated(Event):
 
     TYPE: ClassVar[str] = "task.created"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("agentId", "agent_id", None, True),
-        ("mode", "mode", None, True),
+        ("status", "status", None),
+        ("agentId", "agent_id", None),
+        ("mode", "mode", None),
     )
 
     status: models.TaskStatus
@@ -355,9 +355,9 @@ class TaskExpired(Event):
 
     TYPE: ClassVar[str] = "task.expired"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("errorCode", "error_code", None, True),
-        ("error", "error", None, True),
+        ("status", "status", None),
+        ("errorCode", "error_code", None),
+        ("error", "error", None),
     )
 
     status: models.TaskStatus
@@ -372,9 +372,9 @@ class TaskFailed(Event):
 
     TYPE: ClassVar[str] = "task.failed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("errorCode", "error_code", None, True),
-        ("error", "error", None, True),
+        ("status", "status", None),
+        ("errorCode", "error_code", None),
+        ("error", "error", None),
     )
 
     status: models.TaskStatus
@@ -391,10 +391,10 @@ class TaskFinished(Event):
 
     TYPE: ClassVar[str] = "task.finished"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("completion", "completion", None, True),
-        ("message", "message", None, True),
-        ("files", "files", each(OutputFileInEvent.from_wire), True),
+        ("status", "status", None),
+        ("completion", "completion", None),
+        ("message", "message", None),
+        ("files", "files", each(OutputFileInEvent.from_wire)),
     )
 
     status: models.TaskStatus
@@ -410,11 +410,11 @@ class TaskHibernated(Event):
 
     TYPE: ClassVar[str] = "task.hibernated"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("message", "message", None, True),
-        ("hibernateUntilAt", "hibernate_until_at", instant, True),
-        ("hibernationReason", "hibernation_reason", None, True),
-        ("hasWakeLink", "has_wake_link", None, False),
+        ("status", "status", None),
+        ("message", "message", None),
+        ("hibernateUntilAt", "hibernate_until_at", instant),
+        ("hibernationReason", "hibernation_reason", None),
+        ("hasWakeLink", "has_wake_link", None),
     )
 
     status: models.TaskStatus
@@ -433,8 +433,8 @@ class TaskRequeued(Event):
 
     TYPE: ClassVar[str] = "task.requeued"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("reason", "reason", None, True),
+        ("status", "status", None),
+        ("reason", "reason", None),
     )
 
     status: models.TaskStatus
@@ -448,9 +448,9 @@ class TaskStarted(Event):
 
     TYPE: ClassVar[str] = "task.started"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("attempt", "attempt", None, True),
-        ("runnerId", "runner_id", None, False),
+        ("status", "status", None),
+        ("attempt", "attempt", None),
+        ("runnerId", "runner_id", None),
     )
 
     status: models.TaskStatus
@@ -466,7 +466,7 @@ class TaskTitled(Event):
     """A model wrote the task's title."""
 
     TYPE: ClassVar[str] = "task.titled"
-    WIRE: ClassVar[tuple[WireField, ...]] = (("title", "title", None, True),)
+    WIRE: ClassVar[tuple[WireField, ...]] = (("title", "title", None),)
 
     title: str
 
@@ -478,8 +478,8 @@ class TaskWoken(Event):
 
     TYPE: ClassVar[str] = "task.woken"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("status", "status", None, True),
-        ("kind", "kind", None, True),
+        ("status", "status", None),
+        ("kind", "kind", None),
     )
 
     status: models.TaskStatus
@@ -493,13 +493,13 @@ class ToolCompleted(Event):
 
     TYPE: ClassVar[str] = "tool.completed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("callId", "call_id", None, True),
-        ("tool", "tool", None, True),
-        ("isError", "is_error", None, True),
-        ("output", "output", None, True),
-        ("durationMs", "duration_ms", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("callId", "call_id", None),
+        ("tool", "tool", None),
+        ("isError", "is_error", None),
+        ("output", "output", None),
+        ("durationMs", "duration_ms", None),
     )
 
     call_id: str
@@ -520,13 +520,13 @@ class ToolStarted(Event):
 
     TYPE: ClassVar[str] = "tool.started"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("activityId", "activity_id", None, True),
-        ("callId", "call_id", None, True),
-        ("tool", "tool", None, True),
-        ("input", "input", None, True),
-        ("inputOmittedReason", "input_omitted_reason", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("activityId", "activity_id", None),
+        ("callId", "call_id", None),
+        ("tool", "tool", None),
+        ("input", "input", None),
+        ("inputOmittedReason", "input_omitted_reason", None),
     )
 
     activity_id: str
@@ -548,9 +548,9 @@ class TurnCompleted(Event):
 
     TYPE: ClassVar[str] = "turn.completed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("messageId", "message_id", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("messageId", "message_id", None),
     )
 
     message_id: str
@@ -567,10 +567,10 @@ class TurnFailed(Event):
 
     TYPE: ClassVar[str] = "turn.failed"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("errorCode", "error_code", None, True),
-        ("error", "error", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("errorCode", "error_code", None),
+        ("error", "error", None),
     )
 
     error_code: models.TaskErrorCode
@@ -588,9 +588,9 @@ class TurnStarted(Event):
 
     TYPE: ClassVar[str] = "turn.started"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("messageId", "message_id", None, True),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("messageId", "message_id", None),
     )
 
     message_id: str
@@ -607,9 +607,9 @@ class MessageDelta(Event):
 
     TYPE: ClassVar[str] = "message.delta"
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("content", "content", None, True),
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
+        ("content", "content", None),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
     )
 
     content: str

@@ -154,9 +154,9 @@ class Storage(Model):
     """Stored bytes and their quota."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("usedBytes", "used_bytes", None, True),
-        ("quotaBytes", "quota_bytes", None, True),
-        ("isEnforced", "is_enforced", None, True),
+        ("usedBytes", "used_bytes", None),
+        ("quotaBytes", "quota_bytes", None),
+        ("isEnforced", "is_enforced", None),
     )
 
     used_bytes: int
@@ -170,14 +170,14 @@ class Account(Model):
     """The account of the API key."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("name", "name", None, True),
-        ("email", "email", None, True),
-        ("creditBalance", "credit_balance", None, True),
-        ("billingMode", "billing_mode", None, True),
-        ("fileStorage", "file_storage", Storage.from_wire, True),
-        ("checkpointStorage", "checkpoint_storage", Storage.from_wire, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("name", "name", None),
+        ("email", "email", None),
+        ("creditBalance", "credit_balance", None),
+        ("billingMode", "billing_mode", None),
+        ("fileStorage", "file_storage", Storage.from_wire),
+        ("checkpointStorage", "checkpoint_storage", Storage.from_wire),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -196,21 +196,21 @@ class Activity(Model):
     """A tool call."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("turnNumber", "turn_number", None, True),
-        ("attemptNumber", "attempt_number", None, True),
-        ("startedSequence", "started_sequence", None, True),
-        ("completedSequence", "completed_sequence", None, True),
-        ("kind", "kind", None, True),
-        ("callId", "call_id", None, True),
-        ("toolKey", "tool_key", None, True),
-        ("input", "input", None, True),
-        ("inputOmittedReason", "input_omitted_reason", None, True),
-        ("status", "status", None, True),
-        ("errorCode", "error_code", None, True),
-        ("startedAt", "started_at", instant, True),
-        ("completedAt", "completed_at", instant, True),
-        ("durationMs", "duration_ms", None, True),
+        ("id", "id", None),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("startedSequence", "started_sequence", None),
+        ("completedSequence", "completed_sequence", None),
+        ("kind", "kind", None),
+        ("callId", "call_id", None),
+        ("toolKey", "tool_key", None),
+        ("input", "input", None),
+        ("inputOmittedReason", "input_omitted_reason", None),
+        ("status", "status", None),
+        ("errorCode", "error_code", None),
+        ("startedAt", "started_at", instant),
+        ("completedAt", "completed_at", instant),
+        ("durationMs", "duration_ms", None),
     )
 
     id: str
@@ -239,8 +239,8 @@ class Runtime(Model):
     """What an agent runs in (its container image) and on (its agent runtime)."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("containerImage", "container_image", None, True),
-        ("agentRuntime", "agent_runtime", None, True),
+        ("containerImage", "container_image", None),
+        ("agentRuntime", "agent_runtime", None),
     )
 
     container_image: str | None
@@ -252,15 +252,15 @@ class AgentDefaults(Model):
     """What tasks of this version run with unless their overrides say otherwise."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("provider", "provider", None, True),
-        ("model", "model", None, True),
-        ("weakModel", "weak_model", None, True),
-        ("internetAccess", "internet_access", None, True),
-        ("maxRuntimeSeconds", "max_runtime_seconds", None, True),
-        ("softFinishAfterSeconds", "soft_finish_after_seconds", None, True),
-        ("sessionTtlSeconds", "session_ttl_seconds", None, True),
-        ("outputPolicy", "output_policy", None, True),
-        ("runtimeRegion", "runtime_region", None, True),
+        ("provider", "provider", None),
+        ("model", "model", None),
+        ("weakModel", "weak_model", None),
+        ("internetAccess", "internet_access", None),
+        ("maxRuntimeSeconds", "max_runtime_seconds", None),
+        ("softFinishAfterSeconds", "soft_finish_after_seconds", None),
+        ("sessionTtlSeconds", "session_ttl_seconds", None),
+        ("outputPolicy", "output_policy", None),
+        ("runtimeRegion", "runtime_region", None),
     )
 
     provider: Provider
@@ -280,15 +280,15 @@ class AgentVersion(Model):
     """A version of an agent. It never changes."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("agentId", "agent_id", None, True),
-        ("number", "number", None, True),
-        ("runtime", "runtime", Runtime.from_wire, True),
-        ("basePrompt", "base_prompt", None, True),
-        ("defaults", "defaults", AgentDefaults.from_wire, True),
-        ("referenceFileIds", "reference_file_ids", None, True),
-        ("skills", "skills", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("agentId", "agent_id", None),
+        ("number", "number", None),
+        ("runtime", "runtime", Runtime.from_wire),
+        ("basePrompt", "base_prompt", None),
+        ("defaults", "defaults", AgentDefaults.from_wire),
+        ("referenceFileIds", "reference_file_ids", None),
+        ("skills", "skills", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -308,13 +308,13 @@ class Agent(Model):
     """An agent with its current version."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("name", "name", None, True),
-        ("description", "description", None, True),
-        ("currentVersion", "current_version", AgentVersion.from_wire, True),
-        ("isStandard", "is_standard", None, True),
-        ("archivedAt", "archived_at", instant, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("name", "name", None),
+        ("description", "description", None),
+        ("currentVersion", "current_version", AgentVersion.from_wire),
+        ("isStandard", "is_standard", None),
+        ("archivedAt", "archived_at", instant),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -332,10 +332,10 @@ class ApiKey(Model):
     """An API key, without the key itself."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("name", "name", None, True),
-        ("createdAt", "created_at", instant, True),
-        ("lastUsedAt", "last_used_at", instant, True),
+        ("id", "id", None),
+        ("name", "name", None),
+        ("createdAt", "created_at", instant),
+        ("lastUsedAt", "last_used_at", instant),
     )
 
     id: str
@@ -350,10 +350,10 @@ class Batch(Model):
     """Tasks that were dispatched together."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("agentId", "agent_id", None, True),
-        ("counts", "counts", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("agentId", "agent_id", None),
+        ("counts", "counts", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -368,8 +368,8 @@ class DispatchedBatch(Model):
     """A new batch, and the ids of its tasks in the order of the request."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("batch", "batch", Batch.from_wire, True),
-        ("taskIds", "task_ids", None, True),
+        ("batch", "batch", Batch.from_wire),
+        ("taskIds", "task_ids", None),
     )
 
     batch: Batch
@@ -381,9 +381,9 @@ class Execution(Model):
     """What the task runs with: its version's defaults with its overrides applied."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("provider", "provider", None, True),
-        ("model", "model", None, True),
-        ("weakModel", "weak_model", None, True),
+        ("provider", "provider", None),
+        ("model", "model", None),
+        ("weakModel", "weak_model", None),
     )
 
     provider: Provider
@@ -398,26 +398,26 @@ class FeedData(Model):
     """
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("position", "position", None, False),
-        ("taskId", "task_id", None, False),
-        ("sequence", "sequence", None, False),
-        ("agentId", "agent_id", None, False),
-        ("mode", "mode", None, False),
-        ("status", "status", None, False),
-        ("title", "title", None, False),
-        ("metadata", "metadata", None, False),
-        ("completion", "completion", None, False),
-        ("errorCode", "error_code", None, False),
-        ("costUsd", "cost_usd", None, False),
-        ("attempt", "attempt", None, False),
-        ("hibernateUntilAt", "hibernate_until_at", instant, False),
-        ("hibernationReason", "hibernation_reason", None, False),
-        ("hasWakeLink", "has_wake_link", None, False),
-        ("kind", "kind", None, False),
-        ("expiresAt", "expires_at", instant, False),
-        ("turnNumber", "turn_number", None, False),
-        ("attemptNumber", "attempt_number", None, False),
-        ("messageId", "message_id", None, False),
+        ("position", "position", None),
+        ("taskId", "task_id", None),
+        ("sequence", "sequence", None),
+        ("agentId", "agent_id", None),
+        ("mode", "mode", None),
+        ("status", "status", None),
+        ("title", "title", None),
+        ("metadata", "metadata", None),
+        ("completion", "completion", None),
+        ("errorCode", "error_code", None),
+        ("costUsd", "cost_usd", None),
+        ("attempt", "attempt", None),
+        ("hibernateUntilAt", "hibernate_until_at", instant),
+        ("hibernationReason", "hibernation_reason", None),
+        ("hasWakeLink", "has_wake_link", None),
+        ("kind", "kind", None),
+        ("expiresAt", "expires_at", instant),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("messageId", "message_id", None),
     )
 
     position: int | None = None
@@ -460,12 +460,12 @@ class FeedEntry(Model):
     """An event of the account, in short."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("position", "position", None, True),
-        ("id", "id", None, True),
-        ("type", "type", None, True),
-        ("taskId", "task_id", None, True),
-        ("createdAt", "created_at", instant, True),
-        ("data", "data", FeedData.from_wire, True),
+        ("position", "position", None),
+        ("id", "id", None),
+        ("type", "type", None),
+        ("taskId", "task_id", None),
+        ("createdAt", "created_at", instant),
+        ("data", "data", FeedData.from_wire),
     )
 
     position: int
@@ -484,8 +484,8 @@ class FieldFault(Model):
     """What is wrong with one field of a request."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("path", "path", None, True),
-        ("message", "message", None, True),
+        ("path", "path", None),
+        ("message", "message", None),
     )
 
     path: str
@@ -498,15 +498,15 @@ class File(Model):
     """A stored file, without its bytes."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("fileId", "file_id", None, True),
-        ("filename", "filename", None, True),
-        ("contentType", "content_type", None, True),
-        ("sizeBytes", "size_bytes", None, True),
-        ("sha256", "sha256", None, True),
-        ("taskId", "task_id", None, True),
-        ("path", "path", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("fileId", "file_id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("sha256", "sha256", None),
+        ("taskId", "task_id", None),
+        ("path", "path", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -527,7 +527,7 @@ class File(Model):
 class Health(Model):
     """The process runs."""
 
-    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None),)
 
     status: str
 
@@ -537,12 +537,12 @@ class LedgerEntry(Model):
     """One movement of money. Entries never change, and their sum is the balance."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("kind", "kind", None, True),
-        ("amountUsd", "amount_usd", None, True),
-        ("taskId", "task_id", None, True),
-        ("balanceAfterUsd", "balance_after_usd", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("kind", "kind", None),
+        ("amountUsd", "amount_usd", None),
+        ("taskId", "task_id", None),
+        ("balanceAfterUsd", "balance_after_usd", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -560,11 +560,11 @@ class MessageFile(Model):
     """A file that came with a message, or that the agent shared during the turn."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("filename", "filename", None, True),
-        ("contentType", "content_type", None, True),
-        ("sizeBytes", "size_bytes", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -579,8 +579,8 @@ class TokenUsage(Model):
     """Tokens of model requests, including those read from the provider's cache."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("input_tokens", "input_tokens", None, True),
-        ("output_tokens", "output_tokens", None, True),
+        ("input_tokens", "input_tokens", None),
+        ("output_tokens", "output_tokens", None),
     )
 
     input_tokens: int
@@ -594,17 +594,17 @@ class Message(Model):
     """
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("turnNumber", "turn_number", None, True),
-        ("attemptNumber", "attempt_number", None, True),
-        ("role", "role", None, True),
-        ("status", "status", None, True),
-        ("content", "content", None, True),
-        ("files", "files", each(MessageFile.from_wire), True),
-        ("tokenUsage", "token_usage", TokenUsage.from_wire, True),
-        ("costUsd", "cost_usd", None, True),
-        ("sequence", "sequence", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("turnNumber", "turn_number", None),
+        ("attemptNumber", "attempt_number", None),
+        ("role", "role", None),
+        ("status", "status", None),
+        ("content", "content", None),
+        ("files", "files", each(MessageFile.from_wire)),
+        ("tokenUsage", "token_usage", TokenUsage.from_wire),
+        ("costUsd", "cost_usd", None),
+        ("sequence", "sequence", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -628,10 +628,10 @@ class NewApiKey(Model):
     """A new API key, shown in full this once."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("name", "name", None, True),
-        ("key", "key", None, True),
-        ("createdAt", "created_at", instant, True),
+        ("id", "id", None),
+        ("name", "name", None),
+        ("key", "key", None),
+        ("createdAt", "created_at", instant),
     )
 
     id: str
@@ -646,8 +646,8 @@ class NewLink(Model):
     """A wake link. Treat its URL as a password."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("url", "url", None, True),
-        ("expiresAt", "expires_at", instant, True),
+        ("url", "url", None),
+        ("expiresAt", "expires_at", instant),
     )
 
     url: str = field(repr=False)
@@ -659,14 +659,14 @@ class OutputFile(Model):
     """An output file."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("filename", "filename", None, True),
-        ("contentType", "content_type", None, True),
-        ("sizeBytes", "size_bytes", None, True),
-        ("createdAt", "created_at", instant, True),
-        ("outputName", "output_name", None, True),
-        ("path", "path", None, True),
-        ("partial", "partial", None, True),
+        ("id", "id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("createdAt", "created_at", instant),
+        ("outputName", "output_name", None),
+        ("path", "path", None),
+        ("partial", "partial", None),
     )
 
     id: str
@@ -687,8 +687,8 @@ class PageInfo(Model):
     """Whether the list goes on, and the cursor of the next page."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("hasMore", "has_more", None, True),
-        ("nextCursor", "next_cursor", None, True),
+        ("hasMore", "has_more", None),
+        ("nextCursor", "next_cursor", None),
     )
 
     has_more: bool
@@ -700,11 +700,11 @@ class PreparedUpload(Model):
     """Send the bytes to `uploadUrl` with this method and these headers, then complete the upload."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("uploadId", "upload_id", None, True),
-        ("uploadUrl", "upload_url", None, True),
-        ("method", "method", None, True),
-        ("headers", "headers", None, True),
-        ("expiresAt", "expires_at", instant, True),
+        ("uploadId", "upload_id", None),
+        ("uploadUrl", "upload_url", None),
+        ("method", "method", None),
+        ("headers", "headers", None),
+        ("expiresAt", "expires_at", instant),
     )
 
     upload_id: str
@@ -719,10 +719,10 @@ class TokenPrice(Model):
     """Prices in US dollars per million tokens."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("input", "input", None, True),
-        ("output", "output", None, True),
-        ("cacheRead", "cache_read", None, True),
-        ("cacheWrite", "cache_write", None, True),
+        ("input", "input", None),
+        ("output", "output", None),
+        ("cacheRead", "cache_read", None),
+        ("cacheWrite", "cache_write", None),
     )
 
     input: float
@@ -736,12 +736,12 @@ class ProviderKey(Model):
     """A stored provider key, without the key itself, and where it is sent."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("provider", "provider", None, True),
-        ("last4", "last4", None, True),
-        ("baseUrl", "base_url", None, True),
-        ("api", "api", None, True),
-        ("price", "price", TokenPrice.from_wire, True),
-        ("createdAt", "created_at", instant, True),
+        ("provider", "provider", None),
+        ("last4", "last4", None),
+        ("baseUrl", "base_url", None),
+        ("api", "api", None),
+        ("price", "price", TokenPrice.from_wire),
+        ("createdAt", "created_at", instant),
     )
 
     provider: Provider
@@ -759,11 +759,11 @@ class ProviderTestResult(Model):
     """What the provider answered to one request."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("isWorking", "is_working", None, True),
-        ("status", "status", None, True),
-        ("answer", "answer", None, True),
-        ("error", "error", None, True),
-        ("durationMs", "duration_ms", None, True),
+        ("isWorking", "is_working", None),
+        ("status", "status", None),
+        ("answer", "answer", None),
+        ("error", "error", None),
+        ("durationMs", "duration_ms", None),
     )
 
     is_working: bool
@@ -781,10 +781,10 @@ class QueueState(Model):
     """Where a pending task is in the queue, and what it waits for."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("position", "position", None, True),
-        ("reason", "reason", None, True),
-        ("message", "message", None, True),
-        ("since", "since", instant, True),
+        ("position", "position", None),
+        ("reason", "reason", None),
+        ("message", "message", None),
+        ("since", "since", instant),
     )
 
     position: int
@@ -799,7 +799,7 @@ class QueueState(Model):
 class Readiness(Model):
     """The process can serve requests."""
 
-    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None),)
 
     status: str
 
@@ -808,7 +808,7 @@ class Readiness(Model):
 class StorageReceipt(Model):
     """The response to bytes that were sent by POST."""
 
-    WIRE: ClassVar[tuple[WireField, ...]] = (("storageId", "storage_id", None, True),)
+    WIRE: ClassVar[tuple[WireField, ...]] = (("storageId", "storage_id", None),)
 
     storage_id: str
     """Send it when you complete the upload."""
@@ -819,39 +819,39 @@ class Task(Model):
     """A task."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("id", "id", None, True),
-        ("mode", "mode", None, True),
-        ("agentId", "agent_id", None, True),
-        ("agentName", "agent_name", None, True),
-        ("agentVersionId", "agent_version_id", None, True),
-        ("runtime", "runtime", Runtime.from_wire, True),
-        ("status", "status", None, True),
-        ("queue", "queue", QueueState.from_wire, True),
-        ("turnStatus", "turn_status", None, True),
-        ("turnNumber", "turn_number", None, True),
-        ("sessionTtlSeconds", "session_ttl_seconds", None, True),
-        ("hibernateUntilAt", "hibernate_until_at", instant, True),
-        ("hibernationReason", "hibernation_reason", None, True),
-        ("wakeUrl", "wake_url", None, True),
-        ("title", "title", None, True),
-        ("runtimeRegion", "runtime_region", None, True),
-        ("overrides", "overrides", None, True),
-        ("execution", "execution", Execution.from_wire, True),
-        ("skills", "skills", None, True),
-        ("metadata", "metadata", None, True),
-        ("batchId", "batch_id", None, True),
-        ("createdAt", "created_at", instant, True),
-        ("startedAt", "started_at", instant, True),
-        ("completedAt", "completed_at", instant, True),
-        ("eventsPurgedAt", "events_purged_at", instant, True),
-        ("completion", "completion", None, True),
-        ("result", "result", None, True),
-        ("error", "error", None, True),
-        ("errorCode", "error_code", None, True),
-        ("costUsd", "cost_usd", None, True),
-        ("containerMinutes", "container_minutes", None, True),
-        ("tokenUsage", "token_usage", TokenUsage.from_wire, True),
-        ("instructions", "instructions", None, False),
+        ("id", "id", None),
+        ("mode", "mode", None),
+        ("agentId", "agent_id", None),
+        ("agentName", "agent_name", None),
+        ("agentVersionId", "agent_version_id", None),
+        ("runtime", "runtime", Runtime.from_wire),
+        ("status", "status", None),
+        ("queue", "queue", QueueState.from_wire),
+        ("turnStatus", "turn_status", None),
+        ("turnNumber", "turn_number", None),
+        ("sessionTtlSeconds", "session_ttl_seconds", None),
+        ("hibernateUntilAt", "hibernate_until_at", instant),
+        ("hibernationReason", "hibernation_reason", None),
+        ("wakeUrl", "wake_url", None),
+        ("title", "title", None),
+        ("runtimeRegion", "runtime_region", None),
+        ("overrides", "overrides", None),
+        ("execution", "execution", Execution.from_wire),
+        ("skills", "skills", None),
+        ("metadata", "metadata", None),
+        ("batchId", "batch_id", None),
+        ("createdAt", "created_at", instant),
+        ("startedAt", "started_at", instant),
+        ("completedAt", "completed_at", instant),
+        ("eventsPurgedAt", "events_purged_at", instant),
+        ("completion", "completion", None),
+        ("result", "result", None),
+        ("error", "error", None),
+        ("errorCode", "error_code", None),
+        ("costUsd", "cost_usd", None),
+        ("containerMinutes", "container_minutes", None),
+        ("tokenUsage", "token_usage", TokenUsage.from_wire),
+        ("instructions", "instructions", None),
     )
 
     id: str
@@ -911,6 +911,6 @@ class Task(Model):
 class Woken(Model):
     """The task was woken."""
 
-    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None, True),)
+    WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None),)
 
     status: str
