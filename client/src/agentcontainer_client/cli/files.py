@@ -1,6 +1,5 @@
 """`download`, `upload`, `files`, `rm`."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -34,7 +33,7 @@ def download(
     state = state_of(ctx)
     if source.startswith("file_"):
         if is_stdout:
-            sys.stdout.buffer.write(state.client.files.read(source))
+            state.raw(state.client.files.read(source))
         else:
             state.say(f"saved {state.client.files.download(source, f'{folder}/')}")
         return
@@ -47,7 +46,7 @@ def download(
     if is_stdout:
         if len(files) != 1:
             raise ConfigurationError(f"--stdout takes one file; the task has {len(files)}. Name one.")
-        sys.stdout.buffer.write(files[0].read())
+        state.raw(files[0].read())
         return
     for file, name in zip(files, distinct([safe_name(file.filename) for file in files]), strict=True):
         state.say(f"saved {file.download(f'{folder}/{name}')}")

@@ -1,7 +1,6 @@
 """Follows a task to its end; Ctrl-C never kills it silently, and never leaves it unnoticed."""
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -74,7 +73,7 @@ class Follower:
 
     def _print(self, event: Event) -> None:
         if event.sequence:
-            sys.stdout.write(json.dumps(event.to_wire(), ensure_ascii=False) + "\n")
+            self._state.json(event.to_wire(), is_compact=True)
             sys.stdout.flush()
 
     def _on_interrupt(self) -> None:

@@ -52,8 +52,8 @@ def api_request(
     )
     content = response.content
     if sys.stdout.isatty() and "json" in response.headers.get("content-type", ""):
-        content = json.dumps(response.json(), indent=2).encode() + b"\n"
-    sys.stdout.buffer.write(content)
+        content = json.dumps(response.json(), indent=2).encode()
+    state.raw(content)
 
 
 def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(metavar="[ID]")] = None) -> None:

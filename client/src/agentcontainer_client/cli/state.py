@@ -76,17 +76,26 @@ class State:
         """A line of a list, on stdout."""
         sys.stdout.write(f"{harmless(text) if sys.stdout.isatty() else text}\n")
 
-    def json(self, value: object, fields: str | None = None) -> None:
-        """JSON on stdout; `fields`: these of each object only."""
+    def json(self, value: object, fields: str | None = None, *, is_compact: bool = False) -> None:
+        """JSON on stdout; `fields`: these of each object only; `is_compact`: on one line, also on a terminal."""
         if fields:
             names = [name.strip() for name in fields.split(",") if name.strip()]
             items = cast("list[object]", value) if isinstance(value, list) else [value]
             picked = [_picked(item, names) for item in items]
             value = picked if isinstance(value, list) else picked[0]
-        sys.stdout.write(
-            json.dumps(value, ensure_ascii=not sys.stdout.isatty(), indent=2 if sys.stdout.isatty() else None)
-            + "\n"
+        self.line(
+            json.dumps(
+                value, ensure_ascii=False, indent=2 if sys.stdout.isatty() and not is_compact else None
+            )
         )
+
+    def raw(self, content: bytes) -> None:
+        """Bytes on stdout: on a terminal as harmless text, in a pipe as they are."""
+        if sys.stdout.isatty():
+            self.result(content.decode("utf-8", "replace"))
+            return
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
 
     def table(self, rows: list[list[str]], titles: list[str]) -> None:
         """A table on stdout: aligned on a terminal, separated by tabs in a pipe."""

@@ -1,6 +1,5 @@
 """`list`, `show`, `logs`, `wait`, `cancel`, `message`, `wake`: tasks that were dispatched before."""
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -139,7 +138,7 @@ def logs(
     ]
     for event in wanted[-tail:] if tail else wanted:
         if is_raw:
-            sys.stdout.write(json.dumps(event.to_wire(), ensure_ascii=False) + "\n")
+            state.json(event.to_wire(), is_compact=True)
         elif (shown := event_lines.line(event, found.created_at)) is not None:
             state.line(shown[0])
     sys.stdout.flush()
