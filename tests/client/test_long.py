@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 
 from agentcontainer_client import AgentContainer, AsyncAgentContainer, Task
 from agentcontainer_client._events import Event
-from tests.acceptance.bed import Client, Platform, finish, script
+from tests.acceptance.bed import COMMAND, Client, Platform, finish, script
 from tests.client.proxy import Proxy
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("long client"), pytest.mark.timeout(1800)]
@@ -97,7 +98,7 @@ def test_500_dispatches_through_lost_responses_are_500_tasks(
     own_platform: Platform, own_proxy: Proxy, owner: Client, kind: str
 ) -> None:
     own_proxy.drop_every = 10
-    own_platform.admin("pause")
+    admin(own_platform, "pause")
     began = time.monotonic()
     try:
         if kind == "threads":
@@ -122,8 +123,12 @@ def test_500_dispatches_through_lost_responses_are_500_tasks(
             ended = [task.status for task in client.tasks.as_completed(ids, timeout=300)]
             assert Counter(ended) == {"cancelled": TASKS}
     finally:
-        own_platform.admin("resume")
+        admin(own_platform, "resume")
     print(f"\n{kind}: {TASKS} tasks in {seconds:.1f} s, {own_proxy.dropped} responses dropped")
+
+
+def admin(platform: Platform, command: str) -> None:
+    subprocess.run([*COMMAND, "admin", command], env=platform.environment, check=True, timeout=60)
 
 
 async def _dispatch_all(url: str, key: str, kind: str) -> list[str]:
