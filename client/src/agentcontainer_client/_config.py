@@ -94,7 +94,7 @@ def connection(
 ) -> Connection:
     """What the client connects to.
 
-    A profile's key is sent to the profile's URL only: with another URL, the key must come from the arguments or the
+    The profile is read only if something is missing. Its key is sent to its own URL only: with another URL, the key must come from the arguments or the
     environment.
 
     Raises:
@@ -102,7 +102,7 @@ def connection(
     """
     url = base_url or (None if profile_name else os.environ.get(URL))
     key = api_key or (None if profile_name else os.environ.get(API_KEY))
-    stored = profile(profile_name)
+    stored = None if url and key else profile(profile_name)
     if stored is not None and url is None:
         url = stored.url
     if stored is not None and key is None and stored.url and url and _origin(stored.url) == _origin(url):

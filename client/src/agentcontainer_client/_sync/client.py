@@ -74,6 +74,11 @@ class AgentContainer:
         return self._transport.connection.base_url
 
     @property
+    def default_agent(self) -> str | None:
+        """The agent of the profile, which is used where none is named."""
+        return self._transport.connection.agent
+
+    @property
     def server_version(self) -> str | None:
         """The version of the server, as its latest response says."""
         return self._transport.connections.server_version

@@ -192,7 +192,7 @@ def _dispatch(state: State, prompt: str, agent: str, options: dict[str, Any], fo
 
 def chosen_agent(state: State, agent: str | None) -> str:
     """The agent that is named, else the profile's, else the standard one."""
-    return agent or (state.stored.agent if state.stored else None) or _config.STANDARD_AGENT
+    return agent or state.client.default_agent or _config.STANDARD_AGENT
 
 
 def read_prompt(words: list[str], prompt_file: str | None) -> tuple[str, list[str]]:

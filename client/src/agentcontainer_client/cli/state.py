@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from agentcontainer_client import AgentContainer, NotFound, Task, __version__, _config
+from agentcontainer_client import AgentContainer, NotFound, Task, __version__
 from agentcontainer_client.cli.text import harmless, one_line
 from agentcontainer_client.errors import ConfigurationError
 
@@ -38,11 +38,6 @@ class State:
             logging.getLogger("agentcontainer_client").addHandler(handler)
             logging.getLogger("agentcontainer_client").setLevel(logging.DEBUG)
         return AgentContainer(self.url, profile=self.profile)
-
-    @cached_property
-    def stored(self) -> _config.Profile | None:
-        """The chosen profile, if there is one."""
-        return _config.profile(self.profile)
 
     @cached_property
     def err(self) -> Console:
