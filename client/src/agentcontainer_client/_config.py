@@ -94,8 +94,8 @@ def connection(
 ) -> Connection:
     """What the client connects to.
 
-    The profile is read only if something is missing. Its key is sent to its own URL only: with another URL, the key must come from the arguments or the
-    environment.
+    The profile is read only if something is missing. Its key is sent to its own URL only: with another URL, the key
+    must come from the arguments or the environment.
 
     Raises:
         ConfigurationError: the URL or the key is missing.
