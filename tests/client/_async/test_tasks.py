@@ -156,6 +156,8 @@ async def test_a_batch_is_followed_to_its_ends(async_client: AsyncAgentContainer
     batch = await async_client.batches.create([script(finish()), script(finish())], agent=DATA)
     ended = [task.id async for task in batch.as_completed(timeout=60)]
     assert sorted(ended) == sorted(batch.task_ids)
+    again = [task.id async for task in async_client.tasks.as_completed(ended, timeout=5)]  # all have ended
+    assert sorted(again) == sorted(ended)
     assert (await batch.refresh()).counts["finished"] == 2
     assert sorted([task.id async for task in batch.tasks()]) == sorted(batch.task_ids)
     listed = await async_client.batches.list().first()

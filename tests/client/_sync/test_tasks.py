@@ -154,6 +154,8 @@ def test_a_batch_is_followed_to_its_ends(client: AgentContainer) -> None:
     batch = client.batches.create([script(finish()), script(finish())], agent=DATA)
     ended = [task.id for task in batch.as_completed(timeout=60)]
     assert sorted(ended) == sorted(batch.task_ids)
+    again = [task.id for task in client.tasks.as_completed(ended, timeout=5)]  # all have ended
+    assert sorted(again) == sorted(ended)
     assert (batch.refresh()).counts["finished"] == 2
     assert sorted([task.id for task in batch.tasks()]) == sorted(batch.task_ids)
     listed = client.batches.list().first()

@@ -31,6 +31,8 @@ async def ends_of(
             for task_id in ended:
                 del waiting[task_id]
             yield ended
+        if not waiting:
+            return
         try:
             async for entry in feed_of(transport).poll(Progress(after), deadline):
                 if entry.type in TERMINAL and entry.task_id in waiting:

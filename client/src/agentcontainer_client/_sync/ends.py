@@ -31,6 +31,8 @@ def ends_of(transport: Transport, task_ids: Sequence[str], timeout: float | None
             for task_id in ended:
                 del waiting[task_id]
             yield ended
+        if not waiting:
+            return
         try:
             for entry in feed_of(transport).poll(Progress(after), deadline):
                 if entry.type in TERMINAL and entry.task_id in waiting:
