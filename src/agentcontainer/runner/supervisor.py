@@ -239,10 +239,10 @@ class Supervisor:
         self._on_lease_renewed(began_at + self._settings.runner_lost_after_seconds * KILL_AFTER_SHARE)
 
     async def _wake_attempts(self) -> None:
-        """Let attempts fetch messages whose notification was lost."""
+        """Let attempts fetch messages and interrupts whose notification was lost."""
         if self._attempts:
             task_ids = {claim.task_id for claim in self._attempts}
-            for task_id in await conversations.with_queued_messages(self._pool, task_ids):
+            for task_id in await conversations.with_news(self._pool, task_ids):
                 self._on_message(task_id)
 
     async def _give_back(self, claim: Claim) -> None:

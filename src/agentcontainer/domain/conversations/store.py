@@ -79,9 +79,10 @@ UPDATE messages m SET status = 'queued' FROM tasks t LEFT JOIN checkpoints c ON 
 WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND m.task_id = t.id AND m.is_steering
     AND m.status = 'delivered' AND (c.id IS NULL OR m.delivered_at > c.created_at)
 """
-_WITH_QUEUED = """
+_WITH_NEWS = """
 SELECT task.id FROM unnest($1::text[]) AS task (id)
 WHERE EXISTS (SELECT FROM messages WHERE messages.task_id = task.id AND messages.status = 'queued')
+    OR EXISTS (SELECT FROM tasks WHERE tasks.id = task.id AND interrupted_turn = turn_number)
 """
 _STEERING = """
 SELECT id, content FROM messages WHERE task_id = $1 AND is_steering AND status = 'queued' ORDER BY sequence
@@ -230,9 +231,9 @@ async def set_delivered(connection: Connection, message_id: str, attempt_number:
     await connection.execute(_SET_DELIVERED, message_id, attempt_number)
 
 
-async def with_queued_messages(pool: Pool, task_ids: Collection[str]) -> list[str]:
-    """Those of the tasks that have a message which the agent has not received."""
-    rows = await pool.fetch(_WITH_QUEUED, list(task_ids))
+async def with_news(pool: Pool, task_ids: Collection[str]) -> list[str]:
+    """Those of the tasks that have a message which the agent has not received, or whose present turn must stop."""
+    rows = await pool.fetch(_WITH_NEWS, list(task_ids))
     return [row["id"] for row in rows]
 
 

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0025"
-down_revision = "0023"
+down_revision = "0024"
 oldest_code = "0011"
 
 CHANGES = "ALTER TABLE tasks ADD COLUMN interrupted_turn int"
