@@ -24,10 +24,10 @@ async def write(
     `api_key`: that of the first account, if this start made it; otherwise `new_key` makes one. The profile is `local`,
     or `local-PORT` if `local` opens another address. `current` is left alone if it names a profile of another server.
     """
-    owner = _owner(environment)
-    if owner is None:
+    found = owner(environment, os.geteuid())
+    if found is None:
         return None
-    file, ids = owner
+    file, ids = found
     try:
         profiles = {profile.name: profile for profile in _profiles.names(file)}
         name = NAME
@@ -60,9 +60,12 @@ async def _opens(profile: Profile) -> bool:
     return False
 
 
-def _owner(environment: Mapping[str, str]) -> tuple[Path, tuple[int, int] | None] | None:
-    """The file of the user who started `up`, and the owner that it gets. None: that user has no home folder here."""
-    if os.geteuid() != 0 or "SUDO_UID" not in environment:
+def owner(environment: Mapping[str, str], uid: int) -> tuple[Path, tuple[int, int] | None] | None:
+    """The file of the user who started `up`, and the owner that it gets: under sudo, the user who called it.
+
+    None: that user has no home folder here. `uid`: that of this process.
+    """
+    if uid != 0 or "SUDO_UID" not in environment:
         return _config.path(), None
     try:
         user = pwd.getpwuid(int(environment["SUDO_UID"]))
