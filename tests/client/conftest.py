@@ -14,7 +14,6 @@ __all__ = ["scripted_url"]
 WITH_BOTH_KINDS = {
     "test_one_call_does_the_whole_job",
     "test_a_conversation_goes_turn_by_turn",
-    "test_every_event_comes_once_and_in_order_across_cuts",
     "test_files_come_back_as_they_were_sent",
 }
 

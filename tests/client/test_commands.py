@@ -333,6 +333,7 @@ def test_ctrl_c_asks(
         task.cancel()
 
 
+@pytest.mark.long
 def test_watching_goes_on_after_ctrl_c(environment: dict[str, str]) -> None:
     steps = script({"bash": "echo one; sleep 4"}, finish())
     with terminal(environment, "run", steps, "-a", DATA) as screen:

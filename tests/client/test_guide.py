@@ -17,10 +17,12 @@ BLOCKS = [
     for page in (ROOT / "README.md", ROOT / "docs/guides/python.md", ROOT / "client/README.md")
     for number, block in enumerate(BLOCK.findall(page.read_text()))
 ]
+CASES = [pytest.param(*case, marks=[pytest.mark.long] if case[1] else []) for case in BLOCKS]
 
 
+# The first block of each page in every run, the others in the long one.
 @pytest.mark.parametrize(
-    ("page", "number", "block"), BLOCKS, ids=[f"{page}-{number}" for page, number, _ in BLOCKS]
+    ("page", "number", "block"), CASES, ids=[f"{page}-{number}" for page, number, _ in BLOCKS]
 )
 def test_a_block_runs(
     client_platform: Platform, account: Client, tmp_path: Path, page: str, number: int, block: str
