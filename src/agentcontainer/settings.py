@@ -23,6 +23,7 @@ from agentcontainer.providers import PROVIDERS
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
+MAX_FILE_CHARACTERS = 65536
 FROM_FILES = ("database_url", "database_direct_url", "secret_key")  # may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
 Days = Annotated[int, Field(ge=0, le=36_500)]
@@ -369,13 +370,16 @@ def _parsed(values: dict[str, Any], files: Mapping[str, Path]) -> Settings:
 
 def _content(name: str, path: Path) -> str:
     try:
-        content = path.expanduser().read_text("utf-8").strip()
+        with path.expanduser().open(encoding="utf-8") as file:
+            content = file.read(MAX_FILE_CHARACTERS + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
         raise SettingsError(f"{_variable(name)}_FILE {path} cannot be read: {reason}.") from None
-    if not content:
+    if len(content) > MAX_FILE_CHARACTERS:
+        raise SettingsError(f"{_variable(name)}_FILE {path} has more than {MAX_FILE_CHARACTERS} characters.")
+    if not (value := content.strip()):
         raise SettingsError(f"{_variable(name)}_FILE {path} is empty.")
-    return content
+    return value
 
 
 def _variable(name: str) -> str:

@@ -17,7 +17,7 @@ def runner(region: str, *, silent: float = 0.5, claims: int = 0, version: str | 
 def state(**changes: object) -> State:
     nothing = {
         "schema": "0010", "postgres": "17", "connections": 1, "max_connections": 100, "api_processes": [],
-        "runners": [], "tasks": {}, "queues": [], "accounts": [], "open_transactions": [],
+        "is_paused": False, "runners": [], "tasks": {}, "queues": [], "accounts": [], "open_transactions": [],
     }  # fmt: skip
     return State(**(nothing | changes))  # type: ignore[arg-type]
 
@@ -36,6 +36,14 @@ def test_a_wrong_clock_of_a_living_runner_is_a_problem() -> None:
     assert problem.startswith("The clock of runner eu-1 differs by 61.0 s from the database's.")
     dead = Runner("rnr_1", "eu-1", "host", "1", "eu", 4, 0, 60.0, clock_skew_seconds=61.0)
     assert state(runners=[dead]).problems(10) == []
+
+
+def test_a_paused_queue_and_a_drained_runner_are_named_with_the_command_that_ends_it() -> None:
+    drained = Runner("rnr_1", "eu-1", "host", "1", "eu", 4, 0, 0.5, is_draining=True)
+    assert state(runners=[drained], is_paused=True).problems(10) == [
+        "The queue is paused: no runner begins a task until `agentcontainer admin resume`.",
+        "Runner eu-1 is drained: it takes no task until `agentcontainer admin undrain`.",
+    ]
 
 
 def test_an_installation_that_is_well_has_no_problems() -> None:

@@ -188,6 +188,7 @@ def test_the_direct_url_is_a_secret_too_and_makes_no_sense_alone(monkeypatch: py
     [
         (None, "SECRET_KEY_FILE {path} cannot be read: No such file or directory."),
         (b"\xff" * 40, "SECRET_KEY_FILE {path} cannot be read: it is not text."),
+        (b"x" * 65537, "SECRET_KEY_FILE {path} has more than 65536 characters."),
         (b" \n", "SECRET_KEY_FILE {path} is empty."),
         (b"s" * 32 + b"\nshort\n", "SECRET_KEY_FILE {path} is wrong: must have at least 32 characters."),
     ],

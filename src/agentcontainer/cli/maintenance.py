@@ -8,7 +8,10 @@ from agentcontainer.cli.admin import Json, print_answer, run
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.errors import NotFound, ValidationError
 
-RunnerId = Annotated[str, typer.Argument(metavar="RUNNER")]
+RunnerName = Annotated[
+    str,
+    typer.Argument(metavar="RUNNER", help="Name or id of the runner, as `agentcontainer status` shows it."),
+]
 Limit = Annotated[str | None, typer.Option(metavar="N|none", help="`none`: no limit. Default: unchanged.")]
 MAX_LIMIT = 2**31 - 1
 
@@ -42,16 +45,16 @@ def set_limits(
     print_answer(answer, f"Account {account_id}: running tasks {told[0]}, queued tasks {told[1]}.", as_json)
 
 
-def drain(runner_id: RunnerId, data_dir: DataDir = None) -> None:
+def drain(runner: RunnerName, data_dir: DataDir = None) -> None:
     """Let a runner take no task, and give back those that it runs. It goes on with `undrain`."""
-    _set_draining(runner_id, data_dir, is_draining=True)
-    typer.echo(f"Runner {runner_id} gives back its tasks and takes no others.")
+    _set_draining(runner, data_dir, is_draining=True)
+    typer.echo(f"Runner {runner} gives back its tasks and takes no others.")
 
 
-def undrain(runner_id: RunnerId, data_dir: DataDir = None) -> None:
+def undrain(runner: RunnerName, data_dir: DataDir = None) -> None:
     """Let a drained runner take tasks again."""
-    _set_draining(runner_id, data_dir, is_draining=False)
-    typer.echo(f"Runner {runner_id} takes tasks again.")
+    _set_draining(runner, data_dir, is_draining=False)
+    typer.echo(f"Runner {runner} takes tasks again.")
 
 
 def pause(data_dir: DataDir = None) -> None:
@@ -83,11 +86,11 @@ def _limit(option: str, value: str | None) -> int | str | None:
     return int(value)
 
 
-def _set_draining(runner_id: str, data_dir: str | None, *, is_draining: bool) -> None:
+def _set_draining(runner: str, data_dir: str | None, *, is_draining: bool) -> None:
     from agentcontainer.domain.tasks import runners
 
-    if not run(lambda pool: runners.set_draining(pool, runner_id, is_draining=is_draining), data_dir):
-        raise NotFound(f"No runner {runner_id} is running; `agentcontainer status` lists the runners.")
+    if not run(lambda pool: runners.set_draining(pool, runner, is_draining=is_draining), data_dir):
+        raise NotFound(f"No runner {runner} is running; `agentcontainer status` lists the runners.")
 
 
 def _set_paused(data_dir: str | None, *, is_paused: bool) -> None:

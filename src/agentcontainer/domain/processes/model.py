@@ -37,6 +37,8 @@ class Runner:
     silent_seconds: float
     clock_skew_seconds: float | None = None
     """The clock of its host minus that of the database's host, as it measured it last."""
+    is_draining: bool = False
+    """Whether the operator lets it take no task."""
 
     @property
     def label(self) -> str:

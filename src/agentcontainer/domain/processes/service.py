@@ -21,7 +21,8 @@ OPEN_TOO_LONG = timedelta(seconds=5)
 _SERVER = """
 SELECT (SELECT max(version_num) FROM alembic_version) AS schema, current_setting('server_version') AS postgres,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
-    current_setting('max_connections')::int AS max_connections
+    current_setting('max_connections')::int AS max_connections,
+    EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL) AS is_paused
 """
 
 
@@ -33,6 +34,7 @@ class State:
     postgres: str
     connections: int
     max_connections: int
+    is_paused: bool
     api_processes: Sequence[ApiProcess]
     runners: Sequence[Runner]
     tasks: dict[str, int]
@@ -42,7 +44,14 @@ class State:
 
     def problems(self, lost_after_seconds: float) -> list[str]:
         """What an operator should look at, as sentences."""
+        paused = "The queue is paused: no runner begins a task until `agentcontainer admin resume`."
         return [
+            *([paused] if self.is_paused else []),
+            *(
+                f"Runner {runner.label} is drained: it takes no task until `agentcontainer admin undrain`."
+                for runner in self.runners
+                if runner.is_draining and runner.is_alive(lost_after_seconds)
+            ),
             *(
                 f"No runner takes tasks of region {queue.region}: {queue.waiting} wait, the oldest for "
                 f"{queue.oldest_seconds:.0f} s. Start a runner with --region {queue.region}."

@@ -28,6 +28,7 @@ FROM api_processes ORDER BY id LIMIT $1
 """
 _RUNNERS = """
 SELECT r.id, r.name, r.host, r.version, r.region, r.capacity, r.clock_skew_seconds,
+    r.draining_at IS NOT NULL AS is_draining,
     extract(epoch FROM now() - r.heartbeat_at)::float8 AS silent_seconds, coalesce(t.claims, 0) AS claims
 FROM runners r LEFT JOIN (
     SELECT runner_id, count(*) AS claims FROM tasks

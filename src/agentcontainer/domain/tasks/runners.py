@@ -32,8 +32,8 @@ WHERE boot_id = $1 AND abs(first_uid - $2) < $3 AND uid_lock_folder <> $4
 LIMIT 1
 """
 _SET_DRAINING = """
-UPDATE runners SET draining_at = CASE WHEN $2 THEN coalesce(draining_at, now()) END WHERE id = $1 AND stopped_at IS NULL
-RETURNING true
+UPDATE runners SET draining_at = CASE WHEN $2 THEN coalesce(draining_at, now()) END
+WHERE (id = $1 OR name = $1) AND stopped_at IS NULL RETURNING id
 """
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 
@@ -73,9 +73,12 @@ async def beat(connection: Connection | Pool, runner_id: str) -> Beat | None:
     return Beat(claims, rows[0]["is_draining"])
 
 
-async def set_draining(pool: Pool, runner_id: str, *, is_draining: bool) -> bool:
-    """Let the runner claim no task and give back those that it runs, or let it work again. False: no such runner."""
-    return bool(await pool.fetchval(_SET_DRAINING, runner_id, is_draining))
+async def set_draining(pool: Pool, runner: str, *, is_draining: bool) -> bool:
+    """Let the runner with this id or name claim no task and give back those that it runs, or let it work again.
+
+    False: no such runner.
+    """
+    return bool(await pool.fetch(_SET_DRAINING, runner, is_draining))
 
 
 async def record_host(pool: Pool, runner_id: str, skew_seconds: float, uids: Uids | None) -> None:
