@@ -135,10 +135,15 @@ def purge(
 
     async def work(pool: "Pool") -> "dict[Kind, Due]":
         due = await service.due(pool, settings)
-        if not is_dry_run:
-            storage_url = settings.storage_url or (settings.data_dir / "blobs").as_uri()
-            await service.purge(pool, Blobs(storage_url), settings)
-        return due
+        if is_dry_run:
+            return due
+        storage_url = settings.storage_url or (settings.data_dir / "blobs").as_uri()
+        removed = await service.purge(pool, Blobs(storage_url), settings)
+        left = await service.due(pool, settings)
+        return {
+            kind: Due(rows, max(0, due[kind].bytes - left[kind].bytes) if rows else 0)
+            for kind, rows in removed.items()
+        }
 
     due = run(work, data_dir)
     verb = "would remove" if is_dry_run else "removed"

@@ -98,7 +98,10 @@ async def provider_keys(stored: StoredKeys) -> AsyncGenerator[Finding]:
         if fault is not None:
             how = f"let the account test it: POST /api/v1/provider-keys/{provider}/test"
             yield Finding(
-                "unusable provider key", f"{provider} of {account_id}: {fault}", how, is_notice=True
+                "unusable provider key",
+                f"{provider} of {account_id}: {fault.rstrip('.')}",
+                how,
+                is_notice=True,
             )
 
 

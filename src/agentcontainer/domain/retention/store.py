@@ -89,11 +89,12 @@ _DUE: dict[Kind, str] = {
         WHERE t.completed_at IS NOT NULL AND t.deleted_at IS NULL AND t.events_purged_at IS NULL
             AND t.completed_at < now() - $1::interval
     """,
-    "tasks": """
+    "tasks": f"""
         SELECT count(*), coalesce(sum(pg_column_size(t.*) + coalesce(
             (SELECT sum(size_bytes) FROM files WHERE task_id = t.id AND deleted_at IS NULL), 0)), 0)
         FROM tasks t
         WHERE completed_at IS NOT NULL AND deleted_at IS NULL AND completed_at < now() - $1::interval
+            AND NOT EXISTS (SELECT FROM files f WHERE f.task_id = t.id AND f.deleted_at IS NULL AND {_IS_USED})
     """,
     "files": f"""
         SELECT count(*), coalesce(sum(size_bytes), 0) FROM files f
