@@ -81,6 +81,7 @@ async def test_a_runner_is_drained_by_the_name_that_status_shows(
                 [*COMMAND, "admin", command, runner],
                 env=environment(DATABASE_URL=database_url, DATA_DIR=short_dir), check=True, timeout=60,
             )  # fmt: skip
+            await pool.execute("UPDATE runners SET heartbeat_at = now()")
             report = shown(short_dir, database_url)
             assert report["state"]["runners"][0]["isDraining"] is is_draining
             assert any("run1-1 is drained" in problem for problem in report["problems"]) is is_draining
