@@ -33,7 +33,7 @@ async def ask(url: str) -> str:
 
 
 def processes(parent: psutil.Process | None = None) -> list[psutil.Process]:
-    children = (parent or psutil.Process()).children(recursive=True)
+    children = (parent or psutil.Process()).children()  # not those of the runners of other tests
     own = {"agentcontainer.gateway.scripted", "--descriptor"}  # other tests' scripted models have a port
     return [child for child in children if own <= set(child.cmdline())]
 

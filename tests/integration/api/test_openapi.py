@@ -282,6 +282,7 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
         check(f"{base}/events/{{sequence}}", await alice.get(f"{target}/events/1"))
         check(f"{base}/messages", await alice.get(f"{target}/messages"))
         check(f"{base}/messages", await alice.post(f"{target}/messages", {"content": "x"}))
+        check(f"{base}/interrupt", await alice.post(f"{target}/interrupt"))
         check(f"{base}/handoff", await alice.post(f"{target}/handoff"))
         check(f"{base}/end", await alice.post(f"{target}/end"))
         check(

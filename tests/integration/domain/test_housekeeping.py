@@ -18,9 +18,10 @@ from agentcontainer.telemetry import metrics
 
 TAKE_OVER_SECONDS = 8.0  # 2 of the candidates, and as much as a busy machine may need
 ADVISORY_LOCKS = """
-SELECT count(*) FROM pg_locks
+FROM pg_locks
 WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+LEADERS_LOCK = f"{ADVISORY_LOCKS} AND objid = $1::bigint::oid"
 LEADER = """
 import asyncio, sys
 from agentcontainer import db
@@ -84,7 +85,7 @@ async def test_one_leads_and_the_others_wait(candidates: list[Candidate], pool: 
     assert metrics.registry_of().get_sample_value("agentcontainer_leader") == 1
     await asyncio.sleep(2.5)
     assert await leader_of(candidates) is leader
-    assert await pool.fetchval(ADVISORY_LOCKS) == 1
+    assert await pool.fetchval(f"SELECT count(*) {ADVISORY_LOCKS}") == 1
 
 
 async def test_another_takes_over_when_the_leader_stops(candidates: list[Candidate]) -> None:
@@ -101,8 +102,7 @@ async def test_a_leader_whose_connection_is_lost_stops_its_work(
     candidates: list[Candidate], pool: Pool
 ) -> None:
     first = await leader_of(candidates)
-    query = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1::bigint::oid"
-    assert await pool.fetchval(query, LOCK_ID & 0xFFFFFFFF)
+    assert await pool.fetchval(f"SELECT pg_terminate_backend(pid) {LEADERS_LOCK}", LOCK_ID & 0xFFFFFFFF)
     deadline = time.monotonic() + TAKE_OVER_SECONDS
     while first.outages == 0:
         assert time.monotonic() < deadline
