@@ -41,7 +41,7 @@ async def test_the_turns_of_a_conversation_go_to_the_runner_of_its_last_containe
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "PREFERENCE", timedelta(seconds=2))  # enough for a busy test machine
-    bed.configure(warm_seconds=0.0)
+    bed.configure(warm_seconds=0.0, runner_lost_after_seconds=30)
 
     async def until_idle(task_id: str, turns: int) -> None:
         await bed.until_event(task_id, "turn.completed", turns)
@@ -62,7 +62,7 @@ async def test_the_turns_of_a_conversation_go_to_the_runner_of_its_last_containe
             first.proxy.drop_packets()  # it lives by the lease, but claims nothing
             sent_at = time.monotonic()
             assert await turn(task_id, 7) == second.id
-            assert time.monotonic() - sent_at < 2 + AFTER_CUT_SECONDS
+            assert time.monotonic() - sent_at < 25, "it waited for the end of the first one's lease"
             first.proxy.forward_again()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentcontainer.domain.tasks.state import Status
+from agentcontainer.runner import claiming
 from tests.coordination.bed import Bed, finish, waiting
 from tests.coordination.proxy import TransactionPattern
 from tests.coordination.soundness import sound_outcome
@@ -39,7 +40,6 @@ def small_disk(bed: Bed) -> Iterator[Path]:
 def fill(folder: Path) -> Path:
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        # Fast, because a claim that waits meanwhile is given up after two seconds.
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free)
         while file.write(bytes(4096)):
             pass
@@ -65,7 +65,10 @@ async def full_database(bed: Bed) -> AsyncIterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-async def test_an_attempt_that_finds_the_disk_full_is_no_try(bed: Bed, small_disk: Path) -> None:
+async def test_an_attempt_that_finds_the_disk_full_is_no_try(
+    bed: Bed, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "CALL_SECONDS", 60.0)  # the claim waits while the disk is filled
     async with bed.runner() as runner:
         trap = runner.proxy.trap(CLAIM, "held")
         task_id = await bed.dispatch(WORK, finish("out.txt"))
