@@ -171,6 +171,7 @@ async def test_the_registration_of_a_runner_and_the_delivery_of_a_message_surviv
         await bed.unblock(task_id)
         await trap.until_sprung()
         await bed.until_event(task_id, "tool.started", 2)
+        await bed.until_event(task_id, "message.delivered")
         await bed.unblock(task_id, "again")
         await bed.until(task_id)
         outcome = await sound_outcome(bed, task_id)

@@ -1,6 +1,7 @@
 """SeaweedFS on a host of the lab: a real S3 server."""
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -68,13 +69,13 @@ def wait_ready(host: Host, *, access_key: str = ACCESS_KEY, secret_key: str = SE
     for its first seconds fails."""
     deadline = time.monotonic() + START_SECONDS
     folder = f"http://{host.address}:{FILER_PORT}/buckets/{BUCKET}/"
-    store = S3Store(
-        BUCKET, endpoint=f"http://{host.address}:{PORT}", region="us-east-1", access_key_id=access_key,
-        secret_access_key=secret_key, client_options={"allow_http": True}, retry_config={"max_retries": 0},
-    )  # fmt: skip
-    while not (_is_answered("POST", folder) and _holds(store)):
+    while not _is_answered("POST", folder):
         assert host.services["weed"].is_running() and time.monotonic() < deadline, host.services["weed"].log()
         time.sleep(0.05)
+    # In another process: the S3 library keeps threads, which would stay in the lab's network after the test.
+    probe = [sys.executable, "-m", __name__, f"http://{host.address}:{PORT}", access_key, secret_key]
+    done = subprocess.run(probe, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 0, host.services["weed"].log()
 
 
 def _is_answered(method: str, address: str) -> bool:
@@ -95,3 +96,21 @@ def _holds(store: S3Store) -> bool:
     except (BaseError, OSError):
         return False
     return contents == names
+
+
+def _main(endpoint: str, access_key: str, secret_key: str) -> int:
+    """Wait until the store at this address keeps objects; 1 if it does not in time."""
+    deadline = time.monotonic() + START_SECONDS
+    store = S3Store(
+        BUCKET, endpoint=endpoint, region="us-east-1", access_key_id=access_key,
+        secret_access_key=secret_key, client_options={"allow_http": True}, retry_config={"max_retries": 0},
+    )  # fmt: skip
+    while not _holds(store):
+        if time.monotonic() > deadline:
+            return 1
+        time.sleep(0.05)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
