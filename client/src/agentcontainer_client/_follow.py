@@ -58,6 +58,11 @@ class Deadline:
         return most if self._at is None else max(0.0, min(most, self._at - time.monotonic()))
 
     @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline. None: without end."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    @property
     def has_passed(self) -> bool:
         """Whether the deadline has passed."""
         return self._at is not None and time.monotonic() >= self._at

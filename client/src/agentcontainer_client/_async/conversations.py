@@ -11,7 +11,7 @@ from agentcontainer_client import _dispatch, errors, models
 from agentcontainer_client._async import concurrency, uploading
 from agentcontainer_client._async.following import AsyncEventStream, Log, events_of
 from agentcontainer_client._async.paging import AsyncPager
-from agentcontainer_client._async.tasks import AsyncTask
+from agentcontainer_client._async.tasks import AsyncTask, AsyncTasks, new_task_call
 from agentcontainer_client._async.transport import AsyncTransport
 from agentcontainer_client._calls import Call, body_of, operation, query_of, segment
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
@@ -195,14 +195,18 @@ class AsyncConversation:
 
         Conflict if no turn runs.
         """
-        call = Call(method="POST", path=f"{self._path}/interrupt", body={}, idempotency_key=idempotency_key)
-        return replace(self, task=await self.transport.send(call, self._task))
+        return await self._change("interrupt", idempotency_key)
 
     @operation("endConversation", taskId="self")
     async def end(self, *, idempotency_key: str | None = None) -> "AsyncConversation":
         """End it. Conflict if it has ended."""
-        call = Call(method="POST", path=f"{self._path}/end", body={}, idempotency_key=idempotency_key)
-        return replace(self, task=await self.transport.send(call, self._task))
+        return await self._change("end", idempotency_key)
+
+    async def _change(self, verb: str, idempotency_key: str | None) -> "AsyncConversation":
+        """Send a verb without a body, whose response is the task."""
+        call = Call(method="POST", path=f"{self._path}/{verb}", body={}, idempotency_key=idempotency_key)
+        task = await self.transport.send(call, partial(AsyncTask.from_wire, transport=self.transport))
+        return replace(self, task=task)
 
     async def _post(
         self, verb: str, body: dict[str, Any], idempotency_key: str | None
@@ -217,9 +221,6 @@ class AsyncConversation:
     @property
     def _path(self) -> str:
         return f"/conversations/{segment(self.id)}"
-
-    def _task(self, content: object) -> AsyncTask:
-        return AsyncTask.from_wire(content, transport=self.transport)
 
 
 @dataclass(frozen=True)
@@ -244,18 +245,11 @@ class AsyncConversations:
         Raises:
             InsufficientBalance: the account cannot pay the hold.
         """
-        connection = self.transport.connection
-        agent_id = _dispatch.agent_id(agent, connection)
-        ids = await uploading.ids_of(self.transport, options.get("files") or (), on_upload)
-        body = body_of(message=message, instructions=instructions) | _dispatch.new_task_body(
-            _dispatch.with_defaults(options, connection), ids
-        )
-        call = Call(
-            method="POST",
-            path=f"/agents/{segment(agent_id)}/conversations",
-            body=body,
-            idempotency_key=idempotency_key,
-        )
+        texts = body_of(message=message, instructions=instructions)
+        call = await new_task_call(
+            self.transport, "conversations", texts, options,
+            agent=agent, idempotency_key=idempotency_key, on_upload=on_upload,
+        )  # fmt: skip
         return await self.transport.send(call, partial(_conversation, self.transport))
 
     async def get(self, task: str) -> AsyncConversation:
@@ -268,12 +262,8 @@ class AsyncConversations:
             if candidate.role == "user":
                 message = candidate
                 break
-        call = Call(method="GET", path=f"/tasks/{segment(task)}")
-        read = await self.transport.send(call, self._task)
+        read = await AsyncTasks(self.transport).get(task)
         return AsyncConversation(task=read, message=message, transport=self.transport)
-
-    def _task(self, content: object) -> AsyncTask:
-        return AsyncTask.from_wire(content, transport=self.transport)
 
 
 def _conversation(transport: AsyncTransport, content: Any) -> AsyncConversation:

@@ -6,25 +6,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Required, Unpack
+from typing import Any, Literal, Required, Unpack
 
 from agentcontainer_client import _dispatch, errors, models
 from agentcontainer_client._async import concurrency, uploading
-from agentcontainer_client._async.ends import ends_of
+from agentcontainer_client._async.ends import ENDED, ends_of
 from agentcontainer_client._async.files import AsyncOutputFile
-from agentcontainer_client._async.following import AsyncEventStream, events_of
+from agentcontainer_client._async.following import AsyncEventStream, Log, events_of
 from agentcontainer_client._async.paging import AsyncPager
 from agentcontainer_client._async.transport import AsyncTransport
 from agentcontainer_client._calls import Call, body_of, operation, query_of, segment
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
-from agentcontainer_client._events import Event, decode
+from agentcontainer_client._events import Event
 from agentcontainer_client._follow import Deadline, Progress
 from agentcontainer_client._sources import OnProgress
 from agentcontainer_client._targets import distinct, safe_name
 
 OnEvent = Callable[[Event], object]
 
-ENDED = frozenset({"finished", "failed", "cancelled", "expired"})
 TASKS_AT_ONCE = 16
 
 
@@ -55,8 +54,7 @@ class AsyncTask(models.Task):
 
         `deltas`: also live text (`events.MessageDelta`). `timeout`: seconds after which the stream ends.
         """
-        log = events_of(self.transport, f"{self._path}/events")
-        return AsyncEventStream(log, after=after, deltas=deltas, timeout=timeout)
+        return AsyncEventStream(self._log, after=after, deltas=deltas, timeout=timeout)
 
     @operation(
         "listEvents",
@@ -75,7 +73,7 @@ class AsyncTask(models.Task):
         return AsyncPager(
             self.transport,
             f"{self._path}/events",
-            _event,
+            self._log.decode,
             query=query_of(after=after, fields=fields),
             limit=limit,
             cursor=cursor,
@@ -86,7 +84,8 @@ class AsyncTask(models.Task):
     @operation("getEvent", taskId="self")
     async def event(self, sequence: int) -> Event:
         """One of its events."""
-        return await self.transport.send(Call(method="GET", path=f"{self._path}/events/{sequence}"), _event)
+        call = Call(method="GET", path=f"{self._path}/events/{sequence}")
+        return await self.transport.send(call, self._log.decode)
 
     async def wait(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> "AsyncTask":
         """The task at its end. `timeout`: seconds to wait here; the task itself goes on.
@@ -98,11 +97,10 @@ class AsyncTask(models.Task):
             WaitTimedOut: the time has passed.
         """
         deadline = Deadline(timeout)
-        log = events_of(self.transport, f"{self._path}/events")
         last = await self.events(limit=1, order="desc", fields="summary").first()
         is_over = last is None or last.is_last
         if last is not None and not is_over:
-            async for event in log.poll(Progress(last.sequence), deadline, fields="summary"):
+            async for event in self._log.poll(Progress(last.sequence), deadline, fields="summary"):
                 is_over = event.is_last
         if not is_over:
             raise errors.WaitTimedOut(self.id, timeout or 0)
@@ -200,6 +198,10 @@ class AsyncTask(models.Task):
         return await self.transport.send(call, partial(AsyncTask.from_wire, transport=self.transport))
 
     @property
+    def _log(self) -> Log[Event]:
+        return events_of(self.transport, f"{self._path}/events")
+
+    @property
     def _path(self) -> str:
         return f"/tasks/{segment(self.id)}"
 
@@ -236,18 +238,11 @@ class AsyncTasks:
         Raises:
             InsufficientBalance: the account cannot pay the hold.
         """
-        connection = self.transport.connection
-        agent_id = _dispatch.agent_id(agent, connection)
-        ids = await uploading.ids_of(self.transport, options.get("files") or (), on_upload)
-        body = {"instructions": instructions} | _dispatch.new_task_body(
-            _dispatch.with_defaults(options, connection), ids
-        )
-        call = Call(
-            method="POST",
-            path=f"/agents/{segment(agent_id)}/tasks",
-            body=body,
-            idempotency_key=idempotency_key,
-        )
+        texts = {"instructions": instructions}
+        call = await new_task_call(
+            self.transport, "tasks", texts, options,
+            agent=agent, idempotency_key=idempotency_key, on_upload=on_upload,
+        )  # fmt: skip
         return await self.transport.send(call, self._bound)
 
     async def run(
@@ -276,13 +271,11 @@ class AsyncTasks:
             instructions, agent=agent, idempotency_key=idempotency_key, on_upload=on_upload, **options
         )
         if on_event is not None:
-            left = None if timeout is None else deadline.left(timeout)
-            async with task.stream(timeout=left) as stream:
+            async with task.stream(timeout=deadline.remaining) as stream:
                 async for event in stream:
                     await concurrency.settle(on_event(event))
-        left = None if timeout is None else deadline.left(timeout)
         try:
-            return await task.wait(left, raise_on_failure=raise_on_failure)
+            return await task.wait(deadline.remaining, raise_on_failure=raise_on_failure)
         except errors.WaitTimedOut:
             raise errors.WaitTimedOut(task.id, timeout or 0) from None
 
@@ -305,8 +298,7 @@ class AsyncTasks:
             [partial(self.create, **options) for options in tasks], at_once
         )
         ended: dict[str, AsyncTask] = {}
-        left = None if timeout is None else deadline.left(timeout)
-        async for task in self.as_completed(created, timeout=left, at_once=at_once):
+        async for task in self.as_completed(created, timeout=deadline.remaining, at_once=at_once):
             ended[task.id] = _checked(task, raise_on_failure=raise_on_failure)
         return [ended[task.id] for task in created]
 
@@ -382,6 +374,29 @@ class AsyncTasks:
         return AsyncTask.from_wire(content, transport=self.transport)
 
 
+async def new_task_call(
+    transport: AsyncTransport,
+    collection: Literal["tasks", "conversations"],
+    texts: Mapping[str, Any],
+    options: NewTaskOptions,
+    *,
+    agent: str | models.Agent | None,
+    idempotency_key: str | None,
+    on_upload: OnProgress | None,
+) -> Call:
+    """The request that begins a task or a conversation, with these texts in its body. The files are uploaded now."""
+    connection = transport.connection
+    agent_id = _dispatch.agent_id(agent, connection)
+    ids = await uploading.ids_of(transport, options.get("files") or (), on_upload)
+    settings = _dispatch.new_task_body(_dispatch.with_defaults(options, connection), ids)
+    return Call(
+        method="POST",
+        path=f"/agents/{segment(agent_id)}/{collection}",
+        body={**texts, **settings},
+        idempotency_key=idempotency_key,
+    )
+
+
 def message_of(content: Any) -> models.Message:
     """The message of a response that has it beside its task."""
     return models.Message.from_wire(content.get("message") if isinstance(content, dict) else None)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -391,10 +406,3 @@ def _checked(task: AsyncTask, *, raise_on_failure: bool) -> AsyncTask:
     if raise_on_failure and task.status != "finished":
         raise errors.of_ended_task(task)
     return task
-
-
-def _event(content: object) -> Event:
-    from agentcontainer_client import events  # loads the classes of all types, which takes time
-
-    assert events
-    return decode(content)

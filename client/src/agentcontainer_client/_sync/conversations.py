@@ -18,7 +18,7 @@ from agentcontainer_client._sources import AnyFile, OnProgress
 from agentcontainer_client._sync import concurrency, uploading
 from agentcontainer_client._sync.following import EventStream, Log, events_of
 from agentcontainer_client._sync.paging import Pager
-from agentcontainer_client._sync.tasks import Task
+from agentcontainer_client._sync.tasks import Task, Tasks, new_task_call
 from agentcontainer_client._sync.transport import Transport
 from agentcontainer_client._turns import Turn
 
@@ -193,14 +193,18 @@ class Conversation:
 
         Conflict if no turn runs.
         """
-        call = Call(method="POST", path=f"{self._path}/interrupt", body={}, idempotency_key=idempotency_key)
-        return replace(self, task=self.transport.send(call, self._task))
+        return self._change("interrupt", idempotency_key)
 
     @operation("endConversation", taskId="self")
     def end(self, *, idempotency_key: str | None = None) -> "Conversation":
         """End it. Conflict if it has ended."""
-        call = Call(method="POST", path=f"{self._path}/end", body={}, idempotency_key=idempotency_key)
-        return replace(self, task=self.transport.send(call, self._task))
+        return self._change("end", idempotency_key)
+
+    def _change(self, verb: str, idempotency_key: str | None) -> "Conversation":
+        """Send a verb without a body, whose response is the task."""
+        call = Call(method="POST", path=f"{self._path}/{verb}", body={}, idempotency_key=idempotency_key)
+        task = self.transport.send(call, partial(Task.from_wire, transport=self.transport))
+        return replace(self, task=task)
 
     def _post(self, verb: str, body: dict[str, Any], idempotency_key: str | None) -> "Conversation":
         call = Call(method="POST", path=f"{self._path}/{verb}", body=body, idempotency_key=idempotency_key)
@@ -213,9 +217,6 @@ class Conversation:
     @property
     def _path(self) -> str:
         return f"/conversations/{segment(self.id)}"
-
-    def _task(self, content: object) -> Task:
-        return Task.from_wire(content, transport=self.transport)
 
 
 @dataclass(frozen=True)
@@ -240,18 +241,11 @@ class Conversations:
         Raises:
             InsufficientBalance: the account cannot pay the hold.
         """
-        connection = self.transport.connection
-        agent_id = _dispatch.agent_id(agent, connection)
-        ids = uploading.ids_of(self.transport, options.get("files") or (), on_upload)
-        body = body_of(message=message, instructions=instructions) | _dispatch.new_task_body(
-            _dispatch.with_defaults(options, connection), ids
-        )
-        call = Call(
-            method="POST",
-            path=f"/agents/{segment(agent_id)}/conversations",
-            body=body,
-            idempotency_key=idempotency_key,
-        )
+        texts = body_of(message=message, instructions=instructions)
+        call = new_task_call(
+            self.transport, "conversations", texts, options,
+            agent=agent, idempotency_key=idempotency_key, on_upload=on_upload,
+        )  # fmt: skip
         return self.transport.send(call, partial(_conversation, self.transport))
 
     def get(self, task: str) -> Conversation:
@@ -262,12 +256,8 @@ class Conversations:
             if candidate.role == "user":
                 message = candidate
                 break
-        call = Call(method="GET", path=f"/tasks/{segment(task)}")
-        read = self.transport.send(call, self._task)
+        read = Tasks(self.transport).get(task)
         return Conversation(task=read, message=message, transport=self.transport)
-
-    def _task(self, content: object) -> Task:
-        return Task.from_wire(content, transport=self.transport)
 
 
 def _conversation(transport: Transport, content: Any) -> Conversation:

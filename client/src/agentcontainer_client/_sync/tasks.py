@@ -8,25 +8,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Required, Unpack
+from typing import Any, Literal, Required, Unpack
 
 from agentcontainer_client import _dispatch, errors, models
 from agentcontainer_client._calls import Call, body_of, operation, query_of, segment
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
-from agentcontainer_client._events import Event, decode
+from agentcontainer_client._events import Event
 from agentcontainer_client._follow import Deadline, Progress
 from agentcontainer_client._sources import OnProgress
 from agentcontainer_client._sync import concurrency, uploading
-from agentcontainer_client._sync.ends import ends_of
+from agentcontainer_client._sync.ends import ENDED, ends_of
 from agentcontainer_client._sync.files import OutputFile
-from agentcontainer_client._sync.following import EventStream, events_of
+from agentcontainer_client._sync.following import EventStream, Log, events_of
 from agentcontainer_client._sync.paging import Pager
 from agentcontainer_client._sync.transport import Transport
 from agentcontainer_client._targets import distinct, safe_name
 
 OnEvent = Callable[[Event], object]
 
-ENDED = frozenset({"finished", "failed", "cancelled", "expired"})
 TASKS_AT_ONCE = 16
 
 
@@ -55,8 +54,7 @@ class Task(models.Task):
 
         `deltas`: also live text (`events.MessageDelta`). `timeout`: seconds after which the stream ends.
         """
-        log = events_of(self.transport, f"{self._path}/events")
-        return EventStream(log, after=after, deltas=deltas, timeout=timeout)
+        return EventStream(self._log, after=after, deltas=deltas, timeout=timeout)
 
     @operation(
         "listEvents",
@@ -75,7 +73,7 @@ class Task(models.Task):
         return Pager(
             self.transport,
             f"{self._path}/events",
-            _event,
+            self._log.decode,
             query=query_of(after=after, fields=fields),
             limit=limit,
             cursor=cursor,
@@ -86,7 +84,8 @@ class Task(models.Task):
     @operation("getEvent", taskId="self")
     def event(self, sequence: int) -> Event:
         """One of its events."""
-        return self.transport.send(Call(method="GET", path=f"{self._path}/events/{sequence}"), _event)
+        call = Call(method="GET", path=f"{self._path}/events/{sequence}")
+        return self.transport.send(call, self._log.decode)
 
     def wait(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> "Task":
         """The task at its end. `timeout`: seconds to wait here; the task itself goes on.
@@ -98,11 +97,10 @@ class Task(models.Task):
             WaitTimedOut: the time has passed.
         """
         deadline = Deadline(timeout)
-        log = events_of(self.transport, f"{self._path}/events")
         last = self.events(limit=1, order="desc", fields="summary").first()
         is_over = last is None or last.is_last
         if last is not None and not is_over:
-            for event in log.poll(Progress(last.sequence), deadline, fields="summary"):
+            for event in self._log.poll(Progress(last.sequence), deadline, fields="summary"):
                 is_over = event.is_last
         if not is_over:
             raise errors.WaitTimedOut(self.id, timeout or 0)
@@ -200,6 +198,10 @@ class Task(models.Task):
         return self.transport.send(call, partial(Task.from_wire, transport=self.transport))
 
     @property
+    def _log(self) -> Log[Event]:
+        return events_of(self.transport, f"{self._path}/events")
+
+    @property
     def _path(self) -> str:
         return f"/tasks/{segment(self.id)}"
 
@@ -236,18 +238,11 @@ class Tasks:
         Raises:
             InsufficientBalance: the account cannot pay the hold.
         """
-        connection = self.transport.connection
-        agent_id = _dispatch.agent_id(agent, connection)
-        ids = uploading.ids_of(self.transport, options.get("files") or (), on_upload)
-        body = {"instructions": instructions} | _dispatch.new_task_body(
-            _dispatch.with_defaults(options, connection), ids
-        )
-        call = Call(
-            method="POST",
-            path=f"/agents/{segment(agent_id)}/tasks",
-            body=body,
-            idempotency_key=idempotency_key,
-        )
+        texts = {"instructions": instructions}
+        call = new_task_call(
+            self.transport, "tasks", texts, options,
+            agent=agent, idempotency_key=idempotency_key, on_upload=on_upload,
+        )  # fmt: skip
         return self.transport.send(call, self._bound)
 
     def run(
@@ -276,13 +271,11 @@ class Tasks:
             instructions, agent=agent, idempotency_key=idempotency_key, on_upload=on_upload, **options
         )
         if on_event is not None:
-            left = None if timeout is None else deadline.left(timeout)
-            with task.stream(timeout=left) as stream:
+            with task.stream(timeout=deadline.remaining) as stream:
                 for event in stream:
                     concurrency.settle(on_event(event))
-        left = None if timeout is None else deadline.left(timeout)
         try:
-            return task.wait(left, raise_on_failure=raise_on_failure)
+            return task.wait(deadline.remaining, raise_on_failure=raise_on_failure)
         except errors.WaitTimedOut:
             raise errors.WaitTimedOut(task.id, timeout or 0) from None
 
@@ -303,8 +296,7 @@ class Tasks:
         deadline = Deadline(timeout)
         created = concurrency.in_parallel([partial(self.create, **options) for options in tasks], at_once)
         ended: dict[str, Task] = {}
-        left = None if timeout is None else deadline.left(timeout)
-        for task in self.as_completed(created, timeout=left, at_once=at_once):
+        for task in self.as_completed(created, timeout=deadline.remaining, at_once=at_once):
             ended[task.id] = _checked(task, raise_on_failure=raise_on_failure)
         return [ended[task.id] for task in created]
 
@@ -380,6 +372,29 @@ class Tasks:
         return Task.from_wire(content, transport=self.transport)
 
 
+def new_task_call(
+    transport: Transport,
+    collection: Literal["tasks", "conversations"],
+    texts: Mapping[str, Any],
+    options: NewTaskOptions,
+    *,
+    agent: str | models.Agent | None,
+    idempotency_key: str | None,
+    on_upload: OnProgress | None,
+) -> Call:
+    """The request that begins a task or a conversation, with these texts in its body. The files are uploaded now."""
+    connection = transport.connection
+    agent_id = _dispatch.agent_id(agent, connection)
+    ids = uploading.ids_of(transport, options.get("files") or (), on_upload)
+    settings = _dispatch.new_task_body(_dispatch.with_defaults(options, connection), ids)
+    return Call(
+        method="POST",
+        path=f"/agents/{segment(agent_id)}/{collection}",
+        body={**texts, **settings},
+        idempotency_key=idempotency_key,
+    )
+
+
 def message_of(content: Any) -> models.Message:
     """The message of a response that has it beside its task."""
     return models.Message.from_wire(content.get("message") if isinstance(content, dict) else None)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -389,10 +404,3 @@ def _checked(task: Task, *, raise_on_failure: bool) -> Task:
     if raise_on_failure and task.status != "finished":
         raise errors.of_ended_task(task)
     return task
-
-
-def _event(content: object) -> Event:
-    from agentcontainer_client import events  # loads the classes of all types, which takes time
-
-    assert events
-    return decode(content)

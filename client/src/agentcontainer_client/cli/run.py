@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,26 +151,17 @@ def rerun(
     _dispatch(state, before.instructions or "", before.agent_id, options, follow)
 
 
+@dataclass(frozen=True)
 class _Follow:
     """What happens after the dispatch."""
 
-    def __init__(
-        self,
-        folder: str | None,
-        timeout: float | None,
-        is_cancelling: bool,
-        is_json: bool,
-        fields: str | None,
-        has_events: bool,
-        is_detached: bool,
-    ) -> None:
-        self.folder = folder
-        self.timeout = timeout
-        self.is_cancelling = is_cancelling
-        self.is_json = is_json
-        self.fields = fields
-        self.has_events = has_events
-        self.is_detached = is_detached
+    folder: str | None
+    timeout: float | None
+    is_cancelling: bool
+    is_json: bool
+    fields: str | None
+    has_events: bool
+    is_detached: bool
 
 
 def _dispatch(state: State, prompt: str, agent: str, options: dict[str, Any], follow: _Follow) -> None:
@@ -185,9 +177,8 @@ def _dispatch(state: State, prompt: str, agent: str, options: dict[str, Any], fo
     ).run()
     usage = ended.token_usage
     state.say(f"{usage.input_tokens} tokens in, {usage.output_tokens} out, ${ended.cost_usd:.4f}", "dim")
-    if follow.has_events:
-        follow.is_json = True
-    finish(state, ended, folder=follow.folder, is_json=follow.is_json, fields=follow.fields)
+    is_json = follow.is_json or follow.has_events
+    finish(state, ended, folder=follow.folder, is_json=is_json, fields=follow.fields)
 
 
 def chosen_agent(state: State, agent: str | None) -> str:
