@@ -19,13 +19,17 @@ class Timeouts:
     silence: float = 10.0
 
     @property
+    def probe(self) -> int:
+        """Seconds between two keepalives: so many that some are missed within `silence`."""
+        return max(1, round(self.silence / 4))
+
+    @property
     def statement(self) -> str:
         """The SQL that sets the limits in a session. On Unix sockets the server ignores those of TCP."""
-        probe = max(1, round(self.silence / 4))
         values = {
             "idle_in_transaction_session_timeout": f"{self.idle_in_transaction * 1000:.0f}",
-            "tcp_keepalives_idle": f"{probe}",
-            "tcp_keepalives_interval": f"{probe}",
+            "tcp_keepalives_idle": f"{self.probe}",
+            "tcp_keepalives_interval": f"{self.probe}",
             "tcp_keepalives_count": "3",
             "tcp_user_timeout": f"{self.silence * 1000:.0f}",
         }
@@ -47,9 +51,8 @@ async def set_limits(connection: Any, timeouts: Timeouts = TIMEOUTS, *, is_poole
     own = transport.get_extra_info("socket")
     if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    probe = max(1, round(timeouts.silence / 4))
     own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
-    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, timeouts.probe)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, timeouts.probe)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(timeouts.silence * 1000))

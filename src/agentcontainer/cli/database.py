@@ -32,8 +32,7 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
         Unavailable: it cannot be reached.
         SettingsError: this version cannot use its schema, or the data folder holds no installation.
     """
-    if settings.database_url is not None:
-        assert settings.session_url is not None
+    if settings.session_url is not None:
         await _check_schema(settings.session_url)
         yield settings.session_url
     elif data_dir.is_up(settings.data_dir):

@@ -190,7 +190,7 @@ async def _database(chosen: Settings) -> AsyncGenerator[str | None]:
         if fault is not None:
             raise SettingsError(fault)
 
-    url = chosen.session_url or locate_url(chosen)
+    url = locate_url(chosen)
     if url is not None:
         await check(url)
         yield url

@@ -81,8 +81,7 @@ async def _serve(serve: Callable[[Settings], Awaitable[None]], chosen: Settings)
 async def _migrate(chosen: Settings, *, is_forced: bool) -> None:
     from agentcontainer.cli.database import database, migrated
 
-    if chosen.database_url is not None:
-        assert chosen.session_url is not None
+    if chosen.session_url is not None:
         await migrated(chosen.session_url, stops_others=is_forced, report=partial(typer.echo, err=True))
         return
     async with database(chosen):  # migrates on entry

@@ -18,7 +18,7 @@ def resolve(settings: Settings) -> Settings:
     Raises:
         SettingsError: no database is running, or there is no secret key; the message says what to do.
     """
-    database_url = locate_url(settings)
+    database_url = settings.database_url or locate_url(settings)
     if database_url is None:
         raise SettingsError(
             f"No database: AGENTCONTAINER_DATABASE_URL is not set, and no `agentcontainer up` is running on "

@@ -59,7 +59,7 @@ async def _read(chosen: Settings) -> Report:
     from agentcontainer.embedded.location import locate_url
     from agentcontainer.migrations import schema
 
-    url = chosen.session_url or locate_url(chosen)
+    url = locate_url(chosen)
     if url is None:
         raise SettingsError(
             f"No database: AGENTCONTAINER_DATABASE_URL is not set, and no `agentcontainer up` is running on "

@@ -36,7 +36,7 @@ def is_running(data_dir: Path) -> bool:
 
 
 def locate_url(settings: Settings) -> str | None:
-    """`database_url` if it is set, or the URL of the embedded server if it runs, or None."""
-    if settings.database_url is not None:
-        return settings.database_url
+    """`session_url` if it is set, or the URL of the embedded server if it runs, or None."""
+    if settings.session_url is not None:
+        return settings.session_url
     return url_of(settings.data_dir) if is_running(settings.data_dir) else None

@@ -78,12 +78,13 @@ async def rotate(pool: Pool, vault: Vault) -> Rotated:
         canary = vault.resealed(row.canary, row.canary_context)
     except SettingsError:
         raise SettingsError(OTHER_KEY) from None
-    rotated = await _one_pass(pool, vault)
-    count, passes = rotated.count, 1
+    rotated, count = Rotated(), 0
     # A turn that begins moves a key from a message to its task, perhaps to a row that was read before.
-    while rotated.count > 0 and passes < MAX_PASSES:
+    for _ in range(MAX_PASSES):
         rotated = await _one_pass(pool, vault)
-        count, passes = count + rotated.count, passes + 1
+        count += rotated.count
+        if rotated.count == 0:
+            break
     if canary is not None:
         await store.set_canary(pool, canary)  # last: from now on a process without the first key is refused
     return Rotated(count, rotated.unreadable)
