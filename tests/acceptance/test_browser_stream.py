@@ -85,7 +85,7 @@ def closed(page: Page) -> tuple[list[Any], list[str]]:
 def test_a_task_from_beginning_to_end(
     shared_platform: Platform, client: Client, browser: Browser, pages: tuple[str, dict[str, str]]
 ) -> None:
-    steps = [{"say": "I shall look.", "bash": "sleep 1; echo one"}, {"bash": "sleep 1; echo two"}, finish()]
+    steps = [{"bash": "sleep 2; echo one"}, {"say": "I shall look again.", "bash": "sleep 1; echo two"}, finish()]
     task_id = client.dispatch(script(*steps))
     path = f"/api/v1/tasks/{task_id}/events"
     page = browser.new_page()
@@ -105,7 +105,7 @@ def test_a_task_from_beginning_to_end(
     )
     assert shared_platform.log().count(f"GET {path} 204") == 1
     text = "".join(data["data"]["content"] for _, kind, data in events if kind == "message.delta")
-    assert "I shall look." in text, "deltas arrived before the message was complete"
+    assert "I shall look again." in text, "deltas arrived before the message was complete"
 
     key = client.api_key.encode()
     assert key not in shared_platform.log_path.read_bytes()
