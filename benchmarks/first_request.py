@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.table import Table
 
@@ -57,7 +57,7 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> lis
     async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         base_url = f"{started.base_url}/api/v1"
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as api:
+        async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as api:
             await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
             task = ""
 

@@ -13,7 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2
 from first_request import MODEL, PROVIDER, environment, first_request_after, home, pi_command, show
 
 from agentcontainer import settings
@@ -37,7 +37,7 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path, *, is_
     data_folder.ensure_secret_key(configured.data_dir)
     async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=f"{started.base_url}/api/v1", headers=headers, trust_env=False
         ) as api:
             await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from first_request import MODEL, PROVIDER, first_request_after
 from rich.console import Console
 from rich.table import Table
@@ -74,7 +74,7 @@ async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, me
     async with running(configured, os.environ, print) as started:
         headers = {"Authorization": f"Bearer {started.api_key}"}
         base_url = f"{started.base_url}/api/v1"
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=60) as api:
+        async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=60) as api:
             await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
             nap = {"bash": "hibernate --message nap --for 1h"}
             steps = [{"bash": f'python3 -c "{fill}" && sleep 3'}, *([nap] * (runs + 1))]
@@ -103,7 +103,7 @@ async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, me
     measured.pausing += [e["data"]["pausedMs"] / 1000 for e in events if e["type"] == "task.checkpointed"]
 
 
-async def _until(api: httpx.AsyncClient, task: str, status: str) -> None:
+async def _until(api: httpx2.AsyncClient, task: str, status: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while (state := (await api.get(f"/tasks/{task}")).json())["status"] != status:
         if time.monotonic() > deadline or state["status"] in ("failed", "finished"):
@@ -111,7 +111,7 @@ async def _until(api: httpx.AsyncClient, task: str, status: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _events(api: httpx.AsyncClient, task: str) -> list[dict[str, Any]]:
+async def _events(api: httpx2.AsyncClient, task: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while page := (await api.get(f"/tasks/{task}/events?limit=100&after={len(events)}")).json()["data"]:
         events += page

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
+import httpx2
 import pytest_asyncio
 
 from agentcontainer import db, settings
@@ -61,7 +61,7 @@ class Bed:
     vault: Vault
     blobs: Blobs
     blob_folder: Path
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def rows(self) -> dict[str, int]:
         """How many rows each table that a request may write to has."""
@@ -79,14 +79,14 @@ class Account:
         self.id = account_id
         self.key = key
 
-    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
         return await self.bed.http.request(method, path, headers=headers, **options)
 
-    async def get(self, path: str, **options: Any) -> httpx.Response:
+    async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.send("GET", path, **options)
 
-    async def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+    async def post(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
         return await self.send("POST", path, **({} if json is None else {"json": json}), **options)
 
     async def dispatch(self, **body: Any) -> dict[str, Any]:
@@ -234,8 +234,8 @@ async def api_bed(postgres_url: str, migrated_template: str) -> AsyncIterator[Be
             await standard.install(pool)
             await register_imitated_runner(pool)
             app = create_app(configured, pool, vault, blobs)
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(
                 transport=transport, base_url="http://testserver", verify=False
             ) as http:
                 yield Bed(configured, pool, vault, blobs, folder / "blobs", http)
@@ -269,7 +269,7 @@ async def bob(api_bed: Bed) -> Account:
     return await new_account(api_bed)
 
 
-def error_of(answer: httpx.Response) -> dict[str, Any]:
+def error_of(answer: httpx2.Response) -> dict[str, Any]:
     """The error of a response, checked against the published shape."""
     body = answer.json()
     assert set(body) == {"error"}, body

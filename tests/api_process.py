@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.ports import free_port
 
@@ -75,6 +75,6 @@ def api_process(
 
 def _is_ready(base_url: str) -> bool:
     try:
-        return httpx.get(f"{base_url}/readyz", trust_env=False, verify=False).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"{base_url}/readyz", trust_env=False, verify=False).status_code == 200
+    except httpx2.HTTPError:
         return False

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from agentcontainer.runtime.packages import node_path
 from tests.ports import free_port
@@ -182,8 +182,8 @@ def registry(folder: Path) -> Iterator[Registry]:
 def _await(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"http://{host}/v2/", trust_env=False, verify=False).status_code == 200:
+        with contextlib.suppress(httpx2.HTTPError):
+            if httpx2.get(f"http://{host}/v2/", trust_env=False, verify=False).status_code == 200:
                 return
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)

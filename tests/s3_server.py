@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from tests.ports import free_port
 
@@ -31,8 +31,8 @@ class S3Server:
         objects, uploads = self._call("GET", bucket).text, self._call("GET", f"{bucket}?uploads").text
         return re.findall("<Key>(.*?)</Key>", objects + uploads)
 
-    def _call(self, method: str, path: str) -> httpx.Response:
-        return httpx.request(method, f"{self.endpoint}/{path}", trust_env=False, verify=False)
+    def _call(self, method: str, path: str) -> httpx2.Response:
+        return httpx2.request(method, f"{self.endpoint}/{path}", trust_env=False, verify=False)
 
 
 @contextmanager
@@ -47,9 +47,9 @@ def s3_server() -> Iterator[S3Server]:
             assert process.poll() is None
             assert time.monotonic() < deadline
             try:
-                httpx.get(f"http://127.0.0.1:{port}/moto-api/", trust_env=False, verify=False)
+                httpx2.get(f"http://127.0.0.1:{port}/moto-api/", trust_env=False, verify=False)
                 break
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 time.sleep(0.05)
         yield S3Server(f"http://127.0.0.1:{port}")
     finally:

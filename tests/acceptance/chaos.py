@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.acceptance.bed import COMMAND, TERMINAL, Platform, finish, script
 
@@ -62,7 +62,7 @@ class Chaos:
         next_disturbance = began_at + 1
         while (now := time.monotonic()) < began_at + self.seconds:
             if len(self.started) < self.tasks and now >= began_at + every * len(self.started):
-                with contextlib.suppress(httpx.HTTPError, AssertionError):
+                with contextlib.suppress(httpx2.HTTPError, AssertionError):
                     self._dispatch()
             if now >= next_disturbance:
                 next_disturbance = now + self.random.uniform(0.3, 2.5)
@@ -139,7 +139,7 @@ class Chaos:
             "wake": (f"/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."}),
             "send": (f"/conversations/{task_id}/messages", {"content": "And now?"}),
         }[action]
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             status = self.client.http.post(path, json=body).status_code
             assert status in (200, 201, 409, 500, 503), (action, status)
 
@@ -147,7 +147,7 @@ class Chaos:
         """Now and then end a conversation that awaits input."""
         for task_id, kind in self.started.items():
             if kind == "talk" and self.random.random() < 0.01:
-                with contextlib.suppress(httpx.HTTPError):
+                with contextlib.suppress(httpx2.HTTPError):
                     if self.client.http.get(f"/tasks/{task_id}").json().get("status") == "awaiting_input":
                         self.client.http.post(f"/conversations/{task_id}/end")
 

@@ -85,7 +85,11 @@ def closed(page: Page) -> tuple[list[Any], list[str]]:
 def test_a_task_from_beginning_to_end(
     shared_platform: Platform, client: Client, browser: Browser, pages: tuple[str, dict[str, str]]
 ) -> None:
-    steps = [{"bash": "sleep 2; echo one"}, {"say": "I shall look again.", "bash": "sleep 1; echo two"}, finish()]
+    steps = [
+        {"bash": "sleep 2; echo one"},
+        {"say": "I shall look again.", "bash": "sleep 1; echo two"},
+        finish(),
+    ]
     task_id = client.dispatch(script(*steps))
     path = f"/api/v1/tasks/{task_id}/events"
     page = browser.new_page()

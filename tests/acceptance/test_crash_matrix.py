@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer import crash
@@ -122,7 +122,7 @@ def task_of(client: Client, task_id: str) -> dict[str, Any]:
     return retried(lambda: client.http.get(f"/tasks/{task_id}")).json()
 
 
-def retried(request: Any) -> httpx.Response:
+def retried(request: Any) -> httpx2.Response:
     """The first response that is not a server error."""
     deadline = time.monotonic() + WITHIN_SECONDS
     while True:
@@ -130,7 +130,7 @@ def retried(request: Any) -> httpx.Response:
             answer = request()
             if answer.status_code < 500:
                 return answer
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             pass
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 
 from .conftest import Client, Platform, finish, script
@@ -18,7 +18,7 @@ class ExistingClient:
     """Uses the original API only, and ignores fields that it does not know."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, trust_env=False
         )
 
@@ -42,7 +42,7 @@ class ExistingClient:
         prepared = self.request("POST", "/uploads/prepare", json=body)
         method = prepared.get("method") or "POST"
         headers = prepared.get("headers") or {"Content-Type": content_type}
-        response = httpx.request(
+        response = httpx2.request(
             method, prepared["uploadUrl"], content=content, headers=headers, trust_env=False
         )
         assert response.is_success, response.text
@@ -51,7 +51,7 @@ class ExistingClient:
             completion["storageId"] = response.json()["storageId"]
         return self.request("POST", "/uploads/complete", json=completion)["id"]
 
-    def dispatch(self, agent_id: str, key: str, body: dict[str, Any]) -> httpx.Response:
+    def dispatch(self, agent_id: str, key: str, body: dict[str, Any]) -> httpx2.Response:
         return self.http.post(f"/agents/{agent_id}/tasks", json=body, headers={"Idempotency-Key": key})
 
     def until_over(self, task_id: str) -> dict[str, Any]:

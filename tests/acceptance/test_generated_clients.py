@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.runtime.packages import node_path
@@ -59,7 +59,7 @@ def installed() -> Path:
 
 @pytest.fixture
 def tools(installed: Path, shared_platform: Platform, tmp_path: Path) -> Tools:
-    document = httpx.get(f"{shared_platform.base_url}/api/v1/openapi.yaml", trust_env=False)
+    document = httpx2.get(f"{shared_platform.base_url}/api/v1/openapi.yaml", trust_env=False)
     (tmp_path / "openapi.yaml").write_bytes(document.content)
     for source in [*PROGRAMS.glob("run_task*"), PROGRAMS / "spectral.yaml"]:
         shutil.copy(source, tmp_path)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from .conftest import Client, Platform, finish, script, waiting
@@ -29,7 +29,7 @@ def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> s
     return task_id
 
 
-def wake(client: Client, task_id: str, message: str | None = None, **fields: Any) -> httpx.Response:
+def wake(client: Client, task_id: str, message: str | None = None, **fields: Any) -> httpx2.Response:
     kind = {"kind": "external_wake"} if message is None else {"kind": "message", "message": message}
     return client.http.post(f"/tasks/{task_id}/wake", json={**kind, **fields})
 
@@ -168,14 +168,14 @@ def test_a_wake_link_wakes_once(client: Client) -> None:
     link = {"bash": "hibernate --wake-link | tee link.txt"}
     task_id = hibernating(client, script(link, NAP, {"bash": "date"}, NAP, finish("link.txt")))
     [url] = re.findall(r"http://\S+/wake/\S+", outputs_of_tools(client, task_id)[0])
-    page = httpx.get(url, trust_env=False, verify=False)
+    page = httpx2.get(url, trust_env=False, verify=False)
     assert (page.status_code, "Waiting for the review." in page.text) == (200, True)
     assert client.task(task_id)["status"] == "hibernating", "showing the page wakes nothing"
-    answer = httpx.post(url, json={"message": "Go on."}, trust_env=False, verify=False)
+    answer = httpx2.post(url, json={"message": "Go on."}, trust_env=False, verify=False)
     assert (answer.status_code, answer.json()) == (200, {"status": "woken"})
     count(client, task_id, "task.hibernated", at_least=2)
     assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
-    assert httpx.post(url, json={}, trust_env=False, verify=False).status_code == 409
+    assert httpx2.post(url, json={}, trust_env=False, verify=False).status_code == 409
     assert client.task(task_id)["status"] == "hibernating"
     assert wake(client, task_id).status_code == 200
     assert client.wait(task_id)["status"] == "finished"

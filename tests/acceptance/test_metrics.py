@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import httpx
+import httpx2
 
 from tests.acceptance.bed import Client, Platform, finish, script
 from tests.acceptance.up import wait_until
@@ -12,7 +12,7 @@ PREFIX = "agentcontainer_"
 
 def scrape(url: str, token: str | None = None) -> dict[str, float]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = httpx.get(url, headers=headers, trust_env=False, verify=False)
+    answer = httpx2.get(url, headers=headers, trust_env=False, verify=False)
     assert answer.status_code == 200, answer.text
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     return {line.rpartition(" ")[0].removeprefix(PREFIX): float(line.rpartition(" ")[2]) for line in lines}
@@ -24,8 +24,8 @@ def of_runner(platform: Platform) -> str:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{url}/healthz", trust_env=False, verify=False).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(f"{url}/healthz", trust_env=False, verify=False).status_code == 200
+        except httpx2.TransportError:
             return False
 
     assert wait_until(answers, 60)
@@ -82,12 +82,12 @@ def test_a_task_is_seen_in_the_metrics_of_its_runner_and_of_the_api(shared_platf
 
 def test_a_runner_answers_probes(shared_platform: Platform) -> None:
     url = of_runner(shared_platform)
-    assert httpx.get(f"{url}/healthz", trust_env=False, verify=False).json() == {"status": "ok"}
+    assert httpx2.get(f"{url}/healthz", trust_env=False, verify=False).json() == {"status": "ok"}
 
     def is_ready() -> bool:
-        answer = httpx.get(f"{url}/readyz", trust_env=False, verify=False)
+        answer = httpx2.get(f"{url}/readyz", trust_env=False, verify=False)
         assert answer.status_code in (200, 503)
         return answer.json() == {"status": "ready"} and answer.status_code == 200
 
     assert wait_until(is_ready, 10)
-    assert httpx.get(f"{url}/api/v1/tasks", trust_env=False, verify=False).status_code == 404
+    assert httpx2.get(f"{url}/api/v1/tasks", trust_env=False, verify=False).status_code == 404

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from .conftest import COMMAND, PROVIDER_KEY, Client, Platform, finish, script
@@ -25,7 +25,7 @@ def wake_url(client: Client, task_id: str) -> str:
 
 
 def wake_by(client: Client, task_id: str, url: str) -> None:
-    answer = httpx.post(url, json={"message": "Go on."}, trust_env=False, verify=False)
+    answer = httpx2.post(url, json={"message": "Go on."}, trust_env=False, verify=False)
     assert answer.status_code == 200, answer.text
     assert client.wait(task_id)["status"] == "finished"
 
@@ -36,7 +36,7 @@ def prepared_upload(client: Client) -> dict[str, Any]:
 
 
 def complete(client: Client, upload: dict[str, Any]) -> None:
-    sent = httpx.put(
+    sent = httpx2.put(
         upload["uploadUrl"], content=b"a", headers=upload["headers"], trust_env=False, verify=False
     )
     assert sent.status_code == 200, sent.text

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.domain.files.installation import INSTALLATION_ID_KEY
@@ -27,7 +27,7 @@ def prepare(client: Client, **fields: Any) -> dict[str, Any]:
 
 
 def send(prepared: dict[str, Any], content: bytes, **headers: str) -> None:
-    answer = httpx.request(
+    answer = httpx2.request(
         prepared["method"],
         prepared["uploadUrl"],
         content=content,
@@ -38,7 +38,7 @@ def send(prepared: dict[str, Any], content: bytes, **headers: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def complete(client: Client, prepared: dict[str, Any]) -> httpx.Response:
+def complete(client: Client, prepared: dict[str, Any]) -> httpx2.Response:
     return client.http.post("/uploads/complete", json={"uploadId": prepared["uploadId"]})
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -39,7 +39,7 @@ def test_with_json_logs_each_line_of_up_and_its_parts_is_an_object(short_dir: Pa
     with up(data_dir, LOG_FORMAT="json", PROT=1) as running:
         started = json.loads(running.block)
         assert started["message"] == "AgentContainer is up"
-        answer = httpx.get(
+        answer = httpx2.get(
             f"{started['apiUrl']}/account",
             headers={"Authorization": f"Bearer {started['apiKey']}"},
             trust_env=False,

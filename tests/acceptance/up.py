@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
@@ -37,9 +37,9 @@ class Up:
         match = re.search(r"API key +(\S+)", self.block)
         return match[1] if match else None
 
-    def get(self, path: str, key: str | None = None) -> httpx.Response:
+    def get(self, path: str, key: str | None = None) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.get(self.base_url + path, headers=headers, timeout=10, trust_env=False, verify=False)
+        return httpx2.get(self.base_url + path, headers=headers, timeout=10, trust_env=False, verify=False)
 
     def pid_of(self, part: str) -> int | None:
         """The pid of its child `api`, `runner` or `postgres`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
+import httpx2
 import requests
 
 from agentcontainer import db
@@ -136,7 +136,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         public_url=base_url, upload_method="post",
     )  # fmt: skip
     vault, blobs = Vault(SECRET_KEY), Blobs(f"file://{folder}/blobs")
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(base_url=base_url, trust_env=False, verify=False) as http:
         await register_imitated_runner(pool)
         bed = Bed(configured, pool, vault, blobs, folder / "blobs", http)
         account: Account = await new_account(bed, credit_micro_usd=10**12)

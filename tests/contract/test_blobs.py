@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.domain.files.blobs import Blobs
@@ -179,7 +179,7 @@ async def test_a_client_may_write_where_the_store_signs_urls(store: Store) -> No
     assert (url is None) == (store.blobs.max_put_bytes is None)
     if url is None:
         return
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
         headers = {"Content-Type": "text/csv"}
         assert (await http.put(url, content=b"a,b", headers=headers)).status_code == 200
     assert await read(store.blobs, "incoming/a") == b"a,b"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+import httpx2
 
 from agentcontainer.runner.probes import exposition
 from agentcontainer.telemetry.server import serving
@@ -16,7 +16,7 @@ async def test_a_runner_is_ready_while_it_renews_its_lease_and_does_not_drain(be
         scraped = exposition(supervisor, bed.pool, runner.folder)
         async with (
             serving("127.0.0.1:0", scraped, setting="TEST", unready_reason=supervisor.unready_reason) as port,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
         ):
 
             async def until(status: int, reason: str | None) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -30,7 +30,7 @@ class Api:
     """An API process and a client."""
 
     process: psutil.Process
-    http: httpx.Client
+    http: httpx2.Client
 
     @contextmanager
     def watched(self, label: str, megabytes: int) -> Iterator[None]:
@@ -74,7 +74,7 @@ async def api(database_url: str, pool: Pool, short_dir: Path) -> AsyncIterator[A
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     headers = {"Authorization": f"Bearer {key}"}
     try:
-        with httpx.Client(
+        with httpx2.Client(
             base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=60
         ) as http:
             wait_ready(process, http)
@@ -84,7 +84,7 @@ async def api(database_url: str, pool: Pool, short_dir: Path) -> AsyncIterator[A
         process.wait()
 
 
-def wait_ready(process: subprocess.Popen[bytes], http: httpx.Client) -> None:
+def wait_ready(process: subprocess.Popen[bytes], http: httpx2.Client) -> None:
     deadline = time.monotonic() + 60
     while True:
         assert process.poll() is None
@@ -92,7 +92,7 @@ def wait_ready(process: subprocess.Popen[bytes], http: httpx.Client) -> None:
         try:
             if http.get("/readyz").status_code == 200:
                 return
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             time.sleep(0.05)
 
 

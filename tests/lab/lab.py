@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-import httpx
+import httpx2
 
 from agentcontainer import db
 from agentcontainer.domain.accounts import service
@@ -279,6 +279,6 @@ def wait_until(
 def answers(url: str) -> bool:
     """Whether a server answers this request with 200."""
     try:
-        return httpx.get(url, trust_env=False, verify=False, timeout=3).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(url, trust_env=False, verify=False, timeout=3).status_code == 200
+    except httpx2.HTTPError:
         return False

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-import httpx
+import httpx2
 
 from tests.acceptance.bed import Client, finish, script
 from tests.event_stream import Stream
@@ -30,7 +30,7 @@ class Load:
         self.repeated = 0
         self.turns = 0
         self.streams = 0
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=client.http.base_url,
             headers=client.http.headers,
             timeout=60,
@@ -113,7 +113,7 @@ class Load:
         while True:
             try:
                 answer = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 self.repeated += 1
                 if time.monotonic() > deadline:
                     self._refuse(f"{method} {path}: {error!r}")

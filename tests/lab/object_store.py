@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
@@ -80,8 +80,8 @@ def wait_ready(host: Host, *, access_key: str = ACCESS_KEY, secret_key: str = SE
 
 def _is_answered(method: str, address: str) -> bool:
     try:
-        status = httpx.request(method, address, trust_env=False, verify=False, timeout=5).status_code
-    except httpx.HTTPError:
+        status = httpx2.request(method, address, trust_env=False, verify=False, timeout=5).status_code
+    except httpx2.HTTPError:
         return False
     return status < 300 or status == 409  # the folder exists
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
-import httpx
+import httpx2
 
 from agentcontainer.ids import new_id
 from tests.acceptance.bed import Client, finish, script
@@ -110,7 +110,7 @@ def test_a_stream_goes_on_at_the_other_api_when_its_host_loses_power(lab: Lab, c
 async def dispatch_without_end(poor: Client, api: str) -> None:
     """Dispatch again and again through one API, until cancelled. The account is locked, and found too poor."""
     url = f"http://{ADDRESSES[api]}:8080/api/v1{DISPATCH}"
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         headers=poor.http.headers, trust_env=False, verify=False, timeout=60
     ) as http:
         while True:

@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 
 from tests.acceptance.bed import Client, finish, script
 
@@ -63,7 +63,7 @@ class Workload:
         """Why the task is lost; None: it ended with the output of its last attempt."""
         try:
             task = self._client.wait(task_id, seconds=max(seconds, 1))
-        except (AssertionError, httpx.HTTPError) as error:
+        except (AssertionError, httpx2.HTTPError) as error:
             return f"{task_id} has not ended: {error}"
         if task["status"] != "finished":
             return f"{task_id} is {task['status']}: {task['error']}"
@@ -85,7 +85,7 @@ class Probe:
 
     def __post_init__(self) -> None:
         self._is_ending = threading.Event()
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=self.client.http.base_url,
             headers=self.client.http.headers,
             timeout=60,
@@ -109,7 +109,7 @@ class Probe:
             began_at = time.monotonic()
             try:
                 status = str(self._http.get("/account").status_code)
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 status = type(error).__name__
             self.answers += 1
             self.slowest = max(self.slowest, time.monotonic() - began_at)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer import db
@@ -45,7 +45,7 @@ class Api:
             f"{self.base_url}/api/v1/tasks/{task_id}/events",
             {"Authorization": f"Bearer {account.key}"},
         )
-        async with httpx.AsyncClient(headers=headers, trust_env=False, verify=False, timeout=60) as http:
+        async with httpx2.AsyncClient(headers=headers, trust_env=False, verify=False, timeout=60) as http:
             while True:
                 answer = await http.get(url, params={"after": len(events), "limit": 100} | query)
                 assert answer.status_code == 200, answer.text

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -43,8 +43,8 @@ class Server:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(urlsplit(self.base_url).hostname, urlsplit(self.base_url).port)
 
-    async def get(self, path: str, account: Account) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.base_url, timeout=10, trust_env=False) as http:
+    async def get(self, path: str, account: Account) -> httpx2.Response:
+        async with httpx2.AsyncClient(base_url=self.base_url, timeout=10, trust_env=False) as http:
             return await http.get(path, headers={"Authorization": f"Bearer {account.key}"})
 
     async def until_few_files_are_open(self, seconds: float = 20) -> None:

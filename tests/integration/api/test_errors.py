@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer import db, settings
@@ -31,11 +31,11 @@ CREATE TRIGGER full_disk BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def client(pool: Pool, url: str, folder: Path, data_dir: Path | None = None) -> httpx.AsyncClient:
+def client(pool: Pool, url: str, folder: Path, data_dir: Path | None = None) -> httpx2.AsyncClient:
     configured = settings.load(data_dir=data_dir or folder, database_url=url, public_url="http://testserver")
     app = create_app(configured, pool, Vault("k" * 32), Blobs(f"file://{folder}/blobs"))
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://testserver", verify=False
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="http://testserver", verify=False
     )
 
 

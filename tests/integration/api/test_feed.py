@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema_rs
 import pytest
 
@@ -24,9 +24,9 @@ PATH = "/api/v1/events"
 STARTED = ("task.started", {"status": "running", "attempt": 1})
 
 
-async def ask(api: Api, account: Account, **query: Any) -> httpx.Response:
+async def ask(api: Api, account: Account, **query: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {account.key}"}
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=60) as http:
         return await http.get(api.base_url + PATH, params=query, headers=headers)
 
 
@@ -98,7 +98,7 @@ async def test_a_large_task_has_a_small_entry(alice: Account, api: Api) -> None:
     await alice.finish(task["id"], reason=EndReason.INCOMPLETE)
     headers = {"Authorization": f"Bearer {alice.key}"}
     await entries(api, alice, 2)
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
         answer = await http.get(f"{api.base_url}{PATH}?limit=1", headers=headers)
     assert len(answer.content) < 20_000
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import httpx2
 import pytest
 
@@ -30,8 +29,8 @@ async def account_with(bed: Bed, **changed: Any) -> AsyncGenerator[Account]:
     """An account of a second application with other settings on the same database and store."""
     settings = bed.settings.model_copy(update=changed)
     app = create_app(settings, bed.pool, bed.vault, bed.blobs)
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
         yield await new_account(replace(bed, settings=settings, http=http))
 
 
@@ -42,18 +41,18 @@ async def output(account: Account, content: bytes = CONTENT) -> tuple[str, str]:
     return task_id, file_id
 
 
-async def prepare(account: Account, **fields: Any) -> httpx.Response:
+async def prepare(account: Account, **fields: Any) -> httpx2.Response:
     body = {"filename": "a.bin", "contentType": "text/csv"} | fields
     return await account.post("/api/v1/uploads/prepare", body)
 
 
-async def send(account: Account, prepared: dict[str, Any], content: Any) -> httpx.Response:
+async def send(account: Account, prepared: dict[str, Any], content: Any) -> httpx2.Response:
     return await account.bed.http.request(
         prepared["method"], prepared["uploadUrl"], content=content, headers=prepared["headers"]
     )
 
 
-async def complete(account: Account, prepared: dict[str, Any], **fields: Any) -> httpx.Response:
+async def complete(account: Account, prepared: dict[str, Any], **fields: Any) -> httpx2.Response:
     return await account.post("/api/v1/uploads/complete", {"uploadId": prepared["uploadId"]} | fields)
 
 
@@ -282,7 +281,7 @@ async def test_without_a_quota_nothing_is_refused(bed: Bed) -> None:
             await account.upload(bytes(200_000))
 
 
-def assert_names_quota(answer: httpx.Response, available: int) -> None:
+def assert_names_quota(answer: httpx2.Response, available: int) -> None:
     assert answer.status_code == 413
     error = error_of(answer)
     assert error["code"] == "payload_too_large"

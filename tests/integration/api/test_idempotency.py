@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.api.app import ROUTES
@@ -33,7 +33,7 @@ async def task_count(bed: Bed, account: Account) -> int:
     return await bed.pool.fetchval("SELECT count(*) FROM tasks WHERE account_id = $1", account.id)
 
 
-def is_replay(answer: httpx.Response) -> bool:
+def is_replay(answer: httpx2.Response) -> bool:
     return answer.headers.get("idempotent-replayed") == "true"
 
 
@@ -259,7 +259,7 @@ async def test_a_process_killed_between_effect_and_response_leaves_one_effect(be
             await storing(blocker)
             api.process.kill()
             await api.process.wait()
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises(httpx2.TransportError):
                 await sent
             await blocked.rollback()
         account = Account(bed, account_id, own["Authorization"].removeprefix("Bearer "))

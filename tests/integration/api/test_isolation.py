@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.api.app import ROUTES
@@ -81,7 +81,7 @@ def nobodys(id_: str) -> str:
     return f"{prefix}_{'z' * len(rest)}"
 
 
-def shape(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
+def shape(answer: httpx2.Response, ids: dict[str, str]) -> dict[str, Any]:
     """Everything by which a client could distinguish one refusal from another."""
     error = error_of(answer)
     message = error["message"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,8 +193,8 @@ async def test_a_task_may_cost_more_than_its_hold(bed: Bed, alice: Account) -> N
 async def test_the_hold_and_the_price_of_container_time_are_settings(bed: Bed, alice: Account) -> None:
     dear = bed.settings.model_copy(update={"hold_usd": Decimal(2), "container_usd_per_minute": Decimal(3)})
     app = create_app(dear, bed.pool, bed.vault, bed.blobs)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://testserver", verify=False
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://testserver", verify=False
     ) as http:
         account = Account(replace(bed, http=http, settings=dear), alice.id, alice.key)
         task = await account.dispatch()

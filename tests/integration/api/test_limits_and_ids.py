@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -18,16 +18,16 @@ REQUEST_ID = re.compile(r"req_[0-9a-z]{26}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def limited(bed: Bed) -> AsyncIterator[httpx.AsyncClient]:
+async def limited(bed: Bed) -> AsyncIterator[httpx2.AsyncClient]:
     """An application that allows three requests a minute."""
     settings = bed.settings.model_copy(update={"rate_limit_per_minute": 3})
-    transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
+    transport = httpx2.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
         yield http
 
 
 async def test_too_many_requests_of_one_key_are_429(
-    bed: Bed, limited: httpx.AsyncClient, alice: Account
+    bed: Bed, limited: httpx2.AsyncClient, alice: Account
 ) -> None:
     _, second = await accounts.create_key(bed.pool, alice.id, "second")
     headers = {"Authorization": f"Bearer {alice.key}"}
@@ -48,7 +48,7 @@ async def test_too_many_requests_of_one_key_are_429(
 
 
 async def test_a_request_with_an_idempotency_key_counts_once(
-    limited: httpx.AsyncClient, alice: Account
+    limited: httpx2.AsyncClient, alice: Account
 ) -> None:
     headers = {"Authorization": f"Bearer {alice.key}", "Idempotency-Key": "k"}
     answers = [await limited.post("/api/v1/api-keys", json={"name": "x"}, headers=headers) for _ in range(4)]

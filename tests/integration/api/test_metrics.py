@@ -1,6 +1,6 @@
 """`GET /metrics`: who may read it, and what it says of requests, tasks and the queue."""
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOKEN = "t" * 24
 
 
-def client(bed: Bed, token: str | None) -> httpx.AsyncClient:
+def client(bed: Bed, token: str | None) -> httpx2.AsyncClient:
     """The application with a metrics token."""
     configured = bed.settings.model_copy(update={"metrics_token": SecretStr(token) if token else None})
     app = create_app(configured, bed.pool, bed.vault, bed.blobs)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 
 async def scrape(bed: Bed) -> dict[str, float]:
@@ -140,7 +140,7 @@ async def test_without_the_database_a_scrape_has_the_process_and_no_old_values(b
             pool, bed.vault, bed.blobs,
         )  # fmt: skip
         await pool.close()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
             answer = await http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 200
     assert "agentcontainer_build_info" in answer.text

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema_rs
 import pytest
 import pytest_asyncio
@@ -145,7 +145,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
 async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed, alice: Account) -> None:
     checked: set[tuple[str, str, int]] = set()
 
-    def check(path: str, answer: httpx.Response) -> Any:
+    def check(path: str, answer: httpx2.Response) -> Any:
         method, status = answer.request.method, answer.status_code
         operation = document["paths"][path][method.lower()]
         response = resolve(document, operation["responses"][str(status)])
@@ -255,7 +255,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     }
 
 
-async def check_batches(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+async def check_batches(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:
     v1 = "/api/v1"
     dispatched = await alice.post(f"{v1}/agents/{AGENT}/tasks/batch", {"tasks": [{"instructions": "Go."}]})
     batch_id = check(f"{v1}/agents/{{agentId}}/tasks/batch", dispatched)["batch"]["id"]
@@ -264,7 +264,7 @@ async def check_batches(check: Callable[[str, httpx.Response], Any], alice: Acco
     check(f"{v1}/batches/{{batchId}}/cancel", await alice.post(f"{v1}/batches/{batch_id}/cancel"))
 
 
-async def check_conversations(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+async def check_conversations(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:
     v1 = "/api/v1"
     create = f"{v1}/agents/{{agentId}}/conversations"
     path = create.format(agentId=AGENT)
@@ -292,7 +292,7 @@ async def check_conversations(check: Callable[[str, httpx.Response], Any], alice
     check(f"{base}/end", await alice.post(f"{waiting}/end"))
 
 
-async def check_wakes(check: Callable[[str, httpx.Response], Any], alice: Account) -> None:
+async def check_wakes(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:
     wake = "/api/v1/tasks/{taskId}/wake"
     url = wake.format(taskId=await alice.hibernating())
     check(f"{wake}-links", await alice.post(f"{url}-links"))

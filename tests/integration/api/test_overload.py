@@ -2,7 +2,7 @@
 
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer import db
@@ -16,8 +16,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_request_without_a_free_connection_is_answered_with_503(bed: Bed, alice: Account) -> None:
     assert bed.settings.database_url is not None
     async with db.pool(bed.settings.database_url, max_size=1, wait_seconds=0.2) as pool:
-        transport = httpx.ASGITransport(app=create_app(bed.settings, pool, bed.vault, bed.blobs))
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
+        transport = httpx2.ASGITransport(app=create_app(bed.settings, pool, bed.vault, bed.blobs))
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://testserver", verify=False
+        ) as http:
             client = Account(
                 Bed(bed.settings, pool, bed.vault, bed.blobs, bed.blob_folder, http), alice.id, alice.key
             )

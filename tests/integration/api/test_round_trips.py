@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -29,8 +29,10 @@ async def far(bed: Bed, short_dir: Path) -> AsyncIterator[tuple[Bed, Proxy]]:
         db.pool(through_proxy, max_size=1) as pool,
     ):
         app = create_app(bed.settings, pool, bed.vault, bed.blobs)
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://testserver", verify=False
+        ) as http:
             yield Bed(bed.settings, pool, bed.vault, bed.blobs, bed.blob_folder, http), proxy
 
 

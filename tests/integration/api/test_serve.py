@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -42,7 +42,7 @@ class Api:
     process: asyncio.subprocess.Process
     folder: Path
     base: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     @property
     def log(self) -> str:
@@ -88,7 +88,7 @@ async def running(bed: Bed, host: str | None = None) -> AsyncGenerator[Api]:
     process = await launch(bed.settings.database_url, folder, port, folder / "log", host)
     base = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=base, headers={"Authorization": f"Bearer {account.key}"}
         ) as http:
             started = Api(process, folder, base, http)

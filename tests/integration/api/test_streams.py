@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer import db
@@ -181,10 +181,10 @@ class TestLongPoll:
     async def test_a_long_poll_ends_when_the_client_disconnects(self, alice: Account, api: Api) -> None:
         task_id = (await alice.dispatch())["id"]
         url = f"{api.base_url}/api/v1/tasks/{task_id}/events?after=1&wait=20"
-        async with httpx.AsyncClient(trust_env=False, verify=False) as http:
-            with pytest.raises(httpx.ReadTimeout):
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
+            with pytest.raises(httpx2.ReadTimeout):
                 await http.get(
-                    url, headers={"Authorization": f"Bearer {alice.key}"}, timeout=httpx.Timeout(30, read=1)
+                    url, headers={"Authorization": f"Bearer {alice.key}"}, timeout=httpx2.Timeout(30, read=1)
                 )
         deadline = time.monotonic() + 30
         while f"GET /api/v1/tasks/{task_id}/events 499" not in api.log:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from agentcontainer.api.app import create_app
@@ -280,7 +280,9 @@ class TestCheckpointStorage:
 
     async def test_without_a_quota_checkpoint_storage_is_not_enforced(self, bed: Bed, alice: Account) -> None:
         settings = bed.settings.model_copy(update={"checkpoint_quota_bytes": 0})
-        transport = httpx.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", verify=False) as http:
+        transport = httpx2.ASGITransport(app=create_app(settings, bed.pool, bed.vault, bed.blobs))
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://testserver", verify=False
+        ) as http:
             answer = await http.get(f"{V1}/account", headers={"Authorization": f"Bearer {alice.key}"})
         assert answer.json()["checkpointStorage"] == {"usedBytes": 0, "quotaBytes": 0, "isEnforced": False}

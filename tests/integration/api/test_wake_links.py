@@ -372,7 +372,7 @@ class TestLink:
             ("GET", f"/wake/{token}.x"), ("GET", f"{V1}/tasks/{token}"), ("POST", f"{V1}/tasks/{token}/wake"),
         ):  # fmt: skip
             await bed.http.request(method, path_)
-        lines = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+        lines = [record for record in caplog.records if not record.name.startswith(("httpx2", "httpcore2"))]
         assert len([line for line in lines if line.name == "agentcontainer.api.access"]) >= 13
         assert any(" GET /wake/{token} 200 " in line.getMessage() for line in lines)
         for record in lines:
