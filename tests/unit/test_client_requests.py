@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from opentelemetry import trace
 
 from agentcontainer_client import (
     AgentContainer,
@@ -62,6 +63,17 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     for name in ("AGENTCONTAINER_URL", "AGENTCONTAINER_API_KEY", "AGENTCONTAINER_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_a_dispatch_names_the_current_span_of_a_program_that_has_one() -> None:
+    script = Script(*(httpx2.Response(201, json=task()) for _ in range(2)))
+    span = trace.SpanContext(0xA1, 0xB2, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with client(script) as platform:
+        platform.tasks.create("x", agent="agt_1")
+        with trace.use_span(trace.NonRecordingSpan(span)):
+            platform.tasks.create("x", agent="agt_1")
+    named = [request.headers.get("traceparent") for request in script.requests]
+    assert named == [None, f"00-{'a1'.rjust(32, '0')}-{'b2'.rjust(16, '0')}-01"]
 
 
 def test_a_dispatch_keeps_its_idempotency_key_over_all_retries() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from agentcontainer_client import _retry
+from agentcontainer_client import _retry, _trace_context
 from agentcontainer_client._async import concurrency
 from agentcontainer_client._calls import (
     API,
@@ -154,6 +154,7 @@ class AsyncTransport:
         http = self.connections.api
         headers = dict(call.headers)
         if call.idempotency_key is not None:
+            headers |= _trace_context.headers()
             headers["Idempotency-Key"] = call.idempotency_key
         prefix = "" if call.is_root else API
         request = http.build_request(

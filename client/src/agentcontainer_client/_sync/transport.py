@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from agentcontainer_client import _retry
+from agentcontainer_client import _retry, _trace_context
 from agentcontainer_client._calls import (
     API,
     SERVER_VERSION,
@@ -156,6 +156,7 @@ class Transport:
         http = self.connections.api
         headers = dict(call.headers)
         if call.idempotency_key is not None:
+            headers |= _trace_context.headers()
             headers["Idempotency-Key"] = call.idempotency_key
         prefix = "" if call.is_root else API
         request = http.build_request(

@@ -25,6 +25,8 @@ from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.errors import CODES, MORE_CODES
 from agentcontainer.api.http.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
 from agentcontainer.api.http.routing import V1, body_model, unauthenticated
+from agentcontainer.api.http.trace_context import PARAMETER as TRACE_PARENT
+from agentcontainer.api.http.trace_context import takes_trace_parent
 
 TAGS = {
     "Tasks": "Dispatch, read, list, wake and cancel tasks.",
@@ -144,6 +146,8 @@ def _complete(operation: Operation, route: APIRoute) -> None:
         _simplify(parameter)
     if is_idempotent(route):
         parameters.append(_IDEMPOTENCY_KEY)
+    if takes_trace_parent(route):
+        parameters.append(TRACE_PARENT)
     operation.parameters = [*parameters] or None
     _complete_responses(operation, route)
 

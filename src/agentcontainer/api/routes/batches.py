@@ -13,6 +13,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.batches import BatchRequest, dispatches_of, naming_tasks_as_sent
 from agentcontainer.api.schemas.ids import AgentId, BatchId
 from agentcontainer.api.wire import Outgoing, Timestamp
@@ -51,8 +52,9 @@ class BatchPage(Outgoing):
 
 @router.post("/agents/{agentId}/tasks/batch", status_code=201, responses={402: {}, 409: {}})
 async def dispatch_batch(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: BatchRequest
-) -> DispatchedBatch:
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    body: BatchRequest,
+) -> DispatchedBatch:  # fmt: skip
     """Dispatch up to 1000 tasks, all or none.
 
     A field of `common` applies to every task that does not set it. Money is held for each task.
@@ -64,7 +66,7 @@ async def dispatch_batch(
             services.vault,
             account_id,
             agent_id,
-            dispatches_of(body, key_id),
+            dispatches_of(body, key_id, traceparent),
         )
     return DispatchedBatch(batch=Batch.of_batch(batch), task_ids=task_ids)
 

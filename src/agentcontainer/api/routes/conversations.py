@@ -4,6 +4,7 @@ from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import (
     MAX_BODY_BYTES,
     NewTask,
@@ -45,8 +46,9 @@ _NO_MESSAGE = HandoffRequest()
 
 @router.post("/agents/{agentId}/conversations", status_code=201, responses={402: {}, 409: {}})
 async def create_conversation(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: ConversationRequest
-) -> TaskAndMessage:
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    body: ConversationRequest,
+) -> TaskAndMessage:  # fmt: skip
     """Create a conversation with its first message.
 
     Money is held from the balance until the conversation ends.
@@ -54,20 +56,21 @@ async def create_conversation(
     with naming_input_files_as_sent(body):
         task, message = await service.create(
             services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions or "", key_id), Draft(body.message),
+            dispatch_of(body, body.instructions or "", key_id, traceparent), Draft(body.message),
         )  # fmt: skip
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
 @router.post("/conversations/{taskId}/handoff", status_code=201)
 async def hand_off_conversation(
-    task_id: TaskId, account_id: AccountId, services: Provided, body: HandoffRequest = _NO_MESSAGE
-) -> TaskAndMessage:
+    task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided,
+    body: HandoffRequest = _NO_MESSAGE,
+) -> TaskAndMessage:  # fmt: skip
     """Hand a conversation off to its agent.
 
     The agent works alone until it calls `finish`. Afterwards only steering messages can be sent to it.
     """
-    task, message = await service.hand_off(services.pool, account_id, task_id, body.message)
+    task, message = await service.hand_off(services.pool, account_id, task_id, body.message, traceparent)
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 

@@ -9,6 +9,7 @@ from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
+from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import (
     MAX_BODY_BYTES,
     InputFiles,
@@ -55,7 +56,7 @@ class SteeringRequest(_Content):
 
 @router.post("/conversations/{taskId}/messages", status_code=201)
 async def send_message(
-    task_id: TaskId, account_id: AccountId, services: Provided, body: MessageRequest
+    task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided, body: MessageRequest
 ) -> TaskAndMessage:
     """Send the next message of a conversation.
 
@@ -67,6 +68,7 @@ async def send_message(
         input_file_ids=body.file_ids(),
         overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
+        traceparent=traceparent,
     )
     with naming_input_files_as_sent(body):
         task, message = await service.send(

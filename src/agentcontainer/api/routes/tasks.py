@@ -16,6 +16,7 @@ from agentcontainer.api.http.query import from_iso_time
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, naming_input_files_as_sent
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
@@ -105,8 +106,9 @@ class TasksQuery(PageQuery):
 
 @router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
 async def dispatch_task(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, services: Provided, body: DispatchRequest
-) -> Task:
+    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    body: DispatchRequest,
+) -> Task:  # fmt: skip
     """Dispatch a task.
 
     It runs as soon as a container is free. Money is held from the balance until the task ends.
@@ -114,7 +116,7 @@ async def dispatch_task(
     with naming_input_files_as_sent(body):
         task = await creation.dispatch(
             services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions, key_id),
+            dispatch_of(body, body.instructions, key_id, traceparent),
         )  # fmt: skip
     return Task.of_task(task, services.settings, services.vault)
 

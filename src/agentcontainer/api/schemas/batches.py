@@ -44,7 +44,7 @@ class BatchRequest(Incoming):
     ] = None
 
 
-def dispatches_of(body: BatchRequest, api_key_id: str) -> Sequence[Dispatch]:
+def dispatches_of(body: BatchRequest, api_key_id: str, traceparent: str | None = None) -> Sequence[Dispatch]:
     """The tasks as the domain takes them.
 
     Raises:
@@ -56,7 +56,7 @@ def dispatches_of(body: BatchRequest, api_key_id: str) -> Sequence[Dispatch]:
             raise ValidationError.at(_path(index, "instructions"), "is required, here or in common")
         if task.title_source == "model" and task.title is not None:
             raise ValidationError.at(_path(index, "titleSource"), "cannot be model when a title is given")
-    return [dispatch_of(task, task.instructions or "", api_key_id) for task in merged]
+    return [dispatch_of(task, task.instructions or "", api_key_id, traceparent) for task in merged]
 
 
 @contextmanager

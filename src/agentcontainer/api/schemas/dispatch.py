@@ -265,8 +265,10 @@ def _micro_usd(usd: float | None) -> int | None:
     return None if usd is None else int(Decimal(repr(usd)) * 1_000_000)
 
 
-def dispatch_of(body: NewTask, instructions: str, api_key_id: str | None = None) -> Dispatch:
-    """The request as the domain takes it. `api_key_id`: the key that it was sent with."""
+def dispatch_of(
+    body: NewTask, instructions: str, api_key_id: str | None = None, traceparent: str | None = None
+) -> Dispatch:
+    """The request as the domain takes it. `api_key_id`: the key that it was sent with. `traceparent`: that header."""
     overrides = body.overrides or Overrides()
     return Dispatch(
         instructions=instructions,
@@ -283,6 +285,7 @@ def dispatch_of(body: NewTask, instructions: str, api_key_id: str | None = None)
         overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
         api_key_id=api_key_id,
+        traceparent=traceparent,
     )
 
 

@@ -94,6 +94,8 @@ class Draft:
     input_file_ids: Sequence[str] = ()
     overrides: Overrides = field(default_factory=Overrides)
     provider_api_key: str | None = field(default=None, repr=False)
+    traceparent: str | None = None
+    """The client's span, as the header of that name."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Turn:
     used_micro_seconds: int
     used_input_tokens: int
     used_output_tokens: int
+    traceparent: str | None = None
+    """The client's span from which the message came."""
 
     @property
     def label(self) -> TurnLabel:
@@ -133,6 +137,7 @@ class OpeningMessage:
     status: Literal["queued", "delivered"]
     is_handoff: bool
     new_execution: NewExecution | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True)

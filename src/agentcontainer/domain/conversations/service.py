@@ -55,7 +55,9 @@ async def create(
         )
         await store.set_turn(connection, created.id, 1, "queued", 0)
         draft = store.new_message(created.id, "user", content, turn_number=1)
-        first = await store.insert(connection, draft, file_ids=dispatch.input_file_ids)
+        first = await store.insert(
+            connection, draft, file_ids=dispatch.input_file_ids, traceparent=dispatch.traceparent
+        )
         return await tasks.get(connection, account_id, created.id), first
 
 
@@ -77,18 +79,21 @@ async def send(
         if not isinstance(message.overrides.priority, Unset):  # at once: it needs no new container
             await queue.set_priority(connection, task_id, message.overrides.priority)
         queued = await _queue(
-            connection, task, content, new_execution=new_execution, file_ids=message.input_file_ids
-        )
+            connection, task, content, new_execution=new_execution, file_ids=message.input_file_ids,
+            traceparent=message.traceparent,
+        )  # fmt: skip
         return await tasks.get(connection, account_id, task_id), queued
 
 
-async def hand_off(pool: Pool, account_id: str, task_id: str, message: str | None) -> tuple[Task, Message]:
+async def hand_off(
+    pool: Pool, account_id: str, task_id: str, message: str | None, traceparent: str | None = None
+) -> tuple[Task, Message]:
     """Let the agent work alone until `finish`, from the next turn on. Raises as `send` does."""
     content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
         await store.set_handed_off(connection, task_id)
-        queued = await _queue(connection, task, content, is_handoff=True)
+        queued = await _queue(connection, task, content, is_handoff=True, traceparent=traceparent)
         return await tasks.get(connection, account_id, task_id), queued
 
 
@@ -279,14 +284,16 @@ async def _queue(
     is_handoff: bool = False,
     new_execution: NewExecution | None = None,
     file_ids: Sequence[str] = (),
+    traceparent: str | None = None,
 ) -> Message:
     """Queue the message of the next free turn, and begin that turn at once if the conversation waits for input."""
     number = task.last_turn_number + 1
     await _check_queue(connection, task.id)
     draft = store.new_message(task.id, "user", content, number)
     message = await store.insert(
-        connection, draft, is_handoff=is_handoff, new_execution=new_execution, file_ids=file_ids
-    )
+        connection, draft, is_handoff=is_handoff, new_execution=new_execution, file_ids=file_ids,
+        traceparent=traceparent,
+    )  # fmt: skip
     await store.set_last_turn(connection, task.id, number)
     if task.status is Status.AWAITING_INPUT:
         await store.set_turn(connection, task.id, number, "queued", 0)

@@ -29,8 +29,8 @@ from agentcontainer.ids import new_id
 _INSERT = """
 INSERT INTO messages (id, task_id, sequence, turn_number, attempt_number, role, status, content, input_tokens,
                       output_tokens, cost_micro_usd, created_at, is_steering, is_handoff, overrides, execution,
-                      provider_key_ciphertext)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                      provider_key_ciphertext, traceparent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 """
 _INSERT_FILES = """
 INSERT INTO message_files (message_id, file_id, position)
@@ -131,6 +131,7 @@ async def insert(
     is_handoff: bool = False,
     new_execution: NewExecution | None = None,
     file_ids: Sequence[str] = (),
+    traceparent: str | None = None,
 ) -> Message:
     """Insert a message and log it; returns it with its sequence and files. The caller has locked the task's row."""
     message = replace(message, files=await _files(connection, file_ids))
@@ -144,7 +145,7 @@ async def insert(
         message.created_at, is_steering, is_handoff,
         overrides_to_json(new.overrides) if new else None,
         execution_to_json(new.execution) if new else None,
-        new.provider_key_ciphertext if new else None,
+        new.provider_key_ciphertext if new else None, traceparent,
     )  # fmt: skip
     if file_ids:
         await connection.execute(_INSERT_FILES, message.id, list(file_ids))
@@ -168,7 +169,9 @@ async def of_turn(connection: Connection, task_id: str, turn_number: int) -> Ope
     row = await connection.fetchrow(_OF_TURN, task_id, turn_number)
     if row is None:
         return None
-    return OpeningMessage(row["id"], row["content"], row["status"], row["is_handoff"], _new_execution(row))
+    return OpeningMessage(
+        row["id"], row["content"], row["status"], row["is_handoff"], _new_execution(row), row["traceparent"]
+    )
 
 
 async def count_queued(connection: Connection, task_id: str) -> int:

@@ -66,7 +66,7 @@ async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn |
 def _turn(number: int, message: OpeningMessage, task: LockedTask, attempt_number: int) -> Turn:
     return Turn(
         message.id, number, attempt_number, message.content, message.is_handoff,
-        task.used_micro_seconds, task.input_tokens, task.output_tokens,
+        task.used_micro_seconds, task.input_tokens, task.output_tokens, message.traceparent,
     )  # fmt: skip
 
 

@@ -152,6 +152,7 @@ def prepare(
         input_repositories=repositories.seal(request.input_repositories, vault, task_id),
         session_ttl_seconds=version.defaults.session_ttl_seconds if mode == "conversation" else None,
         api_key_id=request.api_key_id,
+        traceparent=request.traceparent,
     )
 
 

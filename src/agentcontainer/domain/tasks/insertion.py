@@ -44,14 +44,15 @@ WITH new AS (
         number int, id text, agent_id text, agent_version_id text, mode text, title text, instructions text,
         metadata jsonb, overrides jsonb, execution jsonb, skills jsonb, provider_key text, title_source text,
         input_repositories jsonb, session_ttl_seconds int, api_key_id text, priority int, batch_id text,
-        input_file_ids text[], event_id text, event_data jsonb, ledger_id text)
+        traceparent text, input_file_ids text[], event_id text, event_data jsonb, ledger_id text)
 ), {hold}, task AS (
     INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
                        overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
-                       input_repositories, session_ttl_seconds, api_key_id, priority, batch_id, last_event_sequence)
+                       input_repositories, session_ttl_seconds, api_key_id, priority, batch_id, traceparent,
+                       last_event_sequence)
     SELECT id, $1, agent_id, agent_version_id, mode, 'pending', title, instructions, metadata, overrides, execution,
         skills, decode(provider_key, 'base64'), allowed.hold, title_source, input_repositories, session_ttl_seconds,
-        api_key_id, priority, batch_id, 1
+        api_key_id, priority, batch_id, traceparent, 1
     FROM new CROSS JOIN allowed RETURNING *
 ), input AS (
     INSERT INTO task_input_files (task_id, file_id, position)
@@ -144,6 +145,7 @@ def _row(number: int, task: NewTask) -> dict[str, object]:
         "api_key_id": task.api_key_id,
         "priority": task.overrides.effective_priority,
         "batch_id": task.batch_id,
+        "traceparent": task.traceparent,
         "input_file_ids": list(task.input_file_ids),
         "event_id": new_id("evt"),
         "event_data": draft(TaskCreated(Status.PENDING, task.agent_id, task.mode)).data,

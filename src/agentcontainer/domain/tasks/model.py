@@ -72,6 +72,8 @@ class Task:
     turn_base_micro_seconds: int
     checkpoint_id: str | None
     batch_id: str | None
+    traceparent: str | None
+    """The client's span from which the task came, as the header of that name."""
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -94,6 +96,8 @@ class Dispatch:
     provider_api_key: str | None = field(default=None, repr=False)
     api_key_id: str | None = None
     """The API key of the request."""
+    traceparent: str | None = None
+    """The client's span, as the header of that name."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class NewTask:
     input_repositories: Sequence[StoredRepository]
     session_ttl_seconds: int | None
     api_key_id: str | None
+    traceparent: str | None
     batch_id: str | None = None
 
 
