@@ -47,6 +47,7 @@ docs: setup-dev ## write the parts of docs/ and of the client that are generated
 	.venv/bin/python scripts/render_life_of_a_task.py
 	.venv/bin/python scripts/render_settings.py
 	.venv/bin/python scripts/render_metrics.py
+	.venv/bin/python scripts/render_access.py
 	.venv/bin/python scripts/render_overview.py
 	.venv/bin/python scripts/render_client.py
 	.venv/bin/python scripts/render_sync.py

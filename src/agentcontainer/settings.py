@@ -278,6 +278,10 @@ class Settings(DatabaseSettings):
     retention_idempotency_days: Days = Field(
         1, description="How long the answer to a request with an Idempotency-Key is kept. 0: for ever."
     )
+    retention_audit_days: Days = Field(
+        0,
+        description="How long entries of the audit log are kept. Those of the last 31 days always are. 0: for ever.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )

@@ -48,12 +48,12 @@ async def test_accounts_keys_and_credit_work_with_an_external_database(database_
         DATABASE_URL=database_url,
     )
     account_id = str(account["accountId"])
-    assert (await service.authenticate(pool, str(account["apiKey"])))[1] == account_id
+    assert (await service.authenticate(pool, str(account["apiKey"]))).account_id == account_id
 
     credited = answer("credit", account_id, "0.000001", DATABASE_URL=database_url)
     assert credited == {"accountId": account_id, "creditBalance": 12.500001}
     further = answer("create-key", account_id, "--name", "ci", DATABASE_URL=database_url)
-    assert (await service.authenticate(pool, str(further["apiKey"])))[1] == account_id
+    assert (await service.authenticate(pool, str(further["apiKey"]))).account_id == account_id
 
     listed = admin("list-accounts", "--json", DATABASE_URL=database_url)
     assert json.loads(listed.stdout) == [

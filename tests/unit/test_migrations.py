@@ -10,7 +10,9 @@ from agentcontainer.migrations.schema import HEAD, fault_of
 
 FIRST = "0008"  # earlier revisions need a stop of all processes
 CONTRACTIONS: frozenset[str] = frozenset()  # they remove what no version from their `oldest_code` on uses
-REMOVES = re.compile(r"\bDROP (TABLE|COLUMN|FUNCTION)|\bRENAME\b|\bTYPE\b|\bSET NOT NULL\b|\bTRUNCATE\b")
+REMOVES = re.compile(
+    r"\bDROP (TABLE|COLUMN|FUNCTION)|\bRENAME\b|\bTYPE\b|\bSET NOT NULL\b|(?<!BEFORE )\bTRUNCATE\b"
+)
 
 
 def revisions() -> list[tuple[str, str, str]]:

@@ -14,6 +14,9 @@ ActivityErrorCode: TypeAlias = Literal["tool_error", "interrupted"] | str
 ActivityStatus: TypeAlias = Literal["running", "completed", "failed"] | str
 """A word of the API; later versions may add others."""
 
+ActorKind: TypeAlias = Literal["key", "session", "cli", "link"] | str
+"""A word of the API; later versions may add others."""
+
 AgentRuntime: TypeAlias = Literal["pi"] | str
 """A word of the API; later versions may add others."""
 
@@ -235,6 +238,23 @@ class Activity(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Actor(Model):
+    """Who did it."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("kind", "kind", None),
+        ("id", "id", None),
+        ("accountId", "account_id", None),
+    )
+
+    kind: ActorKind
+    id: str | None
+    """Of the key, session or link. `cli`: a user of the host that ran a command."""
+    account_id: str | None
+    """The account of the actor: another one if it is an operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Runtime(Model):
     """What an agent runs in (its container image) and on (its agent runtime)."""
 
@@ -343,6 +363,35 @@ class ApiKey(Model):
     created_at: datetime
     last_used_at: datetime | None
     """To the minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class AuditEntry(Model):
+    """One act. Entries never change."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("at", "at", instant),
+        ("actor", "actor", Actor.from_wire),
+        ("action", "action", None),
+        ("target", "target", None),
+        ("accountId", "account_id", None),
+        ("address", "address", None),
+        ("requestId", "request_id", None),
+    )
+
+    id: str
+    at: datetime
+    actor: Actor
+    action: str
+    """Such as `api_key.created`; later versions have more."""
+    target: str | None
+    """What it was done to: an id or a name, never a value."""
+    account_id: str | None
+    """The account that it concerns. Null: the installation."""
+    address: str | None
+    """The IP address of the actor."""
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -200,7 +200,7 @@ async def first_account(url: str) -> str | None:
         if await connection.fetchval("SELECT true FROM accounts LIMIT 1"):
             return None
         # The operator pays the providers directly, so this account needs no credit.
-        _, key = await service.create_account(pool, name="first account", is_unlimited=True)
+        _, key = await service.create_account(pool, name="first account", is_unlimited=True, is_operator=True)
         return key
 
 

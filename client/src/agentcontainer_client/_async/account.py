@@ -34,6 +34,20 @@ class AsyncAccount:
             order=order,
         )
 
+    @operation("listAuditEntries")
+    def audit(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> AsyncPager[models.AuditEntry]:
+        """Who changed what in the account, the newest first."""
+        return AsyncPager(
+            self.transport,
+            "/account/audit",
+            models.AuditEntry.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
 
 @dataclass(frozen=True)
 class AsyncApiKeys:

@@ -36,6 +36,20 @@ class Account:
             order=order,
         )
 
+    @operation("listAuditEntries")
+    def audit(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> Pager[models.AuditEntry]:
+        """Who changed what in the account, the newest first."""
+        return Pager(
+            self.transport,
+            "/account/audit",
+            models.AuditEntry.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
 
 @dataclass(frozen=True)
 class ApiKeys:

@@ -10,8 +10,10 @@ from fastapi.security.base import SecurityBase
 
 from agentcontainer.api.connections import Connection
 from agentcontainer.api.http.request import query_of
-from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.principal import Principal
+from agentcontainer.domain.audit.model import Actor
 from agentcontainer.errors import Unauthorized, ValidationError
 
 KEY_IN_QUERY = "apiKey"
@@ -29,21 +31,27 @@ class _ApiKey(SecurityBase):
         """The id of the account that the key belongs to. Further calls for the same request do no work.
 
         Raises:
-            Unauthorized: there is no key, or it is unknown or revoked.
+            Unauthorized: there is no key, or it is unknown, revoked or expired.
+            Forbidden: its account is suspended.
             RateLimited: the key sends too many requests, or the account has too many connections.
             ValidationError: the query cannot be decoded, or holds another key than the header.
         """
-        if hasattr(request.state, "account_id"):
-            return request.state.account_id
-        key = key_of(request)
-        if key is None:
-            raise Unauthorized("An API key is needed. Send `Authorization: Bearer ac_live_…`.")
-        key_id, account_id = await accounts.authenticate(services.pool, key)
-        services.rate_limit.take(key_id)
-        authenticate_connection(request, account_id)
-        request.state.account_id = account_id  # also for the access log
-        request.state.api_key_id = key_id
-        return account_id
+        if hasattr(request.state, "principal"):
+            return request.state.principal.account_id
+        principal = await find_principal(request, services)
+        services.rate_limit.take(principal.id)
+        authenticate_connection(request, principal.account_id)
+        request.state.account_id = principal.account_id  # also for the access log
+        request.state.principal = principal
+        return principal.account_id
+
+
+async def find_principal(request: Request, services: Services) -> Principal:
+    """Who sends the request, as the database says now. Raises as `authenticate` does."""
+    key = key_of(request)
+    if key is None:
+        raise Unauthorized("An API key is needed. Send `Authorization: Bearer ac_live_…`.")
+    return await accounts.authenticate(services.pool, key)
 
 
 class _ApiKeyInQuery(SecurityBase):
@@ -79,11 +87,30 @@ key_in_query = _ApiKeyInQuery()
 AccountId = Annotated[str, Depends(authenticate)]
 
 
-async def _api_key_id(request: Request, _account_id: AccountId) -> str:
-    return request.state.api_key_id
+async def _principal(request: Request, _account_id: AccountId) -> Principal:
+    return request.state.principal
 
 
-ApiKeyId = Annotated[str, Depends(_api_key_id)]
+Caller = Annotated[Principal, Depends(_principal)]
+
+
+async def _api_key_id(principal: Caller) -> str | None:
+    return principal.key_id
+
+
+ApiKeyId = Annotated[str | None, Depends(_api_key_id)]
+
+
+async def _actor(request: Request, principal: Caller) -> Actor:
+    return Actor.of(principal, address=client_address(request), request_id=request.state.request_id)
+
+
+Acting = Annotated[Actor, Depends(_actor)]
+
+
+def client_address(request: Request) -> str | None:
+    """The client's IP address, as the socket has it."""
+    return request.client.host if request.client else None
 
 
 def asks_for_stream(request: Request) -> bool:

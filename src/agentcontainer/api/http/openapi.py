@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from agentcontainer import __version__
+from agentcontainer.api.http.access import public
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.errors import CODES, MORE_CODES
 from agentcontainer.api.http.idempotency import HEADER, PATTERN, REPLAYED, is_idempotent
@@ -76,6 +77,7 @@ router = unauthenticated("System")
         }
     },
 )
+@public
 async def get_openapi_document(request: Request) -> Response:
     """Describe this API, for people and code generators."""
     return Response(request.app.state.openapi_yaml(), media_type="application/yaml")
@@ -204,7 +206,7 @@ def _errors(route: APIRoute) -> Iterable[int]:
     """The errors that follow from what kind of route it is. A route declares only those of its own."""
     yield from (400, 500, 503)
     if is_authenticated(route):
-        yield from (401, 429)
+        yield from (401, 403, 429)
     if is_idempotent(route):
         yield 409
     if body_model(route) is not None:

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
-from agentcontainer.api.http import idempotency
+from agentcontainer.api.http import access, idempotency, visibility
 from agentcontainer.api.http.auth import authenticate, is_authenticated
 from agentcontainer.api.http.errors import Error
 from agentcontainer.api.http.request import StrictRequest, query_of
@@ -28,11 +28,16 @@ Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """Checks the API key, the path, the query and the body in this order, then lets FastAPI validate and answer.
+    """Checks the API key and its rights, the path, the query and the body in this order, then lets FastAPI validate and
+    answer.
 
     FastAPI reads a body before it resolves dependencies. Checking the key first means that nobody without one can
-    make the API read or parse a body.
+    make the API read or parse a body. The same goes for keys that may not use the route.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.access = access.access_of(self)
 
     def get_route_handler(self) -> Answer:
         answer = super().get_route_handler()
@@ -42,7 +47,10 @@ class StrictRoute(APIRoute):
             services = await provided(strict)
             if is_authenticated(self):
                 await authenticate(strict, services)
+                access.check(self, strict.state.principal)
             _check_path(strict)
+            if is_authenticated(self):
+                await visibility.check_path(services.pool, strict.state.principal, strict.path_params)
             self._check_query(strict)
             if (model := body_model(self)) is not None:
                 await strict.read_json(model.max_body_bytes, is_required=has_required_body(self))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
+from agentcontainer.api.http.access import Agents, Level, access
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
@@ -40,6 +41,7 @@ class Account(Outgoing):
 
 
 @router.get("/account")
+@access(Level.READS, Agents.INDEPENDENT)
 async def get_account(account_id: AccountId, services: Provided) -> Account:
     """Get the account of the API key, with its balance and its use of storage."""
     account = await service.get(services.pool, account_id)

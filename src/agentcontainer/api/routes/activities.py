@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 
 from agentcontainer.api.event_data import InputOmittedReason
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
 from agentcontainer.api.http.query import from_digits
@@ -76,6 +77,7 @@ class ActivitiesQuery(TranscriptQuery):
 
 
 @router.get("/conversations/{taskId}/activities", responses={409: {}})
+@reads
 async def list_activities(
     task_id: TaskId, account_id: AccountId, services: Provided, query: Annotated[ActivitiesQuery, Query()]
 ) -> ActivityPage:

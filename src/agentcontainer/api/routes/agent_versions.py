@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query
 
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import administers, reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -26,6 +27,7 @@ class AgentVersionPage(Outgoing):
 
 
 @router.get("/agents/{agentId}/versions")
+@reads
 async def list_agent_versions(
     agent_id: AgentId, account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> AgentVersionPage:
@@ -43,6 +45,7 @@ async def list_agent_versions(
 
 
 @router.get("/agents/{agentId}/versions/{versionId}")
+@reads
 async def get_agent_version(
     agent_id: AgentId, version_id: VersionId, account_id: AccountId, services: Provided
 ) -> AgentVersion:
@@ -52,6 +55,7 @@ async def get_agent_version(
 
 
 @router.post("/agents/{agentId}/versions/{versionId}/activate", responses={403: {}})
+@administers
 async def activate_agent_version(
     agent_id: AgentId,
     version_id: VersionId,

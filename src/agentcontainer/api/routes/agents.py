@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from agentcontainer import db
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import Agents, Level, access, administers, reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -119,6 +120,7 @@ class AgentChange(AgentContent):
 
 
 @router.get("/agents")
+@access(Level.READS, Agents.FILTERED)
 async def list_agents(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> AgentPage:
@@ -135,6 +137,7 @@ async def list_agents(
 
 
 @router.post("/agents", status_code=201, responses={409: {}})
+@administers
 async def create_agent(account_id: AccountId, services: Provided, body: NewAgent) -> Agent:
     """Create an agent with its version 1.
 
@@ -146,12 +149,14 @@ async def create_agent(account_id: AccountId, services: Provided, body: NewAgent
 
 
 @router.get("/agents/{agentId}")
+@reads
 async def get_agent(agent_id: AgentId, account_id: AccountId, services: Provided) -> Agent:
     """Get an agent with its current version."""
     return Agent.of_agent(await service.get(services.pool, account_id, agent_id))
 
 
 @router.patch("/agents/{agentId}", responses={403: {}, 409: {}})
+@administers
 async def change_agent(
     agent_id: AgentId, account_id: AccountId, services: Provided, body: AgentChange
 ) -> Agent:
@@ -172,6 +177,7 @@ async def change_agent(
 
 
 @router.post("/agents/{agentId}/archive", responses={403: {}})
+@administers
 async def archive_agent(
     agent_id: AgentId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Agent:
@@ -180,6 +186,7 @@ async def archive_agent(
 
 
 @router.post("/agents/{agentId}/unarchive", responses={403: {}, 409: {}})
+@administers
 async def unarchive_agent(
     agent_id: AgentId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Agent:

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from agentcontainer.api.http import paging
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.access import Agents, Level, access, administers
+from agentcontainer.api.http.auth import AccountId, Acting
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
@@ -57,6 +58,7 @@ class ApiKeyPage(Outgoing):
 
 
 @router.get("/api-keys")
+@access(Level.READS, Agents.FILTERED)
 async def list_api_keys(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ApiKeyPage:
@@ -73,16 +75,20 @@ async def list_api_keys(
 
 
 @router.post("/api-keys", status_code=201)
-async def create_api_key(account_id: AccountId, services: Provided, body: ApiKeyRequest) -> NewApiKey:
+@administers
+async def create_api_key(
+    account_id: AccountId, actor: Acting, services: Provided, body: ApiKeyRequest
+) -> NewApiKey:
     """Create another API key. It may do everything that the account may."""
-    key_id, key = await service.create_key(services.pool, account_id, body.name)
+    key_id, key = await service.create_key(services.pool, account_id, body.name, by=actor)
     return NewApiKey.of(await service.get_key(services.pool, account_id, key_id), key=key)
 
 
 @router.delete("/api-keys/{keyId}", status_code=204, response_class=Response, responses={409: {}})
-async def revoke_api_key(key_id: KeyId, account_id: AccountId, services: Provided) -> None:
+@administers
+async def revoke_api_key(key_id: KeyId, account_id: AccountId, actor: Acting, services: Provided) -> None:
     """Revoke an API key at once.
 
     409 for the account's last key: without a key nobody can use the account again.
     """
-    await service.revoke_key(services.pool, account_id, key_id)
+    await service.revoke_key(services.pool, account_id, key_id, by=actor)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agentcontainer.api.event_data import TaskStatus
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import Agents, Level, access, acts, reads
 from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.paging import PageInfo, PageQuery
@@ -51,6 +52,7 @@ class BatchPage(Outgoing):
 
 
 @router.post("/agents/{agentId}/tasks/batch", status_code=201, responses={402: {}, 409: {}})
+@acts
 async def dispatch_batch(
     agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
     body: BatchRequest,
@@ -72,6 +74,7 @@ async def dispatch_batch(
 
 
 @router.get("/batches")
+@access(Level.READS, Agents.FILTERED)
 async def list_batches(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> BatchPage:
@@ -88,6 +91,7 @@ async def list_batches(
 
 
 @router.get("/batches/{batchId}")
+@reads
 async def get_batch(batch_id: BatchId, account_id: AccountId, services: Provided) -> Batch:
     """Get a batch, with its tasks counted by status."""
     return Batch.of_batch(await service.get(services.pool, account_id, batch_id))
@@ -95,6 +99,7 @@ async def get_batch(batch_id: BatchId, account_id: AccountId, services: Provided
 
 @router.post("/batches/{batchId}/cancel")
 @repeatable
+@acts
 async def cancel_batch(
     batch_id: BatchId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Batch:

@@ -1,5 +1,6 @@
 """The routes that create, hand off and end conversations."""
 
+from agentcontainer.api.http.access import acts
 from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
@@ -45,6 +46,7 @@ _NO_MESSAGE = HandoffRequest()
 
 
 @router.post("/agents/{agentId}/conversations", status_code=201, responses={402: {}, 409: {}})
+@acts
 async def create_conversation(
     agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
     body: ConversationRequest,
@@ -62,6 +64,7 @@ async def create_conversation(
 
 
 @router.post("/conversations/{taskId}/handoff", status_code=201)
+@acts
 async def hand_off_conversation(
     task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided,
     body: HandoffRequest = _NO_MESSAGE,
@@ -75,6 +78,7 @@ async def hand_off_conversation(
 
 
 @router.post("/conversations/{taskId}/interrupt", responses={409: {}})
+@acts
 async def interrupt_conversation(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Task:
@@ -88,6 +92,7 @@ async def interrupt_conversation(
 
 
 @router.post("/conversations/{taskId}/end", responses={409: {}})
+@acts
 async def end_conversation(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Task:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from agentcontainer.api.events import Event
 from agentcontainer.api.http import logs, paging
+from agentcontainer.api.http.access import reads
 from agentcontainer.api.http.auth import AccountId, asks_for_stream
 from agentcontainer.api.http.logs import LogQuery
 from agentcontainer.api.http.paging import PageInfo
@@ -64,6 +65,7 @@ def _event_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]
 
 
 @_event_route(router, "/tasks/{taskId}/events")
+@reads
 async def list_events(
     request: Request,
     task_id: TaskId,
@@ -76,12 +78,14 @@ async def list_events(
 
 
 @router.get("/tasks/{taskId}/events/{sequence}")
+@reads
 async def get_event(task_id: TaskId, sequence: Sequence, account_id: AccountId, services: Provided) -> Event:
     """Read one event of a task."""
     return await _event(services, await service.get(services.pool, account_id, task_id), sequence)
 
 
 @_event_route(router, "/conversations/{taskId}/events")
+@reads
 async def list_conversation_events(
     request: Request,
     task_id: TaskId,
@@ -98,6 +102,7 @@ async def list_conversation_events(
 
 
 @router.get("/conversations/{taskId}/events/{sequence}", responses={409: {}})
+@reads
 async def get_conversation_event(
     task_id: TaskId, sequence: Sequence, account_id: AccountId, services: Provided
 ) -> Event:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from agentcontainer.api.feed_entries import FeedEntry
 from agentcontainer.api.http import logs, paging
+from agentcontainer.api.http.access import Agents, Level, access
 from agentcontainer.api.http.auth import AccountId, asks_for_stream
 from agentcontainer.api.http.logs import LogQuery
 from agentcontainer.api.http.paging import PageInfo
@@ -44,6 +45,7 @@ class FeedQuery(LogQuery):
 
 
 @logs.log_route(router, "/events", FeedPage, entry="FeedEntry", number="position", statuses={410: {}})
+@access(Level.READS, Agents.FILTERED)
 async def list_feed(
     request: Request, account_id: AccountId, services: Provided, query: Annotated[FeedQuery, Query()]
 ) -> FeedPage | Response:

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from agentcontainer.api.http import file_bytes, paging
+from agentcontainer.api.http.access import Agents, Level, access, acts, reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
@@ -33,6 +34,7 @@ class FileQuery(PageQuery):
 
 
 @router.get("/files")
+@access(Level.READS, Agents.FILTERED)
 async def list_files(
     account_id: AccountId, services: Provided, query: Annotated[FileQuery, Query()]
 ) -> FilePage:
@@ -50,12 +52,14 @@ async def list_files(
 
 
 @router.get("/files/{fileId}")
+@reads
 async def get_file(file_id: FileId, account_id: AccountId, services: Provided) -> File:
     """Get a file without its bytes."""
     return File.of(await service.get(services.pool, account_id, file_id))
 
 
 @file_bytes.download_route(router, "/files/{fileId}/content")
+@reads
 async def download_file(
     request: Request, file_id: FileId, account_id: AccountId, services: Provided
 ) -> Response:
@@ -65,6 +69,7 @@ async def download_file(
 
 
 @router.delete("/files/{fileId}", status_code=204, response_class=Response, responses={409: {}})
+@acts
 async def delete_file(file_id: FileId, account_id: AccountId, services: Provided) -> None:
     """Delete a file and its bytes.
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from fastapi import Request
 
+from agentcontainer.api.http.access import public
 from agentcontainer.api.http.routing import unauthenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing
@@ -30,6 +31,7 @@ class Readiness(Outgoing):
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
+@public
 async def check_health() -> Health:
     """Check that the process runs. Nothing else is checked."""
     return Health()
@@ -37,6 +39,7 @@ async def check_health() -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {}})
+@public
 async def check_readiness(request: Request, services: Provided) -> Readiness:
     """Check that the database can be reached and has a schema that this version can use."""
     async with asyncio.timeout(READY_TIMEOUT_SECONDS):

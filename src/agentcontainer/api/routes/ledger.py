@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import Agents, Level, access
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
@@ -39,6 +40,7 @@ class LedgerPage(Outgoing):
 
 
 @router.get("/account/ledger")
+@access(Level.READS, Agents.FILTERED)
 async def list_ledger_entries(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> LedgerPage:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query
 
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import acts, reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
 from agentcontainer.api.http.routing import authenticated
@@ -55,6 +56,7 @@ class SteeringRequest(_Content):
 
 
 @router.post("/conversations/{taskId}/messages", status_code=201)
+@acts
 async def send_message(
     task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided, body: MessageRequest
 ) -> TaskAndMessage:
@@ -78,6 +80,7 @@ async def send_message(
 
 
 @router.post("/tasks/{taskId}/messages", status_code=201)
+@acts
 async def steer_task(
     task_id: TaskId, account_id: AccountId, services: Provided, body: SteeringRequest
 ) -> TaskAndMessage:
@@ -90,6 +93,7 @@ async def steer_task(
 
 
 @router.get("/conversations/{taskId}/messages", responses={409: {}})
+@reads
 async def list_messages(
     task_id: TaskId, account_id: AccountId, services: Provided, query: Annotated[TranscriptQuery, Query()]
 ) -> MessagePage:
@@ -98,6 +102,7 @@ async def list_messages(
 
 
 @router.get("/tasks/{taskId}/messages")
+@reads
 async def list_task_messages(
     task_id: TaskId, account_id: AccountId, services: Provided, query: Annotated[TranscriptQuery, Query()]
 ) -> MessagePage:

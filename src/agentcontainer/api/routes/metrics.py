@@ -5,6 +5,7 @@ import hmac
 from fastapi import Request
 from starlette.responses import Response
 
+from agentcontainer.api.http.access import public
 from agentcontainer.api.http.routing import unauthenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.errors import NotFound, Unauthorized
@@ -22,6 +23,7 @@ router = unauthenticated("System")
         404: {},
     },
 )
+@public
 async def get_metrics(request: Request, services: Provided) -> Response:
     """Read the metrics of this process and of the installation, in Prometheus' text format.
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from agentcontainer.api.http import file_bytes, paging
+from agentcontainer.api.http.access import reads
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
@@ -53,6 +54,7 @@ class OutputFilePage(Outgoing):
 
 
 @router.get("/tasks/{taskId}/files")
+@reads
 async def list_output_files(
     task_id: TaskId, account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> OutputFilePage:
@@ -71,6 +73,7 @@ async def list_output_files(
 
 
 @file_bytes.download_route(router, "/tasks/{taskId}/files/{fileId}")
+@reads
 async def download_output_file(
     request: Request, task_id: TaskId, file_id: FileId, account_id: AccountId, services: Provided
 ) -> Response:

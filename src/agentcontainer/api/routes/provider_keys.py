@@ -9,7 +9,8 @@ from starlette.responses import Response
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http import paging
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.access import Agents, Level, access, administers
+from agentcontainer.api.http.auth import AccountId, Acting
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
@@ -116,6 +117,7 @@ class ProviderTestResult(Outgoing):
 
 
 @router.get("/provider-keys")
+@access(Level.READS, Agents.INDEPENDENT)
 async def list_provider_keys(
     account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ProviderKeyPage:
@@ -132,8 +134,9 @@ async def list_provider_keys(
 
 
 @router.put("/provider-keys/{provider}", responses={409: {}})
+@administers
 async def put_provider_key(
-    provider: NamedProvider, account_id: AccountId, services: Provided, body: ProviderKeyInput
+    provider: NamedProvider, account_id: AccountId, actor: Acting, services: Provided, body: ProviderKeyInput
 ) -> ProviderKey:
     """Store the account's own key for a provider, or an endpoint of its own with any other name.
 
@@ -141,18 +144,22 @@ async def put_provider_key(
     """
     endpoint = _endpoint(provider, body, Destinations.of(services.settings))
     key = await service.put_provider_key(
-        services.pool, services.vault, account_id, provider, body.api_key, endpoint
+        services.pool, services.vault, account_id, provider, body.api_key, endpoint, by=actor
     )
     return _response(key)
 
 
 @router.delete("/provider-keys/{provider}", status_code=204, response_class=Response)
-async def delete_provider_key(provider: NamedProvider, account_id: AccountId, services: Provided) -> None:
+@administers
+async def delete_provider_key(
+    provider: NamedProvider, account_id: AccountId, actor: Acting, services: Provided
+) -> None:
     """Delete the account's key for a provider, or its own endpoint."""
-    await service.delete_provider_key(services.pool, account_id, provider)
+    await service.delete_provider_key(services.pool, account_id, provider, by=actor)
 
 
 @router.post("/provider-keys/{provider}/test", responses={429: {}})
+@administers
 async def test_provider_key(
     provider: NamedProvider, account_id: AccountId, services: Provided, body: ProviderTest
 ) -> ProviderTestResult:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from agentcontainer.api.event_data import ERROR_CODES, TaskErrorCode, TaskMode, TaskStatus
 from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import Agents, Level, access, acts, reads
 from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import from_iso_time
@@ -105,6 +106,7 @@ class TasksQuery(PageQuery):
 
 
 @router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
+@acts
 async def dispatch_task(
     agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
     body: DispatchRequest,
@@ -122,6 +124,7 @@ async def dispatch_task(
 
 
 @router.get("/tasks")
+@access(Level.READS, Agents.FILTERED)
 async def list_tasks(
     account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Query()]
 ) -> TaskPage:
@@ -142,6 +145,7 @@ async def list_tasks(
 
 
 @router.get("/tasks/{taskId}")
+@reads
 async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -> Task:
     """Get a task.
 
@@ -155,6 +159,7 @@ async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})
+@acts
 async def cancel_task(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> Task:
@@ -167,6 +172,7 @@ async def cancel_task(
 
 
 @router.delete("/tasks/{taskId}", status_code=204, response_class=Response, responses={409: {}})
+@acts
 async def delete_task(task_id: TaskId, account_id: AccountId, services: Provided) -> None:
     """Delete an ended task for good, with its events, messages, checkpoints and output files.
 

@@ -7,6 +7,7 @@ from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from agentcontainer.api.http.access import Agents, Level, access, public
 from agentcontainer.api.http.auth import AccountId, authenticate_connection
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.routing import authenticated, unauthenticated
@@ -86,6 +87,7 @@ class StorageReceipt(Outgoing):
 
 
 @router.post("/uploads/prepare", status_code=201, responses={413: {}})
+@access(Level.ACTS, Agents.INDEPENDENT)
 async def prepare_upload(
     request: Request, account_id: AccountId, services: Provided, body: UploadRequest
 ) -> PreparedUpload:
@@ -110,6 +112,7 @@ async def prepare_upload(
     responses={200: {"description": "The bytes are stored."}, 403: {}, 409: {}, 413: {}},
     openapi_extra=_RAW_BODY,
 )
+@public
 async def receive_upload(
     request: Request, upload_id: UploadId, services: Provided, signed: Annotated[SignedQuery, Query()]
 ) -> Response:
@@ -127,6 +130,7 @@ async def receive_upload(
     responses={403: {}, 409: {}, 413: {}},
     openapi_extra=_RAW_BODY,
 )
+@public
 async def receive_posted_upload(
     request: Request, upload_id: UploadId, services: Provided, signed: Annotated[SignedQuery, Query()]
 ) -> StorageReceipt:
@@ -164,6 +168,7 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes]:
 
 @router.post("/uploads/complete", status_code=201, responses={404: {}, 409: {}})
 @repeatable
+@access(Level.ACTS, Agents.FILTERED)
 async def complete_upload(account_id: AccountId, services: Provided, body: CompletionRequest) -> File:
     """Upload, step 3: get the file. A repeat returns the same file."""
     file = await uploads.complete(

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api import wake_page
+from agentcontainer.api.http.access import acts, public
 from agentcontainer.api.http.auth import AccountId
 from agentcontainer.api.http.errors import public_error, validated
 from agentcontainer.api.http.request import NO_FIELDS, NoFields, StrictRequest, parse_form
@@ -125,6 +126,7 @@ async def _message(request: StrictRequest, _link: Link) -> str | None:
 
 
 @router.post("/tasks/{taskId}/wake")
+@acts
 async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, body: WakeRequest) -> Task:
     """Wake a hibernating task before its time.
 
@@ -139,6 +141,7 @@ async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, 
 
 
 @router.post("/tasks/{taskId}/wake-links", status_code=201, responses={409: {}})
+@acts
 async def create_wake_link(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> NewLink:
@@ -158,6 +161,7 @@ async def create_wake_link(
         400: _PAGE, 404: _PAGE, 409: _PAGE, 500: _PAGE, 503: _PAGE,
     },
 )  # fmt: skip
+@public
 async def show_wake_link(link: Link) -> Response:
     """Show the page of a wake link: which task it would wake, and a button. Showing it wakes nothing."""
     return _page(wake_page.question(link))
@@ -186,6 +190,7 @@ async def show_wake_link(link: Link) -> Response:
         }
     },
 )  # fmt: skip
+@public
 async def use_wake_link(
     request: Request, token: Token, services: Provided, message: Annotated[str | None, Depends(_message)]
 ) -> Response:

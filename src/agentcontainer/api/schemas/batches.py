@@ -44,7 +44,9 @@ class BatchRequest(Incoming):
     ] = None
 
 
-def dispatches_of(body: BatchRequest, api_key_id: str, traceparent: str | None = None) -> Sequence[Dispatch]:
+def dispatches_of(
+    body: BatchRequest, api_key_id: str | None, traceparent: str | None = None
+) -> Sequence[Dispatch]:
     """The tasks as the domain takes them.
 
     Raises:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from agentcontainer.domain.accounts.principal import Grant
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.providers import WireProtocol
 
@@ -20,6 +21,11 @@ class Account:
     billing_mode: BillingMode
     balance_micro_usd: int
     created_at: datetime
+    is_operator: bool
+    suspended_at: datetime | None
+    low_balance_micro_usd: int | None
+    max_cost_micro_usd_per_day: int | None
+    max_priority: int | None
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,19 @@ class NewAccount:
     name: str
     email: str | None
     billing_mode: BillingMode
+    is_operator: bool = False
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """An API key without the key itself, of which only a hash is stored."""
+    """An API key without the key itself, of which only a hash is stored. `last4` None: an older key."""
 
     id: str
     name: str
     created_at: datetime
     last_used_at: datetime | None
+    last4: str | None
+    grant: Grant
 
 
 @dataclass(frozen=True)
@@ -50,15 +59,21 @@ class NewApiKey:
     account_id: str
     name: str
     key_hash: bytes
+    last4: str
+    grant: Grant
 
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Whose API key it is. `is_use_due`: its last use was recorded more than a minute ago."""
+    """Whose API key it is, and what it may do. `is_use_due`: its last use was recorded more than a minute ago."""
 
     key_id: str
     account_id: str
     is_use_due: bool
+    is_expired: bool
+    is_operator: bool
+    is_suspended: bool
+    grant: Grant
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,12 @@ from agentcontainer.domain.accounts.model import (
     ProviderKey,
     SealedProviderKey,
 )
+from agentcontainer.domain.accounts.principal import FULL, Grant, Principal
 from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.audit import service as audit
+from agentcontainer.domain.audit.model import COMMAND_LINE, Actor
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.errors import Conflict, NotFound, Unauthorized, ValidationError
+from agentcontainer.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError
 from agentcontainer.ids import new_id
 from agentcontainer.providers import PROVIDERS
 
@@ -27,15 +30,25 @@ MAX_ENDPOINTS = 50
 
 
 async def create_account(
-    pool: Pool, *, name: str, email: str | None = None, is_unlimited: bool = False, credit_micro_usd: int = 0
+    pool: Pool,
+    *,
+    name: str,
+    email: str | None = None,
+    is_unlimited: bool = False,
+    credit_micro_usd: int = 0,
+    is_operator: bool = False,
+    by: Actor = COMMAND_LINE,
 ) -> tuple[str, str]:
     """Create an account with its first API key; returns (account id, API key). Only a hash of the key is stored."""
-    account = NewAccount(new_id("acc"), name, email, "unlimited_grant" if is_unlimited else "standard")
+    account = NewAccount(
+        new_id("acc"), name, email, "unlimited_grant" if is_unlimited else "standard", is_operator
+    )
     async with db.transaction(pool) as connection:
         await store.insert(connection, account)
         if credit_micro_usd:
             await ledger.credit(connection, account.id, credit_micro_usd)
         _, key = await _insert_key(connection, account.id, "default")
+        await audit.record(connection, by, "account.created", account.id, account_id=account.id)
     return account.id, key
 
 
@@ -51,7 +64,7 @@ async def get(pool: Pool, account_id: str) -> Account:
     return account
 
 
-async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
+async def create_key(pool: Pool, account_id: str, name: str, *, by: Actor = COMMAND_LINE) -> tuple[str, str]:
     """Create another API key; returns (key id, API key).
 
     Raises:
@@ -60,7 +73,9 @@ async def create_key(pool: Pool, account_id: str, name: str) -> tuple[str, str]:
     async with db.transaction(pool) as connection:
         if await store.get(connection, account_id) is None:
             raise NotFound(f"Account {account_id} does not exist.")
-        return await _insert_key(connection, account_id, name)
+        key_id, key = await _insert_key(connection, account_id, name)
+        await audit.record(connection, by, "api_key.created", key_id, account_id=account_id)
+        return key_id, key
 
 
 async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -> ApiKey:
@@ -75,7 +90,7 @@ async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -
     return key
 
 
-async def revoke_key(pool: Pool, account_id: str, key_id: str) -> None:
+async def revoke_key(pool: Pool, account_id: str, key_id: str, *, by: Actor = COMMAND_LINE) -> None:
     """Revoke an API key for good.
 
     Raises:
@@ -84,26 +99,32 @@ async def revoke_key(pool: Pool, account_id: str, key_id: str) -> None:
     """
     async with db.transaction(pool) as connection:
         # All keys are locked, so that two simultaneous requests cannot revoke the last two.
-        key_ids = await store.lock_keys(connection, account_id)
-        if key_id not in key_ids:
+        keys = await store.lock_keys(connection, account_id)
+        if key_id not in keys:
             raise NotFound(f"API key {key_id} does not exist.")
-        if len(key_ids) == 1:
+        if len(keys) == 1:
             raise Conflict("This is the account's last API key. Create another one before you revoke it.")
         await store.set_revoked(connection, key_id)
+        await audit.record(connection, by, "api_key.revoked", key_id, account_id=account_id)
 
 
-async def authenticate(pool: Pool, key: str) -> tuple[str, str]:
-    """Whose API key this is; returns (key id, account id). Records its use at most once a minute.
+async def authenticate(pool: Pool, key: str) -> Principal:
+    """Who sends this API key. Records its use at most once a minute.
 
     Raises:
-        Unauthorized: the key is unknown or revoked.
+        Unauthorized: the key is unknown, revoked or expired.
+        Forbidden: its account is suspended.
     """
-    owner = await store.find_owner(pool, _hash(key))
+    owner = await store.find_owner(pool, [_hash(key), _hash_of_limited(_hash(key))])
     if owner is None:
         raise Unauthorized("The API key is unknown or revoked. Send `Authorization: Bearer ac_live_…`.")
+    if owner.is_expired:
+        raise Unauthorized(f"The API key expired at {owner.grant.expires_at:%Y-%m-%d %H:%M:%S} UTC.")
+    if owner.is_suspended:
+        raise Forbidden("This account is suspended. Ask the operator of this installation.")
     if owner.is_use_due:
         await store.record_use(pool, owner.key_id)
-    return owner.key_id, owner.account_id
+    return Principal(owner.account_id, "key", owner.key_id, owner.key_id, owner.grant, owner.is_operator)
 
 
 async def put_provider_key(
@@ -113,6 +134,8 @@ async def put_provider_key(
     provider: str,
     key: str | None,
     endpoint: OwnEndpoint | None = None,
+    *,
+    by: Actor = COMMAND_LINE,
 ) -> ProviderKey:
     """Store the account's key for a provider, encrypted, or an endpoint of its own with or without a key.
 
@@ -129,17 +152,23 @@ async def put_provider_key(
             if count >= MAX_ENDPOINTS:
                 raise Conflict(f"An account can have {MAX_ENDPOINTS} endpoints of its own. Delete one first.")
         sealed = SealedProviderKey(account_id, provider, ciphertext, last4, endpoint)
-        return await store.put_provider_key(connection, sealed)
+        stored = await store.put_provider_key(connection, sealed)
+        await audit.record(connection, by, "provider_key.stored", provider, account_id=account_id)
+        return stored
 
 
-async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> None:
+async def delete_provider_key(
+    pool: Pool, account_id: str, provider: str, *, by: Actor = COMMAND_LINE
+) -> None:
     """Delete the account's key for a provider.
 
     Raises:
         NotFound: there is none.
     """
-    if not await store.delete_provider_key(pool, account_id, provider):
-        raise NotFound(f"There is no key for {provider}.")
+    async with db.transaction(pool) as connection:
+        if not await store.delete_provider_key(connection, account_id, provider):
+            raise NotFound(f"There is no key for {provider}.")
+        await audit.record(connection, by, "provider_key.deleted", provider, account_id=account_id)
 
 
 async def open_provider_key(
@@ -190,11 +219,22 @@ def checked_endpoint(endpoint: OwnEndpoint | None, provider: str, field: str) ->
     return endpoint
 
 
-async def _insert_key(connection: Connection, account_id: str, name: str) -> tuple[str, str]:
+async def _insert_key(
+    connection: Connection, account_id: str, name: str, grant: Grant = FULL
+) -> tuple[str, str]:
     key = KEY_PREFIX + secrets.token_urlsafe(32)
-    new = NewApiKey(new_id("key"), account_id, name, _hash(key))
+    key_hash = stored_hash(_hash(key), grant)
+    new = NewApiKey(new_id("key"), account_id, name, key_hash, key[-4:], grant)
     await store.insert_key(connection, new)
     return new.id, key
+
+
+def stored_hash(key_hash: bytes, grant: Grant) -> bytes:
+    """What is stored of a key: its hash, or one that older versions do not find, which would let the key do everything.
+
+    docs/decisions/0032-older-processes-do-not-know-limited-keys.md gives the reason.
+    """
+    return key_hash if grant == FULL else _hash_of_limited(key_hash)
 
 
 def key_context(account_id: str, provider: str, endpoint: OwnEndpoint | None) -> str:
@@ -206,3 +246,7 @@ def key_context(account_id: str, provider: str, endpoint: OwnEndpoint | None) ->
 def _hash(key: str) -> bytes:
     # A fast hash is enough: a key has 256 random bits, so nobody can guess it.
     return hashlib.sha256(key.encode(errors="replace")).digest()
+
+
+def _hash_of_limited(key_hash: bytes) -> bytes:
+    return hashlib.sha256(b"limited:" + key_hash).digest()

@@ -3,6 +3,8 @@
 The balance changes in ledger/store.py only.
 """
 
+from collections.abc import Sequence
+
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.accounts.model import (
@@ -15,18 +17,25 @@ from agentcontainer.domain.accounts.model import (
     ProviderKey,
     SealedProviderKey,
 )
+from agentcontainer.domain.accounts.principal import Grant, Limits
 from agentcontainer.domain.models.catalogue import Rates
 
-_INSERT = "INSERT INTO accounts (id, name, email, billing_mode) VALUES ($1, $2, $3, $4)"
-_INSERT_KEY = "INSERT INTO api_keys (id, account_id, name, key_hash) VALUES ($1, $2, $3, $4)"
-_OWNER = """
-SELECT id, account_id, (last_used_at < now() - interval '1 minute') IS NOT FALSE AS is_use_due
-FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL
+_INSERT = "INSERT INTO accounts (id, name, email, billing_mode, is_operator) VALUES ($1, $2, $3, $4, $5)"
+_GRANT = "role, agent_ids, expires_at, max_cost_micro_usd_per_day, max_tasks_per_day, max_priority"
+_INSERT_KEY = f"""
+INSERT INTO api_keys (id, account_id, name, key_hash, last4, {_GRANT})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
-_KEYS = """
-SELECT id, name, created_at, last_used_at FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
+_OWNER = f"""
+SELECT k.id, k.account_id, (k.last_used_at < now() - interval '1 minute') IS NOT FALSE AS is_use_due,
+    k.expires_at <= now() IS TRUE AS is_expired, a.is_operator, a.suspended_at IS NOT NULL AS is_suspended,
+    {", ".join(f"k.{name}" for name in _GRANT.split(", "))}
+FROM api_keys k JOIN accounts a ON a.id = k.account_id
+WHERE k.key_hash = ANY($1::bytea[]) AND k.revoked_at IS NULL
 """
-_LOCK_KEYS = "SELECT id FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
+_KEYS = f"""
+SELECT id, name, created_at, last_used_at, last4, {_GRANT} FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
+"""
 _PUT_PROVIDER_KEY = """
 INSERT INTO provider_keys (account_id, provider, ciphertext, last4, base_url, api, input_usd, output_usd,
                            cache_read_usd, cache_write_usd)
@@ -41,7 +50,9 @@ _DELETE_PROVIDER_KEY = "DELETE FROM provider_keys WHERE account_id = $1 AND prov
 
 
 async def insert(connection: Connection, account: NewAccount) -> None:
-    await connection.execute(_INSERT, account.id, account.name, account.email, account.billing_mode)
+    await connection.execute(
+        _INSERT, account.id, account.name, account.email, account.billing_mode, account.is_operator
+    )
 
 
 async def get(connection: Connection | Pool, account_id: str) -> Account | None:
@@ -51,7 +62,9 @@ async def get(connection: Connection | Pool, account_id: str) -> Account | None:
 
 
 async def insert_key(connection: Connection, key: NewApiKey) -> None:
-    await connection.execute(_INSERT_KEY, key.id, key.account_id, key.name, key.key_hash)
+    await connection.execute(
+        _INSERT_KEY, key.id, key.account_id, key.name, key.key_hash, key.last4, *_columns(key.grant)
+    )
 
 
 async def list_keys(
@@ -71,19 +84,25 @@ async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -
     return _api_key(row) if row else None
 
 
-async def lock_keys(connection: Connection, account_id: str) -> list[str]:
-    """Lock all API keys of the account that are not revoked; returns their ids."""
-    return [row["id"] for row in await connection.fetch(_LOCK_KEYS, account_id)]
+async def lock_keys(connection: Connection, account_id: str) -> dict[str, ApiKey]:
+    """Lock all API keys of the account that are not revoked; returns them by id."""
+    rows = await connection.fetch(f"{_KEYS} ORDER BY id FOR UPDATE", account_id)
+    return {row["id"]: _api_key(row) for row in rows}
 
 
 async def set_revoked(connection: Connection, key_id: str) -> None:
     await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key_id)
 
 
-async def find_owner(pool: Pool, key_hash: bytes) -> KeyOwner | None:
-    """Whose API key has this hash. None: it is unknown or revoked."""
-    row = await pool.fetchrow(_OWNER, key_hash)
-    return KeyOwner(row["id"], row["account_id"], row["is_use_due"]) if row else None
+async def find_owner(pool: Pool, key_hashes: Sequence[bytes]) -> KeyOwner | None:
+    """Whose API key has one of these hashes. None: it is unknown or revoked."""
+    row = await pool.fetchrow(_OWNER, list(key_hashes))
+    if row is None:
+        return None
+    return KeyOwner(
+        row["id"], row["account_id"], row["is_use_due"], row["is_expired"], row["is_operator"],
+        row["is_suspended"], grant_of(row),
+    )  # fmt: skip
 
 
 async def record_use(pool: Pool, key_id: str) -> None:
@@ -109,7 +128,7 @@ async def list_provider_keys(pool: Pool | Connection, account_id: str) -> list[P
     return [_provider_key(row) for row in await pool.fetch(query, account_id)]
 
 
-async def delete_provider_key(pool: Pool, account_id: str, provider: str) -> bool:
+async def delete_provider_key(pool: Connection | Pool, account_id: str, provider: str) -> bool:
     """Delete the key. False: there is none."""
     return bool(await pool.fetchval(_DELETE_PROVIDER_KEY, account_id, provider))
 
@@ -140,7 +159,24 @@ async def sealed_provider_key(
 
 
 def _api_key(row: Record) -> ApiKey:
-    return ApiKey(row["id"], row["name"], row["created_at"], row["last_used_at"])
+    return ApiKey(row["id"], row["name"], row["created_at"], row["last_used_at"], row["last4"], grant_of(row))
+
+
+def grant_of(row: Record) -> Grant:
+    """The grant in the columns of an API key."""
+    limits = Limits(row["max_cost_micro_usd_per_day"], row["max_tasks_per_day"], row["max_priority"])
+    agent_ids = row["agent_ids"]
+    return Grant(row["role"], None if agent_ids is None else frozenset(agent_ids), limits, row["expires_at"])
+
+
+def _columns(grant: Grant) -> tuple[object, ...]:
+    """The values of the columns in `_GRANT`."""
+    agent_ids = None if grant.agent_ids is None else sorted(grant.agent_ids)
+    limits = grant.limits
+    return (
+        grant.role, agent_ids, grant.expires_at, limits.cost_micro_usd_per_day, limits.tasks_per_day,
+        limits.max_priority,
+    )  # fmt: skip
 
 
 def _provider_key(row: Record) -> ProviderKey:

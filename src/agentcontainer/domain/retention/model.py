@@ -7,7 +7,7 @@ from typing import Literal
 
 from agentcontainer.settings import Settings
 
-Kind = Literal["events", "tasks", "files", "partial_outputs", "feed", "idempotency"]
+Kind = Literal["events", "tasks", "files", "partial_outputs", "feed", "idempotency", "audit"]
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,6 @@ def retention(settings: Settings) -> Mapping[Kind, timedelta]:
         "partial_outputs": settings.retention_partial_outputs_days,
         "feed": settings.retention_feed_days,
         "idempotency": settings.retention_idempotency_days,
+        "audit": settings.retention_audit_days,
     }
     return {kind: timedelta(days=value) for kind, value in days.items() if value}

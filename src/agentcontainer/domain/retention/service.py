@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.audit import store as audit
 from agentcontainer.domain.deletion import batches
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.deletion import store as deletion_store
@@ -51,6 +52,7 @@ async def purge(pool: Pool, blobs: Blobs, settings: Settings) -> dict[Kind, int]
         if removed[kind]:
             logger.info("purged %d %s", removed[kind], kind.replace("_", " "))
     await batches.repeat(pool, lambda connection, limit: store.delete_uploads(connection, store.DAY, limit))
+    await batches.repeat(pool, store.delete_daily_use)
     await store.stop_silent_runners(pool)
     if (age := ages.get("tasks")) is not None:
         await batches.repeat(pool, lambda connection, limit: store.delete_runners(connection, age, limit))
@@ -131,6 +133,11 @@ async def _purge_answers(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGene
     yield await batches.repeat(pool, lambda connection, limit: store.delete_answers(connection, age, limit))
 
 
+async def _purge_audit_log(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[int]:
+    age = max(age, audit.MIN_AGE)
+    yield await batches.repeat(pool, lambda connection, limit: audit.purge(connection, age, limit))
+
+
 async def _pages(find: Callable[[Position], Awaitable[list[Position]]]) -> AsyncGenerator[list[str]]:
     """The ids that `find` returns, page by page, with a rest after each page."""
     after = BEGINNING
@@ -154,4 +161,5 @@ _PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], AsyncGenerator[int]]] = {
     "partial_outputs": _purge_partial_outputs,
     "feed": _purge_feed,
     "idempotency": _purge_answers,
+    "audit": _purge_audit_log,
 }

@@ -75,6 +75,10 @@ DELETE FROM uploads WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM uploads WHERE file_id IS NOT NULL AND expires_at < now() - $1::interval
     ORDER BY expires_at LIMIT $2))
 """
+_DELETE_DAILY_USE = """
+DELETE FROM daily_use WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM daily_use WHERE day < (now() AT TIME ZONE 'UTC')::date - 1 ORDER BY day LIMIT $1))
+"""
 _STOP_SILENT_RUNNERS = """
 UPDATE runners SET stopped_at = heartbeat_at WHERE stopped_at IS NULL AND heartbeat_at < now() - $1::interval
 """
@@ -111,6 +115,10 @@ _DUE: dict[Kind, str] = {
     "idempotency": """
         SELECT count(*), coalesce(sum(octet_length(response)), 0) FROM idempotency_keys
         WHERE created_at < now() - $1::interval
+    """,
+    "audit": """
+        SELECT count(*), coalesce(sum(pg_column_size(e.*)), 0) FROM audit_log e
+        WHERE at < now() - greatest($1::interval, interval '31 days')
     """,
 }
 
@@ -172,6 +180,11 @@ async def delete_answers(connection: Connection, age: timedelta, limit: int) -> 
 async def delete_uploads(connection: Connection, age: timedelta, limit: int) -> int:
     """Delete the rows of completed uploads that nobody asks for any more; returns how many."""
     return _count(await connection.execute(_DELETE_UPLOADS, age, limit))
+
+
+async def delete_daily_use(connection: Connection, limit: int) -> int:
+    """Delete what keys and accounts used on days before yesterday; returns how many rows."""
+    return _count(await connection.execute(_DELETE_DAILY_USE, limit))
 
 
 async def stop_silent_runners(pool: Pool) -> None:
