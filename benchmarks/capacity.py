@@ -110,7 +110,7 @@ def run_tasks(client: Client, count: int, at_once: int) -> None:
 
 
 def _run_one_by_one(client: Client, left: list[None]) -> None:
-    own = Client(str(client.http.base_url).removesuffix("/api/v1/"), client.api_key, client.account_id)
+    own = Client(client.base_url, client.api_key, client.account_id)
     while left:
         left.pop()
         task_id = own.dispatch(script({"bash": "echo x > out.txt"}, finish("out.txt")))
@@ -132,17 +132,13 @@ def agents(client: Client, instructions: str, count: int, *, is_followed: bool =
         yield
     finally:
         for task_id in task_ids:
-            client.http.post(f"/tasks/{task_id}/cancel")
+            client.cancel(task_id)
         time.sleep(3)
 
 
 def _follow(client: Client, task_id: str) -> None:
-    headers = {"Accept": "text/event-stream"}
-    with (
-        contextlib.suppress(Exception),
-        client.http.stream("GET", f"/tasks/{task_id}/events", headers=headers, timeout=600) as stream,
-    ):
-        for _ in stream.iter_raw():
+    with contextlib.suppress(Exception), client.sdk.tasks.get(task_id).stream(timeout=600) as stream:
+        for _ in stream:
             pass
 
 

@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 
@@ -29,8 +28,10 @@ from agentcontainer.gateway.scripted import ScriptedModel, serve
 from agentcontainer.runner.agent import pi_launch
 from agentcontainer.runner.agent.model_file import models_json
 from agentcontainer.runtime.install import runtime_dir
+from agentcontainer_client import AsyncAgentContainer, AsyncTask
 
 GIVE_UP_SECONDS = 60
+AGENT = "agt_standard_coding"
 PROVIDER, MODEL = "anthropic", "claude-sonnet-4-6"
 INSTRUCTIONS = 'Say hello.\n```script\n[{"bash": "finish --complete-task --message hello"}]\n```'
 PROMPT = json.dumps({"type": "prompt", "message": "Say hello."}).encode() + b"\n"
@@ -54,26 +55,21 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path) -> lis
     data_folder.prepare(configured.data_dir)
     data_folder.ensure_secret_key(configured.data_dir)
     logging.disable(logging.INFO)
-    async with running(configured, os.environ, print) as started:
-        headers = {"Authorization": f"Bearer {started.api_key}"}
-        base_url = f"{started.base_url}/api/v1"
-        async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as api:
-            await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
-            task = ""
+    async with (
+        running(configured, os.environ, print) as started,
+        AsyncAgentContainer(started.base_url, started.api_key) as client,
+    ):
+        await client.provider_keys.set(PROVIDER, "sk-benchmark-key")
+        tasks: list[AsyncTask] = []
 
-            async def dispatch() -> None:
-                nonlocal task
-                answer = await api.post(
-                    "/agents/agt_standard_coding/tasks", json={"instructions": INSTRUCTIONS}
-                )
-                task = answer.raise_for_status().json()["id"]
+        async def dispatch() -> None:
+            tasks.append(await client.tasks.create(INSTRUCTIONS, agent=AGENT))
 
-            results: list[float] = []
-            for _ in range(runs):
-                results.append(await first_request_after(model, dispatch))
-                while (await api.get(f"/tasks/{task}")).json()["status"] != "finished":
-                    await asyncio.sleep(0.02)
-            return results
+        results: list[float] = []
+        for _ in range(runs):
+            results.append(await first_request_after(model, dispatch))
+            await tasks[-1].wait(GIVE_UP_SECONDS)
+        return results
 
 
 async def measure_process(

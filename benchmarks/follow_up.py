@@ -13,8 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import httpx2
-from first_request import MODEL, PROVIDER, environment, first_request_after, home, pi_command, show
+from first_request import AGENT, MODEL, PROVIDER, environment, first_request_after, home, pi_command, show
 
 from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
@@ -23,6 +22,7 @@ from agentcontainer.gateway.scripted import ScriptedModel, serve
 from agentcontainer.runner.agent.pi import Pi
 from agentcontainer.runner.agent.pi_events import Settled
 from agentcontainer.runtime.install import runtime_dir
+from agentcontainer_client import AsyncAgentContainer
 
 WARM_SECONDS = 0.5
 
@@ -35,30 +35,24 @@ async def measure_platform(model: ScriptedModel, runs: int, folder: Path, *, is_
     )
     data_folder.prepare(configured.data_dir)
     data_folder.ensure_secret_key(configured.data_dir)
-    async with running(configured, os.environ, print) as started:
-        headers = {"Authorization": f"Bearer {started.api_key}"}
-        async with httpx2.AsyncClient(
-            base_url=f"{started.base_url}/api/v1", headers=headers, trust_env=False
-        ) as api:
-            await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
-            overrides = {"provider": PROVIDER, "model": MODEL}
-            body = {"message": "Hello.", "overrides": overrides}
-            task = (await api.post("/agents/agt_standard_coding/conversations", json=body)).json()["task"][
-                "id"
-            ]
+    async with (
+        running(configured, os.environ, print) as started,
+        AsyncAgentContainer(started.base_url, started.api_key) as client,
+    ):
+        await client.provider_keys.set(PROVIDER, "sk-benchmark-key")
+        talk = await client.conversations.create("Hello.", agent=AGENT, provider=PROVIDER, model=MODEL)
 
-            async def send() -> None:
-                answer = await api.post(f"/conversations/{task}/messages", json={"content": "And now?"})
-                answer.raise_for_status()
+        async def send() -> None:
+            await talk.send("And now?")
 
-            results: list[float] = []
-            for _ in range(runs):
-                while (await api.get(f"/tasks/{task}")).json()["status"] != "awaiting_input":
-                    await asyncio.sleep(0.02)
-                await asyncio.sleep(0.2 if is_warm else WARM_SECONDS + 1)
-                results.append(await first_request_after(model, send))
-            print([round(r * 1000) for r in results])
-            return results
+        results: list[float] = []
+        for _ in range(runs):
+            while (await talk.task.refresh()).status != "awaiting_input":
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2 if is_warm else WARM_SECONDS + 1)
+            results.append(await first_request_after(model, send))
+        print([round(r * 1000) for r in results])
+        return results
 
 
 async def measure_living_pi(model: ScriptedModel, runs: int, folder: Path) -> list[float]:

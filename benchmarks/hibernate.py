@@ -18,12 +18,10 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from first_request import MODEL, PROVIDER, first_request_after
+from first_request import AGENT, MODEL, PROVIDER, first_request_after
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +29,7 @@ from agentcontainer import settings
 from agentcontainer.cli import data_dir as data_folder
 from agentcontainer.cli.installation import running
 from agentcontainer.gateway.scripted import ScriptedModel, serve
+from agentcontainer_client import AsyncAgentContainer, AsyncTask
 
 FILL = (
     "import os\nfor i in range({files}):\n    os.makedirs(f'data/{{i % 100}}', exist_ok=True)\n"
@@ -71,55 +70,37 @@ async def _platform(model: ScriptedModel, runs: int, fill: str, folder: Path, me
     configured = settings.load(data_dir=folder, port=0, anthropic_base_url=model.url, checkpoint_seconds=2)
     data_folder.prepare(configured.data_dir)
     data_folder.ensure_secret_key(configured.data_dir)
-    async with running(configured, os.environ, print) as started:
-        headers = {"Authorization": f"Bearer {started.api_key}"}
-        base_url = f"{started.base_url}/api/v1"
-        async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=60) as api:
-            await api.put(f"/provider-keys/{PROVIDER}", json={"apiKey": "sk-benchmark-key"})
-            nap = {"bash": "hibernate --message nap --for 1h"}
-            steps = [{"bash": f'python3 -c "{fill}" && sleep 3'}, *([nap] * (runs + 1))]
-            body = {"instructions": script(steps), "overrides": {"provider": PROVIDER, "model": MODEL}}
-            task = (
-                (await api.post("/agents/agt_standard_coding/tasks", json=body))
-                .raise_for_status()
-                .json()["id"]
-            )
+    async with (
+        running(configured, os.environ, print) as started,
+        AsyncAgentContainer(started.base_url, started.api_key) as client,
+    ):
+        await client.provider_keys.set(PROVIDER, "sk-benchmark-key")
+        nap = {"bash": "hibernate --message nap --for 1h"}
+        steps = [{"bash": f'python3 -c "{fill}" && sleep 3'}, *([nap] * (runs + 1))]
+        task = await client.tasks.create(script(steps), agent=AGENT, provider=PROVIDER, model=MODEL)
 
-            async def wake() -> None:
-                (await api.post(f"/tasks/{task}/wake", json={"kind": "external_wake"})).raise_for_status()
+        async def wake() -> None:
+            await task.wake()
 
-            for _ in range(runs):
-                await _until(api, task, "hibernating")
-                measured.waking.append(await first_request_after(model, wake))
-            await _until(api, task, "hibernating")
-            events = await _events(api, task)
-            await api.post(f"/tasks/{task}/cancel")
-    began = [
-        event for event in events if event["type"] == "tool.started" and "hibernate" in str(event["data"])
-    ]
-    slept = [event for event in events if event["type"] == "task.hibernated"]
+        for _ in range(runs):
+            await _until(task, "hibernating")
+            measured.waking.append(await first_request_after(model, wake))
+        await _until(task, "hibernating")
+        events = [event async for event in task.events()]
+        await task.cancel()
+    began = [event for event in events if event.type == "tool.started" and "hibernate" in str(event.data)]
+    slept = [event for event in events if event.type == "task.hibernated"]
     pairs = zip(began, slept, strict=True)
-    measured.sleeping += [_at(end) - _at(start) for start, end in pairs]
-    measured.pausing += [e["data"]["pausedMs"] / 1000 for e in events if e["type"] == "task.checkpointed"]
+    measured.sleeping += [(end.created_at - start.created_at).total_seconds() for start, end in pairs]
+    measured.pausing += [e.data["pausedMs"] / 1000 for e in events if e.type == "task.checkpointed"]
 
 
-async def _until(api: httpx2.AsyncClient, task: str, status: str) -> None:
+async def _until(task: AsyncTask, status: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
-    while (state := (await api.get(f"/tasks/{task}")).json())["status"] != status:
-        if time.monotonic() > deadline or state["status"] in ("failed", "finished"):
-            raise SystemExit(f"The task is {state['status']}: {state['error']}")
+    while (state := await task.refresh()).status != status:
+        if time.monotonic() > deadline or state.has_ended:
+            raise SystemExit(f"The task is {state.status}: {state.error}")
         await asyncio.sleep(0.05)
-
-
-async def _events(api: httpx2.AsyncClient, task: str) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    while page := (await api.get(f"/tasks/{task}/events?limit=100&after={len(events)}")).json()["data"]:
-        events += page
-    return events
-
-
-def _at(event: dict[str, Any]) -> float:
-    return datetime.fromisoformat(event["createdAt"]).timestamp()
 
 
 def _alone(fill: str, folder: Path, measured: Measured) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ import psutil
 from agentcontainer import db
 from agentcontainer.domain.accounts import service
 from agentcontainer.embedded.location import url_of
-from agentcontainer_client import AgentContainer
 from tests import data_folder
-from tests.event_schema import check_event
+from tests.acceptance.client import TERMINAL, Client
 from tests.ports import free_port
 
+__all__ = ["TERMINAL", "Client"]
 PROVIDERS = {
     "anthropic": "claude-sonnet-4-6",
     "openai": "gpt-5.2",
     "openrouter": "anthropic/claude-sonnet-4.6",
 }
 PROVIDER_KEY = "sk-test-0123456789abcdefghijklmnop"
-TERMINAL = {"finished", "failed", "cancelled", "expired"}
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main"]
 _CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AGENTCONTAINER_")}
 
@@ -50,87 +48,6 @@ def finish(*arguments: str, message: str = "Done as asked.", complete: bool = Tr
 def waiting(sign: str = "go", *, then: str = "true") -> dict[str, Any]:
     """A step that waits for `Platform.unblock` and then runs `then`."""
     return {"bash": f"until [ -e {sign} ]; do sleep 0.05; done; {then}"}
-
-
-class Client:
-    """One account's view of the API."""
-
-    def __init__(self, base_url: str, api_key: str, account_id: str) -> None:
-        self.account_id = account_id
-        self.api_key = api_key
-        self.base_url = base_url
-        self.task_ids: set[str] = set()
-        headers = {"Authorization": f"Bearer {api_key}"}
-        self.http = httpx2.Client(  # verify: to load the certificates takes 17 ms of CPU time
-            base_url=f"{base_url}/api/v1", headers=headers, timeout=30, trust_env=False, verify=False
-        )
-
-    def get(self, path: str, **query: Any) -> Any:
-        answer = self.http.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    @property
-    def sdk(self) -> AgentContainer:
-        """The Python client, to be used in a `with` block. With a transport it asks no proxy of the environment."""
-        transport = httpx2.HTTPTransport(verify=False)
-        return AgentContainer(self.base_url, self.api_key, transport=transport)
-
-    def upload(self, filename: str, content: bytes, content_type: str = "application/octet-stream") -> str:
-        with self.sdk as client:
-            return client.files.upload((filename, content), content_type=content_type).id
-
-    def dispatch(self, instructions: str, *, agent: str = "agt_standard_data", **fields: Any) -> str:
-        with self.sdk as client:  # `fields` are those of the API, also such as the client would not send
-            answer = client.raw.post(f"/agents/{agent}/tasks", {"instructions": instructions, **fields})
-        self.task_ids.add(answer.json()["id"])
-        return answer.json()["id"]
-
-    def task(self, task_id: str) -> dict[str, Any]:
-        return self.get(f"/tasks/{task_id}")
-
-    def wait(self, task_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
-        """Poll until the task has one of these statuses (default: any terminal one)."""
-        deadline = time.monotonic() + seconds
-        pause = 0.05
-        while True:
-            task = self.task(task_id)
-            if task["status"] in (statuses or TERMINAL):
-                return task
-            assert time.monotonic() < deadline, f"still {task['status']}: {self.events(task_id)[-5:]}"
-            time.sleep(pause)
-            pause = min(pause * 1.2, 0.25)
-
-    def run(self, instructions: str, **fields: Any) -> dict[str, Any]:
-        """Dispatch and wait for the end."""
-        return self.wait(self.dispatch(instructions, **fields))
-
-    def events(self, task_id: str) -> list[dict[str, Any]]:
-        with self.sdk as client:
-            all_events = [event.to_wire() for event in client.tasks.get(task_id).events()]
-        for event in all_events:
-            check_event(event)
-        assert [event["sequence"] for event in all_events] == list(range(1, len(all_events) + 1))
-        return all_events
-
-    def until_event(self, task_id: str, is_it: Callable[[dict[str, Any]], bool], seconds: float = 60) -> None:
-        """Wait for an event, without reading those before it again and again."""
-        deadline = time.monotonic() + seconds
-        last = 0
-        while True:
-            new = self.get(f"/tasks/{task_id}/events", after=last, limit=100)["data"]
-            if any(is_it(event) for event in new):
-                return
-            last = new[-1]["sequence"] if new else last
-            assert time.monotonic() < deadline, self.events(task_id)
-            time.sleep(0.05)
-
-    def outputs(self, task_id: str) -> dict[str, bytes]:
-        with self.sdk as client:
-            return {file.filename: file.read() for file in client.tasks.get(task_id).files()}
-
-    def ledger_sum(self) -> float:
-        return self.get("/account")["creditBalance"]
 
 
 class Platform:
@@ -191,7 +108,7 @@ class Platform:
 
     def close(self) -> None:
         for client in self.clients:
-            client.http.close()
+            client.close()
         if self.process is not None and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.data_dir, ignore_errors=True)
@@ -216,8 +133,7 @@ class Platform:
         client = Client(self.base_url, api_key, account_id)
         self.clients.append(client)
         for provider in PROVIDERS if provider_keys else ():
-            answer = client.http.put(f"/provider-keys/{provider}", json={"apiKey": PROVIDER_KEY})
-            assert answer.status_code == 200, answer.text
+            client.once.provider_keys.set(provider, PROVIDER_KEY)
         return client
 
     async def _make_account(self, credit_micro_usd: int) -> tuple[str, str]:

@@ -18,9 +18,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
-
+from agentcontainer_client import AgentContainerError, Conflict, ConnectionFailed, ServerFault
 from tests.acceptance.bed import COMMAND, TERMINAL, Platform, finish, script
+from tests.acceptance.client import STANDARD
 
 GRACE_SECONDS = 120  # after the last event of any task
 LOST_AFTER = 5.0
@@ -62,7 +62,7 @@ class Chaos:
         next_disturbance = began_at + 1
         while (now := time.monotonic()) < began_at + self.seconds:
             if len(self.started) < self.tasks and now >= began_at + every * len(self.started):
-                with contextlib.suppress(httpx2.HTTPError, AssertionError):
+                with contextlib.suppress(ConnectionFailed, Conflict, ServerFault):
                     self._dispatch()
             if now >= next_disturbance:
                 next_disturbance = now + self.random.uniform(0.3, 2.5)
@@ -84,18 +84,12 @@ class Chaos:
             "nap": [write, nap, pause, nap, finish("out.txt")],
             "talk": [{"bash": f"echo {number} > out.txt; share out.txt"}, {"say": "Shared."}],
         }[kind]
-        headers = {"Idempotency-Key": f"chaos-{self.seed}-{number}"}
-        text = script(*steps, task=f"Task {number}.")
-        path, name = ("conversations", "message") if kind == "talk" else ("tasks", "instructions")
-        answer = self.client.http.post(
-            f"/agents/agt_standard_data/{path}", json={name: text}, headers=headers
-        )
-        if answer.status_code >= 500:
-            return
-        assert answer.status_code == 201, answer.text
-        task = answer.json()["task"] if kind == "talk" else answer.json()
-        self.started[task["id"]] = kind
-        self.client.task_ids.add(task["id"])
+        once = self.client.once
+        create = once.conversations.create if kind == "talk" else once.tasks.create
+        text, key = script(*steps, task=f"Task {number}."), f"chaos-{self.seed}-{number}"
+        task_id = create(text, agent=STANDARD, idempotency_key=key).id
+        self.started[task_id] = kind
+        self.client.task_ids.add(task_id)
 
     def _disturb(self) -> None:
         disturbance = self.random.choices(
@@ -134,22 +128,21 @@ class Chaos:
         if not self.started:
             return
         task_id = self.random.choice(list(self.started))
-        path, body = {
-            "cancel": (f"/tasks/{task_id}/cancel", None),
-            "wake": (f"/tasks/{task_id}/wake", {"kind": "message", "message": "Go on."}),
-            "send": (f"/conversations/{task_id}/messages", {"content": "And now?"}),
+        call = {
+            "cancel": lambda: self.client.cancel(task_id),
+            "wake": lambda: self.client.wake(task_id, "Go on."),
+            "send": lambda: self.client.send(task_id, "And now?"),
         }[action]
-        with contextlib.suppress(httpx2.HTTPError):
-            status = self.client.http.post(path, json=body).status_code
-            assert status in (200, 201, 409, 500, 503), (action, status)
+        with contextlib.suppress(ConnectionFailed, Conflict, ServerFault):
+            call()
 
     def _end_conversations(self) -> None:
         """Now and then end a conversation that awaits input."""
         for task_id, kind in self.started.items():
             if kind == "talk" and self.random.random() < 0.01:
-                with contextlib.suppress(httpx2.HTTPError):
-                    if self.client.http.get(f"/tasks/{task_id}").json().get("status") == "awaiting_input":
-                        self.client.http.post(f"/conversations/{task_id}/end")
+                with contextlib.suppress(AgentContainerError):
+                    if self._task(task_id)["status"] == "awaiting_input":
+                        self.client.end(task_id)
 
     def _wait_for_all_ends(self) -> None:
         """Without further disturbances, wait until every task is terminal."""
@@ -162,7 +155,7 @@ class Chaos:
             assert time.monotonic() < deadline, f"stuck: {[(t['id'], t['status']) for t in waiting]}"
             for task in waiting:
                 if task["status"] == "awaiting_input":
-                    self.client.http.post(f"/conversations/{task['id']}/end")
+                    self.client.end(task["id"])
             time.sleep(0.2)
 
     def _last_step(self, task_id: str) -> str:
@@ -205,10 +198,10 @@ class Chaos:
 
     def _check_reply(self, task_id: str, shared: bytes) -> None:
         """The file shared with the first reply can be downloaded, and no turn was answered twice."""
-        messages = self.client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
+        messages = self.client.messages(task_id)
         replies = [message for message in messages if message["role"] == "assistant"]
         assert [file["filename"] for file in replies[0]["files"]] == ["out.txt"], replies
-        content = self.client.http.get(f"/tasks/{task_id}/files/{replies[0]['files'][0]['id']}").content
+        content = self.client.sdk.files.read(replies[0]["files"][0]["id"])
         assert content == shared, (task_id, content)
         turns = [reply["turnNumber"] for reply in replies]
         assert turns == sorted(set(turns)), turns

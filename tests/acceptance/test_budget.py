@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from agentcontainer_client import ValidationFailed
+
 from .conftest import PROVIDERS, Client, finish, script
 
 # After this, the next request and the one kept free beside it would exceed the limits below; one alone would not.
@@ -64,10 +66,9 @@ def test_the_least_budget_carries_two_requests(client: Client, provider: str, fi
     overrides: dict[str, Any] = {"provider": provider, "model": PROVIDERS[provider], "budget": {field: 0.01}}
     if field == "maxTokens":
         overrides["budget"] = {field: 1}
-    body = {"instructions": instructions, "overrides": overrides}
-    refused = client.http.post("/agents/agt_standard_data/tasks", json=body)
-    assert refused.status_code == 400, refused.text
-    least = json.loads(refused.json()["error"]["message"].rpartition(" ")[2])
+    with pytest.raises(ValidationFailed) as refused:
+        client.dispatch(instructions, overrides=overrides)
+    least = json.loads(refused.value.message.rpartition(" ")[2])
     task = client.run(instructions, overrides=overrides | {"budget": {field: least}})
     assert (task["status"], reminders(client, task)) == ("finished", []), task
 

@@ -11,6 +11,7 @@ from agentcontainer import db
 from agentcontainer.embedded.location import url_of
 from tests.canary import tables_with
 
+from .client import STANDARD
 from .conftest import COMMAND, Client, Platform, finish, script
 from .up import wait_until
 
@@ -54,25 +55,21 @@ def purge(platform: Platform) -> dict[str, dict[str, int]]:
 
 def end_with(client: Client, canary: str) -> list[str]:
     """A finished task, a hibernated one that is cancelled, and a conversation, all of which hold the text."""
-    uploaded = client.upload(f"{canary}.csv", canary.encode())
     work = {"bash": f"cat inputs/* > {canary}.txt; echo {canary} >&2; ls /{canary}"}
-    body = {
-        "instructions": script(work, finish(f"{canary}.txt", message=canary), task=f"Find {canary}."),
-        "title": canary, "metadata": {"case": canary}, "inputFileIds": [uploaded],
-    }  # fmt: skip
-    key = {"Idempotency-Key": canary}
-    finished = client.http.post("/agents/agt_standard_data/tasks", json=body, headers=key).json()["id"]
+    finished = client.sdk.tasks.create(
+        script(work, finish(f"{canary}.txt", message=canary), task=f"Find {canary}."),
+        agent=STANDARD, title=canary, metadata={"case": canary}, files=[(f"{canary}.csv", canary.encode())],
+        idempotency_key=canary,
+    ).id  # fmt: skip
     nap = {"bash": f'echo {canary} > notes.txt; hibernate --message "{canary}" --for 30m'}
     asleep = client.dispatch(script(nap, task=canary))
-    message = {"message": script({"say": f"Here is {canary}."}, task=canary), "metadata": {"case": canary}}
-    conversation = client.http.post("/agents/agt_standard_data/conversations", json=message).json()["task"][
-        "id"
-    ]
-    client.task_ids |= {finished, conversation}
+    message = script({"say": f"Here is {canary}."}, task=canary)
+    conversation = client.begin(message, metadata={"case": canary})
+    client.task_ids.add(finished)
     client.wait(asleep, "hibernating")
-    assert client.http.post(f"/tasks/{asleep}/cancel").status_code == 200
+    client.cancel(asleep)
     client.wait(conversation, "awaiting_input")
-    assert client.http.post(f"/conversations/{conversation}/end").status_code == 200
+    client.end(conversation)
     assert client.wait(finished)["status"] == "finished"
     return [finished, asleep, conversation]
 

@@ -10,6 +10,7 @@ import pytest
 
 from agentcontainer.domain.tasks.service import CANCEL_CHANNEL
 from agentcontainer.embedded.location import url_of
+from agentcontainer_client import Conflict
 
 from .conftest import Client, Platform, finish, script, waiting
 
@@ -25,20 +26,6 @@ def brief_platform(scripted_url: str) -> Iterator[Platform]:
         yield platform
 
 
-def begin(client: Client, message: str, **fields: Any) -> str:
-    answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": message, **fields})
-    assert answer.status_code == 201, answer.text
-    task_id = answer.json()["task"]["id"]
-    client.task_ids.add(task_id)
-    return task_id
-
-
-def send(client: Client, task_id: str, content: str, **fields: Any) -> dict[str, Any]:
-    answer = client.http.post(f"/conversations/{task_id}/messages", json={"content": content, **fields})
-    assert answer.status_code == 201, answer.text
-    return answer.json()
-
-
 def answered(client: Client, task_id: str, turn: int, seconds: float = 60) -> dict[str, Any]:
     """Wait until this turn is over and the task awaits input; returns the task."""
     deadline = time.monotonic() + seconds
@@ -49,10 +36,6 @@ def answered(client: Client, task_id: str, turn: int, seconds: float = 60) -> di
             return task
         assert time.monotonic() < deadline, task
         time.sleep(0.05)
-
-
-def transcript(client: Client, task_id: str) -> list[dict[str, Any]]:
-    return client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
 
 
 def until_cold(platform: Platform) -> None:
@@ -74,11 +57,11 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
     platform = brief_platform
     client = platform.account()
     note = "echo {0} >> log.txt; sha256sum log.txt > sum{0}.txt; share sum{0}.txt"
-    task_id = begin(client, script({"bash": note.format(1)}, {"say": "First."}, task="One."))
+    task_id = client.begin(script({"bash": note.format(1)}, {"say": "First."}, task="One."))
     answered(client, task_id, 1)
 
     assert (
-        send(client, task_id, script({"bash": note.format(2)}, {"say": "Second."}))["task"]["status"]
+        client.send(task_id, script({"bash": note.format(2)}, {"say": "Second."}))["task"]["status"]
         == "running"
     )
     answered(client, task_id, 2)
@@ -86,20 +69,20 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
 
     until_cold(platform)
     slow = script({"bash": f"{note.format(3)}; sleep 4"}, {"say": "Third."})
-    assert send(client, task_id, slow)["task"]["status"] == "pending"
+    assert client.send(task_id, slow)["task"]["status"] == "pending"
     until_tool(client, task_id, 3)
     platform.kill("runner")
     answered(client, task_id, 3)
 
-    send(client, task_id, script({"bash": f"{note.format(4)}; sleep 3"}, {"say": "Fourth."}))
+    client.send(task_id, script({"bash": f"{note.format(4)}; sleep 3"}, {"say": "Fourth."}))
     until_tool(client, task_id, 4)
     platform.kill("api")
     platform.wait_ready()
     answered(client, task_id, 4)
 
-    send(client, task_id, "What did I say?")
+    client.send(task_id, "What did I say?")
     answered(client, task_id, 5)
-    messages = transcript(client, task_id)
+    messages = client.messages(task_id)
     assert [(m["turnNumber"], m["role"], m["status"]) for m in messages] == [
         (turn, role, status)
         for turn in range(1, 6)
@@ -111,14 +94,13 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
     assert "Messages so far from you: 5" in replies[4], "the new container has the whole context"
     shared = [[file["filename"] for file in m["files"]] for m in messages if m["role"] == "assistant"]
     assert shared == [["sum1.txt"], ["sum2.txt"], ["sum3.txt"], ["sum4.txt"], []]
-    send(client, task_id, script({"bash": "cat log.txt"}))
+    client.send(task_id, script({"bash": "cat log.txt"}))
     answered(client, task_id, 6)
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     assert outputs[-1] == "1\n2\n3\n4\n", "the lost attempt left nothing, and the repeated turn wrote once"
     assert_numbers_fit_the_log(client, task_id)
 
-    ended = client.http.post(f"/conversations/{task_id}/end")
-    assert (ended.status_code, ended.json()["status"]) == (200, "finished")
+    assert client.end(task_id)["status"] == "finished"
     task = client.task(task_id)
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
     until_cold(platform)
@@ -127,7 +109,7 @@ def test_five_turns_survive_warm_and_cold_starts_and_two_kills(brief_platform: P
 def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:
     """Check that messages and activities have their events' sequence numbers, in one order."""
     events = {event["sequence"]: event for event in client.events(task_id)}
-    for message in transcript(client, task_id):
+    for message in client.messages(task_id):
         assert events[message["sequence"]]["type"] == "message.created"
         assert events[message["sequence"]]["data"]["id"] == message["id"]
     for activity in client.get(f"/conversations/{task_id}/activities", limit=100)["data"]:
@@ -141,13 +123,13 @@ def assert_numbers_fit_the_log(client: Client, task_id: str) -> None:
 def test_messages_sent_while_a_turn_runs_are_answered_in_order(
     client: Client, shared_platform: Platform
 ) -> None:
-    task_id = begin(client, script(waiting(), {"say": "One."}))
+    task_id = client.begin(script(waiting(), {"say": "One."}))
     until_tool(client, task_id, 1)
     for number in range(2, 6):
-        assert send(client, task_id, f"Message {number}.")["message"]["status"] == "queued"
+        assert client.send(task_id, f"Message {number}.")["message"]["status"] == "queued"
     shared_platform.unblock(task_id)
     answered(client, task_id, 5)
-    replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
+    replies = [m["content"] for m in client.messages(task_id) if m["role"] == "assistant"]
     assert replies[0] == "One."
     assert [f"Message {n}" in reply for n, reply in enumerate(replies[1:], 2)] == [True] * 4
 
@@ -155,27 +137,28 @@ def test_messages_sent_while_a_turn_runs_are_answered_in_order(
 def test_the_files_of_a_message_are_placed_before_its_turn(client: Client) -> None:
     first = client.upload("data.csv", b"a,b\n1,2\n")
     second = client.upload("data.csv", b"other\n")
-    task_id = begin(client, script({"bash": "cat task_files/data.csv"}), inputFileIds=[first])
+    task_id = client.begin(script({"bash": "cat task_files/data.csv"}), inputFileIds=[first])
     answered(client, task_id, 1)
-    response = send(
-        client, task_id, script({"bash": "cat 'task_files/data (2).csv'"}), inputFiles=[{"fileId": second}]
+    response = client.send(
+        task_id, script({"bash": "cat 'task_files/data (2).csv'"}), inputFiles=[{"fileId": second}]
     )
     assert [file["id"] for file in response["message"]["files"]] == [second]
     answered(client, task_id, 2)
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     assert outputs == ["a,b\n1,2\n", "other\n"]
-    assert client.http.delete(f"/files/{second}").status_code == 409, "a live task uses it"
+    with pytest.raises(Conflict):  # a live task uses it
+        client.once.files.delete(second)
 
 
 def test_the_overrides_of_a_message_apply_from_its_turn_on(client: Client) -> None:
-    task_id = begin(client, script({"bash": "echo kept > a.txt"}))
+    task_id = client.begin(script({"bash": "echo kept > a.txt"}))
     answered(client, task_id, 1)
     assert client.task(task_id)["execution"]["model"] == "claude-sonnet-4-6"
-    send(client, task_id, "Hello?", overrides={"provider": "openai", "model": "gpt-5.2"})
+    client.send(task_id, "Hello?", overrides={"provider": "openai", "model": "gpt-5.2"})
     answered(client, task_id, 2)
     task = client.task(task_id)
     assert task["execution"] == {"provider": "openai", "model": "gpt-5.2", "weakModel": None}
-    send(client, task_id, script({"bash": "cat a.txt"}))
+    client.send(task_id, script({"bash": "cat a.txt"}))
     answered(client, task_id, 3)
     assert client.task(task_id)["execution"]["model"] == "gpt-5.2"
     assert client.events(task_id)[-1]["type"] == "task.awaiting_input"
@@ -185,7 +168,7 @@ def test_the_overrides_of_a_message_apply_from_its_turn_on(client: Client) -> No
 
 def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_platform: Platform) -> None:
     client = shared_platform.account()
-    task_id = begin(client, "Hello.")
+    task_id = client.begin("Hello.")
     answered(client, task_id, 1)
     payloads: list[str] = []
 
@@ -194,7 +177,7 @@ def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_p
         try:
             await connection.add_listener(CANCEL_CHANNEL, lambda *arguments: payloads.append(arguments[-1]))
             overrides = {"provider": "openai", "model": "gpt-5.2"}  # take a new container
-            await asyncio.to_thread(send, client, task_id, script(waiting()), overrides=overrides)
+            await asyncio.to_thread(client.send, task_id, script(waiting()), overrides=overrides)
             await asyncio.to_thread(until_tool, client, task_id, 2)
             [payload] = [payload for payload in payloads if task_id in payload]
             await connection.execute("SELECT pg_notify($1, $2)", CANCEL_CHANNEL, payload)
@@ -205,27 +188,26 @@ def test_a_late_report_of_the_previous_container_does_not_stop_the_next(shared_p
 
     asyncio.run(replay())
     answered(client, task_id, 2)
-    assert [message["attemptNumber"] for message in transcript(client, task_id)] == [1, 1, 1, 1]
+    assert [message["attemptNumber"] for message in client.messages(task_id)] == [1, 1, 1, 1]
     assert "task.requeued" not in [event["type"] for event in client.events(task_id)]
 
 
 def test_a_failed_model_request_fails_the_turn_but_not_the_conversation(client: Client) -> None:
-    task_id = begin(client, script({"error": 400, "message": "no such thing", "times": 9}))
+    task_id = client.begin(script({"error": 400, "message": "no such thing", "times": 9}))
     task = answered(client, task_id, 1)
     assert (task["turnStatus"], task["errorCode"]) == ("failed", "provider_error")
     assert "no such thing" in task["error"]
-    send(client, task_id, script({"say": "Better."}))
+    client.send(task_id, script({"say": "Better."}))
     task = answered(client, task_id, 2)
     assert (task["turnStatus"], task["errorCode"], task["error"]) == ("completed", None, None)
-    assert [m["content"] for m in transcript(client, task_id)][-1] == "Better."
+    assert [m["content"] for m in client.messages(task_id)][-1] == "Better."
 
 
 def test_a_turn_at_its_time_limit_fails_and_the_conversation_goes_on_from_before_it(client: Client) -> None:
     first = client.upload("data.csv", b"a,b\n")
     endless = {"bash": "touch made.txt; sleep 60"}
     brief, usual = {"maxRuntimeSeconds": 4}, {"maxRuntimeSeconds": 600}
-    task_id = begin(
-        client, script(endless), instructions="Be brief.", inputFileIds=[first],
+    task_id = client.begin(script(endless), instructions="Be brief.", inputFileIds=[first],
         overrides=brief,
     )  # fmt: skip
     task = answered(client, task_id, 1)
@@ -235,7 +217,7 @@ def test_a_turn_at_its_time_limit_fails_and_the_conversation_goes_on_from_before
     look = (
         "ls . task_files > kept.txt; cat kept.txt; grep -rho 'standing instructions' /workspace/.pi/sessions"
     )
-    send(client, task_id, script({"bash": look}, {"say": "Quick."}), overrides=usual)
+    client.send(task_id, script({"bash": look}, {"say": "Quick."}), overrides=usual)
     task = answered(client, task_id, 2)
     assert (task["turnStatus"], task["error"]) == ("completed", None), task
     seen = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
@@ -243,30 +225,25 @@ def test_a_turn_at_its_time_limit_fails_and_the_conversation_goes_on_from_before
     assert "standing instructions" in seen, "the agent is told what it was to learn in the first turn"
     assert "made.txt" not in seen
 
-    send(client, task_id, script({"bash": "rm kept.txt; sleep 60"}), overrides=brief)
+    client.send(task_id, script({"bash": "rm kept.txt; sleep 60"}), overrides=brief)
     assert answered(client, task_id, 3)["errorCode"] == "max_runtime_exceeded"
-    send(client, task_id, script({"bash": "ls"}, {"say": "There."}), overrides=usual)
+    client.send(task_id, script({"bash": "ls"}, {"say": "There."}), overrides=usual)
     task = answered(client, task_id, 4)
     seen = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
     assert "kept.txt" in seen
-    replies = [m["content"] for m in transcript(client, task_id) if m["role"] == "assistant"]
+    replies = [m["content"] for m in client.messages(task_id) if m["role"] == "assistant"]
     assert replies == ["Quick.", "There."]
     assert task["containerMinutes"] >= 8 / 60, "failed turns are charged"
 
 
 def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) -> None:
-    task_id = begin(
-        client, script({"bash": "echo 1 > a.txt; finish --complete-task --message early || true"})
-    )
+    task_id = client.begin(script({"bash": "echo 1 > a.txt; finish --complete-task --message early || true"}))
     answered(client, task_id, 1)
     outputs = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"]
     assert "This is a conversation" in outputs[0]
-    handed = client.http.post(
-        f"/conversations/{task_id}/handoff", json={"message": script({"bash": "sleep 1"}, finish("a.txt"))}
-    )
-    assert handed.status_code == 201, handed.text
-    late = client.http.post(f"/conversations/{task_id}/messages", json={"content": "More"})
-    assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
+    client.sdk.conversations.get(task_id).handoff(script({"bash": "sleep 1"}, finish("a.txt")))
+    with pytest.raises(Conflict):
+        client.send(task_id, "More")
     task = client.wait(task_id)
     assert (task["status"], task["completion"], task["result"]) == ("finished", "complete", "Done as asked.")
     assert client.outputs(task_id) == {"a.txt": b"1\n"}
@@ -275,8 +252,7 @@ def test_a_handed_off_conversation_goes_on_alone_until_finish(client: Client) ->
 def test_a_message_steers_a_running_task(client: Client, shared_platform: Platform) -> None:
     task_id = client.dispatch(script(waiting(), {"bash": "true"}, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    response = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
-    assert (response.status_code, response.json()["message"]["status"]) == (201, "queued")
+    assert client.steer(task_id, "And be quick.")["status"] == "queued"
     shared_platform.unblock(task_id)
     assert client.wait(task_id)["status"] == "finished"
     [message] = client.get(f"/tasks/{task_id}/messages")["data"]
@@ -291,18 +267,18 @@ def test_a_message_steers_a_running_task(client: Client, shared_platform: Platfo
 @pytest.mark.parametrize("verb", ["cancel", "end"])
 def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, verb: str) -> None:
     client = shared_platform.account()
-    task_id = begin(client, "Hello.")
+    task_id = client.begin("Hello.")
     answered(client, task_id, 1)
     assert shared_platform.sandboxes()
-    path = f"/tasks/{task_id}/cancel" if verb == "cancel" else f"/conversations/{task_id}/end"
-    status = {"cancel": "cancelled", "end": "finished"}[verb]
+    stop, status = {"cancel": (client.cancel, "cancelled"), "end": (client.end, "finished")}[verb]
     for _ in range(2):  # repeating it is allowed
-        assert client.http.post(path).json()["status"] == status
+        assert stop(task_id)["status"] == status
     deadline = time.monotonic() + 15
     while any(task_id in mark for mark in shared_platform.sandboxes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert client.http.post(f"/conversations/{task_id}/messages", json={"content": "?"}).status_code == 409
+    with pytest.raises(Conflict):
+        client.send(task_id, "?")
 
 
 @pytest.mark.long
@@ -310,26 +286,25 @@ def test_a_warm_container_ends_with_its_conversation(shared_platform: Platform, 
 def test_idle_conversations_give_their_slots_to_waiting_tasks(brief_platform: Platform) -> None:
     """Capacity is 2: two conversations are idle, and a task gets a slot at once nevertheless."""
     client = brief_platform.account()
-    waiting = [begin(client, "Hello.") for _ in range(2)]
+    waiting = [client.begin("Hello.") for _ in range(2)]
     for task_id in waiting:
         answered(client, task_id, 1)
     assert client.run(script(finish()))["status"] == "finished"
     for task_id in waiting:
-        send(client, task_id, "Still there?")
+        client.send(task_id, "Still there?")
     for task_id in waiting:
         answered(client, task_id, 2)
-        assert "Messages so far from you: 2" in transcript(client, task_id)[-1]["content"]
+        assert "Messages so far from you: 2" in client.messages(task_id)[-1]["content"]
 
 
 @ON_ONE_PLATFORM
 def test_a_workspace_without_permissions_is_usable_after_hibernation(brief_platform: Platform) -> None:
     client = brief_platform.account()
     closed = "cd ../.pi/agent && ln -sf /etc/passwd models.json && chmod 000 /workspace/task"
-    task_id = begin(client, script({"bash": closed}))
+    task_id = client.begin(script({"bash": closed}))
     answered(client, task_id, 1)
     until_cold(brief_platform)
-    send(
-        client,
+    client.send(
         task_id,
         script({"bash": "cd ../.pi/agent && stat -c %F:%U models.json && echo mine > ~/mine"}),
     )
@@ -341,10 +316,10 @@ def test_a_workspace_without_permissions_is_usable_after_hibernation(brief_platf
 @ON_ONE_PLATFORM
 def test_files_of_the_agent_are_there_after_a_warm_and_a_cold_start(brief_platform: Platform) -> None:
     client = brief_platform.account()
-    task_id = begin(client, script({"bash": "echo noted >> TASK.md"}), instructions="Be brief.")
+    task_id = client.begin(script({"bash": "echo noted >> TASK.md"}), instructions="Be brief.")
     answered(client, task_id, 1)
     until_cold(brief_platform)
-    send(client, task_id, script({"bash": "cat TASK.md"}))
+    client.send(task_id, script({"bash": "cat TASK.md"}))
     answered(client, task_id, 2)
     output = [e["data"]["output"] for e in client.events(task_id) if e["type"] == "tool.completed"][-1]
     assert output.split() == ["Be", "brief.noted"]
@@ -358,10 +333,10 @@ def test_a_waiting_task_of_another_account_gets_the_slot_of_a_conversation_after
     try:
         platform.start()
         client, other = platform.account(), platform.account()
-        first = begin(client, script(waiting()))
+        first = client.begin(script(waiting()))
         until_tool(client, first, 1)
         for number in range(4):
-            send(client, first, script({"bash": "sleep 1"}, task=f"More {number}."))
+            client.send(first, script({"bash": "sleep 1"}, task=f"More {number}."))
         task_id = other.dispatch(script(finish()))
         time.sleep(2)  # the runner knows of it
         platform.unblock(first)

@@ -1,18 +1,22 @@
 """kill -9 of each process at each crash point: the task ends correctly, the ledger adds up, no sandbox is left."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-import httpx2
 import pytest
 
 from agentcontainer import crash
+from agentcontainer_client import Conflict, ConnectionFailed, ServerFault
 
+from .client import STANDARD
 from .conftest import Client, Platform, finish, script
 
 pytestmark = pytest.mark.xdist_group("crash")  # all tests share one platform
+
+T = TypeVar("T")
 
 PARTS = ("runner", "api", "postgres")
 WITHIN_SECONDS = 120  # usually about ten
@@ -88,20 +92,20 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
 
 def dispatched(client: Client, instructions: str, key: str) -> str:
     """Dispatch as a client should: retry with the same Idempotency-Key until a response arrives."""
-    body = {"instructions": instructions}
-    headers = {"Idempotency-Key": key}
-    answer = retried(lambda: client.http.post("/agents/agt_standard_data/tasks", json=body, headers=headers))
-    assert answer.status_code == 201, answer.text
-    client.task_ids.add(answer.json()["id"])
-    return answer.json()["id"]
+    create = client.once.tasks.create
+    task = retried(lambda: create(instructions, agent=STANDARD, idempotency_key=key))
+    client.task_ids.add(task.id)
+    return task.id
 
 
 def woken(client: Client, task_id: str) -> None:
     """Wake the task, unless its deadline wakes it first."""
     deadline = time.monotonic() + WITHIN_SECONDS
     while time.monotonic() < deadline:
-        answer = retried(lambda: client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}))
-        if answer.status_code == 200 or task_of(client, task_id)["status"] == "finished":
+        with contextlib.suppress(Conflict):
+            retried(lambda: client.wake(task_id))
+            return
+        if task_of(client, task_id)["status"] == "finished":
             return
         time.sleep(0.05)
 
@@ -113,25 +117,22 @@ def settled(platform: Platform, client: Client, task_id: str) -> dict[str, Any]:
         if task["status"] in ("finished", "failed", "cancelled", "expired"):
             return task
         if task["hibernationReason"] == "provider":  # otherwise it tries again after a minute
-            retried(lambda: client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}))
+            with contextlib.suppress(Conflict):
+                retried(lambda: client.wake(task_id))
         assert time.monotonic() < deadline, (task, platform.log()[-3000:])
         time.sleep(0.1)
 
 
 def task_of(client: Client, task_id: str) -> dict[str, Any]:
-    return retried(lambda: client.http.get(f"/tasks/{task_id}")).json()
+    return retried(lambda: client.task(task_id))
 
 
-def retried(request: Any) -> httpx2.Response:
-    """The first response that is not a server error."""
+def retried(request: Callable[[], T]) -> T:
+    """The first result that is neither a server error nor a broken connection."""
     deadline = time.monotonic() + WITHIN_SECONDS
     while True:
-        try:
-            answer = request()
-            if answer.status_code < 500:
-                return answer
-        except httpx2.HTTPError:
-            pass
+        with contextlib.suppress(ServerFault, ConnectionFailed):
+            return request()
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

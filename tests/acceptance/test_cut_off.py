@@ -71,7 +71,7 @@ def test_a_runner_cut_off_from_the_object_store_recovers(s3_platform: Platform, 
         "its input was downloaded after the relay was restored"
     )
     assert refusals(client, task_id)
-    assert client.http.delete(f"/files/{file_id}").status_code == 204
+    client.once.files.delete(file_id)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """How many database connections an API and a runner hold: these are the figures of docs/operations/capacity.md."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -43,7 +44,7 @@ async def test_an_idle_api_and_runner_hold_few_connections_and_a_busy_runner_at_
     runner = settings | {"DATABASE_URL": f"{database_url}&application_name=runner", "CAPACITY": SLOTS}
     account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=100_000_000)
     client = Client(f"http://127.0.0.1:{port}", key, account_id)
-    with client.http, process("api", "--port", str(port), log=log, command=QUICK, **api):
+    with contextlib.closing(client), process("api", "--port", str(port), log=log, command=QUICK, **api):
         assert wait_until(lambda: is_ready(port), 60), log.read_text()
         with process("runner", log=log, command=QUICK, **runner):
             assert wait_until(lambda: f"capacity {SLOTS}" in log.read_text(), 60), log.read_text()

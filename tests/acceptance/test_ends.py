@@ -5,6 +5,8 @@ import time
 import psutil
 import pytest
 
+from agentcontainer_client import Conflict
+
 from .conftest import PROVIDERS, Client, Platform, finish, script
 
 
@@ -88,15 +90,14 @@ def test_cancel_stops_the_container_within_five_seconds(client: Client, shared_p
     before = {process.pid for group in of_task for process in group}
     assert len(before) >= 4
     cancelled_at = time.monotonic()
-    answer = client.http.post(f"/tasks/{task_id}/cancel")
-    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert client.cancel(task_id)["status"] == "cancelled"
     while before & set(psutil.pids()):
         assert time.monotonic() - cancelled_at < 5
         time.sleep(0.05)
     task = client.task(task_id)
     assert (task["status"], task["errorCode"]) == ("cancelled", None)
     assert 0 < task["costUsd"] < 0.05
-    assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    assert client.cancel(task_id)["status"] == "cancelled"
     assert client.events(task_id)[-1]["type"] == "task.cancelled"
 
 
@@ -106,6 +107,6 @@ def test_a_pending_task_can_be_cancelled_and_a_finished_one_not(
     task_id = client.run(script(finish()))["id"]
     shared_platform.until_container_released(task_id)
     finished = client.task(task_id)
-    answer = client.http.post(f"/tasks/{finished['id']}/cancel")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    with pytest.raises(Conflict):
+        client.cancel(finished["id"])
     assert client.task(finished["id"]) == finished

@@ -9,6 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from agentcontainer_client import Conflict
+
 from .conftest import Client, Platform, finish, script, waiting
 
 NAP = {"bash": 'hibernate --message "Waiting for the review." --for 30m'}
@@ -29,11 +31,6 @@ def hibernating(client: Client, instructions: str = SLEEPER, **fields: Any) -> s
     return task_id
 
 
-def wake(client: Client, task_id: str, message: str | None = None, **fields: Any) -> httpx2.Response:
-    kind = {"kind": "external_wake"} if message is None else {"kind": "message", "message": message}
-    return client.http.post(f"/tasks/{task_id}/wake", json={**kind, **fields})
-
-
 def of(client: Client, task_id: str, kind: str) -> list[dict[str, Any]]:
     return [event["data"] for event in client.events(task_id) if event["type"] == kind]
 
@@ -46,7 +43,7 @@ def outputs_of_tools(client: Client, task_id: str) -> list[str]:
 
 def test_the_calls_of_hibernate_and_finish_are_logged_as_completed(client: Client) -> None:
     task_id = hibernating(client)
-    wake(client, task_id)
+    client.wake(task_id)
     assert client.wait(task_id)["status"] == "finished"
     started = [data["callId"] for data in of(client, task_id, "tool.started")]
     completed = of(client, task_id, "tool.completed")
@@ -86,10 +83,10 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
     time.sleep(1)
     assert client.task(task_id) == task, "it costs nothing meanwhile"
 
-    answer = wake(client, task_id, "The review says:\n\n/change nothing.")
-    assert (answer.status_code, answer.json()["status"]) == (200, "pending"), answer.text
-    assert answer.json()["hibernateUntilAt"] is None
-    assert wake(client, task_id).status_code == 409
+    woken = client.wake(task_id, "The review says:\n\n/change nothing.")
+    assert (woken["status"], woken["hibernateUntilAt"]) == ("pending", None)
+    with pytest.raises(Conflict):
+        client.wake(task_id)
     task = client.wait(task_id)
     assert (task["status"], task["completion"]) == ("finished", "complete"), task
     assert client.outputs(task_id)["log.txt"] == b"one\ntwo\n"
@@ -101,7 +98,8 @@ def test_a_message_wakes_a_task_with_its_files_and_its_conversation(
     assert [data["attempt"] for data in of(client, task_id, "task.started")] == [1, 2]
     assert len(of(client, task_id, "message.delivered")) == 1
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
-    assert wake(client, task_id).status_code == 409
+    with pytest.raises(Conflict):
+        client.wake(task_id)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +109,9 @@ def test_the_prompt_of_a_woken_agent_says_why_it_was_woken(
     client: Client, message: str | None, sentence: str
 ) -> None:
     task_id = hibernating(client, script(NAP, HEARD, NAP, HEARD, finish()))
-    assert wake(client, task_id, message).status_code == 200
+    client.wake(task_id, message)
     count(client, task_id, "task.hibernated", at_least=2)
-    assert wake(client, task_id, "Second message.").status_code == 200
+    client.wake(task_id, "Second message.")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     first, second = outputs_of_tools(client, task_id)[:2]
@@ -130,8 +128,7 @@ def test_a_message_that_came_too_late_for_its_agent_wakes_it_at_once(
 ) -> None:
     task_id = client.dispatch(script(waiting(then=NAP["bash"]), HEARD, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    response = client.http.post(f"/tasks/{task_id}/messages", json={"content": "And be quick."})
-    assert response.status_code == 201, response.text
+    client.steer(task_id, "And be quick.")
     shared_platform.unblock(task_id)
     task = client.wait(task_id)
     assert task["status"] == "finished", task
@@ -145,7 +142,7 @@ def test_an_agent_that_lost_its_context_gets_its_instructions_again(client: Clie
     forget = f"touch asleep; rm -rf ~ /workspace/.pi; touch asleep; {NAP['bash']}"
     steps = script({"bash": f"[ -e asleep ] || {{ {forget}; }}"}, HEARD, finish())
     task_id = hibernating(client, steps)
-    assert wake(client, task_id).status_code == 200
+    client.wake(task_id)
     task = client.wait(task_id)
     assert task["status"] == "finished", (task, client.events(task_id)[-5:])
     assert of(client, task_id, "context.lost") == [{}]
@@ -177,37 +174,31 @@ def test_a_wake_link_wakes_once(client: Client) -> None:
     assert of(client, task_id, "task.woken") == [{"status": "pending", "kind": "link"}]
     assert httpx2.post(url, json={}, trust_env=False, verify=False).status_code == 409
     assert client.task(task_id)["status"] == "hibernating"
-    assert wake(client, task_id).status_code == 200
+    client.wake(task_id)
     assert client.wait(task_id)["status"] == "finished"
     assert client.outputs(task_id)["link.txt"].decode().strip() == url
 
 
 def test_a_conversation_cannot_hibernate(client: Client) -> None:
     commands = {"bash": f"{NAP['bash']}; echo $?; hibernate --wake-link; echo $?"}
-    body = {"message": script(commands, {"say": "Refused."})}
-    answer = client.http.post("/agents/agt_standard_data/conversations", json=body)
-    task_id = answer.json()["task"]["id"]
-    client.task_ids.add(task_id)
+    task_id = client.begin(script(commands, {"say": "Refused."}))
     client.wait(task_id, "awaiting_input", "hibernating", "failed")
     [output] = outputs_of_tools(client, task_id)
     assert output.count("Conversations cannot hibernate: end your turn instead") == 2
     assert re.findall(r"^\d$", output, re.MULTILINE) == ["1", "1"]
     assert client.task(task_id)["status"] == "awaiting_input"
-    assert client.http.post(f"/conversations/{task_id}/end").status_code == 200
+    client.end(task_id)
 
 
 @pytest.mark.long
 def test_a_conversation_that_was_handed_off_hibernates(client: Client) -> None:
-    answer = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello."})
-    task_id = answer.json()["task"]["id"]
-    client.task_ids.add(task_id)
+    task_id = client.begin("Hello.")
     client.wait(task_id, "awaiting_input")
     two = {"bash": f"echo two >> log.txt; {HEARD['bash']}"}
     steps = script({"bash": "echo one >> log.txt"}, NAP, two, finish("log.txt"))
-    answer = client.http.post(f"/conversations/{task_id}/handoff", json={"message": steps})
-    assert answer.status_code < 300, answer.text
+    client.sdk.conversations.get(task_id).handoff(steps)
     client.wait(task_id, "hibernating", "failed")
-    assert wake(client, task_id, "Go on now.").status_code == 200
+    client.wake(task_id, "Go on now.")
     task = client.wait(task_id)
     assert task["status"] == "finished", task
     assert client.outputs(task_id) == {"log.txt": b"one\ntwo\n"}
@@ -232,17 +223,17 @@ def test_a_refused_hibernation_leaves_the_task_at_work(client: Client) -> None:
 def test_cancelling_a_hibernating_task_keeps_its_partial_outputs(client: Client) -> None:
     task_id = hibernating(client)
     before = client.task(task_id)
-    answer = client.http.post(f"/tasks/{task_id}/cancel")
-    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert client.cancel(task_id)["status"] == "cancelled"
     task = client.task(task_id)
     assert (task["costUsd"], task["hibernateUntilAt"]) == (before["costUsd"], None)
     assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
-    assert wake(client, task_id).status_code == 409
+    with pytest.raises(Conflict):
+        client.wake(task_id)
     deadline = time.monotonic() + 60
     while not client.outputs(task_id):
         assert time.monotonic() < deadline, "no partial outputs from the checkpoint"
         time.sleep(0.5)
-    files = client.get(f"/tasks/{task_id}/files")["data"]
+    files = client.files(task_id)
     assert {(file["filename"], file["partial"]) for file in files} == {("log.txt", True), ("sum.txt", True)}
 
 
@@ -250,7 +241,7 @@ def test_the_time_limit_counts_across_hibernations(client: Client) -> None:
     task_id = hibernating(client, script({"bash": "sleep 4"}, NAP, {"bash": "sleep 60"}, finish()))
     time.sleep(4)
     limit = round(client.task(task_id)["containerMinutes"] * 60) + 4  # a slow machine must not fail the test
-    assert wake(client, task_id, overrides={"maxRuntimeSeconds": limit}).status_code == 200
+    client.wake(task_id, max_runtime=limit)
     task = client.wait(task_id)
     assert (task["status"], task["errorCode"]) == ("failed", "max_runtime_exceeded"), task
     assert limit / 60 <= task["containerMinutes"] < (limit + 4) / 60, "hibernation is not counted"
@@ -293,7 +284,7 @@ def test_partial_outputs_are_bounded_in_count_and_size(quick_platform: Platform)
 def test_a_cancelled_task_keeps_its_partial_outputs(client: Client) -> None:
     task_id = client.dispatch(script({"bash": "echo draft > report.md"}, {"bash": "sleep 300"}))
     client.until_event(task_id, lambda event: event["type"] == "tool.completed")
-    assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    assert client.cancel(task_id)["status"] == "cancelled"
     [file] = partial_files(client, task_id)
     assert (file["filename"], file["partial"]) == ("report.md", True)
     assert client.outputs(task_id) == {"report.md": b"draft\n"}
@@ -380,7 +371,7 @@ def until_there(path: Path, content: bytes = b"") -> None:
 def partial_files(client: Client, task_id: str, seconds: float = 60) -> list[dict[str, Any]]:
     """Wait for the partial outputs, which are stored after the task's end."""
     deadline = time.monotonic() + seconds
-    while not (files := client.get(f"/tasks/{task_id}/files")["data"]):
+    while not (files := client.files(task_id)):
         assert time.monotonic() < deadline, "no partial outputs"
         time.sleep(0.2)
     return files

@@ -66,9 +66,7 @@ def valid_image(folder: Path) -> Layout:
 
 
 def make(client: Client, image: str | None) -> dict[str, Any]:
-    answer = client.http.post("/agents", json={"name": f"In {image}", "runtime": {"containerImage": image}})
-    assert answer.status_code == 201, answer.text
-    return answer.json()
+    return client.sdk.agents.create(f"In {image}", image=image).to_wire()
 
 
 def image_of(agent: dict[str, Any]) -> str | None:
@@ -128,11 +126,8 @@ def test_an_image_our_node_does_not_run_in_costs_nothing(client: Client, folder:
 def test_a_conversation_in_an_image(client: Client, registry: Registry, valid_image: Layout) -> None:
     registry.push(valid_image, "team/talk:1")
     agent = make(client, f"{registry.host}/team/talk:1")
-    response = client.http.post(
-        f"/agents/{agent['id']}/conversations", json={"message": script(LOOK, {"say": "Looked."})}
-    )
-    assert response.status_code == 201, response.text
-    task = client.wait(response.json()["task"]["id"], "awaiting_input", "failed")
+    task_id = client.begin(script(LOOK, {"say": "Looked."}), agent=agent["id"])
+    task = client.wait(task_id, "awaiting_input", "failed")
     assert task["status"] == "awaiting_input", task
 
 

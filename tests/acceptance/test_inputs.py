@@ -56,11 +56,10 @@ def test_pi_knows_the_skills_of_the_version_and_of_the_task(
     of_task = account.upload(
         "count.zip", zip_of({"SKILL.md": SKILL.replace(b"greet-in-latin", b"count-in-latin")})
     )
-    agent = account.http.post("/agents", json={"name": "Latinist", "skills": [of_version]})
-    assert agent.status_code == 201, agent.text
+    agent = account.sdk.agents.create("Latinist", skills=[of_version])
     task = account.run(
         script({"bash": "cat /workspace/.pi/agent/skills/greet/words.txt > w.txt"}, finish("w.txt")),
-        agent=agent.json()["id"],
+        agent=agent.id,
         skills=[of_task, of_version],
     )
     assert task["status"] == "finished", task
@@ -144,7 +143,7 @@ def test_a_task_is_cancelled_while_its_repository_is_cloned(
     task_id = account.dispatch(script(finish()), inputRepositories=[{"url": remote.url("slow", "app")}])
     account.wait(task_id, "running")
     time.sleep(0.5)
-    assert account.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+    assert account.cancel(task_id)["status"] == "cancelled"
     open_platform.until_container_released(task_id)
     assert account.task(task_id)["status"] == "cancelled"
 

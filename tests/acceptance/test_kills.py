@@ -56,7 +56,7 @@ def test_tasks_survive_the_kill_of_the_api_and_of_the_database(patient_platform:
         assert client.task(long)["status"] == "running", (
             "the runner takes new tasks and keeps the running one"
         )
-    assert client.http.post(f"/tasks/{long}/cancel").status_code == 200
+    client.cancel(long)
 
 
 def test_pi_killed_from_outside_fails_the_task_as_crashed(client: Client, shared_platform: Platform) -> None:

@@ -80,7 +80,7 @@ def outputs_of_tools(client: Client, task: dict[str, Any]) -> list[str]:
 def test_a_message_ends_a_command_that_keeps_it_waiting(client: Client) -> None:
     task_id = client.dispatch(script({"bash": "echo $$ > pid; sleep 3000"}, finish()))
     client.until_event(task_id, lambda event: event["type"] == "tool.started")
-    client.http.post(f"/tasks/{task_id}/messages", json={"content": "Stop that."}).raise_for_status()
+    client.steer(task_id, "Stop that.")
     assert client.wait(task_id)["status"] == "finished"
     ended = next(event["data"] for event in client.events(task_id) if event["type"] == "tool.completed")
     assert "because a message for you was waiting" in ended["output"]
@@ -117,7 +117,7 @@ def test_a_task_with_a_full_workspace_hibernates_and_wakes(client: Client) -> No
     sleep = {"bash": 'hibernate --message "Waiting." --for 1h'}
     task_id = client.dispatch(script({"bash": FILL}, sleep, {"bash": "ls -l big"}, finish()))
     client.wait(task_id, "hibernating")
-    assert client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake"}).status_code == 200
+    client.wake(task_id)
     task = client.wait(task_id)
     assert task["status"] == "finished", (task, client.events(task_id)[-4:])
 
@@ -236,7 +236,7 @@ def _noise(client: Client) -> Iterator[None]:
     yield
     states = {name: client.task(task_id)["status"] for name, task_id in noise.items()}
     for task_id in noise.values():
-        client.http.post(f"/tasks/{task_id}/cancel")
+        client.cancel(task_id)
     assert states["disk filler"] == states["spinner"] == states["socket flooder"] == "running", states
 
 

@@ -19,7 +19,7 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
         assert "offline script, no AI" in running.block
         assert running.api_key is not None
         client = Client(running.base_url, running.api_key, "")
-        stack.callback(client.http.close)
+        stack.callback(client.close)
         csv = client.upload("sales.csv", b"region,units\nnorth,3\nsouth,5\n", "text/csv")
         analysis = client.dispatch("Which region sells best? Write report.md.", inputFileIds=[csv])
         played = client.dispatch(
@@ -33,17 +33,15 @@ def test_everything_can_be_tried_without_a_key(short_dir: Path) -> None:
             ),
             overrides={"provider": "offline"},
         )
-        talk = client.http.post("/agents/agt_standard_data/conversations", json={"message": "Hello"}).json()
+        talk_id = client.begin("Hello")
         check_analysis(client, analysis)
         assert client.wait(played)["status"] == "finished"
         assert "notes.txt" in client.outputs(played)
         client.wait(sleeper, "hibernating")
-        woken = client.http.post(f"/tasks/{sleeper}/wake", json={"kind": "message", "message": "Go on."})
-        assert woken.status_code == 200, woken.text
+        client.wake(sleeper, "Go on.")
         assert client.wait(sleeper)["result"] == "It was before."
-        talk_id = talk["task"]["id"]
         client.wait(talk_id, "awaiting_input")
-        [_, reply] = client.get(f"/conversations/{talk_id}/messages")["data"]
+        [_, reply] = client.messages(talk_id)
         assert reply["content"] == "Offline script, no AI. You said: Hello. Messages so far from you: 1."
 
 

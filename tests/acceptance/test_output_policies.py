@@ -38,7 +38,7 @@ def test_outputs_that_meet_the_policy_are_accepted(
     assert task["status"] == "finished", task
     assert task["completion"] == ("complete" if is_complete else "incomplete")
     assert task["result"] == "So it is."
-    files = client.get(f"/tasks/{task['id']}/files")["data"]
+    files = client.files(task["id"])
     assert {file["filename"]: file["outputName"] for file in files} == names
 
 

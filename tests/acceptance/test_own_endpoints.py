@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from agentcontainer_client import ValidationFailed
+from agentcontainer_client.inputs import TokenPriceInput
 from tests.threaded_server import serving
 
 from .conftest import Client, Platform, finish, script
@@ -89,8 +91,7 @@ def test_a_task_runs_on_a_server_of_its_own_account(
     private: Platform, server: Server, api: str, path: str, key: str | None
 ) -> None:
     client = private.account(provider_keys=False)
-    entry = {"baseUrl": server.url + path, "api": api} | ({"apiKey": key} if key else {})
-    assert client.http.put("/provider-keys/mine", json=entry).status_code == 200
+    client.sdk.provider_keys.set("mine", key, base_url=server.url + path, api=api)
     task = run(client)
     assert (task["status"], task["completion"]) == ("finished", "complete"), task
     assert client.outputs(task["id"]) == {"out.txt": b"made\n"}
@@ -104,26 +105,20 @@ def test_a_key_of_a_task_never_goes_to_an_own_endpoint_and_a_gone_endpoint_is_na
     private: Platform, server: Server
 ) -> None:
     client = private.account()
-    entry = {
-        "baseUrl": f"{server.url}/v1",
-        "api": "openai-completions",
-        "price": {"input": 1000, "output": 1000},
-    }
-    assert client.http.put("/provider-keys/mine", json=entry).status_code == 200
+    price = TokenPriceInput(input=1000, output=1000)
+    keys = client.sdk.provider_keys
+    keys.set("mine", base_url=f"{server.url}/v1", api="openai-completions", price=price)
     first = script({"bash": "hibernate --message wait --for 1h"}, finish())
     task_id = client.dispatch(first, overrides={"providerApiKey": KEY})
     client.wait(task_id, "hibernating")
     overrides = {"provider": "mine", "model": "qwen3:8b"}
-    woken = client.http.post(f"/tasks/{task_id}/wake", json={"kind": "external_wake", "overrides": overrides})
-    assert woken.status_code == 200, woken.text
+    client.wake(task_id, provider="mine", model="qwen3:8b")
     client.wait(task_id)
     assert server.keys and set(server.keys) == {None}
 
     wordy = script({"bash": "head -c 40000 /dev/zero | tr '\\0' a"}, finish())
     limited = client.run(wordy, overrides=overrides | {"budget": {"maxCostUsd": 25}})
     assert limited["errorCode"] == "budget_exceeded"
-    client.http.delete("/provider-keys/mine")
-    refused = client.http.post(
-        "/agents/agt_standard_data/tasks", json={"instructions": "x", "overrides": overrides}
-    )
-    assert refused.status_code == 400
+    keys.delete("mine")
+    with pytest.raises(ValidationFailed):
+        client.dispatch("x", overrides=overrides)

@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode: refused without a direct URL; with one, tasks run through it."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ async def test_tasks_run_through_a_pooler_in_transaction_mode_only_with_a_direct
     account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
     client = Client(f"http://127.0.0.1:{port}", key, account_id)
     with (
-        client.http,
+        contextlib.closing(client),
         process("api", "--port", str(port), log=log, **settings),
         process("runner", log=log, **settings),
     ):

@@ -1,5 +1,6 @@
 """`agentcontainer api`, `runner` and `migrate` as separate processes with an external database."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,7 +42,7 @@ async def offline_client(pool: Pool) -> AsyncIterator[Client]:
     """An account's client of the API at a free port, which the test starts."""
     account_id, key = await accounts.create_account(pool, name="Test", credit_micro_usd=10_000_000)
     client = Client(f"http://127.0.0.1:{free_port()}", key, account_id)
-    with client.http:
+    with contextlib.closing(client):
         yield client
 
 
@@ -74,7 +75,7 @@ async def test_api_runner_and_migrate_run_separately_and_stop_cleanly(
 async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer_version(
     short_dir: Path, database_url: str, pool: Pool, offline_client: Client
 ) -> None:
-    client, port, log = offline_client, offline_client.http.base_url.port, short_dir / "log"
+    client, port, log = offline_client, offline_client.port, short_dir / "log"
     settings = {
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET_KEY,
@@ -106,7 +107,7 @@ async def test_processes_go_on_and_start_again_on_the_expanded_schema_of_a_newer
 async def test_a_runner_that_does_not_fit_refuses_to_start_or_stops_taking_work(
     short_dir: Path, database_url: str, pool: Pool, offline_client: Client
 ) -> None:
-    client, port, log = offline_client, offline_client.http.base_url.port, short_dir / "log"
+    client, port, log = offline_client, offline_client.port, short_dir / "log"
     settings = {
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET_KEY,

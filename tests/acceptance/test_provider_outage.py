@@ -9,7 +9,7 @@ import pytest
 from agentcontainer.embedded.location import url_of
 
 from .conftest import Client, Platform, finish, script
-from .test_conversations import answered, begin, send, transcript
+from .test_conversations import answered
 
 OVERLOADED = {"error": 529, "message": "the model is overloaded"}
 
@@ -65,20 +65,20 @@ def test_an_outage_of_a_day_fails_the_task_with_the_providers_words(quick_platfo
 
 def test_in_a_conversation_the_turn_fails_and_the_task_goes_on(quick_platform: Platform) -> None:
     client = quick_platform.account()
-    task_id = begin(client, script({"say": "First."}))
+    task_id = client.begin(script({"say": "First."}))
     answered(client, task_id, 1)
-    send(client, task_id, script(OVERLOADED | {"times": 50}))
+    client.send(task_id, script(OVERLOADED | {"times": 50}))
     task = answered(client, task_id, 2)
     assert (task["turnStatus"], task["errorCode"]) == ("failed", "provider_error")
     assert task["error"] == "anthropic answered 529: the model is overloaded"
     waits = [data["waitMs"] for data in of(client, task_id, "model.retried") if data.get("waitMs")]
-    send(client, task_id, script({"error": 502, "message": "a moment"}, {"say": "Third."}))
+    client.send(task_id, script({"error": 502, "message": "a moment"}, {"say": "Third."}))
     assert answered(client, task_id, 3)["turnStatus"] == "completed"
-    assert transcript(client, task_id)[-1]["content"] == "Third."
+    assert client.messages(task_id)[-1]["content"] == "Third."
     # Each turn waits anew, also after one that has waited in vain.
     again = [data["waitMs"] for data in of(client, task_id, "model.retried") if data.get("waitMs")]
     assert 1 <= len(waits) < len(again)
-    client.http.post(f"/tasks/{task_id}/cancel").raise_for_status()
+    client.cancel(task_id)
 
 
 def test_an_outage_in_the_middle_of_answers_is_waited_for_too(quick_platform: Platform) -> None:
@@ -86,4 +86,4 @@ def test_an_outage_in_the_middle_of_answers_is_waited_for_too(quick_platform: Pl
     task_id = client.dispatch(script({"cut": True, "error": 529, "times": 4}, finish()))
     task = client.wait(task_id, "hibernating", "failed", "finished")
     assert (task["status"], task["hibernationReason"]) == ("hibernating", "provider"), task
-    client.http.post(f"/tasks/{task_id}/cancel").raise_for_status()
+    client.cancel(task_id)

@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from .client import STANDARD
 from .conftest import COMMAND, PROVIDER_KEY, Client, Platform, finish, script
-from .test_conversations import answered, begin, send
+from .test_conversations import answered
 from .test_hibernation import NAP, hibernating, outputs_of_tools
 
 SLEEPER = script({"bash": "hibernate --wake-link"}, NAP, finish())
@@ -25,14 +26,13 @@ def wake_url(client: Client, task_id: str) -> str:
 
 
 def wake_by(client: Client, task_id: str, url: str) -> None:
-    answer = httpx2.post(url, json={"message": "Go on."}, trust_env=False, verify=False)
-    assert answer.status_code == 200, answer.text
+    assert client.once.wake_links.use(url, "Go on.").status == "woken"
     assert client.wait(task_id)["status"] == "finished"
 
 
 def prepared_upload(client: Client) -> dict[str, Any]:
     body = {"filename": "a.txt", "contentType": "text/plain", "sizeBytes": 1}
-    return client.http.post("/uploads/prepare", json=body).json()
+    return client.post("/uploads/prepare", **body)
 
 
 def complete(client: Client, upload: dict[str, Any]) -> None:
@@ -40,15 +40,12 @@ def complete(client: Client, upload: dict[str, Any]) -> None:
         upload["uploadUrl"], content=b"a", headers=upload["headers"], trust_env=False, verify=False
     )
     assert sent.status_code == 200, sent.text
-    done = client.http.post("/uploads/complete", json={"uploadId": upload["uploadId"]})
-    assert done.status_code == 201, done.text
+    client.post("/uploads/complete", uploadId=upload["uploadId"])
 
 
 def dispatched_once(client: Client, key: str) -> str:
-    body = {"instructions": script(finish()), "overrides": OWN_KEY}
-    answer = client.http.post("/agents/agt_standard_data/tasks", json=body, headers={"Idempotency-Key": key})
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
+    path = f"/agents/{STANDARD}/tasks"
+    return client.post(path, key=key, instructions=script(finish()), overrides=OWN_KEY)["id"]
 
 
 class Load:
@@ -99,7 +96,7 @@ def test_secrets_and_links_outlive_a_rotation_of_the_secret_key_under_load(scrip
         client = platform.account()
         sleeping, upload = hibernating(client, SLEEPER, overrides=OWN_KEY), prepared_upload(client)
         link = wake_url(client, sleeping)
-        talk = begin(client, script({"say": "One."}), overrides=OWN_KEY)
+        talk = client.begin(script({"say": "One."}), overrides=OWN_KEY)
         answered(client, talk, 1)
         first = dispatched_once(client, "first")
 
@@ -133,7 +130,7 @@ def test_secrets_and_links_outlive_a_rotation_of_the_secret_key_under_load(scrip
 
         restart_with(platform, key_file, new)
         wake_by(client, waiting_link, link)
-        send(client, talk, script({"say": "Two."}))
+        client.send(talk, script({"say": "Two."}))
         assert answered(client, talk, 2)["turnStatus"] == "completed"
         for provider in ("anthropic", "openai"):
             model = {"anthropic": "claude-sonnet-4-6", "openai": "gpt-5.2"}[provider]

@@ -111,7 +111,7 @@ class Lab:
     def close(self) -> None:
         """End everything. Nothing is left of the lab."""
         for client in self.clients:
-            client.http.close()
+            client.close()
         self.observer.close()
         for host in self.hosts.values():
             host.power_off()
@@ -201,8 +201,7 @@ class Lab:
         account_id, api_key = asyncio.run(self._make_account(round(float(credit) * 1_000_000)))
         client = Client(self.base_url, api_key, account_id)
         self.clients.append(client)
-        answer = client.http.put("/provider-keys/anthropic", json={"apiKey": PROVIDER_KEY})
-        assert answer.status_code == 200, answer.text
+        client.once.provider_keys.set("anthropic", PROVIDER_KEY)
         return client
 
     def client_of(self, client: Client, api: str) -> Client:

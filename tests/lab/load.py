@@ -7,8 +7,7 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-import httpx2
-
+from agentcontainer_client import AgentContainerError, ConnectionFailed
 from tests.acceptance.bed import Client, finish, script
 from tests.event_stream import Stream
 
@@ -30,13 +29,8 @@ class Load:
         self.repeated = 0
         self.turns = 0
         self.streams = 0
-        self._http = httpx2.Client(
-            base_url=client.http.base_url,
-            headers=client.http.headers,
-            timeout=60,
-            trust_env=False,
-            verify=False,
-        )
+        own = Client(client.base_url, client.api_key, client.account_id)
+        self._client = own.once.with_options(timeout=60)
         self._is_ending = threading.Event()
         self.long_task = self._dispatch(script({"bash": "until [ -e end ]; do sleep 0.2; done"}, finish()))
         body = {"message": script({"bash": "echo 0 >> notes.txt"}, {"say": "Noted 0."})}
@@ -57,7 +51,7 @@ class Load:
         self._is_ending.set()
         for thread in self._threads:
             thread.join()
-        self._http.close()
+        self._client.close()
 
     def _tasks(self) -> None:
         while not self._is_ending.wait(EVERY_SECONDS):
@@ -81,7 +75,7 @@ class Load:
 
     async def _follow_stream(self) -> None:
         """Follow the long task to its end, and continue at the last number whenever the connection ends."""
-        base_url, last = str(self.client.http.base_url).removesuffix("/api/v1/"), 0
+        base_url, last = self.client.base_url, 0
         path = f"/api/v1/tasks/{self.long_task}/events?stream=true"
         while not (self._is_ending.is_set() or (self.frames and self.frames[-1]["type"] == "task.finished")):
             try:
@@ -103,7 +97,7 @@ class Load:
         return self._post("/agents/agt_standard_data/tasks", {"instructions": instructions})["id"]
 
     def _post(self, path: str, body: dict[str, str]) -> Any:
-        return self._request("POST", path, json=body, headers={"Idempotency-Key": secrets.token_hex(16)})
+        return self._request("POST", path, body=body, idempotency_key=secrets.token_hex(16))
 
     def _get(self, path: str) -> Any:
         return self._request("GET", path)
@@ -112,16 +106,14 @@ class Load:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                answer = self._http.request(method, path, **options)
-            except httpx2.TransportError as error:
+                return self._client.raw.request(method, path, **options).json()
+            except ConnectionFailed as error:
                 self.repeated += 1
                 if time.monotonic() > deadline:
                     self._refuse(f"{method} {path}: {error!r}")
                 time.sleep(0.2)
-                continue
-            if answer.status_code >= 400:
-                self._refuse(f"{method} {path}: {answer.status_code} {answer.text}")
-            return answer.json()
+            except AgentContainerError as error:
+                self._refuse(f"{method} {path}: {error!r}")
 
     def _refuse(self, what: str) -> NoReturn:
         self.failures.append(what)

@@ -46,7 +46,7 @@ def test_no_work_is_lost_by_a_failover(record_property: Record) -> None:
         probe = Probe(client)
         began_at = time.time()
         lab.fail_over()
-        wait_until(lambda: client.http.get("/account").status_code == 200, "no API finds the standby")
+        wait_until(client.is_answered, "no API finds the standby")
         during = Workload(lab, client, count=1, seconds=1)
         answered_after = time.time() - began_at
         verdict = work.judge(began_at)

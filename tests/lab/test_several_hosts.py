@@ -8,7 +8,7 @@ import httpx2
 
 from agentcontainer.ids import new_id
 from tests.acceptance.bed import Client, finish, script
-from tests.acceptance.test_conversations import answered, begin, send
+from tests.acceptance.test_conversations import answered
 from tests.event_stream import Frame, Stream
 
 from .lab import ADDRESSES, APIS, RUNNERS, Lab, wait_until
@@ -50,25 +50,25 @@ def charges(client: Client) -> Counter[str]:
 
 
 def test_a_conversation_goes_on_at_another_host(lab: Lab, client: Client) -> None:
-    task_id = begin(client, script({"bash": "echo one > notes.txt"}, {"say": "First."}))
+    task_id = client.begin(script({"bash": "echo one > notes.txt"}, {"say": "First."}))
     answered(client, task_id, 1)
     [first] = {sandbox.host for sandbox in lab.observer.of(task_id)}
     lab.service(first).stop()
     try:
-        send(client, task_id, script({"bash": "echo two >> notes.txt; share notes.txt"}, {"say": "Second."}))
+        client.send(task_id, script({"bash": "echo two >> notes.txt; share notes.txt"}, {"say": "Second."}))
         answered(client, task_id, 2)
     finally:
         lab.start_runner(first)
         lab.wait_started(first)
     second = lab.observer.of(task_id)[-1]
     assert second.host != first
-    messages = client.get(f"/conversations/{task_id}/messages", limit=100)["data"]
+    messages = client.messages(task_id)
     assert [message["content"] for message in messages if message["role"] == "assistant"] == [
         "First.",
         "Second.",
     ]
     [file] = messages[-1]["files"]
-    assert client.http.get(f"/files/{file['id']}/content").content == b"one\ntwo\n"
+    assert client.sdk.files.read(file["id"]) == b"one\ntwo\n"
 
 
 def test_a_stream_goes_on_at_the_other_api_when_its_host_loses_power(lab: Lab, client: Client) -> None:

@@ -21,7 +21,7 @@ def test_partial_outputs_of_an_eu_task_are_stored_by_a_runner_of_the_eu(lab: Lab
     client.wait(task_id, "hibernating")
     lab.service("r3").stop()
     try:
-        assert client.http.post(f"/tasks/{task_id}/cancel").status_code == 200
+        client.cancel(task_id)
         time.sleep(8)  # in which another runner would have stored it
         assert partial_outputs(client, task_id) == []
     finally:
@@ -31,8 +31,7 @@ def test_partial_outputs_of_an_eu_task_are_stored_by_a_runner_of_the_eu(lab: Lab
 
 
 def partial_outputs(client: Client, task_id: str) -> list[str]:
-    files = client.get(f"/tasks/{task_id}/files")["data"]
-    return [file["filename"] for file in files if file["partial"]]
+    return [file["filename"] for file in client.files(task_id) if file["partial"]]
 
 
 def test_a_runner_with_a_wrong_clock_refuses_to_start(lab: Lab) -> None:
@@ -76,7 +75,5 @@ def test_a_stream_whose_api_has_lost_the_database_ends(lab: Lab, client: Client)
         return time.monotonic() - began_at
 
     assert asyncio.run(seconds_until_end()) < 20
-    client.http.post(f"/tasks/{task_id}/cancel")
-    wait_until(
-        lambda: lab.client_of(client, "api1").http.get("/account").status_code == 200, "api1 does not recover"
-    )
+    client.cancel(task_id)
+    wait_until(lab.client_of(client, "api1").is_answered, "api1 does not recover")

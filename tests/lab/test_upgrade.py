@@ -112,7 +112,7 @@ def finish_all(lab: Lab, load: Load) -> None:
         assert client.outputs(task_id) == {"out.txt": f"{content}\n".encode()}
     assert load.frames == client.events(load.long_task)
     client.wait(load.conversation, "awaiting_input")
-    messages = client.get(f"/conversations/{load.conversation}/messages", limit=100)["data"]
+    messages = client.messages(load.conversation)
     said = [message["content"] for message in messages if message["role"] == "assistant"]
     assert said == [f"Noted {turn}." for turn in range(load.turns + 1)]
     assert lab.ledger_faults() == []

@@ -4,8 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import httpx2
-
+from agentcontainer_client import AgentContainerError, ApiError
 from tests.acceptance.bed import Client, finish, script
 
 from .lab import Lab, wait_until
@@ -63,7 +62,7 @@ class Workload:
         """Why the task is lost; None: it ended with the output of its last attempt."""
         try:
             task = self._client.wait(task_id, seconds=max(seconds, 1))
-        except (AssertionError, httpx2.HTTPError) as error:
+        except (AssertionError, AgentContainerError) as error:
             return f"{task_id} has not ended: {error}"
         if task["status"] != "finished":
             return f"{task_id} is {task['status']}: {task['error']}"
@@ -85,20 +84,15 @@ class Probe:
 
     def __post_init__(self) -> None:
         self._is_ending = threading.Event()
-        self._http = httpx2.Client(
-            base_url=self.client.http.base_url,
-            headers=self.client.http.headers,
-            timeout=60,
-            trust_env=False,
-            verify=False,
-        )
+        own = Client(self.client.base_url, self.client.api_key, self.client.account_id)
+        self._client = own.once.with_options(timeout=60)
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._is_ending.set()
         self._thread.join()
-        self._http.close()
+        self._client.close()
 
     def __str__(self) -> str:
         errors = ", ".join(f"{count} × {name}" for name, count in sorted(self.errors.items()))
@@ -108,9 +102,12 @@ class Probe:
         while not self._is_ending.wait(0.25):
             began_at = time.monotonic()
             try:
-                status = str(self._http.get("/account").status_code)
-            except httpx2.HTTPError as error:
-                status = type(error).__name__
+                self._client.account.get()
+                status = "200"
+            except ApiError as error:
+                status = str(error.status)
+            except AgentContainerError as error:
+                status = type(error.__cause__ or error).__name__
             self.answers += 1
             self.slowest = max(self.slowest, time.monotonic() - began_at)
             if status != "200":
