@@ -263,6 +263,12 @@ class _Enlisted(asyncpg.Pool):  # pyright: ignore[reportMissingTypeArgument]
             raise
 
 
+async def forbid_whole_tables(connection: Connection) -> None:
+    """Have the planner use indexes until the transaction ends. It may expect the first row of an EXISTS or a LIMIT near
+    the beginning of a table, where there is none, and then read all of it."""
+    await connection.execute("SET LOCAL enable_seqscan = off")
+
+
 def literal(value: str | bytes | None) -> str:
     """The value in SQL, for a statement that cannot have parameters. It is hexadecimal, so it needs no quoting."""
     if value is None:

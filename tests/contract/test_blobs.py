@@ -1,8 +1,10 @@
 """The contract of object stores, checked on a local folder and on S3 over HTTP."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -203,3 +205,39 @@ async def test_a_missing_bucket_is_unavailable(server: S3Server, monkeypatch: py
     blobs = Blobs(f"s3://no-such-bucket?endpoint={server.endpoint}&region=eu-central-1")
     with pytest.raises(Unavailable):
         await blobs.put("a", chunks(b"x"), 1)
+
+
+async def test_each_write_to_s3_is_signed_with_the_checksum_of_its_body(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So the store refuses bytes that were changed on the way. A multipart upload is signed part by part."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    bodies: list[tuple[bytes, str]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                headers = {
+                    name.lower(): value for name, value in re.findall(r"^(\S+): (.*)\r$", head, re.MULTILINE)
+                }
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                if head.startswith("PUT"):
+                    bodies.append((body, headers["x-amz-content-sha256"]))
+                tag = f"{'Complete' if 'uploadId=' in head else 'Initiate'}MultipartUploadResult"
+                xml = f"<{tag}><UploadId>1</UploadId><ETag>x</ETag></{tag}>"
+                writer.write(
+                    f'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: {len(xml)}\r\n\r\n{xml}'.encode()
+                )
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        blobs = Blobs(f"s3://bucket/prefix?endpoint=http://127.0.0.1:{port}&region=eu-central-1")
+        content = secrets.token_bytes(6 * MB)
+        blob = await blobs.put("key", chunks(content), len(content))
+    assert blob.sha256 == hashlib.sha256(content).hexdigest()
+    assert sorted(len(body) for body, _ in bodies) == [MB, 5 * MB]
+    for body, signed in bodies:
+        assert signed == hashlib.sha256(body).hexdigest()

@@ -129,26 +129,22 @@ def purge(
     """Remove what is older than its AGENTCONTAINER_RETENTION_…_DAYS setting, as the platform does every hour."""
     from agentcontainer.domain.files.blobs import Blobs
     from agentcontainer.domain.retention import service
-    from agentcontainer.domain.retention.model import Due, Kind
+    from agentcontainer.domain.retention.model import Amount, Kind
 
     settings = load(data_dir=data_dir)
 
-    async def work(pool: "Pool") -> "dict[Kind, Due]":
-        due = await service.due(pool, settings)
+    async def work(pool: "Pool") -> "dict[Kind, Amount]":
         if is_dry_run:
-            return due
+            return await service.due(pool, settings)
         storage_url = settings.storage_url or (settings.data_dir / "blobs").as_uri()
-        removed = await service.purge(pool, Blobs(storage_url), settings)
-        left = await service.due(pool, settings)
-        return {
-            kind: Due(rows, max(0, due[kind].bytes - left[kind].bytes) if rows else 0)
-            for kind, rows in removed.items()
-        }
+        return await service.purge(pool, Blobs(storage_url), settings)
 
-    due = run(work, data_dir)
+    amounts = run(work, data_dir)
     verb = "would remove" if is_dry_run else "removed"
-    lines = [f"{verb} {part.rows} {kind.replace('_', ' ')}, {part.bytes} bytes" for kind, part in due.items()]
-    answer = {kind: {"rows": part.rows, "bytes": part.bytes} for kind, part in due.items()}
+    lines = [
+        f"{verb} {part.rows} {kind.replace('_', ' ')}, {part.bytes} bytes" for kind, part in amounts.items()
+    ]
+    answer = {kind: {"rows": part.rows, "bytes": part.bytes} for kind, part in amounts.items()}
     print_answer(answer, "\n".join(lines) or "Everything is kept for ever.", as_json)
 
 

@@ -125,7 +125,7 @@ async def test_the_feed_and_the_purge_are_in_it(bed: Bed, alice: Account) -> Non
     before = await scrape(bed)
     assert before["agentcontainer_feed_lag_seconds"] >= 0
     settings = bed.settings.model_copy(update={"retention_tasks_days": 30})
-    removed = (await retention.purge(bed.pool, bed.blobs, settings))["tasks"]
+    removed = (await retention.purge(bed.pool, bed.blobs, settings))["tasks"].rows
     assert removed >= 1
     purged = 'agentcontainer_purged_rows_total{class="tasks"}'
     assert (await scrape(bed))[purged] - before.get(purged, 0) == removed

@@ -9,6 +9,7 @@ import pytest
 
 from agentcontainer.doctor.database import Database, event_logs
 from agentcontainer.domain.retention import service, store
+from agentcontainer.domain.retention.model import Amount
 from agentcontainer.domain.tasks.state import EndReason
 
 from .conftest import AGENT, Account, Bed, error_of
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 V1 = "/api/v1"
 
 
-async def purge(bed: Bed, **days: int) -> dict[Any, int]:
+async def purge(bed: Bed, **days: int) -> dict[Any, Amount]:
     changed = {f"retention_{kind}_days": value for kind, value in days.items()}
     return await service.purge(bed.pool, bed.blobs, bed.settings.model_copy(update=changed))
 
@@ -56,7 +57,9 @@ async def test_old_tasks_go_with_all_that_belongs_to_them(alice: Account, bed: B
     live = (await alice.dispatch())["id"]
     await bed.pool.execute("UPDATE tasks SET created_at = now() - interval '99 days' WHERE id = $1", live)
     due = await service.due(bed.pool, bed.settings.model_copy(update={"retention_tasks_days": 30}))
-    assert (await purge(bed, tasks=30))["tasks"] == due["tasks"].rows >= 1
+    removed = (await purge(bed, tasks=30))["tasks"]
+    assert removed == due["tasks"]
+    assert removed.rows >= 1
     assert await status(alice, f"/tasks/{old}") == 404
     assert await bed.pool.fetchval("SELECT count(*) FROM events WHERE task_id = $1", old) == 0
     for task_id in (young, used, user, live):
@@ -69,7 +72,7 @@ async def test_old_tasks_go_with_all_that_belongs_to_them(alice: Account, bed: B
 async def test_old_events_go_and_the_task_stays(alice: Account, bed: Bed) -> None:
     old, young = await ended(alice, 31), await ended(alice, 29)
     last = await bed.pool.fetchval("SELECT last_event_sequence FROM tasks WHERE id = $1", old)
-    assert (await purge(bed, events=30))["events"] >= last
+    assert (await purge(bed, events=30))["events"].rows >= last
     task = (await alice.get(f"{V1}/tasks/{old}")).json()
     assert task["eventsPurgedAt"] is not None
     assert (await alice.get(f"{V1}/tasks/{young}")).json()["eventsPurgedAt"] is None
@@ -94,7 +97,7 @@ async def test_a_purge_of_events_that_was_interrupted_goes_on(alice: Account, be
     old = await ended(alice, 31)
     await store.begin_purge_of_events(bed.pool, [old])
     async with bed.pool.acquire() as connection:
-        assert await store.delete_events(connection, [old], 1) == 1
+        assert (await store.delete_events(connection, [old], 1)).rows == 1
     findings = [finding async for finding in event_logs(Database(bed.pool, bed.settings))]
     assert old not in [finding.where for finding in findings]
     await purge(bed, events=30)
@@ -123,7 +126,10 @@ async def test_old_files_go_unless_something_uses_them(alice: Account, bed: Bed)
     await alice.dispatch(inputFileIds=[used])
     await alice.post(f"{V1}/agents", {"name": "Own", "basePrompt": "x", "referenceFileIds": [reference]})
     blobs_before = len([path for path in bed.blob_folder.rglob("*") if path.is_file()])
-    assert (await purge(bed, files=30))["files"] >= 2
+    due = await service.due(bed.pool, bed.settings.model_copy(update={"retention_files_days": 30}))
+    removed = (await purge(bed, files=30))["files"]
+    assert removed == due["files"]
+    assert removed.rows >= 2
     for file_id, expected in (
         (unused, 404), (output["id"], 404), (used, 200), (reference, 200), (young, 200),
     ):  # fmt: skip
@@ -136,7 +142,7 @@ async def test_old_partial_outputs_go_alone(alice: Account, bed: Bed) -> None:
     await bed.pool.execute(
         "UPDATE files SET is_partial = true WHERE task_id = $1 AND filename = 'a.txt'", task_id
     )
-    await purge(bed, partial_outputs=30)
+    assert (await purge(bed, partial_outputs=30))["partial_outputs"].bytes >= 1
     files = (await alice.get(f"{V1}/tasks/{task_id}/files")).json()["data"]
     assert [file["filename"] for file in files] == ["b.txt"]
 
@@ -157,7 +163,7 @@ async def test_old_entries_of_the_feed_go_and_a_reader_is_told_where_to_go_on(
     assert due["feed"].bytes > due["feed"].rows
     await purge(bed)
     assert (await alice.get(f"{V1}/events?after=0")).status_code == 200
-    assert (await purge(bed, feed=30))["feed"] >= 2
+    assert (await purge(bed, feed=30))["feed"].rows >= 2
     answer = await alice.get(f"{V1}/events?after=1")
     assert (answer.status_code, error_of(answer)["code"]) == (410, "gone")
     assert "after=2" in error_of(answer)["message"]

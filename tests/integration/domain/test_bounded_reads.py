@@ -1,5 +1,7 @@
 """A search for what uses a file, and one for unused checkpoints, read a bounded number of rows at a time."""
 
+import json
+
 import pytest
 
 from agentcontainer import db
@@ -8,6 +10,7 @@ from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.checkpoints.service import MIN_AGE
 from agentcontainer.domain.files.model import FileUse
 from agentcontainer.domain.files.use import MAX_USES, find_use
+from agentcontainer.domain.retention import store as retention
 from agentcontainer.ids import new_id
 
 from .conftest import MakeTask
@@ -28,6 +31,13 @@ WITH task AS (
 )
 INSERT INTO task_input_files (task_id, file_id, position) SELECT id, $3, 0 FROM task
 """
+INSERT_MESSAGE = """
+WITH message AS (
+    INSERT INTO messages (id, task_id, sequence, turn_number, role, status, content)
+    VALUES ('msg_1', $1, 1, 1, 'user', 'delivered', 'x') RETURNING id
+)
+INSERT INTO message_files (message_id, file_id, position) SELECT id, $2, 0 FROM message
+"""
 INSERT_CHECKPOINTS = """
 INSERT INTO checkpoints (id, task_id, blob_key, created_at)
 SELECT 'ckp_' || lpad(n::text, 8, '0'), $1, n, now() - interval '2 days' FROM generate_series(1, $2) AS n
@@ -47,6 +57,39 @@ async def popular(pool: Pool, account_id: str, make_task: MakeTask) -> tuple[str
 async def rows_read(connection: Connection, table: str) -> int:
     """How many rows this session has read since a moment before the transaction."""
     return await connection.fetchval(READ, table)
+
+
+async def buffers_of_lock_unused(connection: Connection, file_id: str) -> int:
+    """How many pages the database touches to judge whether a purge may delete the file."""
+    await connection.execute("SET LOCAL enable_seqscan = off")
+    query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {retention.LOCK_UNUSED_FILES}"
+    [plan] = json.loads(await connection.fetchval(query, [file_id]))
+    return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_a_purge_does_not_read_all_uses_of_a_file(
+    pool: Pool, account_id: str, popular: tuple[str, str], is_used: bool
+) -> None:
+    """Looking up each of the 3,000 ended tasks would touch at least 3 pages for each."""
+    file_id, task_id = popular
+    if is_used:
+        await pool.execute("INSERT INTO task_input_files VALUES ($1, $2, 0)", task_id, file_id)
+    async with db.transaction(pool) as connection:
+        assert await buffers_of_lock_unused(connection, file_id) < 500
+        assert len(await retention.lock_unused(connection, [file_id])) == (0 if is_used else 1)
+
+
+async def test_a_purge_finds_a_rare_use_by_a_message(
+    pool: Pool, account_id: str, make_task: MakeTask
+) -> None:
+    file_id, task_id = new_id("file"), await make_task("awaiting_input")
+    await pool.execute(INSERT_FILE, file_id, account_id)
+    await pool.execute(INSERT_MESSAGE, task_id, file_id)
+    for status, unused in (("awaiting_input", 0), ("finished", 1)):
+        await pool.execute("UPDATE tasks SET status = $2 WHERE id = $1", task_id, status)
+        async with db.transaction(pool) as connection:
+            assert len(await retention.lock_unused(connection, [file_id])) == unused
 
 
 async def use_of(connection: Connection, account_id: str, file_id: str) -> FileUse | None:

@@ -194,13 +194,13 @@ async def test_a_purge_removes_the_oldest_entries_only(
     await pool.execute(age, now - timedelta(days=9), [1, 2, 3, 5, 6])  # 4 is younger
     before = now - timedelta(days=5)
     assert await store.accounts_to_purge(pool, before) == [account_id]
-    assert await store.purge(pool, account_id, before, 2) == 2
-    assert await store.purge(pool, account_id, before, 1000) == 1
+    assert len(await store.purge(pool, account_id, before, 2)) == 2
+    assert len(await store.purge(pool, account_id, before, 1000)) == 1
     assert await store.accounts_to_purge(pool, before) == []
-    assert await store.purge(pool, account_id, before, 1000) == 0
+    assert len(await store.purge(pool, account_id, before, 1000)) == 0
     bounds = await store.bounds(pool, account_id)
     assert (bounds.oldest, bounds.last) == (4, 10)
-    assert await store.purge(pool, account_id, now + timedelta(days=1), 1000) == 7
+    assert len(await store.purge(pool, account_id, now + timedelta(days=1), 1000)) == 7
     assert (await store.bounds(pool, account_id)).oldest == 11
     await append(pool, task_id, STARTED)
     await number(pool)

@@ -8,10 +8,17 @@ from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.agents.model import Agent, Content, NewAgent, Version
 from agentcontainer.domain.execution.store import StoredDefaults, defaults_of, defaults_to_json
 
-_SELECT = """
+_GET = """
 SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at
 FROM agents a JOIN agent_versions v ON v.id = a.current_version_id
-WHERE (a.account_id = $1 OR a.account_id IS NULL)
+WHERE a.id = $2 AND (a.account_id = $1 OR a.account_id IS NULL)
+"""
+# Two parts, each in the order of an index: one with OR would read and sort all agents of the account.
+_PAGE = """
+SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at FROM (
+    (SELECT * FROM agents WHERE account_id = $1{after} ORDER BY id {direction} LIMIT {limit})
+    UNION ALL (SELECT * FROM agents WHERE account_id IS NULL{after} ORDER BY id {direction} LIMIT {limit})
+) AS a JOIN agent_versions v ON v.id = a.current_version_id
 """
 # No join: after waiting for the lock, PostgreSQL would return the new agent row with the old version.
 # NO KEY: dispatches, whose tasks refer to the agent, need not wait.
@@ -42,7 +49,7 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.desc
 
 async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> Agent | None:
     """An agent of the account, or a standard one. None: there is no such agent."""
-    row = await connection.fetchrow(_SELECT + "AND a.id = $2", account_id, agent_id)
+    row = await connection.fetchrow(_GET, account_id, agent_id)
     return _agent(row) if row else None
 
 
@@ -56,9 +63,10 @@ async def list_page(
 ) -> Page[Agent]:
     """The account's agents and the standard ones, by id from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_SELECT} AND ($2::text IS NULL OR a.id {sign} $2)"
+    after, arguments = ("", ()) if after_id is None else (f" AND id {sign} $2", (after_id,))
+    query = _PAGE.format(after=after, direction=direction, limit=limit + 1)
     return await db.fetch_page(
-        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=_agent
+        pool, query, account_id, *arguments, order=f"id {direction}", limit=limit, of=_agent
     )
 
 
@@ -111,9 +119,11 @@ async def list_versions(
 ) -> Page[Version]:
     """The agent's versions by number, from `after_number` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_VERSIONS} AND ($2::bigint IS NULL OR number {sign} $2)"
+    query, arguments = _VERSIONS, ()
+    if after_number is not None:
+        query, arguments = f"{_VERSIONS} AND number {sign} $2", (after_number,)
     return await db.fetch_page(
-        pool, query, agent_id, after_number, order=f"number {direction}", limit=limit,
+        pool, query, agent_id, *arguments, order=f"number {direction}", limit=limit,
         of=lambda row: version_of(cast("StoredVersion", row), row["created_at"]),
     )  # fmt: skip
 

@@ -18,8 +18,9 @@ SELECT * FROM audit_log WHERE ($1::text IS NULL OR account_id = $1) AND ($2::tex
     AND ($3::text IS NULL OR CASE WHEN $4 THEN id < $3 ELSE id > $3 END)
 """
 _PURGE = """
-DELETE FROM audit_log WHERE ctid = ANY(ARRAY(
+DELETE FROM audit_log e WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM audit_log WHERE at < now() - $1::interval ORDER BY at LIMIT $2))
+RETURNING pg_column_size(e.*) AS bytes
 """
 
 
@@ -44,9 +45,9 @@ async def list_page(
     )
 
 
-async def purge(connection: Connection, age: timedelta, limit: int) -> int:
-    """Delete entries that are at least that old; returns how many. It must be `MIN_AGE` or more."""
-    return int((await connection.execute(_PURGE, age, limit)).split()[-1])
+async def purge(connection: Connection, age: timedelta, limit: int) -> list[int]:
+    """Delete entries that are at least that old; returns the bytes of each. It must be `MIN_AGE` or more."""
+    return [row["bytes"] for row in await connection.fetch(_PURGE, age, limit)]
 
 
 def _entry(row: Record) -> AuditEntry:

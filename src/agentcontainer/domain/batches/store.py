@@ -32,9 +32,9 @@ async def list_page(
 ) -> Page[Batch]:
     """The account's batches by id, which is the order of their creation, from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_SELECT} AND ($2::text IS NULL OR b.id {sign} $2)"
+    query, arguments = (_SELECT, ()) if after_id is None else (f"{_SELECT} AND b.id {sign} $2", (after_id,))
     return await db.fetch_page(
-        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=_batch
+        pool, query, account_id, *arguments, order=f"id {direction}", limit=limit, of=_batch
     )
 
 

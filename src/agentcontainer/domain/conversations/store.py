@@ -100,8 +100,18 @@ FROM events s JOIN tasks t ON t.id = s.task_id LEFT JOIN LATERAL (
     ORDER BY c.sequence LIMIT 1
 ) c ON true
 WHERE s.task_id = $1 AND s.type = 'tool.started'
-    AND ($2::int IS NULL OR (s.data->>'turnNumber')::int >= $2)
-    AND ($3::int IS NULL OR (s.data->>'turnNumber')::int <= $3)
+"""
+# The log has no index by turn. The events of a turn are after the message that opens it, and before the reply of this
+# turn or of a later one.
+_FROM_TURN = """
+AND (s.data->>'turnNumber')::int >= ${number} AND s.sequence > coalesce((
+    SELECT sequence FROM messages WHERE task_id = $1 AND turn_number >= ${number} AND role = 'user' AND NOT is_steering
+    ORDER BY turn_number LIMIT 1), 0)
+"""
+_TO_TURN = """
+AND (s.data->>'turnNumber')::int <= ${number} AND s.sequence < coalesce((
+    SELECT sequence FROM messages WHERE task_id = $1 AND turn_number >= ${number} AND role = 'assistant'
+        AND NOT is_steering ORDER BY turn_number LIMIT 1), 9223372036854775807)
 """
 
 
@@ -256,9 +266,11 @@ async def list_page(
     """Messages by turn, and by sequence within a turn, from the message with the sequence `after` on. A message that
     waited for its turn follows the reply before it, which has a higher sequence."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_PAGE} AND ($2::bigint IS NULL OR (turn_number, sequence) {sign} ({_TURN_OF}, $2))"
+    query, arguments = _PAGE, ()
+    if after is not None:
+        query, arguments = f"{_PAGE} AND (turn_number, sequence) {sign} ({_TURN_OF}, $2)", (after,)
     order = f"turn_number {direction}, sequence {direction}"
-    page = await db.fetch_page(pool, query, task_id, after, order=order, limit=limit, of=_message)
+    page = await db.fetch_page(pool, query, task_id, *arguments, order=order, limit=limit, of=_message)
     files: dict[str, list[MessageFile]] = {}
     for row in await pool.fetch(_FILES, [message.id for message in page.rows]):
         files.setdefault(row["message_id"], []).append(_file(row))
@@ -277,11 +289,14 @@ async def list_activities(
 ) -> Page[Activity]:
     """Activities by started_sequence, from `after` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_ACTIVITIES} AND ($4::bigint IS NULL OR s.sequence {sign} $4)"
-    return await db.fetch_page(
-        pool, query, task_id, from_turn, to_turn, after,
-        order=f"started_sequence {direction}", limit=limit, of=_activity,
-    )  # fmt: skip
+    query, arguments = _ACTIVITIES, list[int]()
+    bounds = ((_FROM_TURN, from_turn), (_TO_TURN, to_turn), (f"AND s.sequence {sign} ${{number}}", after))
+    for condition, value in bounds:
+        if value is not None:
+            arguments.append(value)
+            query += condition.format(number=len(arguments) + 1)
+    order = f"started_sequence {direction}"
+    return await db.fetch_page(pool, query, task_id, *arguments, order=order, limit=limit, of=_activity)
 
 
 def _new_execution(row: Record) -> NewExecution | None:

@@ -14,6 +14,7 @@ CHANNEL = "agentcontainer_feed"  # NOTIFY payload: the id of an account whose fe
 PAGE_ENTRIES = 100
 PAGE_BYTES = 64 * 1024  # of their data; a single larger entry is a page of its own
 PURGE_ACCOUNTS = 100
+MAX_POSITION = 2**63 - 1
 
 # A row that a deletion has locked is left for the next batch, so that nobody waits for that transaction.
 _NUMBER = """
@@ -47,7 +48,7 @@ SELECT coalesce((SELECT greatest(0, extract(epoch FROM clock_timestamp() - creat
 """
 _LIST = """
 SELECT * FROM feed_entries
-WHERE account_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position < $3)
+WHERE account_id = $1 AND position > $2 AND position < $3
 """
 _BEHIND = """
 SELECT account_id FROM feeds JOIN unnest($1::text[], $2::bigint[]) AS reader (id, position) ON account_id = reader.id
@@ -83,11 +84,11 @@ _PURGE = """
 WITH oldest AS (
     SELECT position, created_at FROM feed_entries WHERE account_id = $1 ORDER BY position LIMIT $3
 )
-DELETE FROM feed_entries WHERE account_id = $1
+DELETE FROM feed_entries e WHERE account_id = $1
     AND position BETWEEN (SELECT min(position) FROM oldest) AND (
         SELECT max(position) FROM oldest
         WHERE position < coalesce((SELECT min(position) FROM oldest WHERE created_at >= $2), 9223372036854775807)
-    ) RETURNING true
+    ) RETURNING pg_column_size(e.*) AS bytes
 """
 
 
@@ -117,9 +118,8 @@ async def list_page(
 ) -> Page[FeedEntry]:
     """The account's entries between `after` and `before`, by position."""
     order = f"position {'DESC' if is_descending else 'ASC'}"
-    return await db.fetch_page(
-        pool, _LIST, account_id, after, before, order=order, limit=limit, of=FeedEntry.of
-    )
+    end = MAX_POSITION if before is None else before
+    return await db.fetch_page(pool, _LIST, account_id, after, end, order=order, limit=limit, of=FeedEntry.of)
 
 
 async def find_feeds(pool: Pool, positions: Mapping[str, int]) -> list[str]:
@@ -149,6 +149,6 @@ async def accounts_to_purge(pool: Pool, before: datetime, after_id: str = "") ->
     return [row["account_id"] for row in rows]
 
 
-async def purge(connection: Connection | Pool, account_id: str, before: datetime, limit: int) -> int:
-    """Delete the account's oldest entries that are older than `before`, at most `limit`; returns how many."""
-    return len(await connection.fetch(_PURGE, account_id, before, limit))
+async def purge(connection: Connection | Pool, account_id: str, before: datetime, limit: int) -> list[int]:
+    """Delete the account's oldest entries that are older than `before`, at most `limit`; returns the bytes of each."""
+    return [row["bytes"] for row in await connection.fetch(_PURGE, account_id, before, limit)]

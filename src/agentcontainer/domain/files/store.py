@@ -9,10 +9,7 @@ from agentcontainer.domain.files import unowned
 from agentcontainer.domain.files.model import File, NewFile
 
 _GET = "SELECT * FROM files WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL"
-_PAGE = """
-SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR task_id = $2)
-    AND ($3::text IS NULL OR CASE WHEN $4 THEN id < $3 ELSE id > $3 END)
-"""
+_PAGE = "SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL"
 _LOCK_OUTPUTS = "SELECT id FROM files WHERE task_id = $1 AND deleted_at IS NULL FOR UPDATE"
 # A deleted file that a task or message names keeps its row until they are deleted too.
 _REMOVE_UNREFERENCED = """
@@ -76,10 +73,13 @@ async def list_page(
     is_descending: bool,
 ) -> Page[File]:
     """The account's files by id, from `after_id` on. With `task_id`: the outputs of that task only."""
-    order = f"id {'DESC' if is_descending else 'ASC'}"
-    return await db.fetch_page(
-        pool, _PAGE, account_id, task_id, after_id, is_descending, order=order, limit=limit, of=_file
-    )
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    query, arguments = _PAGE, [account_id]
+    for condition, value in (("task_id =", task_id), (f"id {sign}", after_id)):
+        if value is not None:
+            arguments.append(value)
+            query += f" AND {condition} ${len(arguments)}"
+    return await db.fetch_page(pool, query, *arguments, order=f"id {direction}", limit=limit, of=_file)
 
 
 async def lock_outputs(connection: Connection, task_id: str) -> list[str]:

@@ -6,6 +6,7 @@ account's live tasks are read in batches. What a search reads does not grow with
 
 from collections.abc import Sequence
 
+from agentcontainer import db
 from agentcontainer.db import Connection
 from agentcontainer.domain.files.model import FileUse
 from agentcontainer.domain.tasks.state import TERMINAL, Status
@@ -65,6 +66,7 @@ SELECT (SELECT max(id) FROM page) AS last, used.file_id, used.task_id FROM (SELE
 
 async def find_use(connection: Connection, account_id: str, file_ids: Sequence[str]) -> FileUse | None:
     """A use of one of these files by a live task or an agent version. None: nothing uses them."""
+    await db.forbid_whole_tables(connection)
     if row := await connection.fetchrow(_VERSION, list(file_ids)):
         return FileUse(row["file_id"], f"agent {row['agent_id']}, version {row['number']}")
     if row := await connection.fetchrow(_DIRECT, list(file_ids)):

@@ -51,10 +51,8 @@ payer AS (
 # Not FOR UPDATE: a dispatch has inserted a task that refers to the account, so two of them would deadlock.
 _LOCK_ACCOUNT = "SELECT billing_mode, balance_micro_usd FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
 # By position, which is assigned under the account's lock: the ids of concurrent entries may be in another order.
-_PAGE = """
-SELECT * FROM ledger_entries WHERE account_id = $1 AND ($2::text IS NULL OR position {sign}
-    (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1))
-"""
+_PAGE = "SELECT * FROM ledger_entries WHERE account_id = $1"
+_AFTER = " AND position {sign} (SELECT position FROM ledger_entries WHERE id = $2 AND account_id = $1)"
 _UNRELEASED = """
 WITH unreleased AS (
     SELECT task_id, account_id, -amount_micro_usd AS held FROM ledger_entries hold
@@ -113,8 +111,10 @@ async def list_page(
 ) -> Page[Entry]:
     """The account's entries in the order in which they changed the balance, from `after_id` on."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query, order = _PAGE.format(sign=sign), f"position {direction}"
-    return await db.fetch_page(pool, query, account_id, after_id, order=order, limit=limit, of=_entry)
+    query, arguments = (_PAGE, ()) if after_id is None else (_PAGE + _AFTER.format(sign=sign), (after_id,))
+    return await db.fetch_page(
+        pool, query, account_id, *arguments, order=f"position {direction}", limit=limit, of=_entry
+    )
 
 
 async def unreleased_holds(pool: Pool) -> list[Hold]:

@@ -19,11 +19,23 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Due:
-    """What a purge would remove of one kind: how many rows, and their bytes in the database and the object store."""
+class Amount:
+    """What a purge removes of one kind: how many rows, and their bytes in the database and the object store."""
 
-    rows: int
-    bytes: int
+    rows: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.rows + other.rows, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True)
+class UnusedFile:
+    """A file that may be deleted."""
+
+    id: str
+    blob_key: str
+    size_bytes: int
 
 
 def retention(settings: Settings) -> Mapping[Kind, timedelta]:

@@ -3,24 +3,47 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.retention.model import Due, Kind, Position
+from agentcontainer import db
+from agentcontainer.db import Connection, Pool, Record
+from agentcontainer.domain.retention.model import Amount, Kind, Position, UnusedFile
 
 DAY = timedelta(days=1)
 SILENT = timedelta(hours=1)  # a runner whose host is gone for that long counts as stopped
 WHOLE_TABLE_SECONDS = 600.0
 
-# Of a file `f`. The tasks and agents are found by indexes on what they name.
-_LIVE = "t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')"
-_IS_USED = f"""(
-    EXISTS (SELECT FROM tasks t WHERE t.id = f.task_id AND {_LIVE})
-    OR EXISTS (SELECT FROM task_input_files i JOIN tasks t ON t.id = i.task_id WHERE i.file_id = f.id AND {_LIVE})
-    OR EXISTS (SELECT FROM message_files i JOIN messages m ON m.id = i.message_id JOIN tasks t ON t.id = m.task_id
-               WHERE i.file_id = f.id AND {_LIVE})
-    OR EXISTS (SELECT FROM tasks t WHERE {_LIVE} AND t.skills <> '[]' AND t.skills ? f.id)
+MAX_USES = 1000  # of a file that are read; of one with more, the account's live tasks are read instead
+
+# Of a file `f`. The tasks and agents are found by indexes on what they name. `OFFSET 0` makes the planner look up each
+# row instead of reading a whole table; `|| ''` keeps it from the index on file_id, which has all uses of the file.
+_IS_USED = """(
+    EXISTS (SELECT FROM tasks t WHERE t.id = f.task_id AND {live})
     OR EXISTS (SELECT FROM agent_versions v WHERE v.reference_file_ids @> ARRAY[f.id])
     OR EXISTS (SELECT FROM agent_versions v WHERE v.skills <> '[]' AND v.skills ? f.id)
-)"""
+    OR EXISTS (SELECT FROM tasks t WHERE {live} AND t.skills <> '[]' AND t.skills ? f.id)
+    OR CASE WHEN (
+        SELECT count(*) FROM (SELECT FROM task_input_files WHERE file_id = f.id LIMIT {max_uses}) AS use
+    ) < {max_uses} THEN EXISTS (
+        SELECT FROM task_input_files i CROSS JOIN LATERAL (
+            SELECT FROM tasks t WHERE t.id = i.task_id AND {live} OFFSET 0
+        ) AS task WHERE i.file_id = f.id
+    ) ELSE EXISTS (
+        SELECT FROM tasks t CROSS JOIN LATERAL (
+            SELECT FROM task_input_files i WHERE i.task_id = t.id AND i.file_id || '' = f.id OFFSET 0
+        ) AS use WHERE t.account_id = f.account_id AND {live}
+    ) END
+    OR CASE WHEN (
+        SELECT count(*) FROM (SELECT FROM message_files WHERE file_id = f.id LIMIT {max_uses}) AS use
+    ) < {max_uses} THEN EXISTS (
+        SELECT FROM message_files i JOIN messages m ON m.id = i.message_id CROSS JOIN LATERAL (
+            SELECT FROM tasks t WHERE t.id = m.task_id AND {live} OFFSET 0
+        ) AS task WHERE i.file_id = f.id
+    ) ELSE EXISTS (
+        SELECT FROM tasks t CROSS JOIN LATERAL (
+            SELECT FROM messages m JOIN message_files i ON i.message_id = m.id
+            WHERE m.task_id = t.id AND i.file_id || '' = f.id OFFSET 0
+        ) AS use WHERE t.account_id = f.account_id AND {live}
+    ) END
+)""".format(live="t.status IN ('pending', 'running', 'awaiting_input', 'hibernating')", max_uses=MAX_USES)
 
 _OLD_TASKS = """
 SELECT id, completed_at AS at FROM tasks WHERE completed_at IS NOT NULL AND deleted_at IS NULL
@@ -37,13 +60,18 @@ _LOCK_OUTPUTS = (
 _TASKS_IN_USE = f"""
 SELECT DISTINCT f.task_id FROM files f WHERE f.task_id = ANY($1::text[]) AND f.deleted_at IS NULL AND {_IS_USED}
 """
+_SIZE_OF_TASKS = """
+SELECT coalesce(sum(pg_column_size(t.*)), 0) + coalesce((
+    SELECT sum(size_bytes) FROM files WHERE task_id = ANY($1::text[]) AND deleted_at IS NULL
+), 0) FROM tasks t WHERE id = ANY($1::text[])
+"""
 _OLD_FILES = """
 SELECT id, created_at AS at FROM files WHERE deleted_at IS NULL AND {partial}
     AND created_at < now() - $1::interval AND (created_at, id) > ($2, $3)
 ORDER BY created_at, id LIMIT $4
 """
-_LOCK_UNUSED_FILES = f"""
-SELECT f.id, f.blob_key FROM files f
+LOCK_UNUSED_FILES = f"""
+SELECT f.id, f.blob_key, f.size_bytes FROM files f
 WHERE f.id = ANY($1::text[]) AND f.deleted_at IS NULL AND NOT {_IS_USED} FOR UPDATE OF f SKIP LOCKED
 """
 # Found again until `events_purged_at` is set, so that a purge which is interrupted goes on.
@@ -57,17 +85,25 @@ UPDATE tasks SET events_purged_to = last_event_sequence
 WHERE id = ANY($1::text[]) AND completed_at IS NOT NULL AND events_purged_to < last_event_sequence
 """
 _DELETE_EVENTS = """
-DELETE FROM events WHERE ctid = ANY(ARRAY(
-    SELECT e.ctid FROM events e JOIN tasks t ON t.id = e.task_id
-    WHERE e.task_id = ANY($1::text[]) AND e.sequence <= t.events_purged_to LIMIT $2))
+WITH deleted AS (
+    DELETE FROM events e WHERE ctid = ANY(ARRAY(
+        SELECT e.ctid FROM events e JOIN tasks t ON t.id = e.task_id
+        WHERE e.task_id = ANY($1::text[]) AND e.sequence <= t.events_purged_to LIMIT $2))
+    RETURNING pg_column_size(e.*) AS bytes
+)
+SELECT count(*), coalesce(sum(bytes), 0) FROM deleted
 """
 _END_LOGS = (
     "UPDATE tasks SET events_purged_at = now() WHERE id = ANY($1::text[]) AND events_purged_at IS NULL"
 )
 # In the order of an index: without it, each batch may read the whole beginning of the table, where nothing is left.
 _DELETE_ANSWERS = """
-DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2))
+WITH deleted AS (
+    DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2))
+    RETURNING octet_length(response) AS bytes
+)
+SELECT count(*), coalesce(sum(bytes), 0) FROM deleted
 """
 # A repeat of `complete` finds its file for that long after the upload's URL expired.
 _DELETE_UPLOADS = """
@@ -131,9 +167,15 @@ async def old_tasks(pool: Pool, age: timedelta, after: Position, limit: int) -> 
 async def lock_deletable(connection: Connection, task_ids: Sequence[str]) -> list[str]:
     """Those of these tasks that have ended and whose output files nothing uses; their rows are locked."""
     locked = [row["id"] for row in await connection.fetch(_LOCK_OLD_TASKS, list(task_ids))]
+    await db.forbid_whole_tables(connection)
     await connection.execute(_LOCK_OUTPUTS, locked)  # waits for transactions that are about to use one
     in_use = {row["task_id"] for row in await connection.fetch(_TASKS_IN_USE, locked)}
     return [task_id for task_id in locked if task_id not in in_use]
+
+
+async def size_of_tasks(connection: Connection, task_ids: Sequence[str]) -> int:
+    """Bytes of the rows of these tasks and of their output files."""
+    return int(await connection.fetchval(_SIZE_OF_TASKS, list(task_ids)))
 
 
 async def old_logs(pool: Pool, age: timedelta, after: Position, limit: int) -> list[Position]:
@@ -146,9 +188,9 @@ async def begin_purge_of_events(pool: Pool, task_ids: Sequence[str]) -> None:
     await pool.execute(_BEGIN_LOGS, list(task_ids))
 
 
-async def delete_events(connection: Connection, task_ids: Sequence[str], limit: int) -> int:
-    """Delete events whose purge has begun; returns how many."""
-    return _count(await connection.execute(_DELETE_EVENTS, list(task_ids), limit))
+async def delete_events(connection: Connection, task_ids: Sequence[str], limit: int) -> Amount:
+    """Delete events whose purge has begun; returns how much that was."""
+    return _amount(await connection.fetchrow(_DELETE_EVENTS, list(task_ids), limit))
 
 
 async def end_purge_of_events(pool: Pool, task_ids: Sequence[str]) -> None:
@@ -164,17 +206,18 @@ async def old_files(
     return await _positions(pool, query, age, after, limit)
 
 
-async def lock_unused(connection: Connection, file_ids: Sequence[str]) -> dict[str, str]:
-    """File id → blob key of those of these files that nothing uses; their rows are locked."""
-    rows = await connection.fetch(_LOCK_UNUSED_FILES, list(file_ids))
+async def lock_unused(connection: Connection, file_ids: Sequence[str]) -> list[UnusedFile]:
+    """Those of these files that nothing uses; their rows are locked."""
+    await db.forbid_whole_tables(connection)
+    rows = await connection.fetch(LOCK_UNUSED_FILES, list(file_ids))
     # Again: a transaction that waited for these locks, or that these waited for, may use one of them now.
-    rows = await connection.fetch(_LOCK_UNUSED_FILES, [row["id"] for row in rows])
-    return {row["id"]: row["blob_key"] for row in rows}
+    rows = await connection.fetch(LOCK_UNUSED_FILES, [row["id"] for row in rows])
+    return [UnusedFile(row["id"], row["blob_key"], row["size_bytes"]) for row in rows]
 
 
-async def delete_answers(connection: Connection, age: timedelta, limit: int) -> int:
-    """Delete stored responses to requests with an Idempotency-Key; returns how many."""
-    return _count(await connection.execute(_DELETE_ANSWERS, age, limit))
+async def delete_answers(connection: Connection, age: timedelta, limit: int) -> Amount:
+    """Delete stored responses to requests with an Idempotency-Key; returns how much that was."""
+    return _amount(await connection.fetchrow(_DELETE_ANSWERS, age, limit))
 
 
 async def delete_uploads(connection: Connection, age: timedelta, limit: int) -> int:
@@ -197,17 +240,20 @@ async def delete_runners(connection: Connection, age: timedelta, limit: int) -> 
     return _count(await connection.execute(_DELETE_RUNNERS, age, limit))
 
 
-async def due(pool: Pool, kind: Kind, age: timedelta) -> Due:
+async def due(pool: Pool, kind: Kind, age: timedelta) -> Amount:
     """How much a purge would remove. It may read whole tables."""
-    row = await pool.fetchrow(_DUE[kind], age, timeout=WHOLE_TABLE_SECONDS)
-    assert row is not None
-    return Due(int(row[0]), int(row[1]))
+    return _amount(await pool.fetchrow(_DUE[kind], age, timeout=WHOLE_TABLE_SECONDS))
 
 
 async def _positions(pool: Pool, query: str, age: timedelta, after: Position, limit: int) -> list[Position]:
     rows = await pool.fetch(query, age, after.at, after.id, limit)
     at: list[datetime] = [row["at"] for row in rows]
     return [Position(moment, row["id"]) for moment, row in zip(at, rows, strict=True)]
+
+
+def _amount(row: Record | None) -> Amount:
+    assert row is not None
+    return Amount(int(row[0]), int(row[1]))
 
 
 def _count(command_tag: str) -> int:

@@ -18,6 +18,7 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_events"  # NOTIFY payload: the task's id
+MAX_SEQUENCE = 2**63 - 1
 SUMMARY_CHARACTERS = 512  # of each string in the data of an event, in a list of summaries
 
 EVENT_TYPES = {
@@ -87,11 +88,11 @@ WHERE t.deleted_at IS NULL AND (t.last_event_sequence - t.events_purged_to <> co
 ORDER BY t.id LIMIT 1000
 """
 _LOG_SIZE = "SELECT count(*), coalesce(sum(pg_column_size(data)), 0)::bigint FROM events WHERE task_id = $1"
-_LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)"
+_LOG = "SELECT * FROM events WHERE task_id = $1 AND sequence > $2 AND sequence < $3"
 _SUMMARIES = """
 SELECT id, sequence, type, task_id, created_at, summary.data, summary.data <> events.data AS is_shortened
 FROM events CROSS JOIN LATERAL (SELECT shorten_strings(events.data, $4) AS data) AS summary
-WHERE task_id = $1 AND sequence > $2 AND ($3::bigint IS NULL OR sequence < $3)
+WHERE task_id = $1 AND sequence > $2 AND sequence < $3
 """
 
 
@@ -188,7 +189,8 @@ async def list_page(
     is_summary: bool = False,
 ) -> Page[Event]:
     """The task's events between `after` and `before`, by sequence. `is_summary`: with long strings cut."""
-    order, arguments = f"sequence {'DESC' if is_descending else 'ASC'}", [task_id, after, before]
+    order = f"sequence {'DESC' if is_descending else 'ASC'}"
+    arguments = [task_id, after, MAX_SEQUENCE if before is None else before]
     if is_summary:
         arguments.append(SUMMARY_CHARACTERS)
     query = _SUMMARIES if is_summary else _LOG
