@@ -51,7 +51,11 @@ async def main() -> dict[str, object]:
     report: dict[str, object] = {"uid": os.getuid(), "weak": driver.weak_limits_reason}
     report["memory"] = await run("/usr/bin/python3", "-c", "x = bytearray(200 * 1024**2)")
     report["forks"] = await run("/usr/bin/python3", "-c", FORKS)
-    report["spin"] = await run("/usr/bin/python3", "-c", SPIN)
+    # A busy host can delay the guest's timers, and so the end of a period, but cannot shorten one.
+    spins = [float((await run("/usr/bin/python3", "-c", SPIN))[0])]
+    while min(spins) > 3 and len(spins) < 4:
+        spins.append(float((await run("/usr/bin/python3", "-c", SPIN))[0]))
+    report["spin"] = min(spins)
     sandbox = await start("/bin/sh", "-c", "while :; do echo tick; sleep 0.05; done")
     await sandbox.stdout.readline()
     async with sandbox.frozen() as is_frozen:

@@ -322,7 +322,8 @@ def test_an_ordinary_user_finds_and_fixes_leftovers(short_dir: Path) -> None:
     wrap = as_ordinary_user([])
     code, answer = run(settings, wrap=wrap)
     assert (code, checks(answer["findings"])) == (1, {"attempt folders"})
-    assert run(settings, "--fix", wrap=wrap)[0] == 0
+    code, answer = run(settings, "--fix", wrap=wrap)
+    assert code == 0, answer
     code, answer = run(settings, wrap=wrap)
     assert (code, answer["isWell"], answer["findings"], answer["notExamined"]) == (0, True, [], [])
     assert answer["notes"] == [
