@@ -60,6 +60,30 @@ async def test_the_key_is_added_outside_and_only_allowed_headers_pass(
     assert ("anthropic-version" in received.headers) == path.endswith("messages")
 
 
+async def test_usage_is_reported_before_the_event_after_which_an_agent_reads_no_further(
+    short_dir: Path,
+) -> None:
+    has_disconnected = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await sse(request)
+        usage = {"prompt_tokens": 10, "completion_tokens": 7}
+        await response.write(b'data: {"choices":[{"delta":{"content":"Hello."},"finish_reason":"stop"}]}\n\n')
+        await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        await asyncio.wait_for(has_disconnected.wait(), 60)
+        return response
+
+    async with provider_that(handler) as url, gateway_to(url, short_dir, "openrouter") as inside:
+        async with inside.request("/openrouter/api/v1/chat/completions", stream=True) as response:
+            async for line in response.content:
+                if line == b"data: [DONE]\n":
+                    break
+            assert inside.usage == [Usage(MODEL, 10, 7)]
+        has_disconnected.set()
+    assert inside.usage == [Usage(MODEL, 10, 7)], "it is counted once"
+
+
 async def test_a_chunk_arrives_before_the_provider_has_finished(short_dir: Path) -> None:
     first_was_read = asyncio.Event()
 

@@ -146,6 +146,8 @@ class Relay:
             async for chunk in continued(beginning_of_stream, source):
                 meter.feed(chunk)
                 self._note_error(meter)  # before the agent reads it and stops
+                if meter.is_at_end:
+                    await self._settle(meter)  # the agent goes on at once, and disconnects
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
                     self.on_first_bytes()
                     await response.write(clean)
@@ -162,8 +164,13 @@ class Relay:
             if answer is not None and answer.fault is not None:
                 self.faults.note(f"{answer.fault}.")
             self._note_error(meter)
-            await self.settle(self.reservation, meter)
+            await self._settle(meter)
         return response
+
+    async def _settle(self, meter: Meter) -> None:
+        """Settle the reservation, once."""
+        if self.reservation.is_open:
+            await self.settle(self.reservation, meter)
 
     def _note_error(self, meter: Meter) -> None:
         if meter.error is not None:

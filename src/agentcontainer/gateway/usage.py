@@ -47,6 +47,8 @@ class Meter:
         """Whether `error` may be gone when the request is repeated."""
         self.is_complete = False
         """Whether the usage is that of the whole response."""
+        self.is_at_end = False
+        """Whether the event after which a client reads no further has been read."""
 
     @property
     def usage(self) -> Usage | None:
@@ -83,6 +85,7 @@ class Meter:
     def _end_line(self, part: bytes) -> None:
         self._extend(part)
         if self._buffer.startswith(b"data:") and not self._is_skipping:
+            self.is_at_end |= bytes(self._buffer[5:]).strip() == b"[DONE]"
             self._read(bytes(self._buffer[5:]))
         self._buffer.clear()
         self._is_skipping = False

@@ -29,6 +29,8 @@ from agentcontainer.sandbox.destinations import Destinations
 
 logger = logging.getLogger(__name__)
 
+WRITE_SECONDS = 5.0  # how long the end of an attempt waits for a database that is away
+
 
 def models_of(task: Task) -> list[str]:
     """The provider's ids of the task's model and, if it has one, its weak model, in this order."""
@@ -127,10 +129,11 @@ class ModelAccess:
         self._output_tokens = task.output_tokens
         self._unreported_tokens = task.unreported_tokens
         self._cost_micro_usd = task.model_cost_micro_usd
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def open(self, stack: contextlib.AsyncExitStack, socket: Path, subject: str) -> Gateway:
         """Start the gateway, and if the task wants a title from a model, begin to write it from `subject`. `stack`
-        stops both."""
+        stops both, and waits until their usage is written."""
         if self._destinations is not None:
             self._client = await stack.enter_async_context(judged_client(self._destinations))
         gateway = Gateway(
@@ -138,6 +141,7 @@ class ModelAccess:
             patience=Patience(self._patience_seconds), on_retry=self._log_retry,
         )  # fmt: skip
         self._gateway = gateway
+        stack.push_async_callback(self._end_writing)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         if self._task.title_source == "model" and self._claim.attempt == 1:
@@ -159,7 +163,18 @@ class ModelAccess:
         totals = TaskUsage(
             self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd
         )
+        writing = asyncio.create_task(self._write(totals))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)  # the request is cancelled if the agent disconnects or the attempt ends
+
+    async def _write(self, totals: TaskUsage) -> None:
         await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, totals))
+
+    async def _end_writing(self) -> None:
+        if self._writing:
+            _, late = await asyncio.wait(self._writing, timeout=WRITE_SECONDS)
+            await asyncio.gather(*(_cancel(writing) for writing in late))
 
     async def _write_title(self, subject: str) -> None:
         """Let a model write the task's title. If that fails, the task keeps the title that it has."""
