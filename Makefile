@@ -19,10 +19,16 @@ setup-dev:
 demo: setup ## run one task from upload to download; PROVIDER=anthropic|openai|openrouter for a real model
 	@.venv/bin/agentcontainer demo $(if $(PROVIDER),--provider $(PROVIDER))
 
-test: setup-dev ## run the whole test suite, without the long versions; ARGS=--lf for what failed last time
+# In a fresh clone each worker would compile every module of the tests and of what they import.
+.venv/.tests-compiled: | setup-dev
+	@.venv/bin/python -m pytest -qq --collect-only tests/integration tests/unit >/dev/null & \
+	.venv/bin/python -m pytest -qq --collect-only $(filter-out %/integration/ %/unit/,$(wildcard tests/[a-z]*/)) >/dev/null; \
+	wait; touch $@
+
+test: setup-dev .venv/.tests-compiled ## run the whole test suite, without the long versions; ARGS=--lf for what failed last time
 	$(PYTEST) -m "not long" --durations=25 $(ARGS)
 
-test-fast: setup-dev ## run the tests of units, domain and API, in under 90 seconds
+test-fast: setup-dev .venv/.tests-compiled ## run the tests of units, domain and API, in under 90 seconds
 	$(PYTEST) -m "not long" --durations=25 tests/unit tests/integration/domain tests/integration/api $(ARGS)
 
 test-long: setup-dev ## run the long versions of the tests
