@@ -17,7 +17,8 @@ def table() -> str:
     for route in sorted(shown, key=lambda route: (route.path, sorted(route.methods or ()))):
         access = access_of(route)
         for method in sorted(route.methods or ()):
-            lines.append(f"| `{method} {route.path}` | `{access.level}` | `{access.agents}` |")
+            level = f"`{access.level}`" + ("; `reads` with `dryRun`" if access.has_trial else "")
+            lines.append(f"| `{method} {route.path}` | {level} | `{access.agents}` |")
     return "\n".join(lines)
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agentcontainer.setting_rules import SettingRules
+from agentcontainer.browser_settings import BrowserSettings
 
 
-class DatabaseSettings(SettingRules):
+class DatabaseSettings(BrowserSettings):
     """The part of `Settings` that says how the database is reached."""
 
     database_url: str | None = Field(

@@ -1,5 +1,6 @@
 """Checks the values of settings: paths, URLs, lists of hosts and the secret key."""
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -36,7 +37,12 @@ class SettingRules(BaseSettings):
         return value
 
     @field_validator(
-        "anthropic_base_url", "openai_base_url", "openrouter_base_url", "public_url", check_fields=False
+        "anthropic_base_url",
+        "openai_base_url",
+        "openrouter_base_url",
+        "public_url",
+        "dashboard_url",
+        check_fields=False,
     )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
@@ -50,7 +56,14 @@ class SettingRules(BaseSettings):
             )
         return value.rstrip("/")
 
-    @field_validator("image_registries", "image_folders", "private_hosts", mode="before", check_fields=False)
+    @field_validator(
+        "image_registries",
+        "image_folders",
+        "private_hosts",
+        "trusted_proxies",
+        mode="before",
+        check_fields=False,
+    )
     @classmethod
     def _separated(cls, value: Any) -> Any:
         return (
@@ -71,6 +84,16 @@ class SettingRules(BaseSettings):
     @classmethod
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         PrivateHosts.of(value)
+        return value
+
+    @field_validator("trusted_proxies", check_fields=False)
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            try:
+                ipaddress.ip_network(entry.strip("[]"))
+            except ValueError:
+                raise ValueError("must list addresses and networks, such as 10.0.0.5,192.0.2.0/24") from None
         return value
 
     @field_validator("image_folders", check_fields=False)

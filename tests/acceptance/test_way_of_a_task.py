@@ -36,7 +36,7 @@ def test_input_in_output_out_byte_for_byte(client: Client, provider: str) -> Non
     assert outputs["out.bin"] == content
     assert outputs["sums.txt"].split()[0].decode() == hashlib.sha256(content).hexdigest()
     kinds = [event["type"] for event in client.events(task["id"])]
-    assert kinds[:2] == ["task.created", "task.started"]
+    assert kinds[:3] == ["task.created", "task.claimed", "task.started"]
     assert kinds[-1] == "task.finished"
     assert kinds.count("tool.started") == 3
     assert "message.completed" in kinds

@@ -110,6 +110,8 @@ def furnish(case: Case, world: World) -> None:
         case.media_type = "text/plain"
         case.body = b"hello"
         return
+    if operation_id == "dispatchTask":
+        case.headers.pop("Idempotency-Key", None)
     for name in {"taskId", "batchId"} & set(case.query or {}):
         case.query = (case.query or {}) | {name: ids[name]}
     case.query = {

@@ -45,7 +45,8 @@ async def sound_outcome(bed: Bed, task_id: str) -> Outcome:
 
 def _check_each_event_happened_once(outcome: Outcome) -> None:
     keys = {
-        "task.created": (), "task.started": ("attempt",), "turn.started": ("turnNumber", "attemptNumber"),
+        "task.created": (), "task.claimed": ("attempt",), "task.started": ("attempt",),
+        "turn.started": ("turnNumber", "attemptNumber"),
         "turn.completed": ("turnNumber",), "message.created": ("id",), "message.delivered": ("messageId",),
         "tool.started": ("activityId",), "file.shared": ("id",), "task.awaiting_input": ("expiresAt",),
         "task.checkpointed": ("sizeBytes", "pausedMs"), "task.hibernated": ("hibernateUntilAt",),

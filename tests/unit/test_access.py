@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcontainer.api.app import ROUTES
-from agentcontainer.api.http.access import Agents, Level, access, access_of, reads
+from agentcontainer.api.http.access import Agents, Level, access, access_of, check, reads
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.routing import authenticated
-from agentcontainer.domain.accounts.principal import FULL, Grant, Limits
+from agentcontainer.domain.accounts.principal import FULL, Grant, Limits, Principal
 from agentcontainer.domain.audit.actions import MEANING
+from agentcontainer.errors import Forbidden
 from scripts.render_access import END, PAGE, START, table
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
@@ -107,3 +108,14 @@ def test_one_part_that_is_more_is_not_within(more: Grant) -> None:
         return
     assert not more.is_within(grant)
     assert not more.is_within(replace(grant, role="member"))
+
+
+def test_a_viewer_may_try_a_dispatch_but_not_dispatch() -> None:
+    [route] = [route for route in ROUTES if route.name == "dispatch_task"]
+    viewer = Principal("acc_1", "key", "key_1", "key_1", Grant(role="viewer"))
+    check(route, viewer, is_trial=True)
+    with pytest.raises(Forbidden):
+        check(route, viewer)
+    [archive] = [route for route in ROUTES if route.name == "archive_agent"]
+    with pytest.raises(Forbidden):
+        check(archive, viewer, is_trial=True)

@@ -26,6 +26,7 @@ def test_control_characters_in_a_log_message_are_escaped() -> None:
     [line] = logged("%s: is too large", HOSTILE)
     assert line.endswith("ERROR x: a [2Jb  2026-01-01 ERROR forged txt 31m c: is too large")
     assert line.isprintable()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d ERROR", line)
 
 
 def test_a_traceback_is_indented_and_escaped() -> None:

@@ -41,10 +41,13 @@ class Call:
     idempotency_key: str | None = None
     read_seconds: float | None = None
     is_root: bool = False
+    has_effect: bool = True
+    """False: the request only reads, although it is a POST, and takes no `Idempotency-Key`."""
 
     def with_key(self) -> "Call":
         """The call with an `Idempotency-Key`, if it is a POST or PATCH: the same over all retries."""
-        if self.method not in {"POST", "PATCH"} or self.is_root or self.idempotency_key is not None:
+        takes_key = self.method in {"POST", "PATCH"} and self.has_effect and not self.is_root
+        if not takes_key or self.idempotency_key is not None:
             return self
         return replace(self, idempotency_key=str(uuid.uuid4()))
 

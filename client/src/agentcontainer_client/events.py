@@ -333,6 +333,24 @@ class TaskCheckpointed(Event):
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TaskClaimed(Event):
+    """A runner has claimed the task, and prepares a container for it."""
+
+    TYPE: ClassVar[str] = "task.claimed"
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("status", "status", None),
+        ("attempt", "attempt", None),
+        ("runnerId", "runner_id", None),
+    )
+
+    status: models.TaskStatus
+    attempt: int
+    """1, 2, …: counts the claims of the task."""
+    runner_id: str
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskCreated(Event):
     """The task was dispatched."""
 
@@ -635,6 +653,7 @@ __all__ = [
     "TaskAwaitingInput",
     "TaskCancelled",
     "TaskCheckpointed",
+    "TaskClaimed",
     "TaskCreated",
     "TaskExpired",
     "TaskFailed",

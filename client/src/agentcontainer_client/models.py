@@ -84,6 +84,9 @@ MessageStatus: TypeAlias = Literal["queued", "delivered", "created"] | str
 Order: TypeAlias = Literal["asc", "desc"] | str
 """A word of the API; later versions may add others."""
 
+Origin: TypeAlias = Literal["platform", "version", "task"] | str
+"""A word of the API; later versions may add others."""
+
 OutputPolicyMode: TypeAlias = Literal["any", "none", "at_least_one", "named"] | str
 """A word of the API; later versions may add others."""
 
@@ -103,6 +106,9 @@ ReminderReason: TypeAlias = Literal["no_finish", "soft_finish", "budget", "messa
 """A word of the API; later versions may add others."""
 
 Role: TypeAlias = Literal["user", "assistant"] | str
+"""A word of the API; later versions may add others."""
+
+SwitchedOff: TypeAlias = Literal["internet_access", "offline_model", "images", "own_destinations"] | str
 """A word of the API; later versions may add others."""
 
 TaskErrorCode: TypeAlias = (
@@ -143,6 +149,9 @@ TitleSource: TypeAlias = Literal["instructions", "model"] | str
 """A word of the API; later versions may add others."""
 
 TurnStatus: TypeAlias = Literal["queued", "running", "completed", "failed"] | str
+"""A word of the API; later versions may add others."""
+
+UseKind: TypeAlias = Literal["reference_file", "skill", "input", "message"] | str
 """A word of the API; later versions may add others."""
 
 WakeKind: TypeAlias = Literal["message", "external_wake", "deadline", "link", "provider"] | str
@@ -413,6 +422,138 @@ class Batch(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RegionChoice(Model):
+    """A value of `runtimeRegion`."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("region", "region", None),
+        ("hasRunner", "has_runner", None),
+    )
+
+    region: Region
+    has_runner: bool
+    """Whether a runner that takes its tasks is running now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Capabilities(Model):
+    """What this installation offers."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("version", "version", None),
+        ("providers", "providers", None),
+        ("regions", "regions", each(RegionChoice.from_wire)),
+        ("registries", "registries", None),
+        ("internetAccess", "internet_access", None),
+        ("maxUploadBytes", "max_upload_bytes", None),
+        ("maxTextBytes", "max_text_bytes", None),
+        ("maxRuntimeSeconds", "max_runtime_seconds", None),
+        ("maxHibernationDays", "max_hibernation_days", None),
+        ("switchedOff", "switched_off", None),
+    )
+
+    version: str
+    providers: list[Provider]
+    """The platform's own."""
+    regions: list[RegionChoice]
+    registries: list[str]
+    """Registries whose images agents may use."""
+    internet_access: bool
+    """Whether `internetAccess: true` is accepted."""
+    max_upload_bytes: int
+    max_text_bytes: int
+    """Of instructions, and of a message."""
+    max_runtime_seconds: int
+    max_hibernation_days: int
+    switched_off: list[SwitchedOff]
+    """What the operator has switched off. `own_destinations`: repositories and model endpoints of the
+    client's own.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class DispatchProblem(Model):
+    """Why the dispatch would be refused."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("code", "code", None),
+        ("path", "path", None),
+        ("message", "message", None),
+    )
+
+    code: ApiErrorCode
+    path: str | None
+    """The field of the request; null: it is about none."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class EffectiveValue(Model):
+    """The value of a setting, and which layer decided it."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("value", "value", None),
+        ("from", "from_", None),
+    )
+
+    value: Any
+    from_: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class EffectiveExecution(Model):
+    """What the task would run with."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("provider", "provider", EffectiveValue.from_wire),
+        ("model", "model", EffectiveValue.from_wire),
+        ("weakModel", "weak_model", EffectiveValue.from_wire),
+        ("internetAccess", "internet_access", EffectiveValue.from_wire),
+        ("egress", "egress", EffectiveValue.from_wire),
+        ("maxRuntimeSeconds", "max_runtime_seconds", EffectiveValue.from_wire),
+        ("softFinishAfterSeconds", "soft_finish_after_seconds", EffectiveValue.from_wire),
+        ("outputPolicy", "output_policy", EffectiveValue.from_wire),
+        ("runtimeRegion", "runtime_region", EffectiveValue.from_wire),
+        ("budget", "budget", EffectiveValue.from_wire),
+        ("priority", "priority", EffectiveValue.from_wire),
+    )
+
+    provider: EffectiveValue
+    model: EffectiveValue
+    weak_model: EffectiveValue
+    internet_access: EffectiveValue
+    egress: EffectiveValue
+    max_runtime_seconds: EffectiveValue
+    soft_finish_after_seconds: EffectiveValue
+    output_policy: EffectiveValue
+    runtime_region: EffectiveValue
+    budget: EffectiveValue
+    priority: EffectiveValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class DispatchTrial(Model):
+    """What a dispatch would do."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("agentVersionId", "agent_version_id", None),
+        ("execution", "execution", EffectiveExecution.from_wire),
+        ("holdUsd", "hold_usd", None),
+        ("balanceAfterUsd", "balance_after_usd", None),
+        ("problems", "problems", each(DispatchProblem.from_wire)),
+    )
+
+    agent_version_id: str | None
+    execution: EffectiveExecution | None
+    """Null: it cannot be told. `problems` says why."""
+    hold_usd: float
+    """US dollars."""
+    balance_after_usd: float
+    """US dollars."""
+    problems: list[DispatchProblem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DispatchedBatch(Model):
     """A new batch, and the ids of its tasks in the order of the request."""
 
@@ -573,6 +714,47 @@ class File(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class FileUse(Model):
+    """One use of a file: by a version of an agent, or by a task. The fields of the other are null."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("kind", "kind", None),
+        ("agentId", "agent_id", None),
+        ("versionId", "version_id", None),
+        ("versionNumber", "version_number", None),
+        ("taskId", "task_id", None),
+        ("title", "title", None),
+        ("status", "status", None),
+    )
+
+    kind: UseKind
+    agent_id: str
+    version_id: str | None
+    version_number: int | None
+    task_id: str | None
+    title: str | None
+    status: TaskStatus | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class FileUses(Model):
+    """What uses a file: versions of agents, then tasks, those that have not ended first."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("data", "data", each(FileUse.from_wire)),
+        ("isComplete", "is_complete", None),
+        ("keptBy", "kept_by", None),
+    )
+
+    data: list[FileUse]
+    """At most 100 versions and 100 tasks."""
+    is_complete: bool
+    """Whether nothing else uses the file."""
+    kept_by: str | None
+    """What keeps the file from being deleted, as a phrase; null: nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Health(Model):
     """The process runs."""
 
@@ -704,6 +886,48 @@ class NewLink(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TokenPrice(Model):
+    """Prices in US dollars per million tokens."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("input", "input", None),
+        ("output", "output", None),
+        ("cacheRead", "cache_read", None),
+        ("cacheWrite", "cache_write", None),
+    )
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class OfferedModel(Model):
+    """A model that a task can name, with its provider."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("provider", "provider", None),
+        ("id", "id", None),
+        ("isDefault", "is_default", None),
+        ("contextWindow", "context_window", None),
+        ("maxOutputTokens", "max_output_tokens", None),
+        ("price", "price", TokenPrice.from_wire),
+    )
+
+    provider: Provider
+    id: str
+    is_default: bool
+    """Tasks use it if neither the agent nor the task names another."""
+    context_window: int | None
+    """In tokens. Null: not known."""
+    max_output_tokens: int | None
+    """Of one answer. Null: not known."""
+    price: TokenPrice | None
+    """Null: not known, so that `budget.maxCostUsd` cannot be enforced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OutputFile(Model):
     """An output file."""
 
@@ -761,23 +985,6 @@ class PreparedUpload(Model):
     method: str
     headers: dict[str, str]
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class TokenPrice(Model):
-    """Prices in US dollars per million tokens."""
-
-    WIRE: ClassVar[tuple[WireField, ...]] = (
-        ("input", "input", None),
-        ("output", "output", None),
-        ("cacheRead", "cache_read", None),
-        ("cacheWrite", "cache_write", None),
-    )
-
-    input: float
-    output: float
-    cache_read: float
-    cache_write: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -869,6 +1076,7 @@ class Task(Model):
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
         ("id", "id", None),
+        ("url", "url", None),
         ("mode", "mode", None),
         ("agentId", "agent_id", None),
         ("agentName", "agent_name", None),
@@ -904,6 +1112,8 @@ class Task(Model):
     )
 
     id: str
+    url: str | None
+    """The task's page in the dashboard; null: there is none."""
     mode: TaskMode
     agent_id: str
     agent_name: str

@@ -92,6 +92,14 @@ class TaskCreated(EventData):
     mode: TaskMode
 
 
+class TaskClaimed(EventData):
+    """A runner has claimed the task, and prepares a container for it."""
+
+    status: TaskStatus
+    attempt: Annotated[int, Field(description="1, 2, …: counts the claims of the task.")]
+    runner_id: str
+
+
 class TaskStarted(EventData):
     """A container is up."""
 

@@ -41,6 +41,10 @@ class TaskCreatedEvent(_Described[Literal["task.created"], data.TaskCreated]):
     """The task was dispatched."""
 
 
+class TaskClaimedEvent(_Described[Literal["task.claimed"], data.TaskClaimed]):
+    """A runner has claimed the task, and prepares a container for it."""
+
+
 class TaskStartedEvent(_Described[Literal["task.started"], data.TaskStarted]):
     """A container is up."""
 
@@ -152,6 +156,7 @@ class ContextLostEvent(_Described[Literal["context.lost"], data.ContextLost]):
 _UNION = TypeAdapter[object](
     Annotated[
         TaskCreatedEvent
+        | TaskClaimedEvent
         | TaskStartedEvent
         | TaskTitledEvent
         | TaskRequeuedEvent

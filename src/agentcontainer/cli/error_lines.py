@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -47,6 +48,12 @@ def report(level: str, sentence: str) -> None:
         sys.stderr.write(json_line(level, __name__, sentence) + "\n")
     else:
         sys.stderr.write(f"{level}: {one_line(sentence)}\n")
+
+
+def local_time(seconds: float | None = None) -> str:
+    """A time as text log lines show it, with its zone. `seconds`: since the epoch; None: now."""
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return moment.astimezone().isoformat(timespec="milliseconds")
 
 
 def one_line(text: str) -> str:

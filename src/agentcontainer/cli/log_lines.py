@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 
-from agentcontainer.cli.error_lines import harmless
+from agentcontainer.cli.error_lines import harmless, local_time
 from agentcontainer.repetition import Repetition
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import log_context
@@ -23,10 +23,13 @@ _NUMBERS = re.compile(r"[0-9.]+")
 
 
 class LogLines(logging.Formatter):
-    """Writes each record as one line, followed by its indented stack trace if there is one."""
+    """Writes each record as one line, followed by its indented stack trace if there is one. Times have their zone."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        return local_time(record.created)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides logging.Formatter's method
         return harmless(super().formatMessage(record))

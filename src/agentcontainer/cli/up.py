@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcontainer.cli import data_dir as data_folder
+from agentcontainer.cli.error_lines import local_time
 from agentcontainer.cli.log_lines import json_line, log_to_stderr
 from agentcontainer.cli.options import DataDir, load
 from agentcontainer.cli.quick_import import quick_import
@@ -150,7 +151,8 @@ def say_as_json(line: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line for the operator, if there is still a terminal or file to print to."""
+    """Print a line for the operator, if there is still a terminal or file to print to; in a file with its time."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"agentcontainer: {line}\n")
+        at = "" if sys.stderr.isatty() else f"{local_time()} "
+        sys.stderr.write(f"{at}agentcontainer: {line}\n")
         sys.stderr.flush()

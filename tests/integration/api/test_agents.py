@@ -20,7 +20,7 @@ from .agent_requests import (
     refused,
     versions,
 )
-from .conftest import Account
+from .conftest import Account, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -210,3 +210,18 @@ async def test_a_base_prompt_beyond_the_limit_is_refused(alice: Account) -> None
     body = {"name": "x", "basePrompt": "é" * 50_001}
     error = await refused(alice, "POST", AGENTS, 400, "validation_error", json=body)
     assert error["details"][0]["path"] == "basePrompt"
+
+
+async def test_a_change_can_name_the_version_that_it_builds_on(alice: Account) -> None:
+    agent = (await alice.post("/api/v1/agents", {"name": "Guarded", "basePrompt": "1"})).json()
+    path, first = f"/api/v1/agents/{agent['id']}", agent["currentVersion"]["id"]
+    guarded = {"ifCurrentVersionId": first}
+    second = await alice.send("PATCH", path, json={"basePrompt": "2"} | guarded)
+    assert second.status_code == 200
+    refused = await alice.send("PATCH", path, json={"basePrompt": "3", "name": "Taken"} | guarded)
+    assert (refused.status_code, error_of(refused)["code"]) == (409, "conflict")
+    now = (await alice.get(path)).json()
+    assert (now["name"], now["currentVersion"]["basePrompt"]) == ("Guarded", "2")
+    assert now["currentVersion"]["id"] in error_of(refused)["message"]
+    empty = await alice.send("PATCH", path, json=guarded)
+    assert empty.status_code == 400

@@ -161,3 +161,21 @@ class TestStatusCodes:
             if "POST" in (route.methods or ())
         }
         assert {path: posts[path] for path in creating} == dict.fromkeys(creating, 201)
+
+
+class TestRequestIds:
+    @pytest.mark.parametrize("id_", ["4bf92f3577b34da6-1.x_Y", "a", "a" * 128])
+    async def test_a_harmless_id_of_the_client_is_kept(self, bed: Bed, alice: Account, id_: str) -> None:
+        missing = await alice.get(f"{V1}/tasks/tsk_0", headers={"X-Request-Id": id_})
+        assert missing.headers["x-request-id"] == id_
+        assert error_of(missing)["requestId"] == id_
+
+    @pytest.mark.parametrize("id_", ["", "a b", "a" * 129, "é".encode(), "a\tb", "<script>"])
+    async def test_any_other_is_replaced(self, alice: Account, id_: str) -> None:
+        missing = await alice.get(f"{V1}/tasks/tsk_0", headers={"X-Request-Id": id_})
+        assert re.fullmatch(r"req_[0-9a-z]{20,}", error_of(missing)["requestId"])
+
+    async def test_two_ids_are_replaced(self, alice: Account) -> None:
+        headers = [("Authorization", f"Bearer {alice.key}"), ("X-Request-Id", "a"), ("X-Request-Id", "b")]
+        answer = await alice.bed.http.get(f"{V1}/account", headers=headers)
+        assert answer.headers["x-request-id"].startswith("req_")

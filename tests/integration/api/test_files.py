@@ -384,3 +384,37 @@ async def test_the_method_is_the_one_that_was_prepared(bed: Bed, alice: Account)
     await send(alice, prepared, b"x")
     answer = await complete(alice, prepared, storageId="x")
     assert answer.status_code == 400
+
+
+# Uses
+
+
+async def test_uses_of_a_file_are_listed(alice: Account, bob: Account) -> None:
+    file_id = await alice.upload()
+    path = f"/api/v1/files/{file_id}/uses"
+    assert (await alice.get(path)).json() == {"data": [], "isComplete": True, "keptBy": None}
+    assert (await bob.get(path)).status_code == 404
+    ended = (await alice.dispatch(inputFileIds=[file_id]))["id"]
+    await alice.finish(ended)
+    task = await alice.dispatch(inputFileIds=[file_id], title="Live")
+    uses = (await alice.get(path)).json()
+    assert [(use["kind"], use["taskId"], use["status"]) for use in uses["data"]] == [
+        ("input", task["id"], "pending"), ("input", ended, "finished"),
+    ]  # fmt: skip
+    assert uses["keptBy"] == f"task {task['id']}, which has not ended"
+    agent = (await alice.post("/api/v1/agents", {"name": "Uses", "referenceFileIds": [file_id]})).json()
+    first = (await alice.get(path)).json()["data"][0]
+    assert (first["kind"], first["agentId"], first["versionNumber"]) == ("reference_file", agent["id"], 1)
+    assert error_of(await alice.send("DELETE", f"/api/v1/files/{file_id}"))["code"] == "conflict"
+    skill = await alice.upload(filename="skill.zip")
+    await alice.dispatch(skills=[skill])
+    assert [use["kind"] for use in (await alice.get(f"/api/v1/files/{skill}/uses")).json()["data"]] == [
+        "skill"
+    ]
+
+
+async def test_a_task_has_a_url_where_there_is_a_dashboard(bed: Bed, alice: Account) -> None:
+    assert (await alice.dispatch())["url"] is None
+    async with account_with(bed, dashboard_url="https://agents.example.com/ui") as account:
+        task = await account.dispatch()
+        assert task["url"] == f"https://agents.example.com/ui/tasks/{task['id']}"

@@ -127,6 +127,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         "completedAfter": "2026-01-01T00:00:00Z", "completedBefore": "2126-01-01T00:00:00Z", "q": "report",
         "errorCode": "agent_stopped", "agentVersionId": "agv_0", "fields": "summary",
         "batchId": "bat_0", "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
+        "provider": "openai",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -221,6 +222,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(f"{v1}/uploads/complete", await alice.post(f"{v1}/uploads/complete", completion))
     tasks = f"{v1}/agents/{{agentId}}/tasks"
     task = check(tasks, await alice.post(tasks.format(agentId=AGENT), dispatch))
+    check(tasks, await alice.post(f"{tasks.format(agentId=AGENT)}?dryRun=true", dispatch))
     check(tasks, await alice.post(tasks.format(agentId=AGENT), {"x": 1}))
     check(tasks, await alice.send("POST", tasks.format(agentId=AGENT), content=b"x"))
     task_path = f"{v1}/tasks/{{taskId}}"
@@ -244,6 +246,9 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     files = f"{v1}/files"
     file_id = check(files, await alice.get(files))["data"][0]["id"]
     check(f"{files}/{{fileId}}", await alice.get(f"{files}/{file_id}"))
+    check(f"{files}/{{fileId}}/uses", await alice.get(f"{files}/{file_id}/uses"))
+    check(f"{v1}/models", await alice.get(f"{v1}/models"))
+    check(f"{v1}/capabilities", await alice.get(f"{v1}/capabilities"))
     beyond = await alice.get(f"{files}/{file_id}/content", headers={"Range": "bytes=99-"})
     check(f"{files}/{{fileId}}/content", beyond)
     check(f"{files}/{{fileId}}", await alice.send("DELETE", f"{files}/file_0"))

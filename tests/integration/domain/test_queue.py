@@ -14,8 +14,10 @@ from agentcontainer import db, settings
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
-from agentcontainer.domain.tasks import creation, queue, runners
+from agentcontainer.domain.tasks import creation, events, queue, runners
+from agentcontainer.domain.tasks.event_data import TaskClaimed, draft
 from agentcontainer.domain.tasks.model import Claim, Dispatch
+from agentcontainer.domain.tasks.state import Status
 
 from .conftest import EXECUTION, MakeTask
 
@@ -293,6 +295,25 @@ async def test_a_claim_reads_a_few_rows_however_many_tasks_are_pending(
         assert await buffers(pool, queue.claim_statement(region), RUNNER, region) < MAX_BUFFERS
     await pool.execute("ANALYZE")
     assert await buffers(pool, queue.claim_statement("any"), RUNNER, "any") < MAX_BUFFERS
+
+
+async def test_a_claim_appends_its_event_and_notifies(
+    pool: Pool, claim: Claiming, account_id: str, make_task: MakeTask
+) -> None:
+    await make_task("finished")
+    task_id = await dispatch(pool, account_id)
+    heard = asyncio.Queue[object]()
+    async with pool.acquire() as connection:
+        listener = db.payload_only(heard.put_nowait)
+        await connection.add_listener(events.CHANNEL, listener)
+        assert await claim() == task_id
+        assert await asyncio.wait_for(heard.get(), 5) == task_id
+        await connection.remove_listener(events.CHANNEL, listener)
+    page = await events.list_page(pool, task_id, limit=10)
+    assert [(event.sequence, event.type) for event in page.rows] == [(1, "task.created"), (2, "task.claimed")]
+    assert page.rows[1].data == draft(TaskClaimed(Status.RUNNING, 1, RUNNER)).data
+    assert await claim() is None
+    assert await events.gaps(pool) == []
 
 
 async def buffers(pool: Pool, statement: str, runner_id: str, region: Any) -> int:

@@ -112,6 +112,12 @@ class AsyncFiles:
         """A stored file by its id."""
         return await self.transport.send(Call(method="GET", path=f"/files/{_id(file)}"), self._bound)
 
+    @operation("listFileUses", fileId="file")
+    async def uses(self, file: AnyStored) -> models.FileUses:
+        """What uses a file, and what keeps it from being deleted."""
+        call = Call(method="GET", path=f"/files/{_id(file)}/uses")
+        return await self.transport.send(call, models.FileUses.from_wire)
+
     @operation("deleteFile", fileId="file")
     async def delete(self, file: AnyStored) -> None:
         """Delete a file. Conflict while a live task or a version of an agent uses it."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from agentcontainer_client import models
+from agentcontainer_client._async.paging import AsyncPager
 from agentcontainer_client._async.transport import AsyncTransport
 from agentcontainer_client._calls import Call, Query, body_of, operation, query_of, segment
 from agentcontainer_client.errors import ConfigurationError
@@ -38,6 +39,29 @@ class AsyncSystem:
     async def metrics(self) -> str:
         """The metrics, in the format of Prometheus."""
         return (await self.transport.request(Call(method="GET", path="/metrics", is_root=True))).text
+
+    @operation("getCapabilities")
+    async def capabilities(self) -> models.Capabilities:
+        """What the installation offers, and what its operator has switched off."""
+        return await self.transport.send(
+            Call(method="GET", path="/capabilities"), models.Capabilities.from_wire
+        )
+
+    @operation("listModels")
+    def list_models(
+        self,
+        *,
+        provider: models.Provider | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> AsyncPager[models.OfferedModel]:
+        """The models of the platform's providers, with their prices, by provider and id."""
+        query = query_of(provider=provider)
+        return AsyncPager(
+            self.transport, "/models", models.OfferedModel.from_wire, query=query, limit=limit, cursor=cursor,
+            order=order,
+        )  # fmt: skip
 
     @operation("getOpenapiDocument")
     async def openapi(self) -> str:

@@ -34,15 +34,18 @@ class Agent(models.Agent):
         defaults: inputs.AgentDefaultsInput | None = None,
         reference_files: Sequence[AnyFile] | None = None,
         skills: Sequence[str] | None = None,
+        if_current_version_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> "Agent":
         """Change it. A change of more than name or description makes a new version, which becomes current.
 
-        What is not given keeps its value. In `defaults`, None resets a field to the platform's default.
+        What is not given keeps its value. In `defaults`, None resets a field to the platform's default. With
+        `if_current_version_id`, it raises Conflict if another version is current.
         """
         body = _body(
             self.transport, name=name, description=description, base_prompt=base_prompt, image=image,
             defaults=defaults, reference_files=reference_files, skills=skills,
+            if_current_version_id=if_current_version_id,
         )  # fmt: skip
         call = Call(method="PATCH", path=self._path, body=body, idempotency_key=idempotency_key)
         return self.transport.send(call, self._bound)

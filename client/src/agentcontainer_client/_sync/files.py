@@ -108,6 +108,12 @@ class Files:
         """A stored file by its id."""
         return self.transport.send(Call(method="GET", path=f"/files/{_id(file)}"), self._bound)
 
+    @operation("listFileUses", fileId="file")
+    def uses(self, file: AnyStored) -> models.FileUses:
+        """What uses a file, and what keeps it from being deleted."""
+        call = Call(method="GET", path=f"/files/{_id(file)}/uses")
+        return self.transport.send(call, models.FileUses.from_wire)
+
     @operation("deleteFile", fileId="file")
     def delete(self, file: AnyStored) -> None:
         """Delete a file. Conflict while a live task or a version of an agent uses it."""

@@ -10,6 +10,7 @@ import httpx2
 
 from agentcontainer_client import models
 from agentcontainer_client._calls import Call, Query, body_of, operation, query_of, segment
+from agentcontainer_client._sync.paging import Pager
 from agentcontainer_client._sync.transport import Transport
 from agentcontainer_client.errors import ConfigurationError
 
@@ -40,6 +41,27 @@ class System:
     def metrics(self) -> str:
         """The metrics, in the format of Prometheus."""
         return (self.transport.request(Call(method="GET", path="/metrics", is_root=True))).text
+
+    @operation("getCapabilities")
+    def capabilities(self) -> models.Capabilities:
+        """What the installation offers, and what its operator has switched off."""
+        return self.transport.send(Call(method="GET", path="/capabilities"), models.Capabilities.from_wire)
+
+    @operation("listModels")
+    def list_models(
+        self,
+        *,
+        provider: models.Provider | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> Pager[models.OfferedModel]:
+        """The models of the platform's providers, with their prices, by provider and id."""
+        query = query_of(provider=provider)
+        return Pager(
+            self.transport, "/models", models.OfferedModel.from_wire, query=query, limit=limit, cursor=cursor,
+            order=order,
+        )  # fmt: skip
 
     @operation("getOpenapiDocument")
     def openapi(self) -> str:

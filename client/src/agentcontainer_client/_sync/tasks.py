@@ -15,7 +15,7 @@ from agentcontainer_client._calls import Call, body_of, operation, query_of, seg
 from agentcontainer_client._dispatch import NewTaskOptions, OverrideOptions
 from agentcontainer_client._events import Event
 from agentcontainer_client._follow import Deadline, Progress
-from agentcontainer_client._sources import OnProgress
+from agentcontainer_client._sources import OnProgress, stored_id
 from agentcontainer_client._sync import concurrency, uploading
 from agentcontainer_client._sync.ends import ENDED, ends_of
 from agentcontainer_client._sync.files import OutputFile
@@ -41,8 +41,8 @@ class Task(models.Task):
         return self.status in ENDED
 
     @property
-    def url(self) -> str:
-        """Where the API has it."""
+    def api_url(self) -> str:
+        """Where the API has it. (`url` is its page in the dashboard.)"""
         return f"{self.transport.connection.base_url}/api/v1/tasks/{self.id}"
 
     def refresh(self) -> "Task":
@@ -220,7 +220,7 @@ class Tasks:
 
     transport: Transport = field(repr=False)
 
-    @operation("dispatchTask", agentId="agent", **_dispatch.FIELDS)
+    @operation("dispatchTask", agentId="agent", dryRun="preview()", **_dispatch.FIELDS)
     def create(
         self,
         instructions: str,
@@ -244,6 +244,30 @@ class Tasks:
             agent=agent, idempotency_key=idempotency_key, on_upload=on_upload,
         )  # fmt: skip
         return self.transport.send(call, self._bound)
+
+    def preview(
+        self,
+        instructions: str,
+        *,
+        agent: str | models.Agent | None = None,
+        **options: Unpack[NewTaskOptions],
+    ) -> models.DispatchTrial:
+        """What `create` would do: the settings in force and where each comes from, the hold, and what is wrong.
+
+        It creates nothing. Files that are not stored yet are not uploaded, and left out.
+        """
+        connection = self.transport.connection
+        agent_id = _dispatch.agent_id(agent, connection)
+        stored = [id_ for file in options.get("files") or () if (id_ := stored_id(file)) is not None]
+        settings = _dispatch.new_task_body(_dispatch.with_defaults(options, connection), stored)
+        call = Call(
+            method="POST",
+            path=f"/agents/{segment(agent_id)}/tasks",
+            query={"dryRun": "true"},
+            body={"instructions": instructions, **settings},
+            has_effect=False,
+        )
+        return self.transport.send(call, models.DispatchTrial.from_wire)
 
     def run(
         self,

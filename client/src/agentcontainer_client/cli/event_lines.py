@@ -33,7 +33,12 @@ def is_fault(event: Event) -> bool:
 
 def _text(event: Event, limit: int) -> tuple[str, str] | None:
     match event:
-        case events.MessageDelta() | events.TaskCheckpointed() | events.MessageDelivered():
+        case (
+            events.MessageDelta()
+            | events.TaskCheckpointed()
+            | events.MessageDelivered()
+            | events.TaskClaimed()
+        ):
             return None
         case events.TaskCreated():
             return "task created", ""

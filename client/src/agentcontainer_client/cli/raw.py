@@ -57,9 +57,12 @@ def api_request(
 
 
 def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(metavar="[ID]")] = None) -> None:
-    """Print where the API has a task or the installation, and open it in a browser if there is a terminal."""
+    """Print the page of a task or the installation, and open it in a browser if there is a terminal."""
     state = state_of(ctx)
-    url = state.client.base_url if task is None else state.task(task).url
+    url = state.client.base_url
+    if task is not None:
+        found = state.task(task)
+        url = found.url or found.api_url
     state.line(url)
     if sys.stdout.isatty():
         webbrowser.open(url)

@@ -1,5 +1,6 @@
 """`run` and `rerun`: the whole job in one command."""
 
+import json
 import os
 import stat
 import sys
@@ -56,6 +57,9 @@ Fields = Annotated[str | None, typer.Option(hidden=True)]
 HasEvents = Annotated[
     bool, typer.Option("--events", help="Print each event as a line of JSON, then the task.")
 ]
+IsDryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Dispatch nothing; print the settings, the hold and what is wrong.")
+]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
@@ -90,6 +94,7 @@ def run(
     is_json: IsJson = False,
     fields: Fields = None,
     has_events: HasEvents = False,
+    is_dry_run: IsDryRun = False,
     is_quiet: IsQuiet = False,
 ) -> None:
     """Upload files, dispatch a task, follow it, print the result.
@@ -116,11 +121,40 @@ def run(
         "metadata": text.pairs(metadata) or None,
         "title": title,
     }
+    if is_dry_run:
+        preview(
+            state, prompt, chosen_agent(state, agent), options, fields if is_json else None, is_json=is_json
+        )
+        return
     if (piped := piped_text(prompt_is_piped="-" in (words or [])[:1])) is not None:
         options["files"] = [*options["files"], ("stdin.txt", piped)]
     waited = None if timeout is None else text.duration(timeout).total_seconds()
     follow = _Follow(folder, waited, is_cancelling, is_json, fields, has_events, is_detached)
     _dispatch(state, prompt, chosen_agent(state, agent), options, follow)
+
+
+def preview(
+    state: State, prompt: str, agent: str, options: dict[str, Any], fields: str | None, *, is_json: bool
+) -> None:
+    """Print what a dispatch would do. Files are not uploaded.
+
+    Raises:
+        Exit: it would be refused; with code 1.
+    """
+    options = {**options, "files": None}
+    tried = state.client.tasks.preview(prompt, agent=agent, **options)
+    if is_json:
+        state.json(tried.to_wire(), fields)
+    else:
+        settings = tried.execution.to_wire() if tried.execution else {}
+        rows = [[name, json.dumps(chosen["value"]), chosen["from"]] for name, chosen in settings.items()]
+        for row in rows:
+            state.line("\t".join(row))
+        state.line(f"hold\t${tried.hold_usd:.2f}\tbalance after it: ${tried.balance_after_usd:.2f}")
+    for problem in tried.problems:
+        state.say(f"{problem.path or problem.code}: {problem.message}", "red")
+    if tried.problems:
+        raise typer.Exit(1)
 
 
 def rerun(

@@ -43,12 +43,16 @@ class Access:
 
     level: Level
     agents: Agents
+    has_trial: bool = False
+    """Whether the route, which acts, only reads with `dryRun`."""
 
 
 _WITHOUT_AGENTS = (Level.ADMINISTERS, Level.INSPECTS, Level.OPERATES)
 
 
-def access(level: Level, agents: Agents | None = None) -> Callable[[Endpoint], Endpoint]:
+def access(
+    level: Level, agents: Agents | None = None, *, has_trial: bool = False
+) -> Callable[[Endpoint], Endpoint]:
     """Declare who may use a route. Put it below the decorator that makes the route.
 
     `agents` is `PATH` for routes that read or act unless another one is given.
@@ -59,7 +63,7 @@ def access(level: Level, agents: Agents | None = None) -> Callable[[Endpoint], E
         )
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        vars(endpoint)["access"] = Access(level, agents)
+        vars(endpoint)["access"] = Access(level, agents, has_trial)
         return endpoint
 
     return declare
@@ -67,6 +71,7 @@ def access(level: Level, agents: Agents | None = None) -> Callable[[Endpoint], E
 
 reads = access(Level.READS)
 acts = access(Level.ACTS)
+acts_or_tries = access(Level.ACTS, has_trial=True)
 administers = access(Level.ADMINISTERS)
 inspects = access(Level.INSPECTS)
 operates = access(Level.OPERATES)
@@ -87,13 +92,14 @@ def access_of(route: APIRoute) -> Access:
     return declared
 
 
-def check(route: APIRoute, principal: Principal) -> None:
-    """Let the principal use the route.
+def check(route: APIRoute, principal: Principal, *, is_trial: bool = False) -> None:
+    """Let the principal use the route. `is_trial`: the request has `dryRun=true`.
 
     Raises:
         Forbidden: its key, or its account, may not.
     """
-    level = access_of(route).level
+    declared = access_of(route)
+    level = Level.READS if is_trial and declared.has_trial else declared.level
     if level in (Level.ACTS, Level.ADMINISTERS, Level.OPERATES) and not principal.is_member:
         raise Forbidden("This key has the role viewer: it can read, but not change anything.")
     if level in _WITHOUT_AGENTS and principal.grant.is_restricted:

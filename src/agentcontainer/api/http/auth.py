@@ -10,6 +10,7 @@ from fastapi.security.base import SecurityBase
 
 from agentcontainer.api.connections import Connection
 from agentcontainer.api.http.request import query_of
+from agentcontainer.api.http.sender import sender_of
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.principal import Principal
@@ -101,16 +102,17 @@ async def _api_key_id(principal: Caller) -> str | None:
 ApiKeyId = Annotated[str | None, Depends(_api_key_id)]
 
 
-async def _actor(request: Request, principal: Caller) -> Actor:
-    return Actor.of(principal, address=client_address(request), request_id=request.state.request_id)
+async def _actor(request: Request, principal: Caller, services: Provided) -> Actor:
+    address = client_address(request, services)
+    return Actor.of(principal, address=address, request_id=request.state.request_id)
 
 
 Acting = Annotated[Actor, Depends(_actor)]
 
 
-def client_address(request: Request) -> str | None:
-    """The client's IP address, as the socket has it."""
-    return request.client.host if request.client else None
+def client_address(request: Request, services: Services) -> str | None:
+    """The client's IP address, as the socket or a trusted proxy has it."""
+    return sender_of(request.scope, services.settings).address
 
 
 def asks_for_stream(request: Request) -> bool:

@@ -20,13 +20,14 @@ from starlette.responses import Response
 
 from agentcontainer import db
 from agentcontainer.api.http.auth import is_authenticated
-from agentcontainer.api.http.request import StrictRequest
+from agentcontainer.api.http.request import StrictRequest, query_of
 from agentcontainer.api.http.services import Services
 from agentcontainer.db import Record
 from agentcontainer.errors import Conflict, InProgress, ValidationError
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
+DRY_RUN = "dryRun"
 PATTERN = r"^[ -~]{1,255}$"
 METHODS = frozenset({"POST", "PATCH"})
 WAIT_SECONDS = 10  # how long a repeat waits for the response to the first request
@@ -69,6 +70,11 @@ def is_idempotent(route: APIRoute) -> bool:
     return is_authenticated(route) and not METHODS.isdisjoint(route.methods or ())
 
 
+def is_trial(request: Request) -> bool:
+    """Whether the request only tries what it asks for."""
+    return query_of(request).get(DRY_RUN) == "true"
+
+
 async def answer_once(
     route: APIRoute, request: StrictRequest, services: Services, answer: Answer
 ) -> Response:
@@ -77,8 +83,10 @@ async def answer_once(
     Raises:
         Conflict: the key was used with another request.
         InProgress: the first request with the key has not been answered within `WAIT_SECONDS`.
-        ValidationError: the key is malformed.
+        ValidationError: the key is malformed, or the request creates nothing.
     """
+    if is_trial(request):  # its answer must not be stored, and no stored answer is one to it
+        raise ValidationError.at(HEADER, f"cannot be sent with {DRY_RUN}, which creates nothing")
     account_id, key = request.state.account_id, _key(request)
     digest = hashlib.sha256(await request.body()).hexdigest()
     fingerprinted = ("idempotency", account_id, request.method, request.url.path, digest)

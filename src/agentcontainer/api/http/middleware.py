@@ -4,13 +4,14 @@ import logging
 import re
 import time
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentcontainer import __version__
 from agentcontainer.api.http import cors
 from agentcontainer.api.http.errors import response_to
+from agentcontainer.api.http.sender import sender_of
 from agentcontainer.ids import new_id
 from agentcontainer.telemetry import log_context, metrics
 
@@ -19,6 +20,7 @@ access_logger = logging.getLogger("agentcontainer.api.access")
 
 CLIENT_DISCONNECTED = 499  # in the log and the metrics only
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Only the platform's own ids are logged from a path. Anything else may be a secret in the wrong place.
 _ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led)_[0-9a-z_]{1,60}")
 
@@ -33,7 +35,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = new_id("req")
+        request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         log_context.set_request(request_id)
         started = time.perf_counter()
@@ -67,6 +69,12 @@ class Envelope:
             _count(scope, status, None if is_stream else seconds)
 
 
+def _request_id(scope: Scope) -> str:
+    """The id that the client has given the request, if it is harmless in a log; else a new one."""
+    given = Headers(scope=scope).getlist("x-request-id")
+    return given[0] if len(given) == 1 and REQUEST_ID.fullmatch(given[0]) else new_id("req")
+
+
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
     headers["AgentContainer-Version"] = __version__  # clients compare it with their own
@@ -77,7 +85,11 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
 def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     account_id = scope["state"].get("account_id", "-")
     method, path = scope["method"], _loggable_path(scope)
-    access_logger.info("%s %s %s %s %d %.1fms", request_id, account_id, method, path, status, seconds * 1000)
+    settings = scope["app"].state.services.settings
+    address = f" {sender_of(scope, settings).address}" if settings.trusted_proxies else ""
+    access_logger.info(
+        "%s %s %s %s %d %.1fms%s", request_id, account_id, method, path, status, seconds * 1000, address
+    )
 
 
 def _count(scope: Scope, status: int, seconds: float | None) -> None:

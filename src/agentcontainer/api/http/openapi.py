@@ -36,6 +36,7 @@ TAGS = {
     "Messages": "The messages of conversations, and steering messages to agents that work alone.",
     "Events": "The event log of a task, and the feed of an account: as lists or as event streams.",
     "Agents": "Named configurations of agents, and their versions.",
+    "Choices": "What a task can name: models, regions, registries; and what this installation lacks.",
     "Files": "Uploads and output files.",
     "Account": "The account, its balance and ledger, its API keys and its keys for model providers.",
     "Links": "Wake links, for people and programs without an API key.",

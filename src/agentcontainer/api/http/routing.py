@@ -47,7 +47,7 @@ class StrictRoute(APIRoute):
             services = await provided(strict)
             if is_authenticated(self):
                 await authenticate(strict, services)
-                access.check(self, strict.state.principal)
+                access.check(self, strict.state.principal, is_trial=idempotency.is_trial(strict))
             _check_path(strict)
             if is_authenticated(self):
                 await visibility.check_path(services.pool, strict.state.principal, strict.path_params)

@@ -117,6 +117,9 @@ class AgentChange(AgentContent):
     """The changes to an agent. Fields that are not given keep their values. In `defaults`, null resets a field."""
 
     name: Line | None = None
+    if_current_version_id: Annotated[
+        Id | None, Field(description="Change nothing, and answer 409, unless this is the current version.")
+    ] = None
 
 
 @router.get("/agents")
@@ -165,14 +168,16 @@ async def change_agent(
     Name and description change in place. Any other change creates a new version, which becomes current. Tasks keep
     the version that they were dispatched with.
     """
-    if not body.model_dump(exclude_none=True) and not _names_image(body):
+    if not body.model_dump(exclude_none=True, exclude={"if_current_version_id"}) and not _names_image(body):
         raise ValidationError.at("body", "must say what to change")
     current = None
     if _names_image(body):
         current = (await service.get(services.pool, account_id, agent_id)).current_version.container_image
     change = await _change_of(body, services, current)
     return Agent.of_agent(
-        await service.change(services.pool, services.settings, account_id, agent_id, change)
+        await service.change(
+            services.pool, services.settings, account_id, agent_id, change, body.if_current_version_id
+        )
     )
 
 

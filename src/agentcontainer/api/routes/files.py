@@ -8,14 +8,15 @@ from starlette.responses import Response
 
 from agentcontainer.api.http import file_bytes, paging
 from agentcontainer.api.http.access import Agents, Level, access, acts, reads
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.schemas.files import File
+from agentcontainer.api.schemas.files import File, FileUses
 from agentcontainer.api.schemas.ids import FileId
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.files import service, store
+from agentcontainer.domain.files.uses import list_uses
 
 router = authenticated("Files")
 
@@ -56,6 +57,14 @@ async def list_files(
 async def get_file(file_id: FileId, account_id: AccountId, services: Provided) -> File:
     """Get a file without its bytes."""
     return File.of(await service.get(services.pool, account_id, file_id))
+
+
+@router.get("/files/{fileId}/uses")
+@reads
+async def list_file_uses(file_id: FileId, caller: Caller, services: Provided) -> FileUses:
+    """List what uses a file, and say what keeps it from being deleted."""
+    await service.get(services.pool, caller.account_id, file_id)
+    return FileUses.of(await list_uses(services.pool, caller.account_id, file_id, caller.visible_agents()))
 
 
 @file_bytes.download_route(router, "/files/{fileId}/content")

@@ -15,6 +15,7 @@ from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.execution import Model
+from agentcontainer.api.schemas.prices import TokenPrice
 from agentcontainer.api.wire import Incoming, Outgoing, Provider, ProviderApiKey, Timestamp
 from agentcontainer.db import Page
 from agentcontainer.domain.accounts import model, service, store
@@ -33,15 +34,6 @@ UsdPerMillion = Annotated[float, Field(ge=0, le=MAX_USD, allow_inf_nan=False)]
 NamedProvider = Annotated[Provider, Path()]
 
 router = authenticated("Account")
-
-
-class TokenPrice(Outgoing):
-    """Prices in US dollars per million tokens."""
-
-    input: float
-    output: float
-    cache_read: float
-    cache_write: float
 
 
 class ProviderKey(Outgoing):

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentcontainer.api.event_data import ERROR_CODES, TaskErrorCode, TaskMode, TaskStatus
 from agentcontainer.api.http import paging
-from agentcontainer.api.http.access import Agents, Level, access, acts, reads
+from agentcontainer.api.http.access import Agents, Level, access, acts, acts_or_tries, reads
 from agentcontainer.api.http.auth import AccountId, ApiKeyId
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import from_iso_time
@@ -21,9 +21,10 @@ from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, naming_input_files_as_sent
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
+from agentcontainer.api.schemas.trial import DispatchQuery, DispatchTrial
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.deletion import service as deletion
-from agentcontainer.domain.tasks import creation, list_query, listing, service, waiting
+from agentcontainer.domain.tasks import creation, list_query, listing, service, trial, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import ValidationError
@@ -105,21 +106,28 @@ class TasksQuery(PageQuery):
         return {"metadata": metadata, **rest} if metadata else {**rest}
 
 
-@router.post("/agents/{agentId}/tasks", status_code=201, responses={402: {}, 409: {}})
-@acts
+@router.post(
+    "/agents/{agentId}/tasks",
+    status_code=201,
+    response_model=Task,
+    responses={200: {"model": DispatchTrial, "description": "With `dryRun`."}, 402: {}, 409: {}},
+)
+@acts_or_tries
 async def dispatch_task(
     agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
-    body: DispatchRequest,
-) -> Task:  # fmt: skip
-    """Dispatch a task.
+    body: DispatchRequest, query: Annotated[DispatchQuery, Query()],
+) -> Task | Response:  # fmt: skip
+    """Dispatch a task, or try it with `dryRun`.
 
     It runs as soon as a container is free. Money is held from the balance until the task ends.
     """
+    request = dispatch_of(body, body.instructions, key_id, traceparent)
+    of_account = (services.pool, services.settings, services.vault, account_id, agent_id)
+    if query.dry_run:
+        tried = await trial.try_dispatch(*of_account, request)
+        return Response(DispatchTrial.of_trial(tried, body).model_dump_json(), media_type="application/json")
     with naming_input_files_as_sent(body):
-        task = await creation.dispatch(
-            services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions, key_id, traceparent),
-        )  # fmt: skip
+        task = await creation.dispatch(*of_account, request)
     return Task.of_task(task, services.settings, services.vault)
 
 

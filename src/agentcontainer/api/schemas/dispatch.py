@@ -296,7 +296,15 @@ def naming_input_files_as_sent(body: InputFiles) -> Generator[None]:
         yield
     except ValidationError as error:
         detail = error.details[0]
-        name, _, index = detail.path.partition(".")
-        if body.input_files is None or name != "inputFileIds":
+        path = path_as_sent(body, detail.path)
+        if path == detail.path:
             raise
-        raise ValidationError.at(f"inputFiles.{index}.fileId", detail.message) from None
+        raise ValidationError.at(path, detail.message) from None
+
+
+def path_as_sent(body: InputFiles, path: str) -> str:
+    """The field of a domain's error as the client named it: `inputFiles` if it sent that form."""
+    name, _, index = path.partition(".")
+    if body.input_files is None or name != "inputFileIds":
+        return path
+    return f"inputFiles.{index}.fileId"

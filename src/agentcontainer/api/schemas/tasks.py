@@ -51,6 +51,7 @@ class TaskSummary(Outgoing):
     """A task without its instructions, which may be long."""
 
     id: str
+    url: Annotated[str | None, Field(description="The task's page in the dashboard; null: there is none.")]
     mode: TaskMode
     agent_id: str
     agent_name: str
@@ -117,6 +118,7 @@ class TaskSummary(Outgoing):
             cost = container_cost_micro_usd(task.container_micro_seconds, rate)
         return cls.of(
             task,
+            url=settings.task_url(task.id),
             queue=queue and QueueState.of(queue),
             runtime=Runtime.of(task),
             wake_url=None if task.wake_link_id is None else url_of(settings, vault, task.wake_link_id),

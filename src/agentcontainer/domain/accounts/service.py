@@ -52,7 +52,7 @@ async def create_account(
     return account.id, key
 
 
-async def get(pool: Pool, account_id: str) -> Account:
+async def get(pool: Pool | Connection, account_id: str) -> Account:
     """The account with its balance.
 
     Raises:

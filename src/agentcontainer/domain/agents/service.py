@@ -69,18 +69,27 @@ async def create(pool: Pool, settings: Settings, account_id: str, name: str, cha
             return await get(connection, account_id, agent_id)
 
 
-async def change(pool: Pool, settings: Settings, account_id: str, agent_id: str, change: Change) -> Agent:
+async def change(
+    pool: Pool, settings: Settings, account_id: str, agent_id: str, change: Change,
+    if_version_id: str | None = None,
+) -> Agent:  # fmt: skip
     """Change the agent: name and description in place, anything else by a new version, which becomes current.
+
+    `if_version_id`: change nothing unless this version is current.
 
     Raises:
         NotFound: no such agent.
         Forbidden: it is a standard agent.
-        Conflict: the name is taken.
+        Conflict: the name is taken, or another version is current.
         ValidationError: a default or a file is not valid; names the field.
     """
     with _name_must_be_free():
         async with db.transaction(pool) as connection:
             version = (await _lock(connection, account_id, agent_id)).current_version
+            if if_version_id not in (None, version.id):
+                raise Conflict(
+                    f"The current version of {agent_id} is {version.id} now, not {if_version_id}. Read the agent again."
+                )
             before = Content(
                 version.container_image, version.base_prompt, version.defaults,
                 version.reference_file_ids, version.skills,

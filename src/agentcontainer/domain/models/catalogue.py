@@ -6,6 +6,7 @@ id is used unchanged, because new models appear more often than our releases.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -123,6 +124,11 @@ def max_tokens(provider: str, model: str) -> int:
     with."""
     entry = find(provider, model)
     return entry.max_tokens if entry else _max_tokens_of_unknown(wire_id(provider, model))
+
+
+def ids(provider: str) -> Iterable[str]:
+    """The ids of the provider's models in the catalogue."""
+    return _catalogue().get(provider, {}).keys()
 
 
 def is_known(provider: str, model: str) -> bool:

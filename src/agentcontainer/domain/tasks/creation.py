@@ -53,9 +53,7 @@ async def create(
 ) -> Task:
     """Insert a task, and hold the money for it: the account's other dispatches wait for this transaction
     from here on. Raises as `dispatch` does."""
-    named = await _read(
-        connection, settings, account_id, agent_id, request, [*request.input_file_ids, *request.skills]
-    )
+    named = await read(connection, settings, account_id, agent_id, request)
     if named.max_queued is not None:
         await queue.check_room(connection, account_id, 1)
     new = prepare(settings, vault, agent_id, named, request, mode, message)
@@ -98,6 +96,18 @@ class InvalidTask(Exception):
         super().__init__(str(fault))
         self.index = index
         self.fault = fault
+
+
+async def read(
+    connection: Connection, settings: Settings, account_id: str, agent_id: str, request: Dispatch
+) -> Named:
+    """Read what a dispatch names. The files that it names cannot be deleted during this transaction.
+
+    Raises:
+        NotFound: the account has no such agent.
+    """
+    file_ids = [*request.input_file_ids, *request.skills]
+    return await _read(connection, settings, account_id, agent_id, request, file_ids)
 
 
 async def _read(

@@ -85,6 +85,16 @@ class TaskCreated(EventData):
 
 
 @dataclass(frozen=True)
+class TaskClaimed(EventData):
+    """Written by the statement that claims a task, since only it knows the attempt; a test compares the two."""
+
+    type = "task.claimed"
+    status: Status
+    attempt: int
+    runner_id: str
+
+
+@dataclass(frozen=True)
 class TaskStarted(EventData):
     type = "task.started"
     status: Status

@@ -23,6 +23,7 @@ SUMMARY_CHARACTERS = 512  # of each string in the data of an event, in a list of
 
 EVENT_TYPES = {
     "task.created": "The task was dispatched.",
+    "task.claimed": "A runner has claimed the task and prepares a container; `attempt` counts the claims.",
     "task.started": "A container is up; `attempt` counts them.",
     "task.titled": "A model gave the task its `title`.",
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",

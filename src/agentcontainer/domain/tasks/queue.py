@@ -13,11 +13,14 @@ claim reads a few rows, however many tasks are pending.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Literal
 
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.execution.model import RuntimeRegion
+from agentcontainer.domain.tasks import events
 from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.errors import LimitReached
+from agentcontainer.ids import new_id
 from agentcontainer.telemetry import metrics
 
 CHANNEL = "agentcontainer_queue"  # NOTIFY payload: the region of a task that became ready to be claimed
@@ -26,8 +29,11 @@ REGIONS: dict[RuntimeRegion, Sequence[RuntimeRegion]] = {"any": ["any"], "eu": [
 MAX_ACCOUNTS = 20  # that one claim looks at, should others be claiming the tasks of the first ones
 PREFERENCE = timedelta(milliseconds=200)
 
+# The event is appended by the same statement, so that no claim is without it and a claim is still one round trip.
 _CLAIM = """
-UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $1
+WITH claimed AS (
+UPDATE tasks SET status = 'running', updated_at = clock_timestamp(), attempt = attempt + 1, runner_id = $1,
+    last_event_sequence = last_event_sequence + 1
 FROM (
     SELECT best.id FROM (
         SELECT account_id FROM account_queues WHERE is_due_{region}
@@ -53,9 +59,15 @@ FROM (
             AND heartbeat_at > now() - $3::interval
     ) AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     LIMIT 1
-) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt,
+) AS next WHERE tasks.id = next.id RETURNING tasks.id, tasks.attempt, last_event_sequence,
     coalesce(execution->>'runtimeRegion', 'any') AS region,
     greatest(0, extract(epoch FROM clock_timestamp() - pending_since))::float8 AS waited_seconds
+), event AS (
+    INSERT INTO events (task_id, sequence, id, type, data)
+    SELECT id, last_event_sequence, $6, 'task.claimed',
+        jsonb_build_object('status', 'running', 'attempt', attempt, 'runnerId', $1::text) FROM claimed
+)
+SELECT id, attempt, region, waited_seconds, pg_notify($7, id) FROM claimed
 """
 _COUNT_DUE = """
 SELECT coalesce(sum(least(ready, room)), 0)::bigint FROM (
@@ -71,7 +83,7 @@ SELECT EXISTS (SELECT FROM account_queues WHERE is_due_{region} AND account_id <
 _SET_PRIORITY = """
 UPDATE tasks SET priority = $2::int, overrides = overrides || jsonb_build_object('priority', $2::int) WHERE id = $1
 """
-_LOCK_LIMIT = "SELECT queued, max_queued FROM account_queues WHERE account_id = $1 FOR NO KEY UPDATE"
+_LIMIT = "SELECT queued, max_queued FROM account_queues WHERE account_id = $1"
 _CHANGE_LIMITS = """
 INSERT INTO account_queues AS q (account_id, max_running, max_queued)
 SELECT id, $2::int, $3::int FROM accounts WHERE id = $1
@@ -127,9 +139,12 @@ def claim_statement(region: RuntimeRegion) -> str:
 
 def claim_arguments(
     runner_id: str, region: RuntimeRegion, lost_after_seconds: float
-) -> tuple[str, Sequence[str], timedelta, int, timedelta]:
+) -> tuple[str, Sequence[str], timedelta, int, timedelta, str, str]:
     """The parameters of `claim_statement`."""
-    return runner_id, REGIONS[region], timedelta(seconds=lost_after_seconds), MAX_ACCOUNTS, PREFERENCE
+    lost_after = timedelta(seconds=lost_after_seconds)
+    return (
+        runner_id, REGIONS[region], lost_after, MAX_ACCOUNTS, PREFERENCE, new_id("evt"), events.CHANNEL,
+    )  # fmt: skip
 
 
 async def count_due(
@@ -151,12 +166,22 @@ async def check_room(connection: Connection, account_id: str, count: int) -> Non
     Raises:
         LimitReached: it may not.
     """
-    row = await connection.fetchrow(_LOCK_LIMIT, account_id)
-    if row is not None and row["max_queued"] is not None and row["queued"] + count > row["max_queued"]:
-        raise LimitReached(
-            f"{row['queued']} tasks of this account are pending, and its limit is {row['max_queued']}, so {count} more "
-            "cannot be dispatched. Wait until some have begun."
-        )
+    fault = await room_fault(connection, account_id, count, "FOR NO KEY UPDATE")
+    if fault is not None:
+        raise fault
+
+
+async def room_fault(
+    connection: Connection, account_id: str, count: int, lock: Literal["", "FOR NO KEY UPDATE"] = ""
+) -> LimitReached | None:
+    """Why the account may not have so many more pending tasks. None: it may."""
+    row = await connection.fetchrow(f"{_LIMIT} {lock}", account_id)
+    if row is None or row["max_queued"] is None or row["queued"] + count <= row["max_queued"]:
+        return None
+    return LimitReached(
+        f"{row['queued']} tasks of this account are pending, and its limit is {row['max_queued']}, so {count} more "
+        "cannot be dispatched. Wait until some have begun."
+    )
 
 
 async def change_limits(

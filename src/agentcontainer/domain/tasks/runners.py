@@ -6,7 +6,9 @@ from typing import Protocol
 
 from agentcontainer import __version__
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.execution.model import RuntimeRegion
 from agentcontainer.domain.tasks.model import Claim
+from agentcontainer.domain.tasks.queue import REGIONS
 from agentcontainer.migrations import schema
 
 UIDS_OF_RUNNER = 1000
@@ -34,6 +36,9 @@ LIMIT 1
 _SET_DRAINING = """
 UPDATE runners SET draining_at = CASE WHEN $2 THEN coalesce(draining_at, now()) END
 WHERE (id = $1 OR name = $1) AND stopped_at IS NULL RETURNING id
+"""
+_REGIONS = """
+SELECT DISTINCT region FROM runners WHERE stopped_at IS NULL AND heartbeat_at > now() - $1::interval
 """
 _STOP = "UPDATE runners SET stopped_at = now() WHERE id = ANY($1::text[]) AND stopped_at IS NULL"
 
@@ -97,3 +102,9 @@ async def host_with_same_uids(pool: Pool, uids: Uids, silence: timedelta) -> str
 async def stop(pool: Pool, runner_ids: list[str]) -> None:
     """Mark runners as stopped: from now on their claims count as lost."""
     await pool.execute(_STOP, runner_ids)
+
+
+async def served_regions(pool: Pool, lost_after_seconds: float) -> set[RuntimeRegion]:
+    """The regions whose tasks a running runner takes."""
+    rows = await pool.fetch(_REGIONS, timedelta(seconds=lost_after_seconds))
+    return {region for row in rows for region in REGIONS[row["region"]]}

@@ -1,0 +1,27 @@
+"""The settings of browsers: where their pages are, and how requests that come through a proxy are understood."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import NoDecode
+
+from agentcontainer.setting_rules import SettingRules
+
+
+class BrowserSettings(SettingRules):
+    """The part of `Settings` that concerns browsers, and the proxies before the API."""
+
+    dashboard_url: str | None = Field(
+        None,
+        description="URL of a dashboard. A task's `url` is its page there, `URL/tasks/tsk_…`; unset: `url` is null.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks of the reverse proxies before the API, separated by commas. Only their "
+        "`Forwarded` and `X-Forwarded-*` headers are believed: of the client's address, which is logged, and of the "
+        "scheme that it used. Empty: none.",
+    )
+
+    def task_url(self, task_id: str) -> str | None:
+        """The page of a task. None: there is no dashboard."""
+        return None if self.dashboard_url is None else f"{self.dashboard_url}/tasks/{task_id}"
