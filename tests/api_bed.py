@@ -36,6 +36,7 @@ from tests import claims
 from tests.api_process import SECRET_KEY
 
 AGENT = "agt_standard_data"
+UNREAD = {"queue": None, "inputFileIds": None}  # of a task that is not read by its id
 TABLES = (
     "tasks",
     "agents",

@@ -2,23 +2,17 @@
 
 import json
 import os
-import pty
 import re
-import select
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agentcontainer_client import AgentContainer
 from tests.acceptance.bed import Client, Platform, finish, script, waiting
+from tests.client.terminal import COMMAND, terminal
 
-COMMAND = [sys.executable, "-m", "agentcontainer_client.cli"]
 DATA = "agt_standard_data"
 
 
@@ -71,34 +65,6 @@ def test_json_and_events_are_for_programs(environment: dict[str, str]) -> None:
     assert (events[-1]["type"], task["status"]) == ("task.finished", "finished")
 
 
-@pytest.mark.parametrize(
-    ("steps", "options", "code"),
-    [
-        ([finish()], [], 0),
-        ([finish(complete=False)], [], 5),
-        ([waiting()], ["--max-runtime", "2s"], 3),
-        ([waiting()], ["--timeout", "1"], 124),
-    ],
-    ids=["complete", "incomplete", "failed", "timed out"],
-)
-def test_the_exit_code_says_how_it_ended(
-    environment: dict[str, str],
-    client: AgentContainer,
-    steps: list[dict[str, str]],
-    options: list[str],
-    code: int,
-) -> None:
-    done = call(environment, "run", script(*steps), "-a", DATA, "--title", f"code {code}", *options)
-    assert done.returncode == code, done.stderr
-    if code == 124:
-        newest = client.tasks.list(q=f"code {code}", limit=1).first()
-        assert newest is not None
-        assert not newest.has_ended
-        cancelled = call(environment, "cancel", newest.id)
-        assert cancelled.returncode == 0, cancelled.stderr
-        assert call(environment, "wait", newest.id).returncode == 6
-
-
 def test_faults_of_use_and_of_access_have_their_codes(
     environment: dict[str, str], client_platform: Platform
 ) -> None:
@@ -142,8 +108,26 @@ def test_a_task_is_found_by_its_beginning_and_as_the_last(
     assert call(environment, "download", task_id, "a.txt", "--stdout").stdout == b"hi\n"
     assert call(environment, "download", task_id, "-o", "got", cwd=tmp_path).returncode == 0
     assert (tmp_path / "got/a.txt").read_text() == "hi\n"
-    again = call(environment, "rerun", task_id)
-    assert again.stdout == b"Done as asked.", again.stderr
+
+
+def test_a_rerun_has_the_files_and_settings_of_the_first_run(
+    environment: dict[str, str], client: AgentContainer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("content")
+    steps = script({"bash": "cat task_files/a.txt task_files/stdin.txt > both.txt"}, finish("both.txt"))
+    options = ["-a", DATA, "--metadata", "case=7", "--budget", "3", "-d"]
+    first = call(environment, "run", steps, "a.txt", *options, stdin=b"piped", cwd=tmp_path)
+    before = client.tasks.get(first.stdout.decode().strip())
+    done = call(environment, "rerun", before.id, "-o", "out", "--json=id", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/both.txt").read_text() == "contentpiped"
+    again = client.tasks.get(json.loads(done.stdout)["id"])
+    assert (again.metadata, again.overrides) == ({"case": "7"}, before.overrides)
+    assert again.input_file_ids == before.input_file_ids
+    assert call(environment, "rerun", before.id, "-o", "/proc/none").returncode == 1
+    newest = client.tasks.list(limit=1).first()
+    assert newest is not None
+    assert newest.id == again.id, "nothing was dispatched for a folder that cannot be made"
 
 
 def test_files_keys_and_agents_are_managed(environment: dict[str, str], tmp_path: Path) -> None:
@@ -163,12 +147,17 @@ def test_files_keys_and_agents_are_managed(environment: dict[str, str], tmp_path
         .strip()
     )
     exported = call(environment, "agents", "export", agent_id).stdout
-    path = tmp_path / "agent.json"
+    path = tmp_path / "agent.yaml"
     path.write_bytes(exported.replace(b"Be brief.", b"Be long."))
-    applied = call(environment, "agents", "apply", "agent.json", "--yes", cwd=tmp_path)
+    applied = call(environment, "agents", "apply", "agent.yaml", "--yes", cwd=tmp_path)
     assert applied.returncode == 0, applied.stderr
-    assert b"nothing to change" in call(environment, "agents", "apply", "agent.json", cwd=tmp_path).stderr
+    assert b"nothing to change" in call(environment, "agents", "apply", "agent.yaml", cwd=tmp_path).stderr
     assert b'- "Be brief."' in call(environment, "agents", "diff", agent_id, "1").stdout
+    assert call(environment, "agents", "activate", agent_id, "9").stderr.endswith(b"has no version 9.\n")
+    before = call(environment, "agents").stdout
+    path.write_text("name: New\ndefaults: {maxRuntimeSeconds: never}\n")
+    assert call(environment, "agents", "apply", "agent.yaml", cwd=tmp_path).returncode == 1
+    assert call(environment, "agents").stdout == before, "no agent is made of a file that is refused"
     status = call(environment, "api", "GET", "/tasks", "-F", "limit=1")
     assert json.loads(status.stdout)["data"]
 
@@ -208,129 +197,19 @@ def test_a_conversation_can_be_piped(environment: dict[str, str], client: AgentC
     assert client.tasks.get(task_id).status == "finished"
 
 
-def test_a_signal_detaches_or_cancels(environment: dict[str, str], client: AgentContainer) -> None:
-    for options, code, status in (([], 130, "running"), (["--cancel-on-exit"], 6, "cancelled")):
-        title = f"signal {code}"
-        process = subprocess.Popen(
-            [*COMMAND, "run", script(waiting()), "-a", DATA, "--title", title, *options],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stderr is not None
-        while b"bash" not in process.stderr.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=30)
-        assert process.returncode == code, stderr
-        task = client.tasks.list(q=title, limit=1).first()
-        assert task is not None
-        assert task.status == status
-        if status == "running":
-            assert f"agentcontainer logs -f {task.id}".encode() in stderr
-            task.cancel()
-
-
-class Terminal:
-    """A process on a terminal of its own."""
-
-    def __init__(self, environment: dict[str, str], *arguments: str, columns: int = 80) -> None:
-        self.output = b""
-        self.pid, self._descriptor = pty.fork()
-        if self.pid == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
-            os.environ.clear()
-            os.environ.update(environment | {"COLUMNS": str(columns), "LINES": "24"})
-            os.execv(COMMAND[0], [*COMMAND, *arguments])
-
-    def until(self, text: bytes, seconds: float = 60) -> bytes:
-        """Read until this has been written, a regular expression."""
-        deadline = time.monotonic() + seconds
-        while not re.search(text, self.output, re.DOTALL):
-            assert time.monotonic() < deadline, self.output[-3000:]
-            self._read(0.2)
-        return self.output
-
-    def send(self, keys: bytes) -> None:
-        os.write(self._descriptor, keys)
-
-    def end(self, seconds: float = 60) -> int:
-        """Read to the end; returns the exit code."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._read(0.2)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._read(0.1)
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError(self.output[-3000:])
-
-    def close(self) -> None:
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
-        os.close(self._descriptor)
-
-    def _read(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._descriptor], [], [], seconds)
-        if ready:
-            try:
-                self.output += os.read(self._descriptor, 65536)
-            except OSError:
-                time.sleep(0.05)
-
-
-@contextmanager
-def terminal(environment: dict[str, str], *arguments: str, columns: int = 80) -> Iterator[Terminal]:
-    opened = Terminal(environment, *arguments, columns=columns)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def test_the_live_view_leaves_plain_lines_and_the_result(environment: dict[str, str]) -> None:
-    with terminal(environment, "run", script({"say": "Hello."}, finish()), "-a", DATA) as screen:
-        assert screen.end() == 0
-        text = screen.output.decode()
-    assert "agent: Hello." in text
-    assert "\x1b[" in text  # colours, and the region that is drawn again
-    assert text.rstrip().endswith("Done as asked.")
-
-
-def test_no_color_and_narrow_terminals_are_respected(environment: dict[str, str]) -> None:
-    steps = script({"bash": f"echo {'x' * 300}"}, finish())
-    with terminal(environment | {"NO_COLOR": "1"}, "run", steps, "-a", DATA, columns=40) as screen:
-        assert screen.end() == 0
-        text = screen.output.decode()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9][;m]", text)
-    assert all(len(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)) <= 60 for line in re.split(r"[\r\n]", text))
-
-
-@pytest.mark.parametrize(
-    ("keys", "code", "status"),
-    [(b"\r", 130, "running"), (b"c\r", 6, "cancelled"), (b"\x03", 130, "running")],
-    ids=["enter", "c", "second Ctrl-C"],
-)
-def test_ctrl_c_asks(
-    environment: dict[str, str], client: AgentContainer, keys: bytes, code: int, status: str
+def test_a_task_is_cancelled_at_ctrl_c_and_ends_with_the_code_for_it(
+    environment: dict[str, str], client: AgentContainer
 ) -> None:
-    with terminal(
-        environment, "run", script(waiting()), "-a", DATA, "--title", f"ask {code} {keys!r}"
-    ) as screen:
+    with terminal(environment, "run", script(waiting()), "-a", DATA, "--title", "Cancel me") as screen:
         screen.until(b"bash")
         screen.send(b"\x03")
         screen.until(rb"Task goes on\.")
         time.sleep(0.2)
-        screen.send(keys)
-        assert screen.end() == code
-        text = screen.output.decode()
-    task = client.tasks.list(limit=1).first()
+        screen.send(b"c\r")
+        assert screen.end() == 6
+    task = client.tasks.list(q="Cancel me", limit=1).first()
     assert task is not None
-    assert task.status == status
-    if status == "running":
-        assert f"agentcontainer cancel {task.id}" in text
-        task.cancel()
+    assert task.status == "cancelled"
 
 
 @pytest.mark.long
@@ -356,20 +235,28 @@ def test_ctrl_c_in_a_chat_stops_the_turn_and_leaves_at_the_prompt(
         screen.until(b"begun; sleep 60")
         screen.send(b"\x03")
         screen.until(rb"The user stopped the turn.*> $")
+        time.sleep(0.3)
         screen.send(b"\x03")
         assert screen.end() == 0
         assert f"agentcontainer chat --resume {task_id}".encode() in screen.output
     client.conversations.get(task_id).end()
 
 
-def test_hostile_text_cannot_steer_the_terminal(environment: dict[str, str]) -> None:
-    hostile = "\x1b]0;owned\x07\x1b[2J\u202eevil"
-    steps = script(
-        {"say": f"Look: {hostile}"}, {"bash": f"echo '{hostile}' # {hostile}"}, finish(message="Fine.")
-    )
-    with terminal(environment, "run", steps, "-a", DATA, "--title", "Hostile") as screen:
+def test_text_of_several_lines_can_be_pasted_into_a_chat(
+    environment: dict[str, str], client: AgentContainer
+) -> None:
+    task_id = begun(client, {"say": "First look."}, {"say": "Roses are red."})
+    with terminal(environment, "chat", task_id) as screen:
+        screen.until(b"> ")
+        screen.send(b"/file nowhere.txt\r")
+        screen.until(rb"error: nowhere.txt is not a file\..*> ")
+        screen.send(b"\x1b[200~Two lines,\rof text.\x1b[201~")
+        time.sleep(0.3)
+        screen.send(b"\r")
+        screen.until(rb"First look\.\r\n.*> $")
+        screen.send(b"/quit\r")
         assert screen.end() == 0
-    assert b"owned" in screen.output
-    assert b"\x1b]0;" not in screen.output
-    assert b"\x1b[2J" not in screen.output
-    assert "\u202e".encode() not in screen.output
+    assert screen.output.count(b"First look.\r\n") == 1, "the reply is shown once"
+    chat = client.conversations.get(task_id)
+    assert [message.content for message in chat.messages()][2] == "Two lines,\nof text."
+    chat.end()

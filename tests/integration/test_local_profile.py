@@ -1,6 +1,7 @@
 """The profile that `up` stores: when it is written, kept and replaced, and whose it is."""
 
 import json
+import os
 import pwd
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentcontainer.cli import local_profile
+from agentcontainer_client._config import Profile
 from tests.threaded_server import serving
 
 GOOD, OTHER = "ac_live_0123456789good", "ac_live_0123456789other"
@@ -100,6 +102,17 @@ async def test_a_file_that_cannot_be_used_stops_nothing(urls: list[str], config:
     config.write_text("not = [toml")
     assert await local_profile.write(urls[0], GOOD, no_key) is None
     assert config.read_text() == "not = [toml"
+
+
+def test_folders_that_are_made_under_sudo_belong_to_the_user(tmp_path: Path) -> None:
+    ids = (54321, 54321) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    file = tmp_path / ".config/agentcontainer/config.toml"
+    local_profile.store(
+        Profile(name="local", url="http://127.0.0.1:9", api_key=GOOD), file, ids, is_current=True
+    )
+    for path in (file, file.parent, file.parent.parent):
+        assert (path.stat().st_uid, path.stat().st_gid) == ids
+    assert tmp_path.stat().st_uid == os.geteuid()
 
 
 def test_under_sudo_the_file_is_that_of_the_user_who_called_it(config: Path) -> None:

@@ -88,7 +88,7 @@ def test_each_kind_of_error_has_its_exit_code() -> None:
     assert exits.of_error(errors.InsufficientBalance(402, "insufficient_balance", "x")) == 7
     assert exits.of_error(errors.WaitTimedOut("tsk_1", 3)) == 124
     assert exits.of_error(errors.ConnectionFailed("x")) == 1
-    assert exits.of_error(errors.ConfigurationError("No API key for x.")) == 4
+    assert exits.of_error(errors.NotLoggedIn("No API key for x.")) == 4
     assert exits.of_error(errors.ConfigurationError("x is not a file.")) == 2
 
 

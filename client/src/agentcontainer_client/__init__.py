@@ -26,6 +26,7 @@ from agentcontainer_client.errors import (
     Gone,
     InsufficientBalance,
     NotFound,
+    NotLoggedIn,
     RateLimited,
     ServerFault,
     TaskCancelled,
@@ -65,10 +66,10 @@ __all__ = [
     "AgentContainer", "AgentContainerError", "Agent", "ApiError", "AsyncAgent", "AsyncAgentContainer", "AsyncBatch",
     "AsyncConversation", "AsyncEventStream", "AsyncFile", "AsyncOutputFile", "AsyncPager", "AsyncStream", "AsyncTask",
     "Batch", "ChecksumMismatch", "ConfigurationError", "Conflict", "ConnectionFailed", "Conversation", "Difference",
-    "Draft", "EventStream", "File", "Forbidden", "Gone", "InsufficientBalance", "NotFound", "OutputFile", "Page",
-    "Pager", "RateLimited", "ServerFault", "Stream", "Task", "TaskCancelled", "TaskEnded", "TaskExpired", "TaskFailed",
-    "TimedOut", "TooLarge", "TurnFailed", "Unauthorized", "Unavailable", "UnexpectedResponse", "ValidationFailed",
-    "WaitTimedOut", "__version__", "errors", "events", "inputs", "models",
+    "Draft", "EventStream", "File", "Forbidden", "Gone", "InsufficientBalance", "NotFound", "NotLoggedIn",
+    "OutputFile", "Page", "Pager", "RateLimited", "ServerFault", "Stream", "Task", "TaskCancelled", "TaskEnded",
+    "TaskExpired", "TaskFailed", "TimedOut", "TooLarge", "TurnFailed", "Unauthorized", "Unavailable",
+    "UnexpectedResponse", "ValidationFailed", "WaitTimedOut", "__version__", "errors", "events", "inputs", "models",
 ]  # fmt: skip
 
 # Loaded when they are first used: a program needs one half of the client, and may not need the events.

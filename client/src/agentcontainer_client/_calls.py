@@ -140,11 +140,17 @@ def error_of(response: httpx2.Response) -> errors.AgentContainerError:
 
 
 def connection_error(error: httpx2.HTTPError, host: str) -> errors.ConnectionFailed:
-    """The exception for a request that got no answer. It names the host only: paths and queries may hold secrets."""
+    """The exception for a request that got no answer. `host`, with its port: paths and queries may hold secrets."""
     if isinstance(error, httpx2.TimeoutException):
         return errors.TimedOut(f"{host} did not answer in time.")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = re.sub(r"^\[Errno -?[0-9]+\] ", "", reason)
     return errors.ConnectionFailed(f"{host} cannot be reached: {reason}")
+
+
+def host_of(url: httpx2.URL) -> str:
+    """The host and the port of a URL, which hold no secret."""
+    return url.netloc.decode("ascii", "replace")
 
 
 class QuietURL(httpx2.URL):

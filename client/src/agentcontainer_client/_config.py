@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agentcontainer_client.errors import ConfigurationError
+from agentcontainer_client.errors import ConfigurationError, NotLoggedIn
 
 URL, API_KEY, PROFILE = "AGENTCONTAINER_URL", "AGENTCONTAINER_API_KEY", "AGENTCONTAINER_PROFILE"
 STANDARD_AGENT = "agt_standard_coding"
@@ -98,7 +98,8 @@ def connection(
     must come from the arguments or the environment.
 
     Raises:
-        ConfigurationError: the URL or the key is missing.
+        NotLoggedIn: the URL or the key is missing.
+        ConfigurationError: the profile or the URL is wrong.
     """
     url = base_url or (None if profile_name else os.environ.get(URL))
     key = api_key or (None if profile_name else os.environ.get(API_KEY))
@@ -108,11 +109,15 @@ def connection(
     if stored is not None and key is None and stored.url and url and _origin(stored.url) == _origin(url):
         key = stored.api_key
     if not url:
-        raise ConfigurationError(
-            f"No URL. Pass base_url, set {URL}, or run: agentcontainer login --with-key --url https://…"
+        raise NotLoggedIn(
+            "No URL. Start an installation here with `agentcontainer up`, log in to another with `agentcontainer login "
+            f"--with-key --url https://…`, set {URL}, or pass base_url."
         )
     if not key:
-        raise ConfigurationError(f"No API key for {_origin(url)}. Pass api_key, set {API_KEY}, or log in.")
+        raise NotLoggedIn(
+            f"No API key for {_origin(url)}. Log in with `agentcontainer login --with-key --url {_origin(url)}`, "
+            f"set {API_KEY}, or pass api_key."
+        )
     if any(not " " < character <= "~" for character in key):
         raise ConfigurationError(
             "The API key contains a space, a line break or a character that is not ASCII."

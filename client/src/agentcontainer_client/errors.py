@@ -1,7 +1,8 @@
 """The exceptions of the client.
 
 AgentContainerError
-├── ConfigurationError          no URL, no key, or wrong arguments
+├── ConfigurationError          wrong arguments, or a profile that cannot be used
+│   └── NotLoggedIn             no URL, or no API key
 ├── ConnectionFailed            the server cannot be reached, or the connection broke
 │   └── TimedOut                the server did not answer in time
 ├── UnexpectedResponse          the answer is not one of AgentContainer's
@@ -36,7 +37,11 @@ class AgentContainerError(Exception):
 
 
 class ConfigurationError(AgentContainerError):
-    """The client lacks a URL or an API key, or was given arguments that do not fit together."""
+    """The client was given arguments that do not fit together, or a profile that cannot be used."""
+
+
+class NotLoggedIn(ConfigurationError):
+    """Neither arguments, environment nor profile say what the URL is, or the API key."""
 
 
 class ConnectionFailed(AgentContainerError):
@@ -82,7 +87,8 @@ class ApiError(AgentContainerError):
         self.is_transient = is_transient
 
     def __str__(self) -> str:
-        faults = "".join(f"\n  {fault.path}: {fault.message}" for fault in self.details)
+        lines = [f"{fault.path}: {fault.message}" for fault in self.details]
+        faults = "".join(f"\n  {line}" for line in lines if line != self.message)
         request = f" (request {self.request_id})" if self.request_id else ""
         return f"{self.message}{faults}{request}"
 

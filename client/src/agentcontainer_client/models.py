@@ -1071,6 +1071,21 @@ class StorageReceipt(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TaskRepository(Model):
+    """A git repository that a task was given. Its token is never sent."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("url", "url", None),
+        ("ref", "ref", None),
+        ("path", "path", None),
+    )
+
+    url: str
+    ref: str | None
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Task(Model):
     """A task."""
 
@@ -1109,6 +1124,8 @@ class Task(Model):
         ("containerMinutes", "container_minutes", None),
         ("tokenUsage", "token_usage", TokenUsage.from_wire),
         ("instructions", "instructions", None),
+        ("inputFileIds", "input_file_ids", None),
+        ("inputRepositories", "input_repositories", each(TaskRepository.from_wire)),
     )
 
     id: str
@@ -1164,6 +1181,10 @@ class Task(Model):
     """Billed container time, in whole seconds / 60."""
     token_usage: TokenUsage
     instructions: str | None = None
+    input_file_ids: list[str] | None = None
+    """As sent. Of a task that is read by its id: null in lists and in other responses."""
+    input_repositories: list[TaskRepository] | None = None
+    """As sent, without tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

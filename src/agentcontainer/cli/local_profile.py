@@ -40,13 +40,19 @@ async def write(
         key = api_key or await new_key()
         current = _profiles.current_name(file)
         is_current = current is None or current == name or current not in profiles
-        _profiles.store(Profile(name=name, url=base_url, api_key=key), is_current=is_current, file=file)
-        if ids is not None:
-            os.chown(file, *ids)
-            os.chown(file.parent, *ids)
+        store(Profile(name=name, url=base_url, api_key=key), file, ids, is_current=is_current)
     except (ConfigurationError, OSError):
         return None  # the key is printed anyway
     return name
+
+
+def store(profile: Profile, file: Path, ids: tuple[int, int] | None, *, is_current: bool) -> None:
+    """Store a profile. The file and the folders that are made for it belong to `ids`, a user and a group."""
+    made = [folder for folder in (file.parent, file.parent.parent) if not folder.exists()]
+    _profiles.store(profile, is_current=is_current, file=file)
+    if ids is not None:
+        for path in {file, file.parent, *made}:
+            os.chown(path, *ids)
 
 
 async def _opens(profile: Profile) -> bool:

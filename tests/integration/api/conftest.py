@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.api_bed import AGENT, TABLES, Account, Bed, alice, api_bed, bob, error_of, new_account
+from tests.api_bed import AGENT, TABLES, UNREAD, Account, Bed, alice, api_bed, bob, error_of, new_account
 
 from .stream_bed import api
 
-__all__ = ["AGENT", "TABLES", "Account", "Bed", "alice", "api", "api_bed", "bob", "error_of", "new_account"]
+__all__ = [
+    "AGENT", "TABLES", "UNREAD", "Account", "Bed", "alice", "api", "api_bed", "bob", "error_of", "new_account",
+]  # fmt: skip
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -9,7 +9,7 @@ from agentcontainer.domain.files import store as files
 from agentcontainer.ids import new_id
 
 from .agent_requests import AGENTS, DEFAULTS, change, dispatch, do, make, refused, versions
-from .conftest import Account, Bed
+from .conftest import UNREAD, Account, Bed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -112,7 +112,7 @@ async def test_a_task_keeps_its_version(bed: Bed, alice: Account) -> None:
         alice, agent, defaults=dict.fromkeys(DEFAULTS), referenceFileIds=[], name="New name"
     )
     await do(alice, agent, "archive")
-    assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | {"queue": None} == task | {
+    assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | UNREAD == task | {
         "agentName": "New name"
     }
     placed = await files.list_references(bed.pool, task["agentVersionId"])

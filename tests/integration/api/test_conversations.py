@@ -6,7 +6,7 @@ import pytest
 
 from agentcontainer.domain.tasks.state import EndReason
 
-from .conftest import AGENT, Account, Bed, error_of, new_account
+from .conftest import AGENT, UNREAD, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -50,7 +50,7 @@ class TestCreate:
         task, message = answer.json()["task"], answer.json()["message"]
         assert (task["mode"], task["status"], task["agentId"]) == ("conversation", "pending", AGENT)
         assert (task["turnStatus"], task["sessionTtlSeconds"]) == ("queued", 3600)
-        assert (await alice.get(f"{V1}/tasks/{task['id']}")).json() | {"queue": None} == task
+        assert (await alice.get(f"{V1}/tasks/{task['id']}")).json() | UNREAD == task
         assert set(message) == MESSAGE_KEYS
         assert (message["role"], message["status"]) == ("user", "queued")
         assert (message["turnNumber"], message["attemptNumber"]) == (1, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from agentcontainer.domain.tasks.state import EndReason
 
-from .conftest import AGENT, Account, Bed, error_of, new_account
+from .conftest import AGENT, UNREAD, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -49,6 +49,8 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "wakeUrl": None,
         "title": "Count the rows.",
         "instructions": "Count the rows.",
+        "inputFileIds": None,
+        "inputRepositories": [],
         "runtimeRegion": "any",
         "overrides": {},
         "execution": {"provider": "anthropic", "model": "claude-sonnet-4-6", "weakModel": "claude-haiku-4-5"},
@@ -67,7 +69,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "containerMinutes": 0,
         "tokenUsage": {"input_tokens": 0, "output_tokens": 0},
     }
-    assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | {"queue": None} == task
+    assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | UNREAD == task
 
 
 async def test_all_fields_of_a_dispatch_are_accepted(alice: Account) -> None:
@@ -227,6 +229,18 @@ async def test_title_metadata_skills_and_repositories(alice: Account) -> None:
     }
     task = await alice.dispatch(**body)
     assert (task["title"], task["metadata"], task["skills"]) == ("T", {"a": {"b": [1, None]}}, [skill])
+    assert task["inputRepositories"] == repositories
+
+
+async def test_a_task_that_is_read_by_its_id_names_its_input_files(alice: Account) -> None:
+    files = [await alice.upload(), await alice.upload()]
+    task = await alice.dispatch(inputFileIds=files[::-1])
+    await alice.finish(task["id"])
+    assert (await alice.send("DELETE", f"/api/v1/files/{files[0]}")).status_code == 204
+    read = (await alice.get(f"/api/v1/tasks/{task['id']}")).json()
+    assert read["inputFileIds"] == files[::-1]
+    listed = (await alice.get("/api/v1/tasks?limit=1")).json()["data"][0]
+    assert listed["inputFileIds"] is None
 
 
 async def test_metadata_is_an_object_of_at_most_16_kib(alice: Account) -> None:

@@ -14,7 +14,8 @@ async def test_a_token_is_sealed_and_dropped_at_the_end(alice: Account, bed: Bed
     body = {"instructions": "Count.", "inputRepositories": [repository | {"token": TOKEN}, repository]}
     answer = await alice.post(f"/api/v1/agents/{AGENT}/tasks", body)
     assert answer.status_code == 201, answer.text
-    assert TOKEN not in answer.text and "inputRepositories" not in answer.json()
+    assert TOKEN not in answer.text
+    assert answer.json()["inputRepositories"] == [repository | {"path": None}] * 2
     task_id = answer.json()["id"]
     row = await bed.pool.fetchrow(KEPT, task_id)
     assert TOKEN not in row["text"]

@@ -10,7 +10,7 @@ from agentcontainer_client._async import downloading, uploading
 from agentcontainer_client._async.paging import AsyncPager
 from agentcontainer_client._async.transport import AsyncTransport
 from agentcontainer_client._calls import Call, operation, query_of, segment
-from agentcontainer_client._sources import FileInput, OnProgress, source
+from agentcontainer_client._sources import AnyFile, FileInput, OnProgress, source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -87,9 +87,9 @@ class AsyncFiles:
         return self._bound(stored.to_wire())
 
     async def upload_all(
-        self, files: Sequence[FileInput], *, on_progress: OnProgress | None = None
+        self, files: Sequence[AnyFile], *, on_progress: OnProgress | None = None
     ) -> list[str]:
-        """Upload files, several at once. Returns their ids."""
+        """Upload those files that are not stored yet, several at once. Returns the ids of all."""
         return await uploading.ids_of(self.transport, files, on_progress)
 
     @operation("listFiles", taskId="task")

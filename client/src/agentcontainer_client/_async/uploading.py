@@ -6,7 +6,7 @@ from functools import partial
 from agentcontainer_client import _retry, models
 from agentcontainer_client._async import concurrency
 from agentcontainer_client._async.transport import AsyncTransport, connection_errors, is_worth_retrying
-from agentcontainer_client._calls import Call, QuietURL, body_of, decoded, error_of, operation
+from agentcontainer_client._calls import Call, QuietURL, body_of, decoded, error_of, host_of, operation
 from agentcontainer_client._sources import AnyFile, OnProgress, Reading, Source, source, stored_id
 from agentcontainer_client.errors import (
     AgentContainerError,
@@ -115,7 +115,7 @@ async def send_bytes(
         timeout=transport.timeouts(transport.options.timeout),
     )
     request.url = QuietURL(request.url)
-    with connection_errors(request.url.host):
+    with connection_errors(host_of(request.url)):
         response = await http.send(request)
     if not response.is_success:
         raise error_of(response)

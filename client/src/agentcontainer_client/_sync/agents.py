@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentcontainer_client import inputs, models
+from agentcontainer_client import errors, inputs, models
 from agentcontainer_client._calls import Call, body_of, operation, segment
 from agentcontainer_client._diff import Difference, differences
 from agentcontainer_client._sources import AnyFile
@@ -39,8 +39,8 @@ class Agent(models.Agent):
     ) -> "Agent":
         """Change it. A change of more than name or description makes a new version, which becomes current.
 
-        What is not given keeps its value. In `defaults`, None resets a field to the platform's default. With
-        `if_current_version_id`, it raises Conflict if another version is current.
+        What is not given keeps its value. In `defaults`, None resets a field to the platform's default; `image=""`
+        removes the image. With `if_current_version_id`, it raises Conflict if another version is current.
         """
         body = _body(
             self.transport, name=name, description=description, base_prompt=base_prompt, image=image,
@@ -109,7 +109,7 @@ class Agent(models.Agent):
         for candidate in self.versions():
             if candidate.number == version:
                 return candidate.id
-        raise ValueError(f"{self.name} has no version {version}.")
+        raise errors.NotFound(404, "not_found", f"{self.name} has no version {version}.")
 
     def _post(self, verb: str, idempotency_key: str | None) -> "Agent":
         call = Call(method="POST", path=f"{self._path}/{verb}", body={}, idempotency_key=idempotency_key)
@@ -181,7 +181,7 @@ def _body(
     ids = None if reference_files is None else uploading.ids_of(transport, reference_files)
     return body_of(
         **texts,
-        runtime=None if image is None else {"containerImage": image},
+        runtime=None if image is None else {"containerImage": image or None},
         defaults=None if defaults is None else dict(defaults),
         reference_file_ids=ids,
         skills=None if skills is None else list(skills),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentcontainer_client import models
 from agentcontainer_client._calls import Call, operation, query_of, segment
-from agentcontainer_client._sources import FileInput, OnProgress, source
+from agentcontainer_client._sources import AnyFile, FileInput, OnProgress, source
 from agentcontainer_client._sync import downloading, uploading
 from agentcontainer_client._sync.paging import Pager
 from agentcontainer_client._sync.transport import Transport
@@ -84,8 +84,8 @@ class Files:
         stored = uploading.upload(self.transport, source(file, content_type), on_progress)
         return self._bound(stored.to_wire())
 
-    def upload_all(self, files: Sequence[FileInput], *, on_progress: OnProgress | None = None) -> list[str]:
-        """Upload files, several at once. Returns their ids."""
+    def upload_all(self, files: Sequence[AnyFile], *, on_progress: OnProgress | None = None) -> list[str]:
+        """Upload those files that are not stored yet, several at once. Returns the ids of all."""
         return uploading.ids_of(self.transport, files, on_progress)
 
     @operation("listFiles", taskId="task")

@@ -22,11 +22,18 @@ from agentcontainer_client._calls import (
     connection_error,
     decoded,
     error_of,
+    host_of,
 )
 from agentcontainer_client._config import Connection
 from agentcontainer_client._sync import concurrency
 from agentcontainer_client._version import __version__
-from agentcontainer_client.errors import AgentContainerError, ApiError, ConnectionFailed, NotFound
+from agentcontainer_client.errors import (
+    AgentContainerError,
+    ApiError,
+    ConfigurationError,
+    ConnectionFailed,
+    NotFound,
+)
 
 logger = logging.getLogger("agentcontainer_client")
 
@@ -142,7 +149,7 @@ class Transport:
             ApiError: the API answered with an error.
             ConnectionFailed: the API could not be reached, or the connection broke in the block.
         """
-        with connection_errors(httpx2.URL(self.connection.base_url).host):
+        with connection_errors(host_of(httpx2.URL(self.connection.base_url))):
             with self._sent(call) as response:
                 self._learn_version(response)
                 if response.is_success or response.status_code == 304:
@@ -159,14 +166,17 @@ class Transport:
             headers |= _trace_context.headers()
             headers["Idempotency-Key"] = call.idempotency_key
         prefix = "" if call.is_root else API
-        request = http.build_request(
-            call.method,
-            f"{self.connection.base_url}{prefix}{call.path}",
-            params=_parameters(call.query),
-            json=call.body,
-            headers=headers,
-            timeout=self.timeouts(call.read_seconds or self.options.timeout),
-        )
+        try:
+            request = http.build_request(
+                call.method,
+                f"{self.connection.base_url}{prefix}{call.path}",
+                params=_parameters(call.query),
+                json=call.body,
+                headers=headers,
+                timeout=self.timeouts(call.read_seconds or self.options.timeout),
+            )
+        except UnicodeEncodeError:
+            raise ConfigurationError("A text of the request is not valid Unicode.") from None
         if call.is_root:
             request.url = QuietURL(request.url)
         started = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from agentcontainer_client import _retry, models
-from agentcontainer_client._calls import Call, QuietURL, body_of, decoded, error_of, operation
+from agentcontainer_client._calls import Call, QuietURL, body_of, decoded, error_of, host_of, operation
 from agentcontainer_client._sources import AnyFile, OnProgress, Reading, Source, source, stored_id
 from agentcontainer_client._sync import concurrency
 from agentcontainer_client._sync.transport import Transport, connection_errors, is_worth_retrying
@@ -111,7 +111,7 @@ def send_bytes(
         timeout=transport.timeouts(transport.options.timeout),
     )
     request.url = QuietURL(request.url)
-    with connection_errors(request.url.host):
+    with connection_errors(host_of(request.url)):
         response = http.send(request)
     if not response.is_success:
         raise error_of(response)

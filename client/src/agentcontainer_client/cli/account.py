@@ -31,7 +31,7 @@ def secret_from(prompt: str) -> str:
     """
     text_ = getpass.getpass(f"{prompt}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
     if not text_.strip():
-        raise ConfigurationError(f"No {prompt.lower()} was given.")
+        raise ConfigurationError(f"No {prompt} was given.")
     return text_.strip()
 
 
@@ -102,7 +102,7 @@ def set_provider_key(
 ) -> None:
     """Store a provider's key, from a hidden prompt or from stdin."""
     state = state_of(ctx)
-    key = None if has_no_key else secret_from("Provider key")
+    key = None if has_no_key else secret_from("provider key")
     stored = state.client.provider_keys.set(provider, key, base_url=base_url, api=api)
     state.say(f"stored for {stored.provider}")
 

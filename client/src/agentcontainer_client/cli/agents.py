@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from agentcontainer_client import Agent, Difference
-from agentcontainer_client.cli import text
+from agentcontainer_client.cli import agent_files, text
 from agentcontainer_client.cli.run import Fields, IsJson
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
 
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="Id or name of an agent.")]
-EDITED = ("name", "description", "basePrompt", "image", "defaults", "referenceFileIds", "skills")
+ARGUMENTS: dict[str, tuple[str, Any]] = {
+    "description": ("description", ""),
+    "basePrompt": ("base_prompt", ""),
+    "image": ("image", ""),
+    "defaults": ("defaults", {}),
+    "referenceFileIds": ("reference_files", []),
+    "skills": ("skills", []),
+}
+"""The argument of the client for a field of a file, and its value if the field is null."""
 
 agents = typer.Typer(help="Agents and their versions.", no_args_is_help=False, invoke_without_command=True)
 
@@ -54,11 +61,11 @@ def list_agents(ctx: typer.Context, is_json: IsJson = False, fields: Fields = No
 def show(ctx: typer.Context, agent: AgentId, is_json: IsJson = False, fields: Fields = None) -> None:
     """Show an agent and its versions."""
     state = state_of(ctx)
-    found = _agent(state, agent)
+    found = state.agent(agent)
     if is_json:
         state.json(found.to_wire(), fields)
         return
-    state.line(json.dumps(description(found), indent=2, ensure_ascii=False))
+    state.line(agent_files.to_yaml(agent_files.description(found)).rstrip())
     numbers = ", ".join(str(version.number) for version in found.versions(order="asc"))
     state.line(f"versions: {numbers}; current: {found.current_version.number}")
 
@@ -87,43 +94,54 @@ def edit(
 ) -> None:
     """Edit an agent in $EDITOR. The differences are shown before they are sent."""
     state = state_of(ctx)
-    found = _agent(state, agent)
-    before = description(found)
+    found = state.agent(agent)
+    before = agent_files.description(found)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "agent.json")
-        path.write_text(json.dumps(before, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        path = Path(folder, "agent.yaml")
+        path.write_text(agent_files.to_yaml(before), "utf-8")
         editor = (
             os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
         )
-        subprocess.run([*editor.split(), str(path)], check=True)
-        after = read_description(path)
+        if subprocess.run([*editor.split(), str(path)], check=False).returncode:
+            raise ConfigurationError(f"{editor} failed: nothing was sent.")
+        after = agent_files.read(path)
     _apply(state, found, before, after, is_sure=is_sure)
 
 
 @agents.command("apply")
 def apply(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="FILE", help="JSON, as `agents export` writes it.")],
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="YAML or JSON (`.json`), as `agents export` writes it.")
+    ],
     is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Make the agent of this name what the file says; make it if there is none. Repeatable, for git."""
     state = state_of(ctx)
-    wanted = read_description(Path(path))
-    name = str(wanted.get("name") or "")
+    wanted = agent_files.read(Path(path))
+    name = wanted.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError(f"{path} has no `name`.")
     matching = [agent for agent in state.client.agents.list() if agent.name == name and not agent.is_standard]
-    if not matching:
-        made = state.client.agents.create(name)
+    if len(matching) > 1:
+        raise ConfigurationError(f"There are {len(matching)} agents of the name {text.one_line(name, 80)}.")
+    if matching:
+        _apply(state, matching[0], agent_files.description(matching[0]), wanted, is_sure=is_sure)
+    else:
+        made = state.client.agents.create(name, **_arguments(wanted))
         state.say(f"made {made.id}")
-        _apply(state, made, description(made), wanted, is_sure=True)
-        return
-    _apply(state, matching[0], description(matching[0]), wanted, is_sure=is_sure)
 
 
 @agents.command("export")
-def export(ctx: typer.Context, agent: AgentId) -> None:
+def export(
+    ctx: typer.Context,
+    agent: AgentId,
+    is_json: Annotated[bool, typer.Option("--json", help="As JSON instead of YAML.")] = False,
+) -> None:
     """Print an agent as `agents apply` reads it."""
     state = state_of(ctx)
-    sys.stdout.write(json.dumps(description(_agent(state, agent)), indent=2, ensure_ascii=False) + "\n")
+    described = agent_files.description(state.agent(agent))
+    state.json(described) if is_json else state.result(agent_files.to_yaml(described))
 
 
 @agents.command("diff")
@@ -135,7 +153,7 @@ def diff(
 ) -> None:
     """Show what differs between two versions; without V2, from the current one."""
     state = state_of(ctx)
-    _print(state, _agent(state, agent).diff(before, after))
+    _print(state, state.agent(agent).diff(before, after))
 
 
 @agents.command("activate")
@@ -144,7 +162,7 @@ def activate(
 ) -> None:
     """Make a version current."""
     state = state_of(ctx)
-    changed = _agent(state, agent).activate(version)
+    changed = state.agent(agent).activate(version)
     state.say(f"{changed.id} has version {changed.current_version.number}")
 
 
@@ -152,45 +170,14 @@ def activate(
 def archive(ctx: typer.Context, agent: AgentId) -> None:
     """Let an agent take no further tasks."""
     state = state_of(ctx)
-    state.say(f"{_agent(state, agent).archive().id} is archived")
+    state.say(f"{state.agent(agent).archive().id} is archived")
 
 
 @agents.command("unarchive")
 def unarchive(ctx: typer.Context, agent: AgentId) -> None:
     """Let an agent take tasks again."""
     state = state_of(ctx)
-    state.say(f"{_agent(state, agent).unarchive().id} takes tasks")
-
-
-def description(agent: Agent) -> dict[str, Any]:
-    """What of an agent can be edited."""
-    version = agent.current_version
-    return {
-        "name": agent.name,
-        "description": agent.description,
-        "basePrompt": version.base_prompt,
-        "image": version.runtime.container_image,
-        "defaults": version.defaults.to_wire(),
-        "referenceFileIds": version.reference_file_ids,
-        "skills": version.skills,
-    }
-
-
-def read_description(path: Path) -> dict[str, Any]:
-    """The description in a file.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path} is not a JSON object.")
-    if unknown := [name for name in content if name not in EDITED]:  # pyright: ignore[reportUnknownVariableType]
-        raise ConfigurationError(f"{path} has the unknown field {text.one_line(str(unknown[0]), 80)}.")  # pyright: ignore[reportUnknownArgumentType]
-    return content  # pyright: ignore[reportUnknownVariableType]
+    state.say(f"{state.agent(agent).unarchive().id} takes tasks")
 
 
 def _apply(
@@ -202,16 +189,18 @@ def _apply(
         return
     _print(state, [Difference(name, before.get(name), value) for name, value in changes.items()])
     state.confirm("Send these changes?", is_sure=is_sure)
-    changed = agent.update(
-        name=changes.get("name"),
-        description=changes.get("description"),
-        base_prompt=changes.get("basePrompt"),
-        image=changes.get("image"),
-        defaults=changes.get("defaults"),
-        reference_files=changes.get("referenceFileIds"),
-        skills=changes.get("skills"),
-    )
+    name = changes.get("name")
+    changed = agent.update(name=name, **_arguments(changes))
     state.say(f"{changed.id} has version {changed.current_version.number}")
+
+
+def _arguments(fields: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the client for these fields of a file, without the name. A field that is null is emptied."""
+    return {
+        argument: empty if fields[name] is None else fields[name]
+        for name, (argument, empty) in ARGUMENTS.items()
+        if name in fields
+    }
 
 
 def _print(state: State, changes: list[Difference]) -> None:
@@ -219,13 +208,3 @@ def _print(state: State, changes: list[Difference]) -> None:
         state.line(f"{change.path}:")
         state.line(f"  - {text.one_line(json.dumps(change.before, ensure_ascii=False))}")
         state.line(f"  + {text.one_line(json.dumps(change.after, ensure_ascii=False))}")
-
-
-def _agent(state: State, name: str) -> Agent:
-    if name.startswith("agt_"):
-        return state.client.agents.get(name)
-    matching = [agent for agent in state.client.agents.list() if agent.name == name]
-    if len(matching) != 1:
-        count = "no agent" if not matching else f"{len(matching)} agents"
-        raise ConfigurationError(f"There is {count} of the name {text.one_line(name, 80)}.")
-    return matching[0]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from agentcontainer_client import __version__
 from agentcontainer_client.cli import (
@@ -14,9 +15,11 @@ from agentcontainer_client.cli import (
     agents,
     chat,
     exits,
+    failures,
     files,
     profiles,
     raw,
+    rerun,
     tasks,
 )
 from agentcontainer_client.cli import (
@@ -24,7 +27,7 @@ from agentcontainer_client.cli import (
 )
 from agentcontainer_client.cli.state import State
 from agentcontainer_client.cli.text import harmless
-from agentcontainer_client.errors import AgentContainerError, ApiError
+from agentcontainer_client.errors import AgentContainerError
 
 GROUP = "agentcontainer.commands"  # entry points: the commands of operators, from the server's distribution
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
@@ -38,13 +41,29 @@ incompletely, 6 cancelled or expired, 7 not enough balance, 124 --timeout passed
 class Group(TyperGroup):
     """Reports failures as sentences on stderr, with the exit code that belongs to them."""
 
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **options)
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except TyperException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "agentcontainer"
+            sys.stderr.write(f"error: {harmless(error.format_message())} (see: {command} --help)\n")
+            raise SystemExit(error.exit_code) from None
+        except typer.Abort:
+            raise SystemExit(exits.ERROR) from None
+        raise SystemExit(code if isinstance(code, int) else exits.OK)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            outcome = super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(exits.DETACHED) from None
-        except (AgentContainerError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
+        except BrokenPipeError:
+            raise  # the reader of the output has gone: the command ends without a message
+        except Exception as error:
+            if type(error).__module__.startswith("typer."):
                 raise
             state = ctx.find_object(State)
             if state is not None and state.is_debug:
@@ -57,7 +76,12 @@ class Group(TyperGroup):
             state = ctx.find_object(State)
             if state is not None:
                 state.warn_of_older_server()
-        return outcome
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, AgentContainerError | OSError):
+        return failures.sentence(error)
+    return harmless(f"unexpected {type(error).__name__}: {error} (--debug shows the stack trace)")
 
 
 app = typer.Typer(
@@ -95,7 +119,7 @@ def options(
     ctx.obj = State(profile=profile, url=url, is_debug=is_debug, has_color=not no_color)
 
 
-for _module in (running, tasks, chat, files, agents, account, profiles, raw):
+for _module in (running, rerun, tasks, chat, files, agents, account, profiles, raw):
     _module.add_commands(app)
 
 
@@ -177,11 +201,3 @@ HELP_OF_OPERATORS = {
     "config": "Print the settings in force.",
     "admin": "Accounts, keys, maintenance.",
 }
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ApiError):
-        return harmless(str(error))
-    if isinstance(error, OSError):
-        return harmless(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    return harmless(str(error))

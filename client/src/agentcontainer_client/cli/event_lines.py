@@ -11,6 +11,8 @@ from agentcontainer_client.cli.text import one_line
 MAX_LINE = 100
 PATHS = ("command", "path", "file_path", "pattern")  # the arguments that describe a call of one of Pi's tools
 TOOLS = frozenset({"tool.started", "tool.completed"})
+OF_TURNS = frozenset({"turn.started", "turn.completed", "turn.failed", "file.shared"})
+"""Events that say what the caller of a turn shows in its own way."""
 FAULTS = frozenset(
     {"task.failed", "turn.failed", "finish.rejected", "model.retried", "egress.refused", "task.requeued"}
 )
@@ -64,8 +66,27 @@ def _text(event: Event, limit: int) -> tuple[str, str] | None:
             return f"hibernates: {one_line(event.message or '', limit)}".rstrip(": "), "magenta"
         case events.EgressRefused():
             return f"refused to reach {one_line(event.rule, limit)}", "red"
+        case events.FileShared():
+            return f"shared {one_line(event.filename, limit)}", "green"
+        case events.TaskRequeued():
+            return (
+                f"goes on in another container: {one_line(event.reason or 'its runner was lost', limit)}",
+                "magenta",
+            )
+        case events.ModelRetried():
+            return f"asks the model again: {one_line(event.error, limit)}", "red"
         case _:
-            return one_line(event.type, limit), "dim"
+            return _other(event, limit)
+
+
+def _other(event: Event, limit: int) -> tuple[str, str]:
+    """The type of an event in words, and an unknown type as it is."""
+    if isinstance(event, events.Unknown):
+        return one_line(event.type, limit), "dim"
+    number = event.data.get("turnNumber")
+    of_turn = f" {number}" if event.type.startswith("turn.") and isinstance(number, int) else ""
+    noun, _, verb = event.type.partition(".")
+    return one_line(f"{noun}{of_turn} {verb.replace('_', ' ')}".rstrip(), limit), "dim"
 
 
 def _about(arguments: object) -> str:

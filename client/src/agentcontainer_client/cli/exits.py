@@ -24,10 +24,10 @@ def of_task(task: Task) -> int:
 
 def of_error(error: Exception) -> int:
     """The exit code for an error."""
-    if isinstance(error, errors.Unauthorized | errors.Forbidden):
+    if isinstance(error, errors.Unauthorized | errors.Forbidden | errors.NotLoggedIn):
         return NO_ACCESS
     if isinstance(error, errors.ConfigurationError):
-        return NO_ACCESS if str(error).startswith(("No API key", "No URL")) else WRONG_USE
+        return WRONG_USE
     if isinstance(error, errors.InsufficientBalance):
         return NO_BALANCE
     if isinstance(error, errors.WaitTimedOut):

@@ -63,7 +63,7 @@ def upload(ctx: typer.Context, paths: Annotated[list[str], typer.Argument(metava
 
 def list_files(
     ctx: typer.Context,
-    count: Annotated[int, typer.Option("-n", help="How many.")] = 20,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
     is_json: IsJson = False,
     fields: Fields = None,
 ) -> None:

@@ -24,7 +24,10 @@ CANCEL_ON_EXIT = "AGENTCONTAINER_CANCEL_ON_EXIT"
 
 
 class Follower:
-    """Follows one task. `has_events`: print each event as JSON on stdout instead of a view on stderr."""
+    """Follows one task. `has_events`: print each event as JSON on stdout instead of a view on stderr.
+
+    `is_shown`: whether an event is of interest.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Follower:
         is_cancelling: bool = False,
         has_events: bool = False,
         after: int = 0,
+        is_shown: Callable[[Event], bool] = lambda _: True,
     ) -> None:
         self._state = state
         self._task = task
@@ -43,7 +47,8 @@ class Follower:
         self._is_cancelling = is_cancelling or os.environ.get(CANCEL_ON_EXIT) == "1"
         self._has_events = has_events
         self._after = after
-        self._view = View(state, task.title or task.id, task.created_at)
+        self._is_shown = is_shown
+        self._view = View(state, task.title or task.id, task.created_at, task_id=task.id)
 
     def run(self) -> Task:
         """The task at its end.
@@ -64,7 +69,8 @@ class Follower:
         with self._task.stream(after=self._after, deltas=self._state.is_live, timeout=left) as stream:
             for event in stream:
                 self._after = max(self._after, event.sequence)
-                show(event)
+                if self._is_shown(event):
+                    show(event)
         left = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
         try:
             return self._task.wait(left, raise_on_failure=False)
@@ -121,34 +127,40 @@ def answer_within(seconds: float) -> str:
 
 
 @contextmanager
-def interrupted_by_signals() -> Generator[None]:
-    """In the block, SIGTERM does the same as Ctrl-C."""
+def interrupted_by_signals(stop: Callable[[], None] = lambda: None) -> Generator[None]:
+    """In the block, SIGTERM does the same as Ctrl-C. `stop` is called before KeyboardInterrupt is raised."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop()
         raise KeyboardInterrupt
 
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        before = signal.signal(signal.SIGTERM, on_signal)
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as in the background of a shell
+                signal.signal(number, on_signal)
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def finish(
     state: State, task: Task, *, folder: str | None, is_json: bool, fields: str | None = None
 ) -> NoReturn:
     """Print the result of an ended task, save its files into `folder`, and end with the exit code for it."""
-    if folder is not None:
-        for path in task.download_all(folder):
+    try:
+        for path in [] if folder is None else task.download_all(folder):
             state.say(f"saved {path}")
-    if is_json:
-        state.json(task.to_wire(), fields)
-    elif task.status == "finished" and task.result:
-        state.result(task.result)
+    finally:  # a full disk must not lose the result
+        if is_json:
+            state.json(task.to_wire(), fields)
+        elif task.status == "finished" and task.result:
+            state.result(task.result)
     if task.status != "finished":
         state.err.print(f"error: {task.error or f'The task was {task.status}.'} ({task.id})", markup=False)
     raise typer.Exit(exits.of_task(task))

@@ -46,7 +46,7 @@ def api_request(
         raise ConfigurationError("Give a path below /api/v1.")
     values = {key: _value(value) for key, value in text.pairs(fields).items()}
     is_get = method.upper() in {"GET", "HEAD", "DELETE"}
-    body: Any = json.loads(sys.stdin.read()) if reads_stdin else values
+    body: Any = _body_of_stdin() if reads_stdin else values
     response = state.client.raw.request(
         method, path, query=values if is_get else None, body=None if is_get else body
     )
@@ -79,6 +79,13 @@ def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|power
 
     script = get_completion_script(prog_name="agentcontainer", complete_var=COMPLETE_VARIABLE, shell=shell)
     sys.stdout.write(script + "\n")
+
+
+def _body_of_stdin() -> Any:
+    try:
+        return json.loads(sys.stdin.buffer.read())
+    except ValueError as error:
+        raise ConfigurationError(f"What stdin has is not JSON: {error}") from None
 
 
 def _value(value: str) -> object:

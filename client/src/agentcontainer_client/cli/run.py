@@ -1,26 +1,26 @@
-"""`run` and `rerun`: the whole job in one command."""
+"""`run`: the whole job in one command."""
 
 import json
 import os
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agentcontainer_client import Task, _config
+from agentcontainer_client import _config
+from agentcontainer_client._sources import AnyFile
 from agentcontainer_client.cli import suggestions, text
-from agentcontainer_client.cli.following import CANCEL_ON_EXIT, Follower, finish
+from agentcontainer_client.cli.dispatching import Follow, run_to_end
+from agentcontainer_client.cli.following import CANCEL_ON_EXIT
 from agentcontainer_client.cli.state import State, state_of
-from agentcontainer_client.cli.view import View
 from agentcontainer_client.errors import ConfigurationError
 
 Agent = Annotated[
     str | None,
     typer.Option(
-        "--agent", "-a", metavar="AGENT", help="Id of the agent.", autocompletion=suggestions.agents
+        "--agent", "-a", metavar="AGENT", help="Id or name of the agent.", autocompletion=suggestions.agents
     ),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model of the agent.")]
@@ -66,7 +66,6 @@ IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("run")(run)
-    app.command("rerun")(rerun)
 
 
 def run(
@@ -110,7 +109,6 @@ def run(
     state.is_quiet = is_quiet or has_events
     prompt, files = read_prompt(list(words or ()), prompt_file)
     options: dict[str, Any] = {
-        "files": [Path(file) for file in files],
         "model": model,
         "provider": provider,
         "budget_usd": budget,
@@ -126,11 +124,12 @@ def run(
             state, prompt, chosen_agent(state, agent), options, fields if is_json else None, is_json=is_json
         )
         return
+    sources: list[AnyFile] = [*map(Path, files)]
     if (piped := piped_text(prompt_is_piped="-" in (words or [])[:1])) is not None:
-        options["files"] = [*options["files"], ("stdin.txt", piped)]
+        sources.append(("stdin.txt", piped))
     waited = None if timeout is None else text.duration(timeout).total_seconds()
-    follow = _Follow(folder, waited, is_cancelling, is_json, fields, has_events, is_detached)
-    _dispatch(state, prompt, chosen_agent(state, agent), options, follow)
+    follow = Follow(folder, waited, is_cancelling, is_json, fields, has_events, is_detached)
+    run_to_end(state, prompt, chosen_agent(state, agent), sources, options, follow)
 
 
 def preview(
@@ -141,7 +140,6 @@ def preview(
     Raises:
         Exit: it would be refused; with code 1.
     """
-    options = {**options, "files": None}
     tried = state.client.tasks.preview(prompt, agent=agent, **options)
     if is_json:
         state.json(tried.to_wire(), fields)
@@ -157,67 +155,11 @@ def preview(
         raise typer.Exit(1)
 
 
-def rerun(
-    ctx: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="ID", help="A task, its unique beginning, or @last.")],
-    folder: Folder = None,
-    is_detached: IsDetached = False,
-    timeout: Timeout = None,
-    is_json: IsJson = False,
-    fields: Fields = None,
-    is_quiet: IsQuiet = False,
-) -> None:
-    """Dispatch the instructions, overrides and metadata of a task again.
-
-    Its input files are not known to the API any more, and are not sent.
-    """
-    state = state_of(ctx)
-    state.is_quiet = is_quiet
-    before = state.task(task)
-    options: dict[str, Any] = {
-        "version": before.agent_version_id,
-        "title": before.title,
-        "metadata": before.metadata or None,
-        "overrides": before.overrides or None,
-    }
-    waited = None if timeout is None else text.duration(timeout).total_seconds()
-    follow = _Follow(folder, waited, False, is_json, fields, False, is_detached)
-    _dispatch(state, before.instructions or "", before.agent_id, options, follow)
-
-
-@dataclass(frozen=True)
-class _Follow:
-    """What happens after the dispatch."""
-
-    folder: str | None
-    timeout: float | None
-    is_cancelling: bool
-    is_json: bool
-    fields: str | None
-    has_events: bool
-    is_detached: bool
-
-
-def _dispatch(state: State, prompt: str, agent: str, options: dict[str, Any], follow: _Follow) -> None:
-    upload = View(state, "uploading")
-    with upload.shown():
-        task: Task = state.client.tasks.create(prompt, agent=agent, on_upload=upload.progress, **options)
-    if follow.is_detached:
-        state.json(task.to_wire(), follow.fields) if follow.is_json else state.line(task.id)
-        return
-    state.say(f"{task.id} dispatched to {task.agent_name}", "dim")
-    ended = Follower(
-        state, task, timeout=follow.timeout, is_cancelling=follow.is_cancelling, has_events=follow.has_events
-    ).run()
-    usage = ended.token_usage
-    state.say(f"{usage.input_tokens} tokens in, {usage.output_tokens} out, ${ended.cost_usd:.4f}", "dim")
-    is_json = follow.is_json or follow.has_events
-    finish(state, ended, folder=follow.folder, is_json=is_json, fields=follow.fields)
-
-
 def chosen_agent(state: State, agent: str | None) -> str:
-    """The agent that is named, else the profile's, else the standard one."""
-    return agent or state.client.default_agent or _config.STANDARD_AGENT
+    """The id of the agent that is named, else of the profile's, else of the standard one."""
+    if agent:
+        return state.agent_id(agent)
+    return state.client.default_agent or _config.STANDARD_AGENT
 
 
 def read_prompt(words: list[str], prompt_file: str | None) -> tuple[str, list[str]]:
@@ -227,13 +169,20 @@ def read_prompt(words: list[str], prompt_file: str | None) -> tuple[str, list[st
         ConfigurationError: there is no prompt.
     """
     if prompt_file is not None:
-        return Path(prompt_file).read_text("utf-8"), words
+        return _text(Path(prompt_file).read_bytes(), prompt_file), words
     if not words:
         raise ConfigurationError('Give a prompt: agentcontainer run "…". `-` reads it from stdin.')
-    prompt = sys.stdin.read() if words[0] == "-" else words[0]
+    prompt = _text(sys.stdin.buffer.read(), "stdin") if words[0] == "-" else words[0]
     if not prompt.strip():
         raise ConfigurationError("The prompt is empty.")
     return prompt, words[1:]
+
+
+def _text(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{source} is not UTF-8 text.") from None
 
 
 def piped_text(*, prompt_is_piped: bool) -> bytes | None:

@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import NoReturn, cast
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from agentcontainer_client import AgentContainer, NotFound, Task, __version__
+from agentcontainer_client import Agent, AgentContainer, NotFound, Task, __version__
 from agentcontainer_client.cli.text import harmless, one_line
 from agentcontainer_client.errors import ConfigurationError
 
@@ -99,11 +100,11 @@ class State:
             for row in cells:
                 sys.stdout.write("\t".join(row) + "\n")
             return
-        widths = [max(len(row[column]) for row in [titles, *cells]) for column in range(len(titles))]
+        widths = [max(cell_len(row[column]) for row in [titles, *cells]) for column in range(len(titles))]
         room = Console().width
         for row in [titles, *cells]:
-            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            sys.stdout.write(text[:room] + "\n")
+            text = "  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write(set_cell_size(text, room).rstrip() + "\n")
 
     def warn_of_older_server(self) -> None:
         """Say once if the server is older than this command."""
@@ -146,6 +147,24 @@ class State:
     def task(self, text: str) -> Task:
         """The task that is meant."""
         return self.client.tasks.get(self.task_id(text))
+
+    def agent(self, text: str) -> Agent:
+        """The agent that is meant: by its id, or by its name if no other has it.
+
+        Raises:
+            ConfigurationError: none, or several, have this name.
+        """
+        if text.startswith("agt_"):
+            return self.client.agents.get(text)
+        matching = [agent for agent in self.client.agents.list() if agent.name == text]
+        if len(matching) != 1:
+            count = "no agent" if not matching else f"{len(matching)} agents"
+            raise ConfigurationError(f"There is {count} of the name {one_line(text, 80)}.")
+        return matching[0]
+
+    def agent_id(self, text: str) -> str:
+        """The id of the agent that is meant. An id is not looked up."""
+        return text if text.startswith("agt_") else self.agent(text).id
 
     def confirm(self, question: str, *, is_sure: bool) -> None:
         """Ask before something that cannot be undone. Without a terminal, only `--yes` does it.

@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from agentcontainer_client import Task
+from agentcontainer_client._events import Event
 from agentcontainer_client.cli import event_lines, exits, suggestions, text
 from agentcontainer_client.cli.following import Follower, finish
 from agentcontainer_client.cli.run import Fields, IsJson, IsQuiet, Timeout
@@ -46,16 +48,18 @@ def list_tasks(
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Only tasks of this agent.")] = None,
     metadata: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Only tasks with this.")] = [],  # noqa: B006
     search: Annotated[str | None, typer.Option(help="Words of the title, or the beginning of an id.")] = None,
-    count: Annotated[int, typer.Option("-n", help="How many.")] = 20,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
     is_watching: Annotated[bool, typer.Option("--watch", help="Print the list again every 2 s.")] = False,
     is_json: IsJson = False,
     fields: Fields = None,
 ) -> None:
     """List tasks, the newest first."""
     state = state_of(ctx)
+    agent_id = None if agent is None else state.agent_id(agent)
     while True:
         tasks = state.client.tasks.list(
-            status=status or None, agent=agent, metadata=text.pairs(metadata), q=search, limit=count, fields="summary",
+            status=status or None, agent=agent_id, metadata=text.pairs(metadata), q=search, limit=count,
+            fields="summary",
         ).to_list()  # fmt: skip
         if is_json:
             state.json([task.to_wire() for task in tasks], fields)
@@ -120,8 +124,8 @@ def logs(
     ctx: typer.Context,
     task: TaskId,
     is_following: Annotated[bool, typer.Option("--follow", "-f", help="Follow it to its end.")] = False,
-    since: Annotated[int, typer.Option(metavar="SEQUENCE", help="Only events after this one.")] = 0,
-    tail: Annotated[int | None, typer.Option(help="Only the last ones.")] = None,
+    since: Annotated[int, typer.Option(metavar="SEQUENCE", min=0, help="Only events after this one.")] = 0,
+    tail: Annotated[int | None, typer.Option(metavar="COUNT", min=1, help="Only the last ones.")] = None,
     only_tools: Annotated[bool, typer.Option("--tools", help="Only tool calls.")] = False,
     only_errors: Annotated[bool, typer.Option("--errors", help="Only what went wrong.")] = False,
     is_raw: Annotated[bool, typer.Option("--raw", help="Each event as a line of JSON.")] = False,
@@ -129,23 +133,31 @@ def logs(
     """Print what happened to a task."""
     state = state_of(ctx)
     found = state.task(task)
-    so_far = found.events(after=since or None).to_list()
-    wanted = [
-        event
-        for event in so_far
-        if (not only_tools or event.type in event_lines.TOOLS)
-        and (not only_errors or event_lines.is_fault(event))
-    ]
-    for event in wanted[-tail:] if tail else wanted:
-        if is_raw:
-            state.json(event.to_wire(), is_compact=True)
-        elif (shown := event_lines.line(event, found.created_at)) is not None:
-            state.line(shown[0])
+
+    def is_shown(event: Event) -> bool:
+        if only_tools and event.type not in event_lines.TOOLS:
+            return False
+        return not only_errors or event_lines.is_fault(event)
+
+    last = since
+    wanted: deque[Event] = deque(maxlen=tail)
+    for event in found.events(after=since or None):
+        last = event.sequence
+        if is_shown(event):
+            wanted.append(event) if tail else _print_event(state, found, event, is_raw)
+    for event in wanted:
+        _print_event(state, found, event, is_raw)
     sys.stdout.flush()
     if is_following:
-        after = so_far[-1].sequence if so_far else since
-        ended = found if found.has_ended else Follower(state, found, after=after, has_events=is_raw).run()
-        raise typer.Exit(exits.of_task(ended))
+        follower = Follower(state, found, after=last, has_events=is_raw, is_shown=is_shown)
+        raise typer.Exit(exits.of_task(found if found.has_ended else follower.run()))
+
+
+def _print_event(state: State, task: Task, event: Event, is_raw: bool) -> None:
+    if is_raw:
+        state.json(event.to_wire(), is_compact=True)
+    elif (shown := event_lines.line(event, task.created_at)) is not None:
+        state.line(shown[0])
 
 
 def wait(

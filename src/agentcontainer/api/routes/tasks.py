@@ -24,6 +24,7 @@ from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.schemas.trial import DispatchQuery, DispatchTrial
 from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.deletion import service as deletion
+from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.tasks import creation, list_query, listing, service, trial, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
@@ -163,7 +164,8 @@ async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -
     queue = None
     if task.status is Status.PENDING:
         queue = await waiting.read(services.pool, task_id, services.settings.runner_lost_after_seconds)
-    return Task.of_task(task, services.settings, services.vault, queue)
+    input_file_ids = await file_store.list_input_ids(services.pool, task_id)
+    return Task.of_task(task, services.settings, services.vault, queue, input_file_ids)
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})

@@ -1,5 +1,6 @@
 """The JSON of tasks."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
@@ -45,6 +46,14 @@ class QueueState(Outgoing):
     reason: QueueReason
     message: Annotated[str, Field(description="The reason as a phrase, such as `2 before you`.")]
     since: Timestamp
+
+
+class TaskRepository(Outgoing):
+    """A git repository that a task was given. Its token is never sent."""
+
+    url: str
+    ref: str | None
+    path: str | None
 
 
 class TaskSummary(Outgoing):
@@ -108,7 +117,12 @@ class TaskSummary(Outgoing):
 
     @classmethod
     def of_task(
-        cls, task: model.Task, settings: Settings, vault: Vault, queue: waiting.QueueState | None = None
+        cls,
+        task: model.Task,
+        settings: Settings,
+        vault: Vault,
+        queue: waiting.QueueState | None = None,
+        input_file_ids: Sequence[str] | None = None,
     ) -> Self:
         """The task as it is sent. Until it ends, its cost is that of the container time so far."""
         seconds = -(-task.container_micro_seconds // 1_000_000)
@@ -120,6 +134,7 @@ class TaskSummary(Outgoing):
             task,
             url=settings.task_url(task.id),
             queue=queue and QueueState.of(queue),
+            input_file_ids=input_file_ids,
             runtime=Runtime.of(task),
             wake_url=None if task.wake_link_id is None else url_of(settings, vault, task.wake_link_id),
             overrides=overrides_to_json(task.overrides),
@@ -134,3 +149,8 @@ class Task(TaskSummary):
     """A task."""
 
     instructions: str
+    input_file_ids: Annotated[
+        list[str] | None,
+        Field(description="As sent. Of a task that is read by its id: null in lists and in other responses."),
+    ]
+    input_repositories: Annotated[list[TaskRepository], Field(description="As sent, without tokens.")]

@@ -120,6 +120,12 @@ async def list_inputs(pool: Pool, task_id: str) -> list[File]:
     return [_file(row) for row in await pool.fetch(_INPUTS, task_id)]
 
 
+async def list_input_ids(pool: Pool, task_id: str) -> list[str]:
+    """The ids of a task's input files, also of deleted ones, in the order in which they were named."""
+    query = "SELECT file_id FROM task_input_files WHERE task_id = $1 ORDER BY position"
+    return [row["file_id"] for row in await pool.fetch(query, task_id)]
+
+
 async def list_of_message(pool: Pool, message_id: str) -> list[File]:
     """The files that came with a message, in the order in which they were named."""
     return [_file(row) for row in await pool.fetch(_OF_MESSAGE, message_id)]
