@@ -63,7 +63,8 @@ class Stream:
             headers["Authorization"] = f"Bearer {key}"
         if last_event_id is not None:
             headers["Last-Event-ID"] = str(last_event_id)
-        lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
+        headers.setdefault("Host", "x")
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
         try:
             return cls(reader, writer, await reader.readuntil(b"\r\n\r\n"))

@@ -22,6 +22,12 @@ class BrowserSettings(SettingRules):
         "scheme that it used. Empty: none.",
     )
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names under which browsers may log in, separated by commas, besides this machine's own names "
+        "and the host of `AGENTCONTAINER_PUBLIC_URL`. Under any other name a session's cookie is refused with 421.",
+    )
+
     def task_url(self, task_id: str) -> str | None:
         """The page of a task. None: there is no dashboard."""
         return None if self.dashboard_url is None else f"{self.dashboard_url}/tasks/{task_id}"

@@ -13,6 +13,7 @@ AgentContainerError
 ├── Gone                   gone                    410
 ├── PayloadTooLarge        payload_too_large       413
 ├── UnsupportedMediaType   unsupported_media_type  415
+├── Misdirected            misdirected_request     421
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
 ├── LimitReached           limit_reached           429
@@ -128,6 +129,13 @@ class RangeNotSatisfiable(AgentContainerError):
     def __init__(self, message: str, size_bytes: int) -> None:
         super().__init__(message)
         self.size_bytes = size_bytes
+
+
+class Misdirected(AgentContainerError):
+    """The host name in the URL is not one under which browsers may use this installation."""
+
+    code = "misdirected_request"
+    status = 421
 
 
 class RateLimited(AgentContainerError):

@@ -61,6 +61,7 @@ class SettingRules(BaseSettings):
         "image_folders",
         "private_hosts",
         "trusted_proxies",
+        "allowed_hosts",
         mode="before",
         check_fields=False,
     )
@@ -85,6 +86,13 @@ class SettingRules(BaseSettings):
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         PrivateHosts.of(value)
         return value
+
+    @field_validator("allowed_hosts", check_fields=False)
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", entry) for entry in value):
+            raise ValueError("must list host names without ports, such as agents.corp,box.local")
+        return tuple(entry.lower() for entry in value)
 
     @field_validator("trusted_proxies", check_fields=False)
     @classmethod

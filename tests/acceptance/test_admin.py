@@ -11,7 +11,9 @@ import pytest
 
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.sessions import service as sessions
 from agentcontainer.embedded.location import is_running
+from agentcontainer.errors import Unauthorized
 from tests import data_folder
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "admin"]
@@ -67,6 +69,23 @@ async def test_accounts_keys_and_credit_work_with_an_external_database(database_
     ]
     entries = await pool.fetch("SELECT kind, amount_micro_usd FROM ledger_entries")
     assert sorted(tuple(entry) for entry in entries) == [("credit", 1), ("credit", 12_500_000)]
+
+
+async def test_a_login_link_works_once_for_the_account_that_is_named(database_url: str, pool: Pool) -> None:
+    first, _ = await service.create_account(pool, name="First")
+    second, _ = await service.create_account(pool, name="Second")
+    link = answer("login-link", DATABASE_URL=database_url, PUBLIC_URL="https://agents.example.com")
+    assert link["accountId"] == first
+    url, _, code = str(link["url"]).partition("#")
+    assert url == "https://agents.example.com/login"
+    browser = sessions.Browser("", None, None)
+    _, session = await sessions.log_in_with_code(pool, code, browser, is_confirmed=False)
+    assert (session.account_id, session.key_id) == (first, None)
+    with pytest.raises(Unauthorized):
+        await sessions.log_in_with_code(pool, code, browser, is_confirmed=False)
+    assert answer("login-link", "--account", second, DATABASE_URL=database_url)["accountId"] == second
+    wrong = admin("login-link", "--account", "acc_0", DATABASE_URL=database_url)
+    assert (wrong.returncode, wrong.stderr) == (1, "error: Account acc_0 does not exist.\n")
 
 
 async def test_a_name_cannot_steer_the_operators_terminal(database_url: str, pool: Pool) -> None:

@@ -1,17 +1,14 @@
 """A page in a real browser follows a task with `EventSource`, from another origin than the API's."""
 
 import json
-import shutil
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from agentcontainer.domain.tasks.events import EVENT_TYPES
-from tests.threaded_server import serving
+from tests.browser import chromium, site
 
 from .conftest import Client, Platform, finish, script
 
@@ -26,45 +23,17 @@ for (const type of %s)
 </script>"""
 
 
-class Handler(BaseHTTPRequestHandler):
-    def __init__(self, pages: dict[str, str], *arguments: Any) -> None:
-        self._pages = pages
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        page = self._pages.get(self.path, "").encode()
-        self.send_response(200 if page else 404)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(page)))
-        self.end_headers()
-        self.wfile.write(page)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert program, "no Chromium: run `make setup-dev`"
-    with sync_playwright() as playwright:
-        # As root the browser has no sandbox; it opens nothing but our own page here.
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--no-proxy-server"]
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def pages() -> Iterator[tuple[str, dict[str, str]]]:
     """The origin of a site, and its pages by path."""
-    contents: dict[str, str] = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, contents))
-    with serving(server) as address:
-        yield f"http://{address}", contents
+    with site() as running:
+        yield running
 
 
 def follow(page: Page, site: tuple[str, dict[str, str]], url: str) -> None:

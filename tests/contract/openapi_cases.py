@@ -46,6 +46,7 @@ NOT_SENT = CHECKS.get_by_names(["negative_data_rejection"])
 UNSAYABLE = re.compile(
     "|".join(
         (
+            "must hold apiKey or code",
             "must say what to change", "must not give a name twice", "at most 6 decimals", "at most [0-9]+ bytes",
             "is too little for two model requests", "looks like a short commit id",
             "must be below maxRuntimeSeconds", "is needed: the model", "is a model of", "the only model of",
@@ -80,7 +81,7 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
     for name, value in body.items():
         if value is None:
             continue
-        if name in ("versionId", "uploadId"):
+        if name in ("versionId", "uploadId", "deviceCode"):
             real[name] = ids[name]
         elif name == "storageId":
             real[name] = None  # this installation takes uploads with PUT

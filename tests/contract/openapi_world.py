@@ -26,6 +26,11 @@ from tests.conftest import url_of_database
 SECRET_KEY = "k" * 40
 SETTINGS = {"secret_key": SECRET_KEY, "openai_base_url": "http://127.0.0.1:9/v1"}  # where nothing listens
 
+UNLIMITED = """
+from agentcontainer.api.http import services
+services.CLI_LOGINS_PER_MINUTE = services.FAILED_LOGINS_PER_MINUTE = 0
+"""  # the requests of all tests come from one address
+
 
 @dataclass
 class World:
@@ -46,6 +51,14 @@ class World:
         answer = self.session.post(f"{self.base_url}/api/v1{path}", json=body or {}, headers=headers)
         assert answer.ok, answer.text
         return answer.json()
+
+    def log_in(self) -> None:
+        """Begin a browser session, without its cookie."""
+        page = {"Sec-Fetch-Site": "same-origin"}
+        answer = requests.post(
+            f"{self.base_url}/session", json={"apiKey": self.key}, headers=page, timeout=60
+        )
+        assert answer.ok, answer.text
 
     def prepared(self) -> dict[str, Any]:
         return self.post("/uploads/prepare", {"filename": "a.txt", "contentType": "text/plain"})
@@ -78,6 +91,14 @@ class World:
                 | "endConversation"
             ):  # fmt: skip
                 return {"taskId": self.ids["conversation"]}
+            case "getCliLogin" | "decideCliLogin" | "pollCliLogin":
+                begun = self.post("/cli-logins", {"hostname": "x"})
+                return {"loginId": begun["id"], "deviceCode": begun["deviceCode"]}
+            case "endSession":
+                self.log_in()
+                headers = {"Authorization": f"Bearer {self.key}"}
+                listed = self.session.get(f"{self.base_url}/api/v1/sessions", headers=headers).json()
+                return {"sessionId": listed["data"][0]["id"]}
             case "cancelTask" | "steerTask":
                 return {"taskId": self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]}
             case "getBatch" | "cancelBatch":
@@ -110,7 +131,7 @@ def running_world(postgres_url: str, migrated_template: str) -> Iterator[World]:
     )
     url = url_of_database(postgres_url, name)
     try:
-        with api_process(url, folder, **SETTINGS) as (base_url, _), asyncio.Runner() as runner:
+        with api_process(url, folder, UNLIMITED, **SETTINGS) as (base_url, _), asyncio.Runner() as runner:
             opening = db.pool(url)
             pool = runner.run(opening.__aenter__())
             new_world = runner.run(furnished(runner, pool, url, folder, base_url))
@@ -156,6 +177,6 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         "keyId": "key_00000000000000000000", "batchId": "bat_0",
         "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
-        "sequence": "1",
+        "sequence": "1", "sessionId": "ses_0", "loginId": "clg_0", "deviceCode": "x",
     }  # fmt: skip
     return World(base_url, account.key, ids, posted.url, runner, account)

@@ -62,7 +62,8 @@ def test_every_operation_has_one_described_tag_and_a_verb(document: dict[str, An
     described = {tag["name"] for tag in document["tags"]}
     assert {tag for operation in operations(document) for tag in operation["tags"]} == described
     verbs = (
-        "activate", "archive", "cancel", "change", "check", "complete", "create", "delete", "dispatch", "download",
+        "activate", "archive", "begin", "cancel", "change", "check", "complete", "create", "decide", "delete",
+        "dispatch", "download", "log", "poll",
         "end", "get", "handOff", "interrupt", "list", "prepare", "put", "receive", "revoke", "send", "show", "steer",
         "test", "unarchive", "use", "wake",
     )  # fmt: skip

@@ -32,6 +32,7 @@ ApiErrorCode: TypeAlias = (
         "payload_too_large",
         "unsupported_media_type",
         "range_not_satisfiable",
+        "misdirected_request",
         "rate_limited",
         "unavailable",
         "method_not_allowed",
@@ -78,6 +79,9 @@ InputOmittedReason: TypeAlias = Literal["too_large"] | str
 LedgerEntryKind: TypeAlias = Literal["credit", "hold", "release", "charge", "refund"] | str
 """A word of the API; later versions may add others."""
 
+LoginStatus: TypeAlias = Literal["pending", "approved", "denied"] | str
+"""A word of the API; later versions may add others."""
+
 MessageStatus: TypeAlias = Literal["queued", "delivered", "created"] | str
 """A word of the API; later versions may add others."""
 
@@ -106,6 +110,9 @@ ReminderReason: TypeAlias = Literal["no_finish", "soft_finish", "budget", "messa
 """A word of the API; later versions may add others."""
 
 Role: TypeAlias = Literal["user", "assistant"] | str
+"""A word of the API; later versions may add others."""
+
+SessionRole: TypeAlias = Literal["viewer", "member"] | str
 """A word of the API; later versions may add others."""
 
 SwitchedOff: TypeAlias = Literal["internet_access", "offline_model", "images", "own_destinations"] | str
@@ -472,6 +479,85 @@ class Capabilities(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CliLogin(Model):
+    """A login of a command line, as the person sees it who is asked to approve it."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("status", "status", None),
+        ("phrase", "phrase", None),
+        ("hostname", "hostname", None),
+        ("address", "address", None),
+        ("createdAt", "created_at", instant),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    id: str
+    status: LoginStatus
+    phrase: str
+    hostname: str
+    """As the command line says."""
+    address: str | None
+    """From where it asked."""
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CliLoginResult(Model):
+    """What came of a login."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("status", "status", None),
+        ("apiKey", "api_key", None),
+        ("accountId", "account_id", None),
+    )
+
+    status: LoginStatus
+    api_key: str | None
+    """Once it is approved."""
+    account_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class SessionAccount(Model):
+    """The account that the browser is logged in to."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("name", "name", None),
+    )
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CurrentSession(Model):
+    """The session of this browser, and what it may do now."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("account", "account", SessionAccount.from_wire),
+        ("role", "role", None),
+        ("isOperator", "is_operator", None),
+        ("agentIds", "agent_ids", None),
+        ("createdAt", "created_at", instant),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    id: str
+    account: SessionAccount
+    role: SessionRole
+    is_operator: bool
+    agent_ids: list[str] | None
+    """The agents that it sees; null: all."""
+    created_at: datetime
+    expires_at: datetime
+    """At the latest; sooner after 7 days without a request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DispatchProblem(Model):
     """Why the dispatch would be refused."""
 
@@ -787,6 +873,20 @@ class LedgerEntry(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LoginCode(Model):
+    """A link that logs one browser in, once."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("url", "url", None),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    url: str
+    """Treat it as a password. The code is after the #."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MessageFile(Model):
     """A file that came with a message, or that the agent shared during the turn."""
 
@@ -1058,6 +1158,55 @@ class Readiness(Model):
     WIRE: ClassVar[tuple[WireField, ...]] = (("status", "status", None),)
 
     status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Session(Model):
+    """A browser that is logged in."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("keyId", "key_id", None),
+        ("role", "role", None),
+        ("isCurrent", "is_current", None),
+        ("userAgent", "user_agent", None),
+        ("createdAt", "created_at", instant),
+        ("lastSeenAt", "last_seen_at", instant),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    id: str
+    key_id: str | None
+    """The API key whose rights it has; null: the operator made its link."""
+    role: SessionRole
+    is_current: bool
+    """Whether it sends this request."""
+    user_agent: str
+    """What the browser says it is."""
+    created_at: datetime
+    last_seen_at: datetime
+    """To the minute."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class StartedCliLogin(Model):
+    """A login of a command line. `url` is for the person, `deviceCode` for the command line alone."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("deviceCode", "device_code", None),
+        ("phrase", "phrase", None),
+        ("url", "url", None),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    id: str
+    device_code: str
+    phrase: str
+    """To be shown in the terminal: the browser must show the same."""
+    url: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -36,6 +36,8 @@ from agentcontainer.api.routes import (
     metrics,
     outputs,
     provider_keys,
+    session,
+    sessions,
     tasks,
     uploads,
     wake,
@@ -71,6 +73,9 @@ ROUTERS: Sequence[APIRouter] = (
     conversations.router,
     messages.router,
     activities.router,
+    session.router,
+    sessions.router,
+    sessions.public_router,
     wake.router,
     wake.link_router,
 )

@@ -97,6 +97,35 @@ def create_key(
     print_answer(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
 
+@app.command("login-link")
+def login_link(
+    account_id: Annotated[
+        str | None, typer.Option("--account", metavar="ACCOUNT_ID", help="Its account; else the first one.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print a link that logs one browser in, once, with all rights of an account. It works for 10 minutes."""
+    from agentcontainer.domain.audit.model import COMMAND_LINE
+    from agentcontainer.domain.installation import store as installation
+    from agentcontainer.domain.sessions import service
+
+    settings = load(data_dir=data_dir)
+
+    async def create(pool: "Pool") -> dict[str, str]:
+        base = settings.public_url or await installation.public_url(pool)
+        account, code, expires_at = await service.create_code_of_operator(pool, account_id, COMMAND_LINE)
+        url = f"{base or settings.api_url}/login#{code}"
+        return {"accountId": account, "url": url, "expiresAt": expires_at.isoformat(timespec="seconds")}
+
+    answer = run(create, data_dir)
+    print_answer(
+        answer,
+        f"{answer['url']}\nfor the account {answer['accountId']}, until {answer['expiresAt']}",
+        as_json,
+    )
+
+
 @app.command("list-accounts")
 def list_accounts(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List every account with its balance."""

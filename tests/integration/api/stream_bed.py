@@ -63,7 +63,12 @@ def serving(bed: Bed, folder: Path, database_url: str | None = None, /, **consta
     lines += [f"{name.replace('__', '.')} = {value!r}" for name, value in constants.items()]
     url = database_url or bed.settings.database_url
     assert url
-    settings = {"secret_key": SECRET_KEY, "storage_url": bed.settings.storage_url, "log_level": "info"}
+    settings = {
+        "secret_key": SECRET_KEY,
+        "storage_url": bed.settings.storage_url,
+        "log_level": "info",
+        "allowed_hosts": "box.lan",
+    }
     with api_process(url, folder, "\n".join(lines), **settings) as (base_url, pid):
         yield Api(base_url, pid, folder / "api.log")
 

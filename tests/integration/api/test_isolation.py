@@ -11,12 +11,14 @@ import pytest
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.routing import has_required_body
+from agentcontainer.domain.sessions import service as sessions
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-NOT_IDS = {"provider": "openai", "sequence": "1"}  # and a value for them
+# And a value for them. The logins of command lines belong to no account until one of them approves.
+NOT_IDS = {"provider": "openai", "sequence": "1", "loginId": "clg_0"}
 # What each route with a body needs to get as far as the id. A route that is missing here fails the test.
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/agents/{agentId}": {"name": "Taken over"},
@@ -55,11 +57,15 @@ async def belongings(account: Account) -> dict[str, str]:
     key = await account.post("/api/v1/api-keys", {"name": "own"})
     task = await account.dispatch()
     batch = await account.post(f"/api/v1/agents/{AGENT}/tasks/batch", {"tasks": [{"instructions": "Go."}]})
+    _, session = await sessions.log_in_with_key(
+        account.bed.pool, account.key, sessions.Browser("", None, None), is_confirmed=False
+    )
     [output_id] = await account.finish(task["id"], {"report.txt": b"secret"})
     return {
         "agentId": agent.json()["id"],
         "versionId": agent.json()["currentVersion"]["id"],
         "keyId": key.json()["id"],
+        "sessionId": session.id,
         "taskId": task["id"],
         "batchId": batch.json()["batch"]["id"],
         "fileId": output_id,

@@ -112,11 +112,14 @@ async def test_every_error_code_is_described(document: dict[str, Any]) -> None:
 
 
 async def test_operations_that_need_a_key_declare_it(document: dict[str, Any]) -> None:
-    for path, _, operation in operations(document):
+    for path, method, operation in operations(document):
         is_public = operation.get("security") == []
-        assert is_public == (not path.startswith("/api/v1/") or path.endswith("openapi.yaml"))
-        has_own_token = path == "/metrics"
-        assert ("401" in operation["responses"]) == (not is_public or has_own_token)
+        without_key = ("openapi.yaml", "/cli-logins", "/cli-logins/poll")
+        assert is_public == (not path.startswith("/api/v1/") or path.endswith(without_key))
+        has_own = path in ("/metrics", "/api/v1/cli-logins/poll") or (
+            path == "/session" and method != "DELETE"
+        )
+        assert ("401" in operation["responses"]) == (not is_public or has_own), path
 
 
 async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any], alice: Account) -> None:
@@ -239,6 +242,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(f"{v1}/account/audit", await alice.get(f"{v1}/account/audit"))
     check(f"{task_path}/files", await alice.get(f"{url}/files"))
     check(f"{task_path}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
+    await check_sessions(check, bed, alice)
     await check_batches(check, alice)
     await check_conversations(check, alice)
     await check_wakes(check, alice)
@@ -259,6 +263,29 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
         if (path, method)
         not in ((f"{v1}/openapi.yaml", "GET"), (f"{v1}/provider-keys/{{provider}}", "DELETE"))
     }
+
+
+async def check_sessions(check: Callable[[str, httpx2.Response], Any], bed: Bed, alice: Account) -> None:
+    v1, page = "/api/v1", {"Sec-Fetch-Site": "same-origin"}
+    logged_in = await bed.http.post("/session", json={"apiKey": alice.key}, headers=page)
+    assert logged_in.status_code == 204
+    cookie = page | {"Cookie": logged_in.headers["set-cookie"].partition(";")[0]}
+    bed.http.cookies.clear()
+    check("/session", await bed.http.post("/session", json={"apiKey": "wrong"}, headers=page))
+    check("/session", await bed.http.get("/session", headers=cookie))
+    check("/session", await bed.http.get("/session"))
+    check("/session", await bed.http.delete("/session"))
+    listed = check(f"{v1}/sessions", await alice.get(f"{v1}/sessions"))
+    assert len(listed["data"]) == 1
+    check(f"{v1}/sessions/{{sessionId}}", await alice.send("DELETE", f"{v1}/sessions/ses_0"))
+    check(f"{v1}/login-codes", await alice.post(f"{v1}/login-codes"))
+    logins = f"{v1}/cli-logins"
+    begun = check(logins, await bed.http.post(logins, json={"hostname": "laptop"}))
+    check(f"{logins}/{{loginId}}", await alice.get(f"{logins}/{begun['id']}"))
+    decide = f"{logins}/{begun['id']}/decide"
+    check(f"{logins}/{{loginId}}/decide", await alice.post(decide, {"isApproved": True}))
+    poll = {"deviceCode": begun["deviceCode"]}
+    check(f"{logins}/poll", await bed.http.post(f"{logins}/poll", json=poll))
 
 
 async def check_batches(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:
@@ -342,9 +369,10 @@ def response_pointer(document: dict[str, Any], response: dict[str, Any]) -> str:
 async def test_idempotent_operations_declare_their_headers(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         names = {entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "header"}
-        takes_one = method in ("POST", "PATCH") and path.startswith("/api/v1/")
+        needs_key = operation.get("security") != []
+        takes_one = method in ("POST", "PATCH") and path.startswith("/api/v1/") and needs_key
         assert ("Idempotency-Key" in names) == takes_one, (path, method)
         success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
         assert ("Idempotent-Replayed" in success.get("headers", {})) == takes_one
         assert not takes_one or "409" in operation["responses"]
-        assert ("429" in operation["responses"]) == ("401" in operation["responses"] and path != "/metrics")
+        assert not needs_key or "429" in operation["responses"]

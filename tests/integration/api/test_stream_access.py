@@ -5,6 +5,7 @@ import json
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.event_stream import Stream
@@ -13,6 +14,15 @@ from .conftest import Account, Bed, new_account
 from .stream_bed import Api, all_of, serving, tools, within
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def session_headers(api: Api, account: Account) -> dict[str, str]:
+    """What a browser sends that is logged in with the account's key."""
+    headers = {"Host": api.base_url.removeprefix("http://"), "Sec-Fetch-Site": "same-origin"}
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
+        answer = await http.post(f"{api.base_url}/session", json={"apiKey": account.key}, headers=headers)
+    assert answer.status_code == 204, answer.text
+    return headers | {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
 
 
 class TestWhoMayFollow:
@@ -70,7 +80,14 @@ class TestWhoMayFollow:
         created = (await alice.post("/api/v1/api-keys", {"name": "spare"})).json()
         spare = Account(bed, alice.id, created["key"])
         with serving(bed, short_dir, stream__KEEP_ALIVE_SECONDS=0.3) as api:
-            async with await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other:
+            path = f"/api/v1/tasks/{task_id}/events?stream=true"
+            in_session = await session_headers(api, spare)
+            async with (
+                await api.follow(task_id, spare) as stream, await api.follow(task_id, alice) as other,
+                await Stream.open(api.base_url, path, **in_session) as in_browser,
+            ):  # fmt: skip
+                assert in_browser.status == 200
+                assert "access-control-allow-origin" not in in_browser.headers
                 frames = stream.frames()
                 comments: list[str | None] = []
                 while comments.count("keep-alive") < 2 or comments.count(None) < 2:
@@ -79,8 +96,13 @@ class TestWhoMayFollow:
                 assert (await alice.send("DELETE", f"/api/v1/api-keys/{created['id']}")).status_code == 204
                 assert {frame.comment for frame in await within(30, all_of(frames))} <= {"keep-alive"}
                 assert stream.is_whole
+                await within(30, all_of(in_browser.frames()))
+                assert in_browser.is_whole
                 await tools(bed, task_id, 1)
                 assert [frame.id for frame in await within(30, other.some(2))] == [1, 2]
+                await bed.pool.execute("UPDATE api_keys SET role = 'viewer' WHERE account_id = $1", alice.id)
+                await within(30, all_of(other.frames()))  # what it may do has changed
+                assert other.is_whole
 
     async def test_the_number_of_streams_is_limited(
         self, bed: Bed, alice: Account, bob: Account, short_dir: Path

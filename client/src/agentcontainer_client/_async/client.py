@@ -12,6 +12,7 @@ from agentcontainer_client._async.batches import AsyncBatches
 from agentcontainer_client._async.conversations import AsyncConversations
 from agentcontainer_client._async.feed import AsyncFeed
 from agentcontainer_client._async.files import AsyncFiles
+from agentcontainer_client._async.sessions import AsyncCliLogins, AsyncSessions
 from agentcontainer_client._async.system import AsyncRaw, AsyncSystem, AsyncWakeLinks
 from agentcontainer_client._async.tasks import AsyncTasks
 from agentcontainer_client._async.transport import READ_SECONDS, AsyncConnections, AsyncTransport, Options
@@ -54,11 +55,13 @@ class AsyncAgentContainer:
         self.agents = AsyncAgents(transport)
         self.api_keys = AsyncApiKeys(transport)
         self.batches = AsyncBatches(transport)
+        self.cli_logins = AsyncCliLogins(transport)
         self.conversations = AsyncConversations(transport)
         self.feed = AsyncFeed(transport)
         self.files = AsyncFiles(transport)
         self.provider_keys = AsyncProviderKeys(transport)
         self.raw = AsyncRaw(transport)
+        self.sessions = AsyncSessions(transport)
         self.system = AsyncSystem(transport)
         self.tasks = AsyncTasks(transport)
         self.wake_links = AsyncWakeLinks(transport)

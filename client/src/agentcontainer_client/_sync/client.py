@@ -15,6 +15,7 @@ from agentcontainer_client._sync.batches import Batches
 from agentcontainer_client._sync.conversations import Conversations
 from agentcontainer_client._sync.feed import Feed
 from agentcontainer_client._sync.files import Files
+from agentcontainer_client._sync.sessions import CliLogins, Sessions
 from agentcontainer_client._sync.system import Raw, System, WakeLinks
 from agentcontainer_client._sync.tasks import Tasks
 from agentcontainer_client._sync.transport import READ_SECONDS, Connections, Options, Transport
@@ -56,11 +57,13 @@ class AgentContainer:
         self.agents = Agents(transport)
         self.api_keys = ApiKeys(transport)
         self.batches = Batches(transport)
+        self.cli_logins = CliLogins(transport)
         self.conversations = Conversations(transport)
         self.feed = Feed(transport)
         self.files = Files(transport)
         self.provider_keys = ProviderKeys(transport)
         self.raw = Raw(transport)
+        self.sessions = Sessions(transport)
         self.system = System(transport)
         self.tasks = Tasks(transport)
         self.wake_links = WakeLinks(transport)

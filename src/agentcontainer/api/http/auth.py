@@ -9,12 +9,14 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
 from agentcontainer.api.connections import Connection
+from agentcontainer.api.http import browser
 from agentcontainer.api.http.request import query_of
 from agentcontainer.api.http.sender import sender_of
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.audit.model import Actor
+from agentcontainer.domain.sessions import service as sessions
 from agentcontainer.errors import Unauthorized, ValidationError
 
 KEY_IN_QUERY = "apiKey"
@@ -34,6 +36,7 @@ class _ApiKey(SecurityBase):
         Raises:
             Unauthorized: there is no key, or it is unknown, revoked or expired.
             Forbidden: its account is suspended.
+            Misdirected: a session's cookie came under a host name that is none of ours.
             RateLimited: the key sends too many requests, or the account has too many connections.
             ValidationError: the query cannot be decoded, or holds another key than the header.
         """
@@ -50,9 +53,27 @@ class _ApiKey(SecurityBase):
 async def find_principal(request: Request, services: Services) -> Principal:
     """Who sends the request, as the database says now. Raises as `authenticate` does."""
     key = key_of(request)
-    if key is None:
-        raise Unauthorized("An API key is needed. Send `Authorization: Bearer ac_live_…`.")
-    return await accounts.authenticate(services.pool, key)
+    if key is not None:
+        return await accounts.authenticate(services.pool, key)
+    if "authorization" not in request.headers and (token := session_token(request, services)) is not None:
+        return await sessions.authenticate(services.pool, token)
+    raise Unauthorized("An API key is needed. Send `Authorization: Bearer ac_live_…`.")
+
+
+def session_token(request: Request, services: Services) -> str | None:
+    """The token of the browser's session, if the request has one.
+
+    Raises:
+        Misdirected: the host name is none of ours.
+        Unauthorized: the request does not come from a page of the platform, so its cookie does not count.
+    """
+    token = browser.token_of(request, services.settings)
+    if token is None:
+        return None
+    browser.check_host(request, services.settings)
+    if not browser.is_of_own_page(request, services.settings):
+        raise Unauthorized("A browser's session counts only in requests of the platform's own pages.")
+    return token
 
 
 class _ApiKeyInQuery(SecurityBase):

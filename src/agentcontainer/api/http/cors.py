@@ -1,7 +1,8 @@
 """Which responses pages of other origins may read (CORS).
 
-There are no cookies here and credentials are never allowed: a page can use a key only if it has it. So API routes are
-open to requests with an `Authorization` header, and signed upload URLs, which need no key, to all requests.
+Credentials are never allowed, and nothing is open to a request that a session's cookie authenticates: a page of another
+origin can use a key only if it has it. So API routes are open to requests with an `Authorization` header, and signed
+upload URLs, which need no key, to all requests.
 """
 
 from collections.abc import Iterable

@@ -28,6 +28,7 @@ from agentcontainer.errors import (
     InProgress,
     InsufficientBalance,
     LimitReached,
+    Misdirected,
     NotFound,
     PayloadTooLarge,
     RangeNotSatisfiable,
@@ -62,7 +63,7 @@ CODES: dict[int, tuple[str, str]] = {
         error.status: (error.code, (error.__doc__ or "").strip())
         for error in (
             ValidationError, Unauthorized, InsufficientBalance, Forbidden, NotFound, Conflict, Gone, PayloadTooLarge,
-            UnsupportedMediaType, RangeNotSatisfiable, RateLimited, Unavailable,
+            UnsupportedMediaType, RangeNotSatisfiable, Misdirected, RateLimited, Unavailable,
         )
     },
     405: ("method_not_allowed", "The route does not take this method; `Allow` lists those it takes."),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from agentcontainer.api.http import browser
 from agentcontainer.api.wire import MEDIA_TYPE_PATTERN
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.model import File
@@ -58,6 +59,7 @@ def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoin
     )
 
     def register(endpoint: Endpoint) -> Endpoint:
+        browser.mark_download(endpoint)
         router.head(path, include_in_schema=False, response_class=Response)(endpoint)
         return get(endpoint)
 

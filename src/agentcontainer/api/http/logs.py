@@ -11,14 +11,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from agentcontainer.api.http import paging
-from agentcontainer.api.http.auth import KEY_IN_QUERY, asks_for_stream, key_in_query, key_of
+from agentcontainer.api.http.auth import KEY_IN_QUERY, asks_for_stream, find_principal, key_in_query
 from agentcontainer.api.http.paging import TranscriptQuery
 from agentcontainer.api.http.query import from_boolean, from_digits
 from agentcontainer.api.http.services import Services
 from agentcontainer.api.http.sse import MEDIA_TYPE, EventStream, until_disconnected
 from agentcontainer.api.logs import Log
-from agentcontainer.domain.accounts import service as accounts
-from agentcontainer.errors import ValidationError
+from agentcontainer.domain.accounts.principal import Principal
+from agentcontainer.errors import Unauthorized, ValidationError
 
 LAST_EVENT_ID = "Last-Event-ID"
 MAX_WAIT_SECONDS = 30
@@ -134,9 +134,13 @@ def stream(request: Request, services: Services, log: Log, position: int) -> Res
         RateLimited: the account has too many streams and waiting requests.
     """
     services.hub.check_room(log.account_id)
-    key = key_of(request)
-    assert key is not None
-    return EventStream(services.hub, log, position, lambda: accounts.authenticate(services.pool, key))
+    begun: Principal = request.state.principal
+
+    async def check_rights() -> None:
+        if (await find_principal(request, services)).grant != begun.grant:
+            raise Unauthorized("The rights have changed. A client that connects again gets what they allow.")
+
+    return EventStream(services.hub, log, position, check_rights)
 
 
 async def page_or_wait(

@@ -22,7 +22,7 @@ CLIENT_DISCONNECTED = 499  # in the log and the metrics only
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Only the platform's own ids are logged from a path. Anything else may be a secret in the wrong place.
-_ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led)_[0-9a-z_]{1,60}")
+_ID = re.compile(r"(acc|key|agt|agv|tsk|msg|act|evt|upl|file|led|ses|clg)_[0-9a-z_]{1,60}")
 
 
 class Envelope:

@@ -39,6 +39,7 @@ TAGS = {
     "Choices": "What a task can name: models, regions, registries; and what this installation lacks.",
     "Files": "Uploads and output files.",
     "Account": "The account, its balance and ledger, its API keys and its keys for model providers.",
+    "Sessions": "Browsers that are logged in, links that log them in, and logins of command lines.",
     "Links": "Wake links, for people and programs without an API key.",
     "System": "Health, and this document.",
 }

@@ -15,6 +15,8 @@ from agentcontainer.settings import Settings
 from agentcontainer.telemetry.exposition import Exposition
 
 PROVIDER_TESTS_PER_MINUTE = 10  # of one account
+FAILED_LOGINS_PER_MINUTE = 10  # of one address
+CLI_LOGINS_PER_MINUTE = 10  # that one address may begin
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,17 @@ class Services:
     hub: Hub
     images: Lookup
     exposition: Exposition
+    failed_logins: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            FAILED_LOGINS_PER_MINUTE, allowance="After failed logins, your address may send"
+        )
+    )
+    """By the network of the client's address. A valid credential is never refused."""
+    cli_logins: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            CLI_LOGINS_PER_MINUTE, allowance="To log command lines in, your address may send"
+        )
+    )
     provider_tests: RateLimit = field(
         default_factory=lambda: RateLimit(
             PROVIDER_TESTS_PER_MINUTE, allowance="To test provider keys, this account may send"

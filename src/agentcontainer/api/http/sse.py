@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from agentcontainer.api.hub import FAILURES, Follower, Hub
 from agentcontainer.api.logs import Log
 from agentcontainer.api.sse_frames import KEEP_ALIVE, RETRY
-from agentcontainer.errors import Unauthorized
+from agentcontainer.errors import Forbidden, Unauthorized
 from agentcontainer.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,9 @@ SEND_BUFFER_BYTES = 128 * 1024  # the kernel's buffer for one connection
 class EventStream(Response):
     """The entries after `position`, then new ones as they come, with the deltas of what the agent is saying.
 
-    It ends when the task ends, the API key is revoked, this process stops, or the database has been away for 10 s. A
-    client reconnects with `Last-Event-ID`. The comments between entries do not depend on the database.
+    It ends when the task ends, the API key is revoked or its rights change, this process stops, or the database has
+    been away for 10 s. A client reconnects with `Last-Event-ID`. The comments between entries do not depend on the
+    database.
     """
 
     def __init__(self, hub: Hub, log: Log, position: int, check_key: Callable[[], Awaitable[object]]) -> None:
@@ -94,7 +95,7 @@ class EventStream(Response):
     async def _stop_if_revoked(self, follower: Follower) -> None:
         try:
             await self._check_key()
-        except Unauthorized:
+        except (Unauthorized, Forbidden):
             follower.stop()
         except FAILURES:
             logger.warning("%s: the key of a stream could not be checked", self._log.id)

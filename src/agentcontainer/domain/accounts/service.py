@@ -115,7 +115,7 @@ async def authenticate(pool: Pool, key: str) -> Principal:
         Unauthorized: the key is unknown, revoked or expired.
         Forbidden: its account is suspended.
     """
-    owner = await store.find_owner(pool, [_hash(key), _hash_of_limited(_hash(key))])
+    owner = await store.find_owner(pool, [hash_of(key), _hash_of_limited(hash_of(key))])
     if owner is None:
         raise Unauthorized("The API key is unknown or revoked. Send `Authorization: Bearer ac_live_…`.")
     if owner.is_expired:
@@ -223,10 +223,17 @@ async def _insert_key(
     connection: Connection, account_id: str, name: str, grant: Grant = FULL
 ) -> tuple[str, str]:
     key = KEY_PREFIX + secrets.token_urlsafe(32)
-    key_hash = stored_hash(_hash(key), grant)
-    new = NewApiKey(new_id("key"), account_id, name, key_hash, key[-4:], grant)
+    key_id = await insert_hashed_key(connection, account_id, name, hash_of(key), key[-4:], grant)
+    return key_id, key
+
+
+async def insert_hashed_key(
+    connection: Connection, account_id: str, name: str, key_hash: bytes, last4: str, grant: Grant
+) -> str:
+    """Insert an API key of which only the hash is known here; returns its id."""
+    new = NewApiKey(new_id("key"), account_id, name, stored_hash(key_hash, grant), last4, grant)
     await store.insert_key(connection, new)
-    return new.id, key
+    return new.id
 
 
 def stored_hash(key_hash: bytes, grant: Grant) -> bytes:
@@ -243,7 +250,8 @@ def key_context(account_id: str, provider: str, endpoint: OwnEndpoint | None) ->
     return f"{account_id}:{provider}" + (f":{endpoint.base_url}" if endpoint else "")
 
 
-def _hash(key: str) -> bytes:
+def hash_of(key: str) -> bytes:
+    """The hash of an API key, or of another secret of 256 random bits."""
     # A fast hash is enough: a key has 256 random bits, so nobody can guess it.
     return hashlib.sha256(key.encode(errors="replace")).digest()
 

@@ -21,7 +21,10 @@ from agentcontainer.domain.accounts.principal import Grant, Limits
 from agentcontainer.domain.models.catalogue import Rates
 
 _INSERT = "INSERT INTO accounts (id, name, email, billing_mode, is_operator) VALUES ($1, $2, $3, $4, $5)"
-_GRANT = "role, agent_ids, expires_at, max_cost_micro_usd_per_day, max_tasks_per_day, max_priority"
+GRANT_COLUMNS = (
+    "role", "agent_ids", "expires_at", "max_cost_micro_usd_per_day", "max_tasks_per_day", "max_priority",
+)  # fmt: skip
+_GRANT = ", ".join(GRANT_COLUMNS)
 _INSERT_KEY = f"""
 INSERT INTO api_keys (id, account_id, name, key_hash, last4, {_GRANT})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -29,7 +32,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 _OWNER = f"""
 SELECT k.id, k.account_id, (k.last_used_at < now() - interval '1 minute') IS NOT FALSE AS is_use_due,
     k.expires_at <= now() IS TRUE AS is_expired, a.is_operator, a.suspended_at IS NOT NULL AS is_suspended,
-    {", ".join(f"k.{name}" for name in _GRANT.split(", "))}
+    {", ".join(f"k.{name}" for name in GRANT_COLUMNS)}
 FROM api_keys k JOIN accounts a ON a.id = k.account_id
 WHERE k.key_hash = ANY($1::bytea[]) AND k.revoked_at IS NULL
 """

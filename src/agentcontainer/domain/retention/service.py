@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.audit import store as audit
+from agentcontainer.domain.cli_logins import store as cli_logins
 from agentcontainer.domain.deletion import batches
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.deletion import store as deletion_store
@@ -23,6 +24,7 @@ from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.domain.retention import store
 from agentcontainer.domain.retention.model import Amount, Kind, Position, retention
+from agentcontainer.domain.sessions import store as sessions
 from agentcontainer.errors import Unavailable
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import metrics
@@ -53,6 +55,8 @@ async def purge(pool: Pool, blobs: Blobs, settings: Settings) -> dict[Kind, Amou
             logger.info("purged %d %s", rows, kind.replace("_", " "))
     await batches.repeat(pool, lambda connection, limit: store.delete_uploads(connection, store.DAY, limit))
     await batches.repeat(pool, store.delete_daily_use)
+    await batches.repeat(pool, sessions.delete_expired)
+    await batches.repeat(pool, cli_logins.delete_expired)
     await store.stop_silent_runners(pool)
     if (age := ages.get("tasks")) is not None:
         await batches.repeat(pool, lambda connection, limit: store.delete_runners(connection, age, limit))
