@@ -50,6 +50,9 @@ TABLES = (
     "messages",
     "message_files",
     "wake_links",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "callback_secrets",
 )
 
 
@@ -208,6 +211,17 @@ class Account:
             checkpoint_id, task_id, size_bytes,
         )  # fmt: skip
         return checkpoint_id
+
+    async def insert_delivery(self, webhook_id: str) -> str:
+        """Insert a delivery that failed; returns its id."""
+        delivery_id = new_id("whd")
+        await self.bed.pool.execute(
+            "INSERT INTO webhook_deliveries (id, endpoint_id, account_id, event_id, event_type, event_at, position, "
+            "data, status, next_attempt_at) "
+            "VALUES ($1, $2, $3, $4, 'task.created', now(), 1, '{}', 'failed', NULL)",
+            delivery_id, webhook_id, self.id, new_id("evt"),
+        )  # fmt: skip
+        return delivery_id
 
     async def awaiting_input(self, reply: str = "North.", tools: Sequence[dict[str, Any]] = ()) -> str:
         """Create a conversation whose first turn is over; returns its id."""

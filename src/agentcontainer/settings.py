@@ -15,10 +15,10 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agentcontainer import field_faults, price_file
 from agentcontainer.api_url import local_url
-from agentcontainer.database_settings import DatabaseSettings
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
 from agentcontainer.providers import PROVIDERS
+from agentcontainer.retention_settings import RetentionSettings
 
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_BYTES = 2**50
@@ -26,7 +26,6 @@ MAX_USD = 1_000_000
 MAX_FILE_CHARACTERS = 65536
 FROM_FILES = ("database_url", "database_direct_url", "secret_key")  # may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
-Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 def _default_data_dir() -> Path:
@@ -35,7 +34,7 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
 
 
-class Settings(DatabaseSettings):
+class Settings(RetentionSettings):
     """Every setting, its default, and what it means (the description)."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
@@ -131,14 +130,24 @@ class Settings(DatabaseSettings):
     )
     private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="What clients may make the platform reach besides the public internet, with repositories and model "
-        "endpoints of their own, also over http://: host names, `*.name`, addresses and networks, separated by commas. "
+        description="What clients may make the platform reach besides the public internet, with repositories, model "
+        "endpoints of their own and webhooks, also over http://: host names, `*.name`, addresses and networks, "
+        "separated by commas. "
         "Link-local and metadata addresses are never reached.",
     )
     egress_proxy_only: bool = Field(
         False,
         description="Whether a proxy is the only way out, so that destinations which clients choose are refused: input "
-        "repositories and model endpoints of their own.",
+        "repositories, model endpoints of their own and webhooks.",
+    )
+    webhook_allow_http: bool = Field(
+        False,
+        description="Whether webhooks may be sent over http:// to any host, and not only over https://.",
+    )
+    webhook_allow_private: bool = Field(
+        False,
+        description="Whether webhooks may be sent to private and loopback addresses, and not only to those that "
+        "`AGENTCONTAINER_PRIVATE_HOSTS` names. Link-local and metadata addresses are never reached.",
     )
     internet_access: bool = Field(
         True,
@@ -256,31 +265,6 @@ class Settings(DatabaseSettings):
     image_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         50 * 1024**3,
         description="If the unpacked images have more bytes, those not in use are removed, least recently used first.",
-    )
-    retention_events_days: Days = Field(
-        0, description="How long the events of a task are kept after its end. 0: for ever."
-    )
-    retention_tasks_days: Days = Field(
-        0,
-        description="How long an ended task is kept, with all that belongs to it but its ledger entries. 0: for ever.",
-    )
-    retention_files_days: Days = Field(
-        0,
-        description="How long uploads and outputs are kept, unless a live task or an agent uses them. 0: for ever.",
-    )
-    retention_partial_outputs_days: Days = Field(
-        0, description="How long partial outputs are kept. 0: for ever."
-    )
-    retention_feed_days: Days = Field(
-        0,
-        description="How long entries of the feeds are kept. The oldest are removed first. 0: for ever.",
-    )
-    retention_idempotency_days: Days = Field(
-        1, description="How long the answer to a request with an Idempotency-Key is kept. 0: for ever."
-    )
-    retention_audit_days: Days = Field(
-        0,
-        description="How long entries of the audit log are kept. Those of the last 31 days always are. 0: for ever.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."

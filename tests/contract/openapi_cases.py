@@ -15,7 +15,7 @@ from schemathesis.schemas import APIOperation, BaseSchema
 
 from agentcontainer_client import events, models
 from agentcontainer_client._events import decode
-from tests.contract.openapi_world import World
+from tests.contract.openapi_world import WEBHOOK_URL, World
 from tests.openapi_document import openapi_document
 
 SCHEMA = schemathesis.openapi.from_dict(openapi_document())
@@ -64,6 +64,7 @@ UNSAYABLE = re.compile(
             "must be the name of an image", "names (the registry|no folder|no file)", "has a tag that is not valid",
             "must have a letter or digit", "is required, here or in common",
             "must have (sha256:|an absolute path)",
+            "must be whsec_", "is for new tasks only",
         )
     )
 )  # fmt: skip
@@ -91,7 +92,9 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
             real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
         elif name == "tasks":  # of a batch
             real[name] = [with_real_ids(task, ids) for task in value]
-        elif name == "common":
+        elif name in ("url", "callbackUrl"):
+            real[name] = WEBHOOK_URL
+        elif name in ("common", "overrides"):
             real[name] = with_real_ids(value, ids)
         elif name == "inputRepositories":
             real[name] = [entry | {"url": "https://example.org/a.git"} for entry in value]

@@ -24,6 +24,7 @@ from tests.api_process import api_process
 from tests.conftest import url_of_database
 
 SECRET_KEY = "k" * 40
+WEBHOOK_URL = "https://webhooks.invalid/"  # a name without an address
 SETTINGS = {"secret_key": SECRET_KEY, "openai_base_url": "http://127.0.0.1:9/v1"}  # where nothing listens
 
 UNLIMITED = """
@@ -117,8 +118,31 @@ class World:
                 url = f"{self.base_url}/api/v1/provider-keys/openai"
                 assert self.session.put(url, json={"apiKey": "x" * 20}, headers=headers).ok
                 return {"provider": "openai"}
+            case "createWebhook":
+                self.delete_spare_webhooks()
+                return {}
+            case "deleteWebhook" | "changeWebhook" | "rotateWebhookSecret":
+                self.delete_spare_webhooks()
+                return {"webhookId": self.post("/webhooks", {"url": WEBHOOK_URL})["id"]}
+            case "resendWebhookDelivery" | "resendWebhookDeliveries":
+                statement = (
+                    "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL WHERE id = $1"
+                )
+                self.runner.run(self.account.bed.pool.execute(statement, self.ids["deliveryId"]))
+                return {}
             case _:
                 return {}
+
+    def delete_spare_webhooks(self) -> None:
+        """Delete all webhooks but one, because an account can have few."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        listed = self.session.get(f"{self.base_url}/api/v1/webhooks?limit=100", headers=headers).json()[
+            "data"
+        ]
+        for webhook in listed:
+            if webhook["id"] != self.ids["webhookId"]:
+                url = f"{self.base_url}/api/v1/webhooks/{webhook['id']}"
+                assert self.session.delete(url, headers=headers).ok
 
 
 @contextmanager
@@ -168,6 +192,8 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         conversation = await account.awaiting_input(tools=[{"command": "ls"}])
         ended = await account.post(f"/api/v1/conversations/{conversation}/end")  # so that its stream ends too
         assert ended.status_code == 200, ended.text
+        webhook = (await account.post("/api/v1/webhooks", {"url": WEBHOOK_URL})).json()
+        delivery_id = await account.insert_delivery(webhook["id"])
         posted = await uploads.prepare(pool, configured, vault, blobs, account.id, "a", "text/plain", None)
         other = (
             await account.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/plain"})
@@ -178,5 +204,6 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
         "sequence": "1", "sessionId": "ses_0", "loginId": "clg_0", "deviceCode": "x",
+        "webhookId": webhook["id"], "deliveryId": delivery_id,
     }  # fmt: skip
     return World(base_url, account.key, ids, posted.url, runner, account)

@@ -15,6 +15,12 @@ WHERE_IT_IS_STORED = {
     "domain/tasks/creation.py": {("tasks", "provider_key_ciphertext"), ("tasks", "input_repositories")},
     "domain/tasks/repositories.py": {("tasks", "input_repositories")},
     "domain/tasks/service.py": {("tasks", "provider_key_ciphertext")},
+    "domain/webhooks/service.py": {
+        ("webhook_endpoints", "secret"),
+        ("webhook_endpoints", "previous_secret"),
+        ("callback_secrets", "secret"),
+        ("callback_secrets", "previous_secret"),
+    },
 }
 
 

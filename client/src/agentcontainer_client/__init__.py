@@ -18,6 +18,7 @@ from agentcontainer_client._version import __version__
 from agentcontainer_client.errors import (
     AgentContainerError,
     ApiError,
+    BadSignature,
     ChecksumMismatch,
     ConfigurationError,
     Conflict,
@@ -61,15 +62,17 @@ if TYPE_CHECKING:
     from agentcontainer_client._sync.following import EventStream, Stream
     from agentcontainer_client._sync.paging import Page, Pager
     from agentcontainer_client._sync.tasks import Task
+    from agentcontainer_client._webhooks import WebhookEvent
 
 __all__ = [
     "AgentContainer", "AgentContainerError", "Agent", "ApiError", "AsyncAgent", "AsyncAgentContainer", "AsyncBatch",
     "AsyncConversation", "AsyncEventStream", "AsyncFile", "AsyncOutputFile", "AsyncPager", "AsyncStream", "AsyncTask",
-    "Batch", "ChecksumMismatch", "ConfigurationError", "Conflict", "ConnectionFailed", "Conversation", "Difference",
-    "Draft", "EventStream", "File", "Forbidden", "Gone", "InsufficientBalance", "NotFound", "NotLoggedIn",
-    "OutputFile", "Page", "Pager", "RateLimited", "ServerFault", "Stream", "Task", "TaskCancelled", "TaskEnded",
-    "TaskExpired", "TaskFailed", "TimedOut", "TooLarge", "TurnFailed", "Unauthorized", "Unavailable",
-    "UnexpectedResponse", "ValidationFailed", "WaitTimedOut", "__version__", "errors", "events", "inputs", "models",
+    "BadSignature", "Batch", "ChecksumMismatch", "ConfigurationError", "Conflict", "ConnectionFailed", "Conversation",
+    "Difference", "Draft", "EventStream", "File", "Forbidden", "Gone", "InsufficientBalance", "NotFound",
+    "NotLoggedIn", "OutputFile", "Page", "Pager", "RateLimited", "ServerFault", "Stream", "Task", "TaskCancelled",
+    "TaskEnded", "TaskExpired", "TaskFailed", "TimedOut", "TooLarge", "TurnFailed", "Unauthorized", "Unavailable",
+    "UnexpectedResponse",
+    "ValidationFailed", "WaitTimedOut", "WebhookEvent", "__version__", "errors", "events", "inputs", "models",
 ]  # fmt: skip
 
 # Loaded when they are first used: a program needs one half of the client, and may not need the events.
@@ -95,6 +98,7 @@ _LAZY = {
     "AsyncPager": "_async.paging",
     "AsyncStream": "_async.following",
     "AsyncTask": "_async.tasks",
+    "WebhookEvent": "_webhooks",
     "events": "events",
 }
 

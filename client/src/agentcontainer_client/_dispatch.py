@@ -41,6 +41,8 @@ class OverrideOptions(TypedDict, total=False):
     region: models.Region | None
     priority: int | None
     """-10 to 10: which of the account's own pending tasks run first."""
+    callback_url: str | None
+    """Gets the events of a new task, as a webhook. `client.webhooks.callback_secret()` signs."""
     overrides: inputs.Overrides | None
     """Further settings, with the names of the API."""
 
@@ -105,6 +107,7 @@ def overrides_of(options: Mapping[str, Any]) -> dict[str, Any] | None:
         budget=budget or None,
         runtime_region=options.get("region"),
         priority=options.get("priority"),
+        callback_url=options.get("callback_url"),
     )
     return overrides | dict(options.get("overrides") or {}) or None
 

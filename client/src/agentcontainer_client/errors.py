@@ -7,6 +7,7 @@ AgentContainerError
 │   └── TimedOut                the server did not answer in time
 ├── UnexpectedResponse          the answer is not one of AgentContainer's
 ├── ChecksumMismatch            a file arrived with other bytes than were sent
+├── BadSignature                a request to a webhook is not one of AgentContainer's
 ├── ApiError                    the API answered with an error
 │   ├── ValidationFailed        400
 │   ├── Unauthorized            401
@@ -58,6 +59,10 @@ class UnexpectedResponse(AgentContainerError):
 
 class ChecksumMismatch(AgentContainerError):
     """A file was transferred, but its bytes are not those that were sent."""
+
+
+class BadSignature(AgentContainerError):
+    """A request to a webhook is forged, changed or replayed, or its secret is another one."""
 
 
 class ApiError(AgentContainerError):

@@ -65,6 +65,8 @@ class Overrides(TypedDict, total=False):
     """Restricts internet access to these hosts. Needs `internetAccess: true`."""
     priority: int | None
     """Which of the account's own pending tasks run first: the higher ones. Default: 0."""
+    callbackUrl: str | None
+    """Gets the events of this task, as a webhook. For new tasks only."""
 
 
 class AgentDefaultsInput(TypedDict, total=False):

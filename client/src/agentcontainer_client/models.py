@@ -14,7 +14,7 @@ ActivityErrorCode: TypeAlias = Literal["tool_error", "interrupted"] | str
 ActivityStatus: TypeAlias = Literal["running", "completed", "failed"] | str
 """A word of the API; later versions may add others."""
 
-ActorKind: TypeAlias = Literal["key", "session", "cli", "link"] | str
+ActorKind: TypeAlias = Literal["key", "session", "cli", "link", "platform"] | str
 """A word of the API; later versions may add others."""
 
 AgentRuntime: TypeAlias = Literal["pi"] | str
@@ -65,6 +65,7 @@ FeedEventType: TypeAlias = (
         "turn.started",
         "turn.completed",
         "turn.failed",
+        "webhook.disabled",
     ]
     | str
 )
@@ -107,6 +108,9 @@ Region: TypeAlias = Literal["eu", "any"] | str
 """A word of the API; later versions may add others."""
 
 ReminderReason: TypeAlias = Literal["no_finish", "soft_finish", "budget", "message"] | str
+"""A word of the API; later versions may add others."""
+
+ResentStatus: TypeAlias = Literal["failed", "all"] | str
 """A word of the API; later versions may add others."""
 
 Role: TypeAlias = Literal["user", "assistant"] | str
@@ -165,6 +169,35 @@ WakeKind: TypeAlias = Literal["message", "external_wake", "deadline", "link", "p
 """A word of the API; later versions may add others."""
 
 WakeRequestKind: TypeAlias = Literal["message", "external_wake"] | str
+"""A word of the API; later versions may add others."""
+
+WebhookDeliveryStatus: TypeAlias = Literal["pending", "delivered", "failed"] | str
+"""A word of the API; later versions may add others."""
+
+WebhookDisabledReason: TypeAlias = Literal["client", "gone", "failing", "backlog"] | str
+"""A word of the API; later versions may add others."""
+
+WebhookEventFilter: TypeAlias = (
+    Literal[
+        "*",
+        "task.created",
+        "task.started",
+        "task.titled",
+        "task.requeued",
+        "task.hibernated",
+        "task.woken",
+        "task.awaiting_input",
+        "task.finished",
+        "task.failed",
+        "task.cancelled",
+        "task.expired",
+        "turn.started",
+        "turn.completed",
+        "turn.failed",
+        "webhook.disabled",
+    ]
+    | str
+)
 """A word of the API; later versions may add others."""
 
 
@@ -426,6 +459,23 @@ class Batch(Model):
     counts: dict[str, int]
     """Tasks by status, without deleted ones."""
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CallbackSecret(Model):
+    """The secret that signs requests to `overrides.callbackUrl` of the account's tasks."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("secret", "secret", None),
+        ("createdAt", "created_at", instant),
+        ("previousSecretUntil", "previous_secret_until", instant),
+    )
+
+    secret: str
+    """`whsec_…`: signs the requests."""
+    created_at: datetime
+    previous_secret_until: datetime | None
+    """Until then requests are signed with the previous secret, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -694,6 +744,9 @@ class FeedData(Model):
         ("turnNumber", "turn_number", None),
         ("attemptNumber", "attempt_number", None),
         ("messageId", "message_id", None),
+        ("webhookId", "webhook_id", None),
+        ("webhookUrl", "webhook_url", None),
+        ("disabledReason", "disabled_reason", None),
     )
 
     position: int | None = None
@@ -729,6 +782,12 @@ class FeedData(Model):
     """Of `turn.…`."""
     message_id: str | None = None
     """Of `turn.started` and `turn.completed`."""
+    webhook_id: str | None = None
+    """Of `webhook.disabled`."""
+    webhook_url: str | None = None
+    """Of `webhook.disabled`."""
+    disabled_reason: WebhookDisabledReason | None = None
+    """Of `webhook.disabled`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1161,6 +1220,21 @@ class Readiness(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Resent(Model):
+    """How many deliveries are pending again."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("count", "count", None),
+        ("nextSince", "next_since", instant),
+    )
+
+    count: int
+    """At most 10000."""
+    next_since: datetime | None
+    """There are more: repeat with this `since`. Null: that was all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Session(Model):
     """A browser that is logged in."""
 
@@ -1334,6 +1408,246 @@ class Task(Model):
     """As sent. Of a task that is read by its id: null in lists and in other responses."""
     input_repositories: list[TaskRepository] | None = None
     """As sent, without tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookStats(Model):
+    """The attempts of the last 7 days, at most the latest 10,000."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("attempts", "attempts", None),
+        ("successShare", "success_share", None),
+        ("p95Ms", "p95_ms", None),
+    )
+
+    attempts: int
+    success_share: float | None
+    """From 0 to 1; null without attempts."""
+    p95_ms: int | None
+    """The duration that 95 of 100 attempts do not exceed; null without attempts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Webhook(Model):
+    """A URL that receives events of the account."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("url", "url", None),
+        ("events", "events", None),
+        ("description", "description", None),
+        ("createdAt", "created_at", instant),
+        ("disabledAt", "disabled_at", instant),
+        ("disabledReason", "disabled_reason", None),
+        ("lastSuccessAt", "last_success_at", instant),
+        ("failingSince", "failing_since", instant),
+        ("previousSecretUntil", "previous_secret_until", instant),
+        ("taskId", "task_id", None),
+        ("stats7d", "stats7d", WebhookStats.from_wire),
+    )
+
+    id: str
+    url: str
+    events: list[str]
+    description: str | None
+    created_at: datetime
+    disabled_at: datetime | None
+    """Since then it gets no events."""
+    disabled_reason: WebhookDisabledReason | None
+    """`client`: a client disabled it. `gone`: it answered 410. `failing`: nothing succeeded for 5 days.
+    `backlog`: more than 100,000 deliveries were pending.
+    """
+    last_success_at: datetime | None
+    failing_since: datetime | None
+    """The first failure after the last success; null: the last one succeeded."""
+    previous_secret_until: datetime | None
+    """Until then requests are signed with the previous secret, too."""
+    task_id: str | None
+    """The task whose `callbackUrl` it is; null in lists."""
+    stats7d: WebhookStats | None
+    """Null in lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookAttempt(Model):
+    """One request to a receiver."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("startedAt", "started_at", instant),
+        ("durationMs", "duration_ms", None),
+        ("status", "status", None),
+        ("error", "error", None),
+        ("answer", "answer", None),
+    )
+
+    started_at: datetime
+    duration_ms: int
+    status: int | None
+    """HTTP status; null if no answer came."""
+    error: str | None
+    """Why it failed; null if it succeeded."""
+    answer: str | None
+    """The first 4096 bytes of the answer; null for viewers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookBody(Model):
+    """The body of a request to a webhook."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("type", "type", None),
+        ("timestamp", "timestamp", instant),
+        ("apiVersion", "api_version", None),
+        ("data", "data", FeedData.from_wire),
+    )
+
+    type: str
+    timestamp: datetime
+    """When it happened."""
+    api_version: str
+    data: FeedData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookDelivery(Model):
+    """One event for one webhook."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("webhookId", "webhook_id", None),
+        ("taskId", "task_id", None),
+        ("eventId", "event_id", None),
+        ("eventType", "event_type", None),
+        ("position", "position", None),
+        ("status", "status", None),
+        ("attemptCount", "attempt_count", None),
+        ("nextAttemptAt", "next_attempt_at", instant),
+        ("createdAt", "created_at", instant),
+        ("deliveredAt", "delivered_at", instant),
+    )
+
+    id: str
+    webhook_id: str
+    task_id: str | None
+    event_id: str
+    """The `webhook-id` of all its requests."""
+    event_type: FeedEventType
+    position: int
+    """Of the event, in the account's feed."""
+    status: WebhookDeliveryStatus
+    attempt_count: int
+    next_attempt_at: datetime | None
+    """Of a pending delivery. While it is sent: when it would be sent again."""
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookDeliveryDetails(Model):
+    """One event for one webhook, with the body of its requests and its attempts."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("webhookId", "webhook_id", None),
+        ("taskId", "task_id", None),
+        ("eventId", "event_id", None),
+        ("eventType", "event_type", None),
+        ("position", "position", None),
+        ("status", "status", None),
+        ("attemptCount", "attempt_count", None),
+        ("nextAttemptAt", "next_attempt_at", instant),
+        ("createdAt", "created_at", instant),
+        ("deliveredAt", "delivered_at", instant),
+        ("body", "body", WebhookBody.from_wire),
+        ("attempts", "attempts", each(WebhookAttempt.from_wire)),
+    )
+
+    id: str
+    webhook_id: str
+    task_id: str | None
+    event_id: str
+    """The `webhook-id` of all its requests."""
+    event_type: FeedEventType
+    position: int
+    """Of the event, in the account's feed."""
+    status: WebhookDeliveryStatus
+    attempt_count: int
+    next_attempt_at: datetime | None
+    """Of a pending delivery. While it is sent: when it would be sent again."""
+    created_at: datetime
+    delivered_at: datetime | None
+    body: WebhookBody
+    attempts: list[WebhookAttempt]
+    """The latest 100, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookTestResult(Model):
+    """What the receiver answered to a test event."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("isDelivered", "is_delivered", None),
+        ("eventId", "event_id", None),
+        ("status", "status", None),
+        ("answer", "answer", None),
+        ("error", "error", None),
+        ("durationMs", "duration_ms", None),
+    )
+
+    is_delivered: bool
+    event_id: str
+    """The `webhook-id` of the request."""
+    status: int | None
+    """HTTP status; null if it did not answer."""
+    answer: str
+    """The first 4096 bytes of its body."""
+    error: str | None
+    """A sentence that says what is wrong."""
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class WebhookWithSecret(Model):
+    """A webhook with its secret, which is shown this once."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("url", "url", None),
+        ("events", "events", None),
+        ("description", "description", None),
+        ("createdAt", "created_at", instant),
+        ("disabledAt", "disabled_at", instant),
+        ("disabledReason", "disabled_reason", None),
+        ("lastSuccessAt", "last_success_at", instant),
+        ("failingSince", "failing_since", instant),
+        ("previousSecretUntil", "previous_secret_until", instant),
+        ("taskId", "task_id", None),
+        ("stats7d", "stats7d", WebhookStats.from_wire),
+        ("secret", "secret", None),
+    )
+
+    id: str
+    url: str
+    events: list[str]
+    description: str | None
+    created_at: datetime
+    disabled_at: datetime | None
+    """Since then it gets no events."""
+    disabled_reason: WebhookDisabledReason | None
+    """`client`: a client disabled it. `gone`: it answered 410. `failing`: nothing succeeded for 5 days.
+    `backlog`: more than 100,000 deliveries were pending.
+    """
+    last_success_at: datetime | None
+    failing_since: datetime | None
+    """The first failure after the last success; null: the last one succeeded."""
+    previous_secret_until: datetime | None
+    """Until then requests are signed with the previous secret, too."""
+    task_id: str | None
+    """The task whose `callbackUrl` it is; null in lists."""
+    stats7d: WebhookStats | None
+    """Null in lists."""
+    secret: str
+    """`whsec_…`: signs the requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

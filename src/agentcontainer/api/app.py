@@ -41,6 +41,8 @@ from agentcontainer.api.routes import (
     tasks,
     uploads,
     wake,
+    webhook_deliveries,
+    webhooks,
 )
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
@@ -76,6 +78,8 @@ ROUTERS: Sequence[APIRouter] = (
     session.router,
     sessions.router,
     sessions.public_router,
+    webhooks.router,
+    webhook_deliveries.router,
     wake.router,
     wake.link_router,
 )

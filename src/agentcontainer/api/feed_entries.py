@@ -21,10 +21,13 @@ from agentcontainer.api.event_data import (
 )
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd
 from agentcontainer.domain.feed.model import EVENT_FIELDS
+from agentcontainer.domain.webhooks.model import DisabledReason
 
 FeedEventType = TypeAliasType(
     "FeedEventType", Annotated[str, Field(json_schema_extra={"enum": list(EVENT_FIELDS)})]
 )
+
+WebhookDisabledReason = TypeAliasType("WebhookDisabledReason", DisabledReason)
 
 
 def _without_required(schema: JsonDict) -> None:
@@ -56,6 +59,9 @@ class FeedData(Outgoing):
     turn_number: Annotated[int, Field(description="Of `turn.…`.")]
     attempt_number: Annotated[int, Field(description="Of `turn.…`.")]
     message_id: Annotated[str, Field(description="Of `turn.started` and `turn.completed`.")]
+    webhook_id: Annotated[str, Field(description="Of `webhook.disabled`.")]
+    webhook_url: Annotated[str, Field(description="Of `webhook.disabled`.")]
+    disabled_reason: Annotated[WebhookDisabledReason, Field(description="Of `webhook.disabled`.")]
 
 
 class _AsFeedData:
@@ -65,6 +71,15 @@ class _AsFeedData:
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return handler(TypeAdapter(FeedData).core_schema)
+
+
+class WebhookBody(Outgoing):
+    """The body of a request to a webhook."""
+
+    type: str
+    timestamp: Annotated[Timestamp, Field(description="When it happened.")]
+    api_version: str
+    data: Annotated[object, _AsFeedData()]
 
 
 class FeedEntry(Outgoing):

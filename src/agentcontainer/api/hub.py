@@ -8,7 +8,7 @@ the log. If it falls behind the tail, it reads pages from the database as fast a
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -273,13 +273,17 @@ class Hub:
             if not self._counts[account_id]:
                 del self._counts[account_id]
 
-    async def run(self, url: str) -> None:
-        """Listen for notifications, poll, and read new events, until cancelled."""
+    async def run(self, url: str, more_handlers: Mapping[str, Callable[[str], None]] | None = None) -> None:
+        """Listen for notifications, poll, and read new events, until cancelled.
+
+        `more_handlers`: by channel, as those of `db.listen`, so that others need no connection of their own.
+        """
         handlers: dict[str, Callable[[str], None]] = {
             events.CHANNEL: self._on_entry,
             feed.CHANNEL: self._on_entry,
             deltas.CHANNEL: self._on_delta,
             deltas.REQUEST_CHANNEL: lambda _: self._announcer.renew(),
+            **(more_handlers or {}),
         }
         async with asyncio.TaskGroup() as group:
             listen = partial(db.listen, url, handlers, self._on_answer)

@@ -8,6 +8,7 @@ from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.processes import store
 from agentcontainer.domain.processes.model import REGIONS, regions_without_runner
 from agentcontainer.domain.tasks.state import TERMINAL, Status
+from agentcontainer.domain.webhooks import queue as webhooks
 from agentcontainer.telemetry import metrics
 
 CACHE_SECONDS = 5.0
@@ -44,8 +45,10 @@ class InstallationGauges:
         queues = await store.queues(self._pool)
         runners = await store.runners(self._pool)
         feed_lag_seconds = await feed.lag_seconds(self._pool)
+        pending_webhooks = await webhooks.count_pending(self._pool)
         _clear()
         metrics.FEED_LAG.set(feed_lag_seconds)
+        metrics.WEBHOOK_PENDING.set(pending_webhooks)
         for status in Status:
             if status not in TERMINAL:
                 metrics.TASKS.labels(status.value).set(tasks.get(status.value, 0))
@@ -72,5 +75,5 @@ def _clear() -> None:
         metrics.CLOCK_SKEW,
     ):
         gauge.clear()
-    for gauge in (metrics.REGIONS_WITHOUT_RUNNER, metrics.FEED_LAG):
+    for gauge in (metrics.REGIONS_WITHOUT_RUNNER, metrics.FEED_LAG, metrics.WEBHOOK_PENDING):
         gauge.set(float("nan"))

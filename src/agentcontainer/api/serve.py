@@ -14,9 +14,11 @@ from agentcontainer.api.app import create_app
 from agentcontainer.api.connections import CHECK_SECONDS, Connections, protocol_class
 from agentcontainer.api.hub import Hub
 from agentcontainer.api.presence import Presence
+from agentcontainer.api.webhook_sender import WebhookSender
 from agentcontainer.api_url import is_every_address
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
+from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.feed.sequencer import number_forever
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.housekeeping.service import keep_house
@@ -67,6 +69,7 @@ async def serve(settings: Settings) -> None:
             await standard.install(pool)
             hub = Hub(pool, connections.bounds.streams)
             app = create_app(settings, pool, vault, blobs, hub)
+            sender = WebhookSender(pool, vault, settings)
             presence = Presence(pool, listener.getsockname()[1], settings.runner_lost_after_seconds)
             config = uvicorn.Config(
                 app, http=protocol_class(connections), ws="none", lifespan="off", log_config=None, access_log=False,
@@ -85,7 +88,8 @@ async def serve(settings: Settings) -> None:
                     keep_house(pool, blobs, settings),
                     presence.beat_forever(),
                     presence.report_forever(),
-                    hub.run(session_url),
+                    hub.run(session_url, {feed.WEBHOOK_CHANNEL: sender.wake}),
+                    sender.run(),
                     number_forever(session_url),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),

@@ -1,4 +1,4 @@
-"""The HTTP client for model endpoints of an account's own: it connects only to addresses that were checked."""
+"""The HTTP client for URLs that clients choose: it connects only to addresses that were checked."""
 
 import socket
 
@@ -8,13 +8,15 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from agentcontainer.sandbox.destinations import Destinations
 
 
-def judged_client(destinations: Destinations) -> aiohttp.ClientSession:
-    """A client whose connections go to the addresses that `destinations` allows.
+def judged_client(destinations: Destinations, *, force_close: bool = False) -> aiohttp.ClientSession:
+    """A client whose connections go to the addresses that `destinations` allows. `force_close`: each to one request.
 
     It does not check an address that a URL names itself: check the URL with `Destinations.url_fault` before.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=_Judge(destinations)),
+        connector=aiohttp.TCPConnector(
+            limit=0, use_dns_cache=False, resolver=_Judge(destinations), force_close=force_close
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )

@@ -40,10 +40,12 @@ class DestinationRefused(OSError):
 
 @dataclass(frozen=True)
 class Destinations:
-    """Which destinations are allowed. `is_private_allowed`: whether all private addresses are."""
+    """Which destinations are allowed. `is_private_allowed`: whether all private addresses are. `is_http_allowed`:
+    whether http:// is, with all hosts."""
 
     private_hosts: PrivateHosts = field(default_factory=PrivateHosts)
     is_private_allowed: bool = False
+    is_http_allowed: bool = False
     is_proxy_only: bool = False
 
     @classmethod
@@ -53,6 +55,14 @@ class Destinations:
     def for_repositories(self, settings: Settings) -> "Destinations":
         """The same, with the setting `allow_private_repositories`."""
         return replace(self, is_private_allowed=settings.allow_private_repositories)
+
+    def for_webhooks(self, settings: Settings) -> "Destinations":
+        """The same, with the settings of webhooks."""
+        return replace(
+            self,
+            is_private_allowed=settings.webhook_allow_private,
+            is_http_allowed=settings.webhook_allow_http,
+        )
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether this address of this host may be connected to. Link-local and metadata addresses never may."""
@@ -76,8 +86,10 @@ class Destinations:
             raise DestinationRefused(NOT_PUBLIC)
         return allowed
 
-    def url_fault(self, url: str) -> str | None:
-        """Why the platform cannot send requests to this base URL; None: it can, as far as the URL tells.
+    def url_fault(self, url: str, *, is_base: bool = True) -> str | None:
+        """Why the platform cannot send requests to this URL; None: it can, as far as the URL tells.
+
+        `is_base`: paths are appended to it, so it has no query.
 
         The message never repeats the URL, which may hold a secret.
         """
@@ -92,8 +104,10 @@ class Destinations:
             return "is not a URL"
         if parts.scheme not in ("https", "http"):
             return "must start with https://"
-        if "@" in parts.netloc or "?" in url or "#" in url:
+        if is_base and ("@" in parts.netloc or "?" in url or "#" in url):
             return "must hold no user name, password, query or fragment; send the key in `apiKey`"
+        if "@" in parts.netloc or "#" in url:
+            return "must hold no user name, password or fragment"
         if not is_port_good or not _HOST.fullmatch(host):
             return "must name a host"
         return self._host_fault(parts.scheme, host)
@@ -104,9 +118,9 @@ class Destinations:
         except ValueError:
             if _NUMBER.fullmatch(host):
                 return "must write an address in full, such as 192.0.2.10"
-            is_allowed = host != "localhost" or self.private_hosts.names_host(host)
+            is_allowed = host != "localhost" or self.is_private_allowed or self.private_hosts.names_host(host)
         if not is_allowed:
             return "must be on the public internet, or a host that AGENTCONTAINER_PRIVATE_HOSTS names"
-        if scheme == "http" and not self.private_hosts.names_host(host):
+        if scheme == "http" and not self.is_http_allowed and not self.private_hosts.names_host(host):
             return "must start with https://, except for hosts that AGENTCONTAINER_PRIVATE_HOSTS names"
         return None

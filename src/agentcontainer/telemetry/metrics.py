@@ -16,6 +16,7 @@ disable_created_metrics()  # otherwise each counter and histogram has a second s
 _HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _TASK_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 _QUEUE_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_WEBHOOK_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 _MODEL_SECONDS = tuple(0.01 * 2**exponent for exponent in range(14))  # 0.01 to 81.92
 _SIZES = tuple(1024 * 8**exponent for exponent in range(9))  # 1 KiB to 16 GiB
 
@@ -66,6 +67,12 @@ HTTP_SECONDS = _histogram(
 )
 EVENT_STREAMS = _gauge("event_streams", "Event streams that are open.")
 TASKS_CREATED = _counter("tasks_created", "Tasks that were dispatched.", "mode")
+WEBHOOK_DELIVERIES = _counter(
+    "webhook_deliveries", "Attempts of deliveries to webhooks, by what followed from them.", "outcome"
+)
+WEBHOOK_SECONDS = _histogram(
+    "webhook_delivery_duration_seconds", "Requests to the receivers of webhooks.", _WEBHOOK_SECONDS
+)
 
 # ---- the whole installation, as the database has it: the same in every API process
 
@@ -83,6 +90,9 @@ CLOCK_SKEW = _gauge(
 FEED_LAG = _gauge(
     "feed_lag_seconds",
     "Age of the oldest event that has no position in its account's feed yet; 0: all have one.",
+)
+WEBHOOK_PENDING = _gauge(
+    "webhook_pending", "Deliveries to webhooks that are pending, counted up to 100,000 of them."
 )
 REGIONS_WITHOUT_RUNNER = _gauge(
     "regions_without_runner", "Regions with tasks that wait and no living runner."
@@ -135,7 +145,14 @@ EVERYWHERE: tuple[Metric, ...] = (
     BUILD_INFO, TASKS_ENDED, TASK_SECONDS, ATTEMPTS_LOST, STORE_SECONDS, POOL_CONNECTIONS, FILE_BYTES, OPEN_FILES,
     LEADER, PURGED_ROWS,
 )  # fmt: skip
-OF_API: tuple[Metric, ...] = (HTTP_REQUESTS, HTTP_SECONDS, EVENT_STREAMS, TASKS_CREATED)
+OF_API: tuple[Metric, ...] = (
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    EVENT_STREAMS,
+    TASKS_CREATED,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_SECONDS,
+)
 OF_INSTALLATION: tuple[Gauge, ...] = (
     TASKS,
     QUEUE_DEPTH,
@@ -144,6 +161,7 @@ OF_INSTALLATION: tuple[Gauge, ...] = (
     CLOCK_SKEW,
     REGIONS_WITHOUT_RUNNER,
     FEED_LAG,
+    WEBHOOK_PENDING,
 )
 OF_RUNNER: tuple[Metric, ...] = (
     QUEUE_WAIT, ATTEMPTS_STARTED, ATTEMPT_START_SECONDS, TURN_SECONDS, RUNNER_SLOTS, OOM_KILLS, DISK_FREE,

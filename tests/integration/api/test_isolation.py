@@ -28,6 +28,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/conversations/{taskId}/messages": {"content": "x"},
     "POST /api/v1/tasks/{taskId}/messages": {"content": "x"},
     "POST /api/v1/tasks/{taskId}/wake": {"kind": "external_wake"},
+    "PATCH /api/v1/webhooks/{webhookId}": {"description": "Taken over"},
+    "POST /api/v1/webhooks/{webhookId}/rotate-secret": {},
+    "POST /api/v1/webhooks/{webhookId}/resend": {"since": "2026-01-01T00:00:00Z"},
 }
 ROUTES_WITH_IDS = [
     (method, route.path)
@@ -37,7 +40,7 @@ ROUTES_WITH_IDS = [
     and set(route.param_convertors) - set(NOT_IDS)
     and method != "HEAD"  # has no body
 ]
-NO_LISTS = ("/api/v1/account", "/api/v1/capabilities")
+NO_LISTS = ("/api/v1/account", "/api/v1/account/callback-secret", "/api/v1/capabilities")
 LISTS = [
     route.path
     for route in ROUTES
@@ -61,6 +64,8 @@ async def belongings(account: Account) -> dict[str, str]:
         account.bed.pool, account.key, sessions.Browser("", None, None), is_confirmed=False
     )
     [output_id] = await account.finish(task["id"], {"report.txt": b"secret"})
+    webhook = await account.post("/api/v1/webhooks", {"url": "https://hooks.example.com/"})
+    delivery_id = await account.insert_delivery(webhook.json()["id"])
     return {
         "agentId": agent.json()["id"],
         "versionId": agent.json()["currentVersion"]["id"],
@@ -69,6 +74,8 @@ async def belongings(account: Account) -> dict[str, str]:
         "taskId": task["id"],
         "batchId": batch.json()["batch"]["id"],
         "fileId": output_id,
+        "webhookId": webhook.json()["id"],
+        "deliveryId": delivery_id,
     }
 
 

@@ -16,6 +16,7 @@ from agentcontainer_client._async.sessions import AsyncCliLogins, AsyncSessions
 from agentcontainer_client._async.system import AsyncRaw, AsyncSystem, AsyncWakeLinks
 from agentcontainer_client._async.tasks import AsyncTasks
 from agentcontainer_client._async.transport import READ_SECONDS, AsyncConnections, AsyncTransport, Options
+from agentcontainer_client._async.webhooks import AsyncWebhooks
 from agentcontainer_client._retry import RETRIES
 
 
@@ -65,6 +66,7 @@ class AsyncAgentContainer:
         self.system = AsyncSystem(transport)
         self.tasks = AsyncTasks(transport)
         self.wake_links = AsyncWakeLinks(transport)
+        self.webhooks = AsyncWebhooks(transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"

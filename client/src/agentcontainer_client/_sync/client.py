@@ -19,6 +19,7 @@ from agentcontainer_client._sync.sessions import CliLogins, Sessions
 from agentcontainer_client._sync.system import Raw, System, WakeLinks
 from agentcontainer_client._sync.tasks import Tasks
 from agentcontainer_client._sync.transport import READ_SECONDS, Connections, Options, Transport
+from agentcontainer_client._sync.webhooks import Webhooks
 
 
 class AgentContainer:
@@ -67,6 +68,7 @@ class AgentContainer:
         self.system = System(transport)
         self.tasks = Tasks(transport)
         self.wake_links = WakeLinks(transport)
+        self.webhooks = Webhooks(transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"

@@ -21,6 +21,7 @@ from agentcontainer_client.cli import (
     raw,
     rerun,
     tasks,
+    webhooks,
 )
 from agentcontainer_client.cli import (
     run as running,
@@ -119,7 +120,7 @@ def options(
     ctx.obj = State(profile=profile, url=url, is_debug=is_debug, has_color=not no_color)
 
 
-for _module in (running, rerun, tasks, chat, files, agents, account, profiles, raw):
+for _module in (running, rerun, tasks, chat, files, agents, account, webhooks, profiles, raw):
     _module.add_commands(app)
 
 

@@ -35,6 +35,7 @@ TAGS = {
     "Conversations": "Conversations with an agent, one turn at a time, and its tool calls.",
     "Messages": "The messages of conversations, and steering messages to agents that work alone.",
     "Events": "The event log of a task, and the feed of an account: as lists or as event streams.",
+    "Webhooks": "URLs that receive events, their secrets, and what was delivered to them.",
     "Agents": "Named configurations of agents, and their versions.",
     "Choices": "What a task can name: models, regions, registries; and what this installation lacks.",
     "Files": "Uploads and output files.",

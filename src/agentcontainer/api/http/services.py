@@ -17,6 +17,7 @@ from agentcontainer.telemetry.exposition import Exposition
 PROVIDER_TESTS_PER_MINUTE = 10  # of one account
 FAILED_LOGINS_PER_MINUTE = 10  # of one address
 CLI_LOGINS_PER_MINUTE = 10  # that one address may begin
+WEBHOOK_TESTS_PER_MINUTE = 10  # of one account
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Services:
     provider_tests: RateLimit = field(
         default_factory=lambda: RateLimit(
             PROVIDER_TESTS_PER_MINUTE, allowance="To test provider keys, this account may send"
+        )
+    )
+    webhook_tests: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            WEBHOOK_TESTS_PER_MINUTE, allowance="To test webhooks, this account may send"
         )
     )
 

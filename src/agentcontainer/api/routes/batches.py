@@ -15,7 +15,12 @@ from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.http.trace_context import TraceParent
-from agentcontainer.api.schemas.batches import BatchRequest, dispatches_of, naming_tasks_as_sent
+from agentcontainer.api.schemas.batches import (
+    BatchRequest,
+    check_callbacks,
+    dispatches_of,
+    naming_tasks_as_sent,
+)
 from agentcontainer.api.schemas.ids import AgentId, BatchId
 from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.domain.batches import model, service, store
@@ -61,6 +66,7 @@ async def dispatch_batch(
 
     A field of `common` applies to every task that does not set it. Money is held for each task.
     """
+    check_callbacks(services.settings, body)
     with naming_tasks_as_sent(body):
         batch, task_ids = await service.dispatch(
             services.pool,

@@ -10,6 +10,7 @@ from agentcontainer.api.schemas.dispatch import (
     MAX_BODY_BYTES,
     NewTask,
     Text,
+    check_callback,
     dispatch_of,
     naming_input_files_as_sent,
 )
@@ -55,6 +56,7 @@ async def create_conversation(
 
     Money is held from the balance until the conversation ends.
     """
+    check_callback(services.settings, body.overrides)
     with naming_input_files_as_sent(body):
         task, message = await service.create(
             services.pool, services.settings, services.vault, account_id, agent_id,

@@ -16,8 +16,8 @@ from agentcontainer.api.schemas.dispatch import (
     InputFiles,
     Overrides,
     Text,
+    later_overrides_of,
     naming_input_files_as_sent,
-    overrides_of,
 )
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.messages import Message, TaskAndMessage
@@ -68,7 +68,7 @@ async def send_message(
     draft = model.Draft(
         content=body.content,
         input_file_ids=body.file_ids(),
-        overrides=overrides_of(overrides),
+        overrides=later_overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
         traceparent=traceparent,
     )

@@ -18,7 +18,12 @@ from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.http.trace_context import TraceParent
-from agentcontainer.api.schemas.dispatch import DispatchRequest, dispatch_of, naming_input_files_as_sent
+from agentcontainer.api.schemas.dispatch import (
+    DispatchRequest,
+    check_callback,
+    dispatch_of,
+    naming_input_files_as_sent,
+)
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.schemas.trial import DispatchQuery, DispatchTrial
@@ -122,6 +127,7 @@ async def dispatch_task(
 
     It runs as soon as a container is free. Money is held from the balance until the task ends.
     """
+    check_callback(services.settings, body.overrides)
     request = dispatch_of(body, body.instructions, key_id, traceparent)
     of_account = (services.pool, services.settings, services.vault, account_id, agent_id)
     if query.dry_run:

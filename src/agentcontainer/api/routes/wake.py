@@ -16,7 +16,7 @@ from agentcontainer.api.http.errors import public_error, validated
 from agentcontainer.api.http.request import NO_FIELDS, NoFields, StrictRequest, parse_form
 from agentcontainer.api.http.routing import SEGMENT, StrictRoute, authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided
-from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text, overrides_of
+from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text, later_overrides_of
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Incoming, Outgoing, Timestamp
@@ -135,7 +135,7 @@ async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, 
     overrides = body.overrides or Overrides()
     task = await service.wake(
         services.pool, services.settings, services.vault, account_id, task_id, body.message,
-        overrides_of(overrides), overrides.provider_api_key,
+        later_overrides_of(overrides), overrides.provider_api_key,
     )  # fmt: skip
     return Task.of_task(task, services.settings, services.vault)
 

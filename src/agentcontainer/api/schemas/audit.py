@@ -11,7 +11,7 @@ from agentcontainer.api.wire import Outgoing, Timestamp
 from agentcontainer.db import Page
 from agentcontainer.domain.audit import model
 
-ActorKind = TypeAliasType("ActorKind", Literal["key", "session", "cli", "link"])
+ActorKind = TypeAliasType("ActorKind", Literal["key", "session", "cli", "link", "platform"])
 
 
 class Actor(Outgoing):

@@ -10,6 +10,7 @@ from agentcontainer.api.schemas.dispatch import (
     NewTask,
     Overrides,
     Text,
+    check_callback,
     dispatch_of,
     naming_input_files_as_sent,
 )
@@ -18,6 +19,7 @@ from agentcontainer.domain.batches.model import MAX_TASKS
 from agentcontainer.domain.tasks.creation import InvalidTask
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.errors import Detail, ValidationError
+from agentcontainer.settings import Settings
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -42,6 +44,13 @@ class BatchRequest(Incoming):
             description="Applies to every task, except for what the task sets itself, also in `overrides`."
         ),
     ] = None
+
+
+def check_callbacks(settings: Settings, body: BatchRequest) -> None:
+    """Check the callback URLs of all tasks. Raises as `check_callback`."""
+    check_callback(settings, body.common and body.common.overrides, "common.overrides")
+    for index, task in enumerate(body.tasks):
+        check_callback(settings, task.overrides, _path(index, "overrides"))
 
 
 def dispatches_of(

@@ -10,6 +10,8 @@ from pydantic_core.core_schema import ValidationInfo
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, json_size, policy_of
+from agentcontainer.api.schemas.webhooks import WebhookUrl
+from agentcontainer.api.webhook_request import webhook_url_fault
 from agentcontainer.api.wire import (
     VISIBLE_PATTERN,
     Id,
@@ -25,6 +27,7 @@ from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.egress import MAX_NAME_CHARACTERS, MAX_RULES, RULE_PATTERN, Rule
 from agentcontainer.errors import ValidationError
 from agentcontainer.filenames import MAX_FILENAME_BYTES
+from agentcontainer.settings import Settings
 
 T = TypeVar("T")
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 512 KiB of text can take six times that in JSON, as \u escapes
@@ -142,6 +145,10 @@ class Overrides(ExecutionInput):
         Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY), from_whole_number] | None,
         Field(description="Which of the account's own pending tasks run first: the higher ones. Default: 0."),
     ] = None
+    callback_url: Annotated[
+        WebhookUrl | None,
+        Field(description="Gets the events of this task, as a webhook. For new tasks only."),
+    ] = None
 
 
 class InputFile(Incoming):
@@ -236,6 +243,29 @@ class DispatchRequest(NewTask, _Instructions):  # in this order the instructions
     max_body_bytes = MAX_BODY_BYTES
 
 
+def later_overrides_of(body: Overrides) -> execution.Overrides:
+    """The overrides of a message or wake, as the domain holds them.
+
+    Raises:
+        ValidationError: one is for new tasks only.
+    """
+    if body.callback_url is not None:
+        raise ValidationError.at("overrides.callbackUrl", "is for new tasks only")
+    return overrides_of(body)
+
+
+def check_callback(settings: Settings, overrides: Overrides | None, path: str = "overrides") -> None:
+    """Check that the platform can send events to the callback URL of a new task.
+
+    Raises:
+        ValidationError: it cannot. `path`: where the overrides are in the request.
+    """
+    if overrides is None or overrides.callback_url is None:
+        return
+    if fault := webhook_url_fault(settings, overrides.callback_url):
+        raise ValidationError.at(f"{path}.callbackUrl", fault)
+
+
 def overrides_of(body: Overrides) -> execution.Overrides:
     """The overrides as the domain holds them. Null means not given."""
     budget = body.budget
@@ -254,6 +284,7 @@ def overrides_of(body: Overrides) -> execution.Overrides:
         else execution.Budget(_micro_usd(budget.max_cost_usd), budget.max_tokens),
         egress=UNSET if body.egress is None else tuple(body.egress.allow),
         priority=_or_unset(body.priority),
+        callback_url=_or_unset(body.callback_url),
     )
 
 

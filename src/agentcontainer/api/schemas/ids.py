@@ -5,9 +5,11 @@ from typing import Annotated
 from agentcontainer.api.http.routing import id_in_path
 
 AgentId = Annotated[str, id_in_path("agentId")]
+DeliveryId = Annotated[str, id_in_path("deliveryId")]
 BatchId = Annotated[str, id_in_path("batchId")]
 FileId = Annotated[str, id_in_path("fileId")]
 KeyId = Annotated[str, id_in_path("keyId")]
 TaskId = Annotated[str, id_in_path("taskId")]
 UploadId = Annotated[str, id_in_path("uploadId")]
 VersionId = Annotated[str, id_in_path("versionId")]
+WebhookId = Annotated[str, id_in_path("webhookId")]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from agentcontainer.domain.accounts.principal import Principal
 
-ActorKind = Literal["key", "session", "cli", "link"]
+ActorKind = Literal["key", "session", "cli", "link", "platform"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Actor:
 
 
 COMMAND_LINE = Actor(None, "cli", None)
+PLATFORM = Actor(None, "platform", None)  # nobody asked for it
 
 
 @dataclass(frozen=True)

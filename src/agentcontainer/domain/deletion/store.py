@@ -14,6 +14,7 @@ from agentcontainer.domain.feed import store as feed
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files import unowned
 from agentcontainer.domain.tasks.state import Status
+from agentcontainer.domain.webhooks import deliveries as webhook_deliveries
 
 # The runner that had the container stores the partial outputs within this time, or has died.
 COLLECTED_WITHIN = timedelta(seconds=60)
@@ -135,8 +136,21 @@ async def _feed_entries(connection: Connection, task_ids: Sequence[str], limit: 
     return Removed(await feed.blank(connection, task_ids, limit))
 
 
+async def _webhook_attempts(connection: Connection, task_ids: Sequence[str], limit: int) -> Removed:
+    return Removed(await webhook_deliveries.blank_answers(connection, task_ids, limit))
+
+
+async def _webhook_deliveries(connection: Connection, task_ids: Sequence[str], limit: int) -> Removed:
+    """Empty the deliveries to the account's endpoints, and remove those to the tasks' callback URLs."""
+    removed = await webhook_deliveries.remove_of_callbacks(connection, task_ids, limit)
+    return Removed(max(removed, await webhook_deliveries.blank(connection, task_ids, limit)))
+
+
 STEPS: dict[str, Step] = {
     "feed_entries": _feed_entries,  # they stay, without their data
+    "webhook_attempts": _webhook_attempts,
+    "webhook_deliveries": _webhook_deliveries,
+    "webhook_endpoints": _rows_of("webhook_endpoints"),
     "message_files": _references(_MESSAGE_FILES),
     "messages": _rows_of("messages"),
     "task_input_files": _references(_INPUTS),

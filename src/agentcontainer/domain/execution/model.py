@@ -74,6 +74,8 @@ class Overrides(Choices):
     """The only hosts that the task may connect to: entries as in egress.py."""
     priority: int | Unset = UNSET
     """The task's place among its account's own: the higher, the earlier."""
+    callback_url: str | Unset = UNSET
+    """Gets the task's events, as a webhook for this task."""
 
     @property
     def effective_priority(self) -> int:

@@ -73,6 +73,7 @@ class StoredOverrides(TypedDict):
     budget: NotRequired[StoredBudget]
     egress: NotRequired[StoredEgress]
     priority: NotRequired[int]
+    callbackUrl: NotRequired[str]
 
 
 class StoredDefaults(TypedDict):
@@ -187,6 +188,7 @@ def overrides_of(data: StoredOverrides) -> Overrides:
         budget=budget_of(budget) if budget else UNSET,
         egress=tuple(egress["allow"]) if egress else UNSET,
         priority=data.get("priority", UNSET),
+        callback_url=data.get("callbackUrl", UNSET),
     )
 
 
@@ -205,6 +207,7 @@ def overrides_to_json(overrides: Overrides) -> StoredOverrides:
         "budget": UNSET if budget is UNSET else _budget_to_json(budget),
         "egress": UNSET if egress is UNSET else {"allow": list(egress)},
         "priority": overrides.priority,
+        "callbackUrl": overrides.callback_url,
     }
     return cast("StoredOverrides", {name: value for name, value in form.items() if value is not UNSET})
 

@@ -25,6 +25,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "turn.started": _TURN,
     "turn.completed": _TURN,
     "turn.failed": _TURN[:2],
+    "webhook.disabled": ("webhookId", "webhookUrl", "disabledReason"),
 }
 # SQL: the fields of every entry but its position, from the rows `task` and `event`.
 SUMMARY = """

@@ -13,12 +13,11 @@ from functools import partial
 
 import asyncpg
 
-from agentcontainer import db
+from agentcontainer import crash, db
 from agentcontainer.domain.feed import store
 from agentcontainer.periodic import repeat
 from agentcontainer.session_limits import Timeouts
 
-OUTBOX_CHANNEL = "agentcontainer_feed_outbox"  # NOTIFY without payload: the outbox has new rows
 LOCK = 0x61676663  # any number, but the same in every process
 APPLICATION_NAME = "agentcontainer feed"  # of the connection, before the process' host and pid
 STANDBY_SECONDS = 0.1  # between two tries to get the lock
@@ -72,11 +71,13 @@ async def _number(connection: db.RawConnection) -> None:
     def on_notification(*_: object) -> None:
         has_news.set()
 
-    await connection.add_listener(OUTBOX_CHANNEL, on_notification)
+    await connection.add_listener(store.OUTBOX_CHANNEL, on_notification)
     while True:
         has_news.clear()
-        while await store.number(connection, BATCH_ENTRIES) == BATCH_ENTRIES:
+        while (numbered := await store.number(connection, BATCH_ENTRIES)) == BATCH_ENTRIES:
             pass
+        if numbered:
+            crash.reach("numbered")
         await asyncio.sleep(PAUSE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):

@@ -1,4 +1,4 @@
-"""SQL on the feeds of accounts and on the outbox, except its inserts, which are with those of events.
+"""SQL on the feeds of accounts and on the outbox, except for the events of tasks, which are inserted with them.
 
 The positions of an account's entries have no gaps: only the oldest entries are ever deleted.
 """
@@ -9,8 +9,11 @@ from datetime import datetime
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
 from agentcontainer.domain.feed.model import FeedBounds, FeedEntry
+from agentcontainer.ids import new_id
 
 CHANNEL = "agentcontainer_feed"  # NOTIFY payload: the id of an account whose feed has new entries
+OUTBOX_CHANNEL = "agentcontainer_feed_outbox"  # NOTIFY without payload: the outbox has new rows
+WEBHOOK_CHANNEL = "agentcontainer_webhooks"  # NOTIFY without payload: there are new deliveries
 PAGE_ENTRIES = 100
 PAGE_BYTES = 64 * 1024  # of their data; a single larger entry is a page of its own
 PURGE_ACCOUNTS = 100
@@ -27,16 +30,39 @@ WITH moved AS (
     ON CONFLICT (account_id) DO UPDATE SET last_position = f.last_position + excluded.last_position
     RETURNING account_id, last_position
 ), counted AS (
-    SELECT moved.*, last_position + 1
-        - row_number() OVER (PARTITION BY account_id ORDER BY number DESC) AS position
-    FROM moved JOIN feed USING (account_id)
+    SELECT account_id, task_id, id, type, created_at, position,
+        CASE WHEN data = '{}' THEN data ELSE data || jsonb_build_object('position', position) END AS data
+    FROM (
+        SELECT moved.*, last_position + 1
+            - row_number() OVER (PARTITION BY account_id ORDER BY number DESC) AS position
+        FROM moved JOIN feed USING (account_id)
+    ) AS numbered
 ), entry AS (
     INSERT INTO feed_entries (account_id, position, task_id, id, type, created_at, data)
-    SELECT account_id, position, task_id, id, type, created_at,
-        CASE WHEN data = '{}' THEN data ELSE data || jsonb_build_object('position', position) END
-    FROM counted
+    SELECT account_id, position, task_id, id, type, created_at, data FROM counted
+), receiver AS (
+    SELECT counted.*, e.id AS endpoint_id, e.events FROM counted JOIN webhook_endpoints e
+        ON e.account_id = counted.account_id AND e.task_id IS NULL AND e.deleted_at IS NULL AND e.disabled_at IS NULL
+    UNION ALL
+    SELECT counted.*, e.id, e.events FROM counted JOIN webhook_endpoints e
+        ON e.task_id = counted.task_id AND e.task_id IS NOT NULL AND e.disabled_at IS NULL
+), delivery AS (
+    INSERT INTO webhook_deliveries
+        (id, endpoint_id, account_id, task_id, event_id, event_type, event_at, position, data)
+    SELECT 'whd_' || substr(id, 5, 10) || left(encode(sha256(convert_to(endpoint_id || id, 'UTF8')), 'hex'), 16),
+        endpoint_id, account_id, task_id, id, type, created_at, position, data
+    FROM receiver WHERE events = '{*}' OR type = ANY (events)
+    RETURNING endpoint_id
+), news AS (
+    INSERT INTO webhook_news SELECT DISTINCT endpoint_id FROM delivery
 )
-SELECT (SELECT count(*) FROM moved) AS moved, pg_notify($2, account_id) FROM feed
+SELECT (SELECT count(*) FROM moved) AS moved, pg_notify($2, account_id),
+    CASE WHEN EXISTS (SELECT FROM delivery) THEN pg_notify($3, '') END
+FROM feed
+"""
+_APPEND = """
+INSERT INTO feed_outbox (account_id, task_id, id, type, created_at, data)
+VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
 """
 _BOUNDS = """
 SELECT coalesce((SELECT last_position FROM feeds WHERE account_id = $1), 0) AS last,
@@ -93,12 +119,26 @@ DELETE FROM feed_entries e WHERE account_id = $1
 
 
 async def number(connection: Connection, limit: int) -> int:
-    """Move up to `limit` entries of the outbox into the feeds of their accounts; returns how many it moved.
+    """Move up to `limit` entries of the outbox into the feeds of their accounts, and write their deliveries to
+    webhooks; returns how many entries it moved.
 
     Only the process that holds the sequencer's lock may call it.
     """
-    rows = await connection.fetch(_NUMBER, limit, CHANNEL)
+    rows = await connection.fetch(_NUMBER, limit, CHANNEL, WEBHOOK_CHANNEL)
     return rows[0]["moved"] if rows else 0
+
+
+async def append(
+    connection: Connection,
+    account_id: str,
+    event_type: str,
+    data: Mapping[str, str],
+    *,
+    task_id: str | None = None,
+) -> None:
+    """Put an event into the outbox that is in no task's log."""
+    await connection.execute(_APPEND, account_id, task_id, new_id("evt"), event_type, dict(data))
+    await connection.execute("SELECT pg_notify($1, '')", OUTBOX_CHANNEL)
 
 
 async def lag_seconds(pool: Pool) -> float:

@@ -19,11 +19,13 @@ from agentcontainer.domain.files.cleanup import clean_up_forever
 from agentcontainer.domain.housekeeping.leader import lead
 from agentcontainer.domain.retention.service import purge
 from agentcontainer.domain.tasks.reconcile import Reconciler
+from agentcontainer.domain.webhooks import settling as webhooks
 from agentcontainer.errors import Unavailable
 from agentcontainer.periodic import repeat
 from agentcontainer.settings import Settings
 
 REMOVAL_SECONDS = 60.0
+WEBHOOKS_SECONDS = 60.0
 PURGE_SECONDS = 3600.0
 EXPECTED = (Unavailable, asyncpg.PostgresError, *db.UNREACHABLE)
 
@@ -41,6 +43,7 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
             clean_up_forever(pool, blobs),
             checkpoints.clean_up_forever(pool, blobs),
             repeat("removing deleted tasks", lambda: _remove_deleted(pool, blobs), REMOVAL_SECONDS, EXPECTED),
+            repeat("cleaning up webhooks", lambda: webhooks.clean_up(pool), WEBHOOKS_SECONDS, EXPECTED),
             repeat("purging old data", lambda: purge(pool, blobs, settings), PURGE_SECONDS, EXPECTED),
         )
 

@@ -4,7 +4,7 @@ A row is changed only if it still has the ciphertext that was read, and a cipher
 So the rotation can be ended at any time and run again.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentcontainer.db import Pool, Record
@@ -14,6 +14,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.installation import store
 from agentcontainer.domain.installation.service import OTHER_KEY
 from agentcontainer.domain.tasks import repositories
+from agentcontainer.domain.webhooks import service as webhooks
 from agentcontainer.errors import SettingsError
 
 BATCH = 500  # rows
@@ -21,6 +22,8 @@ MAX_PASSES = 5
 SEALED_COLUMNS = frozenset({
     ("provider_keys", "ciphertext"), ("tasks", "provider_key_ciphertext"), ("messages", "provider_key_ciphertext"),
     ("tasks", "input_repositories"), ("idempotency_keys", "response"), ("installation", "canary"),
+    ("webhook_endpoints", "secret"), ("webhook_endpoints", "previous_secret"),
+    ("callback_secrets", "secret"), ("callback_secrets", "previous_secret"),
 })  # fmt: skip
 """(table, column) of everything that the secret key encrypts. A test compares them with the schema and the code."""
 
@@ -48,6 +51,20 @@ SELECT id, input_repositories FROM tasks
 WHERE input_repositories @? '$[*].sealedToken' AND id > $1 ORDER BY id LIMIT $2
 """
 _PUT_REPOSITORIES = "UPDATE tasks SET input_repositories = $3 WHERE id = $1 AND input_repositories = $2"
+_WEBHOOK_SECRETS = """
+SELECT id, secret, previous_secret FROM webhook_endpoints
+WHERE (secret IS NOT NULL OR previous_secret IS NOT NULL) AND id > $1 ORDER BY id LIMIT $2
+"""
+_CALLBACK_SECRETS = """
+SELECT account_id AS id, secret, previous_secret FROM callback_secrets
+WHERE account_id > $1 ORDER BY account_id LIMIT $2
+"""
+_PUT_SECRETS = """
+UPDATE {table} SET secret = $2, previous_secret = $3
+WHERE {key} = $1 AND secret IS NOT DISTINCT FROM $4 AND previous_secret IS NOT DISTINCT FROM $5
+"""
+_PUT_WEBHOOK_SECRETS = _PUT_SECRETS.format(table="webhook_endpoints", key="id")
+_PUT_CALLBACK_SECRETS = _PUT_SECRETS.format(table="callback_secrets", key="account_id")
 _RESPONSES = """
 SELECT account_id, key, response AS ciphertext FROM idempotency_keys WHERE (account_id, key) > ($1, $2)
 ORDER BY account_id, key LIMIT $3
@@ -98,6 +115,12 @@ async def _one_pass(pool: Pool, vault: Vault) -> Rotated:
     await _keys_of_tasks(pool, vault, rotated)
     await _tokens(pool, vault, rotated)
     await _responses(pool, vault, rotated)
+    await _signing_secrets(
+        pool, vault, rotated, _WEBHOOK_SECRETS, _PUT_WEBHOOK_SECRETS, webhooks.secret_context
+    )
+    await _signing_secrets(
+        pool, vault, rotated, _CALLBACK_SECRETS, _PUT_CALLBACK_SECRETS, webhooks.callback_context
+    )
     return rotated
 
 
@@ -141,6 +164,18 @@ async def _responses(pool: Pool, vault: Vault, rotated: Rotated) -> None:
         name = f"the stored response to an Idempotency-Key of {row['account_id']}"
         if (new := _resealed(vault, row["ciphertext"], context, name, rotated)) is not None:
             await pool.execute(_PUT_RESPONSE, row["account_id"], row["key"], row["ciphertext"], new)
+
+
+async def _signing_secrets(
+    pool: Pool, vault: Vault, rotated: Rotated, query: str, put: str, context_of: Callable[[str], str]
+) -> None:
+    """Encrypt the secrets of webhooks or of callbacks again: the present one, and one that is being replaced."""
+    async for row in _rows(pool, query, ("id",)):
+        stored, context = (row["secret"], row["previous_secret"]), context_of(row["id"])
+        name = f"a secret of {context}"
+        new = [sealed and (_resealed(vault, sealed, context, name, rotated) or sealed) for sealed in stored]
+        if new != list(stored):
+            await pool.execute(put, row["id"], *new, *stored)
 
 
 def _resealed(vault: Vault, ciphertext: bytes, context: str, name: str, rotated: Rotated) -> bytes | None:

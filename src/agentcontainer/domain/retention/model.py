@@ -7,7 +7,9 @@ from typing import Literal
 
 from agentcontainer.settings import Settings
 
-Kind = Literal["events", "tasks", "files", "partial_outputs", "feed", "idempotency", "audit"]
+Kind = Literal[
+    "events", "tasks", "files", "partial_outputs", "feed", "idempotency", "audit", "webhook_deliveries"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,5 +50,6 @@ def retention(settings: Settings) -> Mapping[Kind, timedelta]:
         "feed": settings.retention_feed_days,
         "idempotency": settings.retention_idempotency_days,
         "audit": settings.retention_audit_days,
+        "webhook_deliveries": settings.retention_webhook_deliveries_days,
     }
     return {kind: timedelta(days=value) for kind, value in days.items() if value}

@@ -165,6 +165,12 @@ async def _purge_audit_log(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGe
     yield await _repeat(pool, step)
 
 
+async def _purge_webhook_deliveries(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[Amount]:
+    yield await _repeat(
+        pool, lambda connection, limit: store.delete_webhook_deliveries(connection, age, limit)
+    )
+
+
 async def _pages(find: Callable[[Position], Awaitable[list[Position]]]) -> AsyncGenerator[list[str]]:
     """The ids that `find` returns, page by page, with a rest after each page."""
     after = BEGINNING
@@ -189,4 +195,5 @@ _PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], AsyncGenerator[Amount]]] 
     "feed": _purge_feed,
     "idempotency": _purge_answers,
     "audit": _purge_audit_log,
+    "webhook_deliveries": _purge_webhook_deliveries,
 }

@@ -105,6 +105,15 @@ WITH deleted AS (
 )
 SELECT count(*), coalesce(sum(bytes), 0) FROM deleted
 """
+_DELETE_WEBHOOK_DELIVERIES = """
+WITH deleted AS (
+    DELETE FROM webhook_deliveries d WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM webhook_deliveries WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2))
+    RETURNING pg_column_size(d.*) + (
+        SELECT coalesce(sum(pg_column_size(a.*)), 0) FROM webhook_attempts a WHERE a.delivery_id = d.id) AS bytes
+)
+SELECT count(*), coalesce(sum(bytes), 0) FROM deleted
+"""
 # A repeat of `complete` finds its file for that long after the upload's URL expired.
 _DELETE_UPLOADS = """
 DELETE FROM uploads WHERE ctid = ANY(ARRAY(
@@ -155,6 +164,11 @@ _DUE: dict[Kind, str] = {
     "audit": """
         SELECT count(*), coalesce(sum(pg_column_size(e.*)), 0) FROM audit_log e
         WHERE at < now() - greatest($1::interval, interval '31 days')
+    """,
+    "webhook_deliveries": """
+        SELECT count(*), coalesce(sum(pg_column_size(d.*) + coalesce(
+            (SELECT sum(pg_column_size(a.*)) FROM webhook_attempts a WHERE a.delivery_id = d.id), 0)), 0)
+        FROM webhook_deliveries d WHERE created_at < now() - $1::interval
     """,
 }
 
@@ -218,6 +232,11 @@ async def lock_unused(connection: Connection, file_ids: Sequence[str]) -> list[U
 async def delete_answers(connection: Connection, age: timedelta, limit: int) -> Amount:
     """Delete stored responses to requests with an Idempotency-Key; returns how much that was."""
     return _amount(await connection.fetchrow(_DELETE_ANSWERS, age, limit))
+
+
+async def delete_webhook_deliveries(connection: Connection, age: timedelta, limit: int) -> Amount:
+    """Delete old deliveries to webhooks, with their attempts; returns how much that was."""
+    return _amount(await connection.fetchrow(_DELETE_WEBHOOK_DELIVERIES, age, limit))
 
 
 async def delete_uploads(connection: Connection, age: timedelta, limit: int) -> int:

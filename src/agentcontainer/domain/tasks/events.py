@@ -11,7 +11,7 @@ from typing import Any
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.feed.model import EVENT_FIELDS, SUMMARY, fields_of
-from agentcontainer.domain.feed.sequencer import OUTBOX_CHANNEL
+from agentcontainer.domain.feed.store import OUTBOX_CHANNEL
 from agentcontainer.domain.tasks import counting
 from agentcontainer.domain.tasks.event_data import Draft
 from agentcontainer.domain.tasks.model import Claim

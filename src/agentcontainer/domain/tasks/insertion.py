@@ -16,12 +16,13 @@ from agentcontainer.domain.agents import store as agents
 from agentcontainer.domain.agents.model import Version
 from agentcontainer.domain.execution.store import execution_to_json, overrides_to_json
 from agentcontainer.domain.feed.model import SUMMARY
-from agentcontainer.domain.feed.sequencer import OUTBOX_CHANNEL
+from agentcontainer.domain.feed.store import OUTBOX_CHANNEL
 from agentcontainer.domain.ledger.store import HOLD_FOR_TASKS
 from agentcontainer.domain.tasks import repositories, store
 from agentcontainer.domain.tasks.event_data import TaskCreated, draft
 from agentcontainer.domain.tasks.model import NewTask, Task
 from agentcontainer.domain.tasks.state import Status
+from agentcontainer.domain.unset import Unset
 from agentcontainer.ids import new_id
 from agentcontainer.telemetry import metrics
 
@@ -44,7 +45,8 @@ WITH new AS (
         number int, id text, agent_id text, agent_version_id text, mode text, title text, instructions text,
         metadata jsonb, overrides jsonb, execution jsonb, skills jsonb, provider_key text, title_source text,
         input_repositories jsonb, session_ttl_seconds int, api_key_id text, priority int, batch_id text,
-        traceparent text, input_file_ids text[], event_id text, event_data jsonb, ledger_id text)
+        traceparent text, input_file_ids text[], event_id text, event_data jsonb, ledger_id text,
+        callback_id text, callback_url text)
 ), {hold}, task AS (
     INSERT INTO tasks (id, account_id, agent_id, agent_version_id, mode, status, title, instructions, metadata,
                        overrides, execution, skills, provider_key_ciphertext, hold_micro_usd, title_source,
@@ -58,6 +60,10 @@ WITH new AS (
     INSERT INTO task_input_files (task_id, file_id, position)
     SELECT task.id, file.id, file.position FROM task JOIN new ON new.id = task.id
     CROSS JOIN unnest(new.input_file_ids) WITH ORDINALITY AS file (id, position)
+), callback AS (
+    INSERT INTO webhook_endpoints (id, account_id, task_id, url, events)
+    SELECT callback_id, $1, task.id, callback_url, '{{*}}' FROM task JOIN new ON new.id = task.id
+    WHERE callback_url IS NOT NULL
 ), event AS (
     INSERT INTO events (task_id, sequence, id, type, data)
     SELECT task.id, 1, event_id, 'task.created', event_data FROM task JOIN new ON new.id = task.id
@@ -125,7 +131,7 @@ async def insert(
 
 
 def _row(number: int, task: NewTask) -> dict[str, object]:
-    key = task.provider_key_ciphertext
+    key, callback_url = task.provider_key_ciphertext, task.overrides.callback_url
     return {
         "number": number,
         "id": task.id,
@@ -150,4 +156,6 @@ def _row(number: int, task: NewTask) -> dict[str, object]:
         "event_id": new_id("evt"),
         "event_data": draft(TaskCreated(Status.PENDING, task.agent_id, task.mode)).data,
         "ledger_id": new_id("led"),
+        "callback_id": new_id("whk"),
+        "callback_url": None if isinstance(callback_url, Unset) else callback_url,
     }

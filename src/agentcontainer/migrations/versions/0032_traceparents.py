@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0032"
-down_revision = "0027"
+down_revision = "0029"
 oldest_code = "0011"
 
 CHANGES = (

@@ -1,0 +1,135 @@
+"""Sends the deliveries that are due, in every API process at once.
+
+A process that dies loses nothing: what it had claimed is due again when the lease ends. docs/decisions has the reasons.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+import asyncpg
+
+from agentcontainer import crash, db
+from agentcontainer.api.webhook_request import WebhookClient
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts.vault import Vault
+from agentcontainer.domain.webhooks import queue, service
+from agentcontainer.domain.webhooks.model import Answered, Claimed
+from agentcontainer.domain.webhooks.queue import AT_ONCE, LANES, LEASE
+from agentcontainer.domain.webhooks.settling import settle
+from agentcontainer.errors import SettingsError
+from agentcontainer.periodic import FailureLog, repeat
+from agentcontainer.settings import Settings
+from agentcontainer.telemetry import metrics
+
+POLL_SECONDS = 5.0  # because notifications may be lost
+PAUSE_SECONDS = 0.02  # after a look for work, so that many events make few
+RETRY_SECONDS = 0.5
+MAX_SENDING = {0: 128, 1: 64, 2: 64}  # by lane: receivers that are slow or fail leave the room of the others
+MAX_SETTLING = 3  # connections of the pool, which requests need too
+STOP_SECONDS = 2.0  # what is being sent may end in this time when the process stops
+FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
+
+logger = logging.getLogger(__name__)
+
+
+class WebhookSender:
+    """The sending of one process. `wake` tells it that there are new deliveries."""
+
+    def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._client = WebhookClient(settings)
+        self._is_woken = asyncio.Event()
+        self._sending: dict[int, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
+        self._settling = asyncio.Semaphore(MAX_SETTLING)
+        self._failures = FailureLog("sending a webhook", FAILURES)
+
+    def wake(self, _payload: str = "") -> None:
+        self._is_woken.set()
+
+    async def run(self) -> None:
+        """Send until cancelled. What is being sent then has `STOP_SECONDS`."""
+        try:
+            await repeat(
+                "sending webhooks", self._look_and_send, PAUSE_SECONDS, FAILURES, retry_seconds=RETRY_SECONDS
+            )
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        tasks = [task for sending in self._sending.values() for task in sending]
+        if tasks:
+            _, unfinished = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._client.close()
+
+    async def _look_and_send(self) -> None:
+        """Send all that is due and has room, then wait until there may be more."""
+        self._is_woken.clear()
+        outlook = await queue.look(self._pool)
+        if outlook.has_news:
+            await queue.admit(self._pool)
+            self.wake()
+        pause_seconds = POLL_SECONDS
+        for lane, seconds in outlook.due_seconds.items():
+            room = MAX_SENDING[lane] - len(self._sending[lane])
+            if seconds is None or room < AT_ONCE:  # a delivery that ends wakes this loop
+                continue
+            if seconds > 0:
+                pause_seconds = min(pause_seconds, seconds)
+            elif await self._claim(lane, room // AT_ONCE):
+                self.wake()
+            else:  # another process is claiming from these endpoints
+                pause_seconds = min(pause_seconds, RETRY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_seconds):
+                await self._is_woken.wait()
+
+    async def _claim(self, lane: int, endpoints: int) -> int:
+        claimed = await queue.claim(self._pool, lane, endpoints)
+        claimed_at = time.monotonic()
+        crash.reach("webhook_claimed")
+        for delivery in claimed:
+            task = asyncio.create_task(self._send(delivery, claimed_at))
+            self._sending[lane].add(task)
+            task.add_done_callback(self._sending[lane].discard)
+            task.add_done_callback(lambda _: self.wake())
+        return len(claimed)
+
+    async def _send(self, claimed: Claimed, claimed_at: float) -> None:
+        try:
+            answered = await self._request(claimed, claimed_at)
+            crash.reach("webhook_sent")
+            async with self._settling:
+                outcome = await db.retry_while_unavailable(
+                    lambda: settle(self._pool, claimed, answered), LEASE.total_seconds()
+                )
+        except Exception as error:  # the delivery is due again when its lease ends
+            self._failures.add(error)
+            return
+        if outcome is not None:
+            metrics.WEBHOOK_DELIVERIES.labels(outcome).inc()
+            metrics.WEBHOOK_SECONDS.observe(answered.duration_ms / 1000)
+
+    async def _request(self, claimed: Claimed, claimed_at: float) -> Answered:
+        try:
+            secrets = await self._secrets(claimed)
+        except SettingsError:
+            return Answered(0, None, "Its secret cannot be decrypted here. Rotate it.")
+        # The database's time: the clock of this host may be wrong.
+        now = claimed.started_at + timedelta(seconds=time.monotonic() - claimed_at)
+        return await self._client.send(claimed.url, claimed.delivery.entry, secrets, now)
+
+    async def _secrets(self, claimed: Claimed) -> list[str]:
+        if claimed.is_callback:
+            context = service.callback_context(claimed.account_id)
+            if not claimed.sealed_secrets:
+                return [(await service.callback_secret(self._pool, self._vault, claimed.account_id))[1]]
+        else:
+            context = service.secret_context(claimed.delivery.endpoint_id)
+        return [self._vault.open(sealed, context) for sealed in claimed.sealed_secrets]

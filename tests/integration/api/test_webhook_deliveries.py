@@ -1,0 +1,445 @@
+"""What webhooks get: every matching event of the feed, signed, again after failures, and no more than they can take."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from agentcontainer import db
+from agentcontainer.api.webhook_sender import WebhookSender
+from agentcontainer.domain.feed.sequencer import number_forever
+from agentcontainer.domain.feed.store import WEBHOOK_CHANNEL
+from agentcontainer.domain.retention import service as retention
+from agentcontainer.domain.webhooks import queue, settling
+from tests.webhook_receiver import Received, Receiver, accept, answering, receiver
+
+from .conftest import Account, Bed, error_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PATH = "/api/v1/webhooks"
+MAKE_DUE = (
+    "UPDATE webhook_deliveries SET next_attempt_at = now() WHERE status = 'pending' AND endpoint_id = $1",
+    "UPDATE webhook_endpoints SET due_at = now() WHERE id = $1",
+    f"SELECT pg_notify('{WEBHOOK_CHANNEL}', '') FROM webhook_endpoints WHERE id = $1",
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def numbering(api_bed: Bed) -> AsyncIterator[None]:
+    """Number the feeds during the tests."""
+    assert api_bed.settings.database_url is not None
+    task = asyncio.create_task(number_forever(api_bed.settings.database_url))
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def sending(bed: Bed, senders: int = 1) -> AsyncIterator[None]:
+    """Send deliveries during the block, as so many API processes would."""
+    url = bed.settings.database_url
+    assert url is not None
+    async with AsyncExitStack() as stack:
+        tasks: list[asyncio.Task[None]] = []
+        for _ in range(senders):
+            pool = await stack.enter_async_context(db.pool(url, max_size=4))
+            sender = WebhookSender(pool, bed.vault, bed.settings)
+            tasks += [
+                asyncio.create_task(sender.run()),
+                asyncio.create_task(db.listen(url, {WEBHOOK_CHANNEL: sender.wake})),
+            ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def created(account: Account, hooks: Receiver, *events: str) -> dict[str, Any]:
+    answer = await account.post(PATH, {"url": hooks.url, "events": list(events) or ["*"]})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def deliveries(account: Account, webhook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+    answer = await account.get(f"{PATH}/{webhook['id']}/deliveries", params={"order": "asc"} | query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+async def settled(
+    account: Account, webhook: dict[str, Any], attempts: int, count: int = 1
+) -> list[dict[str, Any]]:
+    """The deliveries, once there are so many and each was sent so often."""
+    async with asyncio.timeout(10):
+        while True:
+            listed = await deliveries(account, webhook)
+            if len(listed) >= count and all(each["attemptCount"] >= attempts for each in listed):
+                return listed
+            await asyncio.sleep(0.02)
+
+
+async def make_due(bed: Bed, webhook: dict[str, Any]) -> None:
+    for statement in MAKE_DUE:
+        await bed.pool.execute(statement, webhook["id"])
+
+
+async def entries(account: Account, count: int) -> list[dict[str, Any]]:
+    """The account's feed, once it has so many entries."""
+    async with asyncio.timeout(10):
+        while len(listed := (await account.get("/api/v1/events")).json()["data"]) < count:
+            await asyncio.sleep(0.02)
+    return listed
+
+
+async def test_every_matching_event_arrives_once_signed_and_as_in_the_feed(
+    bed: Bed, alice: Account, bob: Account
+) -> None:
+    async with receiver() as hooks, receiver() as ends, sending(bed):
+        every, only_ends = (
+            await created(alice, hooks),
+            await created(alice, ends, "task.finished", "task.failed"),
+        )
+        task = await alice.dispatch(title="Count", metadata={"order": 7})
+        await bob.dispatch()
+        await alice.finish(task["id"])
+        await hooks.until(2)
+        await ends.until(1)
+        feed = await entries(alice, 2)
+        await settled(alice, every, 1, count=2)
+        listed = await deliveries(alice, only_ends)
+    assert len(hooks.received) == 2
+    for entry in feed:
+        [received] = hooks.by_id()[entry["id"]]
+        assert Webhook(every["secret"]).verify(received.body, received.headers) == {
+            "type": entry["type"], "timestamp": entry["createdAt"], "apiVersion": "v1", "data": entry["data"],
+        }  # fmt: skip
+        assert len(received.body) < 20_000
+    [received] = ends.received
+    [delivery] = listed
+    assert (delivery["eventId"], delivery["eventType"], delivery["status"], delivery["position"]) == (
+        received.id, "task.finished", "delivered", 2,
+    )  # fmt: skip
+    assert delivery["taskId"] == task["id"]
+    path = f"{PATH}/{only_ends['id']}/deliveries/{delivery['id']}"
+    details = (await alice.get(path)).json()
+    assert details["body"] == received.content
+    [attempt] = details["attempts"]
+    assert (attempt["status"], attempt["error"], attempt["answer"]) == (200, None, "thanks")
+    stats = (await alice.get(f"{PATH}/{only_ends['id']}")).json()["stats7d"]
+    assert (stats["attempts"], stats["successShare"]) == (1, 1.0)
+    assert error_of(await bob.get(path))["code"] == "not_found"
+
+
+async def test_a_large_task_has_a_small_request(bed: Bed, alice: Account) -> None:
+    async with receiver() as hooks, sending(bed):
+        await created(alice, hooks)
+        metadata = {str(number): "\u0001" * 20 for number in range(120)}
+        await alice.dispatch(title="ä" * 200, metadata=metadata, instructions="x" * 100_000)
+        [received] = await hooks.until(1)
+    assert received.content["data"]["metadata"] == metadata
+    assert len(received.body) < 20_000
+
+
+async def test_a_failure_is_tried_again_ten_times_within_three_days(bed: Bed, alice: Account) -> None:
+    pauses = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+    async with receiver(answering(500, "down")) as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        await alice.dispatch()
+        for number, pause in enumerate(pauses, 1):
+            [delivery] = await settled(alice, webhook, number)
+            wait = datetime.fromisoformat(delivery["nextAttemptAt"]) - datetime.now(UTC)
+            assert 0.9 * pause - 2 <= wait.total_seconds() <= 1.1 * pause, number
+            await make_due(bed, webhook)
+        [delivery] = await settled(alice, webhook, 10)
+        assert (delivery["status"], delivery["nextAttemptAt"]) == ("failed", None)
+        first, *others = hooks.received
+        assert all((other.id, other.body) == (first.id, first.body) for other in others)
+        for received in hooks.received:
+            Webhook(webhook["secret"]).verify(received.body, received.headers)
+        got = (await alice.get(f"{PATH}/{webhook['id']}")).json()
+        assert (got["disabledAt"], got["lastSuccessAt"], got["stats7d"]["successShare"]) == (None, None, 0)
+        assert got["failingSince"]
+
+        hooks.answer = accept
+        path = f"{PATH}/{webhook['id']}/deliveries/{delivery['id']}"
+        assert (await alice.post(f"{path}/resend")).json()["status"] == "pending"
+        [delivery] = await settled(alice, webhook, 11)
+        assert delivery["status"] == "delivered"
+        details = (await alice.get(path)).json()
+    assert [attempt["status"] for attempt in details["attempts"]] == [500] * 10 + [200]
+    assert (await alice.get(f"{PATH}/{webhook['id']}")).json()["failingSince"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "seconds"),
+    [(429, "1000", 1000), (503, "1", 5), (500, "1000", 5), (429, "x", 5)],
+)
+async def test_a_receiver_may_ask_to_wait(
+    bed: Bed, alice: Account, status: int, retry_after: str, seconds: int
+) -> None:
+    async with receiver(answering(status, Retry_After=retry_after)) as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        await alice.dispatch()
+        [delivery] = await settled(alice, webhook, 1)
+    wait = datetime.fromisoformat(delivery["nextAttemptAt"]) - datetime.now(UTC)
+    assert 0.8 * seconds - 2 <= wait.total_seconds() <= 1.2 * seconds
+
+
+async def test_410_disables_at_once_and_the_other_webhooks_hear_of_it(bed: Bed, alice: Account) -> None:
+    async with receiver(answering(410)) as gone, receiver() as hooks, sending(bed):
+        webhook = await created(alice, gone)
+        await created(alice, hooks, "webhook.disabled")
+        await alice.dispatch()
+        [received] = await hooks.until(1)
+        assert received.content["data"] == {
+            "webhookId": webhook["id"], "webhookUrl": gone.url, "disabledReason": "gone", "position": 2,
+        }  # fmt: skip
+        [delivery] = await deliveries(alice, webhook)
+        assert delivery["status"] == "failed"
+        await alice.dispatch()
+        await entries(alice, 3)
+        got = (await alice.get(f"{PATH}/{webhook['id']}")).json()
+        assert got["disabledReason"] == "gone"
+        assert len(await deliveries(alice, webhook)) == 1
+        resend = await alice.post(f"{PATH}/{webhook['id']}/deliveries/{delivery['id']}/resend")
+        assert error_of(resend)["code"] == "conflict"
+    acts = [entry["action"] for entry in (await alice.get("/api/v1/account/audit")).json()["data"]]
+    assert acts[0] == "webhook.disabled"
+    assert acts.count("webhook.created") == 2
+
+
+async def test_five_days_without_a_success_disable(bed: Bed, alice: Account) -> None:
+    async with receiver(answering(500)) as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        await alice.dispatch()
+        await settled(alice, webhook, 1)
+        assert (await alice.get(f"{PATH}/{webhook['id']}")).json()["disabledAt"] is None
+        statement = "UPDATE webhook_endpoints SET failing_since = now() - interval '121 hours' WHERE id = $1"
+        await bed.pool.execute(statement, webhook["id"])
+        await alice.dispatch()
+        await entries(alice, 3)
+        got = (await alice.get(f"{PATH}/{webhook['id']}")).json()
+        assert got["disabledReason"] == "failing"
+        assert {each["status"] for each in await deliveries(alice, webhook)} == {"failed"}
+        enabled = await alice.send("PATCH", f"{PATH}/{webhook['id']}", json={"isEnabled": True})
+        assert enabled.json()["failingSince"] is None
+        hooks.answer = accept
+        resent = await alice.post(f"{PATH}/{webhook['id']}/resend", {"since": "2026-01-01T00:00:00Z"})
+        assert resent.json() == {"count": 2, "nextSince": None}
+        listed = await settled(alice, webhook, 2, count=2)
+    assert {each["status"] for each in listed} == {"delivered"}
+
+
+async def test_too_many_pending_deliveries_disable(
+    bed: Bed, alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "MAX_PENDING", 2)
+    async with receiver() as hooks:
+        webhook = await created(alice, hooks)
+        for count in (2, 3):
+            while len(await deliveries(alice, webhook)) < count:
+                await alice.dispatch()
+                await entries(alice, len(await deliveries(alice, webhook)))
+                await asyncio.sleep(0.05)
+            await queue.admit(bed.pool)
+            await settling.clean_up(bed.pool)
+            got = (await alice.get(f"{PATH}/{webhook['id']}")).json()
+            assert got["disabledReason"] == (
+                None if len(await deliveries(alice, webhook)) <= 2 else "backlog"
+            )
+    assert {each["status"] for each in await deliveries(alice, webhook)} == {"failed"}
+
+
+async def test_resend_since_is_bounded_and_says_where_to_go_on(
+    bed: Bed, alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentcontainer.domain.webhooks.resending.MAX_RESENT", 2)
+    async with receiver() as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        for _ in range(3):
+            await alice.dispatch()
+        listed = await settled(alice, webhook, 1, count=3)
+        path = f"{PATH}/{webhook['id']}/resend"
+        since = (await entries(alice, 3))[0]["createdAt"]
+        assert (await alice.post(path, {"since": since})).json() == {"count": 0, "nextSince": None}
+        first = (await alice.post(path, {"since": since, "status": "all"})).json()
+        assert first["count"] == 2
+        second = (await alice.post(path, {"since": first["nextSince"], "status": "all"})).json()
+        assert (second["count"], second["nextSince"]) in ((1, None), (2, None))
+        await settled(alice, webhook, 2, count=3)
+    assert {id_: len(each) >= 2 for id_, each in hooks.by_id().items()} == {
+        each["eventId"]: True for each in listed
+    }
+    for body in ({}, {"since": "yesterday"}, {"since": since, "status": "pending"}):
+        assert error_of(await alice.post(path, body))["code"] == "validation_error"
+
+
+async def test_pages_and_filters_of_deliveries(bed: Bed, alice: Account) -> None:
+    async with receiver() as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        for _ in range(5):
+            await alice.dispatch()
+        listed = await settled(alice, webhook, 1, count=5)
+    positions = [each["position"] for each in listed]
+    assert positions == sorted(positions)
+    path, found, cursor = f"{PATH}/{webhook['id']}/deliveries", list[Any](), None
+    while True:
+        page = (await alice.get(path, params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+        found += page["data"]
+        if not (cursor := page["pageInfo"]["nextCursor"]):
+            break
+    assert found == listed[::-1]
+    assert await deliveries(alice, webhook, status="delivered") == listed
+    assert await deliveries(alice, webhook, status="failed") == []
+    assert error_of(await alice.get(f"{path}?status=lost"))["code"] == "validation_error"
+
+
+async def test_a_receiver_that_hangs_gets_four_at_a_time_of_all_processes_and_holds_up_nobody(
+    bed: Bed, alice: Account, bob: Account
+) -> None:
+    async def hang(_: Received) -> web.StreamResponse:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    async with receiver(hang) as slow, receiver() as quick, receiver() as others, sending(bed, senders=2):
+        await created(alice, slow)
+        await created(alice, quick)
+        await created(bob, others)
+        await asyncio.gather(*[alice.dispatch() for _ in range(8)], bob.dispatch())
+        await others.until(1, seconds=3)
+        await quick.until(8, seconds=3)
+        await slow.until(4)
+        await asyncio.sleep(0.3)
+        assert (len(slow.received), slow.most_in_flight) == (4, 4)
+        assert quick.most_in_flight <= 4
+
+
+async def test_what_a_process_did_not_settle_is_sent_again_when_its_lease_ends(
+    bed: Bed, alice: Account
+) -> None:
+    async with receiver() as hooks:
+        webhook = await created(alice, hooks)
+        await alice.dispatch()
+        await entries(alice, 1)
+        await queue.admit(bed.pool)
+        assert len(await queue.claim(bed.pool, 1, 100)) >= 1  # by a process that dies
+        assert await queue.claim(bed.pool, 1, 100) == []
+        statement = "UPDATE webhook_deliveries SET leased_until = now(), next_attempt_at = now() WHERE endpoint_id = $1"
+        await bed.pool.execute(statement, webhook["id"])
+        await bed.pool.execute("UPDATE webhook_endpoints SET due_at = now() WHERE id = $1", webhook["id"])
+        async with sending(bed):
+            await hooks.until(1)
+            [delivery] = await settled(alice, webhook, 1)
+    assert delivery["status"] == "delivered"
+
+
+async def test_a_disabled_or_deleted_webhook_gets_nothing_more(bed: Bed, alice: Account) -> None:
+    async with receiver() as hooks:
+        disabled, deleted = await created(alice, hooks), await created(alice, hooks)
+        await alice.dispatch()
+        await entries(alice, 1)
+        await alice.send("PATCH", f"{PATH}/{disabled['id']}", json={"isEnabled": False})
+        await alice.send("DELETE", f"{PATH}/{deleted['id']}")
+        async with sending(bed):
+            await asyncio.sleep(0.3)
+    assert hooks.received == []
+    assert [each["status"] for each in await deliveries(alice, disabled)] == ["failed"]
+    await settling.clean_up(bed.pool)
+    query = "SELECT count(*) FROM webhook_{} WHERE {} = $1"
+    assert await bed.pool.fetchval(query.format("deliveries", "endpoint_id"), deleted["id"]) == 0
+    assert await bed.pool.fetchval(query.format("endpoints", "id"), deleted["id"]) == 0
+
+
+async def test_the_deletion_of_a_task_empties_its_deliveries(bed: Bed, alice: Account) -> None:
+    async with receiver() as hooks, sending(bed):
+        webhook = await created(alice, hooks, "task.finished")
+        task = await alice.dispatch(title="secret plan")
+        await alice.finish(task["id"])
+        [delivery] = await settled(alice, webhook, 1)
+        assert (await alice.send("DELETE", f"/api/v1/tasks/{task['id']}")).status_code == 204
+        details = (await alice.get(f"{PATH}/{webhook['id']}/deliveries/{delivery['id']}")).json()
+        assert details["body"]["data"] == {"position": delivery["position"], "taskId": task["id"]}
+        assert [attempt["answer"] for attempt in details["attempts"]] == [""]
+
+
+async def test_old_deliveries_are_purged_with_their_attempts(bed: Bed, alice: Account) -> None:
+    async with receiver() as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        await alice.dispatch()
+        await settled(alice, webhook, 1)
+    statement = "UPDATE webhook_deliveries SET created_at = now() - interval '31 days' WHERE endpoint_id = $1"
+    await bed.pool.execute(statement, webhook["id"])
+    due = await retention.due(bed.pool, bed.settings)
+    assert due["webhook_deliveries"].rows == 1
+    await retention.purge_older(bed.pool, bed.blobs, "webhook_deliveries", timedelta(days=30))
+    assert await deliveries(alice, webhook) == []
+    count = "SELECT count(*) FROM webhook_attempts WHERE endpoint_id = $1"
+    assert await bed.pool.fetchval(count, webhook["id"]) == 0
+
+
+async def test_a_callback_url_gets_the_events_of_its_task_alone_and_goes_with_it(
+    bed: Bed, alice: Account, bob: Account
+) -> None:
+    async with receiver() as hooks, receiver() as every, sending(bed):
+        await created(alice, every)
+        task = await alice.dispatch(overrides={"callbackUrl": hooks.url})
+        other = await alice.dispatch()
+        await alice.finish(task["id"])
+        await hooks.until(2)
+        await every.until(3)
+        assert task["overrides"] == {"callbackUrl": hooks.url}
+        secret = (await alice.get("/api/v1/account/callback-secret")).json()["secret"]
+        for received in hooks.received:
+            assert Webhook(secret).verify(received.body, received.headers)["data"]["taskId"] == task["id"]
+        path = f"/api/v1/tasks/{task['id']}/webhook-deliveries"
+        async with asyncio.timeout(5):
+            while True:
+                listed = (await alice.get(path)).json()["data"]
+                if [each["status"] for each in listed] == ["delivered"] * 2:
+                    break
+                await asyncio.sleep(0.02)
+        assert [each["eventType"] for each in listed] == ["task.finished", "task.created"]
+        webhook = {"id": listed[0]["webhookId"]}
+        assert (await alice.get(f"{PATH}/{webhook['id']}")).json()["taskId"] == task["id"]
+        assert len((await alice.get(PATH)).json()["data"]) == 1
+        for change in (
+            await alice.send("PATCH", f"{PATH}/{webhook['id']}", json={"events": ["task.failed"]}),
+            await alice.send("DELETE", f"{PATH}/{webhook['id']}"),
+            await alice.post(f"{PATH}/{webhook['id']}/rotate-secret", {}),
+            await bob.get(path),
+        ):
+            assert error_of(change)["code"] == "not_found"
+        resent = await alice.post(f"{PATH}/{webhook['id']}/deliveries/{listed[0]['id']}/resend")
+        assert resent.status_code == 200, resent.text
+        await hooks.until(3)
+        assert (await alice.get(f"/api/v1/tasks/{other['id']}/webhook-deliveries")).json()["data"] == []
+        assert (await alice.send("DELETE", f"/api/v1/tasks/{task['id']}")).status_code == 204
+    count = "SELECT count(*) FROM webhook_{} WHERE {} = $1"
+    assert await bed.pool.fetchval(count.format("endpoints", "id"), webhook["id"]) == 0
+    assert await bed.pool.fetchval(count.format("deliveries", "endpoint_id"), webhook["id"]) == 0
+
+
+async def test_a_callback_url_is_checked_and_is_for_new_tasks_only(alice: Account) -> None:
+    overrides = {"overrides": {"callbackUrl": "https://10.0.0.1/"}}
+    agent = "/api/v1/agents/agt_standard_data"
+    new = {"instructions": "Count."}
+    for path, body, field in (
+        (f"{agent}/tasks", new | overrides, "overrides.callbackUrl"),
+        (f"{agent}/conversations", {"message": "Hello"} | overrides, "overrides.callbackUrl"),
+        (f"{agent}/tasks/batch", {"tasks": [new, new | overrides]}, "tasks[1].overrides.callbackUrl"),
+    ):
+        error = error_of(await alice.post(path, body))
+        assert error["details"][0]["path"] == field
+    talk = await alice.awaiting_input()
+    overrides["overrides"]["callbackUrl"] = "https://hooks.example.com/"
+    message = await alice.post(f"/api/v1/conversations/{talk}/messages", {"content": "Go on."} | overrides)
+    assert error_of(message)["details"][0]["message"] == "is for new tasks only"
