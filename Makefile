@@ -58,6 +58,7 @@ docs: setup-dev ## write the parts of docs/ and of the client that are generated
 	.venv/bin/python scripts/render_client.py
 	.venv/bin/python scripts/render_sync.py
 	.venv/bin/python scripts/render_client_reference.py
+	.venv/bin/python scripts/render_licences.py
 
 wheels: setup-dev ## build the wheels of server and client, reproducibly, into dist/
 	@bash scripts/wheels.sh

@@ -64,6 +64,11 @@ missing_packages() {
         if [ ! -x /usr/sbin/pgbouncer ]; then echo pgbouncer; fi
         if ! command -v faketime >/dev/null; then echo faketime; fi
     fi
+    if [ "$kind" = dev ]; then # deploy/
+        if ! command -v systemd-analyze >/dev/null; then echo systemd; fi
+        if [ ! -x /usr/sbin/nginx ]; then echo nginx-light; fi
+        if ! command -v caddy >/dev/null; then echo caddy; fi
+    fi
     # For the browser tests. On Ubuntu, where it is a snap only, install it or Chrome yourself.
     if [ "$kind" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then echo chromium; fi
     if ! command -v perl >/dev/null; then echo perl-base; fi # doctor --prove

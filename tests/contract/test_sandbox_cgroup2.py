@@ -1,6 +1,8 @@
 """Control groups v2, as most hosts have them: in a virtual machine, since a test cannot choose its host's kind."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,19 @@ from tests import guest
 SOURCES = Path(__file__).parents[2]
 SECCOMP = Path(pyseccomp.__file__)
 USER = 1234
+PROGRAM = f"python3 {SOURCES}/tests/cgroup2_guest.py"
 
-# The second run is an ordinary user's, in a group that was delegated to it, as systemd does for its users.
+
+def of_the_unit() -> str:
+    """The command with which the unit for ordinary users starts, as systemd reads it, here with our program."""
+    drop_in = (SOURCES / "deploy/systemd/ordinary-user.conf").read_text()
+    [command] = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", drop_in, re.MULTILINE)
+    assert "/usr/local/bin/agentcontainer up" in command
+    return command.replace("$$", "$").replace("/usr/local/bin/agentcontainer up", PROGRAM)
+
+
+# The second run is an ordinary user's, in a group that was delegated to it, as systemd does for its users. The third is
+# that of a unit of systemd with `User=` and `Delegate=yes`: its process begins in the group that is delegated.
 COMMAND = f"""
 cd /tmp
 mkdir site
@@ -26,7 +39,12 @@ echo +memory +pids +cpu > /sys/fs/cgroup/cgroup.subtree_control
 mkdir $group/session
 chown -R {USER}:{USER} $group
 echo $$ > $group/session/cgroup.procs
-setpriv --reuid {USER} --regid {USER} --clear-groups python3 {SOURCES}/tests/cgroup2_guest.py
+user="setpriv --reuid {USER} --regid {USER} --clear-groups"
+$user {PROGRAM}
+group=/sys/fs/cgroup/service
+mkdir $group
+chown -R {USER}:{USER} $group
+sh -c 'echo $$ >/sys/fs/cgroup/service/cgroup.procs; exec "$@"' sh $user sh -c {shlex.quote(of_the_unit())}
 """
 
 
@@ -34,16 +52,17 @@ setpriv --reuid {USER} --regid {USER} --clear-groups python3 {SOURCES}/tests/cgr
 def reports() -> list[dict[str, Any]]:
     output = guest.run(COMMAND)
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    assert len(lines) == 2, output
+    assert len(lines) == 3, output
     return lines
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("guest")
-@pytest.mark.parametrize("user", [0, USER])
-def test_limits_hold_with_control_groups_v2(reports: list[dict[str, Any]], user: int) -> None:
-    [report] = [report for report in reports if report["uid"] == user]
+@pytest.mark.parametrize(("number", "user"), [(0, 0), (1, USER), (2, USER)], ids=["root", "session", "unit"])
+def test_limits_hold_with_control_groups_v2(reports: list[dict[str, Any]], number: int, user: int) -> None:
+    report = reports[number]
+    assert report["uid"] == user
     assert report["weak"] is None
     assert report["memory"][1:] == [137, True], report["memory"]
     forked, _, why = report["forks"][0].partition(" ")
