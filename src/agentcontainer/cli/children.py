@@ -1,6 +1,7 @@
 """A child process that is restarted when it ends, and killed when its parent dies."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,6 @@ from agentcontainer.embedded.launch import dying_with_us
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 STEADY_SECONDS = 10.0  # a child that ran this long is restarted without backoff
-POLL_SECONDS = 0.05
 
 
 class Child:
@@ -80,6 +80,15 @@ class Child:
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> int:
-    while (code := process.poll()) is None:  # noqa: ASYNC110
-        await asyncio.sleep(POLL_SECONDS)
-    return code
+    """The exit code, once the process has ended."""
+    if (code := process.poll()) is not None:
+        return code
+    loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, has_ended.set)
+    try:
+        await has_ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
