@@ -8,6 +8,8 @@ import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -46,11 +48,31 @@ def fill(data_dir: Path) -> None:
         subprocess.run(["cp", "-a", "--reflink=auto", "--", str(source), str(data_dir)], check=True)
 
 
-def _initialised(folder: Path) -> Path:
+def made_once(name: str, make: Callable[[], bytes]) -> bytes:
+    """What `make` returns; the test workers of a run make it once. Outside of a test run it is made each time."""
+    if not (folder := os.environ.get(_VARIABLE)):
+        return make()
+    with _locked(Path(folder)):
+        path = Path(folder, name)
+        if not path.exists():
+            new = path.with_suffix(".new")
+            new.write_bytes(make())
+            new.rename(path)
+        return path.read_bytes()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Test workers start at the same time."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    data_dir = folder / "data"
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # test workers start at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _initialised(folder: Path) -> Path:
+    data_dir = folder / "data"
+    with _locked(folder):
         if not data_dir.exists():
             new = folder / "new"
             shutil.rmtree(new, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The platforms of the acceptance tests. Tests of one platform run in one worker, so that it is started once."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -45,6 +46,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"{half} shared platform"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop a shared platform after the last test of its group, since an idle one uses CPU time too."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return  # the tests that share a platform do not follow each other
+    for name in (*SHARED, "shared_platform", "client_platform"):
+        platform = getattr(item, "funcargs", {}).get(name)
+        is_needed = name in getattr(nextitem, "fixturenames", ())
+        if isinstance(platform, Platform) and platform.is_running() and not is_needed:
+            platform.stop()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how long each cell of the crash matrix took."""
     lines = [
@@ -74,13 +87,25 @@ def scripted_url() -> Iterator[str]:
     process.stdout.close()
 
 
+def running(platform: Platform) -> Platform:
+    """The platform, started again if it was stopped after an earlier group of tests."""
+    if not platform.is_running():
+        platform.start()
+    return platform
+
+
 @pytest.fixture(scope="session")
-def shared_platform(scripted_url: str) -> Iterator[Platform]:
-    """One platform for all tests that do not kill or restart it. It serves metrics."""
+def one_shared_platform(scripted_url: str) -> Iterator[Platform]:
     with Platform(
         scripted_url, capacity="4", metrics_token="t" * 24, runner_metrics_address=f"127.0.0.1:{free_port()}"
     ) as platform:
         yield platform
+
+
+@pytest.fixture
+def shared_platform(one_shared_platform: Platform) -> Platform:
+    """One platform for all tests that do not kill or restart it. It serves metrics."""
+    return running(one_shared_platform)
 
 
 @pytest.fixture
@@ -91,14 +116,19 @@ def platform(scripted_url: str) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def quick_platform(scripted_url: str) -> Iterator[Platform]:
-    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs.
-    Tests may kill its runner."""
+def one_quick_platform(scripted_url: str) -> Iterator[Platform]:
     with Platform(
         scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5",
         provider_patience_seconds="0.2", max_partial_files="3", max_partial_bytes="2500",
     ) as platform:  # fmt: skip
         yield platform
+
+
+@pytest.fixture
+def quick_platform(one_quick_platform: Platform) -> Platform:
+    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs.
+    Tests may kill its runner."""
+    return running(one_quick_platform)
 
 
 @pytest.fixture(scope="session")
@@ -111,10 +141,7 @@ def one_patient_platform(scripted_url: str) -> Iterator[Platform]:
 def patient_platform(one_patient_platform: Platform) -> Platform:
     """It takes no task from a runner while PostgreSQL starts again, however slow the machine. Tests may kill its
     processes and stop it."""
-    assert one_patient_platform.process is not None
-    if one_patient_platform.process.poll() is not None:
-        one_patient_platform.start()
-    return one_patient_platform
+    return running(one_patient_platform)
 
 
 @pytest.fixture(scope="session")
@@ -134,12 +161,18 @@ def seen_model() -> Iterator[ScriptedModel]:
 
 
 @pytest.fixture(scope="session")
-def open_platform(seen_model: ScriptedModel) -> Iterator[Platform]:
-    """Its model is `seen_model`, and it clones repositories of private addresses."""
+def one_open_platform(seen_model: ScriptedModel) -> Iterator[Platform]:
     with Platform(
-        seen_model.url, capacity="2", allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2)
-    ) as platform:
+        seen_model.url, capacity="2", allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2),
+        private_hosts="127.0.0.1",
+    ) as platform:  # fmt: skip
         yield platform
+
+
+@pytest.fixture
+def open_platform(one_open_platform: Platform) -> Platform:
+    """Its model is `seen_model`; it clones repositories of private addresses, and uses models on this host."""
+    return running(one_open_platform)
 
 
 @pytest.fixture(scope="session")
@@ -157,13 +190,18 @@ def s3_relay(s3: S3Server) -> Iterator[Relay]:
 
 
 @pytest.fixture(scope="session")
-def s3_platform(scripted_url: str, s3: S3Server, s3_relay: Relay) -> Iterator[Platform]:
-    """Its object store is S3, which it reaches through a relay."""
+def one_s3_platform(scripted_url: str, s3: S3Server, s3_relay: Relay) -> Iterator[Platform]:
     url = s3.storage_url(S3_BUCKET).replace(s3.endpoint, f"http://127.0.0.1:{s3_relay.listens}")
     platform = Platform(scripted_url, capacity="2", storage_url=url, file_quota_bytes="1000000")
     platform.environment |= CREDENTIALS
     with platform:
         yield platform
+
+
+@pytest.fixture
+def s3_platform(one_s3_platform: Platform) -> Platform:
+    """Its object store is S3, which it reaches through a relay."""
+    return running(one_s3_platform)
 
 
 @pytest.fixture

@@ -64,12 +64,6 @@ class Server:
         return serving(self._server)
 
 
-@pytest.fixture(scope="module")
-def private(scripted_url: str) -> Iterator[Platform]:
-    with Platform(scripted_url, private_hosts="127.0.0.1") as platform:
-        yield platform
-
-
 @pytest.fixture
 def server(scripted_url: str) -> Iterator[Server]:
     server = Server(scripted_url)
@@ -88,9 +82,9 @@ def run(client: Client, **overrides: Any) -> dict[str, Any]:
     [("openai-completions", "/v1", None), ("openai-responses", "/v1", KEY), ("anthropic-messages", "", KEY)],
 )
 def test_a_task_runs_on_a_server_of_its_own_account(
-    private: Platform, server: Server, api: str, path: str, key: str | None
+    open_platform: Platform, server: Server, api: str, path: str, key: str | None
 ) -> None:
-    client = private.account(provider_keys=False)
+    client = open_platform.account(provider_keys=False)
     client.sdk.provider_keys.set("mine", key, base_url=server.url + path, api=api)
     task = run(client)
     assert (task["status"], task["completion"]) == ("finished", "complete"), task
@@ -98,13 +92,13 @@ def test_a_task_runs_on_a_server_of_its_own_account(
     assert task["tokenUsage"]["output_tokens"] > 0
     assert server.faults == []
     assert {(header or "").removeprefix("Bearer ") for header in server.keys} == {key or ""}
-    assert KEY not in json.dumps(client.events(task["id"])) + private.log()
+    assert KEY not in json.dumps(client.events(task["id"])) + open_platform.log()
 
 
 def test_a_key_of_a_task_never_goes_to_an_own_endpoint_and_a_gone_endpoint_is_named(
-    private: Platform, server: Server
+    open_platform: Platform, server: Server
 ) -> None:
-    client = private.account()
+    client = open_platform.account()
     price = TokenPriceInput(input=1000, output=1000)
     keys = client.sdk.provider_keys
     keys.set("mine", base_url=f"{server.url}/v1", api="openai-completions", price=price)

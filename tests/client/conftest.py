@@ -6,10 +6,10 @@ import pytest
 
 from agentcontainer_client import AgentContainer, AsyncAgentContainer
 from tests.acceptance.bed import Client, Platform
-from tests.acceptance.conftest import scripted_url
+from tests.acceptance.conftest import pytest_runtest_teardown, scripted_url
 from tests.client.proxy import Proxy
 
-__all__ = ["scripted_url"]
+__all__ = ["pytest_runtest_teardown", "scripted_url"]
 
 WITH_BOTH_KINDS = {
     "test_one_call_does_the_whole_job",
