@@ -154,7 +154,7 @@ def main() -> None:
         numbers = (cost.transactions, cost.wal_bytes / 1000, cost.cpu_seconds * 1000)
         table.add_row(what, *(f"{number:.2f}" for number in numbers))
 
-    with _scripted_model() as model_url, Platform(model_url, capacity=str(count)) as platform:
+    with scripted_model() as model_url, Platform(model_url, capacity=str(count)) as platform:
         client, meter = platform.account(), Meter(platform)
         client.run(script(finish()))
         before = meter.read()
@@ -202,7 +202,7 @@ def more(platform: Platform, arguments: list[str], count: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _scripted_model() -> Iterator[str]:
+def scripted_model() -> Iterator[str]:
     """The scripted model in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

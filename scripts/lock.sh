@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates requirements.lock (runtime dependencies) and requirements-dev.lock (these and the tools) from pyproject.toml.
+# Regenerates requirements.lock (runtime dependencies), requirements-otel.lock (these and the extra `otel`) and
+# requirements-dev.lock (all of them and the tools) from pyproject.toml.
 # Arguments are passed to uv, such as --upgrade or --upgrade-package NAME. Without them the versions do not change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,4 +22,5 @@ compile() {
         --no-emit-package agentcontainer-client "$@"
 }
 compile --output-file requirements.lock "$@"
-compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock "$@"
+compile --output-file requirements-dev.lock --extra dev --extra otel --constraint requirements.lock "$@"
+compile --output-file requirements-otel.lock --extra otel --constraint requirements-dev.lock "$@"

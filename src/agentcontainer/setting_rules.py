@@ -157,6 +157,14 @@ class SettingRules(BaseSettings):
             raise ValueError("must have at least 16 characters, all printable ASCII without spaces")
         return value
 
+    @field_validator("otel_headers", check_fields=False)
+    @classmethod
+    def _headers(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = [] if value is None else value.get_secret_value().split(",")
+        if not all(re.fullmatch(r" *[!#$%&'*+.^_`|~0-9A-Za-z-]+ *=[ -~]*", part) for part in parts):
+            raise ValueError("must be name=value, or several of these, separated by commas")
+        return value
+
     @field_validator("secret_key", check_fields=False)
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

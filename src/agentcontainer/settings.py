@@ -18,13 +18,18 @@ from agentcontainer.api_url import local_url
 from agentcontainer.errors import SettingsError
 from agentcontainer.price_file import PriceFile
 from agentcontainer.providers import PROVIDERS
-from agentcontainer.retention_settings import RetentionSettings
+from agentcontainer.telemetry_settings import TelemetrySettings
 
 ENV_PREFIX = "AGENTCONTAINER_"
 MAX_BYTES = 2**50
 MAX_USD = 1_000_000
 MAX_FILE_CHARACTERS = 65536
-FROM_FILES = ("database_url", "database_direct_url", "secret_key")  # may be in a file, which `…_FILE` names
+FROM_FILES = (
+    "database_url",
+    "database_direct_url",
+    "secret_key",
+    "otel_headers",
+)  # may be in a file, which `…_FILE` names
 Region = Literal["eu", "any"]
 
 
@@ -34,7 +39,7 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "agentcontainer"
 
 
-class Settings(RetentionSettings):
+class Settings(TelemetrySettings):
     """Every setting, its default, and what it means (the description)."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")

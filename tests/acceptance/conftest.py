@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentcontainer.gateway.scripted import ScriptedModel, serve
+from tests.otlp_receiver import Receiver, otlp_receiver
 from tests.ports import free_port
 from tests.s3_server import CREDENTIALS, S3Server, s3_server
 
@@ -29,6 +30,7 @@ __all__ = [
     "waiting",
 ]
 S3_BUCKET = "agentcontainer"
+OTLP_KEY = "key-of-the-collector-canary"
 SHARED = ("s3_platform", "quick_platform", "patient_platform", "open_platform")
 
 
@@ -116,18 +118,28 @@ def platform(scripted_url: str) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def one_quick_platform(scripted_url: str) -> Iterator[Platform]:
-    with Platform(
+def content_collector() -> Iterator[Receiver]:
+    """What `quick_platform` sends its traces to."""
+    with otlp_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def one_quick_platform(scripted_url: str, content_collector: Receiver) -> Iterator[Platform]:
+    platform = Platform(
         scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5",
         provider_patience_seconds="0.2", max_partial_files="3", max_partial_bytes="2500",
-    ) as platform:  # fmt: skip
+    )  # fmt: skip
+    platform.environment |= tracing_to(content_collector)
+    platform.environment["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "true"
+    with platform:
         yield platform
 
 
 @pytest.fixture
 def quick_platform(one_quick_platform: Platform) -> Platform:
-    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs.
-    Tests may kill its runner."""
+    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs. Its
+    traces have content. Tests may kill its runner."""
     return running(one_quick_platform)
 
 
@@ -161,17 +173,35 @@ def seen_model() -> Iterator[ScriptedModel]:
 
 
 @pytest.fixture(scope="session")
-def one_open_platform(seen_model: ScriptedModel) -> Iterator[Platform]:
-    with Platform(
+def collector() -> Iterator[Receiver]:
+    """What `open_platform` sends its traces to."""
+    with otlp_receiver() as receiver:
+        yield receiver
+
+
+def tracing_to(receiver: Receiver) -> dict[str, str]:
+    """The environment of a platform that sends traces there soon."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={OTLP_KEY}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def one_open_platform(seen_model: ScriptedModel, collector: Receiver) -> Iterator[Platform]:
+    platform = Platform(
         seen_model.url, capacity="2", allow_private_repositories="true", max_repository_bytes=str(4 * 1024**2),
         private_hosts="127.0.0.1",
-    ) as platform:  # fmt: skip
+    )  # fmt: skip
+    platform.environment |= tracing_to(collector)
+    with platform:
         yield platform
 
 
 @pytest.fixture
 def open_platform(one_open_platform: Platform) -> Platform:
-    """Its model is `seen_model`; it clones repositories of private addresses, and uses models on this host."""
+    """Its model is `seen_model`; it clones repositories of private addresses, and uses models on this host. It
+    sends traces, without content."""
     return running(one_open_platform)
 
 

@@ -157,13 +157,18 @@ def test_secrets_are_read_from_files_and_config_shows_the_file_only(
 ) -> None:
     (tmp_path / "url").write_text(f"postgresql://me:{PASSWORD}@db/x\n")
     (tmp_path / "key").write_text(f"{PASSWORD * 3}\n{'o' * 32}\n")
+    (tmp_path / "headers").write_text(f"x-key={PASSWORD}\n")
     monkeypatch.setenv("AGENTCONTAINER_DATABASE_URL_FILE", str(tmp_path / "url"))
     monkeypatch.setenv("AGENTCONTAINER_SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("AGENTCONTAINER_OTEL_HEADERS_FILE", str(tmp_path / "headers"))
     chosen = load()
     assert chosen.database_url == f"postgresql://me:{PASSWORD}@db/x"
+    assert chosen.otel_headers is not None
+    assert chosen.otel_headers.get_secret_value() == f"x-key={PASSWORD}"
     assert chosen.secret_key is not None
     assert chosen.secret_key.get_secret_value().splitlines() == [PASSWORD * 3, "o" * 32]
     text = config()
+    assert f"AGENTCONTAINER_OTEL_HEADERS = (hidden)   # file {tmp_path}/headers\n" in text
     assert f"AGENTCONTAINER_DATABASE_URL = postgresql://me@db/x   # file {tmp_path}/url\n" in text
     assert f"AGENTCONTAINER_SECRET_KEY = (hidden)   # file {tmp_path}/key\n" in text
     assert PASSWORD not in text

@@ -42,6 +42,8 @@ class AnswerStream:
     wire: Wire
     title: str
     fault: str | None = None
+    reason: str | None = None
+    """Why the provider stopped the answer, in its own words."""
     has_content: bool = False
     """Whether it has text or a tool call so far."""
     _buffer: bytearray = field(default_factory=bytearray)
@@ -95,8 +97,10 @@ class AnswerStream:
         if event is None:
             return line
         self.has_content = self.has_content or _has_content(self.wire, event)
-        if (reason := _stop_reason(self.wire, event)) is not None and (end := self._stopped(event, reason)):
-            return end
+        if (reason := _stop_reason(self.wire, event)) is not None:
+            self.reason = reason[:MAX_REASON_CHARACTERS]
+            if end := self._stopped(event, reason):
+                return end
         match self.wire:
             case "anthropic-messages":
                 return self._with_own_block_index(event) or line

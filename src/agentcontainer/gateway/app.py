@@ -7,6 +7,7 @@ the provider key, and relays the response (relay.py).
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from agentcontainer.gateway.provider_response import (
 from agentcontainer.gateway.refusal import Refused, error_body
 from agentcontainer.gateway.relay import Relay
 from agentcontainer.gateway.request_body import BodyReader, Limits
-from agentcontainer.gateway.request_metrics import Request, measured
+from agentcontainer.gateway.request_metrics import Request, answer_content, measured, report
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import (
     ENDPOINTS,
@@ -42,6 +43,7 @@ from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.providers import PROVIDERS
 from agentcontainer.redaction import encodings_of
 from agentcontainer.sandbox.http_socket import SandboxSocket
+from agentcontainer.telemetry.tracing import ModelCall
 
 _LARGE_BODY = 256 * 1024
 # Pi does not retry a request whose error says "out of budget".
@@ -73,7 +75,11 @@ class Gateway:
         budget: Budget | None = None,
         patience: Patience | None = None,
         on_retry: Callable[[int, float], None] | None = None,
+        on_call: Callable[[ModelCall], None] | None = None,
+        *,
+        captures_content: bool = False,
     ) -> None:
+        """`on_call` gets each request that was sent, at its end; with its texts if `captures_content`."""
         self.budget = budget or Budget()
         """What its requests may use; unlimited by default."""
         self.patience = patience or Patience()
@@ -81,6 +87,8 @@ class Gateway:
         self.is_ended_by_outage = False
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
         self._on_retry = on_retry
+        self._on_call = on_call
+        self._captures_content = captures_content
         self._route = route
         self._entry = route.entry
         self._name = route.name
@@ -164,12 +172,15 @@ class Gateway:
         self, request: web.BaseRequest, endpoint: Endpoint, admitted: Admitted, key: str
     ) -> web.StreamResponse:
         admitted, reservation = await self._reserve(admitted)
+        answer = answer_content(admitted) if self._captures_content else None
+        sent = Request(self._route.answered_by, admitted.model, answer)
         try:
-            with measured(self._route.answered_by, admitted.model) as sent:
+            with measured(sent):
                 return await self._forward(request, endpoint, admitted, key, reservation, sent)
         finally:
             if reservation.is_open:  # the sandbox disconnected, or the provider did not answer in time
-                await self._settle(reservation, None)
+                await self._settle(sent, reservation, None)
+            report(self._on_call, self._route, admitted, sent)
 
     async def _wait(self, failure: Unavailable) -> bool:
         """Wait before a request is repeated; False: it has waited as long as it may."""
@@ -255,14 +266,18 @@ class Gateway:
                 faults=self._faults,
                 budget=self.budget,
                 patience=self.patience,
-                settle=self._settle,
-                on_first_bytes=sent.answer_begins,
+                settle=partial(self._settle, sent),
+                on_bytes=sent.take,
+                on_end=sent.stop,
             )
+            if upstream.status >= 400:
+                sent.error_status = upstream.status
             response = await relay.answer(request, is_stream=admitted.is_stream)
             sent.is_failed = self.last_error is not None
             return response
 
-    async def _settle(self, reservation: Reservation, meter: Meter | None) -> None:
-        usage = settle(self.budget, reservation, meter)
+    async def _settle(self, sent: Request, reservation: Reservation, meter: Meter | None) -> None:
+        usage = sent.usage = settle(self.budget, reservation, meter)
+        sent.meter = meter
         if usage is not None and inspect.isawaitable(reporting := self._on_usage(usage)):
             await reporting

@@ -48,7 +48,10 @@ class Relay:
     budget: Budget
     patience: Patience
     settle: Callable[[Reservation, Meter | None], Awaitable[None]]
-    on_first_bytes: Callable[[], None]
+    on_bytes: Callable[[bytes], None]
+    """Called with the bytes that the agent gets."""
+    on_end: Callable[[str | None], None]
+    """Called with the provider's reason for the end of a streamed answer."""
 
     async def answer(self, request: web.BaseRequest, *, is_stream: bool) -> web.StreamResponse:
         """Answer the request with the response. `is_stream`: the request asks for a stream.
@@ -149,9 +152,11 @@ class Relay:
                 if meter.is_at_end:
                     await self._settle(meter)  # the agent goes on at once, and disconnects
                 if clean := redactor.feed(answer.feed(chunk) if answer else chunk):
-                    self.on_first_bytes()
+                    self.on_bytes(clean)
                     await response.write(clean)
-            await response.write(redactor.feed(answer.end() if answer else b"") + redactor.end())
+            last = redactor.feed(answer.end() if answer else b"") + redactor.end()
+            self.on_bytes(last)
+            await response.write(last)
             if meter.error is None:
                 self.patience.answered()
         except ResponseCut:
@@ -161,6 +166,7 @@ class Relay:
             pass  # the sandbox has disconnected
         finally:
             meter.end()
+            self.on_end(answer.reason if answer else None)
             if answer is not None and answer.fault is not None:
                 self.faults.note(f"{answer.fault}.")
             self._note_error(meter)

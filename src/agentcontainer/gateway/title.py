@@ -19,11 +19,13 @@ from agentcontainer.gateway.json_object import JsonObject
 from agentcontainer.gateway.output_limit import estimate_of, with_output
 from agentcontainer.gateway.provider_response import beginning, is_read_timeout, settle
 from agentcontainer.gateway.refusal import Refused
+from agentcontainer.gateway.request_metrics import Request, report
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.upstreams import Endpoint, Wire, main_endpoint, request_headers, url
 from agentcontainer.gateway.usage import Meter, Usage
 from agentcontainer.printable import without_controls
 from agentcontainer.redaction import encodings_of, redact
+from agentcontainer.telemetry.tracing import ModelCall
 
 MAX_TITLE_CHARACTERS = 80
 _SECONDS = 60
@@ -43,8 +45,9 @@ async def write_title(
     on_usage: Callable[[Usage], Awaitable[None] | None],
     model: str,
     instructions: str,
+    on_call: Callable[[ModelCall], None] | None = None,
 ) -> str | None:
-    """A title for the task, written by `model`; None: it could not be had."""
+    """A title for the task, written by `model`; None: it could not be had. `on_call` gets the request at its end."""
     if not route.has_usable_key:
         return None
     endpoint = main_endpoint(route.entry)
@@ -58,7 +61,7 @@ async def write_title(
     if reservation is None:
         return None
     request = _TitleRequest(route, endpoint, client, budget, reservation)
-    meter = Meter(endpoint.wire, model, is_stream=False)
+    meter, sent = Meter(endpoint.wire, model, is_stream=False), Request(route.answered_by, model)
     try:
         response = await request.send(admitted, route.api_key or "")
         meter.feed(response)
@@ -66,9 +69,12 @@ async def write_title(
         return _title_in(endpoint.wire, redact(response, encodings_of(route.api_key or "")))
     finally:
         if reservation.is_open:
-            usage = settle(budget, reservation, meter)
+            usage = sent.usage = settle(budget, reservation, meter)
             if usage is not None and inspect.isawaitable(reporting := on_usage(usage)):
                 await reporting
+        sent.meter, sent.outcome = meter, "ok" if meter.is_complete else "error"
+        sent.interval.stop()
+        report(on_call, route, admitted, sent)
 
 
 def _request(wire: Wire, model: str, prompt: str) -> bytes:

@@ -9,7 +9,11 @@ from agentcontainer.gateway.upstreams import Wire
 
 MAX_TOKENS = 10**9  # of one response; a provider that reports more is wrong, and the value is capped
 _MAX_EVENT_BYTES = 8 * 1024**2
-_DETAILS = ("input_tokens_details", "prompt_tokens_details", "cache_creation")
+_DETAILS = (
+    "input_tokens_details", "prompt_tokens_details", "cache_creation", "output_tokens_details",
+    "completion_tokens_details",
+)  # fmt: skip
+MAX_NAME_CHARACTERS = 200  # of an id or a model that a response names
 _NO_MESSAGE = "The provider reported an error without a message."
 
 
@@ -30,6 +34,8 @@ class Usage:
     long_cache_write_tokens: int = 0
     unreported_tokens: int = 0
     cost_micro_usd: int = 0
+    reasoning_tokens: int = 0
+    """A part of `output_tokens`."""
 
 
 class Meter:
@@ -42,6 +48,8 @@ class Meter:
         self._buffer = bytearray()
         self._is_skipping = False
         self._counts: dict[str, int] = {}
+        self.response_id: str | None = None
+        self.response_model: str | None = None
         self.error: str | None = None
         self.is_overload = False
         """Whether `error` may be gone when the request is repeated."""
@@ -104,6 +112,8 @@ class Meter:
         for holder in (event, nested):
             if holder is None:
                 continue
+            self.response_id = (holder.text("id") or "")[:MAX_NAME_CHARACTERS] or self.response_id
+            self.response_model = (holder.text("model") or "")[:MAX_NAME_CHARACTERS] or self.response_model
             counts = _counts(holder.inner("usage"))
             self._counts |= counts
             self.is_complete |= bool(counts) and is_last
@@ -134,7 +144,10 @@ def _usage_of(wire: Wire, model: str, counts: Mapping[str, int]) -> Usage:
     if wire == "openai-completions":
         input_name, output_name = ("prompt_tokens", "completion_tokens")
     read, written = counts.get("cached_tokens", 0), counts.get("cache_write_tokens", 0)
-    return Usage(model, counts.get(input_name, 0), counts.get(output_name, 0), read, written)
+    return Usage(
+        model, counts.get(input_name, 0), counts.get(output_name, 0), read, written,
+        reasoning_tokens=counts.get("reasoning_tokens", 0),
+    )  # fmt: skip
 
 
 def error_message_in(body: JsonObject) -> str | None:

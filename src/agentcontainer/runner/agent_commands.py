@@ -19,6 +19,7 @@ from agentcontainer.runner.control_requests import Command, Finish, Hibernate, S
 from agentcontainer.runner.ending import Ending
 from agentcontainer.runner.workspace.checkpointer import Checkpointer
 from agentcontainer.runner.workspace.outputs import Refused, collect
+from agentcontainer.telemetry import names
 
 MAX_REASON_CHARACTERS = 8000  # of an event `finish.rejected`
 
@@ -100,10 +101,13 @@ class AgentCommands:
     async def _collect(self, cwd: str, declared: list[Declared]) -> list[Output]:
         services, task = self._context.services, self._context.task
         crash.reach("finish_check")
-        outputs = await collect(
-            self._context.workspace, cwd, declared, task.execution.output_policy,
-            RecordedBlobs(services.pool, services.blobs), task.id,
-            services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
-        )  # fmt: skip
+        with self._context.trace.measured(names.COLLECT) as attributes:
+            outputs = await collect(
+                self._context.workspace, cwd, declared, task.execution.output_policy,
+                RecordedBlobs(services.pool, services.blobs), task.id,
+                services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
+            )  # fmt: skip
+            attributes[names.FILES] = len(outputs)
+            attributes[names.SIZE_BYTES] = sum(output.size_bytes for output in outputs)
         crash.reach("outputs_stored")
         return outputs

@@ -44,6 +44,7 @@ from agentcontainer.runner.mode import Mode
 from agentcontainer.runner.outcome import Outcome, ending_of
 from agentcontainer.runner.services import Services
 from agentcontainer.runner.slot import Slot
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed
 from agentcontainer.telemetry import log_context
 
@@ -70,7 +71,8 @@ class Attempt:
         self._slot = slot
         self._name = f"{claim.task_id}-{claim.attempt}"
         self._log = EventLog(services.pool, claim, services.event_limit, services.live_text)
-        self._outcome = Outcome(services, claim, self._log)
+        self._trace = AttemptTrace(services.tracing, claim)
+        self._outcome = Outcome(services, claim, self._log, self._trace)
         self._steering = Steering(services.pool, claim)
         self._message_arrived = asyncio.Event()
         self._has_started = False
@@ -113,6 +115,8 @@ class Attempt:
             logger.exception("%s: the end of the attempt could not be recorded", self._name)
             if await host_fault(self._services, self._name, error) is None:
                 self.unrecorded = EndReason.RUNNER_LOST
+        finally:
+            self._trace.close()
 
     async def _ending_of_fault(self, error: Exception) -> Ending:
         """The ending of an attempt that failed for a reason that neither the task nor its inputs caused. If this host
@@ -166,12 +170,14 @@ class Attempt:
         task = await self._load_task()
         mode = Mode(is_conversation=task.mode == "conversation", log=self._log)
         context = AttemptContext(
-            self._services, self._claim, self._name, task, self._log, mode, self._outcome
+            self._services, self._claim, self._name, task, self._log, mode, self._outcome, self._trace
         )
         if not mode.is_conversation:
+            self._trace.begin(task, None)
             return context, None
         turn = await begin_turn(context)
         task = await self._load_task()  # again: the turn's message may have changed the task's execution
+        self._trace.use(task)
         return dataclasses.replace(context, task=task), turn
 
     async def _load_task(self) -> Task:

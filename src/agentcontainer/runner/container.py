@@ -39,7 +39,7 @@ from agentcontainer.sandbox.contract import Internet, Spec
 from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.http_socket import socket_folder
-from agentcontainer.telemetry import metrics
+from agentcontainer.telemetry import metrics, names
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ class Container:
 
 
 async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steering: Steering) -> Container:
+    """Start the container of an attempt, as a part of its trace. Arguments and exceptions as of `_start`."""
+    with context.trace.measured(names.PREPARE):
+        return await _start(context, stack, steering)
+
+
+async def _start(context: AttemptContext, stack: contextlib.AsyncExitStack, steering: Steering) -> Container:
     """Start the container of an attempt. `stack` closes all its parts in reverse order, also if a later one fails.
 
     Raises:
@@ -84,7 +90,7 @@ async def start(context: AttemptContext, stack: contextlib.AsyncExitStack, steer
         sandbox = await _start_sandbox(context, image, lease, destination.provider, stack)
     session = _open_session(context, sandbox, gateway, control, steering, stack)
     _watch(context, sandbox, lease, session)
-    checkpointer = Checkpointer(services, context.claim, layout, sandbox)
+    checkpointer = Checkpointer(services, context.claim, layout, sandbox, context.trace)
     commands.allow_hibernation(checkpointer)
     metrics.ATTEMPT_START_SECONDS.labels("total").observe(time.perf_counter() - began_at)
     return Container(sandbox, layout, session, checkpointer)
@@ -142,7 +148,7 @@ def _images(services: Services) -> Images:
 
 
 async def _fill_workspace(context: AttemptContext, lease: UidLease | None, provider: Provider) -> Layout:
-    layout = Layout(context.services, context.task, context.name, provider)
+    layout = Layout(context.services, context.task, context.name, provider, context.trace)
     await context.outcome.race(layout.run(lease))
     if layout.has_lost_context:
         context.log.add(ContextLost())
@@ -152,7 +158,7 @@ async def _fill_workspace(context: AttemptContext, lease: UidLease | None, provi
 async def _open_gateway(
     context: AttemptContext, provider: Upstream, stack: contextlib.AsyncExitStack, sockets: Path
 ) -> Gateway:
-    models = ModelAccess(context.services, context.claim, context.task, provider, context.log)
+    models = ModelAccess(context.services, context.claim, context.task, provider, context.log, context.trace)
     return await models.open(stack, sockets / "gateway.sock", _subject(context))
 
 
@@ -199,7 +205,7 @@ def _open_session(
     limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
     session = Session(
         context.task, sandbox, gateway, context.log, steering.delivered, limits,
-        services.settings.steering_wait_seconds, lambda: control.is_busy,
+        services.settings.steering_wait_seconds, lambda: control.is_busy, context.trace,
     )  # fmt: skip
     stack.push_async_callback(session.close)
     context.outcome.log_before_commit(session.complete_calls)

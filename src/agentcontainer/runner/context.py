@@ -8,11 +8,13 @@ from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.mode import Mode
 from agentcontainer.runner.outcome import Outcome
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 
 
 @dataclass(frozen=True)
 class AttemptContext:
-    """One attempt: its runner's services, its claim and task, its event log, the agent's mode, and how it ends.
+    """One attempt: its runner's services, its claim and task, its event log, the agent's mode, how it ends, and its
+    traces.
 
     `name` identifies the attempt's sandbox and folder on this host.
     """
@@ -24,6 +26,7 @@ class AttemptContext:
     log: EventLog
     mode: Mode
     outcome: Outcome
+    trace: AttemptTrace
 
     @property
     def root(self) -> Path:

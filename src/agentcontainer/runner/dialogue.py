@@ -16,7 +16,7 @@ from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.files import store as files
 from agentcontainer.domain.tasks import queue
 from agentcontainer.domain.tasks import store as tasks
-from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.domain.tasks.state import MEANING, EndReason
 from agentcontainer.ids import new_id
 from agentcontainer.runner import time_limit
 from agentcontainer.runner.agent.prompts import INTERRUPTED, first_turn_prompt, turn_lost_prompt, turn_prompt
@@ -59,6 +59,7 @@ async def _begin_due_turn(context: AttemptContext) -> Turn | None:
     )
     if turn is not None:
         context.mode.begin_turn(turn)
+        context.trace.begin(context.task, turn)
     return turn
 
 
@@ -199,6 +200,7 @@ class Dialogue:
         following = await db.retry_while_unavailable(end)
         if following is None:
             raise ClaimLost
+        context.trace.end_turn(None if failure is None else MEANING[failure.reason].error_code)
         status = "completed" if failure is None else "failed"
         metrics.TURN_SECONDS.labels(status).observe(time.monotonic() - self._turn_began_at)
         return following

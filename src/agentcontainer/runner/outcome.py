@@ -20,6 +20,7 @@ from agentcontainer.images.faults import ImageFault
 from agentcontainer.runner.ending import ClaimLost, Ended, Ending
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.runner.workspace.checkpoint import CheckpointCorrupt
 from agentcontainer.runner.workspace.inputs import InputUnavailable
 from agentcontainer.sandbox.bubblewrap import Sandbox
@@ -33,11 +34,12 @@ Watcher = Coroutine[Any, Any, Ending]
 class Outcome:
     """How one attempt ends."""
 
-    def __init__(self, services: Services, claim: Claim, log: EventLog) -> None:
+    def __init__(self, services: Services, claim: Claim, log: EventLog, trace: AttemptTrace) -> None:
         loop = asyncio.get_running_loop()
         self._services = services
         self._claim = claim
         self._log = log
+        self._trace = trace
         self._watchers: list[Callable[[], Watcher]] = [self._write_log]
         self._last_loggers: list[Callable[[Ending], None]] = []
         self._first: asyncio.Future[Ending] = loop.create_future()
@@ -134,6 +136,7 @@ class Outcome:
             raise ClaimLost
         if not committing.result():
             raise ClaimLost
+        self._trace.end(ending)
         crash.reach("settled")
         if not self._committed.done():
             self._committed.set_result(ending)

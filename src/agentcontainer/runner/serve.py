@@ -38,7 +38,7 @@ from agentcontainer.sandbox.uid_scope import UidScope, uid_scope
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.sandbox.watchdog import Watchdog
 from agentcontainer.settings import Settings
-from agentcontainer.telemetry import log_context
+from agentcontainer.telemetry import log_context, otel
 from agentcontainer.telemetry.server import serving
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
     if reason := sandboxes.weak_limits_reason:
         logger.warning("%s", reason)
     async with contextlib.AsyncExitStack() as stack:
+        tracing = await stack.enter_async_context(otel.tracing(settings, os.environ))  # closed last
         pool = await stack.enter_async_context(db.pool(
             settings.database_url, max_size=pool_size(settings),
             is_pooled=settings.is_database_pooled,
@@ -89,6 +90,7 @@ async def serve(settings: Settings, *, host_mounts: int | None) -> None:
         stack.push_async_callback(offline_model.close)
         services = Services(
             settings, pool, vault, blobs, sandboxes, client, install.runtime_dir(), folder, volumes, offline_model,
+            tracing,
         )  # fmt: skip
         region = settings.region or "any"
         name = stack.enter_context(own_name(settings))

@@ -18,6 +18,7 @@ from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.contract import Limits
 from agentcontainer.sandbox.volume import Volumes
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry.tracing import NO_TRACING, Tracing
 
 IMAGES_FOLDER = "images"  # below the data folder; shared by all runners of this host
 
@@ -36,6 +37,7 @@ class Services:
     folder: Path
     volumes: Volumes
     offline_model: OfflineModel = field(default_factory=OfflineModel)
+    tracing: Tracing = NO_TRACING
 
     @cached_property
     def proxies(self) -> Proxies:

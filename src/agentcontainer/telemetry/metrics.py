@@ -55,6 +55,12 @@ OPEN_FILES = _gauge("process_open_files", "File descriptors that this process ha
 LEADER = _gauge("leader", "1 in the process that does the housekeeping of the installation, 0 in all others.")
 PURGED_ROWS = _counter("purged_rows", "Rows that this process purged because of their age.", "class")
 
+TRACE_SPANS = _counter(
+    "trace_spans",
+    "Spans: `exported` to the collector, `failed` there, or `dropped` from a full queue.",
+    "outcome",
+)
+
 # ---- API processes
 
 HTTP_REQUESTS = _counter("http_requests", "HTTP requests.", "method", "route", "status")
@@ -143,7 +149,7 @@ BUDGET_EXCEEDED = _counter("budget_exceeded", "Tasks and turns that ended becaus
 Metric = Counter | Gauge | Histogram
 EVERYWHERE: tuple[Metric, ...] = (
     BUILD_INFO, TASKS_ENDED, TASK_SECONDS, ATTEMPTS_LOST, STORE_SECONDS, POOL_CONNECTIONS, FILE_BYTES, OPEN_FILES,
-    LEADER, PURGED_ROWS,
+    LEADER, PURGED_ROWS, TRACE_SPANS,
 )  # fmt: skip
 OF_API: tuple[Metric, ...] = (
     HTTP_REQUESTS,

@@ -73,7 +73,8 @@ WITH new AS (
     SELECT account_id, task.id, event.id, type, event.created_at, {summary}
     FROM event JOIN task ON task.id = event.task_id JOIN new ON new.id = task.id ORDER BY new.number
 )
-SELECT task.*, a.name AS agent_name, v.container_image, v.base_prompt, 0::bigint AS used_micro_seconds,
+SELECT task.*, a.name AS agent_name, v.number AS agent_version_number, v.container_image, v.base_prompt,
+    0::bigint AS used_micro_seconds,
     NULL::text AS wake_link_id, (SELECT pg_notify($5, ''))
 FROM task JOIN new ON new.id = task.id
 JOIN agents a ON a.id = task.agent_id JOIN agent_versions v ON v.id = task.agent_version_id

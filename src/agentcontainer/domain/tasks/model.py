@@ -28,6 +28,7 @@ class Task:
     agent_id: str
     agent_name: str
     agent_version_id: str
+    agent_version_number: int
     container_image: str | None
     base_prompt: str
     status: Status
@@ -150,6 +151,8 @@ class Claim:
 
     task_id: str
     attempt: int
+    waited_seconds: float | None = field(default=None, compare=False)
+    """How long the task had waited for a runner. None: not known."""
 
 
 @dataclass(frozen=True)

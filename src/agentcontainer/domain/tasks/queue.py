@@ -129,7 +129,7 @@ async def claim(
     if row is None:
         return None
     metrics.QUEUE_WAIT.labels(row["region"]).observe(row["waited_seconds"])
-    return Claim(row["id"], row["attempt"])
+    return Claim(row["id"], row["attempt"], row["waited_seconds"])
 
 
 def claim_statement(region: RuntimeRegion) -> str:

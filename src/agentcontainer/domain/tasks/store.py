@@ -28,8 +28,11 @@ from agentcontainer.domain.tasks.model import (
 from agentcontainer.domain.tasks.state import Status, sources
 
 # The columns of a Task, beside `tasks t`, and the tables that they need beside it.
-_COMPUTED = ("agent_name", "container_image", "base_prompt", "wake_link_id", "container_micro_seconds")
-COLUMNS = """{own}, a.name AS agent_name, v.container_image, v.base_prompt, t.container_micro_seconds
+_COMPUTED = (
+    "agent_name", "agent_version_number", "container_image", "base_prompt", "wake_link_id", "container_micro_seconds",
+)  # fmt: skip
+COLUMNS = """{own}, a.name AS agent_name, v.number AS agent_version_number, v.container_image, v.base_prompt,
+    t.container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - t.container_started_at) * 1000000, 0)::bigint
     AS used_micro_seconds, CASE WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN
         (SELECT max(w.id) FROM wake_links w WHERE w.task_id = t.id AND w.hibernation_number = t.hibernation_number

@@ -18,13 +18,14 @@ from agentcontainer.gateway.budget import Budget
 from agentcontainer.gateway.judged_client import judged_client
 from agentcontainer.gateway.offline_model import OFFLINE_KEY
 from agentcontainer.gateway.patience import Patience
-from agentcontainer.gateway.request_metrics import count_usage
+from agentcontainer.gateway.request_metrics import count_usage, tokens_of
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.title import write_title
 from agentcontainer.gateway.usage import Usage
 from agentcontainer.providers import OFFLINE, PROVIDERS, Provider, own
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.sandbox.destinations import Destinations
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,9 @@ class ModelAccess:
         task: Task,
         upstream: Upstream,
         log: EventLog,
+        trace: AttemptTrace,
     ) -> None:
+        self._trace = trace
         settings, provider = services.settings, task.execution.provider
         answering = OFFLINE if upstream.is_offline else upstream.provider
         self._patience_seconds = settings.provider_patience_seconds
@@ -139,6 +142,7 @@ class ModelAccess:
         gateway = Gateway(
             self._route, socket, self._count, self._client, budget=self._budget,
             patience=Patience(self._patience_seconds), on_retry=self._log_retry,
+            on_call=self._trace.on_call, captures_content=self._trace.captures_content,
         )  # fmt: skip
         self._gateway = gateway
         stack.push_async_callback(self._end_writing)
@@ -156,6 +160,7 @@ class ModelAccess:
     async def _count(self, usage: Usage) -> None:
         """Add the usage of a request, and write the totals: an increment could be written twice, by a retry."""
         count_usage(self._route.answered_by, usage)
+        self._trace.count(tokens_of(usage))
         self._input_tokens += usage.input_tokens
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens
@@ -181,7 +186,7 @@ class ModelAccess:
         try:
             title = await write_title(
                 self._route, self._client, self._budget, self._count, models_of(self._task)[-1],
-                subject,
+                subject, self._trace.on_call,
             )  # fmt: skip
             if title is not None:
                 await service.set_title(self._pool, self._claim, db.storable(title))

@@ -29,6 +29,7 @@ from agentcontainer.runner.agent.recorder import Recorder
 from agentcontainer.runner.ending import Ended, Ending
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.resource_limits import ResourceLimits
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.sandbox.bubblewrap import Sandbox
 from agentcontainer.sandbox.contract import Exit
 
@@ -74,6 +75,7 @@ class Session:
         resource_limits: ResourceLimits,
         steering_wait_seconds: float,
         is_control_busy: Callable[[], bool],
+        trace: AttemptTrace,
     ) -> None:
         self.is_begun = asyncio.Event()
         """Set when Pi's session file contains the prompt of `work` and a first answer."""
@@ -84,7 +86,7 @@ class Session:
         self._on_delivered = on_delivered
         self._resource_limits = resource_limits
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
-        self._recorder = Recorder(log)
+        self._recorder = Recorder(log, trace)
         self._steered: list[_Steered] = []
         self._steering_wait_seconds = steering_wait_seconds
         self._is_control_busy = is_control_busy
@@ -99,7 +101,8 @@ class Session:
         return self._gateway.patience
 
     async def close(self) -> None:
-        """Stop what runs in the background."""
+        """Stop what runs in the background, and report the tool calls that never ended."""
+        self._recorder.close()
         tasks = [self._stderr, *self._interrupting]
         for task in tasks:
             task.cancel()

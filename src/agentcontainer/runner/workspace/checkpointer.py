@@ -15,10 +15,11 @@ from agentcontainer.domain.tasks.model import Claim
 from agentcontainer.ids import new_id
 from agentcontainer.runner.ending import ClaimLost
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.runner.workspace.checkpoint import CheckpointFailed, CheckpointStore, HostCannotSave
 from agentcontainer.runner.workspace.layout import Layout
 from agentcontainer.sandbox.bubblewrap import Sandbox
-from agentcontainer.telemetry import metrics
+from agentcontainer.telemetry import metrics, names
 
 MAX_PAUSE_SECONDS = 15.0
 
@@ -36,11 +37,14 @@ class Saved:
 class Checkpointer:
     """Saves the checkpoints of one attempt, one at a time."""
 
-    def __init__(self, services: Services, claim: Claim, layout: Layout, sandbox: Sandbox) -> None:
+    def __init__(
+        self, services: Services, claim: Claim, layout: Layout, sandbox: Sandbox, trace: AttemptTrace
+    ) -> None:
         self._services = services
         self._claim = claim
         self._layout = layout
         self._sandbox = sandbox
+        self._trace = trace
         self._checkpoint_store = CheckpointStore.of(services)
         self._saving = asyncio.Lock()
 
@@ -56,8 +60,13 @@ class Checkpointer:
             blob = await db.retry_while_unavailable(
                 lambda: checkpoints.create(pool, self._claim.task_id, checkpoint_id)
             )
-            with metrics.CHECKPOINT_SECONDS.labels("save").time():
+            with (
+                metrics.CHECKPOINT_SECONDS.labels("save").time(),
+                self._trace.measured(names.CHECKPOINT) as attributes,
+            ):
                 saved = await self._checkpoint_store.save(self._sandbox, layout.root, layout.name, blob.key)
+                attributes[names.SIZE_BYTES] = saved.size_bytes
+                attributes[names.PAUSED_MS] = round(saved.paused_seconds * 1000)
             metrics.CHECKPOINT_BYTES.observe(saved.size_bytes)
             metrics.FILE_BYTES.labels("checkpoint").observe(saved.size_bytes)
             if is_limited:

@@ -21,6 +21,7 @@ from agentcontainer.filenames import composed
 from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.runner.agent import launch
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.runner.workspace import folders, repositories, safe_open, session_file, skills
 from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.inputs import InputUnavailable
@@ -29,7 +30,7 @@ from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
 from agentcontainer.sandbox.volume import DiskFull
-from agentcontainer.telemetry import metrics
+from agentcontainer.telemetry import metrics, names
 
 TASK_FILES = f"{launch.TASK_FOLDER}/task_files"
 STORE_SECONDS = 300.0  # an object store may be unavailable for this long before the attempt fails
@@ -41,8 +42,12 @@ logger = logging.getLogger(__name__)
 class Layout:
     """The workspace of one attempt. `name`: the attempt's."""
 
-    def __init__(self, services: Services, task: Task, name: str, provider: Provider | None = None) -> None:
+    def __init__(
+        self, services: Services, task: Task, name: str, provider: Provider | None = None,
+        trace: AttemptTrace | None = None,
+    ) -> None:  # fmt: skip
         self._services = services
+        self._trace = trace or AttemptTrace()
         self._task = task
         self._provider = provider or PROVIDERS[task.execution.provider]
         self.name = name
@@ -81,7 +86,11 @@ class Layout:
             await (self._use_inputs() if checkpoint is None else self._restore(checkpoint, lease))
 
     async def _restore(self, checkpoint: Checkpoint, lease: UidLease | None) -> None:
-        with metrics.CHECKPOINT_SECONDS.labels("restore").time():
+        with (
+            metrics.CHECKPOINT_SECONDS.labels("restore").time(),
+            self._trace.measured(names.RESTORE) as attributes,
+        ):
+            attributes[names.SIZE_BYTES] = checkpoint.size_bytes
             await CheckpointStore.of(self._services).restore(self.root, self.name, checkpoint, lease)
         crash.reach("restore")
         uid = None if lease is None else lease.uid
