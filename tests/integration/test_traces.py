@@ -24,6 +24,7 @@ from agentcontainer.telemetry.tracing import (
     Tokens,
     ToolCall,
     Tracing,
+    WebhookCall,
 )
 from agentcontainer.traceparent import TraceParent
 from tests.otlp_receiver import Receiver, otlp_receiver
@@ -125,6 +126,22 @@ async def test_an_attempt_is_a_trace_with_a_link_and_the_flush_sends_all_of_it(
     assert all(headers["x-key"] == "header-canary" for headers in collector.headers)
     assert not any(b"header-canary" in body for body in collector.bodies)
     assert exported("exported") == before + 4
+
+
+async def test_a_request_to_a_webhook_is_a_trace_of_its_own(
+    collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with otel.tracing(Settings(), environment_of(monkeypatch, collector.url)) as tracing:
+        for status, outcome in ((200, "delivered"), (503, "retried"), (None, "failed")):
+            tracing.webhook(
+                WebhookCall(Stopwatch(), "acc_1", "tsk_1", "whk_1", "whd_1", "task.finished", status, outcome)
+            )
+    assert len({span.trace_id for span in collector.spans}) == 3
+    assert {span.name for span in collector.spans} == {"agentcontainer.webhook"}
+    errors = [span.attributes.get("error.type") for span in collector.spans]
+    assert errors == [None, "503", "no_answer"]
+    assert collector.spans[1].attributes["agentcontainer.webhook.outcome"] == "retried"
+    assert collector.spans[1].task_id == "tsk_1"
 
 
 def exported(outcome: str) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -31,6 +32,7 @@ from agentcontainer.migrations import schema
 from agentcontainer.migrations.watch import Watch
 from agentcontainer.periodic import background, repeat
 from agentcontainer.settings import Settings
+from agentcontainer.telemetry import otel
 from agentcontainer.telemetry.server import serving
 
 logger = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ async def serve(settings: Settings) -> None:
     vault = Vault(settings.secret_key.get_secret_value())
     connections = Connections()
     with _listening(settings.host, settings.port, connections.bounds.backlog) as listener:
-        async with db.pool(
+        async with otel.tracing(settings, os.environ) as tracing, db.pool(
             database_url, max_size=settings.database_pool_size or POOL_SIZE, wait_seconds=POOL_WAIT_SECONDS,
             is_pooled=settings.is_database_pooled,
         ) as pool:  # fmt: skip
@@ -69,7 +71,7 @@ async def serve(settings: Settings) -> None:
             await standard.install(pool)
             hub = Hub(pool, connections.bounds.streams)
             app = create_app(settings, pool, vault, blobs, hub)
-            sender = WebhookSender(pool, vault, settings)
+            sender = WebhookSender(pool, vault, settings, tracing)
             presence = Presence(pool, listener.getsockname()[1], settings.runner_lost_after_seconds)
             config = uvicorn.Config(
                 app, http=protocol_class(connections), ws="none", lifespan="off", log_config=None, access_log=False,

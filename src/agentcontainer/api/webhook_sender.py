@@ -23,6 +23,7 @@ from agentcontainer.errors import SettingsError
 from agentcontainer.periodic import FailureLog, repeat
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import metrics
+from agentcontainer.telemetry.tracing import NO_TRACING, Stopwatch, Tracing, WebhookCall
 
 POLL_SECONDS = 5.0  # because notifications may be lost
 PAUSE_SECONDS = 0.02  # after a look for work, so that many events make few
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 class WebhookSender:
     """The sending of one process. `wake` tells it that there are new deliveries."""
 
-    def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
+    def __init__(self, pool: Pool, vault: Vault, settings: Settings, tracing: Tracing = NO_TRACING) -> None:
+        self._tracing = tracing
         self._pool = pool
         self._vault = vault
         self._client = WebhookClient(settings)
@@ -103,7 +105,9 @@ class WebhookSender:
 
     async def _send(self, claimed: Claimed, claimed_at: float) -> None:
         try:
+            interval = Stopwatch()
             answered = await self._request(claimed, claimed_at)
+            interval.stop()
             crash.reach("webhook_sent")
             async with self._settling:
                 outcome = await db.retry_while_unavailable(
@@ -115,6 +119,11 @@ class WebhookSender:
         if outcome is not None:
             metrics.WEBHOOK_DELIVERIES.labels(outcome).inc()
             metrics.WEBHOOK_SECONDS.observe(answered.duration_ms / 1000)
+            delivery = claimed.delivery
+            self._tracing.webhook(WebhookCall(
+                interval, claimed.account_id, delivery.entry.task_id, delivery.endpoint_id, delivery.id,
+                delivery.entry.type, answered.status, outcome,
+            ))  # fmt: skip
 
     async def _request(self, claimed: Claimed, claimed_at: float) -> Answered:
         try:

@@ -32,6 +32,7 @@ PREPARE: Part = "agentcontainer.prepare"
 RESTORE: Part = "agentcontainer.restore"
 CHECKPOINT: Part = "agentcontainer.checkpoint"
 COLLECT: Part = "agentcontainer.collect"
+WEBHOOK = "agentcontainer.webhook"
 
 # ---- attributes
 
@@ -102,6 +103,11 @@ MODEL_COST_USD = _own("model_cost_usd")
 SIZE_BYTES = _own("size_bytes")
 PAUSED_MS = _own("paused_ms")
 FILES = _own("files")
+ENDPOINT_ID = _own("webhook.endpoint.id")
+DELIVERY_ID = _own("webhook.delivery.id")
+EVENT_TYPE = _own("webhook.event.type")
+OUTCOME = _own("webhook.outcome")
+HTTP_STATUS = _same("http.response.status_code")
 
 Attributes = Mapping[Name, Value | None]
 

@@ -21,6 +21,7 @@ from agentcontainer.telemetry.tracing import (
     Tokens,
     ToolCall,
     Tracing,
+    WebhookCall,
 )
 from agentcontainer.traceparent import TraceParent
 
@@ -72,6 +73,21 @@ class SpanTracing(Tracing):
 
     def begin(self, task_id: str, agent_name: str, start_ns: int, links: Sequence[TraceParent]) -> Invocation:
         return SpanInvocation(self._sender, task_id, agent_name, start_ns, links)
+
+    def webhook(self, call: WebhookCall) -> None:
+        span = self._sender.start(names.WEBHOOK, Context(), call.interval.start_ns)
+        attributes: Attributes = {
+            names.ACCOUNT_ID: call.account_id,
+            names.TASK_ID: call.task_id,
+            names.ENDPOINT_ID: call.endpoint_id,
+            names.DELIVERY_ID: call.delivery_id,
+            names.EVENT_TYPE: call.event_type,
+            names.HTTP_STATUS: call.status,
+            names.OUTCOME: call.outcome,
+        }
+        is_delivered = call.outcome == "delivered"
+        error_type = None if is_delivered else str(call.status or "no_answer")
+        self._sender.end(span, attributes, error_type, call.interval.end_ns)
 
 
 class SpanInvocation(Invocation):

@@ -135,6 +135,20 @@ class Result:
     error_type: str | None = None
 
 
+@dataclass(frozen=True)
+class WebhookCall:
+    """A request to the receiver of a webhook that has ended. `status` None: no answer came."""
+
+    interval: Stopwatch
+    account_id: str
+    task_id: str | None
+    endpoint_id: str
+    delivery_id: str
+    event_type: str
+    status: int | None
+    outcome: str
+
+
 class Invocation:
     """An agent at work: an attempt, or a turn of a conversation. This one reports nothing."""
 
@@ -184,6 +198,9 @@ class Tracing:
     ) -> Invocation:
         """Begin a trace. `links`: the spans of clients that led to it."""
         return NO_INVOCATION
+
+    def webhook(self, call: WebhookCall) -> None:
+        """Report a request to the receiver of a webhook: a trace of its own."""
 
 
 NO_INVOCATION = Invocation()
