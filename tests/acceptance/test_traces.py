@@ -202,7 +202,7 @@ def test_content_is_sent_if_the_operator_wants_it_and_never_a_key(
     client = quick_platform.account()
     steps = [
         {"say": "I look.", "bash": "echo result-canary; sleep 1.6"},
-        {"bash": 'hibernate --message "Later." --until "$(date -u -d "+1 hour" +%Y-%m-%dT%H:%M:%SZ)"'},
+        {"bash": 'hibernate --message "Later." --for 30m'},
         finish(message="Done."),
     ]
     task_id = client.dispatch(script(*steps, task=CANARY))
@@ -228,7 +228,8 @@ def test_content_is_sent_if_the_operator_wants_it_and_never_a_key(
     assert answer["parts"][0] == {"type": "text", "content": "I look."}
     assert answer["parts"][1]["name"] == "bash"
     assert answer["parts"][1]["arguments"]["command"].startswith("echo result-canary")
-    assert "HARNESS.md" in chats[0].attributes["gen_ai.system_instructions"]
+    [system, *_] = json.loads(chats[0].attributes["gen_ai.system_instructions"])
+    assert system["type"] == "text"
     tool = below(content_collector, first, "execute_tool")[0]
     assert json.loads(tool.attributes["gen_ai.tool.call.arguments"])["command"].startswith(
         "echo result-canary"
