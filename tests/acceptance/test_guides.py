@@ -1,4 +1,4 @@
-"""The README, the quickstart and the guides: their `sh` blocks run unchanged, with the scripted model."""
+"""The README, the quickstart and the guides: their `sh` and `python` blocks run unchanged, with the scripted model."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 from tests import oci
 from tests.git_server import GitServer
 
+from .bed import PROVIDER_KEY
 from .conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("guides")  # all tests share one platform
@@ -23,12 +24,21 @@ PAGES = [
     DOCS / "quickstart.md",
     *sorted(set((DOCS / "guides").glob("*.md")) - {DOCS / "guides/README.md"}),
 ]
-BLOCK = re.compile(r"^(?P<fence>```+)sh\n(?P<commands>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?P<fence>```+)(?P<language>sh|python)\n(?P<content>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL
+)
+WITH_OTHER_PYTHON = {"README", "python"}  # whose Python blocks tests/client/test_guide.py runs
 
 
 def commands(page: Path) -> str:
-    """All `sh` blocks of a page. Blocks that cannot run here are marked `shell` instead."""
-    return "\n".join(block["commands"] for block in BLOCK.finditer(page.read_text()))
+    """All `sh` and `python` blocks of a page, in their order. Blocks that cannot run here are marked otherwise."""
+    parts: list[str] = []
+    for block in BLOCK.finditer(page.read_text()):
+        if block["language"] == "sh":
+            parts.append(block["content"])
+        elif page.stem not in WITH_OTHER_PYTHON:
+            parts.append(f"python3 - <<'END OF PYTHON'\n{block['content']}END OF PYTHON\n")
+    return "\n".join(parts)
 
 
 def definitions() -> str:
@@ -56,6 +66,8 @@ def running(
                 "API": f"{platform.base_url}/api/v1",
                 "AUTH": f"Authorization: Bearer {client.api_key}",
                 "JSON": "Content-Type: application/json",
+                "ANTHROPIC_API_KEY": PROVIDER_KEY,
+                "PYTHONUNBUFFERED": "1",
                 "REPO": server.url("git", "app"),
                 "IMAGE": f"oci:{image.folder}",
                 "no_proxy": "*",
@@ -85,8 +97,9 @@ def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]
 # What the output of each page must contain.
 EXPECTED = {
     "README": "event: task.finished",
-    "quickstart": "2 agv_",
-    "budgets": "budget_exceeded",
+    "quickstart": "Begin with the answer, in one sentence.",
+    "budgets": "exit code 3\nbudget_exceeded",
+    "ci": "exit code 0",
     "conversations": "Roses are red",
     "files": '"partial": true',
     "following-everything": '"task.started"\n"task.created"',
