@@ -5,9 +5,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from agentcontainer.db import Pool
 from agentcontainer.errors import SettingsError
@@ -104,6 +108,42 @@ async def test_a_failed_revision_leaves_nothing_behind(empty_database_url: str) 
     tables = {row[0] for row in await connection.fetch(TABLES)}
     await connection.close()
     assert tables <= {"tasks", "alembic_version"}
+
+
+async def test_a_deadlock_with_work_in_progress_is_tried_again(empty_database_url: str) -> None:
+    await upgrade_to(empty_database_url, "0013")
+    work, observer = [await asyncpg.connect(empty_database_url) for _ in range(2)]
+    # The server ends the transaction that notices the deadlock: this one looks late, so it is the migration's.
+    await work.execute("SET deadlock_timeout = '20s'")
+    await work.execute("BEGIN; LOCK TABLE runners IN ROW EXCLUSIVE MODE")
+    migrating = asyncio.create_task(migrate(empty_database_url))
+    while not await observer.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+        await asyncio.sleep(0.01)
+    await work.fetchval("SELECT count(*) FROM tasks")
+    await work.execute("COMMIT")
+    await migrating
+    assert await is_usable(empty_database_url)
+    for connection in (work, observer):
+        await connection.close()
+
+
+async def upgrade_to(url: str, revision: str) -> None:
+    """Apply the revisions up to this one to an empty database."""
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "agentcontainer:migrations")
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(upgrade)
+        await connection.commit()
+    await engine.dispose()
 
 
 def test_the_expected_revision_is_the_head_of_alembic() -> None:

@@ -1,10 +1,14 @@
 """Migrates a database to this version's schema by Alembic."""
 
+import asyncio
+import logging
 from functools import partial
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -13,6 +17,10 @@ from agentcontainer.migrations.schema import check_migratable, connected, needs_
 from agentcontainer.session_limits import WITHOUT_LOCK_TIMEOUT
 
 MIGRATION_LOCK = 0x61677463  # any number, but the same in every process
+TRIES = 30  # of a revision that meets a deadlock with the work of other processes
+PAUSE_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 async def migrate(url: str) -> None:
@@ -36,11 +44,24 @@ async def _upgrade_tables(url: str) -> None:
         poolclass=NullPool,
     )  # fmt: skip
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_upgrade_to_head)
-            await connection.commit()
+        for number in range(1, TRIES + 1):
+            try:
+                async with engine.connect() as connection:
+                    await connection.run_sync(_upgrade_to_head)
+                    await connection.commit()
+                    return
+            except DBAPIError as error:
+                if not _is_deadlock(error) or number == TRIES:
+                    raise
+                # Revisions that were applied stay: each has a transaction of its own.
+                logger.info("a revision met a deadlock with work in progress, and is tried again")
+                await asyncio.sleep(PAUSE_SECONDS)
     finally:
         await engine.dispose()
+
+
+def _is_deadlock(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == asyncpg.DeadlockDetectedError.sqlstate
 
 
 def _upgrade_to_head(connection: Connection) -> None:
