@@ -114,5 +114,5 @@ EXPECTED = {
     "skills": "skills/invoices/SKILL.md",
     "steering": "delivered: Leave out the south.",
     "streaming": "task.finished",
-    "webhooks": '"webhooks left: 0"',
+    "webhooks": "",  # its commands are marked `shell`
 }

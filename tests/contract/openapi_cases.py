@@ -92,6 +92,8 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
             real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
         elif name == "tasks":  # of a batch
             real[name] = [with_real_ids(task, ids) for task in value]
+        elif name == "secret":
+            real[name] = None  # the document cannot say which strings are secrets
         elif name in ("url", "callbackUrl"):
             real[name] = WEBHOOK_URL
         elif name in ("common", "overrides"):
