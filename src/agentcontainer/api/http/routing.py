@@ -47,7 +47,9 @@ class StrictRoute(APIRoute):
             services = await provided(strict)
             if is_authenticated(self):
                 await authenticate(strict, services)
-                access.check(self, strict.state.principal, is_trial=idempotency.is_trial(strict))
+                # Only of routes that have a trial: elsewhere a parameter may be repeated, which is not known here.
+                is_trial = self.access.has_trial and idempotency.is_trial(strict)
+                access.check(self, strict.state.principal, is_trial=is_trial)
             _check_path(strict)
             if is_authenticated(self):
                 await visibility.check_path(services.pool, strict.state.principal, strict.path_params)
