@@ -127,7 +127,11 @@ def test_inputs_that_do_not_fit_fail_the_task_at_once(client: Client) -> None:
     task = client.run(script(finish()), inputFileIds=[file_id])
     assert (task["status"], task["errorCode"], task["costUsd"]) == ("failed", "disk_full", 0), task
     assert "do not fit" in task["error"]
-    assert [event["type"] for event in client.events(task["id"])] == ["task.created", "task.failed"]
+    assert [event["type"] for event in client.events(task["id"])] == [
+        "task.created",
+        "task.claimed",
+        "task.failed",
+    ]
 
 
 def test_a_repository_for_which_no_room_is_left_fails_the_task_at_once(

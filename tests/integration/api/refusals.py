@@ -35,6 +35,12 @@ async def at(account: Account, path: str) -> str:
     if "{token}" in path:
         [token] = await account.hibernate((await account.dispatch())["id"], link_count=1)
         return path.format(token=token)
+    if "{webhook}" in path:
+        created = await account.post("/api/v1/webhooks", {"url": "https://hooks.example.com/"})
+        return path.format(webhook=created.json()["id"])
+    if "{login}" in path:
+        begun = await account.bed.http.post("/api/v1/cli-logins", json={"hostname": "laptop"})
+        return path.format(login=begun.json()["id"])
     return path
 
 

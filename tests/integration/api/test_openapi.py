@@ -124,6 +124,7 @@ async def test_operations_that_need_a_key_declare_it(document: dict[str, Any]) -
 
 async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any], alice: Account) -> None:
     task_id = (await alice.converse())["task"]["id"]
+    webhook_id = (await alice.post("/api/v1/webhooks", {"url": "https://hooks.example.com/"})).json()["id"]
     values = {
         "limit": "1", "order": "asc", "status": "pending", "agentId": AGENT, "mode": "autonomous", "after": "0",
         "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2126-01-01T00:00:00Z",
@@ -138,7 +139,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         if method != "GET" or not names:
             continue
         tried += 1
-        url = path.replace("{taskId}", task_id).replace("{agentId}", AGENT)
+        url = path.replace("{taskId}", task_id).replace("{agentId}", AGENT).replace("{webhookId}", webhook_id)
         query = {name: values[name] for name in names - {"cursor", "metadata", "apiKey"}}
         if "metadata" in names:
             query["metadata.key"] = "value"
@@ -243,6 +244,7 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(f"{task_path}/files", await alice.get(f"{url}/files"))
     check(f"{task_path}/files/{{fileId}}", await alice.get(f"{url}/files/file_0"))
     await check_sessions(check, bed, alice)
+    await check_webhooks(check, alice)
     await check_batches(check, alice)
     await check_conversations(check, alice)
     await check_wakes(check, alice)
@@ -286,6 +288,29 @@ async def check_sessions(check: Callable[[str, httpx2.Response], Any], bed: Bed,
     check(f"{logins}/{{loginId}}/decide", await alice.post(decide, {"isApproved": True}))
     poll = {"deviceCode": begun["deviceCode"]}
     check(f"{logins}/poll", await bed.http.post(f"{logins}/poll", json=poll))
+
+
+async def check_webhooks(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:
+    v1, webhooks = "/api/v1", "/api/v1/webhooks"
+    created = check(webhooks, await alice.post(webhooks, {"url": "https://no-such-host.invalid/"}))
+    check(webhooks, await alice.get(webhooks))
+    one, url = f"{webhooks}/{{webhookId}}", f"{webhooks}/{created['id']}"
+    check(one, await alice.get(url))
+    check(one, await alice.send("PATCH", url, json={"description": "Ours"}))
+    check(f"{one}/rotate-secret", await alice.post(f"{url}/rotate-secret"))
+    check(f"{one}/test", await alice.post(f"{url}/test"))
+    await alice.insert_delivery(created["id"])
+    [delivery] = check(f"{one}/deliveries", await alice.get(f"{url}/deliveries"))["data"]
+    check(f"{one}/deliveries/{{deliveryId}}", await alice.get(f"{url}/deliveries/{delivery['id']}"))
+    resend = f"{one}/deliveries/{{deliveryId}}/resend"
+    check(resend, await alice.post(f"{url}/deliveries/{delivery['id']}/resend"))
+    check(f"{one}/resend", await alice.post(f"{url}/resend", {"since": "2026-01-01T00:00:00Z"}))
+    check(one, await alice.send("DELETE", f"{webhooks}/whk_0"))
+    secret = f"{v1}/account/callback-secret"
+    check(secret, await alice.get(secret))
+    check(secret, await alice.post(secret))
+    deliveries = f"{v1}/tasks/{{taskId}}/webhook-deliveries"
+    check(deliveries, await alice.get(deliveries.format(taskId=(await alice.dispatch())["id"])))
 
 
 async def check_batches(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:

@@ -208,7 +208,7 @@ async def test_what_is_due_can_be_counted_first(alice: Account, bed: Bed) -> Non
     await ended(alice, 31, {"a.txt": b"12345"})
     days = {f"retention_{kind}_days": 30 for kind in ("events", "tasks", "files", "partial_outputs")}
     due = await service.due(bed.pool, bed.settings.model_copy(update=days))
-    assert set(due) == {"events", "tasks", "files", "partial_outputs", "idempotency"}
+    assert set(due) == {"events", "tasks", "files", "partial_outputs", "idempotency", "webhook_deliveries"}
     assert due["tasks"].bytes >= 5
     assert due["files"].rows >= 1
     assert due["events"].bytes > due["events"].rows

@@ -11,6 +11,7 @@ MISSING = object()
 LONE_SURROGATE = "\ud800"
 HUGE = 2**63
 DISPATCH = f"/api/v1/agents/{AGENT}/tasks"
+SIGNING_SECRET = "whsec_" + "A" * 43 + "="
 AGENT_BODY: dict[str, Any] = {
     "name": "Analyst",
     "description": "Counts rows.",
@@ -113,7 +114,52 @@ BODIES |= {
         {"tasks": [BODIES["DispatchRequest"][2]], "common": copy.deepcopy(BODIES["DispatchRequest"][2])},
     ),
 }
-ANSWER_200 = {"WakeRequest", "LinkRequest", "ProviderTest"}
+BODIES |= {
+    "NewWebhook": (
+        "POST",
+        "/api/v1/webhooks",
+        {
+            "url": "https://hooks.example.com/a",
+            "events": ["task.finished"],
+            "description": "Ours",
+            "secret": SIGNING_SECRET,
+        },
+    ),
+    "WebhookChange": (
+        "PATCH",
+        "/api/v1/webhooks/{webhook}",
+        {
+            "url": "https://hooks.example.com/b",
+            "events": ["*"],
+            "description": "Ours",
+            "isEnabled": True,
+        },
+    ),
+    "SecretRotation": (
+        "POST",
+        "/api/v1/webhooks/{webhook}/rotate-secret",
+        {"overlapSeconds": 60, "secret": SIGNING_SECRET},
+    ),
+    "ResendRequest": (
+        "POST",
+        "/api/v1/webhooks/{webhook}/resend",
+        {"since": "2026-11-30T00:00:00Z", "status": "failed"},
+    ),
+    "LoginRequest": ("POST", "/session", {"apiKey": "ac_live_0", "isConfirmed": True}),
+    "CliLoginRequest": ("POST", "/api/v1/cli-logins", {"hostname": "laptop"}),
+    "CliLoginDecision": (
+        "POST",
+        "/api/v1/cli-logins/{login}/decide",
+        {"isApproved": True, "role": "viewer"},
+    ),
+    "CliLoginPoll": ("POST", "/api/v1/cli-logins/poll", {"deviceCode": "none"}),
+}
+# What the right body is answered, where it is not 201 to POST and 200 to others.
+ANSWERS = {
+    "CompletionRequest": 404, "WakeRequest": 200, "LinkRequest": 200, "ProviderTest": 200, "SecretRotation": 200,
+    "ResendRequest": 200, "CliLoginDecision": 200, "CliLoginPoll": 401,
+    "LoginRequest": 403,  # only a browser's page may log in
+}  # fmt: skip
 
 NOT_STRINGS = [1, True, [], {}]
 NOT_INTEGERS = ["1", True, 1.5, [], {}, HUGE, -HUGE - 1, 1e300]
@@ -136,6 +182,10 @@ MEDIA_TYPE = [
     "x/" + "y" * 254,
 ]
 PRICE = ["1", True, [], {}, -0.01, 1e300]
+WEBHOOK_URL = [
+    *NOT_STRINGS, *UNSTORABLE, "", "hooks.example.com", "ftp://hooks.example.com/", "http://hooks.example.com/",
+    "https://user:secret@hooks.example.com/", "https://10.0.0.1/", "https://hooks.example.com/#part",
+]  # fmt: skip
 KEY = [*NOT_STRINGS, *UNSTORABLE, "", "short", "x" * 513, "with space", "ключ-от-двери", "tab\tinside"]
 
 # body → path → values that are wrong there.
@@ -175,6 +225,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
             "a.b:x", "a..b", ".a.b", "-a.b", "1.2.3", "1.2.3.4.5", "*.1.2.3.4", "[::1]", "a@b", "bücher.de",
             "x" * 64 + ".com", "a." * 127 + "ab",
         ],
+        "overrides.callbackUrl": WEBHOOK_URL,
         "overrides.budget": [*NOT_OBJECTS, {}],
         "overrides.budget.maxCostUsd": ["1", True, [], {}, 0, -1, 10_001, 0.0000001],
         "overrides.budget.maxTokens": [*NOT_INTEGERS, 0, -1],
@@ -235,7 +286,46 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
     "ApiKeyRequest": {
         "name": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 101, "two\nlines", "\x1b[31mred"],
     },
+    "CliLoginRequest": {
+        "hostname": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 101, "two\nlines", "\x1b[31mred"],
+    },
+    "CliLoginDecision": {
+        "isApproved": [MISSING, None, *NOT_BOOLEANS],
+        "role": [*NOT_STRINGS, "", "owner"],
+    },
+    "CliLoginPoll": {"deviceCode": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 201]},
+    "LoginRequest": {
+        "apiKey": [*NOT_STRINGS, *UNSTORABLE, "", "x" * 201],
+        "code": [*NOT_STRINGS, *UNSTORABLE, "", "x" * 201],
+        "isConfirmed": NOT_BOOLEANS,
+    },
+    "ResendRequest": {
+        "since": [MISSING, None, *NOT_STRINGS, "", "yesterday", "2026-11-30", "2026-11-30T00:00:00"],
+        "status": [*NOT_STRINGS, "", "pending"],
+    },
+    "SecretRotation": {
+        "overlapSeconds": [*NOT_INTEGERS, -1, 30 * 86_400 + 1],
+        "secret": [*NOT_STRINGS, *UNSTORABLE, "", "secret", "whsec_", "whsec_AAAA", "whsec_" + "A" * 500],
+    },
 }  # fmt: skip
+WEBHOOK_EVENTS = [*NOT_ARRAYS, [], ["*"] * 101]
+WEBHOOK_DESCRIPTION = [*NOT_STRINGS, *UNSTORABLE, "two\nlines", "\x1b[31mred"]
+FIELDS |= {
+    "NewWebhook": {
+        "url": [MISSING, None, *WEBHOOK_URL],
+        "events": [None, *WEBHOOK_EVENTS],
+        "events.0": [None, *NOT_STRINGS],
+        "description": WEBHOOK_DESCRIPTION,
+        "secret": FIELDS["SecretRotation"]["secret"],
+    },
+    "WebhookChange": {
+        "url": WEBHOOK_URL,
+        "events": WEBHOOK_EVENTS,
+        "events.0": [None, *NOT_STRINGS],
+        "description": WEBHOOK_DESCRIPTION,
+        "isEnabled": NOT_BOOLEANS,
+    },
+}
 IN_DEFAULTS = ("provider", "model", "weakModel", "internetAccess", "maxRuntimeSeconds", "softFinishAfterSeconds",
                "runtimeRegion", "outputPolicy")  # fmt: skip
 IN_AGENT: dict[str, list[Any]] = {
@@ -272,7 +362,7 @@ WORDS = FIELDS["DispatchRequest"]["instructions"]
 OPTIONAL_WORDS = [value for value in WORDS if value is not MISSING and value is not None]
 FIELDS |= {
     "NewAgent": {**IN_AGENT, "name": [MISSING, None, *IN_AGENT["name"]]},
-    "AgentChange": IN_AGENT,
+    "AgentChange": IN_AGENT | {"ifCurrentVersionId": ID},
     "ConversationRequest": FIELDS["DispatchRequest"] | {"message": WORDS, "instructions": OPTIONAL_WORDS},
     "MessageRequest": {
         "content": WORDS,
@@ -355,6 +445,7 @@ def cases() -> list[Case]:
         if path.rpartition(".")[2]
         not in (
             "allow",
+            "events",
             "inputFileIds",
             "inputFiles",
             "inputRepositories",

@@ -18,6 +18,7 @@ from agentcontainer.providers import PROVIDERS
 from agentcontainer.runner.agent.model_access import ModelAccess, Upstream
 from agentcontainer.runner.log import EventLog
 from agentcontainer.runner.services import Services
+from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.sandbox.bubblewrap import Bubblewrap
 from agentcontainer.sandbox.volume import Room, Volumes
 from agentcontainer.settings import load
@@ -50,7 +51,7 @@ async def test_usage_is_written_although_its_request_is_cancelled(
         )  # fmt: skip
         log = EventLog(pool, claim, services.event_limit, services.live_text)
         access = ModelAccess(
-            services, claim, task, Upstream(PROVIDERS["anthropic"], model.url, "sk-key"), log
+            services, claim, task, Upstream(PROVIDERS["anthropic"], model.url, "sk-key"), log, AttemptTrace()
         )
         gateway = await access.open(stack, socket, "")
         http = await stack.enter_async_context(

@@ -68,7 +68,8 @@ async def test_each_column_of_bytes_is_rotated_unless_it_is_a_hash(pool: Pool) -
         "WHERE table_schema = 'public' AND data_type = 'bytea'"
     )
     in_json = {("tasks", "input_repositories")}
-    assert {tuple(row) for row in rows} - {("api_keys", "key_hash")} == rotation.SEALED_COLUMNS - in_json, (
+    hashes = {tuple(row) for row in rows if row["column_name"].endswith("_hash")}
+    assert {tuple(row) for row in rows} - hashes == rotation.SEALED_COLUMNS - in_json, (
         "If the secret key encrypts the column, add it to domain/installation/rotation.py, which must encrypt it again."
     )
 
