@@ -56,6 +56,7 @@ def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close their sockets
 
     is_serving = threading.Event()
     ending: asyncio.Event | None = None
@@ -73,13 +74,19 @@ def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
 
 async def _serve(address: str, server: str, port: int, seconds: float) -> None:
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(2 * seconds)  # the handshake
-        with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(server, port)
-            await asyncio.gather(
-                _pump(reader, far_writer, seconds), _pump(far_reader, writer, seconds), return_exceptions=True
-            )
-        writer.close()
+        try:
+            await asyncio.sleep(2 * seconds)  # the handshake
+            with contextlib.suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection(server, port)
+                try:
+                    await asyncio.gather(
+                        _pump(reader, far_writer, seconds), _pump(far_reader, writer, seconds),
+                        return_exceptions=True,
+                    )  # fmt: skip
+                finally:
+                    far_writer.transport.abort()
+        finally:
+            writer.transport.abort()
 
     await asyncio.start_server(connect, address, port)
 

@@ -1,5 +1,6 @@
 """From the tag `upgrade-base` to this version under load: migrate, then restart one process after the other."""
 
+import json
 import os
 import subprocess
 import tempfile
@@ -41,6 +42,14 @@ class BaseLab(Lab):
 
     def run_migrate(self, command: tuple[str, ...]) -> None:
         self.hosts["api1"].run(*command, "migrate", environment=self.environment("api1"))
+
+    async def _make_account(self, credit_micro_usd: int) -> tuple[str, str]:
+        made = self.hosts["api1"].run(
+            *self.commands["api1"], "admin", "create-account", "--name", "Lab", "--json",
+            "--credit", str(credit_micro_usd / 1_000_000), environment=self.environment("api1"),
+        )  # fmt: skip
+        account = json.loads(made[made.index("{") :])
+        return account["accountId"], account["apiKey"]
 
     def replace(self, name: str) -> None:
         """Stop a process, and start this version in its place."""
