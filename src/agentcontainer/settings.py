@@ -204,6 +204,10 @@ class Settings(TelemetrySettings):
         description="How long a container is kept, unbilled, to save its workspace while the host or the object store "
         "fails. After that its turn or task runs again in another one.",
     )
+    store_patience_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        300.0,
+        description="How long `finish` and `share` wait for an object store that is away, before the agent is told.",
+    )
     max_hibernation_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         366, description="Longest hibernation of a task."
     )

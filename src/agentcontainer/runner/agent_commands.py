@@ -3,6 +3,9 @@
 control.py receives them.
 """
 
+import asyncio
+import logging
+import time
 from datetime import datetime
 
 from agentcontainer import crash, db
@@ -14,6 +17,7 @@ from agentcontainer.domain.tasks.event_data import FinishRejected
 from agentcontainer.domain.tasks.model import Hibernation, Output
 from agentcontainer.domain.tasks.output_policy import Declared, refusals
 from agentcontainer.domain.tasks.state import EndReason
+from agentcontainer.errors import Unavailable
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
 from agentcontainer.runner.ending import Ending
@@ -22,6 +26,9 @@ from agentcontainer.runner.workspace.outputs import Refused, collect
 from agentcontainer.telemetry import names
 
 MAX_REASON_CHARACTERS = 8000  # of an event `finish.rejected`
+RETRY_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 class AgentCommands:
@@ -99,15 +106,31 @@ class AgentCommands:
         return None if token is None else f"{api_url}/wake/{token}"
 
     async def _collect(self, cwd: str, declared: list[Declared]) -> list[Output]:
-        services, task = self._context.services, self._context.task
         crash.reach("finish_check")
         with self._context.trace.measured(names.COLLECT) as attributes:
-            outputs = await collect(
-                self._context.workspace, cwd, declared, task.execution.output_policy,
-                RecordedBlobs(services.pool, services.blobs), task.id,
-                services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
-            )  # fmt: skip
+            outputs = await self._collect_patiently(cwd, declared)
             attributes[names.FILES] = len(outputs)
             attributes[names.SIZE_BYTES] = sum(output.size_bytes for output in outputs)
         crash.reach("outputs_stored")
         return outputs
+
+    async def _collect_patiently(self, cwd: str, declared: list[Declared]) -> list[Output]:
+        """Wait for an object store that is away: most models would give up after some repetitions of the command.
+
+        Raises:
+            Refused: a file cannot be stored. Unavailable: the store was away for `store_patience_seconds`.
+        """
+        services, task = self._context.services, self._context.task
+        deadline = time.monotonic() + services.settings.store_patience_seconds
+        while True:
+            try:
+                return await collect(
+                    self._context.workspace, cwd, declared, task.execution.output_policy,
+                    RecordedBlobs(services.pool, services.blobs), task.id,
+                    services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
+                )  # fmt: skip
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("%s: waiting for the object store: %s", task.id, error)
+            await asyncio.sleep(RETRY_SECONDS)
