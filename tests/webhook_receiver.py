@@ -55,7 +55,7 @@ class Receiver:
             grouped.setdefault(each.id, []).append(each)
         return grouped
 
-    async def until(self, count: int, seconds: float = 10) -> list[Received]:
+    async def until(self, count: int, seconds: float = 30) -> list[Received]:
         """The requests, once there are so many."""
         async with asyncio.timeout(seconds):
             while len(self.received) < count:
