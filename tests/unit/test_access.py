@@ -117,9 +117,9 @@ def test_one_part_that_is_more_is_not_within(more: Grant) -> None:
 def test_a_viewer_may_try_a_dispatch_but_not_dispatch() -> None:
     [route] = [route for route in ROUTES if route.name == "dispatch_task"]
     viewer = Principal("acc_1", "key", "key_1", "key_1", Grant(role="viewer"))
-    check(route, viewer, is_trial=True)
+    check(access_of(route), viewer, is_trial=True)
     with pytest.raises(Forbidden):
-        check(route, viewer)
+        check(access_of(route), viewer)
     [archive] = [route for route in ROUTES if route.name == "archive_agent"]
     with pytest.raises(Forbidden):
-        check(archive, viewer, is_trial=True)
+        check(access_of(archive), viewer, is_trial=True)

@@ -3,9 +3,6 @@
 control.py receives them.
 """
 
-import asyncio
-import logging
-import time
 from datetime import datetime
 
 from agentcontainer import crash, db
@@ -17,18 +14,15 @@ from agentcontainer.domain.tasks.event_data import FinishRejected
 from agentcontainer.domain.tasks.model import Hibernation, Output
 from agentcontainer.domain.tasks.output_policy import Declared, refusals
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.errors import Unavailable
 from agentcontainer.runner.context import AttemptContext
 from agentcontainer.runner.control_requests import Command, Finish, Hibernate, Share
 from agentcontainer.runner.ending import Ending
 from agentcontainer.runner.workspace.checkpointer import Checkpointer
 from agentcontainer.runner.workspace.outputs import Refused, collect
+from agentcontainer.runner.workspace.store_check import retry_while_away
 from agentcontainer.telemetry import names
 
 MAX_REASON_CHARACTERS = 8000  # of an event `finish.rejected`
-RETRY_SECONDS = 2.0
-
-logger = logging.getLogger(__name__)
 
 
 class AgentCommands:
@@ -121,16 +115,12 @@ class AgentCommands:
             Refused: a file cannot be stored. Unavailable: the store was away for `store_patience_seconds`.
         """
         services, task = self._context.services, self._context.task
-        deadline = time.monotonic() + services.settings.store_patience_seconds
-        while True:
-            try:
-                return await collect(
-                    self._context.workspace, cwd, declared, task.execution.output_policy,
-                    RecordedBlobs(services.pool, services.blobs), task.id,
-                    services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
-                )  # fmt: skip
-            except Unavailable as error:
-                if time.monotonic() > deadline:
-                    raise
-                logger.warning("%s: waiting for the object store: %s", task.id, error)
-            await asyncio.sleep(RETRY_SECONDS)
+        return await retry_while_away(
+            lambda: collect(
+                self._context.workspace, cwd, declared, task.execution.output_policy,
+                RecordedBlobs(services.pool, services.blobs), task.id,
+                services.settings.max_output_bytes, services.settings.sandbox_disk_bytes,
+            ),
+            services.settings.store_patience_seconds,
+            task.id,
+        )  # fmt: skip

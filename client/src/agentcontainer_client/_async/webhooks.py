@@ -115,15 +115,7 @@ class AsyncWebhooks:
         order: models.Order | None = None,
     ) -> AsyncPager[models.WebhookDelivery]:
         """The deliveries of a webhook, the newest first."""
-        return AsyncPager(
-            self.transport,
-            f"/webhooks/{segment(webhook)}/deliveries",
-            models.WebhookDelivery.from_wire,
-            query=query_of(status=status),
-            limit=limit,
-            cursor=cursor,
-            order=order,
-        )
+        return self._deliveries(f"/webhooks/{segment(webhook)}/deliveries", status, limit, cursor, order)
 
     @operation("getWebhookDelivery", webhookId="webhook", deliveryId="delivery")
     async def delivery(self, webhook: str, delivery: str) -> models.WebhookDeliveryDetails:
@@ -171,15 +163,7 @@ class AsyncWebhooks:
         order: models.Order | None = None,
     ) -> AsyncPager[models.WebhookDelivery]:
         """The deliveries to the callback URL of a task, the newest first."""
-        return AsyncPager(
-            self.transport,
-            f"/tasks/{segment(task)}/webhook-deliveries",
-            models.WebhookDelivery.from_wire,
-            query=query_of(status=status),
-            limit=limit,
-            cursor=cursor,
-            order=order,
-        )
+        return self._deliveries(f"/tasks/{segment(task)}/webhook-deliveries", status, limit, cursor, order)
 
     @operation("getCallbackSecret")
     async def callback_secret(self) -> models.CallbackSecret:
@@ -201,3 +185,21 @@ class AsyncWebhooks:
             method="POST", path="/account/callback-secret", body=body, idempotency_key=idempotency_key
         )
         return await self.transport.send(call, models.CallbackSecret.from_wire)
+
+    def _deliveries(
+        self,
+        path: str,
+        status: models.WebhookDeliveryStatus | None,
+        limit: int | None,
+        cursor: str | None,
+        order: models.Order | None,
+    ) -> AsyncPager[models.WebhookDelivery]:
+        return AsyncPager(
+            self.transport,
+            path,
+            models.WebhookDelivery.from_wire,
+            query=query_of(status=status),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )

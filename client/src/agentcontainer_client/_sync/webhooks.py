@@ -117,15 +117,7 @@ class Webhooks:
         order: models.Order | None = None,
     ) -> Pager[models.WebhookDelivery]:
         """The deliveries of a webhook, the newest first."""
-        return Pager(
-            self.transport,
-            f"/webhooks/{segment(webhook)}/deliveries",
-            models.WebhookDelivery.from_wire,
-            query=query_of(status=status),
-            limit=limit,
-            cursor=cursor,
-            order=order,
-        )
+        return self._deliveries(f"/webhooks/{segment(webhook)}/deliveries", status, limit, cursor, order)
 
     @operation("getWebhookDelivery", webhookId="webhook", deliveryId="delivery")
     def delivery(self, webhook: str, delivery: str) -> models.WebhookDeliveryDetails:
@@ -171,15 +163,7 @@ class Webhooks:
         order: models.Order | None = None,
     ) -> Pager[models.WebhookDelivery]:
         """The deliveries to the callback URL of a task, the newest first."""
-        return Pager(
-            self.transport,
-            f"/tasks/{segment(task)}/webhook-deliveries",
-            models.WebhookDelivery.from_wire,
-            query=query_of(status=status),
-            limit=limit,
-            cursor=cursor,
-            order=order,
-        )
+        return self._deliveries(f"/tasks/{segment(task)}/webhook-deliveries", status, limit, cursor, order)
 
     @operation("getCallbackSecret")
     def callback_secret(self) -> models.CallbackSecret:
@@ -201,3 +185,21 @@ class Webhooks:
             method="POST", path="/account/callback-secret", body=body, idempotency_key=idempotency_key
         )
         return self.transport.send(call, models.CallbackSecret.from_wire)
+
+    def _deliveries(
+        self,
+        path: str,
+        status: models.WebhookDeliveryStatus | None,
+        limit: int | None,
+        cursor: str | None,
+        order: models.Order | None,
+    ) -> Pager[models.WebhookDelivery]:
+        return Pager(
+            self.transport,
+            path,
+            models.WebhookDelivery.from_wire,
+            query=query_of(status=status),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )

@@ -92,13 +92,12 @@ def access_of(route: APIRoute) -> Access:
     return declared
 
 
-def check(route: APIRoute, principal: Principal, *, is_trial: bool = False) -> None:
-    """Let the principal use the route. `is_trial`: the request has `dryRun=true`.
+def check(declared: Access, principal: Principal, *, is_trial: bool = False) -> None:
+    """Let the principal use a route with this declaration. `is_trial`: the request has `dryRun=true`.
 
     Raises:
         Forbidden: its key, or its account, may not.
     """
-    declared = access_of(route)
     level = Level.READS if is_trial and declared.has_trial else declared.level
     if level in (Level.ACTS, Level.ADMINISTERS, Level.OPERATES) and not principal.is_member:
         raise Forbidden("This key has the role viewer: it can read, but not change anything.")

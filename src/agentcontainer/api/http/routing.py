@@ -49,7 +49,7 @@ class StrictRoute(APIRoute):
                 await authenticate(strict, services)
                 # Only of routes that have a trial: elsewhere a parameter may be repeated, which is not known here.
                 is_trial = self.access.has_trial and idempotency.is_trial(strict)
-                access.check(self, strict.state.principal, is_trial=is_trial)
+                access.check(self.access, strict.state.principal, is_trial=is_trial)
             _check_path(strict)
             if is_authenticated(self):
                 await visibility.check_path(services.pool, strict.state.principal, strict.path_params)

@@ -149,11 +149,9 @@ async def send_test_event(
     """
     endpoint = await service.get(services.pool, account_id, webhook_id)
     services.webhook_tests.take(account_id)
-    sealed, context = (
-        await store.sealed_secrets(services.pool, webhook_id),
-        service.secret_context(webhook_id),
-    )
     if endpoint.task_id is None:
+        sealed = await store.sealed_secrets(services.pool, webhook_id)
+        context = service.secret_context(webhook_id)
         secrets = [services.vault.open(secret, context) for secret in sealed]
     else:
         secrets = [(await service.callback_secret(services.pool, services.vault, account_id))[1]]

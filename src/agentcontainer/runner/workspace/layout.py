@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import errno
-import logging
 import os
-import time
 from collections.abc import Generator, Sequence
 
 from agentcontainer import crash, db
@@ -16,7 +14,6 @@ from agentcontainer.domain.files import store as files
 from agentcontainer.domain.files.model import File
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.repositories import unseal
-from agentcontainer.errors import Unavailable
 from agentcontainer.filenames import composed
 from agentcontainer.providers import PROVIDERS, Provider
 from agentcontainer.runner.agent import launch
@@ -25,7 +22,7 @@ from agentcontainer.runner.trace import AttemptTrace
 from agentcontainer.runner.workspace import folders, repositories, safe_open, session_file, skills
 from agentcontainer.runner.workspace.checkpoint import CheckpointStore
 from agentcontainer.runner.workspace.inputs import InputUnavailable
-from agentcontainer.runner.workspace.store_check import missing_means_unavailable
+from agentcontainer.runner.workspace.store_check import missing_means_unavailable, retry_while_away
 from agentcontainer.sandbox import volume
 from agentcontainer.sandbox.destinations import Destinations
 from agentcontainer.sandbox.host_uids import UidLease
@@ -34,9 +31,6 @@ from agentcontainer.telemetry import metrics, names
 
 TASK_FILES = f"{launch.TASK_FOLDER}/task_files"
 STORE_SECONDS = 300.0  # an object store may be unavailable for this long before the attempt fails
-STORE_RETRY_SECONDS = 2.0
-
-logger = logging.getLogger(__name__)
 
 
 class Layout:
@@ -67,17 +61,12 @@ class Layout:
         """
         services, task = self._services, self._task
         checkpoint = await db.retry_while_unavailable(lambda: checkpoints.get_current(services.pool, task.id))
-        deadline = time.monotonic() + STORE_SECONDS
-        while True:
-            try:
-                async with missing_means_unavailable(services):
-                    return await self._lay_out(checkpoint, lease)
-            except Unavailable as error:
-                if time.monotonic() > deadline:
-                    raise
-                logger.warning("%s: waiting for the object store: %s", self.name, error)
-                await folders.remove(self.root)
-            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+        async def lay_out() -> None:
+            async with missing_means_unavailable(services):
+                await self._lay_out(checkpoint, lease)
+
+        await retry_while_away(lay_out, STORE_SECONDS, self.name, undo=lambda: folders.remove(self.root))
 
     async def _lay_out(self, checkpoint: Checkpoint | None, lease: UidLease | None) -> None:
         (self.root / "sockets").mkdir(parents=True)
