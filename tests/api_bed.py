@@ -51,7 +51,6 @@ TABLES = (
     "message_files",
     "wake_links",
     "webhook_endpoints",
-    "webhook_deliveries",
     "callback_secrets",
 )
 

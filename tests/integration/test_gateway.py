@@ -423,3 +423,14 @@ async def test_a_proxy_of_the_operator_is_used_and_its_refusal_is_named(short_di
             status, answer = await inside.answer()
             sentence = "Anthropic cannot be reached: the proxy answered 404."  # aiohttp serves no CONNECT
             assert (status, answer["error"]["message"]) == (502, sentence)
+
+
+async def test_after_the_end_of_the_attempt_no_request_reaches_the_provider(
+    model: scripted.ScriptedModel, short_dir: Path
+) -> None:
+    async with gateway_to(model.url, short_dir) as inside:
+        assert (await inside.answer())[0] == 200
+        inside.gateway.refuse_new()
+        status, content = await inside.answer()
+    assert (status, content["error"]["message"]) == (403, "The task has ended.")
+    assert len(model.requests) == 1

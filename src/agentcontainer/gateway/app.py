@@ -86,6 +86,7 @@ class Gateway:
         """How long requests wait for a provider that is overloaded or unavailable; not at all by default."""
         self.is_ended_by_outage = False
         """Whether a request that has waited as long as it may gets no answer, because the attempt ends."""
+        self._is_over = False
         self._on_retry = on_retry
         self._on_call = on_call
         self._captures_content = captures_content
@@ -112,6 +113,10 @@ class Gateway:
     async def start(self) -> None:
         """Listen on the socket."""
         await self._socket.open(self._socket_path)
+
+    def refuse_new(self) -> None:
+        """Refuse every request from now on, because the attempt has ended: nobody would use its answer."""
+        self._is_over = True
 
     async def close(self) -> None:
         """Cancel the requests that are in flight, report their usage and remove the socket; idempotent."""
@@ -140,6 +145,8 @@ class Gateway:
             )
 
     async def _serve(self, request: web.BaseRequest, endpoint: Endpoint | None) -> web.StreamResponse:
+        if self._is_over:
+            raise Refused(403, "The task has ended.")
         if endpoint is None:
             raise Refused(404, "The model gateway has no such path.")
         if request.method != "POST":

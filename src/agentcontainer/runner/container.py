@@ -208,7 +208,8 @@ def _open_session(
         services.settings.steering_wait_seconds, lambda: control.is_busy, context.trace,
     )  # fmt: skip
     stack.push_async_callback(session.close)
-    context.outcome.log_before_commit(session.complete_calls)
+    context.outcome.before_commit(session.complete_calls)
+    context.outcome.before_commit(lambda _: gateway.refuse_new())
     return session
 
 

@@ -41,7 +41,7 @@ class Outcome:
         self._log = log
         self._trace = trace
         self._watchers: list[Callable[[], Watcher]] = [self._write_log]
-        self._last_loggers: list[Callable[[Ending], None]] = []
+        self._before_commit: list[Callable[[Ending], None]] = []
         self._first: asyncio.Future[Ending] = loop.create_future()
         self._committed: asyncio.Future[Ending | None] = loop.create_future()
         self._claim_lost: asyncio.Future[None] = loop.create_future()
@@ -53,9 +53,9 @@ class Outcome:
         """Run this watcher during every `race` from now on. If it returns an ending, the attempt ends with it."""
         self._watchers.append(watcher)
 
-    def log_before_commit(self, log: Callable[[Ending], None]) -> None:
-        """Call `log` with the ending before it is committed, so that it can add the attempt's last events."""
-        self._last_loggers.append(log)
+    def before_commit(self, act: Callable[[Ending], None]) -> None:
+        """Call `act` with the ending before it is committed. The events that it logs are the attempt's last."""
+        self._before_commit.append(act)
 
     def settle(self, ending: Ending) -> bool:
         """Make this the attempt's ending; False if there is one already."""
@@ -125,8 +125,8 @@ class Outcome:
             ClaimLost: the task no longer belongs to this attempt.
         """
         self.settle(ending)  # an ending that comes later makes `end` return False
-        for log in self._last_loggers:
-            log(ending)
+        for act in self._before_commit:
+            act(ending)
         await self._log.flush()
         committing = asyncio.create_task(db.retry_while_unavailable(lambda: self._write(ending)))
         await asyncio.wait([committing, self._claim_lost], return_when=asyncio.FIRST_COMPLETED)

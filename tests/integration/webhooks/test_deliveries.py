@@ -1,7 +1,7 @@
 """What webhooks get: every matching event of the feed, signed, again after failures, and no more than they can take."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ async def numbering(api_bed: Bed) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def sending(bed: Bed, senders: int = 1) -> AsyncIterator[None]:
+async def sending(bed: Bed, senders: int = 1) -> AsyncGenerator[None]:
     """Send deliveries during the block, as so many API processes would."""
     url = bed.settings.database_url
     assert url is not None
