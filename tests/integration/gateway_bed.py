@@ -15,6 +15,7 @@ from agentcontainer.gateway.app import Gateway, provider_client
 from agentcontainer.gateway.request_body import Limits
 from agentcontainer.gateway.route import Route
 from agentcontainer.gateway.usage import Usage
+from agentcontainer.telemetry.tracing import ModelCall
 
 KEY = "sk-real-0123456789abcdef"
 MODEL = "the-model"
@@ -36,6 +37,7 @@ class Inside:
         self.gateway = gateway
         self.socket = socket
         self.usage: list[Usage] = []
+        self.calls: list[ModelCall] = []
         self.retried: list[str] = []
         """What the provider did, for each repetition of a request."""
         self.http = aiohttp.ClientSession(
@@ -79,6 +81,8 @@ async def gateway_to(
             on_retry=lambda *_: inside.retried.append(
                 gateway.last_error.clause(provider) if gateway.last_error else ""
             ),
+            on_call=lambda call: inside.calls.append(call),
+            captures_content=True,
         )
         await gateway.start()
         inside = Inside(gateway, socket)
