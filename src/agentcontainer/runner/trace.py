@@ -67,7 +67,7 @@ class AttemptTrace:
         self._task, self._turn, self._is_open, self._result = task, turn, True, None
         parents = (turn and turn.traceparent, task.traceparent)
         links = [link for text in dict.fromkeys(parents) if text and (link := TraceParent.parse(text))]
-        self._invocation = self._tracing.begin(task.id, task.agent_name, self._interval.start_ns, links)
+        self._invocation = self._tracing.begin(self._invoked(task), self._interval.start_ns, links)
         if self._waited is not None:
             waited, self._waited = self._waited, None
             self._invocation.part(names.QUEUE, Stopwatch.before(self._interval.start_ns, waited), {}, None)

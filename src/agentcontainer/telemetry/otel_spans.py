@@ -71,8 +71,8 @@ class SpanTracing(Tracing):
         self.captures_content = captures_content
         self._sender = sender
 
-    def begin(self, task_id: str, agent_name: str, start_ns: int, links: Sequence[TraceParent]) -> Invocation:
-        return SpanInvocation(self._sender, task_id, agent_name, start_ns, links)
+    def begin(self, invoked: Invoked, start_ns: int, links: Sequence[TraceParent]) -> Invocation:
+        return SpanInvocation(self._sender, invoked, start_ns, links)
 
     def webhook(self, call: WebhookCall) -> None:
         span = self._sender.start(names.WEBHOOK, Context(), call.interval.start_ns)
@@ -93,14 +93,11 @@ class SpanTracing(Tracing):
 class SpanInvocation(Invocation):
     """A trace: the span `invoke_agent`, and below it those of its parts."""
 
-    def __init__(
-        self, sender: Sender, task_id: str, agent_name: str, start_ns: int, links: Sequence[TraceParent]
-    ) -> None:
+    def __init__(self, sender: Sender, invoked: Invoked, start_ns: int, links: Sequence[TraceParent]) -> None:
         self._sender = sender
-        self._of_task: Attributes = {names.CONVERSATION_ID: task_id, names.TASK_ID: task_id}
-        self._span = sender.start(
-            f"{names.INVOKE_AGENT} {agent_name}", Context(), start_ns, links=[_link(link) for link in links]
-        )
+        self._of_agent = _of_agent(invoked)
+        name = f"{names.INVOKE_AGENT} {invoked.agent_name}"
+        self._span = sender.start(name, Context(), start_ns, links=[_link(link) for link in links])
         self._context = trace.set_span_in_context(self._span, Context())
         self._tokens = Tokens()
         self._model_calls = 0
@@ -133,7 +130,10 @@ class SpanInvocation(Invocation):
 
     def end(self, invoked: Invoked, result: Result, interval: Stopwatch) -> None:
         attributes: Attributes = {
-            **_of_agent(invoked),
+            **self._of_agent,
+            names.OPERATION: names.INVOKE_AGENT,
+            names.PROVIDER: invoked.provider,
+            names.REQUEST_MODEL: invoked.model,
             **_of_tokens(self._tokens),
             names.MODEL_COST_USD: self._tokens.cost_micro_usd / 1_000_000,
             names.STATUS: result.status,
@@ -149,7 +149,7 @@ class SpanInvocation(Invocation):
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> None:  # fmt: skip
         span = self._sender.start(name, self._context, interval.start_ns, kind)
-        self._sender.end(span, {**self._of_task, **attributes}, error_type, interval.end_ns)
+        self._sender.end(span, {**self._of_agent, **attributes}, error_type, interval.end_ns)
 
 
 def _link(parent: TraceParent) -> Link:
@@ -159,10 +159,8 @@ def _link(parent: TraceParent) -> Link:
 
 
 def _of_agent(invoked: Invoked) -> Attributes:
+    """What all spans of the attempt or turn have."""
     return {
-        names.OPERATION: names.INVOKE_AGENT,
-        names.PROVIDER: invoked.provider,
-        names.REQUEST_MODEL: invoked.model,
         names.AGENT_NAME: invoked.agent_name,
         names.AGENT_VERSION: invoked.agent_version,
         names.GEN_AI_AGENT_ID: invoked.agent_id,

@@ -191,8 +191,7 @@ class Tracing:
 
     def begin(
         self,
-        task_id: str,  # noqa: ARG002
-        agent_name: str,  # noqa: ARG002
+        invoked: Invoked,  # noqa: ARG002
         start_ns: int,  # noqa: ARG002
         links: Sequence[TraceParent],  # noqa: ARG002
     ) -> Invocation:
