@@ -79,6 +79,9 @@ WEBHOOK_DELIVERIES = _counter(
 WEBHOOK_SECONDS = _histogram(
     "webhook_delivery_duration_seconds", "Requests to the receivers of webhooks.", _WEBHOOK_SECONDS
 )
+LOGINS = _counter(
+    "logins", "Logins of browsers, by `api_key` or `code`: `succeeded` or `failed`.", "method", "outcome"
+)
 
 # ---- the whole installation, as the database has it: the same in every API process
 
@@ -158,6 +161,7 @@ OF_API: tuple[Metric, ...] = (
     TASKS_CREATED,
     WEBHOOK_DELIVERIES,
     WEBHOOK_SECONDS,
+    LOGINS,
 )
 OF_INSTALLATION: tuple[Gauge, ...] = (
     TASKS,

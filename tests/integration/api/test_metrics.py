@@ -162,3 +162,26 @@ async def test_an_api_process_has_a_row_while_it_lives(bed: Bed) -> None:
     assert living.is_alive
     await store.remove(bed.pool, process_id)
     assert process_id not in [process.id for process in await store.api_processes(bed.pool)]
+
+
+async def test_logins_are_counted_and_confirmations_are_not_failures(bed: Bed, alice: Account) -> None:
+    before = await scrape(bed)
+    link = (await alice.post("/api/v1/login-codes")).json()["url"]
+    for body, status in (
+        ({"apiKey": alice.key}, 204),
+        ({"apiKey": "ac_live_wrong"}, 401),
+        ({"code": "wrong"}, 401),
+        ({"code": link.partition("#")[2]}, 409),  # the code is of another account than the first
+        ({}, 400),
+    ):
+        answer = await bed.http.post("/session", json=body, headers={"Sec-Fetch-Site": "same-origin"})
+        bed.http.cookies.clear()
+        assert answer.status_code == status, answer.text
+    after = await scrape(bed)
+    name = "agentcontainer_logins_total"
+    counted = {key: after[key] - before.get(key, 0) for key in after if key.startswith(name)}
+    assert {key: count for key, count in counted.items() if count} == {
+        f'{name}{{method="api_key",outcome="succeeded"}}': 1,
+        f'{name}{{method="api_key",outcome="failed"}}': 1,
+        f'{name}{{method="code",outcome="failed"}}': 1,
+    }

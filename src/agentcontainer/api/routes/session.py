@@ -20,6 +20,7 @@ from agentcontainer.api.schemas.sessions import SessionRole
 from agentcontainer.api.wire import Incoming, Outgoing, Timestamp
 from agentcontainer.domain.sessions import service
 from agentcontainer.errors import Forbidden, Unauthorized
+from agentcontainer.telemetry import metrics
 
 router = unauthenticated("Sessions")
 
@@ -94,8 +95,10 @@ async def log_in(request: Request, services: Provided, body: LoginRequest) -> Re
                 services.pool, body.code or "", came_from, is_confirmed=is_confirmed
             )
     except Unauthorized:
+        metrics.LOGINS.labels(_method_of(body), "failed").inc()
         services.failed_logins.take(network_of(came_from.address or ""))
         raise
+    metrics.LOGINS.labels(_method_of(body), "succeeded").inc()
     request.state.account_id = session.account_id  # for the access log
     response = Response(status_code=204)
     seconds = int((session.expires_at - datetime.now(UTC)).total_seconds())
@@ -136,6 +139,11 @@ async def log_out(request: Request, services: Provided) -> Response:
     response = Response(status_code=204)
     browser.set_cookie(response, request, services.settings, "", 0)
     return response
+
+
+def _method_of(body: LoginRequest) -> str:
+    """The label of this login in the metrics."""
+    return "code" if body.api_key is None else "api_key"
 
 
 def _check_page(request: Request, services: Services) -> None:
