@@ -727,6 +727,7 @@ class FeedData(Model):
         ("position", "position", None),
         ("taskId", "task_id", None),
         ("sequence", "sequence", None),
+        ("url", "url", None),
         ("agentId", "agent_id", None),
         ("mode", "mode", None),
         ("status", "status", None),
@@ -754,6 +755,8 @@ class FeedData(Model):
     task_id: str | None = None
     sequence: int | None = None
     """The event's, in the task's own log."""
+    url: str | None = None
+    """The task's page in the dashboard, as it was then; null: there is none."""
     agent_id: str | None = None
     mode: TaskMode | None = None
     status: TaskStatus | None = None

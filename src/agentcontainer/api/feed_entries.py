@@ -42,6 +42,10 @@ class FeedData(Outgoing):
     position: Annotated[int, Field(description="The entry's.")]
     task_id: str
     sequence: Annotated[int, Field(description="The event's, in the task's own log.")]
+    url: Annotated[
+        str | None,
+        Field(description="The task's page in the dashboard, as it was then; null: there is none."),
+    ]
     agent_id: str
     mode: TaskMode
     status: TaskStatus

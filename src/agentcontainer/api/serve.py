@@ -92,7 +92,7 @@ async def serve(settings: Settings) -> None:
                     presence.report_forever(),
                     hub.run(session_url, {feed.WEBHOOK_CHANNEL: sender.wake}),
                     sender.run(),
-                    number_forever(session_url),
+                    number_forever(session_url, settings.task_url("")),
                     repeat("closing silent connections", connections.close_silent, CHECK_SECONDS),
                     watch.run(),
                     watch_forever(pool, own_settings, vault, blobs, "this API does not fit", _do_nothing),

@@ -129,7 +129,7 @@ class WebhookSender:
         try:
             secrets = await self._secrets(claimed)
         except SettingsError:
-            return Answered(0, None, "Its secret cannot be decrypted here. Rotate it.")
+            return Answered(0, None, service.UNREADABLE_SECRET)
         # The database's time: the clock of this host may be wrong.
         now = claimed.started_at + timedelta(seconds=time.monotonic() - claimed_at)
         return await self._client.send(claimed.url, claimed.delivery.entry, secrets, now)

@@ -56,7 +56,7 @@ async def test_only_events_for_back_ends_are_in_it_and_without_texts(
     assert await number(pool) == 2
     started, failed = await entries(pool, account_id)
     task = {"agentId": "agt_standard_data", "mode": "autonomous", "status": "running", "title": "Count"}
-    ending = {"metadata": {"order": 7}, "completion": None, "errorCode": None, "costUsd": None}
+    ending = {"metadata": {"order": 7}, "completion": None, "errorCode": None, "costUsd": None, "url": None}
     assert started.data == {"position": 1, "taskId": task_id, "sequence": 1, "attempt": 2} | task | ending
     assert (failed.position, failed.type, failed.task_id) == (2, "turn.failed", task_id)
     turn = {"sequence": 4, "errorCode": "timeout", "turnNumber": 3, "attemptNumber": 1}

@@ -1,103 +1,21 @@
 """What webhooks get: every matching event of the feed, signed, again after failures, and no more than they can take."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from agentcontainer import db
-from agentcontainer.api.webhook_sender import WebhookSender
-from agentcontainer.domain.feed.sequencer import number_forever
-from agentcontainer.domain.feed.store import WEBHOOK_CHANNEL
 from agentcontainer.domain.retention import service as retention
 from agentcontainer.domain.webhooks import queue, settling
-from tests.webhook_receiver import Received, Receiver, accept, answering, receiver
+from tests.webhook_receiver import Received, accept, answering, receiver
 
+from .bed import PATH, TASK_PAGES, created, deliveries, entries, make_due, sending, settled
 from .conftest import Account, Bed, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-PATH = "/api/v1/webhooks"
-MAKE_DUE = (
-    "UPDATE webhook_deliveries SET next_attempt_at = now() WHERE status = 'pending' AND endpoint_id = $1",
-    "UPDATE webhook_endpoints SET due_at = now() WHERE id = $1",
-    f"SELECT pg_notify('{WEBHOOK_CHANNEL}', '') FROM webhook_endpoints WHERE id = $1",
-)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def numbering(api_bed: Bed) -> AsyncIterator[None]:
-    """Number the feeds during the tests."""
-    assert api_bed.settings.database_url is not None
-    task = asyncio.create_task(number_forever(api_bed.settings.database_url))
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def sending(bed: Bed, senders: int = 1) -> AsyncGenerator[None]:
-    """Send deliveries during the block, as so many API processes would."""
-    url = bed.settings.database_url
-    assert url is not None
-    async with AsyncExitStack() as stack:
-        tasks: list[asyncio.Task[None]] = []
-        for _ in range(senders):
-            pool = await stack.enter_async_context(db.pool(url, max_size=4))
-            sender = WebhookSender(pool, bed.vault, bed.settings)
-            tasks += [
-                asyncio.create_task(sender.run()),
-                asyncio.create_task(db.listen(url, {WEBHOOK_CHANNEL: sender.wake})),
-            ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def created(account: Account, hooks: Receiver, *events: str) -> dict[str, Any]:
-    answer = await account.post(PATH, {"url": hooks.url, "events": list(events) or ["*"]})
-    assert answer.status_code == 201, answer.text
-    return answer.json()
-
-
-async def deliveries(account: Account, webhook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    answer = await account.get(f"{PATH}/{webhook['id']}/deliveries", params={"order": "asc"} | query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["data"]
-
-
-async def settled(
-    account: Account, webhook: dict[str, Any], attempts: int, count: int = 1
-) -> list[dict[str, Any]]:
-    """The deliveries, once there are so many and each was sent so often."""
-    async with asyncio.timeout(10):
-        while True:
-            listed = await deliveries(account, webhook)
-            if len(listed) >= count and all(each["attemptCount"] >= attempts for each in listed):
-                return listed
-            await asyncio.sleep(0.02)
-
-
-async def make_due(bed: Bed, webhook: dict[str, Any]) -> None:
-    for statement in MAKE_DUE:
-        await bed.pool.execute(statement, webhook["id"])
-
-
-async def entries(account: Account, count: int) -> list[dict[str, Any]]:
-    """The account's feed, once it has so many entries."""
-    async with asyncio.timeout(10):
-        while len(listed := (await account.get("/api/v1/events")).json()["data"]) < count:
-            await asyncio.sleep(0.02)
-    return listed
 
 
 async def test_every_matching_event_arrives_once_signed_and_as_in_the_feed(
@@ -123,6 +41,7 @@ async def test_every_matching_event_arrives_once_signed_and_as_in_the_feed(
             "type": entry["type"], "timestamp": entry["createdAt"], "apiVersion": "v1", "data": entry["data"],
         }  # fmt: skip
         assert len(received.body) < 20_000
+        assert received.content["data"]["url"] == TASK_PAGES + task["id"]
     [received] = ends.received
     [delivery] = listed
     assert (delivery["eventId"], delivery["eventType"], delivery["status"], delivery["position"]) == (
@@ -384,62 +303,3 @@ async def test_old_deliveries_are_purged_with_their_attempts(bed: Bed, alice: Ac
     assert await deliveries(alice, webhook) == []
     count = "SELECT count(*) FROM webhook_attempts WHERE endpoint_id = $1"
     assert await bed.pool.fetchval(count, webhook["id"]) == 0
-
-
-async def test_a_callback_url_gets_the_events_of_its_task_alone_and_goes_with_it(
-    bed: Bed, alice: Account, bob: Account
-) -> None:
-    async with receiver() as hooks, receiver() as every, sending(bed):
-        await created(alice, every)
-        task = await alice.dispatch(overrides={"callbackUrl": hooks.url})
-        other = await alice.dispatch()
-        await alice.finish(task["id"])
-        await hooks.until(2)
-        await every.until(3)
-        assert task["overrides"] == {"callbackUrl": hooks.url}
-        secret = (await alice.get("/api/v1/account/callback-secret")).json()["secret"]
-        for received in hooks.received:
-            assert Webhook(secret).verify(received.body, received.headers)["data"]["taskId"] == task["id"]
-        path = f"/api/v1/tasks/{task['id']}/webhook-deliveries"
-        async with asyncio.timeout(5):
-            while True:
-                listed = (await alice.get(path)).json()["data"]
-                if [each["status"] for each in listed] == ["delivered"] * 2:
-                    break
-                await asyncio.sleep(0.02)
-        assert [each["eventType"] for each in listed] == ["task.finished", "task.created"]
-        webhook = {"id": listed[0]["webhookId"]}
-        assert (await alice.get(f"{PATH}/{webhook['id']}")).json()["taskId"] == task["id"]
-        assert len((await alice.get(PATH)).json()["data"]) == 1
-        for change in (
-            await alice.send("PATCH", f"{PATH}/{webhook['id']}", json={"events": ["task.failed"]}),
-            await alice.send("DELETE", f"{PATH}/{webhook['id']}"),
-            await alice.post(f"{PATH}/{webhook['id']}/rotate-secret", {}),
-            await bob.get(path),
-        ):
-            assert error_of(change)["code"] == "not_found"
-        resent = await alice.post(f"{PATH}/{webhook['id']}/deliveries/{listed[0]['id']}/resend")
-        assert resent.status_code == 200, resent.text
-        await hooks.until(3)
-        assert (await alice.get(f"/api/v1/tasks/{other['id']}/webhook-deliveries")).json()["data"] == []
-        assert (await alice.send("DELETE", f"/api/v1/tasks/{task['id']}")).status_code == 204
-    count = "SELECT count(*) FROM webhook_{} WHERE {} = $1"
-    assert await bed.pool.fetchval(count.format("endpoints", "id"), webhook["id"]) == 0
-    assert await bed.pool.fetchval(count.format("deliveries", "endpoint_id"), webhook["id"]) == 0
-
-
-async def test_a_callback_url_is_checked_and_is_for_new_tasks_only(alice: Account) -> None:
-    overrides = {"overrides": {"callbackUrl": "https://10.0.0.1/"}}
-    agent = "/api/v1/agents/agt_standard_data"
-    new = {"instructions": "Count."}
-    for path, body, field in (
-        (f"{agent}/tasks", new | overrides, "overrides.callbackUrl"),
-        (f"{agent}/conversations", {"message": "Hello"} | overrides, "overrides.callbackUrl"),
-        (f"{agent}/tasks/batch", {"tasks": [new, new | overrides]}, "tasks[1].overrides.callbackUrl"),
-    ):
-        error = error_of(await alice.post(path, body))
-        assert error["details"][0]["path"] == field
-    talk = await alice.awaiting_input()
-    overrides["overrides"]["callbackUrl"] = "https://hooks.example.com/"
-    message = await alice.post(f"/api/v1/conversations/{talk}/messages", {"content": "Go on."} | overrides)
-    assert error_of(message)["details"][0]["message"] == "is for new tasks only"

@@ -123,6 +123,21 @@ def rotate_secret(
     state.line(state.client.webhooks.rotate_secret(webhook, overlap_seconds=overlap).secret)
 
 
+@webhooks.command("callback-secret")
+def callback_secret(
+    ctx: typer.Context,
+    is_rotated: Annotated[bool, typer.Option("--rotate", help="Replace it first.")] = False,
+    overlap: Annotated[
+        int | None, typer.Option(metavar="SECONDS", help="With --rotate; default: a day.")
+    ] = None,
+) -> None:
+    """Print the secret that signs the requests to the callback URLs of tasks."""
+    state = state_of(ctx)
+    hooks = state.client.webhooks
+    found = hooks.rotate_callback_secret(overlap_seconds=overlap) if is_rotated else hooks.callback_secret()
+    state.line(found.secret)
+
+
 @webhooks.command("test")
 def try_webhook(ctx: typer.Context, webhook: Webhook) -> None:
     """Send a test event."""

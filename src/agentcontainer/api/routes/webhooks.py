@@ -1,5 +1,6 @@
 """The routes of webhooks: create, read, change, delete, rotate the secret, test."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
@@ -30,8 +31,9 @@ from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.feed.model import FeedEntry
 from agentcontainer.domain.unset import UNSET
 from agentcontainer.domain.webhooks import deliveries, service, settling, store
+from agentcontainer.domain.webhooks.model import Answered, Endpoint
 from agentcontainer.domain.webhooks.service import Change
-from agentcontainer.errors import ValidationError
+from agentcontainer.errors import SettingsError, ValidationError
 from agentcontainer.ids import new_id
 
 TEST_EVENT = "webhook.test"
@@ -149,20 +151,22 @@ async def send_test_event(
     """
     endpoint = await service.get(services.pool, account_id, webhook_id)
     services.webhook_tests.take(account_id)
-    if endpoint.task_id is None:
-        sealed = await store.sealed_secrets(services.pool, webhook_id)
-        context = service.secret_context(webhook_id)
-        secrets = [services.vault.open(secret, context) for secret in sealed]
-    else:
-        secrets = [(await service.callback_secret(services.pool, services.vault, account_id))[1]]
     now = await db.now(services.pool)
     event = FeedEntry(0, new_id("evt"), TEST_EVENT, None, now, {"webhookId": webhook_id})
+    answered = await _sent(services, endpoint, event, now)
+    return WebhookTestResult.of(answered, is_delivered=answered.is_success, event_id=event.id)
+
+
+async def _sent(services: Services, endpoint: Endpoint, event: FeedEntry, now: datetime) -> Answered:
+    try:
+        secrets = await service.signing_secrets(services.pool, services.vault, endpoint)
+    except SettingsError:
+        return Answered(0, None, service.UNREADABLE_SECRET)
     client = WebhookClient(services.settings)
     try:
-        answered = await client.send(endpoint.url, event, secrets, now)
+        return await client.send(endpoint.url, event, secrets, now)
     finally:
         await client.close()
-    return WebhookTestResult.of(answered, is_delivered=answered.is_success, event_id=event.id)
 
 
 def _check_url(services: Services, url: str) -> None:

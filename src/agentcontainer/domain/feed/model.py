@@ -27,7 +27,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "turn.failed": _TURN[:2],
     "webhook.disabled": ("webhookId", "webhookUrl", "disabledReason"),
 }
-# SQL: the fields of every entry but its position, from the rows `task` and `event`.
+# SQL: the fields of every entry but `position` and `url`, which come with its number, from the rows `task` and `event`.
 SUMMARY = """
 jsonb_build_object('taskId', task.id, 'sequence', event.sequence, 'agentId', task.agent_id, 'mode', task.mode,
     'status', task.status, 'title', task.title, 'metadata', task.metadata, 'completion', task.completion,

@@ -33,13 +33,16 @@ TIMEOUTS = Timeouts(idle_in_transaction=SILENT_SECONDS, lock=2.0, silence=SILENT
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 
 
-async def number_forever(url: str) -> None:
-    """Number the entries of all feeds while no other process does."""
+async def number_forever(url: str, task_pages: str | None = None) -> None:
+    """Number the entries of all feeds while no other process does.
+
+    `task_pages`: what the URL of a task's page begins with, before the task's id; None: there is no dashboard.
+    """
     expected = (asyncpg.PostgresError, *db.UNREACHABLE)
-    await repeat("numbering the feed", partial(_wait_and_number, url), RETRY_SECONDS, expected)
+    await repeat("numbering the feed", partial(_wait_and_number, url, task_pages), RETRY_SECONDS, expected)
 
 
-async def _wait_and_number(url: str) -> None:
+async def _wait_and_number(url: str, task_pages: str | None) -> None:
     """Wait until no other process numbers, then number until the connection fails.
 
     The connection is open while this process waits: opening it takes most of a takeover on a busy host.
@@ -53,7 +56,7 @@ async def _wait_and_number(url: str) -> None:
     )
     try:
         await _lock(connection)
-        await _number(connection)
+        await _number(connection, task_pages)
     finally:
         connection.terminate()
 
@@ -65,7 +68,7 @@ async def _lock(connection: db.RawConnection) -> None:
         await asyncio.sleep(STANDBY_SECONDS)
 
 
-async def _number(connection: db.RawConnection) -> None:
+async def _number(connection: db.RawConnection, task_pages: str | None) -> None:
     has_news = asyncio.Event()
 
     def on_notification(*_: object) -> None:
@@ -74,7 +77,7 @@ async def _number(connection: db.RawConnection) -> None:
     await connection.add_listener(store.OUTBOX_CHANNEL, on_notification)
     while True:
         has_news.clear()
-        while (numbered := await store.number(connection, BATCH_ENTRIES)) == BATCH_ENTRIES:
+        while (numbered := await store.number(connection, BATCH_ENTRIES, task_pages)) == BATCH_ENTRIES:
             pass
         if numbered:
             crash.reach("numbered")

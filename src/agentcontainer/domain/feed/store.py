@@ -31,7 +31,9 @@ WITH moved AS (
     RETURNING account_id, last_position
 ), counted AS (
     SELECT account_id, task_id, id, type, created_at, position,
-        CASE WHEN data = '{}' THEN data ELSE data || jsonb_build_object('position', position) END AS data
+        CASE WHEN data = '{}' THEN data ELSE data || jsonb_build_object('position', position)
+            || CASE WHEN task_id IS NULL THEN '{}' ELSE jsonb_build_object('url', $4::text || task_id) END
+        END AS data
     FROM (
         SELECT moved.*, last_position + 1
             - row_number() OVER (PARTITION BY account_id ORDER BY number DESC) AS position
@@ -118,13 +120,14 @@ DELETE FROM feed_entries e WHERE account_id = $1
 """
 
 
-async def number(connection: Connection, limit: int) -> int:
+async def number(connection: Connection, limit: int, task_pages: str | None = None) -> int:
     """Move up to `limit` entries of the outbox into the feeds of their accounts, and write their deliveries to
     webhooks; returns how many entries it moved.
 
+    `task_pages`: as `number_forever` has it; the entry of a task gets the `url` of the task's page.
     Only the process that holds the sequencer's lock may call it.
     """
-    rows = await connection.fetch(_NUMBER, limit, CHANNEL, WEBHOOK_CHANNEL)
+    rows = await connection.fetch(_NUMBER, limit, CHANNEL, WEBHOOK_CHANNEL, task_pages)
     return rows[0]["moved"] if rows else 0
 
 

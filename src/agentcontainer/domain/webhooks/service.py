@@ -16,6 +16,8 @@ from agentcontainer.domain.webhooks.model import (
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.ids import new_id
 
+UNREADABLE_SECRET = "Its secret cannot be decrypted here. Rotate it."  # noqa: S105 - a message
+
 
 @dataclass(frozen=True)
 class Change:
@@ -122,6 +124,23 @@ async def callback_secret(
         found = await store.callback_secret(connection, account_id)  # another process may have been faster
         assert found is not None
     return found, vault.open(found.secret, callback_context(account_id))
+
+
+async def signing_secrets(pool: Pool, vault: Vault, endpoint: Endpoint) -> Sequence[str]:
+    """What signs requests to this endpoint now: one secret, or two while a rotation overlaps.
+
+    Raises:
+        NotFound: the endpoint was deleted meanwhile.
+        SettingsError: this installation cannot decrypt them.
+    """
+    sealed = await store.sealed_secrets(pool, endpoint)
+    if endpoint.task_id is not None:
+        if not sealed:
+            return [(await callback_secret(pool, vault, endpoint.account_id))[1]]
+        return [vault.open(each, callback_context(endpoint.account_id)) for each in sealed]
+    if not sealed:
+        raise _not_found(endpoint.id)
+    return [vault.open(each, secret_context(endpoint.id)) for each in sealed]
 
 
 async def rotate_callback_secret(

@@ -37,6 +37,11 @@ UPDATE webhook_endpoints SET secret = $2, previous_secret = CASE WHEN $3 > inter
     previous_until = CASE WHEN $3 > interval '0' THEN now() + $3 END
 WHERE id = $1 RETURNING *
 """
+_SECRETS = """
+SELECT secret, CASE WHEN previous_until > now() THEN previous_secret END AS previous FROM {table}
+"""
+_SECRETS_OF_ENDPOINT = f"{_SECRETS.format(table='webhook_endpoints')} WHERE id = $1"
+_SECRETS_OF_CALLBACKS = f"{_SECRETS.format(table='callback_secrets')} WHERE account_id = $1"
 _INSERT_OF_CALLBACKS = """
 INSERT INTO callback_secrets (account_id, secret) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING
 """
@@ -95,14 +100,14 @@ async def find_of_task(pool: Pool, task_id: str) -> str | None:
     return await pool.fetchval(_OF_TASK, task_id)
 
 
-async def sealed_secrets(pool: Pool, endpoint_id: str) -> Sequence[bytes]:
-    """What signs requests to this endpoint now: its secret, and during a rotation the previous one."""
-    row = await pool.fetchrow(
-        "SELECT secret, previous_secret, previous_until > now() AS has_two FROM webhook_endpoints WHERE id = $1",
-        endpoint_id,
-    )
-    assert row is not None
-    return [row["secret"], row["previous_secret"]] if row["has_two"] else [row["secret"]]
+async def sealed_secrets(pool: Pool, endpoint: Endpoint) -> Sequence[bytes]:
+    """What signs requests to this endpoint now: its secret, or that of callbacks, and during a rotation the previous
+    one. Empty: the endpoint was deleted meanwhile, or the account has had no callback yet."""
+    if endpoint.task_id is None:
+        row = await pool.fetchrow(_SECRETS_OF_ENDPOINT, endpoint.id)
+    else:
+        row = await pool.fetchrow(_SECRETS_OF_CALLBACKS, endpoint.account_id)
+    return [] if row is None else [sealed for sealed in row.values() if sealed is not None]
 
 
 async def update(
