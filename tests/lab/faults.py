@@ -16,7 +16,8 @@ Begin = Callable[[Lab, str], AbstractContextManager[None]]
 class Fault:
     """`begin(lab, victim)` lasts for `seconds`; `victim` is a runner with agents that write.
 
-    `loses_runner`: others take over the victim's tasks. `tolerated_overlap`: for so many seconds an agent may write
+    `loses_runner`: others take over the victim's tasks. `hibernates`: the victim's tasks hibernate until their provider
+    may be back, and go on in another container. `tolerated_overlap`: for so many seconds an agent may write
     beside the next one, because nothing on its host could stop it in time. `is_unseen`: every request of a client is
     answered with 200 meanwhile.
     """
@@ -25,6 +26,7 @@ class Fault:
     begin: Begin
     seconds: float
     loses_runner: bool = False
+    hibernates: bool = False
     tolerated_overlap: float = 0.0
     is_unseen: bool = True
 
@@ -139,7 +141,7 @@ FAULTS = [
     Fault("runner cut off from the store for 3 min", cut_from("s3"), MINUTES_3),
     Fault("runner cut off from the provider for 5 s", cut_from("model"), 5),
     Fault("runner cut off from the provider for 30 s", cut_from("model"), 30),
-    Fault("runner cut off from the provider for 3 min", cut_from("model"), MINUTES_3),
+    Fault("runner cut off from the provider for 3 min", cut_from("model"), MINUTES_3, hibernates=True),
     Fault("host paused for 30 s", pause_host, 30, loses_runner=True, tolerated_overlap=0.5),
     Fault("runner's process stopped for 30 s", stop_process, 30, loses_runner=True),
     Fault("database slow, 200 ms each way", slow("db", 5432, 0.2), 30),

@@ -37,6 +37,11 @@ class Sandbox:
     descriptor: int | None = None
     text: bytes = b""
 
+    @property
+    def own_stamps(self) -> list[float]:
+        """Without those of earlier attempts, which a checkpoint has brought along."""
+        return [stamp for stamp in self.stamps if stamp >= self.first_seen]
+
 
 class Observer:
     """Watches the sandboxes of some hosts until `close`.
@@ -79,10 +84,9 @@ class Observer:
         sentences: list[str] = []
         for task_id in task_ids:
             for first, second in itertools.combinations(self.of(task_id), 2):
-                if first.stamps and second.stamps:
-                    seconds = min(first.stamps[-1], second.stamps[-1]) - max(
-                        first.stamps[0], second.stamps[0]
-                    )
+                a, b = first.own_stamps, second.own_stamps
+                if a and b:
+                    seconds = min(a[-1], b[-1]) - max(a[0], b[0])
                     if seconds > AT_ONCE:
                         sentences.append(
                             f"{task_id}: attempt {first.attempt} on {first.host} and attempt {second.attempt} on "

@@ -6,7 +6,7 @@ For kernels without `tc netem`, which delays packets itself.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from .host import Host
@@ -39,7 +39,7 @@ def slow_link(
 
 
 @contextmanager
-def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
+def _relaying(network: Network, start: Callable[[], Awaitable[asyncio.Server]]) -> Generator[None]:
     loop = asyncio.new_event_loop()
 
     def run() -> None:
@@ -49,9 +49,10 @@ def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
     async def main() -> None:
         nonlocal ending
         ending = asyncio.Event()
-        await start()  # type: ignore[misc]
+        server = await start()
         is_serving.set()
         await ending.wait()
+        server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -72,11 +73,12 @@ def _relaying(network: Network, start: Callable[[], object]) -> Generator[None]:
         loop.close()
 
 
-async def _serve(address: str, server: str, port: int, seconds: float) -> None:
+async def _serve(address: str, server: str, port: int, seconds: float) -> asyncio.Server:
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await asyncio.sleep(2 * seconds)  # the handshake
-            with contextlib.suppress(OSError):
+            # asyncio logs a connection whose task is cancelled.
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await asyncio.sleep(2 * seconds)  # the handshake
                 far_reader, far_writer = await asyncio.open_connection(server, port)
                 try:
                     await asyncio.gather(
@@ -88,7 +90,7 @@ async def _serve(address: str, server: str, port: int, seconds: float) -> None:
         finally:
             writer.transport.abort()
 
-    await asyncio.start_server(connect, address, port)
+    return await asyncio.start_server(connect, address, port)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:

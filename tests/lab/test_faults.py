@@ -50,7 +50,7 @@ def judge(lab: Lab, fault: Fault, record_property: Record) -> None:
     assert verdict.lost == []
     assert [text for text in verdict.duplicated if seconds_of(text) > fault.tolerated_overlap] == []
     assert verdict.ledger == []
-    if not fault.loses_runner:
+    if not (fault.loses_runner or fault.hibernates):
         assert verdict.run_again == 0
     if fault.is_unseen:
         assert probe.errors == {}, str(probe)

@@ -54,7 +54,7 @@ class Workload:
         time.sleep(0.2)  # the observer reads once more
         last = [self._lab.observer.of(task_id) for task_id in self.task_ids]
         again = [sandboxes[-1] for sandboxes in last if len(sandboxes) > 1]
-        restarts = [sandbox.stamps[0] - since for sandbox in again if sandbox.stamps]
+        restarts = [sandbox.own_stamps[0] - since for sandbox in again if sandbox.own_stamps]
         duplicated = self._lab.observer.overlaps(self.task_ids)
         return Verdict(lost, duplicated, self._lab.ledger_faults(), len(again), max(restarts, default=None))
 
