@@ -312,3 +312,9 @@ def test_the_profile_of_another_url_gives_no_key(tmp_path: Any, monkeypatch: pyt
 def test_a_conflict_without_retry_after_is_final() -> None:
     with pytest.raises(Conflict):
         client(Script(error(409, "conflict"))).tasks.get("tsk_1")
+
+
+async def test_the_synchronous_client_works_where_an_event_loop_runs() -> None:
+    """As in a notebook."""
+    answers = Script(httpx2.Response(200, json=task()))
+    assert client(answers).tasks.get("tsk_1").status == "pending"

@@ -6,6 +6,13 @@ import sys
 def main() -> None:
     """Run the command of this process's arguments."""
     try:
+        _run()
+    except KeyboardInterrupt:  # while modules are imported
+        raise SystemExit(130) from None
+
+
+def _run() -> None:
+    try:
         import rich
         import typer
     except ImportError:

@@ -79,26 +79,28 @@ class _Chat:
 
     def run(self) -> None:
         while True:
-            content = ""
             try:
-                content = prompting.read_message()
+                self._answer(prompting.read_message())
             except (KeyboardInterrupt, EOFError):
                 self._leave()
-            if not content.strip():
-                continue
-            try:
-                if content.startswith("/") and "\n" not in content:
-                    name, _, argument = content[1:].strip().partition(" ")
-                    self._command(name, argument)
-                else:
-                    self._send(content)
-            except errors.TurnFailed as failure:
-                self._state.err.print(text.harmless(f"The turn failed: {failure}"), style="red")
-            except errors.TaskEnded as ended:
-                self._state.err.print(text.harmless(str(ended)))
-                leave(exits.of_task(ended.task))
-            except errors.AgentContainerError as error:
-                self._report(error)
+
+    def _answer(self, content: str) -> None:
+        """Do what the user wrote."""
+        if not content.strip():
+            return
+        try:
+            if content.startswith("/") and "\n" not in content:
+                name, _, argument = content[1:].strip().partition(" ")
+                self._command(name, argument)
+            else:
+                self._send(content)
+        except errors.TurnFailed as failure:
+            self._state.err.print(text.harmless(f"The turn failed: {failure}"), style="red")
+        except errors.TaskEnded as ended:
+            self._state.err.print(text.harmless(str(ended)))
+            leave(exits.of_task(ended.task))
+        except errors.AgentContainerError as error:
+            self._report(error)
 
     def _send(self, content: str) -> None:
         try:

@@ -1,9 +1,12 @@
 """Reads what a user writes, of one line or of several."""
 
-import contextlib
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 PROMPT, FURTHER = "> ", "… "
+WAKE_SECONDS = 0.2
 
 
 def is_interactive() -> bool:
@@ -32,12 +35,14 @@ def read_message() -> str:
 
 def _read_line(prompt: str) -> str:
     if sys.stdin.isatty() and sys.stdout.isatty():
-        with contextlib.suppress(ImportError):  # Windows has an editor of its own
+        try:
             import readline
-
-            # Pasted lines are one message, not a message each.
-            readline.parse_and_bind("set enable-bracketed-paste on")
-        return input(prompt)
+        except ImportError:  # Windows has an editor of its own
+            return input(prompt)
+        # Pasted lines are one message, not a message each.
+        readline.parse_and_bind("set enable-bracketed-paste on")
+        with _waking():
+            return input(prompt)
     if sys.stdin.isatty():
         sys.stderr.write(prompt)
         sys.stderr.flush()
@@ -45,3 +50,19 @@ def _read_line(prompt: str) -> str:
     if not line:
         raise EOFError
     return line.rstrip("\n")
+
+
+@contextmanager
+def _waking() -> Generator[None]:
+    """In the block, a system call that waits for input returns several times a second.
+
+    `input` looks for signals only after such a call was interrupted. Without this, Ctrl-C in the moment between the
+    prompt and the call has no effect until the next key is pressed.
+    """
+    before = signal.signal(signal.SIGALRM, lambda _number, _frame: None)
+    signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
