@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from agentcontainer_client import __version__
+
 KEY = "ac_live_played0123456789"
 CREATED = "2026-03-26T14:00:00.000Z"
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[1A\x9b31m\u202eevil\u2028next\rback"
@@ -71,6 +73,7 @@ class PlayedApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.tasks: dict[str, PlayedTask] = {}
         self.requests: list[str] = []
+        self.version = __version__  # in AgentContainer-Version
 
     @property
     def url(self) -> str:
@@ -213,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("AgentContainer-Version", "0.1.0")
+        self.send_header("AgentContainer-Version", self.server.version)
         self.end_headers()
         self.wfile.write(body)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcontainer_client import __version__
 from tests.client.played_api import FATES, HOSTILE, KEY, PlayedApi, played_api
 from tests.client.terminal import COMMAND, Screen, Terminal, terminal
 
@@ -104,6 +105,28 @@ def test_in_a_pipe_stdout_is_the_result_byte_for_byte(environment: Environment) 
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stderr.decode()) is None
     for fate in ("failed", "poor"):
         assert piped(environment, "run", "x", "-a", f"agt_{fate}").stdout == b""
+
+
+def test_a_server_that_is_older_than_the_command_is_named_once(
+    environment: Environment, api: PlayedApi
+) -> None:
+    api.version = "0.0.9"
+    try:
+        shown = piped(environment, "list")
+    finally:
+        api.version = __version__
+    assert shown.returncode == 0
+    assert shown.stderr.startswith(b"warning: the server has version 0.0.9, this command ")
+    assert shown.stderr.count(b"\n") == 1
+    assert piped(environment, "list").stderr == b""
+
+
+def test_a_watched_list_is_drawn_again_until_ctrl_c(environment: Environment, api: PlayedApi) -> None:
+    api.dispatch("agt_complete", {"instructions": "x", "title": "Watch me"})
+    with terminal(environment, "list", "--watch", "-n", "1") as screen:
+        screen.until(rb"Watch me.*\x1b\[H\x1b\[2J.*Watch me")
+        screen.send(b"\x03")
+        assert screen.end() == 130
 
 
 def test_a_reader_that_goes_away_is_no_error(environment: Environment) -> None:

@@ -1,15 +1,18 @@
 """The parts of the commands for users that need no server: arguments, texts, exit codes."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from agentcontainer_client import errors, models
 from agentcontainer_client.cli import exits, text
-from agentcontainer_client.cli.app import arranged
+from agentcontainer_client.cli.app import SHARED_FLAGS, SHARED_VALUES, app, arranged
 from agentcontainer_client.cli.run import output_policy, read_prompt
 
 TASK = {"id": "tsk_1", "createdAt": "2026-03-26T14:00:00.000Z"}
@@ -28,6 +31,16 @@ TASK = {"id": "tsk_1", "createdAt": "2026-03-26T14:00:00.000Z"}
 )
 def test_shared_options_may_stand_anywhere(arguments: list[str], shared: list[str], rest: list[str]) -> None:
     assert arranged(arguments) == (shared, rest)
+
+
+def test_no_command_has_an_option_that_would_be_taken_as_a_shared_one() -> None:
+    def options(command: Any) -> set[str]:
+        own = {name for parameter in command.params for name in parameter.opts}
+        return own.union(*(options(each) for each in getattr(command, "commands", {}).values()))
+
+    group = typer.main.get_command(app)
+    for command in group.commands.values():  # type: ignore[attr-defined]
+        assert not options(command) & (SHARED_FLAGS | SHARED_VALUES)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +112,20 @@ def test_without_the_extra_the_command_says_what_to_install() -> None:
     assert done.stderr == (
         "error: the command needs two more packages: pip install 'agentcontainer-client[cli]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "secret", "message"),
+    [
+        ("127.0.0.1:3000", "", "127.0.0.1:3000 is not a URL such as http://127.0.0.1:3000/hook."),
+        ("http:///hook", "", "http:///hook is not a URL such as http://127.0.0.1:3000/hook."),
+        ("http://[::1/", "", "http://[::1/ is not a URL such as http://127.0.0.1:3000/hook."),
+        ("http://127.0.0.1:3000/", "hunter2", "The secret of a webhook begins with whsec_."),
+    ],
+)
+def test_listen_refuses_what_it_could_not_send(target: str, secret: str, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agentcontainer_client.cli", "webhooks", "listen", "--forward", target],
+        env=os.environ | {"AGENTCONTAINER_WEBHOOK_SECRET": secret}, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")

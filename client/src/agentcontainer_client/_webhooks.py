@@ -78,6 +78,15 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+def check_secret(secret: str) -> None:
+    """Refuse what cannot sign.
+
+    Raises:
+        ConfigurationError: it is no secret of a webhook.
+    """
+    _key(secret)
+
+
 def body_of(entry: FeedEntry) -> bytes:
     """The body with which a webhook gets an entry of the feed."""
     sent = entry.to_wire()

@@ -1,4 +1,4 @@
-"""`keys`, `provider-keys`, `whoami`."""
+"""`keys`, `provider-keys`, `whoami`, `ledger`, `audit`."""
 
 import getpass
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agentcontainer_client.cli import text
-from agentcontainer_client.cli.run import Fields, IsJson
+from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import state_of
 from agentcontainer_client.errors import ConfigurationError
 
@@ -21,6 +21,8 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
     app.add_typer(provider_keys, name="provider-keys")
     app.command("whoami")(whoami)
+    app.command("ledger")(ledger)
+    app.command("audit")(audit)
 
 
 def secret_from(prompt: str) -> str:
@@ -66,7 +68,7 @@ def create_key(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="
 def revoke_key(
     ctx: typer.Context,
     key: Annotated[str, typer.Argument(metavar="ID")],
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: IsSure = False,
 ) -> None:
     """Revoke an API key for good."""
     state = state_of(ctx)
@@ -121,9 +123,13 @@ def try_provider_key(
 
 
 @provider_keys.command("delete")
-def delete_provider_key(ctx: typer.Context, provider: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def delete_provider_key(
+    ctx: typer.Context, provider: Annotated[str, typer.Argument(metavar="NAME")], is_sure: IsSure = False
+) -> None:
     """Remove a provider's key."""
-    state_of(ctx).client.provider_keys.delete(provider)
+    state = state_of(ctx)
+    state.confirm(f"Remove the key of {text.one_line(provider)}?", is_sure=is_sure)
+    state.client.provider_keys.delete(provider)
 
 
 def whoami(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -> None:
@@ -138,3 +144,45 @@ def whoami(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -
     state.line(f"balance    {'unlimited' if unlimited else f'${account.credit_balance:.2f}'}")
     state.line(f"url        {state.client.base_url}")
     state.line(f"server     {state.client.server_version or 'unknown'}")
+
+
+def ledger(ctx: typer.Context, count: Count = 20, is_json: IsJson = False, fields: Fields = None) -> None:
+    """List the movements of money, the newest first."""
+    state = state_of(ctx)
+    found = state.client.account.ledger(limit=count).to_list()
+    if is_json:
+        state.json([entry.to_wire() for entry in found], fields)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        [
+            text.age_text(entry.created_at, now),
+            entry.kind,
+            f"{entry.amount_usd:+.4f}",
+            f"{entry.balance_after_usd:.4f}",
+            entry.task_id or "",
+        ]
+        for entry in found
+    ]
+    state.table(rows, ["WHEN", "KIND", "USD", "BALANCE", "TASK"])
+
+
+def audit(ctx: typer.Context, count: Count = 20, is_json: IsJson = False, fields: Fields = None) -> None:
+    """List who changed what in the account, the newest first."""
+    state = state_of(ctx)
+    found = state.client.account.audit(limit=count).to_list()
+    if is_json:
+        state.json([entry.to_wire() for entry in found], fields)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        [
+            text.age_text(entry.at, now),
+            " ".join(part for part in (entry.actor.kind, entry.actor.id) if part),
+            entry.action,
+            entry.target or "",
+            entry.address or "",
+        ]
+        for entry in found
+    ]
+    state.table(rows, ["WHEN", "WHO", "DID", "TO", "FROM"])

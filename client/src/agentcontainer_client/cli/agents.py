@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,7 +13,7 @@ import typer
 
 from agentcontainer_client import Agent, Difference
 from agentcontainer_client.cli import agent_files, text
-from agentcontainer_client.cli.run import Fields, IsJson
+from agentcontainer_client.cli.run import Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
 
@@ -90,22 +92,44 @@ def create(
 def edit(
     ctx: typer.Context,
     agent: AgentId,
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: IsSure = False,
 ) -> None:
     """Edit an agent in $EDITOR. The differences are shown before they are sent."""
     state = state_of(ctx)
     found = state.agent(agent)
     before = agent_files.description(found)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "agent.yaml")
-        path.write_text(agent_files.to_yaml(before), "utf-8")
-        editor = (
-            os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        )
-        if subprocess.run([*editor.split(), str(path)], check=False).returncode:
-            raise ConfigurationError(f"{editor} failed: nothing was sent.")
-        after = agent_files.read(path)
-    _apply(state, found, before, after, is_sure=is_sure)
+    written = agent_files.to_yaml(before).encode()
+    folder = Path(tempfile.mkdtemp(prefix="agentcontainer-"))
+    path = folder / "agent.yaml"
+    is_kept = False
+    try:
+        path.write_bytes(written)
+        _open_editor(path)
+        is_kept = path.read_bytes() != written
+        _apply(state, found, before, agent_files.read(path), is_sure=is_sure)
+        is_kept = False
+    finally:
+        if is_kept:  # it was refused, or the user thought better of it
+            state.say(f"your text is in {path}", "yellow")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_editor(path: Path) -> None:
+    """Let the user edit a file.
+
+    Raises:
+        ConfigurationError: the editor failed.
+    """
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
+    try:
+        code = subprocess.run(
+            [*shlex.split(editor, posix=os.name != "nt"), str(path)], check=False
+        ).returncode
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The editor {editor} cannot be started: {error}") from None
+    if code:
+        raise ConfigurationError(f"{editor} failed: nothing was sent.")
 
 
 @agents.command("apply")
@@ -114,7 +138,7 @@ def apply(
     path: Annotated[
         str, typer.Argument(metavar="FILE", help="YAML or JSON (`.json`), as `agents export` writes it.")
     ],
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: IsSure = False,
 ) -> None:
     """Make the agent of this name what the file says; make it if there is none. Repeatable, for git."""
     state = state_of(ctx)
@@ -190,7 +214,7 @@ def _apply(
     _print(state, [Difference(name, before.get(name), value) for name, value in changes.items()])
     state.confirm("Send these changes?", is_sure=is_sure)
     name = changes.get("name")
-    changed = agent.update(name=name, **_arguments(changes))
+    changed = agent.update(name=name, if_current_version_id=agent.current_version.id, **_arguments(changes))
     state.say(f"{changed.id} has version {changed.current_version.number}")
 
 

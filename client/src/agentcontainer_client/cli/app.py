@@ -20,6 +20,7 @@ from agentcontainer_client.cli import (
     profiles,
     raw,
     rerun,
+    sessions,
     tasks,
     webhooks,
 )
@@ -77,6 +78,7 @@ class Group(TyperGroup):
             state = ctx.find_object(State)
             if state is not None:
                 state.warn_of_older_server()
+                state.close()
 
 
 def _sentence(error: Exception) -> str:
@@ -120,7 +122,7 @@ def options(
     ctx.obj = State(profile=profile, url=url, is_debug=is_debug, has_color=not no_color)
 
 
-for _module in (running, rerun, tasks, chat, files, agents, account, webhooks, profiles, raw):
+for _module in (running, rerun, tasks, chat, files, agents, account, sessions, webhooks, profiles, raw):
     _module.add_commands(app)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from agentcontainer_client._targets import distinct, safe_name
 from agentcontainer_client.cli import text
-from agentcontainer_client.cli.run import Fields, IsJson
+from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import state_of
 from agentcontainer_client.errors import ConfigurationError
 
@@ -63,7 +63,7 @@ def upload(ctx: typer.Context, paths: Annotated[list[str], typer.Argument(metava
 
 def list_files(
     ctx: typer.Context,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
+    count: Count = 20,
     is_json: IsJson = False,
     fields: Fields = None,
 ) -> None:
@@ -90,7 +90,7 @@ def list_files(
 def rm(
     ctx: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Ids of files.")],
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: IsSure = False,
 ) -> None:
     """Delete stored files for good."""
     state = state_of(ctx)

@@ -60,6 +60,8 @@ HasEvents = Annotated[
 IsDryRun = Annotated[
     bool, typer.Option("--dry-run", help="Dispatch nothing; print the settings, the hold and what is wrong.")
 ]
+Count = Annotated[int, typer.Option("-n", min=1, help="How many.")]
+IsSure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 

@@ -115,6 +115,11 @@ class State:
             self._warned = True
             self.say(f"warning: the server has version {server}, this command {__version__}", "yellow")
 
+    def close(self) -> None:
+        """Close the connections of the client, if there is one."""
+        if "client" in vars(self):
+            self.client.close()
+
     def task_id(self, text: str) -> str:
         """The id that is meant: an id, its unique beginning, or `@last`.
 

@@ -12,7 +12,7 @@ from agentcontainer_client import Task
 from agentcontainer_client._events import Event
 from agentcontainer_client.cli import event_lines, exits, suggestions, text
 from agentcontainer_client.cli.following import Follower, finish
-from agentcontainer_client.cli.run import Fields, IsJson, IsQuiet, Timeout
+from agentcontainer_client.cli.run import Count, Fields, IsJson, IsQuiet, Timeout
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
 
@@ -48,7 +48,7 @@ def list_tasks(
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Only tasks of this agent.")] = None,
     metadata: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Only tasks with this.")] = [],  # noqa: B006
     search: Annotated[str | None, typer.Option(help="Words of the title, or the beginning of an id.")] = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
+    count: Count = 20,
     is_watching: Annotated[bool, typer.Option("--watch", help="Print the list again every 2 s.")] = False,
     is_json: IsJson = False,
     fields: Fields = None,

@@ -1,6 +1,7 @@
 """`webhooks`: URLs that receive events, what was delivered to them, and `listen`, which relays events to a laptop."""
 
 import os
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -11,8 +12,9 @@ import typer
 from agentcontainer_client import _webhooks, models
 from agentcontainer_client.cli import text
 from agentcontainer_client.cli.account import secret_from
-from agentcontainer_client.cli.run import Fields, IsJson
+from agentcontainer_client.cli.run import Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import State, state_of
+from agentcontainer_client.errors import ConfigurationError
 
 SECRET_VARIABLE = "AGENTCONTAINER_WEBHOOK_SECRET"  # noqa: S105 - its name
 FORWARD_SECONDS = 15.0
@@ -87,7 +89,7 @@ def show_webhook(
 def change_webhook(
     ctx: typer.Context,
     webhook: Webhook,
-    url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    url: Annotated[str | None, typer.Option("--new-url", metavar="URL")] = None,
     events: Events = None,
     description: Annotated[str | None, typer.Option(help="Empty: none.")] = None,
     is_enabled: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
@@ -104,7 +106,7 @@ def change_webhook(
 def delete_webhook(
     ctx: typer.Context,
     webhook: Webhook,
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: IsSure = False,
 ) -> None:
     """Delete a webhook with its deliveries."""
     state = state_of(ctx)
@@ -214,15 +216,36 @@ def listen(
     The secret is that of AGENTCONTAINER_WEBHOOK_SECRET, or a new one, which is printed.
     """
     state = state_of(ctx)
-    secret = os.environ.get(SECRET_VARIABLE) or _webhooks.new_secret()
+    _check_target(forward)
+    secret = os.environ.get(SECRET_VARIABLE)
+    if secret:
+        _webhooks.check_secret(secret)
+    else:
+        secret = _webhooks.new_secret()
+        state.line(secret)
+        sys.stdout.flush()
     position = _last_position(state) if after is None else after
-    state.say(f"forwarding to {forward}")
-    state.line(secret)
+    state.say(f"forwarding to {forward}, from position {position}")
     with httpx2.Client(timeout=FORWARD_SECONDS, trust_env=False, follow_redirects=False) as http:
         for entry in state.client.feed.stream(after=position):
             if events and entry.type not in events:
                 continue
             state.say(f"{entry.position}  {entry.type}  {_forwarded(http, forward, entry, secret)}")
+
+
+def _check_target(url: str) -> None:
+    """Refuse what no event could be sent to.
+
+    Raises:
+        ConfigurationError: it is no URL with a host.
+    """
+    try:
+        target = httpx2.URL(url)
+        is_usable = target.scheme in ("http", "https") and bool(target.host)
+    except httpx2.InvalidURL:
+        is_usable = False
+    if not is_usable:
+        raise ConfigurationError(f"{text.one_line(url, 80)} is not a URL such as http://127.0.0.1:3000/hook.")
 
 
 def _last_position(state: State) -> int:

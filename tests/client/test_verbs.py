@@ -1,0 +1,228 @@
+"""The commands for users that other tests do not use, called in this process, which saves the start of one for each."""
+
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agentcontainer_client import AgentContainer
+from agentcontainer_client.cli.app import run
+from tests.acceptance.bed import PROVIDER_KEY, Client, Platform, finish, script, waiting
+
+DATA = "agt_standard_data"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did. `rows`: its lines on stdout, split at tabs."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.out.splitlines()]
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(
+    client_platform: Platform,
+    account: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Call:
+    """Runs a command as a user who has logged in by environment variables. `stdin`: what is piped into it."""
+    for name in list(os.environ):
+        if name.startswith("AGENTCONTAINER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AGENTCONTAINER_URL", client_platform.base_url)
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", account.api_key)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run(list(arguments))
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Done(code, shown.out, shown.err)
+
+    return call
+
+
+def test_a_webhook_is_made_changed_tried_and_deleted(call: Call) -> None:
+    assert call("webhooks", "create", "http://127.0.0.1/hook").code == 1
+    made = call(
+        "webhooks", "create", "https://hooks.example.com/a", "--event", "task.failed", "--description", "x"
+    )
+    assert made.out.startswith("whsec_")
+    webhook = made.err.removeprefix("created ").strip()
+    assert [webhook, "enabled", "https://hooks.example.com/a", "task.failed"] in call("webhooks").rows
+    assert call("webhooks", "change", webhook, "--disable").err == f"{webhook} is disabled (client)\n"
+    assert (
+        call("webhooks", "change", webhook, "--enable", "--new-url", "https://hooks.example.com/b").code == 0
+    )
+    assert "url        https://hooks.example.com/b\n" in call("webhooks", "show", webhook).out
+    assert call("webhooks", "rotate-secret", webhook, "--overlap", "60").out.startswith("whsec_")
+    tried = call("webhooks", "test", webhook)
+    assert (tried.code, tried.out[:15]) == (1, "not delivered: ")
+    assert call("webhooks", "deliveries", webhook, "--status", "failed", "--json").out == "[]\n"
+    assert call("webhooks", "resend", webhook, "--hours", "1").err == "0 deliveries are sent again\n"
+    assert call("webhooks", "delete", webhook).err == "error: This cannot be undone: add --yes.\n"
+    assert call("webhooks", "delete", webhook, "--yes").code == 0
+    gone = call("webhooks", "show", webhook)
+    assert gone.code == 1
+    assert "does not exist" in gone.err
+
+
+def test_a_secret_of_ones_own_is_read_from_stdin(call: Call) -> None:
+    secret = "whsec_" + "A" * 43 + "="
+    made = call("webhooks", "create", "https://hooks.example.com/own", "--own-secret", stdin=f"{secret}\n")
+    assert made.out.strip() == secret
+    refused = call("webhooks", "create", "https://hooks.example.com/own", "--own-secret", stdin="hunter2\n")
+    assert refused.code == 1
+    assert "hunter2" not in refused.err
+    assert call("webhooks", "delete", made.err.split()[-1], "--yes").code == 0
+
+
+def test_a_dry_run_says_what_a_dispatch_would_do(call: Call, client: AgentContainer) -> None:
+    before = client.tasks.list(limit=1).first()
+    tried = call(
+        "run", "x", "-a", DATA, "--dry-run", "--internet=a.example:443,b.example", "--max-runtime", "2m"
+    )
+    assert tried.code == 0
+    rows = {row[0]: row[1:] for row in tried.rows}
+    assert rows["maxRuntimeSeconds"] == ["120", "task"]
+    assert re.fullmatch(r"\$[0-9.]+", rows["hold"][0])
+    wrong = call("run", "x", "-a", DATA, "--dry-run", "--model", "no-such", "--provider", "nowhere", "--json")
+    assert wrong.code == 1
+    assert json.loads(wrong.out)["problems"]
+    assert client.tasks.list(limit=1).first() == before
+
+
+def test_tasks_are_found_steered_woken_and_waited_for(call: Call) -> None:
+    steps = script(
+        {"bash": "echo one >&2; exit 1"},
+        waiting(),
+        {"bash": "hibernate --message 'Please.' --for 1h"},
+        finish(),
+    )
+    sleeper = call("run", steps, "-a", DATA, "-d", "--title", "Wake me", "--metadata", "verbs=1").out.strip()
+    failing = call(
+        "run", script({"say": "No."}), "-a", DATA, "-d", "--title", "Fail me", "--max-runtime", "60"
+    ).out.strip()
+    assert [row[0] for row in call("list", "--metadata", "verbs=1").rows] == [sleeper]
+    assert [row[0] for row in call("list", "--search", "Fail me", "-a", DATA, "-n", "1").rows] == [failing]
+    until(lambda: "bash" in call("logs", sleeper, "--tools").out)
+    assert call("message", sleeper, "Hurry up.").err.startswith("sent as msg_")
+    assert (
+        "files can be sent to conversations only" in call("message", sleeper, "x", "--file", "a").err.lower()
+    )
+    assert call("wake", sleeper).code == 1, "it does not hibernate"
+    assert call("cancel", sleeper).err == f"{sleeper} is cancelled\n"
+    assert call("message", sleeper, "Too late.").code == 1
+    both = call("wait", sleeper, failing)
+    assert sorted(both.rows) == sorted([[sleeper, "cancelled"], [failing, "failed"]])
+    assert both.code == 6
+    first = json.loads(call("logs", failing, "--raw").out.splitlines()[0])
+    later = call("logs", failing, "--raw", "--since", str(first["sequence"])).out.splitlines()
+    assert json.loads(later[0])["sequence"] == first["sequence"] + 1
+    assert call("logs", failing, "-f").code == 3
+    assert call("open", failing).out.endswith(f"/tasks/{failing}\n")
+
+
+def test_a_hibernating_task_is_woken_with_a_text(call: Call) -> None:
+    steps = script({"bash": "hibernate --message 'Please approve.' --for 1h"}, finish(message="Approved."))
+    task = call("run", steps, "-a", DATA, "-d").out.strip()
+    until(lambda: call("show", task, "--json=status").out == '{"status": "hibernating"}\n')
+    assert call("wake", task, "Go on.").code == 0
+    assert call("wait", task, "--timeout", "60").out == "Approved."
+
+
+def test_an_agent_is_edited_archived_and_returned_to_an_older_version(
+    call: Call, monkeypatch: pytest.MonkeyPatch, client: AgentContainer
+) -> None:
+    agent = call("agents", "create", f"Edited {time.time()}", "--prompt", "Be brief.").out.strip()
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i 's/Be brief[.]/Be long./'")
+    refused = call("agents", "edit", agent)
+    assert refused.code == 2, "nobody can be asked"
+    [kept] = re.findall(r"your text is in (\S+)", refused.err)
+    assert "Be long." in Path(kept).read_text()
+    Path(kept).unlink()
+    Path(kept).parent.rmdir()
+    edited = call("agents", "edit", agent, "--yes")
+    assert edited.err == f"{agent} has version 2\n"
+    assert '- "Be brief."' in edited.out
+    assert call("agents", "edit", agent).err == "nothing to change\n"
+    monkeypatch.setenv("EDITOR", "no-such-editor")
+    assert "no-such-editor cannot be started" in call("agents", "edit", agent).err
+    assert call("agents", "activate", agent, "1").err == f"{agent} has version 1\n"
+    assert call("agents", "archive", agent).code == 0
+    assert call("run", "x", "-a", agent).code == 1
+    assert call("agents", "unarchive", agent).code == 0
+    assert client.agents.get(agent).archived_at is None
+
+
+def test_an_edit_does_not_undo_what_somebody_else_changed_meanwhile(
+    call: Call, monkeypatch: pytest.MonkeyPatch, client: AgentContainer, tmp_path: Path
+) -> None:
+    agent = call("agents", "create", f"Contended {time.time()}", "--prompt", "First.").out.strip()
+    editor = tmp_path / "editor.sh"
+    editor.write_text(
+        f"{sys.executable} -m agentcontainer_client.cli api PATCH /agents/{agent} -F basePrompt=Other.\n"
+        'sed -i "s/First[.]/Mine./" "$1"\n'
+    )
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", f"sh {editor}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    refused = call("agents", "edit", agent, "--yes")
+    assert refused.code == 1
+    assert "your text is in" in refused.err
+    assert client.agents.get(agent).current_version.base_prompt == "Other."
+
+
+def test_profiles_are_listed_and_chosen(
+    call: Call, client_platform: Platform, account: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENTCONTAINER_API_KEY")
+    for name in ("one", "two"):
+        url = ["--url", client_platform.base_url, "--profile", name]
+        assert call("login", "--with-key", *url, "--agent", DATA, stdin=f"{account.api_key}\n").code == 0
+    assert [row[:2] for row in call("profiles").rows] == [["", "one"], ["*", "two"]]
+    assert call("profiles", "one").code == 0
+    assert [row[:2] for row in call("profiles").rows] == [["*", "one"], ["", "two"]]
+    assert call("profiles", "three").code in (2, 4)
+    assert account.api_key not in call("profiles").out
+
+
+def test_a_provider_key_is_tried(call: Call) -> None:
+    missing = call("provider-keys", "test", "nowhere")
+    assert missing.code == 1
+    assert "nowhere" in missing.err
+    assert call("provider-keys", "set", "anthropic", stdin=f"{PROVIDER_KEY}\n").code == 0
+    assert call("provider-keys", "test", "anthropic").out == "works\n"
+    assert call("provider-keys", "delete", "anthropic", "--yes").code == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
