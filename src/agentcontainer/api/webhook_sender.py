@@ -12,12 +12,13 @@ from datetime import timedelta
 import asyncpg
 
 from agentcontainer import crash, db
+from agentcontainer.api.webhook_lanes import ACCOUNTS_AT_ONCE, BOUNDS, Lane
 from agentcontainer.api.webhook_request import WebhookClient
 from agentcontainer.db import Pool
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.webhooks import queue, service
 from agentcontainer.domain.webhooks.model import Answered, Claimed
-from agentcontainer.domain.webhooks.queue import AT_ONCE, LANES, LEASE
+from agentcontainer.domain.webhooks.queue import LEASE
 from agentcontainer.domain.webhooks.settling import settle
 from agentcontainer.errors import SettingsError
 from agentcontainer.periodic import FailureLog, repeat
@@ -28,7 +29,6 @@ from agentcontainer.telemetry.tracing import NO_TRACING, Stopwatch, Tracing, Web
 POLL_SECONDS = 5.0  # because notifications may be lost
 PAUSE_SECONDS = 0.02  # after a look for work, so that many events make few
 RETRY_SECONDS = 0.5
-MAX_SENDING = {0: 128, 1: 64, 2: 64}  # by lane: receivers that are slow or fail leave the room of the others
 MAX_SETTLING = 3  # connections of the pool, which requests need too
 STOP_SECONDS = 2.0  # what is being sent may end in this time when the process stops
 FAILURES = (asyncpg.PostgresError, *db.UNREACHABLE)
@@ -45,7 +45,7 @@ class WebhookSender:
         self._vault = vault
         self._client = WebhookClient(settings)
         self._is_woken = asyncio.Event()
-        self._sending: dict[int, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
+        self._lanes = {number: Lane(number, bounds) for number, bounds in BOUNDS.items()}
         self._settling = asyncio.Semaphore(MAX_SETTLING)
         self._failures = FailureLog("sending a webhook", FAILURES)
 
@@ -62,7 +62,7 @@ class WebhookSender:
             await self._stop()
 
     async def _stop(self) -> None:
-        tasks = [task for sending in self._sending.values() for task in sending]
+        tasks = [task for lane in self._lanes.values() for task in lane.sending]
         if tasks:
             _, unfinished = await asyncio.wait(tasks, timeout=STOP_SECONDS)
             for task in unfinished:
@@ -78,28 +78,30 @@ class WebhookSender:
             await queue.admit(self._pool)
             self.wake()
         pause_seconds = POLL_SECONDS
-        for lane, seconds in outlook.due_seconds.items():
-            room = MAX_SENDING[lane] - len(self._sending[lane])
-            if seconds is None or room < AT_ONCE:  # a delivery that ends wakes this loop
+        for number, seconds in outlook.due_seconds.items():
+            lane = self._lanes[number]
+            if seconds is None or not lane.free_endpoints:  # a delivery that ends wakes this loop
                 continue
             if seconds > 0:
                 pause_seconds = min(pause_seconds, seconds)
-            elif await self._claim(lane, room // AT_ONCE):
+            elif await self._claim(lane) or lane.after_account:
                 self.wake()
-            else:  # another process is claiming from these endpoints
+            else:  # another process is claiming from these endpoints, or their accounts have used up their share
                 pause_seconds = min(pause_seconds, RETRY_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_seconds):
                 await self._is_woken.wait()
 
-    async def _claim(self, lane: int, endpoints: int) -> int:
-        claimed = await queue.claim(self._pool, lane, endpoints)
+    async def _claim(self, lane: Lane) -> int:
+        """Claim and begin to send deliveries of the accounts whose turn is next; returns how many."""
+        accounts = await queue.waiting_accounts(self._pool, lane.number, lane.after_account, ACCOUNTS_AT_ONCE)
+        turns = lane.take_turns(accounts)
+        claimed = await queue.claim(self._pool, lane.number, turns) if turns else []
         claimed_at = time.monotonic()
-        crash.reach("webhook_claimed")
+        if claimed:
+            crash.reach("webhook_claimed")
         for delivery in claimed:
-            task = asyncio.create_task(self._send(delivery, claimed_at))
-            self._sending[lane].add(task)
-            task.add_done_callback(self._sending[lane].discard)
+            task = lane.add(delivery.account_id, self._send(delivery, claimed_at))
             task.add_done_callback(lambda _: self.wake())
         return len(claimed)
 

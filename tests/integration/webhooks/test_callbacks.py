@@ -1,16 +1,28 @@
-"""`overrides.callbackUrl`: a webhook for one task."""
+"""`overrides.callbackUrl`: a webhook for one task, and its share of the room of all webhooks."""
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
+from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from tests.webhook_receiver import receiver
+from agentcontainer.api.webhook_lanes import BOUNDS
+from agentcontainer.domain.webhooks import queue
+from agentcontainer.domain.webhooks.queue import AT_ONCE
+from tests.webhook_receiver import Received, receiver
 
 from .bed import PATH, created, sending
-from .conftest import Account, Bed, error_of
+from .conftest import AGENT, Account, Bed, error_of, new_account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MANY_DUE = """
+INSERT INTO webhook_endpoints (id, account_id, url, events, due_at)
+SELECT 'whk_' || $1 || n, $1, 'https://hooks.example.com/', '{*}', now() - interval '1 day'
+FROM generate_series(1, $2::int) AS n
+"""
 
 
 async def test_a_callback_url_gets_the_events_of_its_task_alone_and_goes_with_it(
@@ -74,3 +86,44 @@ async def test_a_callback_url_is_checked_and_is_for_new_tasks_only(alice: Accoun
     overrides["overrides"]["callbackUrl"] = "https://hooks.example.com/"
     message = await alice.post(f"/api/v1/conversations/{talk}/messages", {"content": "Go on."} | overrides)
     assert error_of(message)["details"][0]["message"] == "is for new tasks only"
+
+
+async def test_receivers_of_one_account_that_hang_hold_up_no_other_account(bed: Bed, bob: Account) -> None:
+    async def hang(_: Received) -> web.StreamResponse:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    rich = await new_account(bed, credit_micro_usd=100_000_000)
+    async with receiver(hang) as slow, receiver() as others, sending(bed):
+        new = {"instructions": "Count.", "overrides": {"callbackUrl": slow.url}}
+        answer = await rich.post(f"/api/v1/agents/{AGENT}/tasks/batch", {"tasks": [new] * 80})
+        assert answer.status_code == 201, answer.text
+        await slow.until(BOUNDS[1].of_account - AT_ONCE + 1)
+        await bob.dispatch(overrides={"callbackUrl": others.url})
+        await others.until(1, seconds=5)
+        assert slow.most_in_flight <= BOUNDS[1].of_account
+
+
+async def test_the_next_turn_is_found_however_many_endpoints_an_account_has(
+    bed: Bed, alice: Account, bob: Account
+) -> None:
+    try:
+        await bed.pool.execute(MANY_DUE, alice.id, 20_000)
+        await bed.pool.execute(MANY_DUE, bob.id, 1)
+        await bed.pool.execute("ANALYZE webhook_endpoints")
+        accounts = await queue.waiting_accounts(bed.pool, 1, "", 1000)
+        assert {alice.id, bob.id} <= {account.id for account in accounts if account.is_due}
+        assert await buffers(bed, queue.WAITING_ACCOUNTS, 1, "", 1000) < 30 + 5 * len(accounts)
+        assert await buffers(bed, queue.LOCK_DUE, 1, [alice.id, bob.id], [4, 4]) < 60
+        claimed = await queue.claim(bed.pool, 1, {alice.id: 4, bob.id: 4})
+        assert claimed == []  # these endpoints have no deliveries
+    finally:
+        statement = "DELETE FROM webhook_endpoints WHERE account_id = ANY ($1)"
+        await bed.pool.execute(statement, [alice.id, bob.id])
+
+
+async def buffers(bed: Bed, statement: str, *arguments: Any) -> int:
+    """How many buffers the statement touches."""
+    explained = await bed.pool.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *arguments)
+    [plan] = json.loads(explained) if isinstance(explained, str) else explained
+    return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]

@@ -5,7 +5,7 @@ however many deliveries are pending. Whoever claims or settles deliveries of an 
 holds the lock of its row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,10 +45,28 @@ FROM unnest($1::smallint[]) AS lane LEFT JOIN LATERAL (
     ORDER BY due_at LIMIT 1
 ) AS next ON true
 """
-_LOCK_DUE = """
-SELECT id FROM webhook_endpoints
-WHERE lane = $1 AND due_at <= now() AND disabled_at IS NULL AND deleted_at IS NULL
-ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+# It jumps from account to account in the index, however many endpoints each account has.
+WAITING_ACCOUNTS = """
+WITH RECURSIVE found AS (
+    SELECT $2::text AS account_id, now() AS due_at, 0 AS number
+    UNION ALL
+    SELECT next.account_id, next.due_at, found.number + 1 FROM found CROSS JOIN LATERAL (
+        SELECT account_id, due_at FROM webhook_endpoints e
+        WHERE lane = $1 AND e.account_id > found.account_id
+            AND due_at IS NOT NULL AND disabled_at IS NULL AND deleted_at IS NULL
+        ORDER BY account_id, due_at LIMIT 1
+    ) AS next
+    WHERE found.number < $3
+)
+SELECT account_id, due_at <= now() AS is_due FROM found WHERE number > 0 ORDER BY number
+"""
+LOCK_DUE = """
+SELECT due.id FROM unnest($2::text[], $3::int[]) AS turn (account_id, count) CROSS JOIN LATERAL (
+    SELECT id FROM webhook_endpoints e
+    WHERE lane = $1 AND e.account_id = turn.account_id
+        AND due_at <= now() AND disabled_at IS NULL AND deleted_at IS NULL
+    ORDER BY due_at LIMIT turn.count FOR UPDATE SKIP LOCKED
+) AS due
 """
 _CLAIM = """
 WITH slot AS (
@@ -143,6 +161,14 @@ class Outlook:
 
 
 @dataclass(frozen=True)
+class WaitingAccount:
+    """An account with pending deliveries in a lane. `is_due`: one of them may be sent now."""
+
+    id: str
+    is_due: bool
+
+
+@dataclass(frozen=True)
 class LockedEndpoint:
     """An endpoint whose row is locked, for the settling of a delivery. `failing_for`: since its first failure."""
 
@@ -164,10 +190,18 @@ async def admit(pool: Pool) -> None:
     await pool.execute(_ADMIT, NEWS_AT_ONCE)
 
 
-async def claim(pool: Pool, lane: int, endpoints: int) -> list[Claimed]:
-    """Take deliveries that are due, of at most so many endpoints of the lane, and at most `AT_ONCE` of each."""
+async def waiting_accounts(pool: Pool, lane: int, after_account: str, limit: int) -> list[WaitingAccount]:
+    """The next accounts, by id, that have pending deliveries in the lane."""
+    rows = await pool.fetch(WAITING_ACCOUNTS, lane, after_account, limit)
+    return [WaitingAccount(row["account_id"], row["is_due"]) for row in rows]
+
+
+async def claim(pool: Pool, lane: int, turns: Mapping[str, int]) -> list[Claimed]:
+    """Take deliveries of the lane that are due: of at most so many endpoints of each account in `turns`, and at most
+    `AT_ONCE` of each endpoint."""
     async with db.transaction(pool) as connection:
-        endpoint_ids = [row["id"] for row in await connection.fetch(_LOCK_DUE, lane, endpoints)]
+        rows = await connection.fetch(LOCK_DUE, lane, list(turns), list(turns.values()))
+        endpoint_ids = [row["id"] for row in rows]
         if not endpoint_ids:
             return []
         # Statements of their own, because only those see what was committed before the lock was free.
