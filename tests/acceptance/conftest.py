@@ -118,18 +118,28 @@ def platform(scripted_url: str) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def one_quick_platform(scripted_url: str) -> Iterator[Platform]:
-    with Platform(
+def content_collector() -> Iterator[Receiver]:
+    """What `quick_platform` sends its traces to."""
+    with otlp_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def one_quick_platform(scripted_url: str, content_collector: Receiver) -> Iterator[Platform]:
+    platform = Platform(
         scripted_url, capacity="2", checkpoint_seconds="1", runner_lost_after_seconds="5",
         provider_patience_seconds="0.2", max_partial_files="3", max_partial_bytes="2500",
-    ) as platform:  # fmt: skip
+    )  # fmt: skip
+    platform.environment |= tracing_to(content_collector)
+    platform.environment["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "true"
+    with platform:
         yield platform
 
 
 @pytest.fixture
 def quick_platform(one_quick_platform: Platform) -> Platform:
-    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs.
-    Tests may kill its runner."""
+    """It saves running tasks every second, and is quick to give up runners, providers and large partial outputs. Its
+    traces have content. Tests may kill its runner."""
     return running(one_quick_platform)
 
 

@@ -193,3 +193,56 @@ def test_a_failed_task_and_a_cancelled_one_have_an_error_type(client: Client, co
     assert root.attributes["error.type"] == "claim_lost"
     [tool] = below(collector, root, "execute_tool")
     assert tool.attributes["error.type"] == "interrupted"
+
+
+def test_content_is_sent_if_the_operator_wants_it_and_never_a_key(
+    quick_platform: Platform, content_collector: Receiver
+) -> None:
+    """The task is saved while it runs, and hibernates: its next attempt starts from the checkpoint."""
+    client = quick_platform.account()
+    steps = [
+        {"say": "I look.", "bash": "echo result-canary; sleep 1.6"},
+        {"bash": 'hibernate --message "Later." --for 30m'},
+        finish(message="Done."),
+    ]
+    task_id = client.dispatch(script(*steps, task=CANARY))
+    client.wait(task_id, "hibernating")
+    client.wake(task_id)
+    task = client.wait(task_id)
+    assert task["status"] == "finished", task
+    first, second = root_of(content_collector, task_id, 2)
+    assert [root.attributes["agentcontainer.status"] for root in (first, second)] == [
+        "hibernating",
+        "finished",
+    ]
+    assert [root.attributes["agentcontainer.attempt"] for root in (first, second)] == [1, 2]
+    chats = [chat for root in (first, second) for chat in below(content_collector, root, "chat")]
+    assert (
+        sum(chat.attributes["gen_ai.usage.input_tokens"] for chat in chats)
+        == task["tokenUsage"]["input_tokens"]
+    )
+    messages = json.loads(chats[0].attributes["gen_ai.input.messages"])
+    assert (messages[0]["role"], CANARY in str(messages)) == ("user", True)
+    [answer] = json.loads(chats[0].attributes["gen_ai.output.messages"])
+    assert answer["role"] == "assistant"
+    assert answer["parts"][0] == {"type": "text", "content": "I look."}
+    assert answer["parts"][1]["name"] == "bash"
+    assert answer["parts"][1]["arguments"]["command"].startswith("echo result-canary")
+    [system, *_] = json.loads(chats[0].attributes["gen_ai.system_instructions"])
+    assert system["type"] == "text"
+    tool = below(content_collector, first, "execute_tool")[0]
+    assert json.loads(tool.attributes["gen_ai.tool.call.arguments"])["command"].startswith(
+        "echo result-canary"
+    )
+    assert "result-canary" in tool.attributes["gen_ai.tool.call.result"]
+    [*_, saved] = below(content_collector, first, "agentcontainer.checkpoint")
+    assert saved.attributes["agentcontainer.size_bytes"] > 0
+    assert saved.attributes["agentcontainer.paused_ms"] >= 0
+    spans = content_collector.of_task(task_id)
+    prepared = below(content_collector, second, "agentcontainer.prepare")
+    restored = [one for one in spans if one.name == "agentcontainer.restore"]
+    assert len(prepared) == len(restored) == 1
+    assert prepared[0].start <= restored[0].start <= restored[0].end <= prepared[0].end
+    sent = b"".join(content_collector.bodies)
+    for hidden in (PROVIDER_KEY, client.api_key, OTLP_KEY):
+        assert hidden.encode() not in sent
