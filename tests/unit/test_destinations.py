@@ -2,6 +2,9 @@
 
 import asyncio
 import ipaddress
+import socket
+import threading
+from typing import Any
 
 import aiohttp
 import pytest
@@ -132,3 +135,26 @@ async def test_the_client_connects_to_judged_addresses_only() -> None:
 def test_a_wrong_entry_is_named(entry: str) -> None:
     with pytest.raises(ValueError, match="must list host names"):
         PrivateHosts.of([entry])
+
+
+async def test_name_servers_that_do_not_answer_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over, look_up = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "silent.example":
+            is_over.wait(30)
+            raise OSError("no answer")
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    waiting = [asyncio.create_task(PUBLIC.addresses("silent.example", 443)) for _ in range(64)]
+    try:
+        async with asyncio.timeout(5):
+            assert [str(address) for address in await PRIVATE.addresses("127.0.0.1", 80)] == ["127.0.0.1"]
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        waiting[0].cancel()
+        is_over.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert [str(outcome) for outcome in outcomes[1:]] == ["no answer"] * 63

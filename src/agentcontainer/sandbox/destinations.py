@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from agentcontainer.private_hosts import PrivateHosts
 from agentcontainer.sandbox.addresses import Address, embedded_in, is_public
-from agentcontainer.sandbox.outward import resolve
+from agentcontainer.sandbox.outward import resolve_apart
 from agentcontainer.settings import Settings
 
 MAX_URL_CHARACTERS = 2048
@@ -81,7 +81,7 @@ class Destinations:
         """
         if self.is_proxy_only:
             raise DestinationRefused(PROXY_ONLY)
-        allowed = [address for address in await resolve(host, port) if self.allows(host, address)]
+        allowed = [address for address in await resolve_apart(host, port) if self.allows(host, address)]
         if not allowed:
             raise DestinationRefused(NOT_PUBLIC)
         return allowed
