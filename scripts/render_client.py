@@ -20,7 +20,7 @@ WIDTH = 110
 DATACLASS = "@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)"
 # What requests may contain, as the caller writes it. Other request bodies are arguments of methods.
 INPUTS = ("Overrides", "AgentDefaultsInput", "RuntimeInput", "OutputPolicy", "InputRepository", "BatchTask",
-          "TokenPriceInput")  # fmt: skip
+          "AccountLimitsInput", "KeyLimitsInput", "TokenPriceInput")  # fmt: skip
 # `message.delta` is live text and not in the union of logged events.
 LIVE_EVENTS = ("message.delta",)
 

@@ -16,7 +16,7 @@ AgentContainerError
 ├── Misdirected            misdirected_request     421
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
-├── LimitReached           limit_reached           429
+├── LimitReached           limit_reached           429   of a day: with Retry-After
 ├── Unavailable            unavailable             503   if overloaded, with Retry-After
 ├── SettingsError          a setting is wrong; stops the start
 └── SandboxError           the platform could not run a sandbox (never: a command inside failed)
@@ -150,10 +150,14 @@ class RateLimited(AgentContainerError):
 
 
 class LimitReached(AgentContainerError):
-    """The account has as many pending tasks as its operator allows. Tasks that end make room."""
+    """A limit of the account or the key is reached: pending tasks, or tasks of a day. The message names it."""
 
     code = "limit_reached"
     status = 429
+
+    def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(AgentContainerError):

@@ -88,6 +88,10 @@ def with_real_ids(body: Any, ids: dict[str, Any]) -> Any:
             real[name] = None  # this installation takes uploads with PUT
         elif name in ("inputFileIds", "referenceFileIds", "skills"):
             real[name] = [ids["input"]] * min(len(value), 1)
+        elif name == "agentIds":
+            real[name] = [ids["agentId"]]
+        elif name == "expiresAt":  # the document cannot say that it is in the future
+            real[name] = "2031-01-01T00:00:00Z"
         elif name == "inputFiles":
             real[name] = [entry | {"fileId": ids["input"]} for entry in value[:1]]
         elif name == "tasks":  # of a batch

@@ -76,8 +76,10 @@ class World:
         match operation_id:
             case "deleteFile":
                 return {"fileId": self.post("/uploads/complete", {"uploadId": self.sent()})["id"]}
-            case "revokeApiKey":
+            case "revokeApiKey" | "changeApiKey":
                 return {"keyId": self.post("/api-keys", {"name": "spare"})["id"]}
+            case "changeInstalledAccount" | "creditAccount":
+                return {"accountId": self.post("/installation/accounts", {"name": "x"})["account"]["id"]}
             case "completeUpload":
                 return {"uploadId": self.sent()}
             case "dispatchTask" | "dispatchBatch" | "createConversation":
@@ -184,7 +186,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
     async with httpx2.AsyncClient(base_url=base_url, trust_env=False, verify=False) as http:
         await register_imitated_runner(pool)
         bed = Bed(configured, pool, vault, blobs, folder / "blobs", http)
-        account: Account = await new_account(bed, credit_micro_usd=10**12)
+        account: Account = await new_account(bed, credit_micro_usd=10**12, is_operator=True)
         agent = (await account.post("/api/v1/agents", {"name": "Own", "basePrompt": "Be kind."})).json()
         task = await account.dispatch()
         file_id = await account.upload(filename="input.csv")
@@ -200,7 +202,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         ).json()
     ids = {
         "agentId": agent["id"], "versionId": agent["currentVersion"]["id"], "taskId": task["id"], "fileId": output_id,
-        "keyId": "key_00000000000000000000", "batchId": "bat_0",
+        "keyId": "key_00000000000000000000", "accountId": account.id, "batchId": "bat_0",
         "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
         "sequence": "1", "sessionId": "ses_0", "loginId": "clg_0", "deviceCode": "x",

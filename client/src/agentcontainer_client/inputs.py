@@ -134,6 +134,23 @@ class BatchTask(TypedDict, total=False):
     overrides: Overrides | None
 
 
+class AccountLimitsInput(TypedDict, total=False):
+    """Changes of the limits. A limit that is not given stays; null removes it."""
+
+    runningTasks: int | None
+    queuedTasks: int | None
+    maxPriority: int | None
+
+
+class KeyLimitsInput(TypedDict, total=False):
+    """What the key may use on a day, in UTC. A limit that is null or not given does not hold."""
+
+    tasksPerDay: int | None
+    """New tasks, each of a batch, and further turns of conversations."""
+    maxPriority: int | None
+    """The highest `overrides.priority`."""
+
+
 class TokenPriceInput(TypedDict, total=False):
     """Prices in US dollars per million tokens, of all models of the endpoint."""
 

@@ -77,6 +77,9 @@ HibernationReason: TypeAlias = Literal["agent", "provider"] | str
 InputOmittedReason: TypeAlias = Literal["too_large"] | str
 """A word of the API; later versions may add others."""
 
+KeyRole: TypeAlias = Literal["viewer", "member"] | str
+"""A word of the API; later versions may add others."""
+
 LedgerEntryKind: TypeAlias = Literal["credit", "hold", "release", "charge", "refund"] | str
 """A word of the API; later versions may add others."""
 
@@ -218,6 +221,23 @@ class Storage(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class AccountLimits(Model):
+    """What the operator allows the account. Null: no limit."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("runningTasks", "running_tasks", None),
+        ("queuedTasks", "queued_tasks", None),
+        ("costUsdPerDay", "cost_usd_per_day", None),
+        ("maxPriority", "max_priority", None),
+    )
+
+    running_tasks: int | None
+    queued_tasks: int | None
+    cost_usd_per_day: float | None
+    max_priority: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Account(Model):
     """The account of the API key."""
 
@@ -230,6 +250,11 @@ class Account(Model):
         ("fileStorage", "file_storage", Storage.from_wire),
         ("checkpointStorage", "checkpoint_storage", Storage.from_wire),
         ("createdAt", "created_at", instant),
+        ("role", "role", None),
+        ("isOperator", "is_operator", None),
+        ("heldUsd", "held_usd", None),
+        ("lowBalanceUsd", "low_balance_usd", None),
+        ("limits", "limits", AccountLimits.from_wire),
     )
 
     id: str
@@ -241,6 +266,16 @@ class Account(Model):
     file_storage: Storage
     checkpoint_storage: Storage
     created_at: datetime
+    role: KeyRole
+    """Of the API key that you use."""
+    is_operator: bool
+    """Whether the account operates the installation."""
+    held_usd: float
+    """What is held for live tasks."""
+    low_balance_usd: float | None
+    """Below this balance the account is warned. Null: never."""
+    limits: AccountLimits
+    """What the operator allows the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -397,21 +432,68 @@ class Agent(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class KeyLimits(Model):
+    """What the key may use on a day, in UTC. Null: no limit."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("costUsdPerDay", "cost_usd_per_day", None),
+        ("tasksPerDay", "tasks_per_day", None),
+        ("maxPriority", "max_priority", None),
+    )
+
+    cost_usd_per_day: float | None
+    tasks_per_day: int | None
+    max_priority: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ApiKey(Model):
     """An API key, without the key itself."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("role", "role", None),
+        ("agentIds", "agent_ids", None),
+        ("limits", "limits", KeyLimits.from_wire),
+        ("expiresAt", "expires_at", instant),
+        ("last4", "last4", None),
         ("id", "id", None),
         ("name", "name", None),
         ("createdAt", "created_at", instant),
         ("lastUsedAt", "last_used_at", instant),
     )
 
+    role: KeyRole
+    agent_ids: list[str] | None
+    """The agents that exist for the key. Null: all of the account."""
+    limits: KeyLimits
+    expires_at: datetime | None
+    last4: str | None
+    """The key's last four characters. Null for older keys."""
     id: str
     name: str
     created_at: datetime
     last_used_at: datetime | None
     """To the minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ApiProcess(Model):
+    """An API process."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("host", "host", None),
+        ("port", "port", None),
+        ("version", "version", None),
+        ("isAlive", "is_alive", None),
+        ("silentSeconds", "silent_seconds", None),
+    )
+
+    host: str
+    port: int
+    version: str
+    is_alive: bool
+    silent_seconds: float
+    """Since it was heard of last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -441,6 +523,16 @@ class AuditEntry(Model):
     address: str | None
     """The IP address of the actor."""
     request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Balance(Model):
+    """The balance of an account."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("creditBalance", "credit_balance", None),)
+
+    credit_balance: float
+    """US dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -912,6 +1004,116 @@ class Health(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class InstallationHealth(Model):
+    """The state of the installation. `problems`: what an operator should look at, as sentences."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("version", "version", None),
+        ("databaseSchema", "database_schema", None),
+        ("postgresVersion", "postgres_version", None),
+        ("connections", "connections", None),
+        ("maxConnections", "max_connections", None),
+        ("isPaused", "is_paused", None),
+        ("apiProcesses", "api_processes", each(ApiProcess.from_wire)),
+        ("problems", "problems", None),
+    )
+
+    version: str
+    database_schema: str
+    postgres_version: str
+    connections: int
+    max_connections: int
+    is_paused: bool
+    api_processes: list[ApiProcess]
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class QueueRegion(Model):
+    """The tasks of one region that wait for a runner."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("region", "region", None),
+        ("waiting", "waiting", None),
+        ("oldestSeconds", "oldest_seconds", None),
+    )
+
+    region: str
+    waiting: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class QueueAccount(Model):
+    """The tasks of one account in the queue."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("accountId", "account_id", None),
+        ("waiting", "waiting", None),
+        ("running", "running", None),
+        ("maxRunning", "max_running", None),
+    )
+
+    account_id: str
+    waiting: int
+    running: int
+    max_running: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class InstallationQueue(Model):
+    """The queue. `accounts`: those with most waiting tasks."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("isPaused", "is_paused", None),
+        ("tasks", "tasks", None),
+        ("regions", "regions", each(QueueRegion.from_wire)),
+        ("accounts", "accounts", each(QueueAccount.from_wire)),
+    )
+
+    is_paused: bool
+    tasks: dict[str, int]
+    """Live tasks by status."""
+    regions: list[QueueRegion]
+    accounts: list[QueueAccount]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class InstalledAccount(Model):
+    """An account of the installation."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("name", "name", None),
+        ("email", "email", None),
+        ("billingMode", "billing_mode", None),
+        ("creditBalance", "credit_balance", None),
+        ("isOperator", "is_operator", None),
+        ("suspendedAt", "suspended_at", instant),
+        ("limits", "limits", AccountLimits.from_wire),
+        ("runningTasks", "running_tasks", None),
+        ("queuedTasks", "queued_tasks", None),
+        ("apiKeys", "api_keys", None),
+        ("createdAt", "created_at", instant),
+    )
+
+    id: str
+    name: str
+    email: str | None
+    billing_mode: BillingMode
+    credit_balance: float
+    """US dollars."""
+    is_operator: bool
+    suspended_at: datetime | None
+    limits: AccountLimits
+    running_tasks: int
+    queued_tasks: int
+    api_keys: int
+    """How many keys it has that are not revoked."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class LedgerEntry(Model):
     """One movement of money. Entries never change, and their sum is the balance."""
 
@@ -1021,17 +1223,42 @@ class NewApiKey(Model):
     """A new API key, shown in full this once."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("role", "role", None),
+        ("agentIds", "agent_ids", None),
+        ("limits", "limits", KeyLimits.from_wire),
+        ("expiresAt", "expires_at", instant),
+        ("last4", "last4", None),
         ("id", "id", None),
         ("name", "name", None),
         ("key", "key", None),
         ("createdAt", "created_at", instant),
     )
 
+    role: KeyRole
+    agent_ids: list[str] | None
+    """The agents that exist for the key. Null: all of the account."""
+    limits: KeyLimits
+    expires_at: datetime | None
+    last4: str | None
+    """The key's last four characters. Null for older keys."""
     id: str
     name: str
     key: str = field(repr=False)
     """`ac_live_…`. Keep it: only its hash is stored."""
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class NewInstalledAccount(Model):
+    """A new account, with its first API key, which is shown this once."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("account", "account", InstalledAccount.from_wire),
+        ("apiKey", "api_key", None),
+    )
+
+    account: InstalledAccount
+    api_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1238,6 +1465,47 @@ class Resent(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Runner(Model):
+    """A runner that has not stopped."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("name", "name", None),
+        ("host", "host", None),
+        ("version", "version", None),
+        ("region", "region", None),
+        ("capacity", "capacity", None),
+        ("tasks", "tasks", None),
+        ("isAlive", "is_alive", None),
+        ("isDraining", "is_draining", None),
+        ("silentSeconds", "silent_seconds", None),
+        ("clockSkewSeconds", "clock_skew_seconds", None),
+    )
+
+    id: str
+    name: str | None
+    host: str
+    version: str | None
+    region: str
+    capacity: int
+    tasks: int
+    """How many tasks it has."""
+    is_alive: bool
+    is_draining: bool
+    silent_seconds: float
+    clock_skew_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RunnerList(Model):
+    """All runners."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("data", "data", each(Runner.from_wire)),)
+
+    data: list[Runner]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Session(Model):
     """A browser that is logged in."""
 
@@ -1264,6 +1532,32 @@ class Session(Model):
     last_seen_at: datetime
     """To the minute."""
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Setting(Model):
+    """A setting of the API process that answers. Secrets are not shown."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("name", "name", None),
+        ("value", "value", None),
+        ("source", "source", None),
+    )
+
+    name: str
+    value: str | None
+    """Null: unset."""
+    source: str
+    """`environment`, `default`, or the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class SettingList(Model):
+    """All settings."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (("data", "data", each(Setting.from_wire)),)
+
+    data: list[Setting]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1376,7 +1670,7 @@ class Task(Model):
     """Of a hibernating task. `provider`: its provider is overloaded, and is tried again."""
     wake_url: str | None = field(repr=False)
     """Of a hibernating task with a wake link: the link, which wakes it without an API key. Treat it as a
-    password.
+    password. Null for a key with the role `viewer`.
     """
     title: str | None
     runtime_region: Region

@@ -99,7 +99,7 @@ class _Watch:
 class Follower:
     """A position in a log, and the deltas since. Its size is bounded, however far it is behind."""
 
-    def __init__(self, hub: "Hub", watch: _Watch, position: int, cut: Callable[[], None]) -> None:
+    def __init__(self, hub: "Hub", watch: _Watch, log: Log, position: int, cut: Callable[[], None]) -> None:
         self.position = position
         self.is_stopped = False
         """The client left, its key was revoked, the process stops, the database does not answer, the log has ended, or
@@ -107,6 +107,7 @@ class Follower:
         self.cut = cut
         self._hub = hub
         self._watch = watch
+        self._log = log
         self._page = deque[LogEntry]()
         self._deltas = deque[_Delta]()
         self._delta_bytes = 0
@@ -134,6 +135,10 @@ class Follower:
         while len(self._deltas) > MAX_DELTAS or self._delta_bytes > MAX_DELTA_BYTES:
             self._delta_bytes -= len(self._deltas.popleft().frame)
         self._woken.set()
+
+    def skip(self) -> None:
+        """Go on after the last entry that is known now."""
+        self.position = self._watch.end
 
     async def has_news(self, until: float) -> bool:
         """Wait until there is an event after our position; False if there is none before `until`."""
@@ -174,10 +179,12 @@ class Follower:
         return None
 
     def _next_event(self) -> bytes | None:
-        entry = self._page.popleft() if self._page else self._watch.next(self.position)
+        while (entry := self._page.popleft() if self._page else self._watch.next(self.position)) is not None:
+            self.position = entry.number
+            if self._log.shows(entry):
+                break
         if entry is None:
             return None
-        self.position = entry.number
         if entry.type == "message.completed":
             self._last_message = entry.number
         if entry.is_last:
@@ -255,7 +262,7 @@ class Hub:
         if watch is None:
             watch = self._watches[log.id] = _Watch(log.id, log.end)
             self._read([log.id])  # entries since `end` was read
-        follower = Follower(self, watch, position, cut)
+        follower = Follower(self, watch, log, position, cut)
         follower.is_stopped = self._is_closed
         if is_live and not watch.is_live:
             watch.is_live = True

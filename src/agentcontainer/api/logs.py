@@ -3,7 +3,7 @@
 The id of a log is that of its task or account.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from agentcontainer.api import events, feed_entries
@@ -26,6 +26,12 @@ class Log:
     id: str
     account_id: str
     end: int
+    agent_ids: Set[str] | None = None
+    """Of a feed: only entries of these agents are shown. None: all."""
+
+    def shows(self, entry: "LogEntry") -> bool:
+        """Whether followers get the entry."""
+        return self.agent_ids is None or entry.agent_id in self.agent_ids
 
     @property
     def has_deltas(self) -> bool:
@@ -42,6 +48,8 @@ class LogEntry:
     type: str
     frame: bytes
     is_last: bool = False
+    agent_id: str | None = None
+    """Of an entry of a feed."""
 
     @classmethod
     def of_event(cls, event: Event) -> "LogEntry":
@@ -53,7 +61,7 @@ class LogEntry:
     def of_feed(cls, account_id: str, entry: FeedEntry) -> "LogEntry":
         """An entry of an account's feed, which never ends."""
         frame = entry_frame(entry.position, entry.type, feed_entries.FeedEntry.of(entry))
-        return cls(account_id, entry.position, entry.type, frame)
+        return cls(account_id, entry.position, entry.type, frame, agent_id=entry.agent_id)
 
 
 async def find_behind(pool: Pool, positions: Mapping[str, int]) -> list[str]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -15,6 +17,7 @@ from agentcontainer.errors import ValidationError
 
 if TYPE_CHECKING:
     from agentcontainer.db import Pool
+    from agentcontainer.domain.audit.model import Actor
 
 MAX_NAME = 200
 ACCOUNTS = """
@@ -49,7 +52,7 @@ def create_account(
 
     account_id, key = run(
         lambda pool: service.create_account(
-            pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount
+            pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount, by=_actor()
         ),
         data_dir,
     )
@@ -69,14 +72,9 @@ def credit(
     if amount == 0:
         raise ValidationError("The credit must be more than 0 USD.")
 
-    from agentcontainer import db
-    from agentcontainer.domain.ledger import service as ledger
+    from agentcontainer.domain.accounts import administration
 
-    async def add(pool: "Pool") -> int:
-        async with db.transaction(pool) as connection:
-            return await ledger.credit(connection, account_id, amount)
-
-    balance = run(add, data_dir)
+    balance = run(lambda pool: administration.credit(pool, account_id, amount, by=_actor()), data_dir)
     answer = {"accountId": account_id, "creditBalance": usd(balance)}
     print_answer(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
 
@@ -92,7 +90,7 @@ def create_key(
     _check("--name", name)
     from agentcontainer.domain.accounts import service
 
-    key_id, key = run(lambda pool: service.create_key(pool, account_id, name), data_dir)
+    key_id, key = run(lambda pool: service.create_key(pool, account_id, name, by=_actor()), data_dir)
     answer = {"keyId": key_id, "apiKey": key}
     print_answer(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
@@ -177,8 +175,35 @@ def purge(
     print_answer(answer, "\n".join(lines) or "Everything is kept for ever.", as_json)
 
 
+@app.command("set-operator")
+def set_operator(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
+    is_off: Annotated[bool, typer.Option("--off", help="It operates the installation no longer.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let the API keys of an account operate the installation: accounts, credit, its state."""
+    from agentcontainer.domain.accounts import administration
+
+    run(
+        lambda pool: administration.set_operator(pool, account_id, is_operator=not is_off, by=_actor()),
+        data_dir,
+    )
+    typer.echo(f"Account {account_id} {'does not operate' if is_off else 'operates'} the installation.")
+
+
 app.command("adopt-settings")(adopt_settings)
 app.command("rotate-secret-key")(rotate_secret_key)
+
+
+def _actor() -> "Actor":
+    """Who runs the command, for the audit log."""
+    from agentcontainer.domain.audit.model import Actor
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return Actor(None, "cli", os.environ.get("SUDO_USER", user)[:100])
 
 
 def run(work: "Callable[[Pool], Awaitable[Result]]", data_dir: str | None) -> Result:

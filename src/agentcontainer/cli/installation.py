@@ -18,10 +18,10 @@ from agentcontainer.cli.children import Child
 from agentcontainer.cli.data_dir import ensure_secret_key
 from agentcontainer.cli.database import migrated
 from agentcontainer.cli.log_lines import once_a_minute
-from agentcontainer.cli.options import encoded
 from agentcontainer.cli.runtime_setup import install_if_missing
 from agentcontainer.domain.accounts import service
 from agentcontainer.domain.installation.service import adopt_settings
+from agentcontainer.domain.installation.shown_settings import encoded
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError

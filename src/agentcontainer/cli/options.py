@@ -3,14 +3,12 @@
 import difflib
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr
 
 from agentcontainer import settings
 from agentcontainer.cli.error_lines import report
-from agentcontainer.price_file import PriceFile
 from agentcontainer.settings import ENV_PREFIX, Settings
 
 # Variables of the client and of the commands for users, which a server ignores.
@@ -28,17 +26,6 @@ def load(**options: Any) -> Settings:
     for sentence in unknown_names(os.environ):
         report("warning", sentence)
     return settings.load(**options)
-
-
-def encoded(value: object) -> str:
-    """A setting's value as it is written into an environment variable."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, PriceFile):
-        return value.path
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in cast("tuple[object, ...]", value))
-    return str(value)
 
 
 def unknown_names(environment: Mapping[str, str]) -> list[str]:

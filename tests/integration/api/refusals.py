@@ -38,6 +38,11 @@ async def at(account: Account, path: str) -> str:
     if "{webhook}" in path:
         created = await account.post("/api/v1/webhooks", {"url": "https://hooks.example.com/"})
         return path.format(webhook=created.json()["id"])
+    if "{key}" in path:
+        created = await account.post("/api/v1/api-keys", {"name": "other"})
+        return path.format(key=created.json()["id"])
+    if "{account}" in path:
+        return path.format(account=account.id)
     if "{login}" in path:
         begun = await account.bed.http.post("/api/v1/cli-logins", json={"hostname": "laptop"})
         return path.format(login=begun.json()["id"])

@@ -29,6 +29,11 @@ async def test_the_account_has_all_its_fields(bed: Bed) -> None:
             "isEnforced": True,
         },
         "createdAt": answer["createdAt"],
+        "role": "member",
+        "isOperator": False,
+        "heldUsd": 0.0,
+        "lowBalanceUsd": None,
+        "limits": {"runningTasks": None, "queuedTasks": None, "costUsdPerDay": None, "maxPriority": None},
     }
     unlimited = await new_account(bed, is_unlimited=True)
     assert (await unlimited.get("/api/v1/account")).json()["billingMode"] == "unlimited_grant"

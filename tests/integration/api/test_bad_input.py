@@ -8,15 +8,22 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 
 from agentcontainer.ids import new_id
 
-from .conftest import Account, Bed, error_of
+from .conftest import Account, Bed, error_of, new_account
 from .refusals import as_json, at, refused
 from .wrong_values import ANSWERS, BODIES, DISPATCH, FIELDS, cases
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def alice(bed: Bed) -> Account:
+    """An account that may send every body."""
+    return await new_account(bed, is_operator=True)
 
 
 @pytest.mark.parametrize(("model", "field"), sorted({(case.model, case.path) for case in cases()}), ids=str)

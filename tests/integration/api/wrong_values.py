@@ -145,6 +145,23 @@ BODIES |= {
         "/api/v1/webhooks/{webhook}/resend",
         {"since": "2026-11-30T00:00:00Z", "status": "failed"},
     ),
+    "ApiKeyChange": ("PATCH", "/api/v1/api-keys/{key}", {"name": "ci"}),
+    "AccountChange": (
+        "PATCH",
+        "/api/v1/account",
+        {"name": "Team", "email": "team@example.com", "lowBalanceUsd": 1},
+    ),
+    "AccountRequest": (
+        "POST",
+        "/api/v1/installation/accounts",
+        {"name": "Team", "creditUsd": 1, "isUnlimited": False},
+    ),
+    "InstalledAccountChange": (
+        "PATCH",
+        "/api/v1/installation/accounts/{account}",
+        {"name": "Team", "limits": {"runningTasks": 1}, "suspendedAt": None},
+    ),
+    "CreditRequest": ("POST", "/api/v1/installation/accounts/{account}/credit", {"amountUsd": 1}),
     "LoginRequest": ("POST", "/session", {"apiKey": "ac_live_0", "isConfirmed": True}),
     "CliLoginRequest": ("POST", "/api/v1/cli-logins", {"hostname": "laptop"}),
     "CliLoginDecision": (
@@ -308,6 +325,42 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "secret": [*NOT_STRINGS, *UNSTORABLE, "", "secret", "whsec_", "whsec_AAAA", "whsec_" + "A" * 500],
     },
 }  # fmt: skip
+LINE = [*NOT_STRINGS, *UNSTORABLE, "", "two\nlines", "\x1b[31mred"]
+TIME = [*NOT_STRINGS, *UNSTORABLE, "", "tomorrow", "2031-01-01", "2031-01-01T00:00:00"]
+USD = ["1", True, [], {}, -1, 1e300, 0.0000001]
+KEY_GRANT = {
+    "role": [*NOT_STRINGS, "", "owner", "operator"],
+    "agentIds": [*NOT_ARRAYS, [], [AGENT] * 101, ["agt_0"]],
+    "agentIds.0": [None, *ID],
+    "expiresAt": [*TIME, "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"],
+    "limits": NOT_OBJECTS,
+    "limits.tasksPerDay": [*NOT_INTEGERS, -1, 10**6 + 1],
+    "limits.maxPriority": [*NOT_INTEGERS, -1, 11],
+}
+FIELDS["ApiKeyRequest"] |= KEY_GRANT
+FIELDS |= {
+    "ApiKeyChange": {"name": FIELDS["ApiKeyRequest"]["name"][2:], **KEY_GRANT},
+    "AccountChange": {
+        "name": LINE,
+        "email": [*LINE, "nobody", "a b@example.com", f"{'x' * 254}@a"],
+        "lowBalanceUsd": USD,
+    },
+    "AccountRequest": {
+        "name": [MISSING, None, *LINE],
+        "email": [*LINE, "nobody"],
+        "creditUsd": USD,
+        "isUnlimited": NOT_BOOLEANS,
+    },
+    "InstalledAccountChange": {
+        "name": LINE,
+        "limits": NOT_OBJECTS,
+        "limits.runningTasks": [*NOT_INTEGERS, -1, 2**31],
+        "limits.queuedTasks": [*NOT_INTEGERS, -1, 2**31],
+        "limits.maxPriority": [*NOT_INTEGERS, -1, 11],
+        "suspendedAt": TIME,
+    },
+    "CreditRequest": {"amountUsd": [MISSING, None, 0, *USD]},
+}
 WEBHOOK_EVENTS = [*NOT_ARRAYS, [], ["*"] * 101]
 WEBHOOK_DESCRIPTION = [*NOT_STRINGS, *UNSTORABLE, "two\nlines", "\x1b[31mred"]
 FIELDS |= {
@@ -444,6 +497,7 @@ def cases() -> list[Case]:
         for model, path in sorted(objects)
         if path.rpartition(".")[2]
         not in (
+            "agentIds",
             "allow",
             "events",
             "inputFileIds",

@@ -1,12 +1,14 @@
 """The account, its ledger, its API keys and its keys for model providers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from agentcontainer_client import inputs, models
 from agentcontainer_client._async.paging import AsyncPager
 from agentcontainer_client._async.transport import AsyncTransport
-from agentcontainer_client._calls import Call, body_of, operation, segment
+from agentcontainer_client._calls import Call, body_of, camel, operation, segment
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,22 @@ class AsyncAccount:
     async def get(self) -> models.Account:
         """The account, with its balance."""
         return await self.transport.send(Call(method="GET", path="/account"), models.Account.from_wire)
+
+    @operation("changeAccount")
+    async def update(
+        self,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        low_balance_usd: float | None = None,
+        unset: Sequence[Literal["email", "low_balance_usd"]] = (),
+        idempotency_key: str | None = None,
+    ) -> models.Account:
+        """Change it. What is not given stays; `unset` removes a value. It is warned below `low_balance_usd`."""
+        body = body_of(name=name, email=email, low_balance_usd=low_balance_usd)
+        body |= {camel(field_name): None for field_name in unset}
+        call = Call(method="PATCH", path="/account", body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.Account.from_wire)
 
     @operation("listLedgerEntries")
     def ledger(
@@ -70,15 +88,60 @@ class AsyncApiKeys:
         )
 
     @operation("createApiKey")
-    async def create(self, name: str, *, idempotency_key: str | None = None) -> models.NewApiKey:
-        """Make a key. Its `key` is shown this once."""
-        call = Call(method="POST", path="/api-keys", body=body_of(name=name), idempotency_key=idempotency_key)
+    async def create(
+        self,
+        name: str,
+        *,
+        role: models.KeyRole | None = None,
+        agent_ids: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        limits: inputs.KeyLimitsInput | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.NewApiKey:
+        """Make a key. Its `key` is shown this once.
+
+        `role`: `viewer` reads, `member` also acts. With `agent_ids`, only these agents exist for it.
+        """
+        body = body_of(
+            name=name, role=role, agent_ids=_listed(agent_ids), expires_at=_written(expires_at), limits=limits
+        )
+        call = Call(method="POST", path="/api-keys", body=body, idempotency_key=idempotency_key)
         return await self.transport.send(call, models.NewApiKey.from_wire)
+
+    @operation("changeApiKey", keyId="key")
+    async def update(
+        self,
+        key: str,
+        *,
+        name: str | None = None,
+        role: models.KeyRole | None = None,
+        agent_ids: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        limits: inputs.KeyLimitsInput | None = None,
+        unbound: Sequence[Literal["agent_ids", "expires_at", "limits"]] = (),
+        idempotency_key: str | None = None,
+    ) -> models.ApiKey:
+        """Change another key by its id, at once. What is not given keeps its value; `unbound` removes a bound."""
+        body = body_of(
+            name=name, role=role, agent_ids=_listed(agent_ids), expires_at=_written(expires_at), limits=limits
+        )
+        body |= {camel(bound): None for bound in unbound}
+        path = f"/api-keys/{segment(key)}"
+        call = Call(method="PATCH", path=path, body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.ApiKey.from_wire)
 
     @operation("revokeApiKey", keyId="key")
     async def revoke(self, key: str) -> None:
         """Revoke a key by its id, at once and for good."""
         await self.transport.request(Call(method="DELETE", path=f"/api-keys/{segment(key)}"))
+
+
+def _listed(ids: Sequence[str] | None) -> list[str] | None:
+    return None if ids is None else list(ids)
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True)

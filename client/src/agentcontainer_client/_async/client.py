@@ -12,6 +12,7 @@ from agentcontainer_client._async.batches import AsyncBatches
 from agentcontainer_client._async.conversations import AsyncConversations
 from agentcontainer_client._async.feed import AsyncFeed
 from agentcontainer_client._async.files import AsyncFiles
+from agentcontainer_client._async.installation import AsyncInstallation
 from agentcontainer_client._async.sessions import AsyncCliLogins, AsyncSessions
 from agentcontainer_client._async.system import AsyncRaw, AsyncSystem, AsyncWakeLinks
 from agentcontainer_client._async.tasks import AsyncTasks
@@ -60,6 +61,7 @@ class AsyncAgentContainer:
         self.conversations = AsyncConversations(transport)
         self.feed = AsyncFeed(transport)
         self.files = AsyncFiles(transport)
+        self.installation = AsyncInstallation(transport)
         self.provider_keys = AsyncProviderKeys(transport)
         self.raw = AsyncRaw(transport)
         self.sessions = AsyncSessions(transport)

@@ -2,11 +2,13 @@
 
 # Written by scripts/render_sync.py from _async. Do not edit.
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from agentcontainer_client import inputs, models
-from agentcontainer_client._calls import Call, body_of, operation, segment
+from agentcontainer_client._calls import Call, body_of, camel, operation, segment
 from agentcontainer_client._sync.paging import Pager
 from agentcontainer_client._sync.transport import Transport
 
@@ -21,6 +23,22 @@ class Account:
     def get(self) -> models.Account:
         """The account, with its balance."""
         return self.transport.send(Call(method="GET", path="/account"), models.Account.from_wire)
+
+    @operation("changeAccount")
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        low_balance_usd: float | None = None,
+        unset: Sequence[Literal["email", "low_balance_usd"]] = (),
+        idempotency_key: str | None = None,
+    ) -> models.Account:
+        """Change it. What is not given stays; `unset` removes a value. It is warned below `low_balance_usd`."""
+        body = body_of(name=name, email=email, low_balance_usd=low_balance_usd)
+        body |= {camel(field_name): None for field_name in unset}
+        call = Call(method="PATCH", path="/account", body=body, idempotency_key=idempotency_key)
+        return self.transport.send(call, models.Account.from_wire)
 
     @operation("listLedgerEntries")
     def ledger(
@@ -72,15 +90,60 @@ class ApiKeys:
         )
 
     @operation("createApiKey")
-    def create(self, name: str, *, idempotency_key: str | None = None) -> models.NewApiKey:
-        """Make a key. Its `key` is shown this once."""
-        call = Call(method="POST", path="/api-keys", body=body_of(name=name), idempotency_key=idempotency_key)
+    def create(
+        self,
+        name: str,
+        *,
+        role: models.KeyRole | None = None,
+        agent_ids: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        limits: inputs.KeyLimitsInput | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.NewApiKey:
+        """Make a key. Its `key` is shown this once.
+
+        `role`: `viewer` reads, `member` also acts. With `agent_ids`, only these agents exist for it.
+        """
+        body = body_of(
+            name=name, role=role, agent_ids=_listed(agent_ids), expires_at=_written(expires_at), limits=limits
+        )
+        call = Call(method="POST", path="/api-keys", body=body, idempotency_key=idempotency_key)
         return self.transport.send(call, models.NewApiKey.from_wire)
+
+    @operation("changeApiKey", keyId="key")
+    def update(
+        self,
+        key: str,
+        *,
+        name: str | None = None,
+        role: models.KeyRole | None = None,
+        agent_ids: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        limits: inputs.KeyLimitsInput | None = None,
+        unbound: Sequence[Literal["agent_ids", "expires_at", "limits"]] = (),
+        idempotency_key: str | None = None,
+    ) -> models.ApiKey:
+        """Change another key by its id, at once. What is not given keeps its value; `unbound` removes a bound."""
+        body = body_of(
+            name=name, role=role, agent_ids=_listed(agent_ids), expires_at=_written(expires_at), limits=limits
+        )
+        body |= {camel(bound): None for bound in unbound}
+        path = f"/api-keys/{segment(key)}"
+        call = Call(method="PATCH", path=path, body=body, idempotency_key=idempotency_key)
+        return self.transport.send(call, models.ApiKey.from_wire)
 
     @operation("revokeApiKey", keyId="key")
     def revoke(self, key: str) -> None:
         """Revoke a key by its id, at once and for good."""
         self.transport.request(Call(method="DELETE", path=f"/api-keys/{segment(key)}"))
+
+
+def _listed(ids: Sequence[str] | None) -> list[str] | None:
+    return None if ids is None else list(ids)
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True)

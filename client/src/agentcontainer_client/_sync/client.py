@@ -15,6 +15,7 @@ from agentcontainer_client._sync.batches import Batches
 from agentcontainer_client._sync.conversations import Conversations
 from agentcontainer_client._sync.feed import Feed
 from agentcontainer_client._sync.files import Files
+from agentcontainer_client._sync.installation import Installation
 from agentcontainer_client._sync.sessions import CliLogins, Sessions
 from agentcontainer_client._sync.system import Raw, System, WakeLinks
 from agentcontainer_client._sync.tasks import Tasks
@@ -62,6 +63,7 @@ class AgentContainer:
         self.conversations = Conversations(transport)
         self.feed = Feed(transport)
         self.files = Files(transport)
+        self.installation = Installation(transport)
         self.provider_keys = ProviderKeys(transport)
         self.raw = Raw(transport)
         self.sessions = Sessions(transport)

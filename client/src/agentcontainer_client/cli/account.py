@@ -2,11 +2,12 @@
 
 import getpass
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from agentcontainer_client import inputs
 from agentcontainer_client.cli import text
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import state_of
@@ -50,18 +51,47 @@ def list_keys(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None
     now = datetime.now(UTC)
     state.table(
         [
-            [key.id, key.name, text.age_text(key.created_at, now), text.age_text(key.last_used_at, now)]
+            [
+                key.id,
+                key.name,
+                key.role,
+                "all" if key.agent_ids is None else ",".join(key.agent_ids),
+                "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}",
+                text.age_text(key.created_at, now),
+                text.age_text(key.last_used_at, now),
+            ]
             for key in found
         ],
-        ["ID", "NAME", "CREATED", "USED"],
+        ["ID", "NAME", "ROLE", "AGENTS", "EXPIRES", "CREATED", "USED"],
     )
 
 
 @keys.command("create")
-def create_key(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def create_key(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    is_viewer: Annotated[bool, typer.Option("--viewer", help="It reads and changes nothing.")] = False,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="AGENT_ID", help="Only these agents exist for it. Repeatable."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="It expires after so many days.")] = None,
+    tasks_per_day: Annotated[
+        int | None, typer.Option(min=0, help="Tasks and turns that it may begin.")
+    ] = None,
+    max_priority: Annotated[int | None, typer.Option(min=0, max=10, help="Its highest priority.")] = None,
+) -> None:
     """Make an API key and print it. It is not shown again."""
     state = state_of(ctx)
-    state.line(state.client.api_keys.create(name).key)
+    limits = inputs.KeyLimitsInput(tasksPerDay=tasks_per_day, maxPriority=max_priority)
+    made = state.client.api_keys.create(
+        name,
+        role="viewer" if is_viewer else None,
+        agent_ids=agents or None,
+        expires_at=datetime.now(UTC) + timedelta(days=days) if days else None,
+        limits=limits if any(value is not None for value in limits.values()) else None,
+    )
+    state.line(made.key)
 
 
 @keys.command("revoke")

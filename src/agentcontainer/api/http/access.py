@@ -105,5 +105,9 @@ def check(declared: Access, principal: Principal, *, is_trial: bool = False) -> 
         raise Forbidden(
             "A key that is bound to agents or limits may not do this. Use a key of the account without them."
         )
+    if declared.agents is Agents.REFUSED and principal.agent_ids is not None:
+        raise Forbidden(
+            "A key that is bound to agents may not do this. Use a key of the account without them."
+        )
     if level in (Level.INSPECTS, Level.OPERATES) and not principal.is_operator:
         raise Forbidden("Only an account that operates this installation may do this.")

@@ -116,13 +116,6 @@ async def _principal(request: Request, _account_id: AccountId) -> Principal:
 Caller = Annotated[Principal, Depends(_principal)]
 
 
-async def _api_key_id(principal: Caller) -> str | None:
-    return principal.key_id
-
-
-ApiKeyId = Annotated[str | None, Depends(_api_key_id)]
-
-
 async def _actor(request: Request, principal: Caller, services: Provided) -> Actor:
     address = client_address(request, services)
     return Actor.of(principal, address=address, request_id=request.state.request_id)

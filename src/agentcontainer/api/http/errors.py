@@ -119,7 +119,10 @@ def response_to(error: Exception, request_id: str, data_dir: Path | None = None)
     headers: dict[str, str] = {}
     if isinstance(public, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(public, RateLimited | InProgress | Unavailable) and public.retry_after_seconds is not None:
+    if (
+        isinstance(public, RateLimited | InProgress | LimitReached | Unavailable)
+        and public.retry_after_seconds is not None
+    ):
         headers["Retry-After"] = str(public.retry_after_seconds)
     if isinstance(public, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{public.size_bytes}"

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -22,8 +22,9 @@ from agentcontainer import db
 from agentcontainer.api.http.auth import is_authenticated
 from agentcontainer.api.http.request import StrictRequest, query_of
 from agentcontainer.api.http.services import Services
-from agentcontainer.db import Record
-from agentcontainer.errors import Conflict, InProgress, ValidationError
+from agentcontainer.db import Pool, Record
+from agentcontainer.domain.accounts.principal import Principal
+from agentcontainer.errors import Conflict, Gone, InProgress, ValidationError
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -38,21 +39,22 @@ POLL_SECONDS = 0.05
 # INSERT fails, and the search is repeated.
 _LOCK_AND_FIND = """
 SELECT pg_try_advisory_xact_lock(hashtextextended($3, 0)) AS is_locked, stored.fingerprint, stored.status,
-    stored.response
+    stored.response, stored.principal_id
 FROM (SELECT) AS always LEFT JOIN idempotency_keys stored ON stored.account_id = $1 AND stored.key = $2
 """
-_FIND = "SELECT fingerprint, status, response FROM idempotency_keys WHERE account_id = $1 AND key = $2"
+_FIND = "SELECT fingerprint, status, response, principal_id FROM idempotency_keys WHERE account_id = $1 AND key = $2"
 _STORE = """
-INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id, principal_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, key) DO NOTHING
 """
 _STORE_FIRST = """
-INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id)
-VALUES ({}, {}, {}, {}, {}, {})
+INSERT INTO idempotency_keys (account_id, key, fingerprint, status, response, task_id, principal_id)
+VALUES ({}, {}, {}, {}, {}, {}, {})
 """
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+IsGone = Callable[[Services, Pool, str, str], Awaitable[bool]]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -63,6 +65,17 @@ def repeatable(endpoint: Endpoint) -> Endpoint:
     """
     vars(endpoint)["is_repeatable"] = True
     return endpoint
+
+
+def replayed_unless(is_gone: IsGone) -> Callable[[Endpoint], Endpoint]:
+    """Mark an endpoint whose response hands out a key or link. A repeat gets 410 once `is_gone(services, pool,
+    account_id, response)` says that this does not work any more. Put it below the decorator that makes the route."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        vars(endpoint)["is_gone"] = is_gone
+        return endpoint
+
+    return mark
 
 
 def is_idempotent(route: APIRoute) -> bool:
@@ -87,10 +100,12 @@ async def answer_once(
     """
     if is_trial(request):  # its answer must not be stored, and no stored answer is one to it
         raise ValidationError.at(HEADER, f"cannot be sent with {DRY_RUN}, which creates nothing")
-    account_id, key = request.state.account_id, _key(request)
+    principal: Principal = request.state.principal
+    account_id, key = principal.account_id, _key(request)
     digest = hashlib.sha256(await request.body()).hexdigest()
     fingerprinted = ("idempotency", account_id, request.method, request.url.path, digest)
-    once = _Once(services, account_id, key, fingerprinted)
+    is_gone = vars(route.endpoint).get("is_gone")
+    once = _Once(services, account_id, key, fingerprinted, principal.id, is_gone)
     if "is_repeatable" in vars(route.endpoint):
         return await once.answer_repeatable(request, answer)
     return await once.answer(request, answer)
@@ -105,6 +120,8 @@ class _Once:
     key: str
     fingerprinted: Sequence[str]
     """What distinguishes the request from others. Its signature is stored, not the parts."""
+    principal_id: str
+    is_gone: IsGone | None
 
     async def answer(self, request: Request, answer: Answer) -> Response:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -115,7 +132,7 @@ class _Once:
                         _LOCK_AND_FIND, self.account_id, self.key, self._context
                     )
                     if row and row["fingerprint"] is not None:
-                        return self._replayed(row)
+                        return await self._replayed(row, transaction.pool)
                     if row and row["is_locked"]:
                         return await self._first(transaction, request, answer)
             except asyncpg.UniqueViolationError as error:
@@ -130,7 +147,7 @@ class _Once:
         """Answer without holding a lock, and store the response after the effect."""
         row = await self.services.pool.fetchrow(_FIND, self.account_id, self.key)
         if row is not None:
-            return self._replayed(row)
+            return await self._replayed(row, self.services.pool)
         response = await answer(request)
         if (values := self._stored(request, response)) is not None:
             await self.services.pool.execute(_STORE, *values)
@@ -140,17 +157,24 @@ class _Once:
     def _context(self) -> str:
         return f"idempotency:{self.account_id}:{self.key}"
 
-    def _replayed(self, row: Record) -> Response:
+    async def _replayed(self, row: Record, pool: Pool) -> Response:
         """The stored response.
 
         Raises:
-            Conflict: it belongs to another request.
+            Conflict: it belongs to another request, or to another key or session.
+            Gone: what it hands out does not work any more.
         """
+        if row["principal_id"] not in (None, self.principal_id):
+            raise Conflict(
+                "This Idempotency-Key was used with another API key. Use a new one for each new request."
+            )
         if not self.services.vault.is_signed(row["fingerprint"], *self.fingerprinted):
             raise Conflict(
                 "This Idempotency-Key was used with another request. Use a new key for each new request."
             )
         content = self.services.vault.open(row["response"], self._context)
+        if self.is_gone is not None and await self.is_gone(self.services, pool, self.account_id, content):
+            raise Gone("What the first request made was revoked, used or has expired. Make a new one.")
         media_type = "application/json" if content else None
         return Response(content, row["status"], {REPLAYED: "true"}, media_type)
 
@@ -159,16 +183,16 @@ class _Once:
         request.state.services = replace(self.services, pool=transaction.pool)
         response = await answer(request)
         if (values := self._stored(request, response)) is not None:
-            account_id, key, fingerprint, status, sealed, task_id = values
+            account_id, key, fingerprint, status, sealed, task_id, principal_id = values
             texts = [db.literal(value) for value in (account_id, key, fingerprint)]
             transaction.last_statement = _STORE_FIRST.format(
-                *texts, int(status), db.literal(sealed), db.literal(task_id)
+                *texts, int(status), db.literal(sealed), db.literal(task_id), db.literal(principal_id)
             )
         return response
 
     def _stored(
         self, request: Request, response: Response
-    ) -> tuple[str, str, str, int, bytes, str | None] | None:
+    ) -> tuple[str, str, str, int, bytes, str | None, str] | None:
         """The columns of a response's row; None: an error is not stored."""
         if not 200 <= response.status_code < 300:
             return None
@@ -176,7 +200,9 @@ class _Once:
         sealed = self.services.vault.seal(body.decode(), self._context)
         task_id = request.path_params.get("taskId") or _task_id(body)
         fingerprint = self.services.vault.sign(*self.fingerprinted)
-        return self.account_id, self.key, fingerprint, response.status_code, sealed, task_id
+        return (
+            self.account_id, self.key, fingerprint, response.status_code, sealed, task_id, self.principal_id
+        )  # fmt: skip
 
 
 class _Described(BaseModel):

@@ -134,13 +134,21 @@ def stream(request: Request, services: Services, log: Log, position: int) -> Res
         RateLimited: the account has too many streams and waiting requests.
     """
     services.hub.check_room(log.account_id)
-    begun: Principal = request.state.principal
+    return EventStream(services.hub, log, position, lambda: _check_unchanged(request, services))
 
-    async def check_rights() -> None:
-        if (await find_principal(request, services)).grant != begun.grant:
-            raise Unauthorized("The rights have changed. A client that connects again gets what they allow.")
 
-    return EventStream(services.hub, log, position, check_rights)
+async def _check_unchanged(request: Request, services: Services) -> None:
+    """Authenticate the request again while it is answered.
+
+    Raises:
+        Unauthorized: the key was revoked or has expired, or may do something else than before. The client connects
+            again, and is judged by what the key may do now.
+        Forbidden: its account was suspended.
+    """
+    before: Principal = request.state.principal
+    now = await find_principal(request, services)
+    if now.grant != before.grant:
+        raise Unauthorized("What this API key may do has changed. Send the request again.")
 
 
 async def page_or_wait(
@@ -160,11 +168,18 @@ async def page_or_wait(
         disconnected = asyncio.create_task(until_disconnected(request.receive))
         disconnected.add_done_callback(lambda _: follower.stop())
         try:
-            await follower.has_news(asyncio.get_running_loop().time() + query.wait)
+            deadline = asyncio.get_running_loop().time() + query.wait
+            while await follower.has_news(deadline):
+                await _check_unchanged(request, services)
+                again = await page()
+                if again.data:
+                    return again
+                follower.skip()  # the key does not see the new entries
             if disconnected.done():
                 raise ClientDisconnect
         finally:
             disconnected.cancel()
+    await _check_unchanged(request, services)
     return await page()
 
 

@@ -41,6 +41,7 @@ TAGS = {
     "Files": "Uploads and output files.",
     "Account": "The account, its balance and ledger, its API keys and its keys for model providers.",
     "Sessions": "Browsers that are logged in, links that log them in, and logins of command lines.",
+    "Installation": "The state of the installation and its accounts, for operators.",
     "Links": "Wake links, for people and programs without an API key.",
     "System": "Health, and this document.",
 }

@@ -30,7 +30,7 @@ async def _is_visible(pool: Pool, principal: Principal, name: str, id_: str) -> 
     if name == "agentId":
         return principal.sees_agent(id_)
     if name == "taskId":
-        return await visible.is_task_visible(pool, principal, id_)
+        return id_ in await visible.visible_tasks(pool, principal, [id_])
     if name == "batchId":
         return await visible.is_batch_visible(pool, principal, id_)
     return id_ in await visible.visible_files(pool, principal, [id_])

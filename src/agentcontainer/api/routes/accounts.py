@@ -1,20 +1,20 @@
 """The route of the account."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
-from typing_extensions import TypeAliasType
 
-from agentcontainer.api.http.access import Agents, Level, access
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.access import Agents, Level, access, administers
+from agentcontainer.api.http.auth import Acting, Caller
 from agentcontainer.api.http.routing import authenticated
-from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.services import Provided, Services
+from agentcontainer.api.schemas.accounts import AccountChange, AccountLimits, BillingMode
+from agentcontainer.api.schemas.api_keys import KeyRole
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
-from agentcontainer.domain.accounts import service
+from agentcontainer.domain.accounts import administration, service
 from agentcontainer.domain.checkpoints import store as checkpoints
 from agentcontainer.domain.files import quota
-
-BillingMode = TypeAliasType("BillingMode", Literal["standard", "unlimited_grant"])
+from agentcontainer.errors import ValidationError
 
 router = authenticated("Account")
 
@@ -38,13 +38,37 @@ class Account(Outgoing):
     file_storage: Storage
     checkpoint_storage: Storage
     created_at: Timestamp
+    role: Annotated[KeyRole, Field(description="Of the API key that you use.")]
+    is_operator: Annotated[bool, Field(description="Whether the account operates the installation.")]
+    held_usd: Annotated[Usd, Field(description="What is held for live tasks.")]
+    low_balance_usd: Annotated[
+        float | None, Field(description="Below this balance the account is warned. Null: never.")
+    ]
+    limits: Annotated[AccountLimits, Field(description="What the operator allows the account.")]
 
 
 @router.get("/account")
 @access(Level.READS, Agents.INDEPENDENT)
-async def get_account(account_id: AccountId, services: Provided) -> Account:
+async def get_account(caller: Caller, services: Provided) -> Account:
     """Get the account of the API key, with its balance and its use of storage."""
+    return await _account(caller, services)
+
+
+@router.patch("/account")
+@administers
+async def change_account(caller: Caller, actor: Acting, services: Provided, body: AccountChange) -> Account:
+    """Change the account's name, email address, or the balance below which it is warned."""
+    if not body.model_fields_set:
+        raise ValidationError.at("body", "must say what to change")
+    await administration.change(services.pool, caller.account_id, body.change(), by=actor)
+    return await _account(caller, services)
+
+
+async def _account(caller: Caller, services: Services) -> Account:
+    account_id = caller.account_id
     account = await service.get(services.pool, account_id)
+    state = await administration.get_state(services.pool, account_id)
+    low = account.low_balance_micro_usd
     settings = services.settings
     file_bytes = await quota.used_bytes(services.pool, account_id)
     checkpoint_bytes = await checkpoints.used_bytes(services.pool, account_id)
@@ -53,6 +77,10 @@ async def get_account(account_id: AccountId, services: Provided) -> Account:
         credit_balance=usd(account.balance_micro_usd),
         file_storage=_storage(file_bytes, settings.file_quota_bytes),
         checkpoint_storage=_storage(checkpoint_bytes, settings.checkpoint_quota_bytes),
+        role=caller.role,
+        held_usd=usd(await administration.held_micro_usd(services.pool, account_id)),
+        low_balance_usd=None if low is None else usd(low),
+        limits=AccountLimits.of_limits(state.limits),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from agentcontainer import db
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.access import Agents, Level, access, administers, reads
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
@@ -124,13 +124,12 @@ class AgentChange(AgentContent):
 
 @router.get("/agents")
 @access(Level.READS, Agents.FILTERED)
-async def list_agents(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
-) -> AgentPage:
+async def list_agents(caller: Caller, services: Provided, query: Annotated[PageQuery, Query()]) -> AgentPage:
     """List the account's agents, archived ones included, and the standard agents."""
     page = await service.list_page(
         services.pool,
-        account_id,
+        caller.account_id,
+        agent_ids=caller.visible_agents(),
         after_id=paging.position("agents", query),
         limit=query.limit,
         is_descending=query.order == "desc",

@@ -3,51 +3,23 @@
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.access import Agents, Level, access, administers
-from agentcontainer.api.http.auth import AccountId, Acting
+from agentcontainer.api.http.auth import AccountId, Acting, Caller
+from agentcontainer.api.http.idempotency import replayed_unless
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
-from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.services import Provided, Services
+from agentcontainer.api.schemas.api_keys import ApiKey, ApiKeyChange, ApiKeyRequest, NewApiKey
 from agentcontainer.api.schemas.ids import KeyId
-from agentcontainer.api.wire import LINE_PATTERN, Incoming, Outgoing, Timestamp, check_line
-from agentcontainer.domain.accounts import service, store
+from agentcontainer.api.wire import Outgoing
+from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import keys, service, store
+from agentcontainer.errors import ValidationError
 
 router = authenticated("Account")
-
-
-class ApiKeyRequest(Incoming):
-    """A new API key."""
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1, max_length=100, json_schema_extra={"pattern": LINE_PATTERN},
-            description="What the key is for. Two keys may have the same name.",
-        ),
-        AfterValidator(check_line),
-    ]  # fmt: skip
-
-
-class NewApiKey(Outgoing):
-    """A new API key, shown in full this once."""
-
-    id: str
-    name: str
-    key: Annotated[str, Field(description="`ac_live_…`. Keep it: only its hash is stored.")]
-    created_at: Timestamp
-
-
-class ApiKey(Outgoing):
-    """An API key, without the key itself."""
-
-    id: str
-    name: str
-    created_at: Timestamp
-    last_used_at: Annotated[Timestamp | None, Field(description="To the minute.")]
 
 
 class ApiKeyPage(Outgoing):
@@ -60,12 +32,16 @@ class ApiKeyPage(Outgoing):
 @router.get("/api-keys")
 @access(Level.READS, Agents.FILTERED)
 async def list_api_keys(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
+    caller: Caller, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> ApiKeyPage:
-    """List the account's API keys, without revoked ones."""
+    """List the account's API keys, without revoked ones.
+
+    A key that is bound to agents sees only itself.
+    """
     page = await store.list_keys(
         services.pool,
-        account_id,
+        caller.account_id,
+        only_id=None if caller.agent_ids is None else caller.key_id,
         after_id=paging.position("api-keys", query),
         limit=query.limit,
         is_descending=query.order == "desc",
@@ -74,14 +50,37 @@ async def list_api_keys(
     return ApiKeyPage(data=[ApiKey.of(key) for key in page.rows], page_info=info)
 
 
-@router.post("/api-keys", status_code=201)
+async def _is_gone(_services: Services, pool: Pool, account_id: str, response: str) -> bool:
+    """Whether the key in a stored response was revoked or has expired."""
+    return not await store.is_key_valid(pool, account_id, NewApiKey.id_in(response))
+
+
+@router.post("/api-keys", status_code=201, responses={410: {}})
 @administers
-async def create_api_key(
-    account_id: AccountId, actor: Acting, services: Provided, body: ApiKeyRequest
-) -> NewApiKey:
-    """Create another API key. It may do everything that the account may."""
-    key_id, key = await service.create_key(services.pool, account_id, body.name, by=actor)
-    return NewApiKey.of(await service.get_key(services.pool, account_id, key_id), key=key)
+@replayed_unless(_is_gone)
+async def create_api_key(caller: Caller, actor: Acting, services: Provided, body: ApiKeyRequest) -> NewApiKey:
+    """Create another API key. Without bounds it may do everything that your own key may."""
+    key_id, key = await keys.create(
+        services.pool, caller.account_id, body.name, body.grant(), caller=caller, by=actor
+    )
+    return NewApiKey.of_key(await service.get_key(services.pool, caller.account_id, key_id), key)
+
+
+@router.patch("/api-keys/{keyId}", responses={409: {}})
+@administers
+async def change_api_key(
+    key_id: KeyId, caller: Caller, actor: Acting, services: Provided, body: ApiKeyChange
+) -> ApiKey:
+    """Change the name, role, agents, limits or expiry of another API key, at once.
+
+    409 if no key could do everything any more. 403 for your own key, and for what would be more than your own may do.
+    """
+    if not body.model_fields_set:
+        raise ValidationError.at("body", "must say what to change")
+    changed = await keys.change(
+        services.pool, caller.account_id, key_id, body.change(), caller=caller, by=actor
+    )
+    return ApiKey.of(changed)
 
 
 @router.delete("/api-keys/{keyId}", status_code=204, response_class=Response, responses={409: {}})
@@ -89,6 +88,6 @@ async def create_api_key(
 async def revoke_api_key(key_id: KeyId, account_id: AccountId, actor: Acting, services: Provided) -> None:
     """Revoke an API key at once.
 
-    409 for the account's last key: without a key nobody can use the account again.
+    409 for the last key that can do everything: without it nobody can use the account again.
     """
     await service.revoke_key(services.pool, account_id, key_id, by=actor)

@@ -1,14 +1,16 @@
 """The routes of batches: dispatch, read, list and cancel."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Self
 
 from fastapi import Query
 from pydantic import Field
 
 from agentcontainer.api.event_data import TaskStatus
-from agentcontainer.api.http import paging
+from agentcontainer.api.http import filtering
 from agentcontainer.api.http.access import Agents, Level, access, acts, reads
-from agentcontainer.api.http.auth import AccountId, ApiKeyId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -59,7 +61,7 @@ class BatchPage(Outgoing):
 @router.post("/agents/{agentId}/tasks/batch", status_code=201, responses={402: {}, 409: {}})
 @acts
 async def dispatch_batch(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    agent_id: AgentId, account_id: AccountId, caller: Caller, traceparent: TraceParent, services: Provided,
     body: BatchRequest,
 ) -> DispatchedBatch:  # fmt: skip
     """Dispatch up to 1000 tasks, all or none.
@@ -74,26 +76,22 @@ async def dispatch_batch(
             services.vault,
             account_id,
             agent_id,
-            dispatches_of(body, key_id, traceparent),
+            dispatches_of(body, caller, traceparent),
         )
     return DispatchedBatch(batch=Batch.of_batch(batch), task_ids=task_ids)
 
 
 @router.get("/batches")
 @access(Level.READS, Agents.FILTERED)
-async def list_batches(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
-) -> BatchPage:
+async def list_batches(caller: Caller, services: Provided, query: Annotated[PageQuery, Query()]) -> BatchPage:
     """List the account's batches."""
-    page = await store.list_page(
-        services.pool,
-        account_id,
-        after_id=paging.position("batches", query),
-        limit=query.limit,
-        is_descending=query.order == "desc",
-    )
-    info = paging.page_info("batches", page, lambda batch: batch.id)
-    return BatchPage(data=[Batch.of_batch(batch) for batch in page.rows], page_info=info)
+    read = partial(store.list_page, services.pool, caller.account_id, is_descending=query.order == "desc")
+
+    async def choose(batches: Sequence[model.Batch]) -> Sequence[model.Batch]:
+        return [batch for batch in batches if caller.sees_agent(batch.agent_id)]
+
+    rows, info = await filtering.page(caller, query, "batches", read, lambda batch: batch.id, choose)
+    return BatchPage(data=[Batch.of_batch(batch) for batch in rows], page_info=info)
 
 
 @router.get("/batches/{batchId}")

@@ -1,7 +1,7 @@
 """The routes that create, hand off and end conversations."""
 
 from agentcontainer.api.http.access import acts
-from agentcontainer.api.http.auth import AccountId, ApiKeyId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
@@ -49,7 +49,7 @@ _NO_MESSAGE = HandoffRequest()
 @router.post("/agents/{agentId}/conversations", status_code=201, responses={402: {}, 409: {}})
 @acts
 async def create_conversation(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    agent_id: AgentId, account_id: AccountId, caller: Caller, traceparent: TraceParent, services: Provided,
     body: ConversationRequest,
 ) -> TaskAndMessage:  # fmt: skip
     """Create a conversation with its first message.
@@ -60,7 +60,7 @@ async def create_conversation(
     with naming_input_files_as_sent(body):
         task, message = await service.create(
             services.pool, services.settings, services.vault, account_id, agent_id,
-            dispatch_of(body, body.instructions or "", key_id, traceparent), Draft(body.message),
+            dispatch_of(body, body.instructions or "", caller, traceparent), Draft(body.message),
         )  # fmt: skip
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
@@ -68,14 +68,16 @@ async def create_conversation(
 @router.post("/conversations/{taskId}/handoff", status_code=201)
 @acts
 async def hand_off_conversation(
-    task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided,
+    task_id: TaskId, caller: Caller, traceparent: TraceParent, services: Provided,
     body: HandoffRequest = _NO_MESSAGE,
 ) -> TaskAndMessage:  # fmt: skip
     """Hand a conversation off to its agent.
 
     The agent works alone until it calls `finish`. Afterwards only steering messages can be sent to it.
     """
-    task, message = await service.hand_off(services.pool, account_id, task_id, body.message, traceparent)
+    task, message = await service.hand_off(
+        services.pool, caller.account_id, task_id, body.message, traceparent, caller
+    )
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 

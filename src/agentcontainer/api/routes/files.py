@@ -1,21 +1,24 @@
 """The routes of the account's files: uploads, and the output files of its tasks."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from agentcontainer.api.http import file_bytes, paging
+from agentcontainer.api.http import file_bytes, filtering
 from agentcontainer.api.http.access import Agents, Level, access, acts, reads
-from agentcontainer.api.http.auth import AccountId, Caller
+from agentcontainer.api.http.auth import AccountId, Acting, Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.files import File, FileUses
 from agentcontainer.api.schemas.ids import FileId
 from agentcontainer.api.wire import Id, Outgoing
-from agentcontainer.domain.files import service, store
+from agentcontainer.domain.accounts.visible import visible_files
+from agentcontainer.domain.files import model, service, store
 from agentcontainer.domain.files.uses import list_uses
 
 router = authenticated("Files")
@@ -36,20 +39,25 @@ class FileQuery(PageQuery):
 
 @router.get("/files")
 @access(Level.READS, Agents.FILTERED)
-async def list_files(
-    account_id: AccountId, services: Provided, query: Annotated[FileQuery, Query()]
-) -> FilePage:
-    """List the account's files: uploads, and the output files of its tasks."""
-    page = await store.list_page(
+async def list_files(caller: Caller, services: Provided, query: Annotated[FileQuery, Query()]) -> FilePage:
+    """List the account's files: uploads, and the output files of its tasks.
+
+    A key that is bound to agents sees what it uploaded itself, and what their tasks were given or made.
+    """
+    read = partial(
+        store.list_page,
         services.pool,
-        account_id,
+        caller.account_id,
         task_id=query.task_id,
-        after_id=paging.position("files", query),
-        limit=query.limit,
         is_descending=query.order == "desc",
     )
-    info = paging.page_info("files", page, lambda file: file.id)
-    return FilePage(data=[File.of(file) for file in page.rows], page_info=info)
+
+    async def choose(files: Sequence[model.File]) -> Sequence[model.File]:
+        seen = await visible_files(services.pool, caller, [file.id for file in files])
+        return [file for file in files if file.id in seen]
+
+    rows, info = await filtering.page(caller, query, "files", read, lambda file: file.id, choose)
+    return FilePage(data=[File.of(file) for file in rows], page_info=info)
 
 
 @router.get("/files/{fileId}")
@@ -79,9 +87,9 @@ async def download_file(
 
 @router.delete("/files/{fileId}", status_code=204, response_class=Response, responses={409: {}})
 @acts
-async def delete_file(file_id: FileId, account_id: AccountId, services: Provided) -> None:
+async def delete_file(file_id: FileId, caller: Caller, actor: Acting, services: Provided) -> None:
     """Delete a file and its bytes.
 
     409 while an agent version or a task that has not ended uses it.
     """
-    await service.delete(services.pool, services.blobs, account_id, file_id)
+    await service.delete(services.pool, services.blobs, caller.account_id, file_id, caller=caller, by=actor)

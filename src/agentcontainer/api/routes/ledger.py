@@ -1,18 +1,21 @@
 """The route that lists the account's ledger."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from agentcontainer.api.http import paging
+from agentcontainer.api.http import filtering
 from agentcontainer.api.http.access import Agents, Level, access
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.wire import Outgoing, Timestamp, Usd, usd
+from agentcontainer.domain.accounts.visible import visible_tasks
 from agentcontainer.domain.ledger import store as ledger
 from agentcontainer.domain.ledger.model import Entry
 
@@ -42,18 +45,21 @@ class LedgerPage(Outgoing):
 @router.get("/account/ledger")
 @access(Level.READS, Agents.FILTERED)
 async def list_ledger_entries(
-    account_id: AccountId, services: Provided, query: Annotated[PageQuery, Query()]
+    caller: Caller, services: Provided, query: Annotated[PageQuery, Query()]
 ) -> LedgerPage:
-    """List the account's ledger entries, in the order in which they changed the balance."""
-    page = await ledger.list_page(
-        services.pool,
-        account_id,
-        after_id=paging.position("ledger", query),
-        limit=query.limit,
-        is_descending=query.order == "desc",
-    )
-    info = paging.page_info("ledger", page, lambda entry: entry.id)
-    return LedgerPage(data=[_wire(entry) for entry in page.rows], page_info=info)
+    """List the account's ledger entries, in the order in which they changed the balance.
+
+    A key that is bound to agents sees those of their tasks.
+    """
+    read = partial(ledger.list_page, services.pool, caller.account_id, is_descending=query.order == "desc")
+
+    async def choose(entries: Sequence[Entry]) -> Sequence[Entry]:
+        named = {entry.task_id for entry in entries if entry.task_id is not None}
+        seen = await visible_tasks(services.pool, caller, named)
+        return [entry for entry in entries if entry.task_id in seen]
+
+    rows, info = await filtering.page(caller, query, "ledger", read, lambda entry: entry.id, choose)
+    return LedgerPage(data=[_wire(entry) for entry in rows], page_info=info)
 
 
 def _wire(entry: Entry) -> LedgerEntry:

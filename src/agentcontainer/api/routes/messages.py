@@ -6,7 +6,7 @@ from fastapi import Query
 
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.access import acts, reads
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.paging import PageInfo, TranscriptQuery
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
@@ -58,7 +58,7 @@ class SteeringRequest(_Content):
 @router.post("/conversations/{taskId}/messages", status_code=201)
 @acts
 async def send_message(
-    task_id: TaskId, account_id: AccountId, traceparent: TraceParent, services: Provided, body: MessageRequest
+    task_id: TaskId, caller: Caller, traceparent: TraceParent, services: Provided, body: MessageRequest
 ) -> TaskAndMessage:
     """Send the next message of a conversation.
 
@@ -71,10 +71,11 @@ async def send_message(
         overrides=later_overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
         traceparent=traceparent,
+        caller=caller,
     )
     with naming_input_files_as_sent(body):
         task, message = await service.send(
-            services.pool, services.settings, services.vault, account_id, task_id, draft
+            services.pool, services.settings, services.vault, caller.account_id, task_id, draft
         )
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 

@@ -1,6 +1,7 @@
 """The routes of tasks: dispatch, read, list and cancel."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -11,12 +12,12 @@ from starlette.responses import Response
 from agentcontainer.api.event_data import ERROR_CODES, TaskErrorCode, TaskMode, TaskStatus
 from agentcontainer.api.http import paging
 from agentcontainer.api.http.access import Agents, Level, access, acts, acts_or_tries, reads
-from agentcontainer.api.http.auth import AccountId, ApiKeyId
+from agentcontainer.api.http.auth import AccountId, Acting, Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
 from agentcontainer.api.http.query import from_iso_time
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
-from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import (
     DispatchRequest,
@@ -28,6 +29,7 @@ from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.schemas.trial import DispatchQuery, DispatchTrial
 from agentcontainer.api.wire import Id, Outgoing
+from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.tasks import creation, list_query, listing, service, trial, waiting
@@ -120,7 +122,7 @@ class TasksQuery(PageQuery):
 )
 @acts_or_tries
 async def dispatch_task(
-    agent_id: AgentId, account_id: AccountId, key_id: ApiKeyId, traceparent: TraceParent, services: Provided,
+    agent_id: AgentId, caller: Caller, traceparent: TraceParent, services: Provided,
     body: DispatchRequest, query: Annotated[DispatchQuery, Query()],
 ) -> Task | Response:  # fmt: skip
     """Dispatch a task, or try it with `dryRun`.
@@ -128,8 +130,8 @@ async def dispatch_task(
     It runs as soon as a container is free. Money is held from the balance until the task ends.
     """
     check_callback(services.settings, body.overrides)
-    request = dispatch_of(body, body.instructions, key_id, traceparent)
-    of_account = (services.pool, services.settings, services.vault, account_id, agent_id)
+    request = dispatch_of(body, body.instructions, caller, traceparent)
+    of_account = (services.pool, services.settings, services.vault, caller.account_id, agent_id)
     if query.dry_run:
         tried = await trial.try_dispatch(*of_account, request)
         return Response(DispatchTrial.of_trial(tried, body).model_dump_json(), media_type="application/json")
@@ -140,38 +142,36 @@ async def dispatch_task(
 
 @router.get("/tasks")
 @access(Level.READS, Agents.FILTERED)
-async def list_tasks(
-    account_id: AccountId, services: Provided, query: Annotated[TasksQuery, Query()]
-) -> TaskPage:
+async def list_tasks(caller: Caller, services: Provided, query: Annotated[TasksQuery, Query()]) -> TaskPage:
     """List the account's tasks."""
-    task_filter = _filter(query)
+    task_filter = _bound_to(caller, _filter(query))
     page = await listing.list_page(
         services.pool,
-        account_id,
+        caller.account_id,
         task_filter,
         after=_cursor(query, task_filter),
         limit=query.limit,
         is_descending=query.order == "desc",
     )
     kind = TaskSummary if task_filter.is_summary else Task
-    tasks = [kind.of_task(task, services.settings, services.vault) for task in page.rows]
+    tasks = [kind.of_task(task, services.settings, _vault(caller, services)) for task in page.rows]
     position = page.next_cursor and _position(page.next_cursor)
     return TaskPage(data=tasks, page_info=paging.info_of(_list_name(task_filter), position))
 
 
 @router.get("/tasks/{taskId}")
 @reads
-async def get_task(task_id: TaskId, account_id: AccountId, services: Provided) -> Task:
+async def get_task(task_id: TaskId, caller: Caller, services: Provided) -> Task:
     """Get a task.
 
     A pending one says in `queue` what it waits for.
     """
-    task = await service.get(services.pool, account_id, task_id)
+    task = await service.get(services.pool, caller.account_id, task_id)
     queue = None
     if task.status is Status.PENDING:
         queue = await waiting.read(services.pool, task_id, services.settings.runner_lost_after_seconds)
     input_file_ids = await file_store.list_input_ids(services.pool, task_id)
-    return Task.of_task(task, services.settings, services.vault, queue, input_file_ids)
+    return Task.of_task(task, services.settings, _vault(caller, services), queue, input_file_ids)
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})
@@ -189,13 +189,27 @@ async def cancel_task(
 
 @router.delete("/tasks/{taskId}", status_code=204, response_class=Response, responses={409: {}})
 @acts
-async def delete_task(task_id: TaskId, account_id: AccountId, services: Provided) -> None:
+async def delete_task(task_id: TaskId, caller: Caller, actor: Acting, services: Provided) -> None:
     """Delete an ended task for good, with its events, messages, checkpoints and output files.
 
     Its ledger entries stay. 409 while it has not ended, while its partial outputs are stored, and while one of its
     files is used; the message names the user.
     """
-    await deletion.delete(services.pool, services.blobs, account_id, task_id)
+    await deletion.delete(services.pool, services.blobs, caller.account_id, task_id, caller=caller, by=actor)
+
+
+def _vault(caller: Caller, services: Services) -> Vault | None:
+    """What signs the wake link of a task. None: a viewer gets no link, because it would wake the task."""
+    return services.vault if caller.is_member else None
+
+
+def _bound_to(caller: Caller, task_filter: TaskFilter) -> TaskFilter:
+    """The filter, for the agents that the caller's key is bound to."""
+    if caller.agent_ids is None:
+        return task_filter
+    if task_filter.agent_id is None and len(caller.agent_ids) == 1:
+        return replace(task_filter, agent_id=next(iter(caller.agent_ids)))
+    return replace(task_filter, agent_ids=caller.agent_ids)
 
 
 def _filter(query: TasksQuery) -> TaskFilter:

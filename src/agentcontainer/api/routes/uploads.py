@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from agentcontainer.api.http.access import Agents, Level, access, public
-from agentcontainer.api.http.auth import AccountId, authenticate_connection
+from agentcontainer.api.http.auth import Caller, authenticate_connection
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.routing import authenticated, unauthenticated
 from agentcontainer.api.http.services import Provided, Services
@@ -89,7 +89,7 @@ class StorageReceipt(Outgoing):
 @router.post("/uploads/prepare", status_code=201, responses={413: {}})
 @access(Level.ACTS, Agents.INDEPENDENT)
 async def prepare_upload(
-    request: Request, account_id: AccountId, services: Provided, body: UploadRequest
+    request: Request, caller: Caller, services: Provided, body: UploadRequest
 ) -> PreparedUpload:
     """Upload, step 1: get a signed URL for the bytes of a file."""
     upload = await uploads.prepare(
@@ -97,11 +97,12 @@ async def prepare_upload(
         services.settings,
         services.vault,
         services.blobs,
-        account_id,
+        caller.account_id,
         body.filename,
         body.content_type,
         body.size_bytes,
         url_of_request(request.headers.get("host", "")),
+        caller.key_id,
     )
     return PreparedUpload.of(upload, headers={"content-type": upload.content_type})
 
@@ -169,9 +170,15 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes]:
 @router.post("/uploads/complete", status_code=201, responses={404: {}, 409: {}})
 @repeatable
 @access(Level.ACTS, Agents.FILTERED)
-async def complete_upload(account_id: AccountId, services: Provided, body: CompletionRequest) -> File:
+async def complete_upload(caller: Caller, services: Provided, body: CompletionRequest) -> File:
     """Upload, step 3: get the file. A repeat returns the same file."""
     file = await uploads.complete(
-        services.pool, services.settings, services.blobs, account_id, body.upload_id, body.storage_id
+        services.pool,
+        services.settings,
+        services.blobs,
+        caller.account_id,
+        body.upload_id,
+        body.storage_id,
+        caller,
     )
     return File.of(file)

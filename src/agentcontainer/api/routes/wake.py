@@ -4,22 +4,24 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Request
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api import wake_page
 from agentcontainer.api.http.access import acts, public
-from agentcontainer.api.http.auth import AccountId
+from agentcontainer.api.http.auth import AccountId, Caller
 from agentcontainer.api.http.errors import public_error, validated
+from agentcontainer.api.http.idempotency import replayed_unless
 from agentcontainer.api.http.request import NO_FIELDS, NoFields, StrictRequest, parse_form
 from agentcontainer.api.http.routing import SEGMENT, StrictRoute, authenticated, unauthenticated
-from agentcontainer.api.http.services import Provided
+from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.schemas.dispatch import MAX_BODY_BYTES, Overrides, Text, later_overrides_of
 from agentcontainer.api.schemas.ids import TaskId
 from agentcontainer.api.schemas.tasks import Task
 from agentcontainer.api.wire import Incoming, Outgoing, Timestamp
+from agentcontainer.db import Pool
 from agentcontainer.domain.hibernation import service, wake_links
 from agentcontainer.domain.hibernation.model import WakeLink
 from agentcontainer.errors import ValidationError
@@ -66,6 +68,15 @@ class NewLink(Outgoing):
 
     url: str
     expires_at: Timestamp
+
+    @staticmethod
+    def url_in(response: str) -> str:
+        """The URL in a response that was sent."""
+        return _Linked.model_validate_json(response).url
+
+
+class _Linked(BaseModel):
+    url: str
 
 
 class LinkRequest(Incoming):
@@ -127,21 +138,27 @@ async def _message(request: StrictRequest, _link: Link) -> str | None:
 
 @router.post("/tasks/{taskId}/wake")
 @acts
-async def wake_task(task_id: TaskId, account_id: AccountId, services: Provided, body: WakeRequest) -> Task:
+async def wake_task(task_id: TaskId, caller: Caller, services: Provided, body: WakeRequest) -> Task:
     """Wake a hibernating task before its time.
 
     It continues where it stopped. If several requests wake it at once, one succeeds and the others get 409.
     """
     overrides = body.overrides or Overrides()
     task = await service.wake(
-        services.pool, services.settings, services.vault, account_id, task_id, body.message,
-        later_overrides_of(overrides), overrides.provider_api_key,
+        services.pool, services.settings, services.vault, caller.account_id, task_id, body.message,
+        later_overrides_of(overrides), overrides.provider_api_key, caller,
     )  # fmt: skip
     return Task.of_task(task, services.settings, services.vault)
 
 
-@router.post("/tasks/{taskId}/wake-links", status_code=201, responses={409: {}})
+async def _is_gone(_services: Services, pool: Pool, _account_id: str, response: str) -> bool:
+    """Whether the link in a stored response does not work any more."""
+    return await wake_links.is_used_up(pool, NewLink.url_in(response))
+
+
+@router.post("/tasks/{taskId}/wake-links", status_code=201, responses={409: {}, 410: {}})
 @acts
+@replayed_unless(_is_gone)
 async def create_wake_link(
     task_id: TaskId, account_id: AccountId, services: Provided, _body: NoFields = NO_FIELDS
 ) -> NewLink:

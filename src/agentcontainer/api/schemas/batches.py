@@ -15,6 +15,7 @@ from agentcontainer.api.schemas.dispatch import (
     naming_input_files_as_sent,
 )
 from agentcontainer.api.wire import Incoming
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.batches.model import MAX_TASKS
 from agentcontainer.domain.tasks.creation import InvalidTask
 from agentcontainer.domain.tasks.model import Dispatch
@@ -54,7 +55,7 @@ def check_callbacks(settings: Settings, body: BatchRequest) -> None:
 
 
 def dispatches_of(
-    body: BatchRequest, api_key_id: str | None, traceparent: str | None = None
+    body: BatchRequest, caller: Principal, traceparent: str | None = None
 ) -> Sequence[Dispatch]:
     """The tasks as the domain takes them.
 
@@ -67,7 +68,7 @@ def dispatches_of(
             raise ValidationError.at(_path(index, "instructions"), "is required, here or in common")
         if task.title_source == "model" and task.title is not None:
             raise ValidationError.at(_path(index, "titleSource"), "cannot be model when a title is given")
-    return [dispatch_of(task, task.instructions or "", api_key_id, traceparent) for task in merged]
+    return [dispatch_of(task, task.instructions or "", caller, traceparent) for task in merged]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from agentcontainer.api.wire import (
     ProviderApiKey,
     from_whole_number,
 )
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.execution import model as execution
 from agentcontainer.domain.tasks.model import Dispatch
 from agentcontainer.domain.tasks.repositories import MAX_REF_CHARACTERS, MAX_URL_CHARACTERS, Repository
@@ -297,9 +298,9 @@ def _micro_usd(usd: float | None) -> int | None:
 
 
 def dispatch_of(
-    body: NewTask, instructions: str, api_key_id: str | None = None, traceparent: str | None = None
+    body: NewTask, instructions: str, caller: Principal, traceparent: str | None = None
 ) -> Dispatch:
-    """The request as the domain takes it. `api_key_id`: the key that it was sent with. `traceparent`: that header."""
+    """The request as the domain takes it. `caller`: who sends it. `traceparent`: that header."""
     overrides = body.overrides or Overrides()
     return Dispatch(
         instructions=instructions,
@@ -315,8 +316,9 @@ def dispatch_of(
         metadata=body.metadata or {},
         overrides=overrides_of(overrides),
         provider_api_key=overrides.provider_api_key,
-        api_key_id=api_key_id,
+        api_key_id=caller.key_id,
         traceparent=traceparent,
+        caller=caller,
     )
 
 

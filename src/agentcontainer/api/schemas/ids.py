@@ -4,6 +4,7 @@ from typing import Annotated
 
 from agentcontainer.api.http.routing import id_in_path
 
+AccountIdInPath = Annotated[str, id_in_path("accountId")]
 AgentId = Annotated[str, id_in_path("agentId")]
 DeliveryId = Annotated[str, id_in_path("deliveryId")]
 BatchId = Annotated[str, id_in_path("batchId")]

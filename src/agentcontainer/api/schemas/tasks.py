@@ -89,7 +89,7 @@ class TaskSummary(Outgoing):
         str | None,
         Field(
             description="Of a hibernating task with a wake link: the link, which wakes it without an API key. Treat it "
-            "as a password."
+            "as a password. Null for a key with the role `viewer`."
         ),
     ]
     title: str | None
@@ -120,23 +120,25 @@ class TaskSummary(Outgoing):
         cls,
         task: model.Task,
         settings: Settings,
-        vault: Vault,
+        vault: Vault | None,
         queue: waiting.QueueState | None = None,
         input_file_ids: Sequence[str] | None = None,
     ) -> Self:
-        """The task as it is sent. Until it ends, its cost is that of the container time so far."""
+        """The task as it is sent. Until it ends, its cost is that of the container time so far. `vault` None: without
+        its wake link."""
         seconds = -(-task.container_micro_seconds // 1_000_000)
         cost = task.cost_micro_usd
         if task.status not in TERMINAL:
             rate = settings.container_micro_usd_per_minute
             cost = container_cost_micro_usd(task.container_micro_seconds, rate)
+        link_id = task.wake_link_id
         return cls.of(
             task,
             url=settings.task_url(task.id),
             queue=queue and QueueState.of(queue),
             input_file_ids=input_file_ids,
             runtime=Runtime.of(task),
-            wake_url=None if task.wake_link_id is None else url_of(settings, vault, task.wake_link_id),
+            wake_url=url_of(settings, vault, link_id) if vault and link_id else None,
             overrides=overrides_to_json(task.overrides),
             runtime_region=task.execution.runtime_region,
             cost_usd=usd(cost),

@@ -1,10 +1,11 @@
 """The dataclasses of accounts, API keys and provider keys."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from agentcontainer.domain.accounts.principal import Grant
+from agentcontainer.domain.accounts.principal import Grant, Limits, Role
 from agentcontainer.domain.models.catalogue import Rates
 from agentcontainer.providers import WireProtocol
 
@@ -49,6 +50,22 @@ class ApiKey:
     last_used_at: datetime | None
     last4: str | None
     grant: Grant
+
+    @property
+    def role(self) -> Role:
+        return self.grant.role
+
+    @property
+    def agent_ids(self) -> Sequence[str] | None:
+        return None if self.grant.agent_ids is None else sorted(self.grant.agent_ids)
+
+    @property
+    def limits(self) -> Limits:
+        return self.grant.limits
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.grant.expires_at
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ class Limits:
     tasks_per_day: int | None = None
     max_priority: int | None = None
 
+    @property
+    def cost_usd_per_day(self) -> float | None:
+        cost = self.cost_micro_usd_per_day
+        return None if cost is None else cost / 1_000_000
+
     def is_within(self, other: "Limits") -> bool:
         """Whether no limit is missing or higher than that of `other`."""
         pairs = (

@@ -1,22 +1,18 @@
 """Creates and reads accounts, API keys and provider keys, and finds the account of an API key."""
 
-import hashlib
-import secrets
-
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.accounts import store
+from agentcontainer.domain.accounts import keys, store
 from agentcontainer.domain.accounts.model import (
     Account,
     ApiKey,
     NewAccount,
-    NewApiKey,
     OpenProviderKey,
     OwnEndpoint,
     ProviderKey,
     SealedProviderKey,
 )
-from agentcontainer.domain.accounts.principal import FULL, Grant, Principal
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.audit.model import COMMAND_LINE, Actor
@@ -25,7 +21,6 @@ from agentcontainer.errors import Conflict, Forbidden, NotFound, Unauthorized, V
 from agentcontainer.ids import new_id
 from agentcontainer.providers import PROVIDERS
 
-KEY_PREFIX = "ac_live_"
 MAX_ENDPOINTS = 50
 
 
@@ -47,7 +42,7 @@ async def create_account(
         await store.insert(connection, account)
         if credit_micro_usd:
             await ledger.credit(connection, account.id, credit_micro_usd)
-        _, key = await _insert_key(connection, account.id, "default")
+        _, key = await keys.insert(connection, account.id, "default")
         await audit.record(connection, by, "account.created", account.id, account_id=account.id)
     return account.id, key
 
@@ -64,18 +59,8 @@ async def get(pool: Pool | Connection, account_id: str) -> Account:
     return account
 
 
-async def create_key(pool: Pool, account_id: str, name: str, *, by: Actor = COMMAND_LINE) -> tuple[str, str]:
-    """Create another API key; returns (key id, API key).
-
-    Raises:
-        NotFound: there is no such account.
-    """
-    async with db.transaction(pool) as connection:
-        if await store.get(connection, account_id) is None:
-            raise NotFound(f"Account {account_id} does not exist.")
-        key_id, key = await _insert_key(connection, account_id, name)
-        await audit.record(connection, by, "api_key.created", key_id, account_id=account_id)
-        return key_id, key
+create_key = keys.create
+revoke_key = keys.revoke
 
 
 async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -> ApiKey:
@@ -90,24 +75,6 @@ async def get_key(connection: Connection | Pool, account_id: str, key_id: str) -
     return key
 
 
-async def revoke_key(pool: Pool, account_id: str, key_id: str, *, by: Actor = COMMAND_LINE) -> None:
-    """Revoke an API key for good.
-
-    Raises:
-        NotFound: it does not exist, is revoked, or is another account's.
-        Conflict: it is the account's last key.
-    """
-    async with db.transaction(pool) as connection:
-        # All keys are locked, so that two simultaneous requests cannot revoke the last two.
-        keys = await store.lock_keys(connection, account_id)
-        if key_id not in keys:
-            raise NotFound(f"API key {key_id} does not exist.")
-        if len(keys) == 1:
-            raise Conflict("This is the account's last API key. Create another one before you revoke it.")
-        await store.set_revoked(connection, key_id)
-        await audit.record(connection, by, "api_key.revoked", key_id, account_id=account_id)
-
-
 async def authenticate(pool: Pool, key: str) -> Principal:
     """Who sends this API key. Records its use at most once a minute.
 
@@ -115,7 +82,7 @@ async def authenticate(pool: Pool, key: str) -> Principal:
         Unauthorized: the key is unknown, revoked or expired.
         Forbidden: its account is suspended.
     """
-    owner = await store.find_owner(pool, [hash_of(key), _hash_of_limited(hash_of(key))])
+    owner = await store.find_owner(pool, [keys.hash_of(key), keys.hash_of_limited(keys.hash_of(key))])
     if owner is None:
         raise Unauthorized("The API key is unknown or revoked. Send `Authorization: Bearer ac_live_…`.")
     if owner.is_expired:
@@ -219,42 +186,7 @@ def checked_endpoint(endpoint: OwnEndpoint | None, provider: str, field: str) ->
     return endpoint
 
 
-async def _insert_key(
-    connection: Connection, account_id: str, name: str, grant: Grant = FULL
-) -> tuple[str, str]:
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
-    key_id = await insert_hashed_key(connection, account_id, name, hash_of(key), key[-4:], grant)
-    return key_id, key
-
-
-async def insert_hashed_key(
-    connection: Connection, account_id: str, name: str, key_hash: bytes, last4: str, grant: Grant
-) -> str:
-    """Insert an API key of which only the hash is known here; returns its id."""
-    new = NewApiKey(new_id("key"), account_id, name, stored_hash(key_hash, grant), last4, grant)
-    await store.insert_key(connection, new)
-    return new.id
-
-
-def stored_hash(key_hash: bytes, grant: Grant) -> bytes:
-    """What is stored of a key: its hash, or one that older versions do not find, which would let the key do everything.
-
-    docs/decisions/0032-older-processes-do-not-know-limited-keys.md gives the reason.
-    """
-    return key_hash if grant == FULL else _hash_of_limited(key_hash)
-
-
 def key_context(account_id: str, provider: str, endpoint: OwnEndpoint | None) -> str:
     """The context with which a provider key is encrypted."""
     # The address is part of it: a key cannot be decrypted for another address than the one it was stored with.
     return f"{account_id}:{provider}" + (f":{endpoint.base_url}" if endpoint else "")
-
-
-def hash_of(key: str) -> bytes:
-    """The hash of an API key, or of another secret of 256 random bits."""
-    # A fast hash is enough: a key has 256 random bits, so nobody can guess it.
-    return hashlib.sha256(key.encode(errors="replace")).digest()
-
-
-def _hash_of_limited(key_hash: bytes) -> bytes:
-    return hashlib.sha256(b"limited:" + key_hash).digest()

@@ -39,6 +39,17 @@ WHERE k.key_hash = ANY($1::bytea[]) AND k.revoked_at IS NULL
 _KEYS = f"""
 SELECT id, name, created_at, last_used_at, last4, {_GRANT} FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL
 """
+_IS_VALID = """
+SELECT EXISTS (SELECT FROM api_keys WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now()))
+"""
+_LOCK_KEY = f"""
+SELECT id, name, created_at, last_used_at, last4, {_GRANT} FROM api_keys WHERE id = $1 AND revoked_at IS NULL FOR SHARE
+"""
+_SET_KEY = """
+UPDATE api_keys SET name = $2, key_hash = coalesce($3, key_hash), role = $4, agent_ids = $5, expires_at = $6,
+    max_cost_micro_usd_per_day = $7, max_tasks_per_day = $8, max_priority = $9 WHERE id = $1
+"""
 _PUT_PROVIDER_KEY = """
 INSERT INTO provider_keys (account_id, provider, ciphertext, last4, base_url, api, input_usd, output_usd,
                            cache_read_usd, cache_write_usd)
@@ -71,13 +82,19 @@ async def insert_key(connection: Connection, key: NewApiKey) -> None:
 
 
 async def list_keys(
-    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+    pool: Pool,
+    account_id: str,
+    *,
+    only_id: str | None = None,
+    after_id: str | None,
+    limit: int,
+    is_descending: bool,
 ) -> Page[ApiKey]:
-    """The account's API keys that are not revoked, by id from `after_id` on."""
+    """The account's API keys that are not revoked, by id from `after_id` on. `only_id`: only this one."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2)"
+    query = f"{_KEYS} AND ($2::text IS NULL OR id {sign} $2) AND ($3::text IS NULL OR id = $3)"
     return await db.fetch_page(
-        pool, query, account_id, after_id, order=f"id {direction}", limit=limit, of=_api_key
+        pool, query, account_id, after_id, only_id, order=f"id {direction}", limit=limit, of=_api_key
     )
 
 
@@ -91,6 +108,29 @@ async def lock_keys(connection: Connection, account_id: str) -> dict[str, ApiKey
     """Lock all API keys of the account that are not revoked; returns them by id."""
     rows = await connection.fetch(f"{_KEYS} ORDER BY id FOR UPDATE", account_id)
     return {row["id"]: _api_key(row) for row in rows}
+
+
+async def is_key_valid(pool: Pool, account_id: str, key_id: str) -> bool:
+    """Whether the key is neither revoked nor expired."""
+    return await pool.fetchval(_IS_VALID, account_id, key_id)
+
+
+async def lock_key(connection: Connection, key_id: str) -> ApiKey | None:
+    """A key that is not revoked, locked until the transaction ends. None: there is no such key."""
+    row = await connection.fetchrow(_LOCK_KEY, key_id)
+    return _api_key(row) if row else None
+
+
+async def key_hash(connection: Connection, key_id: str) -> bytes:
+    """What is stored of the key."""
+    return await connection.fetchval("SELECT key_hash FROM api_keys WHERE id = $1", key_id)
+
+
+async def set_key(
+    connection: Connection, key_id: str, name: str, grant: Grant, new_hash: bytes | None
+) -> None:
+    """Change a key. `new_hash` None: it stays."""
+    await connection.execute(_SET_KEY, key_id, name, new_hash, *_columns(grant))
 
 
 async def set_revoked(connection: Connection, key_id: str) -> None:

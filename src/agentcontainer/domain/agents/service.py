@@ -5,7 +5,7 @@ Each function is one transaction.
 An account can change its own agents and read the standard ones. A version never changes, since tasks refer to it.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -40,11 +40,17 @@ async def get(connection: Connection | Pool, account_id: str, agent_id: str) -> 
 
 
 async def list_page(
-    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+    pool: Pool,
+    account_id: str,
+    *,
+    agent_ids: Sequence[str] | None = None,
+    after_id: str | None,
+    limit: int,
+    is_descending: bool,
 ) -> Page[Agent]:
-    """The account's agents and the standard ones, by id from `after_id` on."""
+    """The account's agents and the standard ones, by id from `after_id` on. `agent_ids`: only these."""
     return await store.list_page(
-        pool, account_id, after_id=after_id, limit=limit, is_descending=is_descending
+        pool, account_id, agent_ids=agent_ids, after_id=after_id, limit=limit, is_descending=is_descending
     )
 
 

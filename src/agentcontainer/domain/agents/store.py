@@ -1,5 +1,6 @@
 """SQL on agents and their versions."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict, cast
 
@@ -16,8 +17,8 @@ WHERE a.id = $2 AND (a.account_id = $1 OR a.account_id IS NULL)
 # Two parts, each in the order of an index: one with OR would read and sort all agents of the account.
 _PAGE = """
 SELECT a.*, to_jsonb(v) AS version, v.created_at AS version_created_at FROM (
-    (SELECT * FROM agents WHERE account_id = $1{after} ORDER BY id {direction} LIMIT {limit})
-    UNION ALL (SELECT * FROM agents WHERE account_id IS NULL{after} ORDER BY id {direction} LIMIT {limit})
+    (SELECT * FROM agents WHERE account_id = $1{condition} ORDER BY id {direction} LIMIT {limit})
+    UNION ALL (SELECT * FROM agents WHERE account_id IS NULL{condition} ORDER BY id {direction} LIMIT {limit})
 ) AS a JOIN agent_versions v ON v.id = a.current_version_id
 """
 # No join: after waiting for the lock, PostgreSQL would return the new agent row with the old version.
@@ -59,15 +60,26 @@ async def lock(connection: Connection, account_id: str, agent_id: str) -> bool:
 
 
 async def list_page(
-    pool: Pool, account_id: str, *, after_id: str | None, limit: int, is_descending: bool
+    pool: Pool,
+    account_id: str,
+    *,
+    agent_ids: Sequence[str] | None = None,
+    after_id: str | None,
+    limit: int,
+    is_descending: bool,
 ) -> Page[Agent]:
-    """The account's agents and the standard ones, by id from `after_id` on."""
+    """The account's agents and the standard ones, by id from `after_id` on. `agent_ids`: only these."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
-    after, arguments = ("", ()) if after_id is None else (f" AND id {sign} $2", (after_id,))
-    query = _PAGE.format(after=after, direction=direction, limit=limit + 1)
-    return await db.fetch_page(
-        pool, query, account_id, *arguments, order=f"id {direction}", limit=limit, of=_agent
-    )
+    arguments: list[object] = [account_id]
+    condition = ""
+    if after_id is not None:
+        arguments.append(after_id)
+        condition += f" AND id {sign} ${len(arguments)}"
+    if agent_ids is not None:
+        arguments.append(list(agent_ids))
+        condition += f" AND id = ANY(${len(arguments)}::text[])"
+    query = _PAGE.format(condition=condition, direction=direction, limit=limit + 1)
+    return await db.fetch_page(pool, query, *arguments, order=f"id {direction}", limit=limit, of=_agent)
 
 
 async def insert(connection: Connection, agent: NewAgent) -> None:

@@ -12,9 +12,9 @@ from typing import Literal
 
 from agentcontainer import db
 from agentcontainer.db import Pool
-from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts import keys
+from agentcontainer.domain.accounts.keys import KEY_PREFIX, hash_of
 from agentcontainer.domain.accounts.principal import Principal, Role
-from agentcontainer.domain.accounts.service import KEY_PREFIX, hash_of
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.audit.model import Actor
 from agentcontainer.domain.cli_logins import store
@@ -82,9 +82,7 @@ async def decide(
         key_id = None
         if status == "approved":
             name = f"{login.hostname} (command line)"[:100]
-            key_id = await accounts.insert_hashed_key(
-                connection, caller.account_id, name, key_hash, last4, grant
-            )
+            key_id = await keys.insert_hashed(connection, caller.account_id, name, key_hash, last4, grant)
             await audit.record(connection, by, "cli_login.approved", key_id)
         return await store.decide(connection, login_id, status, caller.account_id, key_id)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from agentcontainer.db import JsonObject
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.execution.model import Execution, Overrides
 from agentcontainer.domain.tasks import event_data
 from agentcontainer.domain.tasks.event_data import TurnLabel
@@ -96,6 +97,8 @@ class Draft:
     provider_api_key: str | None = field(default=None, repr=False)
     traceparent: str | None = None
     """The client's span, as the header of that name."""
+    caller: Principal | None = None
+    """Who sends it. None: the platform itself."""
 
 
 @dataclass(frozen=True)

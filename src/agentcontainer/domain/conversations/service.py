@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
+from agentcontainer.domain.accounts import daily_use, restrictions
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.conversations import store
@@ -70,30 +72,41 @@ async def send(
         NotFound: no such task.
         ValidationError: the message, a file or an override is not valid; names the field.
         Conflict: it is not a conversation, has ended, was handed off, or has too many messages waiting.
+        Forbidden: an override gives the task wider access than the key of the request may give.
+        LimitReached: the key has begun too many tasks and turns today.
     """
     content = check_content(message.content, "content")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
-        await files.check_inputs(connection, account_id, message.input_file_ids)
+        await files.check_inputs(connection, account_id, message.input_file_ids, caller=message.caller)
         new_execution = await _new_execution(connection, settings, vault, task, message)
+        await restrictions.check_priority(connection, account_id, message.overrides)
         if not isinstance(message.overrides.priority, Unset):  # at once: it needs no new container
             await queue.set_priority(connection, task_id, message.overrides.priority)
         queued = await _queue(
             connection, task, content, new_execution=new_execution, file_ids=message.input_file_ids,
             traceparent=message.traceparent,
+            caller=message.caller,
         )  # fmt: skip
         return await tasks.get(connection, account_id, task_id), queued
 
 
 async def hand_off(
-    pool: Pool, account_id: str, task_id: str, message: str | None, traceparent: str | None = None
+    pool: Pool,
+    account_id: str,
+    task_id: str,
+    message: str | None,
+    traceparent: str | None = None,
+    caller: Principal | None = None,
 ) -> tuple[Task, Message]:
     """Let the agent work alone until `finish`, from the next turn on. Raises as `send` does."""
     content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
         await store.set_handed_off(connection, task_id)
-        queued = await _queue(connection, task, content, is_handoff=True, traceparent=traceparent)
+        queued = await _queue(
+            connection, task, content, is_handoff=True, traceparent=traceparent, caller=caller
+        )
         return await tasks.get(connection, account_id, task_id), queued
 
 
@@ -285,10 +298,12 @@ async def _queue(
     new_execution: NewExecution | None = None,
     file_ids: Sequence[str] = (),
     traceparent: str | None = None,
+    caller: Principal | None = None,
 ) -> Message:
     """Queue the message of the next free turn, and begin that turn at once if the conversation waits for input."""
     number = task.last_turn_number + 1
     await _check_queue(connection, task.id)
+    await daily_use.take(connection, caller, 1)
     draft = store.new_message(task.id, "user", content, number)
     message = await store.insert(
         connection, draft, is_handoff=is_handoff, new_execution=new_execution, file_ids=file_ids,
@@ -321,6 +336,7 @@ async def _new_execution(
         return None
     before = await store.last_queued_execution(connection, task.id) or task
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
+    restrictions.check_overrides(message.caller, message.overrides, version.defaults)
     overrides = before.overrides.updated(message.overrides)
     execution, price = await resolve_for_account(
         connection, task.account_id, version.defaults, overrides, settings, has_key=key is not None

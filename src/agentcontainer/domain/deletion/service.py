@@ -11,6 +11,9 @@ import asyncpg
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts.principal import Principal
+from agentcontainer.domain.audit import service as audit
+from agentcontainer.domain.audit.model import COMMAND_LINE, Actor
 from agentcontainer.domain.deletion import batches, store
 from agentcontainer.domain.deletion.model import Deletable
 from agentcontainer.domain.deletion.store import Step
@@ -26,7 +29,15 @@ TASKS_AT_ONCE = 50
 logger = logging.getLogger(__name__)
 
 
-async def delete(pool: Pool, blobs: Blobs, account_id: str, task_id: str) -> None:
+async def delete(
+    pool: Pool,
+    blobs: Blobs,
+    account_id: str,
+    task_id: str,
+    *,
+    caller: Principal | None = None,
+    by: Actor = COMMAND_LINE,
+) -> None:
     """Delete an ended task and all that belongs to it, except its ledger entries.
 
     Raises:
@@ -37,14 +48,20 @@ async def delete(pool: Pool, blobs: Blobs, account_id: str, task_id: str) -> Non
         task = await store.lock(connection, account_id, task_id)
         if task is None:
             raise NotFound(f"Task {task_id} does not exist.")
-        if (fault := await fault_of(connection, task)) is not None:
+        # A caller who is bound to agents does not learn of tasks of others.
+        names_user = caller is None or caller.agent_ids is None
+        if (fault := await fault_of(connection, task, names_user=names_user)) is not None:
             raise Conflict(fault)
         await store.mark(connection, [task_id])
+        await audit.record(connection, by, "task.deleted", task_id, account_id=account_id)
     await remove(pool, blobs, [task_id])
 
 
-async def fault_of(connection: Connection, task: Deletable) -> str | None:
-    """Why the task may not be deleted now, as a sentence. The caller has locked its row. None: it may."""
+async def fault_of(connection: Connection, task: Deletable, *, names_user: bool = True) -> str | None:
+    """Why the task may not be deleted now, as a sentence. The caller has locked its row. None: it may.
+
+    `names_user`: the sentence names what uses one of its files.
+    """
     if task.status not in TERMINAL:
         return f"Task {task.id} is {task.status} and cannot be deleted: it has not ended. Cancel it first."
     if task.is_collecting:
@@ -52,7 +69,7 @@ async def fault_of(connection: Connection, task: Deletable) -> str | None:
     # A transaction that is about to use one of the files has locked its row, so this waits for it.
     outputs = await files.lock_outputs(connection, task.id)
     if outputs and (use := await find_use(connection, task.account_id, outputs)):
-        return f"File {use.file_id} of task {task.id} is used by {use.user}."
+        return f"File {use.file_id} of task {task.id} is used{f' by {use.user}' if names_user else ''}."
     return None
 
 

@@ -49,6 +49,11 @@ class FeedEntry:
     created_at: datetime
     data: Mapping[str, Any]
 
+    @property
+    def agent_id(self) -> str | None:
+        """The agent of its task. None: it is of no task, or the task was deleted."""
+        return self.data.get("agentId")
+
     @classmethod
     def of(cls, row: Record) -> "FeedEntry":
         return cls(row["position"], row["id"], row["type"], row["task_id"], row["created_at"], row["data"])

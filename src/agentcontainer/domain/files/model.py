@@ -20,6 +20,8 @@ class File:
     """Where the agent had an output: relative to its home, or `workspace/…`. None: unknown, or an upload."""
     is_partial: bool
     created_at: datetime
+    api_key_id: str | None
+    """The key that uploaded it. None: an output, or an older upload."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,4 @@ class NewFile:
     size_bytes: int
     sha256: str
     blob_key: str
+    api_key_id: str | None

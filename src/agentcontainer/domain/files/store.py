@@ -36,8 +36,8 @@ _LOCK_FOR_USE = """
 SELECT id FROM files WHERE account_id = $1 AND id = ANY($2::text[]) AND deleted_at IS NULL FOR SHARE
 """
 _INSERT = """
-INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
+INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, api_key_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *
 """
 
 
@@ -45,7 +45,7 @@ async def insert(connection: Connection, file: NewFile) -> File:
     """Insert an uploaded file, whose blob is stored already."""
     row = await connection.fetchrow(
         _INSERT, file.id, file.account_id, file.filename, file.content_type, file.size_bytes, file.sha256,
-        file.blob_key,
+        file.blob_key, file.api_key_id,
     )  # fmt: skip
     assert row is not None
     return _file(row)

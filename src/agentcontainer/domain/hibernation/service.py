@@ -5,6 +5,8 @@ The row is locked, so that of several wakes at once exactly one succeeds.
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts import restrictions
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.conversations import service as conversations
 from agentcontainer.domain.execution.model import Overrides
@@ -42,6 +44,7 @@ async def wake(
     message: str | None,
     overrides: Overrides,
     provider_api_key: str | None,
+    caller: Principal | None = None,
 ) -> Task:
     """Wake a hibernating task, with a message or (None) by an external wake. `overrides` apply from now on.
 
@@ -49,6 +52,7 @@ async def wake(
         NotFound: no such task.
         Conflict: it does not hibernate, or was woken already.
         ValidationError: the message or an override is not valid; names the field.
+        Forbidden: an override gives the task wider access than the key of the request may give.
     """
     if message is not None:
         conversations.check_content(message, "message")
@@ -59,7 +63,10 @@ async def wake(
         if task.status is not Status.HIBERNATING:
             raise Conflict(f"Task {task_id} is {task.status} and cannot be woken: it does not hibernate.")
         if overrides != Overrides() or provider_api_key is not None:
-            await tasks.change_execution(connection, settings, vault, task, overrides, provider_api_key)
+            await restrictions.check_priority(connection, account_id, overrides)
+            await tasks.change_execution(
+                connection, settings, vault, task, overrides, provider_api_key, caller
+            )
         kind: WakeKind = "external_wake" if message is None else "message"
         await wake_locked(connection, task_id, kind, message, task.last_turn_number)
         woken = await tasks.get(connection, account_id, task_id)

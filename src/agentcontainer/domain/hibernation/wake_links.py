@@ -52,6 +52,12 @@ async def create_for_client(pool: Pool, account_id: str, task_id: str) -> tuple[
         return link.id, expires_at
 
 
+async def is_used_up(pool: Pool, url: str) -> bool:
+    """Whether the link of this URL was used, has expired, or went with its task."""
+    link = await store.get_link(pool, url.rpartition("/")[2].partition("-")[0])
+    return link is None or link.used_at is not None or link.has_expired
+
+
 def token_of(vault: Vault, link_id: str) -> str:
     """The token of a link. It is computed, not stored."""
     return f"{link_id}-{vault.sign('wake', link_id)}"

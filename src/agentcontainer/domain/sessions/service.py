@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.keys import hash_of
 from agentcontainer.domain.accounts.principal import FULL, Grant, Principal
-from agentcontainer.domain.accounts.service import hash_of
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.audit.model import Actor
 from agentcontainer.domain.sessions import store

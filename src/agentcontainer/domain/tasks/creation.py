@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts import daily_use, restrictions, visible
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents.model import Version
@@ -32,6 +33,8 @@ async def dispatch(
         NotFound: the account has no such agent.
         Conflict: the agent is archived.
         ValidationError: the version, a file or an override is not valid; names the field.
+        Forbidden: an override gives it wider access than the key of the request may give.
+        LimitReached: the account has too many pending tasks, or the key has begun too many today.
         InsufficientBalance: the balance is below the hold.
     """
     async with db.transaction(pool) as connection:
@@ -54,9 +57,11 @@ async def create(
     """Insert a task, and hold the money for it: the account's other dispatches wait for this transaction
     from here on. Raises as `dispatch` does."""
     named = await read(connection, settings, account_id, agent_id, request)
+    new = prepare(settings, vault, agent_id, named, request, mode, message)
+    await restrictions.check_priority(connection, account_id, request.overrides)
     if named.max_queued is not None:
         await queue.check_room(connection, account_id, 1)
-    new = prepare(settings, vault, agent_id, named, request, mode, message)
+    await daily_use.take(connection, request.caller, 1)
     [task] = await insert(connection, settings, account_id, [new])
     return task
 
@@ -81,11 +86,13 @@ async def prepare_all(
             read[alike] = await _read(connection, settings, account_id, agent_id, request, file_ids)
         try:
             task = prepare(settings, vault, agent_id, read[alike], request, "autonomous", "")
+            await restrictions.check_priority(connection, account_id, request.overrides)
         except ValidationError as fault:
             raise InvalidTask(index, fault) from None
         tasks.append(replace(task, batch_id=batch_id))
     if any(named.max_queued is not None for named in read.values()):
         await queue.check_room(connection, account_id, len(tasks))
+    await daily_use.take(connection, requests[0].caller, len(tasks))
     return tasks
 
 
@@ -127,6 +134,9 @@ async def _read(
     )
     if named is None:
         raise NotFound(f"Agent {agent_id} does not exist.")
+    if request.caller is not None and request.caller.agent_ids is not None:
+        seen = await visible.visible_files(connection, request.caller, list(named.file_ids))
+        return replace(named, file_ids=frozenset(seen))
     return named
 
 
@@ -135,6 +145,7 @@ def prepare(
 ) -> NewTask:
     """Check a dispatch. `named`: what the database has of that which it names. Raises as `dispatch` does."""
     version = _version(agent_id, named, request.version_id)
+    restrictions.check_overrides(request.caller, request.overrides, version.defaults)
     provider = provider_of(version.defaults, request.overrides, settings)
     key, task_id = request.provider_api_key, new_id("tsk")
     execution, price = resolve_with_endpoint(

@@ -159,7 +159,8 @@ def _add_values(query: ListQuery, task_filter: TaskFilter, *, is_search: bool) -
         ("t.mode = {}", task_filter.mode),
     )
     present = [(condition, value) for condition, value in conditions if value is not None]
-    if len(statuses) > 1 and not present and not is_search:
+    agent_ids = task_filter.agent_ids
+    if len(statuses) > 1 and not present and not is_search and agent_ids is None:
         query.statuses = statuses
         return
     for condition, value in present[:1]:
@@ -168,6 +169,8 @@ def _add_values(query: ListQuery, task_filter: TaskFilter, *, is_search: bool) -
         query.check(condition, value)
     if len(statuses) > 1:
         query.check("t.status = ANY({}::text[])", statuses)
+    if agent_ids is not None:
+        query.check("t.agent_id = ANY({}::text[])", sorted(agent_ids))
 
 
 def _add_times(query: ListQuery, task_filter: TaskFilter) -> None:

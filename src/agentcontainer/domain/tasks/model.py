@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from agentcontainer.db import JsonObject
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.execution.model import Execution, Overrides, RuntimeRegion
 from agentcontainer.domain.tasks.repositories import Repository, StoredRepository
 from agentcontainer.domain.tasks.state import Status
@@ -99,6 +100,8 @@ class Dispatch:
     """The API key of the request."""
     traceparent: str | None = None
     """The client's span, as the header of that name."""
+    caller: Principal | None = None
+    """Who dispatches it. None: the platform itself."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class TaskFilter:
     statuses: Collection[Status] = ()
     error_code: str | None = None
     agent_id: str | None = None
+    agent_ids: Collection[str] | None = None
+    """Only tasks of these agents, beside the other filters."""
     agent_version_id: str | None = None
     mode: Mode | None = None
     batch_id: str | None = None

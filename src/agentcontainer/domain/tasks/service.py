@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts import restrictions
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
 from agentcontainer.domain.checkpoints.model import Checkpoint
@@ -117,13 +119,15 @@ async def change_execution(
     task: Task,
     overrides: Overrides,
     provider_key: str | None,
+    sender: Principal | None = None,
 ) -> None:
-    """Set further overrides. The caller has locked the task's row.
+    """Set further overrides, which `sender` asks for. The caller has locked the task's row.
 
     Raises:
         ValidationError: the combination cannot run; names the field.
     """
     version = await agents.get_version(connection, task.account_id, task.agent_id, task.agent_version_id)
+    restrictions.check_overrides(sender, overrides, version.defaults)
     merged = task.overrides.updated(overrides)
     execution, price = await resolve_for_account(
         connection, task.account_id, version.defaults, merged, settings, has_key=provider_key is not None

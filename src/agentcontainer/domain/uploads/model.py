@@ -30,6 +30,7 @@ class NewUpload:
     blob_key: str
     life: timedelta
     method: UploadMethod
+    api_key_id: str | None
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,4 @@ class Upload:
     sha256: str | None
     storage_id: str | None
     file_id: str | None
+    api_key_id: str | None

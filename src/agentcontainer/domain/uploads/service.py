@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files import quota, unowned
 from agentcontainer.domain.files import service as files
@@ -64,6 +65,7 @@ async def prepare(
     content_type: str,
     size: int | None,
     request_url: str | None = None,
+    api_key_id: str | None = None,
 ) -> PreparedUpload:
     """Step 1: a signed URL that takes these bytes until it expires. `size` None: not declared.
 
@@ -82,7 +84,9 @@ async def prepare(
     direct_url = await blobs.signed_put(direct_key, life)
     method: UploadMethod = "POST" if direct_url is None and settings.upload_method == "post" else "PUT"
     blob_key = direct_key if direct_url else ""
-    upload = NewUpload(upload_id, account_id, filename, content_type, size, blob_key, life, method)
+    upload = NewUpload(
+        upload_id, account_id, filename, content_type, size, blob_key, life, method, api_key_id
+    )
     async with db.transaction(pool) as connection:
         await quota.take(connection, settings, account_id, 1 if size is None else size, "")
         expires_at = await store.insert(connection, upload)
@@ -134,9 +138,15 @@ async def receive(
 
 
 async def complete(
-    pool: Pool, settings: Settings, blobs: Blobs, account_id: str, upload_id: str, storage_id: str | None
+    pool: Pool,
+    settings: Settings,
+    blobs: Blobs,
+    account_id: str,
+    upload_id: str,
+    storage_id: str | None,
+    caller: Principal | None = None,
 ) -> File:
-    """Step 3: make the file. Idempotent.
+    """Step 3: make the file. Idempotent. A caller who is bound to agents completes what it prepared itself.
 
     Bytes that were sent straight to the store are deleted if they are refused.
 
@@ -147,7 +157,8 @@ async def complete(
         PayloadTooLarge: the bytes are over the limit or the quota.
     """
     upload = await store.get(pool, upload_id, account_id)
-    if upload is None:
+    bound = caller if caller is not None and caller.agent_ids is not None else None
+    if upload is None or (bound is not None and upload.api_key_id != bound.key_id):
         raise NotFound(f"Upload {upload_id} does not exist.")
     _check_storage_id(upload, storage_id)
     if upload.file_id is not None or not upload.blob_key.startswith(DIRECT_PREFIX):
@@ -294,7 +305,7 @@ async def _complete(
 async def _insert_file(connection: Connection, upload: Upload, blob: Blob) -> File:
     new = NewFile(
         new_id("file"), upload.account_id, upload.filename, upload.content_type, blob.size_bytes, blob.sha256,
-        blob.key,
+        blob.key, upload.api_key_id,
     )  # fmt: skip
     file = await file_store.insert(connection, new)
     db.on_commit(lambda: metrics.FILE_BYTES.labels("upload").observe(new.size_bytes))

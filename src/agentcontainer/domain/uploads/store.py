@@ -7,8 +7,8 @@ from agentcontainer.domain.files.blobs import Blob
 from agentcontainer.domain.uploads.model import NewUpload, Upload
 
 _INSERT = """
-INSERT INTO uploads (id, account_id, filename, content_type, size_bytes, blob_key, expires_at, method)
-VALUES ($1, $2, $3, $4, $5, $6, date_trunc('second', clock_timestamp() + $7::interval), $8) RETURNING expires_at
+INSERT INTO uploads (id, account_id, filename, content_type, size_bytes, blob_key, expires_at, method, api_key_id)
+VALUES ($1, $2, $3, $4, $5, $6, date_trunc('second', clock_timestamp() + $7::interval), $8, $9) RETURNING expires_at
 """
 _SET_RECEIVED = """
 UPDATE uploads SET received_bytes = $2, sha256 = $3, blob_key = $4, storage_id = $5 WHERE id = $1
@@ -20,7 +20,7 @@ async def insert(connection: Connection, upload: NewUpload) -> datetime:
     """Returns when it expires, in whole seconds."""
     return await connection.fetchval(
         _INSERT, upload.id, upload.account_id, upload.filename, upload.content_type, upload.size_bytes,
-        upload.blob_key, upload.life, upload.method,
+        upload.blob_key, upload.life, upload.method, upload.api_key_id,
     )  # fmt: skip
 
 

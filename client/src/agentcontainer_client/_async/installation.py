@@ -1,0 +1,112 @@
+"""What operators see and do: the state of the installation, its accounts, the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentcontainer_client import inputs, models
+from agentcontainer_client._async.paging import AsyncPager
+from agentcontainer_client._async.transport import AsyncTransport
+from agentcontainer_client._calls import Call, body_of, camel, operation, segment
+
+
+@dataclass(frozen=True)
+class AsyncInstallation:
+    """`client.installation`: for API keys of an account that operates the installation."""
+
+    transport: AsyncTransport = field(repr=False)
+
+    @operation("getInstallationHealth")
+    async def health(self) -> models.InstallationHealth:
+        """Its state, and what needs attention."""
+        call = Call(method="GET", path="/installation/health")
+        return await self.transport.send(call, models.InstallationHealth.from_wire)
+
+    @operation("listRunners")
+    async def runners(self) -> models.RunnerList:
+        """The runners that have not stopped."""
+        call = Call(method="GET", path="/installation/runners")
+        return await self.transport.send(call, models.RunnerList.from_wire)
+
+    @operation("getQueue")
+    async def queue(self) -> models.InstallationQueue:
+        """What waits, by region and by account."""
+        call = Call(method="GET", path="/installation/queue")
+        return await self.transport.send(call, models.InstallationQueue.from_wire)
+
+    @operation("listSettings")
+    async def settings(self) -> models.SettingList:
+        """The settings of the API process that answers, without secrets."""
+        call = Call(method="GET", path="/installation/settings")
+        return await self.transport.send(call, models.SettingList.from_wire)
+
+    @operation("listAllAuditEntries")
+    def audit(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> AsyncPager[models.AuditEntry]:
+        """The audit log of all accounts, the newest first."""
+        return AsyncPager(
+            self.transport,
+            "/installation/audit",
+            models.AuditEntry.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("listAccounts")
+    def accounts(
+        self, *, limit: int | None = None, cursor: str | None = None, order: models.Order | None = None
+    ) -> AsyncPager[models.InstalledAccount]:
+        """All accounts, the newest first."""
+        return AsyncPager(
+            self.transport,
+            "/installation/accounts",
+            models.InstalledAccount.from_wire,
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    @operation("createAccount")
+    async def create_account(
+        self,
+        name: str,
+        *,
+        email: str | None = None,
+        credit_usd: float | None = None,
+        is_unlimited: bool | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.NewInstalledAccount:
+        """Make an account. Its first `api_key` is shown this once."""
+        body = body_of(name=name, email=email, credit_usd=credit_usd, is_unlimited=is_unlimited)
+        call = Call(method="POST", path="/installation/accounts", body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.NewInstalledAccount.from_wire)
+
+    @operation("changeInstalledAccount", accountId="account")
+    async def update_account(
+        self,
+        account: str,
+        *,
+        name: str | None = None,
+        limits: inputs.AccountLimitsInput | None = None,
+        suspended_at: str | None = None,
+        unset: Sequence[Literal["suspended_at"]] = (),
+        idempotency_key: str | None = None,
+    ) -> models.InstalledAccount:
+        """Change an account by its id. Any time in `suspended_at` suspends it from now on; `unset` ends that."""
+        body = body_of(name=name, limits=limits, suspended_at=suspended_at)
+        body |= {camel(field_name): None for field_name in unset}
+        path = f"/installation/accounts/{segment(account)}"
+        call = Call(method="PATCH", path=path, body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.InstalledAccount.from_wire)
+
+    @operation("creditAccount", accountId="account")
+    async def credit(
+        self, account: str, amount_usd: float, *, idempotency_key: str | None = None
+    ) -> models.Balance:
+        """Add prepaid credit to an account."""
+        path = f"/installation/accounts/{segment(account)}/credit"
+        body = body_of(amount_usd=amount_usd)
+        call = Call(method="POST", path=path, body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.Balance.from_wire)

@@ -1,0 +1,237 @@
+"""The routes for operators: the state of the installation, its accounts, and the whole audit log."""
+
+from typing import Annotated, Self
+
+from fastapi import Query
+from pydantic import Field
+
+from agentcontainer import __version__
+from agentcontainer.api.http import paging
+from agentcontainer.api.http.access import inspects, operates
+from agentcontainer.api.http.auth import Acting
+from agentcontainer.api.http.paging import PageQuery
+from agentcontainer.api.http.routing import authenticated
+from agentcontainer.api.http.services import Provided
+from agentcontainer.api.schemas.accounts import (
+    AccountRequest,
+    Balance,
+    CreditRequest,
+    InstalledAccount,
+    InstalledAccountChange,
+    InstalledAccountPage,
+    NewInstalledAccount,
+    micro_usd,
+)
+from agentcontainer.api.schemas.audit import AuditPage
+from agentcontainer.api.schemas.ids import AccountIdInPath
+from agentcontainer.api.wire import Outgoing, usd
+from agentcontainer.domain.accounts import administration, service
+from agentcontainer.domain.audit import store as audit
+from agentcontainer.domain.installation import shown_settings
+from agentcontainer.domain.processes import model
+from agentcontainer.domain.processes import service as processes
+from agentcontainer.errors import ValidationError
+
+router = authenticated("Installation")
+
+
+class ApiProcess(Outgoing):
+    """An API process."""
+
+    host: str
+    port: int
+    version: str
+    is_alive: bool
+    silent_seconds: Annotated[float, Field(description="Since it was heard of last.")]
+
+
+class InstallationHealth(Outgoing):
+    """The state of the installation. `problems`: what an operator should look at, as sentences."""
+
+    version: str
+    database_schema: Annotated[str, Field(validation_alias="schema")]
+    postgres_version: Annotated[str, Field(validation_alias="postgres")]
+    connections: int
+    max_connections: int
+    is_paused: bool
+    api_processes: list[ApiProcess]
+    problems: list[str]
+
+
+class Runner(Outgoing):
+    """A runner that has not stopped."""
+
+    id: str
+    name: str | None
+    host: str
+    version: str | None
+    region: str
+    capacity: int
+    tasks: Annotated[int, Field(validation_alias="claims", description="How many tasks it has.")]
+    is_alive: bool
+    is_draining: bool
+    silent_seconds: float
+    clock_skew_seconds: float | None
+
+    @classmethod
+    def of_runner(cls, runner: model.Runner, lost_after_seconds: float) -> Self:
+        """The runner as it is sent."""
+        return cls.of(runner, is_alive=runner.is_alive(lost_after_seconds))
+
+
+class RunnerList(Outgoing):
+    """All runners."""
+
+    data: list[Runner]
+
+
+class QueueRegion(Outgoing):
+    """The tasks of one region that wait for a runner."""
+
+    region: str
+    waiting: int
+    oldest_seconds: float
+
+
+class QueueAccount(Outgoing):
+    """The tasks of one account in the queue."""
+
+    account_id: str
+    waiting: int
+    running: int
+    max_running: int | None
+
+
+class InstallationQueue(Outgoing):
+    """The queue. `accounts`: those with most waiting tasks."""
+
+    is_paused: bool
+    tasks: Annotated[dict[str, int], Field(description="Live tasks by status.")]
+    regions: list[QueueRegion]
+    accounts: list[QueueAccount]
+
+
+class Setting(Outgoing):
+    """A setting of the API process that answers. Secrets are not shown."""
+
+    name: str
+    value: Annotated[str | None, Field(description="Null: unset.")]
+    source: Annotated[str, Field(description="`environment`, `default`, or the file.")]
+
+
+class SettingList(Outgoing):
+    """All settings."""
+
+    data: list[Setting]
+
+
+@router.get("/installation/health")
+@inspects
+async def get_installation_health(services: Provided) -> InstallationHealth:
+    """Get the state of the installation, as `agentcontainer status` shows it."""
+    state = await processes.read(services.pool)
+    return InstallationHealth.of(
+        state,
+        version=__version__,
+        problems=state.problems(services.settings.runner_lost_after_seconds),
+    )
+
+
+@router.get("/installation/runners")
+@inspects
+async def list_runners(services: Provided) -> RunnerList:
+    """List the runners that have not stopped."""
+    state = await processes.read(services.pool)
+    seconds = services.settings.runner_lost_after_seconds
+    return RunnerList(data=[Runner.of_runner(runner, seconds) for runner in state.runners])
+
+
+@router.get("/installation/queue")
+@inspects
+async def get_queue(services: Provided) -> InstallationQueue:
+    """Get the queue: live tasks by status, and what waits, by region and by account."""
+    state = await processes.read(services.pool)
+    return InstallationQueue(
+        is_paused=state.is_paused,
+        tasks=state.tasks,
+        regions=[QueueRegion.of(region) for region in state.queues],
+        accounts=[QueueAccount.of(account) for account in state.accounts],
+    )
+
+
+@router.get("/installation/settings")
+@inspects
+async def list_settings(services: Provided) -> SettingList:
+    """List the settings of the API process that answers, without secrets."""
+    return SettingList(data=[Setting.of(setting) for setting in shown_settings.all_of(services.settings)])
+
+
+@router.get("/installation/audit")
+@inspects
+async def list_all_audit_entries(services: Provided, query: Annotated[PageQuery, Query()]) -> AuditPage:
+    """List the audit log of the whole installation."""
+    page = await audit.list_page(
+        services.pool, None, after_id=paging.position("installation-audit", query), limit=query.limit,
+        is_descending=query.order == "desc",
+    )  # fmt: skip
+    return AuditPage.of_page("installation-audit", page)
+
+
+@router.get("/installation/accounts")
+@inspects
+async def list_accounts(services: Provided, query: Annotated[PageQuery, Query()]) -> InstalledAccountPage:
+    """List all accounts, with their balance and limits."""
+    page = await administration.list_page(
+        services.pool,
+        after_id=paging.position("accounts", query),
+        limit=query.limit,
+        is_descending=query.order == "desc",
+    )
+    info = paging.page_info("accounts", page, lambda account: account.id)
+    return InstalledAccountPage(
+        data=[InstalledAccount.of_state(account) for account in page.rows], page_info=info
+    )
+
+
+@router.post("/installation/accounts", status_code=201)
+@operates
+async def create_account(actor: Acting, services: Provided, body: AccountRequest) -> NewInstalledAccount:
+    """Create an account with its first API key, which is shown this once."""
+    account_id, key = await service.create_account(
+        services.pool,
+        name=body.name,
+        email=body.email,
+        is_unlimited=body.is_unlimited,
+        credit_micro_usd=micro_usd(body.credit_usd) or 0,
+        by=actor,
+    )
+    state = await administration.get_state(services.pool, account_id)
+    return NewInstalledAccount(account=InstalledAccount.of_state(state), api_key=key)
+
+
+@router.patch("/installation/accounts/{accountId}", responses={409: {}})
+@operates
+async def change_installed_account(
+    account_id: AccountIdInPath, actor: Acting, services: Provided, body: InstalledAccountChange
+) -> InstalledAccount:
+    """Change the name and limits of an account, suspend it, or end that.
+
+    409 for the last account that operates the installation, which cannot be suspended.
+    """
+    if not body.model_fields_set:
+        raise ValidationError.at("body", "must say what to change")
+    state = await administration.change(services.pool, account_id, body.change(), by=actor)
+    return InstalledAccount.of_state(state)
+
+
+@router.post("/installation/accounts/{accountId}/credit", status_code=201)
+@operates
+async def credit_account(
+    account_id: AccountIdInPath, actor: Acting, services: Provided, body: CreditRequest
+) -> Balance:
+    """Add prepaid credit to an account."""
+    amount = micro_usd(body.amount_usd)
+    assert amount is not None
+    return Balance(
+        credit_balance=usd(await administration.credit(services.pool, account_id, amount, by=actor))
+    )
