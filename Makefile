@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check docs wheels lock clean
+.PHONY: help setup setup-dev demo test test-fast test-long chaos fuzz check ui ui-dev docs wheels lock clean
 
 # Most tests wait for processes, so more than there are cores.
 WORKERS ?= 6
@@ -42,12 +42,19 @@ fuzz: setup-dev ## fuzz every parser of hostile bytes: SECONDS=300 TARGETS="pi-f
 		--requirement tests/fuzz/requirements.txt || true
 	.venv/bin/python -m tests.fuzz $(or $(SECONDS),300) $(TARGETS)
 
-check: setup-dev ## lint, format, types, import rules and unit tests, in under a minute
+check: setup-dev ## lint, format, types, import rules and unit tests, of ui/ too, in under a minute
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
 	.venv/bin/lint-imports
+	.venv/bin/python scripts/build_ui.py check
 	.venv/bin/python -m pytest -q tests/unit
+
+ui: setup ## build the dashboard, if its sources in ui/ changed
+	@.venv/bin/python scripts/build_ui.py
+
+ui-dev: setup ## the dashboard on port 5173 with changes shown at once, before an API on port 8080
+	.venv/bin/python scripts/build_ui.py dev
 
 docs: setup-dev ## write the parts of docs/ and of the client that are generated from the code
 	.venv/bin/python scripts/render_life_of_a_task.py
@@ -67,5 +74,5 @@ lock: ## regenerate the lock files from pyproject.toml; ARGS=--upgrade for newer
 	bash scripts/lock.sh $(ARGS)
 
 clean: ## remove .venv and everything else that was generated here
-	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist ui/node_modules src/agentcontainer/dashboard/static demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

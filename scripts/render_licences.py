@@ -35,8 +35,11 @@ AgentContainer itself is under Apache-2.0: see LICENSE.
 
 ## In the wheel
 
-The wheels of server and client contain no code of others. One file of the server's wheel has data
-of another project: `agentcontainer/domain/models/catalogue.json`, the names, sizes and prices of
+The pages of the dashboard in the server's wheel contain code of npm packages. Their names, versions
+and licences are in the wheel, in `agentcontainer/dashboard/static/THIRD-PARTY-LICENSES.txt`, which
+is written when the pages are built. Otherwise the wheels of server and client contain no code of
+others. One file of the server's wheel has data of another project:
+`agentcontainer/domain/models/catalogue.json`, the names, sizes and prices of
 models, is taken from the catalogue of {pi} ({pi_licence}).
 
 ## Fetched by `agentcontainer setup`

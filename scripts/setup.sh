@@ -160,6 +160,7 @@ packages=$(missing_packages | paste -sd ' ')
 if [ -n "$packages" ]; then install_packages "$packages"; fi
 if ! is_installed dev && ! is_installed "$kind"; then install_python_packages; fi
 $venv/bin/python -m agentcontainer.runtime.install --progress
+if ! $venv/bin/python scripts/build_ui.py; then say "the dashboard was not built; try again with: make ui"; fi
 if ! can_create_sandboxes; then
     say "this system does not allow ordinary users to create sandboxes, so tasks will fail. On Ubuntu, allow it with:"
     say "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"

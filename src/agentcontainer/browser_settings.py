@@ -11,9 +11,11 @@ from agentcontainer.setting_rules import SettingRules
 class BrowserSettings(SettingRules):
     """The part of `Settings` that concerns browsers, and the proxies before the API."""
 
+    dashboard: bool = Field(True, description="Whether the API serves the dashboard, at the root of its URL.")
     dashboard_url: str | None = Field(
         None,
-        description="URL of a dashboard. A task's `url` is its page there, `URL/tasks/tsk_…`; unset: `url` is null.",
+        description="URL of a dashboard elsewhere. A task's `url` is its page there, `URL/tasks/tsk_…`. Unset: it is "
+        "the page of the API's own dashboard, or null if that is switched off.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -27,7 +29,3 @@ class BrowserSettings(SettingRules):
         description="Host names under which browsers may log in, separated by commas, besides this machine's own names "
         "and the host of `AGENTCONTAINER_PUBLIC_URL`. Under any other name a session's cookie is refused with 421.",
     )
-
-    def task_url(self, task_id: str) -> str | None:
-        """The page of a task. None: there is no dashboard."""
-        return None if self.dashboard_url is None else f"{self.dashboard_url}/tasks/{task_id}"

@@ -317,6 +317,11 @@ class Settings(TelemetrySettings):
         """What links to the API begin with: `public_url`, or else the URL for clients on this machine."""
         return self.public_url or local_url(self.host, self.port)
 
+    def task_url(self, task_id: str) -> str | None:
+        """The page of a task. None: there is no dashboard."""
+        base = self.dashboard_url or (self.api_url if self.dashboard else None)
+        return None if base is None else f"{base}/tasks/{task_id}"
+
     @property
     def has_offline_model(self) -> bool:
         """Whether tasks may use the provider `offline`."""

@@ -27,7 +27,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
     for name, root in (("server", ROOT), ("client", ROOT / "client")):
         source = folder / name
         shutil.copytree(root / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        for file in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
+        for file in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md", "hatch_build.py"):
             if (root / file).exists():  # the client has nothing of others
                 shutil.copy(root / file, source)
         options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(source)]

@@ -10,6 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from agentcontainer.api.dashboard import Dashboard, built_files
 from agentcontainer.api.http import cors, openapi
 from agentcontainer.api.http.errors import response_to
 from agentcontainer.api.http.middleware import Envelope
@@ -96,10 +97,14 @@ _NO_TELEMETRY: TelemetryConfig = {
 }
 
 
-def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: Hub | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: Hub | None = None,
+    upload_origins: tuple[str, ...] = (),
+) -> FastAPI:  # fmt: skip
     """The application. It starts nothing and closes none of its arguments.
 
-    Event streams get new events only from a `hub` that runs.
+    Event streams get new events only from a `hub` that runs. `upload_origins`: where the dashboard's pages may send
+    uploads, besides to their own origin.
     """
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
@@ -111,6 +116,7 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: 
         settings, pool, vault, blobs, rate_limit, hub or Hub(pool), Lookup(settings), exposition
     )
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
+    app.state.dashboard = Dashboard(built_files(), upload_origins) if settings.dashboard else None
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _respond)
@@ -120,6 +126,11 @@ def create_app(settings: Settings, pool: Pool, vault: Vault, blobs: Blobs, hub: 
 
 
 async def _respond(request: Request, error: Exception) -> Response:
+    dashboard: Dashboard | None = request.app.state.dashboard
+    if isinstance(error, HTTPException) and error.status_code == 404 and dashboard is not None:
+        page = dashboard.answer(request)
+        if page is not None:
+            return page
     if isinstance(error, HTTPException) and error.status_code == 405:
         # Starlette lists only the methods of the first route with this path.
         matching = [route for route in ROUTES if route.path_regex.match(request.scope["path"])]

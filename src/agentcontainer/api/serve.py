@@ -13,6 +13,7 @@ import uvicorn
 from agentcontainer import db
 from agentcontainer.api.app import create_app
 from agentcontainer.api.connections import CHECK_SECONDS, Connections, protocol_class
+from agentcontainer.api.dashboard import upload_origins
 from agentcontainer.api.hub import Hub
 from agentcontainer.api.presence import Presence
 from agentcontainer.api.webhook_sender import WebhookSender
@@ -70,7 +71,7 @@ async def serve(settings: Settings) -> None:
                 await installation_store.put_settings(pool, {installation_store.API_URL: settings.api_url})
             await standard.install(pool)
             hub = Hub(pool, connections.bounds.streams)
-            app = create_app(settings, pool, vault, blobs, hub)
+            app = create_app(settings, pool, vault, blobs, hub, await upload_origins(settings, blobs))
             sender = WebhookSender(pool, vault, settings, tracing)
             presence = Presence(pool, listener.getsockname()[1], settings.runner_lost_after_seconds)
             config = uvicorn.Config(

@@ -33,7 +33,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
     assert TIME.fullmatch(task["createdAt"])
     assert task == {
         "id": task["id"],
-        "url": None,
+        "url": f"http://testserver/tasks/{task['id']}",
         "mode": "autonomous",
         "agentId": AGENT,
         "agentName": "Data",

@@ -414,7 +414,8 @@ async def test_uses_of_a_file_are_listed(alice: Account, bob: Account) -> None:
 
 
 async def test_a_task_has_a_url_where_there_is_a_dashboard(bed: Bed, alice: Account) -> None:
-    assert (await alice.dispatch())["url"] is None
+    own = await alice.dispatch()
+    assert own["url"] == f"http://testserver/tasks/{own['id']}"
     async with account_with(bed, dashboard_url="https://agents.example.com/ui") as account:
         task = await account.dispatch()
         assert task["url"] == f"https://agents.example.com/ui/tasks/{task['id']}"

@@ -1,0 +1,23 @@
+export const words = {
+  title: "Log in a command line?",
+  question: "A program asks for an API key of the account",
+  host: "Computer",
+  address: "Address",
+  unknown: "unknown",
+  begun: "Asked",
+  role: "It may",
+  member: "do everything that a member may",
+  viewer: "read only",
+  warning: "Approve only if you began this yourself, and the phrase in your terminal is the one above.",
+  approve: "Approve",
+  refuse: "Refuse",
+  noLogin: "No login to approve",
+  noLoginText: "Run `agentcontainer login` in a terminal, and open the link that it prints.",
+  states: {
+    pending: "waiting",
+    approved: "Approved. You can close this page.",
+    refused: "Refused. You can close this page.",
+    denied: "Refused. You can close this page.",
+    expired: "This login has expired. Begin it again in the terminal.",
+  } as Record<string, string>,
+} as const;

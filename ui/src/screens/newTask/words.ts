@@ -1,0 +1,6 @@
+export const words = {
+  title: "New task",
+  agent: "Agent",
+  instructions: "Instructions",
+  dispatch: "Dispatch",
+} as const;

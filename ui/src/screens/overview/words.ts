@@ -1,0 +1,15 @@
+export const words = {
+  title: "Overview",
+  needsYou: "Needs you",
+  nothing: "Nothing waits for you.",
+  running: "Running now",
+  noneRunning: "Nothing runs.",
+  today: "Today",
+  balance: "Balance",
+  unlimited: "not charged",
+  ended: "ended",
+  recent: "Ended last",
+  noneRecent: "Nothing has ended yet.",
+  untitled: "Untitled task",
+  allTasks: "All tasks",
+} as const;

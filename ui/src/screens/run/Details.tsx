@@ -1,0 +1,111 @@
+import { useQuery } from "@tanstack/react-query";
+import { fileQuery } from "@/api/queries";
+import type { Task } from "@/api/types";
+import { Download } from "@/content/Download";
+import { JsonTree } from "@/content/JsonTree";
+import { Markdown } from "@/content/Markdown";
+import { Name } from "@/content/Text";
+import { Size } from "@/parts/Amounts";
+import { Copyable } from "@/parts/Copyable";
+import { duration } from "@/parts/format";
+import { Facts, Panel } from "@/parts/Page";
+import { Elapsed, Time } from "@/parts/Time";
+import { words } from "./words";
+
+export function Inputs(props: { task: Task }) {
+  const { task } = props;
+  return (
+    <Panel title={words.inputs}>
+      <div className="space-y-3 p-4">
+        <details>
+          <summary className="font-medium">{words.instructions}</summary>
+          <div className="mt-2 max-h-96 overflow-y-auto">
+            <Markdown text={task.instructions} />
+          </div>
+        </details>
+        {task.inputFileIds?.map((id) => (
+          <InputFile key={id} fileId={id} />
+        ))}
+        {task.inputRepositories.map((repository) => (
+          <p key={`${repository.url} ${repository.path}`}>
+            <Name text={repository.url} />{" "}
+            {repository.ref && <Name text={repository.ref} className="text-soft" />}
+          </p>
+        ))}
+      </div>
+    </Panel>
+  );
+}
+
+function InputFile(props: { fileId: string }) {
+  const query = useQuery(fileQuery(props.fileId));
+  if (!query.data) return <Copyable text={props.fileId} />;
+  return (
+    <div className="flex items-center gap-2">
+      <Name text={query.data.filename} className="min-w-0 flex-1 truncate" />
+      <span className="text-soft">
+        <Size bytes={query.data.sizeBytes} />
+      </span>
+      <Download fileId={props.fileId} filename={query.data.filename} />
+    </div>
+  );
+}
+
+/** How long the task waited and ran. */
+export function Timing(props: { task: Task }) {
+  const { task } = props;
+  const end = task.startedAt ?? task.completedAt;
+  return (
+    <Panel title={words.timing}>
+      <div className="p-4">
+        <Facts
+          of={[
+            [words.facts.dispatched, <Time key="at" at={task.createdAt} />],
+            [words.facts.queued, <Elapsed key="queue" from={task.createdAt} to={end} />],
+            ...(task.startedAt
+              ? ([
+                  [words.facts.sinceStart, <Elapsed key="run" from={task.startedAt} to={task.completedAt} />],
+                ] as [string, React.ReactNode][])
+              : []),
+            [words.facts.container, duration(task.containerMinutes * 60_000)],
+          ]}
+        />
+      </div>
+    </Panel>
+  );
+}
+
+export function Details(props: { task: Task }) {
+  const { task } = props;
+  return (
+    <Panel title={words.details}>
+      <div className="space-y-3 p-4">
+        <Facts
+          of={[
+            ["id", <Copyable key="id" text={task.id} />],
+            [words.facts.version, <Copyable key="version" text={task.agentVersionId} />],
+            [words.facts.provider, task.execution.provider],
+            [words.facts.model, task.execution.model],
+            [words.facts.region, task.runtimeRegion],
+            [
+              words.facts.image,
+              <Name key="image" text={task.runtime.containerImage ?? words.facts.standardImage} />,
+            ],
+          ]}
+        />
+        <Json title={words.facts.overrides} value={task.overrides} />
+        <Json title={words.facts.metadata} value={task.metadata} />
+      </div>
+    </Panel>
+  );
+}
+
+function Json(props: { title: string; value: object }) {
+  if (Object.keys(props.value).length === 0) return null;
+  return (
+    <div>
+      <h3 className="font-medium">{props.title}</h3>
+      <JsonTree value={props.value} />
+    </div>
+  );
+}
