@@ -1,7 +1,9 @@
 """The README, the quickstart and the guides: their `sh` and `python` blocks run unchanged, with the scripted model."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 
 from tests import oci
 from tests.git_server import GitServer
+from tests.ports import free_port
 
 from .bed import PROVIDER_KEY
 from .conftest import Platform
@@ -70,12 +73,14 @@ def running(
                 "PYTHONUNBUFFERED": "1",
                 "REPO": server.url("git", "app"),
                 "IMAGE": f"oci:{image.folder}",
+                "PORT": str(free_port()),
                 "no_proxy": "*",
             }
             shells = {page: start(page, environment, tmp_path_factory.mktemp(page.stem)) for page in PAGES}
             yield shells
             for shell in shells.values():
-                shell.kill()
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.killpg(shell.pid, signal.SIGKILL)
                 shell.communicate()
 
 
@@ -83,7 +88,7 @@ def start(page: Path, environment: dict[str, str], folder: Path) -> subprocess.P
     return subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", definitions() + commands(page)],
         cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 
@@ -98,8 +103,8 @@ def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]
 EXPECTED = {
     "README": "event: task.finished",
     "quickstart": "Begin with the answer, in one sentence.",
-    "budgets": "budget_exceeded ",
-    "ci": "",  # its commands are marked `shell`
+    "budgets": "exit code 3\nbudget_exceeded ",
+    "ci": "exit code 0",
     "conversations": "Roses are red",
     "files": '"partial": true',
     "following-everything": '"task.started"\n"task.created"',
@@ -114,5 +119,5 @@ EXPECTED = {
     "skills": "skills/invoices/SKILL.md",
     "steering": "delivered: Leave out the south.",
     "streaming": "task.finished",
-    "webhooks": "",  # its commands are marked `shell`
+    "webhooks": "received task.finished tsk_",
 }
