@@ -8,12 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
 
+from tests.control_groups import remove_tree
 from tests.ports import free_port
+from tests.postgres_socket import open_socket
 from tests.s3_server import CREDENTIALS, S3Server
 
 from .bed import finish, script
@@ -33,6 +34,7 @@ class Podman:
     """podman, with its images and containers in `folder`."""
 
     def __init__(self, folder: Path) -> None:
+        self._group = folder.name
         self._argv = [
             "podman",
             f"--root={folder}/store",
@@ -51,7 +53,19 @@ class Podman:
     def start(self, name: str, *arguments: str) -> None:
         # The limits of a container that podman sets by itself may be above those of this process.
         limits = ["--ulimit=nofile=20000:20000", "--ulimit=nproc=4096:4096"]
-        self("run", "--detach", f"--name={name}", "--network=host", *limits, *arguments)
+        group = f"--cgroup-parent=/{self._group}"
+        self("run", "--detach", f"--name={name}", "--network=host", group, *limits, *arguments)
+
+    def logs(self, name: str) -> str:
+        """What a container has written, to stdout and stderr."""
+        done = subprocess.run([*self._argv, "logs", name], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    def close(self) -> None:
+        """Remove all containers, images and control groups."""
+        self("rm", "--all", "--force", "--time=5", is_checked=False)
+        self("rmi", "--all", "--force", is_checked=False)
+        remove_tree(self._group)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +94,7 @@ def podman() -> Iterator[Podman]:
             )  # fmt: skip
         yield podman
     finally:
-        podman("rm", "--all", "--force", "--time=5", is_checked=False)
-        podman("rmi", "--all", "--force", is_checked=False)
+        podman.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -89,8 +102,7 @@ def test_a_task_runs_in_the_containers_of_an_api_and_a_runner(
     podman: Podman, database_url: str, s3: S3Server, short_dir: Path
 ) -> None:
     port, probe = free_port(), free_port()
-    socket = parse_qs(urlsplit(database_url).query)["host"][0]
-    Path(socket).chmod(0o711)  # the API connects as a user of its own
+    socket = str(open_socket(database_url))  # the API connects as a user of its own
     settings = {
         "AGENTCONTAINER_DATABASE_URL": database_url.replace(socket, "/srv/postgres"),
         "AGENTCONTAINER_STORAGE_URL": s3.storage_url("containers"),
@@ -114,7 +126,7 @@ def test_a_task_runs_in_the_containers_of_an_api_and_a_runner(
         "runner", *common, "--privileged", *volumes, "localhost/runner:1", "runner", "--capacity", "2"
     )
     for name, address in (("api", port), ("runner", probe)):
-        assert wait_until(lambda address=address: is_ready(address), 90), podman("logs", name)
+        assert wait_until(lambda address=address: is_ready(address), 90), podman.logs(name)
     account = ["agentcontainer", "admin", "create-account", "--name", "Test", "--credit", "9", "--json"]
     key = json.loads(podman("exec", "api", *account))["apiKey"]
     with httpx2.Client(
@@ -130,12 +142,12 @@ def test_a_task_runs_in_the_containers_of_an_api_and_a_runner(
         task = api.get(path).json()
         assert task["status"] == "finished", task
     assert podman("exec", "api", "id", "-u") == "65532"
-    assert "WEAK" not in podman("logs", "runner")
+    assert "WEAK" not in podman.logs("runner")
     for name, limit in (("api", 20), ("runner", 50)):
         began = time.monotonic()
         podman("stop", "--time=60", name)
         assert time.monotonic() - began < limit
-        assert podman("inspect", "--format={{.State.ExitCode}}", name) == "0", podman("logs", name)
+        assert podman("inspect", "--format={{.State.ExitCode}}", name) == "0", podman.logs(name)
 
 
 def is_ready(port: int) -> bool:

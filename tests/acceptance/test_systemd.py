@@ -16,6 +16,7 @@ import pytest
 from tests import oci
 from tests.ordinary_user import NEEDED
 from tests.ports import free_port
+from tests.postgres_socket import open_socket
 from tests.s3_server import CREDENTIALS, S3Server
 from tests.systemd_machine import Machine
 
@@ -40,9 +41,7 @@ IMAGES = "/srv/images"
 def machine(postgres_url: str) -> Iterator[Machine]:
     folder = Path(tempfile.mkdtemp(prefix="ac-systemd-", dir="/tmp"))
     (folder / "layer").mkdir()
-    socket = Path(parse_qs(urlsplit(postgres_url).query)["host"][0])
-    socket.chmod(0o711)  # the API connects as a user of its own
-    machine = Machine(folder / "layer", socket)
+    machine = Machine(folder / "layer", open_socket(postgres_url))  # the API connects as a user of its own
     try:
         machine.start()
         command = Path(sys.executable).with_name("agentcontainer")
