@@ -1,6 +1,5 @@
 """The commands for users, in real processes against a running platform: in pipes, and on a terminal."""
 
-import asyncio
 import json
 import os
 import re
@@ -8,13 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from agentcontainer_client import AgentContainer, AsyncAgentContainer
+from agentcontainer_client import AgentContainer
 from tests.acceptance.bed import Client, Platform, finish, script, waiting
 from tests.client.terminal import COMMAND, terminal
-from tests.webhook_receiver import receiver
 
 DATA = "agt_standard_data"
 
@@ -38,13 +35,6 @@ def call(
     return subprocess.run(
         [*COMMAND, *arguments], env=environment, capture_output=True, timeout=90, cwd=cwd, **source
     )  # type: ignore[call-overload]
-
-
-def lines(environment: dict[str, str], *arguments: str) -> list[str]:
-    """What a command that succeeds prints."""
-    done = call(environment, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode().splitlines()
 
 
 def test_stdout_is_the_result_and_nothing_else(environment: dict[str, str], tmp_path: Path) -> None:
@@ -138,84 +128,6 @@ def test_a_rerun_has_the_files_and_settings_of_the_first_run(
     newest = client.tasks.list(limit=1).first()
     assert newest is not None
     assert newest.id == again.id, "nothing was dispatched for a folder that cannot be made"
-
-
-def test_files_keys_and_agents_are_managed(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("a")
-    file_id = call(environment, "upload", "a.txt", cwd=tmp_path).stdout.decode().strip()
-    assert file_id in call(environment, "files").stdout.decode()
-    assert call(environment, "rm", file_id, "--yes").returncode == 0
-    key = call(environment, "keys", "create", "CI").stdout.decode().strip()
-    assert call(environment | {"AGENTCONTAINER_API_KEY": key}, "whoami").returncode == 0
-    stored = call(environment, "provider-keys", "set", "openai", stdin=b"sk-test-0123456789\n")
-    assert stored.returncode == 0, stored.stderr
-    assert b"openai\t\xe2\x80\xa66789" in call(environment, "provider-keys").stdout
-    assert call(environment, "provider-keys", "delete", "openai").returncode == 2, "nobody can be asked"
-    assert call(environment, "provider-keys", "delete", "openai", "--yes").returncode == 0
-    agent_id = (
-        call(environment, "agents", "create", f"From the shell {os.getpid()}", "--prompt", "Be brief.")
-        .stdout.decode()
-        .strip()
-    )
-    exported = call(environment, "agents", "export", agent_id).stdout
-    path = tmp_path / "agent.yaml"
-    path.write_bytes(exported.replace(b"Be brief.", b"Be long."))
-    applied = call(environment, "agents", "apply", "agent.yaml", "--yes", cwd=tmp_path)
-    assert applied.returncode == 0, applied.stderr
-    assert b"nothing to change" in call(environment, "agents", "apply", "agent.yaml", cwd=tmp_path).stderr
-    assert b'- "Be brief."' in call(environment, "agents", "diff", agent_id, "1").stdout
-    assert call(environment, "agents", "activate", agent_id, "9").stderr.endswith(b"has no version 9.\n")
-    before = call(environment, "agents").stdout
-    path.write_text("name: New\ndefaults: {maxRuntimeSeconds: never}\n")
-    assert call(environment, "agents", "apply", "agent.yaml", cwd=tmp_path).returncode == 1
-    assert call(environment, "agents").stdout == before, "no agent is made of a file that is refused"
-    status = call(environment, "api", "GET", "/tasks", "-F", "limit=1")
-    assert json.loads(status.stdout)["data"]
-
-
-def test_what_happened_to_an_account_is_listed(
-    environment: dict[str, str], client_platform: Platform, account: Client
-) -> None:
-    [credit] = [
-        line.split("\t") for line in lines(environment, "ledger", "-n", "1000") if "\tcredit\t" in line
-    ]
-    assert float(credit[2]) == float(credit[3]) > 0
-    link = lines(environment, "sessions", "link")[0]
-    code = link.partition("#")[2]
-    url = f"{client_platform.base_url}/session"
-    headers = {"User-Agent": "Browser/1.0", "Sec-Fetch-Site": "same-origin"}
-    with httpx2.Client(trust_env=False, headers=headers) as browser:
-        assert browser.post(url, json={"code": code, "isConfirmed": True}).status_code == 204
-    [session] = [line.split("\t") for line in lines(environment, "sessions")]
-    assert (session[1], session[4]) == ("member", "Browser/1.0")
-    assert lines(environment, "audit", "-n", "1")[0].split("\t")[2:4] == ["session.created", session[0]]
-    assert call(environment, "sessions", "end", session[0]).returncode == 0
-    assert lines(environment, "sessions") == []
-    assert json.loads(call(environment, "audit", "-n", "1", "--json=action").stdout) == [
-        {"action": "session.ended"}
-    ]
-
-
-async def test_events_are_relayed_to_a_server_on_this_machine(
-    environment: dict[str, str], async_client: AsyncAgentContainer
-) -> None:
-    async with receiver() as server:
-        arguments = ["webhooks", "listen", "--forward", server.url, "--event", "task.finished"]
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, *arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            secret = (await process.stdout.readline()).decode().strip()
-            assert b"forwarding to" in await process.stderr.readline()
-            task = await async_client.tasks.create(script(finish()), agent=DATA)
-            [received] = await server.until(1, 60)
-        finally:
-            process.terminate()
-            await process.wait()
-    event = async_client.webhooks.unwrap(received.body, received.headers, secret)
-    assert (event.type, event.data.task_id) == ("task.finished", task.id)
 
 
 def test_a_profile_is_stored_and_used(

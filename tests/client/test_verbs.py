@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from agentcontainer_client import AgentContainer
@@ -66,6 +67,58 @@ def call(
     return call
 
 
+def test_files_keys_and_agents_are_managed(
+    call: Call, tmp_path: Path, account: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    file_id = call("upload", "a.txt").out.strip()
+    assert file_id in [row[0] for row in call("files").rows]
+    assert call("rm", file_id, "--yes").code == 0
+    key = call("keys", "create", "CI").out.strip()
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", key)
+    assert call("whoami").code == 0
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", account.api_key)
+    [key_id] = [row[0] for row in call("keys").rows if row[1] == "CI"]
+    assert call("keys", "revoke", key_id, "--yes").code == 0
+    assert key_id not in [row[0] for row in call("keys").rows]
+    assert call("provider-keys", "set", "openai", stdin="sk-test-0123456789\n").code == 0
+    assert ["openai", "…6789", ""] in call("provider-keys").rows
+    assert call("provider-keys", "delete", "openai").code == 2, "nobody can be asked"
+    assert call("provider-keys", "delete", "openai", "--yes").code == 0
+    status = call("api", "GET", "/account")
+    assert json.loads(status.out)["id"] == account.account_id
+
+
+def test_an_agent_is_kept_as_a_file(call: Call, tmp_path: Path) -> None:
+    agent = call("agents", "create", f"From the shell {time.time()}", "--prompt", "Be brief.").out.strip()
+    path = tmp_path / "agent.yaml"
+    path.write_text(call("agents", "export", agent).out.replace("Be brief.", "Be long."))
+    assert call("agents", "apply", "agent.yaml", "--yes").code == 0
+    assert "nothing to change" in call("agents", "apply", "agent.yaml").err
+    assert '- "Be brief."' in call("agents", "diff", agent, "1").out
+    assert call("agents", "activate", agent, "9").err.endswith("has no version 9.\n")
+    before = call("agents").rows
+    path.write_text("name: New\ndefaults: {maxRuntimeSeconds: never}\n")
+    assert call("agents", "apply", "agent.yaml").code == 1
+    assert call("agents").rows == before, "no agent is made of a file that is refused"
+
+
+def test_what_happened_to_an_account_is_listed(call: Call, client_platform: Platform) -> None:
+    [credit] = [row for row in call("ledger", "-n", "1000").rows if row[1] == "credit"]
+    assert float(credit[2]) == float(credit[3]) > 0
+    code = call("sessions", "link").out.strip().partition("#")[2]
+    url = f"{client_platform.base_url}/session"
+    headers = {"User-Agent": "Browser/1.0", "Sec-Fetch-Site": "same-origin"}
+    with httpx2.Client(trust_env=False, headers=headers) as browser:
+        assert browser.post(url, json={"code": code, "isConfirmed": True}).status_code == 204
+    [session] = call("sessions").rows
+    assert (session[1], session[4]) == ("member", "Browser/1.0")
+    assert call("audit", "-n", "1").rows[0][2:4] == ["session.created", session[0]]
+    assert call("sessions", "end", session[0]).code == 0
+    assert call("sessions").rows == []
+    assert json.loads(call("audit", "-n", "1", "--json=action").out) == [{"action": "session.ended"}]
+
+
 def test_a_webhook_is_made_changed_tried_and_deleted(call: Call) -> None:
     assert call("webhooks", "create", "http://127.0.0.1/hook").code == 1
     made = call(
@@ -80,6 +133,11 @@ def test_a_webhook_is_made_changed_tried_and_deleted(call: Call) -> None:
     )
     assert "url        https://hooks.example.com/b\n" in call("webhooks", "show", webhook).out
     assert call("webhooks", "rotate-secret", webhook, "--overlap", "60").out.startswith("whsec_")
+    callback_secret = call("webhooks", "callback-secret").out
+    replaced = call("webhooks", "callback-secret", "--rotate").out
+    assert replaced != callback_secret
+    assert replaced.startswith("whsec_")
+    assert call("webhooks", "callback-secret").out == replaced
     tried = call("webhooks", "test", webhook)
     assert (tried.code, tried.out[:15]) == (1, "not delivered: ")
     assert call("webhooks", "deliveries", webhook, "--status", "failed", "--json").out == "[]\n"

@@ -1,7 +1,6 @@
-"""The commands of webhooks, and `listen`, which sends the events of the feed to a server on this machine."""
+"""`webhooks listen`, which sends the events of the feed to a server on this machine."""
 
 import http.server
-import json
 import os
 import queue
 import subprocess
@@ -15,8 +14,6 @@ import pytest
 from agentcontainer_client import AgentContainer
 from tests.acceptance.bed import Client, Platform, finish, script
 from tests.client.terminal import COMMAND
-
-from .test_commands import call
 
 DATA = "agt_standard_data"
 Requests = queue.Queue[tuple[bytes, dict[str, str]]]
@@ -56,28 +53,6 @@ def laptop() -> Iterator[tuple[str, Requests]]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def test_a_webhook_is_managed_from_the_shell(environment: dict[str, str]) -> None:
-    url = "https://hooks.example.com/shell"
-    made = call(environment, "webhooks", "create", url, "--event", "task.failed", "--description", "CI")
-    assert made.returncode == 0, made.stderr
-    secret = made.stdout.decode().strip()
-    assert secret.startswith("whsec_")
-    [webhook_id] = [word for word in made.stderr.decode().split() if word.startswith("whk_")]
-    assert f"{webhook_id}\tenabled\t{url}\ttask.failed" in call(environment, "webhooks").stdout.decode()
-    assert call(environment, "webhooks", "change", webhook_id, "--disable").returncode == 0
-    shown = json.loads(call(environment, "webhooks", "show", webhook_id, "--json").stdout)
-    assert (shown["disabledReason"], shown["stats7d"]["attempts"]) == ("client", 0)
-    assert call(environment, "webhooks", "rotate-secret", webhook_id).stdout.decode().strip() != secret
-    assert call(environment, "webhooks", "deliveries", webhook_id, "--json").stdout.strip() == b"[]"
-    assert call(environment, "webhooks", "delete", webhook_id, "--yes").returncode == 0
-    callback_secret = call(environment, "webhooks", "callback-secret").stdout
-    assert callback_secret.startswith(b"whsec_")
-    replaced = call(environment, "webhooks", "callback-secret", "--rotate").stdout
-    assert replaced != callback_secret
-    assert call(environment, "webhooks", "callback-secret").stdout == replaced
-    assert call(environment, "webhooks", "show", webhook_id).returncode != 0
 
 
 def test_listen_relays_the_feed_signed(environment: dict[str, str], client: AgentContainer) -> None:

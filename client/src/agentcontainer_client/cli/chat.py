@@ -180,8 +180,11 @@ class _Chat:
 
 
 def _agent(state: State, name: str | None) -> str:
+    _ = state.client  # a fault of the connection is none of the name
+    if name is None:
+        return chosen_agent(state, None)
     try:
-        return chosen_agent(state, name)
+        return state.agent_id(name)
     except errors.ConfigurationError as error:
         raise errors.ConfigurationError(f"{error} There is no such file either.") from None
 

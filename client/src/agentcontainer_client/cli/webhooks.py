@@ -217,15 +217,15 @@ def listen(
     """
     state = state_of(ctx)
     _check_target(forward)
-    secret = os.environ.get(SECRET_VARIABLE)
-    if secret:
-        _webhooks.check_secret(secret)
-    else:
-        secret = _webhooks.new_secret()
-        state.line(secret)
-        sys.stdout.flush()
+    own_secret = os.environ.get(SECRET_VARIABLE)
+    if own_secret:
+        _webhooks.check_secret(own_secret)
     position = _last_position(state) if after is None else after
     state.say(f"forwarding to {forward}, from position {position}")
+    secret = own_secret or _webhooks.new_secret()
+    if not own_secret:
+        state.line(secret)
+        sys.stdout.flush()  # into a pipe, too: whoever reads it knows that what happens from now on is relayed
     with httpx2.Client(timeout=FORWARD_SECONDS, trust_env=False, follow_redirects=False) as http:
         for entry in state.client.feed.stream(after=position):
             if events and entry.type not in events:
