@@ -135,3 +135,21 @@ def test_an_event_of_unknown_type_is_printed_with_its_type() -> None:
         {"sequence": 1, "type": "task.frozen", "createdAt": "2026-03-26T14:00:00.000Z", "data": {}}
     )
     assert "task.frozen" in (event_lines.line(event, CREATED) or "")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--port", "abc"], "Invalid value for '--port'"),
+        (["up", "--prot", "1"], "No such option: --prot"),
+        (["admin", "credit"], "Missing argument 'ACCOUNT_ID'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {message}")
+    assert "--help)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

@@ -1,4 +1,5 @@
-"""Prints the failure of a command as one line on stderr, without a stack trace, and exits with code 1."""
+"""Prints the failure of a command as one line on stderr, without a stack trace, and exits with code 1; 2 if it was used
+wrongly."""
 
 import os
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from agentcontainer import field_faults
 from agentcontainer.cli.terminal import allow_any_text
@@ -21,9 +23,20 @@ WITH_LOG = (["up"], ["api"], ["runner"])  # the commands whose stderr is a log
 class CommandGroup(TyperGroup):
     """A command group whose commands report failures as one line."""
 
-    def main(self, *args: Any, **options: Any) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         allow_any_text()
-        return super().main(*args, **options)
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **options)
+        try:
+            code = super().main(*args, standalone_mode=False, **options)
+        except TyperException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "agentcontainer"
+            report("error", f"{error.format_message()} (see: {command} --help)")
+            raise SystemExit(error.exit_code) from None
+        except typer.Abort:
+            raise SystemExit(1) from None
+        raise SystemExit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
