@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,10 +49,16 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
+def account_of(platform: Platform, **options: Any) -> Client:
+    """A new account. It is made in a thread, because Playwright's event loop runs in that of the tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(partial(platform.account, **options)).result()
+
+
 @pytest.fixture
 def client(platform: Platform) -> Client:
     """An account with $100 and a key for each provider."""
-    return platform.account()
+    return account_of(platform)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(platform: Platform) -> World:
-    client = platform.account()
+    client = account_of(platform)
     uploaded = client.upload("sales.csv", b"region,amount\nnorth,3\nsouth,4\n", "text/csv")
     report = "printf '# Sales\\n\\nNorth sells **best**.\\n' > report.md"
     finished = client.dispatch(

@@ -47,6 +47,12 @@ export const capabilitiesQuery = queryOptions({
   staleTime: 5 * 60_000,
 });
 
+export const modelsQuery = queryOptions({
+  queryKey: ["models"],
+  queryFn: () => data(api.GET("/api/v1/models", { params: { query: { limit: 1000 } } })),
+  staleTime: 5 * 60_000,
+});
+
 export const taskQuery = (taskId: string) =>
   queryOptions({
     queryKey: ["task", taskId],

@@ -37,7 +37,12 @@ export type ToolRow = Common & {
   completedSequence: number | null;
 };
 
-export type PlatformRow = Common & { kind: "platform" | "separator"; event: TaskEvent };
+/** `asleepMs`: of a waking, how long the task had slept; null: not known. */
+export type PlatformRow = Common & {
+  kind: "platform" | "separator";
+  event: TaskEvent;
+  asleepMs: number | null;
+};
 
 export type Row = MessageRow | ToolRow | PlatformRow;
 
@@ -65,7 +70,7 @@ export function fold(event: TaskEvent, existing: RowIndex): Row | null {
     case "message.delivered":
       return delivered(existing.message(event.data.messageId));
     default:
-      return HIDDEN.has(event.type) ? null : platform(event);
+      return HIDDEN.has(event.type) ? null : platform(event, existing.asleepSince);
   }
 }
 
@@ -73,6 +78,7 @@ export function fold(event: TaskEvent, existing: RowIndex): Row | null {
 export type RowIndex = {
   tool: (callId: string, sequence: number) => ToolRow | null;
   message: (messageId: string) => MessageRow | null;
+  asleepSince: string | null;
 };
 
 function common(event: TaskEvent): Omit<Common, "kind" | "isError"> {
@@ -159,8 +165,7 @@ function message(
     messageId,
     role,
     content,
-    status:
-      role === "user" ? (data.status === "queued" || data.status === "pending" ? "waiting" : null) : null,
+    status: data.status === "queued" ? "waiting" : null,
     files: data.files ?? [],
   };
 }
@@ -169,12 +174,14 @@ function delivered(row: MessageRow | null): MessageRow | null {
   return row === null ? null : { ...row, status: "delivered" };
 }
 
-function platform(event: TaskEvent): PlatformRow {
+function platform(event: TaskEvent, asleepSince: string | null): PlatformRow {
+  const isWaking = event.type === "task.woken" && asleepSince !== null;
   return {
     ...common(event),
     kind: SEPARATORS.has(event.type) ? "separator" : "platform",
     isError: FAILURES.has(event.type),
     event,
+    asleepMs: isWaking ? Date.parse(event.createdAt) - Date.parse(asleepSince) : null,
   };
 }
 

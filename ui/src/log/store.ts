@@ -19,7 +19,10 @@ export class LogStore {
   last = 0;
   live: LiveText = null;
   running: ToolRow | null = null;
+  /** The number of the newest attempt that is known. */
+  attempt = 0;
   private liveCount = 0;
+  private asleepSince: string | null = null;
 
   row(id: string): Row | undefined {
     return this.rows.get(id);
@@ -67,6 +70,8 @@ export class LogStore {
     this.messageRows.clear();
     this.first = null;
     this.last = 0;
+    this.attempt = 0;
+    this.running = null;
     this.endLive();
     this.setOrder([]);
   }
@@ -91,11 +96,25 @@ export class LogStore {
     };
   }
 
+  /** How many messages wait that were sent before this one. */
+  waitingBefore(row: MessageRow): number {
+    let count = 0;
+    for (const id of this.messageRows.values()) {
+      const other = this.rows.get(id);
+      if (other?.kind === "message" && other.status === "waiting" && other.sequence < row.sequence)
+        count += 1;
+    }
+    return count;
+  }
+
   private take(event: TaskEvent, added: string[], orphan: ToolRow | null = null): void {
     const row = fold(event, {
       tool: (callId, sequence) => orphan ?? this.openTool(callId, sequence),
       message: (messageId) => this.get(this.messageRows.get(messageId)) as MessageRow | null,
+      asleepSince: this.asleepSince,
     });
+    if (event.type === "task.hibernated") this.asleepSince = event.createdAt;
+    if (event.type === "task.woken") this.asleepSince = null;
     if (event.type === "message.completed" || event.type.startsWith("task.")) this.endLive();
     if (row === null) return;
     if (!this.rows.has(row.id)) added.push(row.id);

@@ -3,45 +3,100 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { accountQuery, liveTasksQuery } from "@/api/queries";
-import type { TaskSummary } from "@/api/types";
+import type { TaskStatus, TaskSummary } from "@/api/types";
 import { Name } from "@/content/Text";
 import { Money } from "@/parts/Amounts";
 import { Page, Panel } from "@/parts/Page";
-import { Loaded } from "@/parts/States";
+import { Loaded, Skeleton } from "@/parts/States";
 import { Status } from "@/parts/Status";
 import { Elapsed, Time } from "@/parts/Time";
+import { EXAMPLE } from "./example";
+import { FirstRun } from "./FirstRun";
 import { words } from "./words";
 
 const DAY_MS = 86_400_000;
+const COUNTED = 100;
+const SKIPPED = "firstRunSkipped";
+
+function wasSkipped(): boolean {
+  try {
+    return localStorage.getItem(SKIPPED) !== null;
+  } catch {
+    return false;
+  }
+}
+
+function rememberSkip(): void {
+  try {
+    localStorage.setItem(SKIPPED, "1");
+  } catch {
+    // Storage is blocked: it is skipped until the page is closed.
+  }
+}
 
 export function Overview() {
+  const newest = useQuery(liveTasksQuery("newest", {}, 2));
+  const [isSkipped, setSkipped] = useState(wasSkipped);
+  const tasks = newest.data?.data;
+  const example = tasks?.length === 1 && tasks[0]?.metadata[EXAMPLE.key] === EXAMPLE.value ? tasks[0] : null;
+  const isFirstRun = !isSkipped && tasks !== undefined && (tasks.length === 0 || example !== null);
+  if (newest.isPending) return <Skeleton />;
+  if (!isFirstRun) return <Usual />;
+  return (
+    <FirstRun
+      example={example}
+      onSkip={() => {
+        rememberSkip();
+        setSkipped(true);
+      }}
+    />
+  );
+}
+
+function Usual() {
   const [dayAgo] = useState(() => new Date(Date.now() - DAY_MS).toISOString());
-  const waiting = useQuery(liveTasksQuery("waiting", { status: ["awaiting_input", "hibernating"] }, 10));
+  const [midnight] = useState(() => new Date(new Date().setHours(0, 0, 0, 0)).toISOString());
+  const waiting = useQuery(liveTasksQuery("waiting", { status: ["awaiting_input", "hibernating"] }, 20));
   const failed = useQuery(liveTasksQuery("failed", { status: ["failed"], completedAfter: dayAgo }, 10));
   const running = useQuery(liveTasksQuery("running", { status: ["running", "pending"] }, 12));
   const ended = useQuery(liveTasksQuery("ended", { completedAfter: dayAgo }, 10));
+  const today = useQuery(liveTasksQuery("today", { completedAfter: midnight }, COUNTED));
   const account = useQuery(accountQuery);
   return (
     <Page title={words.title}>
-      <div className="grid items-start gap-4 lg:grid-cols-2">
-        <Panel title={words.needsYou}>
+      <div className="grid items-start gap-4 lg:grid-cols-3">
+        <Panel title={words.needsYou} className="lg:col-span-2">
           <Loaded query={waiting} lines={3}>
-            {(page) => <TaskList tasks={[...page.data, ...(failed.data?.data ?? [])]} none={words.nothing} />}
+            {(page) => (
+              <TaskList
+                tasks={[
+                  ...page.data.filter((task) => task.hibernationReason !== "provider"),
+                  ...(failed.data?.data ?? []),
+                ]}
+                none={words.nothing}
+              />
+            )}
           </Loaded>
         </Panel>
-        <Panel title={words.balance}>
+        <Panel title={words.today}>
+          <Loaded query={today} lines={2}>
+            {(page) => <Counts tasks={page.data} isCut={page.pageInfo.hasMore} />}
+          </Loaded>
           <Loaded query={account} lines={1}>
             {(data) => (
-              <p className="p-4 text-2xl font-semibold">
-                <Money usd={data.creditBalance} />
+              <p className="border-t border-line p-4">
+                <span className="block text-soft">{words.balance}</span>
+                <span className="text-2xl font-semibold">
+                  <Money usd={data.creditBalance} />
+                </span>
                 {data.billingMode === "unlimited_grant" && (
-                  <span className="ml-2 text-sm font-normal text-soft">{words.unlimited}</span>
+                  <span className="ml-2 text-soft">{words.unlimited}</span>
                 )}
               </p>
             )}
           </Loaded>
         </Panel>
-        <Panel title={words.running} className="lg:col-span-2">
+        <Panel title={words.running} className="lg:col-span-3">
           <Loaded query={running} lines={3}>
             {(page) =>
               page.data.length === 0 ? (
@@ -58,7 +113,7 @@ export function Overview() {
         </Panel>
         <Panel
           title={words.recent}
-          className="lg:col-span-2"
+          className="lg:col-span-3"
           actions={
             <Link to="/tasks" className="text-accent hover:underline">
               {words.allTasks}
@@ -71,6 +126,23 @@ export function Overview() {
         </Panel>
       </div>
     </Page>
+  );
+}
+
+/** The tasks of today by their ends. */
+function Counts(props: { tasks: TaskSummary[]; isCut: boolean }) {
+  const counts = new Map<TaskStatus, number>();
+  for (const task of props.tasks) counts.set(task.status, (counts.get(task.status) ?? 0) + 1);
+  if (counts.size === 0) return <p className="p-4 text-soft">{words.noneToday}</p>;
+  return (
+    <ul className="space-y-1 p-4">
+      {[...counts].map(([status, count]) => (
+        <li key={status} className="flex justify-between gap-2">
+          <Status status={status} />
+          <span className="tabular-nums">{props.isCut ? words.atLeast(count) : count}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,15 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { fileQuery } from "@/api/queries";
 import type { Task } from "@/api/types";
 import { Download } from "@/content/Download";
 import { JsonTree } from "@/content/JsonTree";
 import { Markdown } from "@/content/Markdown";
 import { Name } from "@/content/Text";
+import { useOrder } from "@/log/hooks";
+import type { RunLog } from "@/log/run";
 import { Size } from "@/parts/Amounts";
 import { Copyable } from "@/parts/Copyable";
 import { duration } from "@/parts/format";
 import { Facts, Panel } from "@/parts/Page";
 import { Elapsed, Time } from "@/parts/Time";
+import { phasesOf } from "@/timeline/phases";
 import { words } from "./words";
 
 export function Inputs(props: { task: Task }) {
@@ -52,12 +56,13 @@ function InputFile(props: { fileId: string }) {
 }
 
 /** How long the task waited and ran. */
-export function Timing(props: { task: Task }) {
+export function Timing(props: { task: Task; log: RunLog | null }) {
   const { task } = props;
   const end = task.startedAt ?? task.completedAt;
   return (
     <Panel title={words.timing}>
-      <div className="p-4">
+      <div className="space-y-3 p-4">
+        {props.log && <Phases log={props.log} />}
         <Facts
           of={[
             [words.facts.dispatched, <Time key="at" at={task.createdAt} />],
@@ -72,6 +77,52 @@ export function Timing(props: { task: Task }) {
         />
       </div>
     </Panel>
+  );
+}
+
+const PHASE_LOOK = {
+  queued: "bg-grey",
+  starting: "bg-amber",
+  running: "bg-blue",
+  asleep: "bg-indigo",
+  waiting: "bg-violet",
+};
+
+/** Where the time went, attempt by attempt. Only if all of the log is loaded. */
+function Phases(props: { log: RunLog }) {
+  const { store } = props.log;
+  const order = useOrder(store);
+  const phases = useMemo(() => {
+    const rows = order.map((id) => store.row(id));
+    return store.first === 1
+      ? phasesOf(
+          rows.flatMap((row) => (row && "event" in row ? [row.event] : [])),
+          Date.now(),
+        )
+      : [];
+  }, [order, store]);
+  const total = phases.reduce((sum, phase) => sum + phase.to - phase.from, 0);
+  if (total === 0) return null;
+  return (
+    <div>
+      <div aria-hidden className="flex h-2.5 gap-px overflow-hidden rounded">
+        {phases.map((phase) => (
+          <span
+            key={phase.from}
+            className={PHASE_LOOK[phase.kind]}
+            style={{ flexGrow: Math.max(phase.to - phase.from, total / 100) }}
+          />
+        ))}
+      </div>
+      <ul className="mt-1.5 flex flex-wrap gap-x-3 gap-y-0.5 text-[12px] text-soft">
+        {phases.map((phase) => (
+          <li key={phase.from} className="inline-flex items-center gap-1">
+            <span aria-hidden className={`size-2 rounded-full ${PHASE_LOOK[phase.kind]}`} />
+            {words.phases[phase.kind]} {duration(phase.to - phase.from)}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

@@ -1,11 +1,12 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Ban, MessageSquarePlus, RotateCcw, Sunrise } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useState, useSyncExternalStore } from "react";
 import { api, data, newKey } from "@/api/client";
 import { agentsQuery } from "@/api/queries";
 import { isFinal, type Task } from "@/api/types";
 import { Name } from "@/content/Text";
+import type { RunLog } from "@/log/run";
 import { Money, Tokens } from "@/parts/Amounts";
 import { CopyAs } from "@/parts/CopyAs";
 import { Copyable } from "@/parts/Copyable";
@@ -20,7 +21,7 @@ import { Confirm, Dialog } from "@/widgets/Dialogs";
 import { TextArea } from "@/widgets/Fields";
 import { words } from "./words";
 
-export function Header(props: { task: Task }) {
+export function Header(props: { task: Task; log: RunLog | null }) {
   const { task } = props;
   const agents = useQuery(agentsQuery);
   const version = agents.data?.data.find((agent) => agent.currentVersion.id === task.agentVersionId)
@@ -40,6 +41,7 @@ export function Header(props: { task: Task }) {
           {version ? ` · v${version}` : ""}
         </Link>
         <span>{task.execution.model}</span>
+        {props.log && <Attempt log={props.log} />}
         {task.startedAt && <Elapsed from={task.startedAt} to={task.completedAt} />}
         <Money usd={task.costUsd} />
         <span>
@@ -51,6 +53,13 @@ export function Header(props: { task: Task }) {
       </div>
     </header>
   );
+}
+
+/** Shown from the second attempt on. */
+function Attempt(props: { log: RunLog }) {
+  const { store } = props.log;
+  const attempt = useSyncExternalStore(store.subscribe, () => store.attempt);
+  return attempt > 1 ? <span>{words.attempt(attempt)}</span> : null;
 }
 
 function Actions(props: { task: Task }) {

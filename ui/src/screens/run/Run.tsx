@@ -1,10 +1,11 @@
 /** The page of a task: what it does now, what it said and did, what came of it. */
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate, useRouterState } from "@tanstack/react-router";
 import { taskQuery } from "@/api/queries";
 import { isFinal, type Task } from "@/api/types";
+import { useRunLog } from "@/log/hooks";
 import { useTitle } from "@/parts/Page";
-import { Loaded } from "@/parts/States";
+import { Loaded, Skeleton } from "@/parts/States";
 import { useShortcut } from "@/shell/keys";
 import { neighbour } from "@/shell/trail";
 import { Details, Inputs, Timing } from "./Details";
@@ -31,6 +32,8 @@ function RunOf(props: { task: Task }) {
   useTitle(task.title ?? words.untitled);
   const navigate = useNavigate();
   const { tab = isFinal(task.status) ? "result" : "timeline" } = route.useSearch();
+  const chosen = /^e(\d{1,9})$/.exec(useRouterState({ select: (state) => state.location.hash }))?.[1];
+  const log = useRunLog(task.id, chosen ? Number(chosen) : null);
   const goTo = (step: 1 | -1) => {
     const next = neighbour(task.id, step);
     if (next) void navigate({ to: "/tasks/$taskId", params: { taskId: next } });
@@ -41,7 +44,7 @@ function RunOf(props: { task: Task }) {
   const narrow = (name: (typeof TABS)[number]) => (tab === name ? "" : "max-lg:hidden");
   return (
     <div className="flex h-full min-h-0 flex-col">
-      <Header task={task} />
+      <Header task={task} log={log} />
       {task.mode === "conversation" && (
         <p className="border-b border-line bg-accent-soft px-4 py-1.5">
           {words.isConversation}{" "}
@@ -53,7 +56,11 @@ function RunOf(props: { task: Task }) {
       <PartsBar tab={tab} />
       <div className="flex min-h-0 flex-1">
         <section aria-label={words.timeline} className={`min-w-0 flex-1 ${narrow("timeline")}`}>
-          <Timeline task={task} />
+          {log === null ? (
+            <Skeleton />
+          ) : (
+            <Timeline log={log} task={task} chosen={chosen ? `e${chosen}` : null} />
+          )}
         </section>
         <aside
           aria-label={words.details}
@@ -65,7 +72,7 @@ function RunOf(props: { task: Task }) {
           </div>
           <div className={`space-y-4 ${narrow("details")}`}>
             <Inputs task={task} />
-            <Timing task={task} />
+            <Timing task={task} log={log} />
             <Details task={task} />
           </div>
         </aside>

@@ -56,7 +56,7 @@ export const EventRow = memo(function EventRow(props: Props) {
       className={`group px-4 py-1 outline-offset-[-2px] ${props.isChosen ? "bg-accent-soft" : ""}`}
     >
       {row.kind === "message" ? (
-        <MessageView row={row} taskId={props.taskId} />
+        <MessageView row={row} taskId={props.taskId} store={props.store} />
       ) : row.kind === "tool" ? (
         <ToolView row={row} taskId={props.taskId} />
       ) : (
@@ -66,14 +66,14 @@ export const EventRow = memo(function EventRow(props: Props) {
   );
 });
 
-function MessageView(props: { row: MessageRow; taskId: string }) {
+function MessageView(props: { row: MessageRow; taskId: string; store: LogStore }) {
   const { row } = props;
   const Icon = row.role === "user" ? User : Bot;
   return (
     <div className="flex gap-2.5 py-1">
       <Icon aria-hidden size={16} className="mt-0.5 shrink-0 text-soft" />
       <div className="min-w-0 flex-1">
-        <p className="sr-only">{row.role === "user" ? "User" : "Agent"}</p>
+        <p className="sr-only">{row.role === "user" ? words.user : words.agent}</p>
         <div className={row.role === "user" ? "rounded-lg bg-sunk px-3 py-2" : ""}>
           {row.isShortened ? (
             <WholeMessage row={row} taskId={props.taskId} />
@@ -81,6 +81,9 @@ function MessageView(props: { row: MessageRow; taskId: string }) {
             <Markdown text={row.content} />
           )}
         </div>
+        {row.status === "waiting" && (
+          <p className="text-[12px] text-soft">{words.waiting(props.store.waitingBefore(row))}</p>
+        )}
         {row.files.length > 0 && (
           <ul className="mt-1 flex flex-wrap gap-2 text-soft">
             {row.files.map((file) => (
@@ -149,8 +152,8 @@ function ToolView(props: { row: ToolRow; taskId: string }) {
             <Name text={row.tool} />
           </span>
           <Name text={summaryOf(row)} className="min-w-0 truncate font-mono text-[12.5px] text-soft" />
-          {row.isError && <span className="shrink-0 text-red">failed</span>}
-          {row.isRunning && <span className="shrink-0 text-blue">running</span>}
+          {row.isError && <span className="shrink-0 text-red">{words.failed}</span>}
+          {row.isRunning && <span className="shrink-0 text-blue">{words.isRunning}</span>}
         </button>
         {row.durationMs !== null && (
           <span className="shrink-0 text-[12px] text-soft tabular-nums">{duration(row.durationMs)}</span>
@@ -207,7 +210,7 @@ function Input(props: { tool: string; input: unknown }) {
 
 function PlatformView(props: { row: PlatformRow; taskId: string }) {
   const { row } = props;
-  const sentence = <Name text={sentenceOf(row.event)} />;
+  const sentence = <Name text={sentenceOf(row.event, row.asleepMs)} />;
   if (row.kind === "separator") {
     return (
       <div className="flex items-center gap-3 py-1 text-[13px] text-soft">

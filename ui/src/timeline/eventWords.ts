@@ -2,7 +2,8 @@
 import type { TaskEvent } from "@/api/types";
 import { bytes, duration } from "@/parts/format";
 
-export function sentenceOf(event: TaskEvent): string {
+/** `asleepMs`: how long a task that was woken had slept. */
+export function sentenceOf(event: TaskEvent, asleepMs: number | null = null): string {
   switch (event.type) {
     case "task.created":
       return "Dispatched.";
@@ -17,7 +18,7 @@ export function sentenceOf(event: TaskEvent): string {
     case "task.hibernated":
       return `Asleep: ${event.data.message}`;
     case "task.woken":
-      return `Woken: ${WOKEN[event.data.kind] ?? event.data.kind}`;
+      return `${asleepMs === null ? "Woken" : `Asleep for ${duration(asleepMs)}, woken`} ${WOKEN[event.data.kind] ?? event.data.kind}`;
     case "task.awaiting_input":
       return "Waits for your next message.";
     case "task.finished":
@@ -60,9 +61,9 @@ export function sentenceOf(event: TaskEvent): string {
 const WOKEN: Record<string, string> = {
   message: "by a message",
   external_wake: "by a program",
-  deadline: "its time had come",
+  deadline: "because its time had come",
   link: "by a wake link",
-  provider: "the provider is tried again",
+  provider: "to try the provider again",
 };
 
 const REMINDED: Record<string, string> = {

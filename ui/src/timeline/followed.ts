@@ -1,0 +1,73 @@
+import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
+import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import type { RunLog } from "@/log/run";
+
+const NEAR_TOP = 600; // pixels from the top at which older events are loaded
+const NEAR_END = 80;
+
+export type Followed = {
+  scroller: RefObject<HTMLDivElement | null>;
+  items: VirtualItem[];
+  height: number;
+  measure: (element: Element | null) => void;
+  isAtEnd: boolean;
+  isNearTop: boolean;
+  unread: number;
+  toEnd: () => void;
+};
+
+/** The visible part of the list, which sticks to its end and stays put when somebody has scrolled up. */
+export function useFollowedList(log: RunLog, ids: readonly string[], chosen: string | null): Followed {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [isAtEnd, setAtEnd] = useState(chosen === null);
+  const [isNearTop, setNearTop] = useState(false);
+  const [seen, setSeen] = useState(ids.length);
+  const virtualizer = useVirtualizer({
+    count: ids.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => 36,
+    getItemKey: (index) => ids[index] ?? index,
+    overscan: 12,
+    anchorTo: "end",
+    followOnAppend: true,
+    scrollEndThreshold: NEAR_END,
+  });
+  const count = ids.length;
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    const onScroll = () => {
+      const isNow = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
+      setAtEnd(isNow && !log.state.hasNewer);
+      setNearTop(element.scrollTop < NEAR_TOP);
+      if (element.scrollTop < NEAR_TOP && log.state.hasOlder) void log.loadOlder();
+      if (isNow && log.state.hasNewer) void log.loadNewer();
+    };
+    element.addEventListener("scroll", onScroll, { passive: true });
+    return () => element.removeEventListener("scroll", onScroll);
+  }, [log]);
+  useEffect(() => {
+    if (isAtEnd) setSeen(count);
+  }, [isAtEnd, count]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the place is chosen once, when the list is first shown
+  useEffect(() => {
+    const index = chosen === null ? -1 : ids.indexOf(chosen);
+    if (index >= 0) virtualizer.scrollToIndex(index, { align: "center" });
+    else virtualizer.scrollToEnd({});
+  }, []);
+  const toEnd = useCallback(() => {
+    if (log.state.hasNewer) void log.open().then(() => virtualizer.scrollToEnd({}));
+    else virtualizer.scrollToEnd({});
+    setAtEnd(true);
+  }, [log, virtualizer]);
+  return {
+    scroller,
+    items: virtualizer.getVirtualItems(),
+    height: virtualizer.getTotalSize(),
+    measure: virtualizer.measureElement,
+    isAtEnd,
+    isNearTop,
+    unread: Math.max(0, count - seen),
+    toEnd,
+  };
+}

@@ -1,0 +1,15 @@
+export const words = {
+  following: "Following",
+  link: "Copy the link of this event",
+  raw: "JSON",
+  whole: "Load all of it",
+  omitted: "The input is not in the log, because it is too large.",
+  noOutput: "No output.",
+  running: (tool: string) => `running ${tool}`,
+  done: "finished",
+  user: "User",
+  agent: "Agent",
+  failed: "failed",
+  isRunning: "running",
+  waiting: (before: number) => (before ? `waiting (${before} before)` : "waiting"),
+} as const;
