@@ -66,6 +66,7 @@ def main() -> None:
                 platform.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
             platforms[name] = stack.enter_context(platform)
         results = measure(platforms, arguments.runs, arguments.steps)
+        platforms["collector"].stop()  # it sends what is left
         spans = len(collector.spans)
     show(results, arguments.steps)
     print(f"{spans} spans arrived.")
