@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service
 from agentcontainer.domain.sessions import service as sessions
 from agentcontainer.embedded.location import is_running
-from agentcontainer.errors import Unauthorized
+from agentcontainer.errors import Forbidden, Unauthorized
 from tests import data_folder
 
 COMMAND = [sys.executable, "-m", "agentcontainer.cli.main", "admin"]
@@ -69,6 +70,48 @@ async def test_accounts_keys_and_credit_work_with_an_external_database(database_
     ]
     entries = await pool.fetch("SELECT kind, amount_micro_usd FROM ledger_entries")
     assert sorted(tuple(entry) for entry in entries) == [("credit", 1), ("credit", 12_500_000)]
+
+
+async def test_an_account_is_limited_suspended_exported_and_deleted(
+    database_url: str, pool: Pool, tmp_path: Path
+) -> None:
+    account_id, key = await service.create_account(pool, name="Ann")
+    there = {"DATABASE_URL": database_url, "STORAGE_URL": (tmp_path / "blobs").as_uri()}
+    limited = answer("set-limits", account_id, "--running-tasks", "4", "--max-priority", "2", **there)
+    assert limited == {"accountId": account_id, "runningTasks": 4, "queuedTasks": None, "maxPriority": 2}
+    assert admin("suspend", account_id, **there).returncode == 0
+    with pytest.raises(Forbidden):
+        await service.authenticate(pool, key)
+    # A limit that is set meanwhile lets nothing run, and holds afterwards.
+    assert answer("set-limits", account_id, "--running-tasks", "7", **there)["runningTasks"] == 7
+    assert (
+        await pool.fetchval("SELECT max_running FROM account_queues WHERE account_id = $1", account_id) == 0
+    )
+    assert admin("suspend", account_id, "--off", **there).returncode == 0
+    assert (
+        await pool.fetchval("SELECT max_running FROM account_queues WHERE account_id = $1", account_id) == 7
+    )
+    wrong = admin("set-limits", account_id, "--max-priority", "11", **there)
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        "error: --max-priority must be a whole number from 0 to 10, or none.\n",
+    )
+
+    assert admin("suspend", account_id, **there).returncode == 0
+    refused = admin("delete-account", account_id, **there)
+    assert (refused.returncode, "has not been exported" in refused.stderr) == (1, True)
+    assert "Cancelled 0 tasks" in admin("cancel-tasks", account_id, **there).stdout
+    archive = tmp_path / "ann.tar"
+    assert admin("export-account", account_id, str(archive), **there).returncode == 0
+    with tarfile.open(archive) as members:
+        assert "account.json" in members.getnames()
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert admin("export-account", account_id, str(archive), **there).returncode == 1
+    assert admin("delete-account", account_id, **there).returncode == 0
+    assert json.loads(admin("list-accounts", "--json", **there).stdout) == []
+    row = await pool.fetchrow("SELECT name, removed_at FROM accounts WHERE id = $1", account_id)
+    assert row is not None and row["name"] == "Deleted account" and row["removed_at"] is not None
+    assert admin("create-key", account_id, "--name", "x", **there).returncode == 1
 
 
 async def test_a_login_link_works_once_for_the_account_that_is_named(database_url: str, pool: Pool) -> None:

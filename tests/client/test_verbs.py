@@ -1,10 +1,12 @@
 """The commands for users that other tests do not use, called in this process, which saves the start of one for each."""
 
+import asyncio
 import io
 import json
 import os
 import re
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from agentcontainer import db
+from agentcontainer.domain.accounts import administration
+from agentcontainer.embedded.location import url_of
 from agentcontainer_client import AgentContainer
 from agentcontainer_client.cli.app import run
 from tests.acceptance.bed import PROVIDER_KEY, Client, Platform, finish, script, waiting
@@ -284,3 +289,46 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_operators_make_suspend_export_and_delete_accounts(
+    call: Call, client_platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = client_platform.account("0", provider_keys=False)
+    asyncio.run(set_operator(client_platform, operator.account_id))
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", operator.api_key)
+    key = call("accounts", "create", "Team", "--credit", "2.5").out.strip()
+    [team] = [row for row in call("accounts").rows if row[1] == "Team"]
+    assert team[2] == "$2.50"
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", key)
+    assert call("keys", "create", "CI", "--viewer").out.startswith("ac_live_")
+    [key_id] = [row[0] for row in call("keys").rows if row[1] == "CI"]
+    assert call("keys", "change", key_id, "--role", "owner").code == 2
+    assert call("keys", "change", key_id, "--role", "member", "--days", "3", "--tasks-per-day", "5").code == 0
+    assert call("keys", "change", key_id, "--without", "expiry").code == 0
+    [changed] = [row for row in call("keys").rows if row[1] == "CI"]
+    assert (changed[2], changed[4]) == ("member", "never")
+    monkeypatch.setenv("AGENTCONTAINER_API_KEY", operator.api_key)
+    changed_limits = call("accounts", "change", team[0], "--running-tasks", "3", "--max-priority", "none")
+    assert "runningTasks 3" in changed_limits.err
+    assert call("accounts", "change", team[0], "--queued-tasks", "few").code == 2
+    assert call("accounts", "credit", team[0], "1").code == 0
+    assert "suspended" in call("accounts", "suspend", team[0]).err
+    assert call("accounts", "delete", team[0], "--yes").code == 1
+    assert call("accounts", "cancel-tasks", team[0], "--yes").code == 0
+    path = call("accounts", "export", team[0], str(tmp_path)).out.strip()
+    with tarfile.open(path) as archive:
+        assert "account.json" in archive.getnames()
+    assert call("accounts", "delete", team[0], "--yes").code == 0
+    assert "account.deleted" in call("installation", "audit", "-n", "1").out
+    assert "PostgreSQL" in call("installation").out
+    assert len(call("installation", "runners").rows) == 1
+    assert call("installation", "queue").code == 0
+    assert ["AGENTCONTAINER_SECRET_KEY", "(hidden)"] in [
+        row[:2] for row in call("installation", "settings").rows
+    ]
+
+
+async def set_operator(platform: Platform, account_id: str) -> None:
+    async with db.pool(url_of(platform.data_dir), max_size=1) as pool:
+        await administration.set_operator(pool, account_id, is_operator=True)

@@ -78,8 +78,14 @@ class World:
                 return {"fileId": self.post("/uploads/complete", {"uploadId": self.sent()})["id"]}
             case "revokeApiKey" | "changeApiKey":
                 return {"keyId": self.post("/api-keys", {"name": "spare"})["id"]}
-            case "changeInstalledAccount" | "creditAccount":
-                return {"accountId": self.post("/installation/accounts", {"name": "x"})["account"]["id"]}
+            case (
+                "changeInstalledAccount"
+                | "creditAccount"
+                | "exportAccount"
+                | "deleteAccount"
+                | "cancelAccountTasks"
+            ):
+                return {"accountId": self.other_account()}
             case "completeUpload":
                 return {"uploadId": self.sent()}
             case "dispatchTask" | "dispatchBatch" | "createConversation":
@@ -134,6 +140,13 @@ class World:
                 return {}
             case _:
                 return {}
+
+    def other_account(self) -> str:
+        """Create a suspended account; returns its id."""
+        account_id: str = self.post("/installation/accounts", {"name": "x"})["account"]["id"]
+        statement = "UPDATE accounts SET suspended_at = now(), exported_at = clock_timestamp() WHERE id = $1"
+        self.runner.run(self.account.bed.pool.execute(statement, account_id))
+        return account_id
 
     def delete_spare_webhooks(self) -> None:
         """Delete all webhooks but one, because an account can have few."""

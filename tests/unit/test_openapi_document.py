@@ -63,7 +63,7 @@ def test_every_operation_has_one_described_tag_and_a_verb(document: dict[str, An
     assert {tag for operation in operations(document) for tag in operation["tags"]} == described
     verbs = (
         "activate", "archive", "begin", "cancel", "change", "check", "complete", "create", "credit", "decide", "delete",
-        "dispatch", "download", "end", "get", "handOff", "interrupt", "list", "log", "poll", "prepare", "put",
+        "dispatch", "download", "end", "export", "get", "handOff", "interrupt", "list", "log", "poll", "prepare", "put",
         "receive", "resend", "revoke", "rotate", "send", "show", "steer", "test", "unarchive", "use", "wake",
     )  # fmt: skip
     for operation in operations(document):

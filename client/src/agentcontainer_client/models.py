@@ -571,6 +571,19 @@ class CallbackSecret(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CancelledTasks(Model):
+    """How many tasks were cancelled, and how many have not ended yet."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("cancelled", "cancelled", None),
+        ("remaining", "remaining", None),
+    )
+
+    cancelled: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RegionChoice(Model):
     """A value of `runtimeRegion`."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_NAME = 200
 ACCOUNTS = """
-SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts ORDER BY created_at, id
+SELECT id, name, email, billing_mode, balance_micro_usd FROM accounts WHERE deleted_at IS NULL ORDER BY created_at, id
 """
 Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -52,7 +52,7 @@ def create_account(
 
     account_id, key = run(
         lambda pool: service.create_account(
-            pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount, by=_actor()
+            pool, name=name, email=email, is_unlimited=is_unlimited, credit_micro_usd=amount, by=actor()
         ),
         data_dir,
     )
@@ -74,7 +74,7 @@ def credit(
 
     from agentcontainer.domain.accounts import administration
 
-    balance = run(lambda pool: administration.credit(pool, account_id, amount, by=_actor()), data_dir)
+    balance = run(lambda pool: administration.credit(pool, account_id, amount, by=actor()), data_dir)
     answer = {"accountId": account_id, "creditBalance": usd(balance)}
     print_answer(answer, f"Account {account_id} now has ${balance / 1_000_000:.2f}.", as_json)
 
@@ -90,7 +90,7 @@ def create_key(
     _check("--name", name)
     from agentcontainer.domain.accounts import service
 
-    key_id, key = run(lambda pool: service.create_key(pool, account_id, name, by=_actor()), data_dir)
+    key_id, key = run(lambda pool: service.create_key(pool, account_id, name, by=actor()), data_dir)
     answer = {"keyId": key_id, "apiKey": key}
     print_answer(answer, f"Key {key_id}\nAPI key {key} (not shown again)", as_json)
 
@@ -185,7 +185,7 @@ def set_operator(
     from agentcontainer.domain.accounts import administration
 
     run(
-        lambda pool: administration.set_operator(pool, account_id, is_operator=not is_off, by=_actor()),
+        lambda pool: administration.set_operator(pool, account_id, is_operator=not is_off, by=actor()),
         data_dir,
     )
     typer.echo(f"Account {account_id} {'does not operate' if is_off else 'operates'} the installation.")
@@ -195,7 +195,7 @@ app.command("adopt-settings")(adopt_settings)
 app.command("rotate-secret-key")(rotate_secret_key)
 
 
-def _actor() -> "Actor":
+def actor() -> "Actor":
     """Who runs the command, for the audit log."""
     from agentcontainer.domain.audit.model import Actor
 

@@ -207,6 +207,8 @@ async def first_account(url: str) -> str | None:
 async def further_key(url: str) -> str:
     """A new API key of the first account, for the profile of the user who runs `up`."""
     async with db.pool(url, max_size=2) as pool:
-        account_id = await pool.fetchval("SELECT id FROM accounts ORDER BY id LIMIT 1")
+        account_id = await pool.fetchval(
+            "SELECT id FROM accounts WHERE deleted_at IS NULL ORDER BY id LIMIT 1"
+        )
         _, key = await service.create_key(pool, account_id, "local profile")
         return key

@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from agentcontainer import open_files
-from agentcontainer.cli import admin, config, demo, doctor, maintenance, processes, setup, status, up
+from agentcontainer.cli import (
+    admin,
+    admin_accounts,
+    config,
+    demo,
+    doctor,
+    maintenance,
+    processes,
+    setup,
+    status,
+    up,
+)
 from agentcontainer.cli.error_lines import CommandGroup
 
 app = typer.Typer(
@@ -41,6 +52,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("setup")(setup.setup)
 app.command("config")(config.config)
+admin_accounts.add_commands(admin.app)
 maintenance.add_commands(admin.app)
 app.add_typer(admin.app, name="admin")
 

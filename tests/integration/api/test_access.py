@@ -1,4 +1,5 @@
-"""Every route with every kind of key: who gets in is what the route declares, before anything else is looked at.
+"""Every route with every kind of key and a session of each: who gets in is what the route declares, before anything
+else is looked at.
 
 The routes are the application's own, so a new one is tried without being named here.
 """
@@ -15,6 +16,7 @@ from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.access import Agents, Level, access_of
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
+from .test_sessions import Browser, logged_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 OTHER_AGENT = "agt_standard_coding"
@@ -32,7 +34,7 @@ CASES = [
 
 @dataclass(frozen=True)
 class Keys:
-    """A key of each kind."""
+    """A key of each kind, and a browser that logged in with it."""
 
     viewer: Account
     member: Account
@@ -40,6 +42,7 @@ class Keys:
     limited: Account
     operator: Account
     viewing_operator: Account
+    sessions: dict[str, Browser]
 
 
 async def key_of(account: Account, **grant: Any) -> Account:
@@ -52,18 +55,19 @@ async def key_of(account: Account, **grant: Any) -> Account:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def keys(bed: Bed) -> Keys:
     member, operator = await new_account(bed), await new_account(bed, is_operator=True)
-    return Keys(
-        viewer=await key_of(member, role="viewer"),
-        member=member,
-        bound=await key_of(member, agentIds=[AGENT]),
-        limited=await key_of(member, limits={"tasksPerDay": 1000}),
-        operator=operator,
-        viewing_operator=await key_of(operator, role="viewer"),
-    )
+    keys = {
+        "viewer": await key_of(member, role="viewer"),
+        "member": member,
+        "bound": await key_of(member, agentIds=[AGENT]),
+        "limited": await key_of(member, limits={"tasksPerDay": 1000}),
+        "operator": operator,
+        "viewing_operator": await key_of(operator, role="viewer"),
+    }
+    return Keys(**keys, sessions={name: await logged_in(bed, key) for name, key in keys.items()})
 
 
 def allowed(route: APIRoute) -> dict[str, bool]:
-    """Whether a key of each kind gets in."""
+    """Whether a key of each kind gets in. A session does exactly where its key does."""
     access = access_of(route)
     acts = access.level in (Level.ACTS, Level.ADMINISTERS, Level.OPERATES)
     administers = access.level in (Level.ADMINISTERS, Level.INSPECTS, Level.OPERATES)
@@ -79,7 +83,7 @@ def allowed(route: APIRoute) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(("route", "method"), CASES)
-async def test_a_route_takes_exactly_the_keys_that_it_declares(
+async def test_a_route_takes_exactly_the_keys_and_sessions_that_it_declares(
     bed: Bed, keys: Keys, route: APIRoute, method: str
 ) -> None:
     names = re.findall(r"\{(\w+)\}", route.path)
@@ -90,10 +94,12 @@ async def test_a_route_takes_exactly_the_keys_that_it_declares(
         options = {"content": b"[]", "headers": {"Content-Type": "application/json"}}
     for name, is_allowed in allowed(route).items():
         account: Account = getattr(keys, name)
-        answer = await account.send(method, path, **options)
-        assert (answer.status_code == 403) == (not is_allowed), (name, answer.status_code, answer.text)
-        if not is_allowed and method != "HEAD":
-            assert error_of(answer)["code"] == "forbidden"
+        for sender in (account, keys.sessions[name]):
+            answer = await sender.send(method, path, **options)
+            assert answer.status_code != 401, (name, answer.text)
+            assert (answer.status_code == 403) == (not is_allowed), (name, answer.status_code, answer.text)
+            if not is_allowed and method != "HEAD":
+                assert error_of(answer)["code"] == "forbidden"
     nobody = await bed.http.request(method, path, **options)
     assert nobody.status_code == 401
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentcontainer.domain.tasks import queue
+from agentcontainer.domain.accounts import administration
+from agentcontainer.domain.accounts.administration import AccountChange, LimitChange
 from tests.api_bed import AGENT, Account, Bed, error_of, new_account
 
 in_session = pytest.mark.asyncio(loop_scope="session")
@@ -139,7 +140,8 @@ async def test_wrong_batches_are_refused(alice: Account) -> None:
 @in_session
 async def test_a_full_queue_takes_no_dispatch_until_tasks_have_begun(api_bed: Bed) -> None:
     account = await new_account(api_bed)
-    assert await queue.change_limits(api_bed.pool, account.id, "none", 3) == (None, 3)
+    limits = LimitChange(running_tasks=None, queued_tasks=3)
+    await administration.change(api_bed.pool, account.id, AccountChange(limits=limits))
     answers = await asyncio.gather(
         *(account.post(f"/api/v1/agents/{AGENT}/tasks", {"instructions": "x"}) for _ in range(8))
     )

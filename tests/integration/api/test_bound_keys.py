@@ -191,6 +191,8 @@ async def test_a_bound_key_cannot_widen_what_its_agent_may(world: World) -> None
     wake = {"kind": "external_wake", "overrides": {"internetAccess": True}}
     assert error_of(await world.bound.post(f"/api/v1/tasks/{task_id}/wake", wake))["code"] == "forbidden"
     opened = await world.owner.post(f"/api/v1/agents/{AGENT}/conversations", {"message": "x"})
+    narrow = {"kind": "external_wake", "overrides": {"egress": {"allow": ["example.com:443"]}}}
+    assert error_of(await world.bound.post(f"/api/v1/tasks/{task_id}/wake", narrow))["code"] == "forbidden"
     message = {"content": "x", "overrides": {"internetAccess": True}}
     messages = f"/api/v1/conversations/{opened.json()['task']['id']}/messages"
     assert error_of(await world.bound.post(messages, message))["code"] == "forbidden"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agentcontainer.domain.accounts import administration
+from agentcontainer.domain.accounts.administration import AccountChange
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 from .test_audit import acts
@@ -162,3 +163,24 @@ async def test_an_account_changes_itself(alice: Account) -> None:
         answer = await alice.send("PATCH", "/api/v1/account", json=body)
         assert answer.status_code == (200 if body == {"name": None} else 400), (body, answer.text)
     assert await acts(alice) == [("account.created", alice.id)] + [("account.changed", alice.id)] * 2
+
+
+async def test_links_and_upload_urls_of_a_suspended_account_are_refused(bed: Bed, alice: Account) -> None:
+    task_id = (await alice.dispatch())["id"]
+    [token] = await alice.hibernate(task_id, link_count=1)
+    prepared = (
+        await alice.post("/api/v1/uploads/prepare", {"filename": "a", "contentType": "text/csv"})
+    ).json()
+
+    async def uses() -> list[int]:
+        shown = await bed.http.get(f"/wake/{token}")
+        sent = await bed.http.put(prepared["uploadUrl"], content=b"x", headers=prepared["headers"])
+        woken = await bed.http.post(f"/wake/{token}", json={})
+        return [shown.status_code, sent.status_code, woken.status_code]
+
+    await administration.change(bed.pool, alice.id, AccountChange(is_suspended=True))
+    assert await uses() == [403, 403, 403]
+    assert "suspended" in error_of(await bed.http.post(f"/wake/{token}", json={}))["message"]
+    assert await bed.pool.fetchval("SELECT status FROM tasks WHERE id = $1", task_id) == "hibernating"
+    await administration.change(bed.pool, alice.id, AccountChange(is_suspended=False))
+    assert await uses() == [200, 200, 200]

@@ -6,16 +6,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts import store
+from agentcontainer.domain.cli_logins import service as cli_logins
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 from .stream_bed import all_of, serving, within
 from .test_access import OTHER_AGENT, key_of
+from .test_sessions import Browser
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEYS = "/api/v1/api-keys"
@@ -155,7 +158,13 @@ grants = st.fixed_dictionaries(
     },
 )
 calls = st.lists(
-    st.tuples(st.integers(0, 9), st.sampled_from(["POST", "PATCH"]), st.integers(0, 9), grants), max_size=8
+    st.tuples(
+        st.integers(0, 9),
+        st.sampled_from(["create", "change", "revoke", "log in", "approve"]),
+        st.integers(0, 9),
+        grants,
+    ),
+    max_size=8,
 )
 
 
@@ -164,31 +173,52 @@ calls = st.lists(
 async def test_no_sequence_of_calls_makes_a_key_that_can_do_more(
     bed: Bed, first: dict[str, Any], calls: list[tuple[int, str, int, dict[str, Any]]]
 ) -> None:
-    """From one key that is bound somehow, any calls with it and what it made: all stay within it. The owner's own key,
-    which can do everything, is among the targets, and stays as it is."""
+    """From one key that is bound somehow, any calls with it, with what it made, and with browsers that it logged in:
+    all stay within it. The owner's own key, which can do everything, is among the targets, and stays as it is."""
     owner = await new_account(bed)
     root = await key_of(owner, **first)
-    keys = [root]
+    keys: list[Account | Browser] = [root]
     ids = [await id_of(owner, "default"), await id_of(owner)]
     before = {key.id: key.grant for key in await all_keys(bed, owner)}
     bound = before[ids[1]]
     for actor, method, target, body in calls:
-        account = keys[actor % len(keys)]
-        if method == "POST":
-            answer = await account.post(KEYS, {"name": "made"} | body)
+        sender, path = keys[actor % len(keys)], f"{KEYS}/{ids[target % len(ids)]}"
+        if method == "create":
+            answer = await sender.send("POST", KEYS, json={"name": "made"} | body)
             if answer.status_code == 201:
                 keys.append(Account(bed, owner.id, answer.json()["key"]))
                 ids.append(answer.json()["id"])
+        elif method == "change":
+            answer = await sender.send("PATCH", path, json={"name": "changed"} | body)
+        elif method == "revoke":
+            answer = await sender.send("DELETE", path)
+        elif method == "log in":
+            answer, browser = await sender.send("POST", "/api/v1/login-codes"), Browser(bed)
+            if answer.status_code == 201:
+                code = answer.json()["url"].partition("#")[2]
+                assert (await browser.log_in(code=code, isConfirmed=True)).status_code == 204
+                keys.append(browser)
         else:
-            path = f"{KEYS}/{ids[target % len(ids)]}"
-            answer = await account.send("PATCH", path, json={"name": "changed"} | body)
-        assert answer.status_code in (200, 201, 403, 409), answer.text
+            answer, key = await approved_login(bed, sender, body.get("role"))
+            keys += [] if key is None else [Account(bed, owner.id, key)]
+        assert answer.status_code in (200, 201, 204, 401, 403, 404, 409), answer.text
     for key in await all_keys(bed, owner):
         if key.id == ids[0]:
             # A key that can do less may at most bind it, and only if it is itself a whole key.
             assert key.grant == before[key.id] or key.grant.is_within(bound)
         else:
             assert key.grant.is_within(bound), (bound, key.grant)
+
+
+async def approved_login(
+    bed: Bed, sender: Account | Browser, role: str | None
+) -> tuple[httpx2.Response, str | None]:
+    """The answer to the approval of a command line's login, and the key that the command line has then."""
+    login, device_code = await cli_logins.create(bed.pool, "laptop", None)
+    body = {"isApproved": True} | ({} if role is None else {"role": role})
+    answer = await sender.send("POST", f"/api/v1/cli-logins/{login.id}/decide", json=body)
+    _, key = await cli_logins.poll(bed.pool, device_code)
+    return answer, key
 
 
 async def all_keys(bed: Bed, account: Account) -> Any:

@@ -330,6 +330,12 @@ async def check_installation(check: Callable[[str, httpx2.Response], Any], bed: 
     check(f"{accounts}/{{accountId}}", changed)
     credited = await operator.post(f"{accounts}/{made}/credit", {"amountUsd": 1})
     check(f"{accounts}/{{accountId}}/credit", credited)
+    one, path = f"{accounts}/{{accountId}}", f"{accounts}/{made}"
+    check(f"{one}/cancel-tasks", await operator.post(f"{path}/cancel-tasks"))
+    check(f"{one}/export", await operator.get(f"{accounts}/acc_0/export"))
+    check(one, await operator.send("DELETE", path))
+    await operator.send("PATCH", path, json={"suspendedAt": "2026-01-01T00:00:00Z"})
+    check(f"{one}/cancel-tasks", await operator.post(f"{path}/cancel-tasks"))
 
 
 async def check_batches(check: Callable[[str, httpx2.Response], Any], alice: Account) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from agentcontainer.domain.accounts import administration
+from agentcontainer.domain.accounts.administration import AccountChange, LimitChange
 from agentcontainer.domain.tasks import queue, runners
 from tests.api_bed import Account, Bed, new_account
 
@@ -25,7 +27,7 @@ async def test_a_pending_task_says_what_it_waits_for(api_bed: Bed) -> None:
     assert await state(account, urgent) == (0, "no_free_slot", "next of your account's tasks")
     listed = (await account.get("/api/v1/tasks")).json()["data"]
     assert [task["queue"] for task in listed] == [None] * 3
-    await queue.change_limits(pool, account.id, 1, None)
+    await administration.change(pool, account.id, AccountChange(limits=LimitChange(running_tasks=1)))
     await account.claim(urgent["id"])
     assert await state(account, second) == (1, "account_limit", "1 of 1 slots of your account run")
     await queue.set_paused(pool, is_paused=True)

@@ -12,7 +12,9 @@ import pytest
 
 from agentcontainer import db, settings
 from agentcontainer.db import Pool
+from agentcontainer.domain.accounts import administration
 from agentcontainer.domain.accounts import service as accounts
+from agentcontainer.domain.accounts.administration import AccountChange, LimitChange
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.tasks import creation, events, queue, runners
 from agentcontainer.domain.tasks.event_data import TaskClaimed, draft
@@ -248,7 +250,7 @@ async def test_the_limit_holds_at_every_moment_while_200_are_dispatched_claimed_
     """Each of the claimers has a connection, as each runner has."""
     limit, dispatches, claimers = 7, 200, 12
     await make_task("finished")
-    await queue.change_limits(pool, account_id, limit, None)
+    await administration.change(pool, account_id, AccountChange(limits=LimitChange(running_tasks=limit)))
     await pool.execute("UPDATE accounts SET billing_mode = 'unlimited_grant'")
     for number in range(claimers):
         await runners.register(pool, f"rnr_{number}", "any", "here", 4)

@@ -1,13 +1,16 @@
 """What operators see and do: the state of the installation, its accounts, the audit log."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from agentcontainer_client import inputs, models
+from agentcontainer_client._async import downloading
 from agentcontainer_client._async.paging import AsyncPager
 from agentcontainer_client._async.transport import AsyncTransport
-from agentcontainer_client._calls import Call, body_of, camel, operation, segment
+from agentcontainer_client._calls import Call, body_of, camel, operation, query_of, segment
 
 
 @dataclass(frozen=True)
@@ -110,3 +113,25 @@ class AsyncInstallation:
         body = body_of(amount_usd=amount_usd)
         call = Call(method="POST", path=path, body=body, idempotency_key=idempotency_key)
         return await self.transport.send(call, models.Balance.from_wire)
+
+    @operation("cancelAccountTasks", accountId="account")
+    async def cancel_tasks(
+        self, account: str, *, idempotency_key: str | None = None
+    ) -> models.CancelledTasks:
+        """Cancel tasks of a suspended account, 1,000 at most. Repeat it until none is `remaining`."""
+        path = f"/installation/accounts/{segment(account)}/cancel-tasks"
+        call = Call(method="POST", path=path, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.CancelledTasks.from_wire)
+
+    @operation("exportAccount", accountId="account")
+    async def export_account(self, account: str, target: str | os.PathLike[str]) -> Path:
+        """Write all that an account has into a tar archive at `target`, which appears when it is whole."""
+        path = f"/installation/accounts/{segment(account)}/export"
+        return await downloading.download(self.transport, path, f"{account}.tar", target)
+
+    @operation("deleteAccount", accountId="account")
+    async def delete_account(self, account: str, *, without_export: bool | None = None) -> None:
+        """Delete a suspended account for good, once its tasks have ended and it has been exported."""
+        query = query_of(without_export=without_export)
+        path = f"/installation/accounts/{segment(account)}"
+        await self.transport.request(Call(method="DELETE", path=path, query=query))

@@ -3,15 +3,18 @@
 import getpass
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from agentcontainer_client import inputs
+from agentcontainer_client import inputs, models
 from agentcontainer_client.cli import text
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
-from agentcontainer_client.cli.state import state_of
+from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
+
+Bound = Literal["agent_ids", "expires_at", "limits"]
+BOUNDS: dict[str, Bound] = {"agents": "agent_ids", "expiry": "expires_at", "limits": "limits"}
 
 keys = typer.Typer(help="API keys of the account.", invoke_without_command=True)
 provider_keys = typer.Typer(help="The account's own keys for model providers.", invoke_without_command=True)
@@ -92,6 +95,43 @@ def create_key(
         limits=limits if any(value is not None for value in limits.values()) else None,
     )
     state.line(made.key)
+
+
+@keys.command("change")
+def change_key(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="ID")],
+    name: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    role: Annotated[str | None, typer.Option(metavar="viewer|member")] = None,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="AGENT_ID", help="Only these agents exist for it. Repeatable."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="It expires after so many days.")] = None,
+    tasks_per_day: Annotated[
+        int | None, typer.Option(min=0, help="Its limits are this and the next.")
+    ] = None,
+    max_priority: Annotated[int | None, typer.Option(min=0, max=10, help="Its highest priority.")] = None,
+    unbound: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="agents|expiry|limits", help="Remove this bound. Repeatable."),
+    ] = None,
+) -> None:
+    """Change another API key, at once. A key cannot change itself."""
+    limits = inputs.KeyLimitsInput(tasksPerDay=tasks_per_day, maxPriority=max_priority)
+    if set(unbound or ()) - BOUNDS.keys() or role not in (None, "viewer", "member"):
+        raise ConfigurationError("--without takes agents, expiry or limits, and --role viewer or member.")
+    state = state_of(ctx)
+    changed = state.client.api_keys.update(
+        key,
+        name=name,
+        role=role,
+        agent_ids=agents or None,
+        expires_at=datetime.now(UTC) + timedelta(days=days) if days else None,
+        limits=limits if any(value is not None for value in limits.values()) else None,
+        unbound=[BOUNDS[bound] for bound in unbound or ()],
+    )
+    state.say(f"changed {changed.id}")
 
 
 @keys.command("revoke")
@@ -200,7 +240,11 @@ def ledger(ctx: typer.Context, count: Count = 20, is_json: IsJson = False, field
 def audit(ctx: typer.Context, count: Count = 20, is_json: IsJson = False, fields: Fields = None) -> None:
     """List who changed what in the account, the newest first."""
     state = state_of(ctx)
-    found = state.client.account.audit(limit=count).to_list()
+    print_audit(state, state.client.account.audit(limit=count).to_list(), fields, is_json=is_json)
+
+
+def print_audit(state: State, found: list[models.AuditEntry], fields: str | None, *, is_json: bool) -> None:
+    """Print entries of an audit log."""
     if is_json:
         state.json([entry.to_wire() for entry in found], fields)
         return

@@ -17,6 +17,7 @@ from agentcontainer_client.cli import (
     exits,
     failures,
     files,
+    installation,
     profiles,
     raw,
     rerun,
@@ -122,7 +123,20 @@ def options(
     ctx.obj = State(profile=profile, url=url, is_debug=is_debug, has_color=not no_color)
 
 
-for _module in (running, rerun, tasks, chat, files, agents, account, sessions, webhooks, profiles, raw):
+for _module in (
+    running,
+    rerun,
+    tasks,
+    chat,
+    files,
+    agents,
+    account,
+    sessions,
+    webhooks,
+    installation,
+    profiles,
+    raw,
+):
     _module.add_commands(app)
 
 

@@ -4,18 +4,24 @@ from typing import Annotated, Self
 
 from fastapi import Query
 from pydantic import Field
+from starlette.responses import Response, StreamingResponse
 
 from agentcontainer import __version__
-from agentcontainer.api.http import paging
+from agentcontainer.api.http import browser, paging
 from agentcontainer.api.http.access import inspects, operates
 from agentcontainer.api.http.auth import Acting
+from agentcontainer.api.http.file_bytes import attachment
+from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.paging import PageQuery
+from agentcontainer.api.http.request import NO_FIELDS, NoFields
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.accounts import (
     AccountRequest,
     Balance,
+    CancelledTasks,
     CreditRequest,
+    DeletionQuery,
     InstalledAccount,
     InstalledAccountChange,
     InstalledAccountPage,
@@ -27,6 +33,8 @@ from agentcontainer.api.schemas.ids import AccountIdInPath
 from agentcontainer.api.wire import Outgoing, usd
 from agentcontainer.domain.accounts import administration, service
 from agentcontainer.domain.audit import store as audit
+from agentcontainer.domain.deletion import accounts as deletion
+from agentcontainer.domain.export import service as export
 from agentcontainer.domain.installation import shown_settings
 from agentcontainer.domain.processes import model
 from agentcontainer.domain.processes import service as processes
@@ -235,3 +243,60 @@ async def credit_account(
     return Balance(
         credit_balance=usd(await administration.credit(services.pool, account_id, amount, by=actor))
     )
+
+
+@router.post("/installation/accounts/{accountId}/cancel-tasks", responses={409: {}})
+@repeatable
+@operates
+async def cancel_account_tasks(
+    account_id: AccountIdInPath, actor: Acting, services: Provided, _body: NoFields = NO_FIELDS
+) -> CancelledTasks:
+    """Cancel the tasks of a suspended account that have not ended, 1,000 at most.
+
+    Repeat it until `remaining` is 0. 409 if the account is not suspended.
+    """
+    return CancelledTasks.of(
+        await deletion.cancel_tasks(services.pool, services.settings, account_id, by=actor)
+    )
+
+
+@router.get(
+    "/installation/accounts/{accountId}/export",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A tar archive.",
+            "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+@operates
+async def export_account(account_id: AccountIdInPath, actor: Acting, services: Provided) -> Response:
+    """Export all that an account has, without secrets: rows as lines of JSON, and its files.
+
+    A connection that breaks is the only sign of an export that is not whole.
+    """
+    began_at = await export.begin(services.pool, account_id, by=actor)
+    return StreamingResponse(
+        export.archive(services.pool, services.blobs, account_id, began_at),
+        media_type="application/x-tar",
+        headers={"Content-Disposition": attachment(f"{account_id}.tar"), "Cache-Control": "no-store"},
+    )
+
+
+browser.mark_download(export_account)
+
+
+@router.delete(
+    "/installation/accounts/{accountId}", status_code=204, response_class=Response, responses={409: {}}
+)
+@operates
+async def delete_account(
+    account_id: AccountIdInPath, actor: Acting, services: Provided, query: Annotated[DeletionQuery, Query()]
+) -> None:
+    """Delete a suspended account for good, once its tasks have ended and it has been exported.
+
+    Nobody sees it from now on. All that it had is removed within minutes, except its ledger, its usage by day and the
+    audit log. 409 if it is not suspended, has tasks that have not ended, or was not exported since.
+    """
+    await deletion.delete(services.pool, account_id, needs_export=not query.without_export, by=actor)

@@ -175,7 +175,7 @@ async def create_wake_link(
     response_class=HTMLResponse,
     responses={
         200: {"description": "A page with a button."},
-        400: _PAGE, 404: _PAGE, 409: _PAGE, 500: _PAGE, 503: _PAGE,
+        400: _PAGE, 403: _PAGE, 404: _PAGE, 409: _PAGE, 500: _PAGE, 503: _PAGE,
     },
 )  # fmt: skip
 @public
@@ -189,7 +189,7 @@ async def show_wake_link(link: Link) -> Response:
     response_model=Woken,
     responses={
         200: {"description": "The task was woken.", **_PAGE},
-        400: _PAGE, 404: _PAGE, 409: _PAGE, 413: _PAGE, 415: _PAGE, 500: _PAGE, 503: _PAGE,
+        400: _PAGE, 403: _PAGE, 404: _PAGE, 409: _PAGE, 413: _PAGE, 415: _PAGE, 500: _PAGE, 503: _PAGE,
     },
     openapi_extra={
         "requestBody": {

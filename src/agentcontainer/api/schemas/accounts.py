@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http.paging import PageInfo
-from agentcontainer.api.http.query import from_iso_time
+from agentcontainer.api.http.query import from_boolean, from_iso_time
 from agentcontainer.api.schemas.dispatch import MAX_PRIORITY
 from agentcontainer.api.wire import Incoming, Line, Outgoing, Timestamp, Usd, from_whole_number, usd
 from agentcontainer.domain.accounts import administration
@@ -149,6 +149,21 @@ class CreditRequest(Incoming):
     """Credit to add."""
 
     amount_usd: Annotated[float, Field(gt=0, le=MAX_USD, allow_inf_nan=False), AfterValidator(_check_cents)]
+
+
+class CancelledTasks(Outgoing):
+    """How many tasks were cancelled, and how many have not ended yet."""
+
+    cancelled: int
+    remaining: int
+
+
+class DeletionQuery(Incoming):
+    """How the account is deleted."""
+
+    without_export: Annotated[
+        bool, Field(description="Delete it although no export has all that it has."), from_boolean
+    ] = False
 
 
 class Balance(Outgoing):

@@ -26,8 +26,10 @@ SELECT a.*, q.max_running, q.max_queued, coalesce(q.running, 0) AS running, coal
     (SELECT count(*) FROM api_keys k WHERE k.account_id = a.id AND k.revoked_at IS NULL) AS api_keys
 FROM accounts a LEFT JOIN account_queues q ON q.account_id = a.id
 """
-_PAGE = f"{_LIST} WHERE $1::text IS NULL OR CASE WHEN $2 THEN a.id < $1 ELSE a.id > $1 END"
-_LOCK = "SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE"
+_PAGE = f"""
+{_LIST} WHERE a.deleted_at IS NULL AND ($1::text IS NULL OR CASE WHEN $2 THEN a.id < $1 ELSE a.id > $1 END)
+"""
+_LOCK = "SELECT FROM accounts WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE"
 _SET = """
 UPDATE accounts SET name = $2, email = $3, low_balance_micro_usd = $4, max_cost_micro_usd_per_day = $5,
     max_priority = $6 WHERE id = $1
@@ -124,7 +126,7 @@ async def get_state(connection: Connection | Pool, account_id: str) -> AccountSt
     Raises:
         NotFound: there is no such account.
     """
-    row = await connection.fetchrow(f"{_LIST} WHERE a.id = $1", account_id)
+    row = await connection.fetchrow(f"{_LIST} WHERE a.id = $1 AND a.deleted_at IS NULL", account_id)
     if row is None:
         raise NotFound(f"Account {account_id} does not exist.")
     return _state(row)
@@ -166,6 +168,7 @@ async def credit(pool: Pool, account_id: str, micro_usd: int, *, by: Actor = COM
         NotFound: there is no such account.
     """
     async with db.transaction(pool) as connection:
+        await _lock(connection, account_id)
         balance = await ledger.credit(connection, account_id, micro_usd)
         await audit.record(connection, by, "account.credited", account_id, account_id=account_id)
         return balance

@@ -62,7 +62,7 @@ async def create(
         if await store.get(connection, account_id) is None:
             raise NotFound(f"Account {account_id} does not exist.")
         if caller is not None:
-            own = await _lock_own(connection, caller)
+            own = await lock_own(connection, caller)
             if grant.expires_at is None:
                 grant = replace(grant, expires_at=own.expires_at)
             _check_within(grant, own)
@@ -96,7 +96,7 @@ async def change(
             raise _no_key(key_id)
         after = change.applied_to(key.grant)
         if caller is not None:
-            own = await _lock_own(connection, caller)
+            own = await lock_own(connection, caller)
             if key_id == caller.key_id:
                 raise Forbidden("A key cannot change itself. Use another key of the account.")
             # Also a key that can do more must not be changed: it could be made to last longer, for example.
@@ -160,7 +160,7 @@ def hash_of_limited(key_hash: bytes) -> bytes:
     return hashlib.sha256(b"limited:" + key_hash).digest()
 
 
-async def _lock_own(connection: Connection, caller: Principal) -> Grant:
+async def lock_own(connection: Connection, caller: Principal) -> Grant:
     """What the caller's key may do now. It is not revoked or changed during this transaction.
 
     Raises:

@@ -11,6 +11,8 @@ from agentcontainer.providers import WireProtocol
 
 BillingMode = Literal["standard", "unlimited_grant"]
 
+SUSPENDED = "This account is suspended. Ask the operator of this installation."
+
 
 @dataclass(frozen=True)
 class Account:

@@ -3,6 +3,7 @@
 from agentcontainer.db import Connection
 from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.execution.model import AgentDefaults, Overrides
+from agentcontainer.domain.unset import Unset
 from agentcontainer.errors import Forbidden, ValidationError
 
 _MAX_PRIORITY = "SELECT max_priority FROM accounts WHERE id = $1"
@@ -22,9 +23,10 @@ def check_overrides(
     limit, priority = caller.limits.max_priority, overrides.effective_priority
     if limit is not None and priority > limit:
         raise ValidationError.at(f"{path}.priority", f"must be at most {limit} with this key")
-    if caller.grant.is_restricted and overrides.internet_access is True and not defaults.internet_access:
+    is_wider = overrides.internet_access is True or not isinstance(overrides.egress, Unset)
+    if caller.grant.is_restricted and is_wider and not defaults.internet_access:
         raise Forbidden(
-            f"{path}.internetAccess: a key that is bound to agents or limits may not give a task internet access "
+            f"{path}: a key that is bound to agents or limits may not give a task internet access "
             "which its agent does not have."
         )
 

@@ -4,6 +4,7 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts import keys, store
 from agentcontainer.domain.accounts.model import (
+    SUSPENDED,
     Account,
     ApiKey,
     NewAccount,
@@ -88,7 +89,7 @@ async def authenticate(pool: Pool, key: str) -> Principal:
     if owner.is_expired:
         raise Unauthorized(f"The API key expired at {owner.grant.expires_at:%Y-%m-%d %H:%M:%S} UTC.")
     if owner.is_suspended:
-        raise Forbidden("This account is suspended. Ask the operator of this installation.")
+        raise Forbidden(SUSPENDED)
     if owner.is_use_due:
         await store.record_use(pool, owner.key_id)
     return Principal(owner.account_id, "key", owner.key_id, owner.key_id, owner.grant, owner.is_operator)

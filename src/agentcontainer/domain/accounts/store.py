@@ -70,8 +70,8 @@ async def insert(connection: Connection, account: NewAccount) -> None:
 
 
 async def get(connection: Connection | Pool, account_id: str) -> Account | None:
-    """The account. None: it does not exist."""
-    row = await connection.fetchrow("SELECT * FROM accounts WHERE id = $1", account_id)
+    """The account. None: it does not exist, or is deleted."""
+    row = await connection.fetchrow("SELECT * FROM accounts WHERE id = $1 AND deleted_at IS NULL", account_id)
     return Account(**{name: row[name] for name in Account.__dataclass_fields__}) if row else None
 
 

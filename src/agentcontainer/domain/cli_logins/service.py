@@ -66,6 +66,7 @@ async def decide(
         NotFound: there is no such login, or it has expired.
         Conflict: it was decided otherwise, or by another account.
         Forbidden: the role is more than the caller's.
+        Unauthorized: the caller's key was revoked meanwhile.
     """
     grant = replace(caller.grant, role=role)
     if not grant.is_within(caller.grant):
@@ -81,6 +82,7 @@ async def decide(
             return login
         key_id = None
         if status == "approved":
+            await keys.lock_own(connection, caller)
             name = f"{login.hostname} (command line)"[:100]
             key_id = await keys.insert_hashed(connection, caller.account_id, name, key_hash, last4, grant)
             await audit.record(connection, by, "cli_login.approved", key_id)

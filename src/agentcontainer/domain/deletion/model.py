@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from agentcontainer.domain.tasks.state import Status
 
@@ -23,3 +24,19 @@ class Removed:
 
     rows: int
     keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class DeletableAccount:
+    """The columns of an account that decide whether it may be deleted. `suspended_at` None: it is not suspended."""
+
+    id: str
+    suspended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """How many tasks were cancelled, and how many of the account have not ended."""
+
+    cancelled: int
+    remaining: int

@@ -77,7 +77,7 @@ async def remove(pool: Pool, blobs: Blobs, task_ids: Sequence[str]) -> None:
     """Remove the rows of marked tasks and the blobs that these name. If the store is unavailable, the clean-up of
     blobs deletes them later."""
     for step in store.STEPS.values():
-        await _remove_all(pool, blobs, step, task_ids)
+        await remove_all(pool, blobs, step, task_ids)
     try:
         async with db.transaction(pool) as connection:
             await store.remove_tasks(connection, task_ids)
@@ -94,7 +94,7 @@ async def remove_marked(pool: Pool, blobs: Blobs) -> int:
     return removed
 
 
-async def _remove_all(pool: Pool, blobs: Blobs, step: Step, task_ids: Sequence[str]) -> None:
+async def remove_all(pool: Pool, blobs: Blobs, step: Step, task_ids: Sequence[str]) -> None:
     """Repeat a step until it finds nothing more, and delete the blobs of its rows."""
     keys: list[str] = []
 

@@ -20,13 +20,14 @@ class NewWakeLink:
 @dataclass(frozen=True)
 class StoredWakeLink:
     """A row of `wake_links`. `hibernation_number` is the one hibernation that it ends. Hibernations for a provider do
-    not count."""
+    not count. `is_suspended`: the account of its task is."""
 
     id: str
     task_id: str
     hibernation_number: int
     has_expired: bool
     used_at: datetime | None
+    is_suspended: bool
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ WHERE t.id = $2 AND ($3::int IS NULL OR t.attempt = $3 AND t.status = 'running')
 RETURNING expires_at
 """
 _GET_LINK = """
-SELECT id, task_id, hibernation_number, used_at, expires_at < now() AS has_expired FROM wake_links WHERE id = $1
+SELECT l.id, task_id, l.hibernation_number, used_at, l.expires_at < now() AS has_expired,
+    a.suspended_at IS NOT NULL AS is_suspended
+FROM wake_links l JOIN tasks t ON t.id = l.task_id JOIN accounts a ON a.id = t.account_id WHERE l.id = $1
 """
 
 

@@ -15,7 +15,7 @@ from agentcontainer.domain.hibernation.service import wake_locked
 from agentcontainer.domain.tasks import store as tasks
 from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import TERMINAL, Status
-from agentcontainer.errors import Conflict, NotFound
+from agentcontainer.errors import Conflict, Forbidden, NotFound
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -74,6 +74,7 @@ async def get(pool: Pool, vault: Vault, token: str) -> WakeLink:
     Raises:
         NotFound: there is no such link.
         Conflict: it was used, has expired, or its task does not hibernate (yet).
+        Forbidden: the account is suspended.
     """
     link = await _find(pool, vault, token)
     task = await tasks.get(pool, link.task_id)
@@ -87,7 +88,7 @@ async def use(pool: Pool, vault: Vault, token: str, message: str | None) -> None
     """Wake the task.
 
     Raises:
-        NotFound, Conflict: as `get`.
+        NotFound, Conflict, Forbidden: as `get`.
         ValidationError: the message is not valid.
     """
     if message is not None:
@@ -118,6 +119,8 @@ def _no_link() -> NotFound:
 
 
 def _check(link: StoredWakeLink, task: Task) -> None:
+    if link.is_suspended:
+        raise Forbidden("The account of this task is suspended, so the link wakes nothing now.")
     if link.used_at is not None:
         raise Conflict("This link has been used already. A link works once.")
     if link.has_expired:

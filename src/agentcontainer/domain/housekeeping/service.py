@@ -13,6 +13,7 @@ import asyncpg
 from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.checkpoints import service as checkpoints
+from agentcontainer.domain.deletion import accounts as account_deletion
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.files.cleanup import clean_up_forever
@@ -37,12 +38,15 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
     assert settings.session_url is not None
     reconciler = Reconciler(pool, settings)
 
+    async def remove() -> None:
+        await _remove_deleted(pool, blobs, settings)
+
     def loops() -> Sequence[Coroutine[Any, Any, None]]:
         return (
             reconciler.run(),
             clean_up_forever(pool, blobs),
             checkpoints.clean_up_forever(pool, blobs),
-            repeat("removing deleted tasks", lambda: _remove_deleted(pool, blobs), REMOVAL_SECONDS, EXPECTED),
+            repeat("removing what was deleted", remove, REMOVAL_SECONDS, EXPECTED),
             repeat("cleaning up webhooks", lambda: webhooks.clean_up(pool), WEBHOOKS_SECONDS, EXPECTED),
             repeat("purging old data", lambda: purge(pool, blobs, settings), PURGE_SECONDS, EXPECTED),
         )
@@ -50,6 +54,8 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
     await lead(settings.session_url, pool, loops, reconciler.expect_late_heartbeats)
 
 
-async def _remove_deleted(pool: Pool, blobs: Blobs) -> None:
+async def _remove_deleted(pool: Pool, blobs: Blobs, settings: Settings) -> None:
     if removed := await deletion.remove_marked(pool, blobs):
         logger.info("removed the rest of %d deleted tasks", removed)
+    if removed := await account_deletion.remove_marked(pool, blobs, settings):
+        logger.info("removed what %d deleted accounts had", removed)

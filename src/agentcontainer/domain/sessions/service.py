@@ -12,6 +12,7 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.keys import hash_of
+from agentcontainer.domain.accounts.model import SUSPENDED
 from agentcontainer.domain.accounts.principal import FULL, Grant, Principal
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.audit.model import Actor
@@ -53,7 +54,7 @@ async def read(pool: Pool, token: str) -> SessionOwner:
     if owner is None:
         raise Unauthorized(NO_SESSION)
     if owner.is_suspended:
-        raise Forbidden("This account is suspended. Ask the operator of this installation.")
+        raise Forbidden(SUSPENDED)
     return owner
 
 

@@ -142,7 +142,7 @@ async def use_code(connection: Connection, code_hash: bytes) -> bool:
 
 async def first_account(connection: Connection | Pool) -> str | None:
     """The installation's first account. None: there is none."""
-    return await connection.fetchval("SELECT id FROM accounts ORDER BY id LIMIT 1")
+    return await connection.fetchval("SELECT id FROM accounts WHERE deleted_at IS NULL ORDER BY id LIMIT 1")
 
 
 async def delete_expired(connection: Connection, limit: int) -> int:

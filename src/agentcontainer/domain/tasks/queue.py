@@ -84,14 +84,6 @@ _SET_PRIORITY = """
 UPDATE tasks SET priority = $2::int, overrides = overrides || jsonb_build_object('priority', $2::int) WHERE id = $1
 """
 _LIMIT = "SELECT queued, max_queued FROM account_queues WHERE account_id = $1"
-_CHANGE_LIMITS = """
-INSERT INTO account_queues AS q (account_id, max_running, max_queued)
-SELECT id, $2::int, $3::int FROM accounts WHERE id = $1
-ON CONFLICT (account_id) DO UPDATE SET
-    max_running = CASE WHEN $4 THEN q.max_running ELSE excluded.max_running END,
-    max_queued = CASE WHEN $5 THEN q.max_queued ELSE excluded.max_queued END
-RETURNING max_running, max_queued
-"""
 _PAUSE = "UPDATE installation SET paused_at = coalesce(paused_at, now())"
 _RESUME = "UPDATE installation SET paused_at = NULL"
 _DELAY = "UPDATE tasks SET not_before = clock_timestamp() + $2::interval WHERE id = $1 AND status = 'pending'"
@@ -182,17 +174,6 @@ async def room_fault(
         f"{row['queued']} tasks of this account are pending, and its limit is {row['max_queued']}, so {count} more "
         "cannot be dispatched. Wait until some have begun."
     )
-
-
-async def change_limits(
-    pool: Connection | Pool, account_id: str, max_running: int | str | None, max_queued: int | str | None
-) -> tuple[int | None, int | None] | None:
-    """Change the account's limits of running and pending tasks; returns both. None for one: leave it; "none": remove
-    it. Returns None if there is no such account."""
-    arguments = [None if isinstance(limit, str) else limit for limit in (max_running, max_queued)]
-    keeps = [limit is None for limit in (max_running, max_queued)]
-    row = await pool.fetchrow(_CHANGE_LIMITS, account_id, *arguments, *keeps)
-    return None if row is None else (row["max_running"], row["max_queued"])
 
 
 async def set_paused(pool: Connection | Pool, *, is_paused: bool) -> None:

@@ -36,7 +36,7 @@ class NewUpload:
 @dataclass(frozen=True)
 class Upload:
     """A row of `uploads`. `received_bytes` None: no bytes have come through us. `read_at`: the database's time when the
-    row was read."""
+    row was read. `is_suspended`: its account is."""
 
     id: str
     account_id: str
@@ -52,3 +52,4 @@ class Upload:
     storage_id: str | None
     file_id: str | None
     api_key_id: str | None
+    is_suspended: bool

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts.model import SUSPENDED
 from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files import quota, unowned
@@ -109,7 +110,8 @@ async def receive(
     Returns the storage id of a POST upload, which step 3 needs.
 
     Raises:
-        Forbidden: the URL is not ours, has expired, or is for another method or content type.
+        Forbidden: the URL is not ours, has expired, is for another method or content type, or the account is
+            suspended.
         Conflict: the upload is completed.
         PayloadTooLarge: there are more bytes than declared, allowed, or left of the quota.
         ValidationError: there are fewer bytes than declared.
@@ -198,6 +200,8 @@ async def _admit(pool: Pool, vault: Vault, upload_id: str, request: SignedReques
     upload = await store.get(pool, upload_id)
     if upload is None:
         raise Forbidden(_INVALID)
+    if upload.is_suspended:
+        raise Forbidden(SUSPENDED)
     if int(request.expires) < upload.read_at.timestamp():
         raise Forbidden(_EXPIRED)
     if request.method != upload.method:

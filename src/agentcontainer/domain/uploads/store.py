@@ -13,7 +13,11 @@ VALUES ($1, $2, $3, $4, $5, $6, date_trunc('second', clock_timestamp() + $7::int
 _SET_RECEIVED = """
 UPDATE uploads SET received_bytes = $2, sha256 = $3, blob_key = $4, storage_id = $5 WHERE id = $1
 """
-_GET = "SELECT *, clock_timestamp() AS read_at FROM uploads WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)"
+_GET = """
+SELECT *, clock_timestamp() AS read_at,
+    (SELECT suspended_at IS NOT NULL FROM accounts a WHERE a.id = account_id) AS is_suspended
+FROM uploads WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)
+"""
 
 
 async def insert(connection: Connection, upload: NewUpload) -> datetime:
