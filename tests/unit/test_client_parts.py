@@ -2,11 +2,14 @@
 
 import hashlib
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from agentcontainer_client import ConfigurationError, events, models
+from agentcontainer_client import ConfigurationError, _profiles, events, models
+from agentcontainer_client._config import Profile
 from agentcontainer_client._diff import Difference, differences
 from agentcontainer_client._events import decode
 from agentcontainer_client._follow import Progress
@@ -163,3 +166,23 @@ def test_models_are_values_that_do_not_show_secrets() -> None:
     assert "name='CI'" in repr(first)
     with pytest.raises(AttributeError):
         first.name = "changed"  # type: ignore[misc]
+
+
+def test_profiles_that_are_stored_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "agentcontainer/config.toml"
+    profiles = [Profile(name=f"p{number}", url="http://a.test", api_key="k") for number in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda profile: _profiles.store(profile, file=file), profiles))
+    assert {profile.name for profile in _profiles.names(file)} == {profile.name for profile in profiles}
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(lambda profile: _profiles.remove(profile.name, file), profiles))
+    assert _profiles.names(file) == []
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
+
+
+def test_a_process_that_was_killed_while_it_stored_a_profile_blocks_no_other(tmp_path: Path) -> None:
+    (tmp_path / ".config.lock").touch()
+    os.utime(tmp_path / ".config.lock", (1, 1))
+    _profiles.store(Profile(name="p", url="http://a.test", api_key="k"), file=tmp_path / "config.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]

@@ -1,29 +1,32 @@
-"""What a user types at the prompt of `chat`."""
+"""What a user types at a prompt."""
 
 import os
 import subprocess
 import sys
 
+import pytest
+
 # The C function raises the signal where no Python code runs any more before the process waits for input.
 INTERRUPTED_AT_THE_PROMPT = """
 import ctypes, functools, readline, signal
+import typer
 from agentcontainer_client.cli import prompting
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 readline.set_pre_input_hook(functools.partial(ctypes.PyDLL(None)["raise"], int(signal.SIGINT)))
 try:
-    prompting.read_message()
-except KeyboardInterrupt:
+    {question}
+except (KeyboardInterrupt, typer.Abort):
     print("interrupted")
 """
 
 
-def test_ctrl_c_at_the_moment_the_prompt_appears_is_not_lost() -> None:
+@pytest.mark.parametrize("question", ["prompting.read_message()", "prompting.is_confirmed('Delete it?')"])
+def test_ctrl_c_at_the_moment_the_prompt_appears_is_not_lost(question: str) -> None:
     terminal, end = os.openpty()
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED_AT_THE_PROMPT], stdin=end, stdout=end, stderr=end
-        )
+        program = INTERRUPTED_AT_THE_PROMPT.format(question=question)
+        process = subprocess.Popen([sys.executable, "-c", program], stdin=end, stdout=end, stderr=end)
         try:
             assert process.wait(timeout=20) == 0
         finally:

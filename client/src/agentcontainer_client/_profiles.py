@@ -4,13 +4,17 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from agentcontainer_client import _config
 from agentcontainer_client._config import Profile
 from agentcontainer_client.errors import ConfigurationError
+
+STALE_SECONDS = 5.0
 
 
 def store(profile: Profile, *, is_current: bool = True, file: Path | None = None) -> Path:
@@ -20,24 +24,28 @@ def store(profile: Profile, *, is_current: bool = True, file: Path | None = None
         ConfigurationError: the file cannot be read or written.
     """
     file = file or _config.path()
-    content = _config.read(file)
     fields = {"url": profile.url, "api_key": profile.api_key, "agent": profile.agent, "model": profile.model}
-    profiles = dict(content.get("profiles", {}))
-    profiles[profile.name] = {name: value for name, value in fields.items() if value is not None}
-    current = profile.name if is_current else content.get("current")
-    _write(file, current, profiles)
+    with _locked(file):
+        content = _config.read(file)
+        profiles = dict(content.get("profiles", {}))
+        profiles[profile.name] = {name: value for name, value in fields.items() if value is not None}
+        current = profile.name if is_current else content.get("current")
+        _write(file, current, profiles)
     return file
 
 
 def remove(name: str, file: Path | None = None) -> bool:
     """Remove a profile. Returns whether there was one."""
     file = file or _config.path()
-    content = _config.read(file)
-    profiles = dict(content.get("profiles", {}))
-    if profiles.pop(name, None) is None:
+    if not file.exists():
         return False
-    current = content.get("current")
-    _write(file, next(iter(profiles), None) if current == name else current, profiles)
+    with _locked(file):
+        content = _config.read(file)
+        profiles = dict(content.get("profiles", {}))
+        if profiles.pop(name, None) is None:
+            return False
+        current = content.get("current")
+        _write(file, next(iter(profiles), None) if current == name else current, profiles)
     return True
 
 
@@ -56,6 +64,34 @@ def current_name(file: Path | None = None) -> str | None:
     return current if isinstance(current, str) else None
 
 
+@contextmanager
+def _locked(file: Path) -> Generator[None]:
+    """Make the folder, and let one process at a time change the file, so that no profile is lost."""
+    lock = file.with_name(".config.lock")  # a lock of the system would differ between systems
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while not _is_made(lock):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - lock.stat().st_mtime > STALE_SECONDS:  # its process was killed
+                    lock.unlink()
+            time.sleep(0.01)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+
+
+def _is_made(lock: Path) -> bool:
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
 def _write(file: Path, current: str | None, profiles: Mapping[str, Any]) -> None:
     lines = [
         "# Written by `agentcontainer login` and `agentcontainer up`. Contains API keys: keep it to yourself."
@@ -67,7 +103,6 @@ def _write(file: Path, current: str | None, profiles: Mapping[str, Any]) -> None
             if isinstance(value, str | bool | int):
                 lines.append(f"{key} = {json.dumps(value)}")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".config.")  # mode 0600
         with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
             opened.write("\n".join(lines) + "\n")

@@ -1,6 +1,5 @@
 """`keys`, `provider-keys`, `whoami`, `ledger`, `audit`."""
 
-import getpass
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from agentcontainer_client import inputs, models
-from agentcontainer_client.cli import text
+from agentcontainer_client.cli import prompting, text
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
@@ -35,7 +34,7 @@ def secret_from(prompt: str) -> str:
     Raises:
         ConfigurationError: nothing was given.
     """
-    text_ = getpass.getpass(f"{prompt}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
+    text_ = prompting.read_secret(prompt) if sys.stdin.isatty() else sys.stdin.readline()
     if not text_.strip():
         raise ConfigurationError(f"No {prompt} was given.")
     return text_.strip()

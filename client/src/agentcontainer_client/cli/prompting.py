@@ -1,9 +1,12 @@
-"""Reads what a user writes, of one line or of several."""
+"""Reads what a user types: messages of one line or of several, answers, and secrets."""
 
+import getpass
 import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+
+import typer
 
 PROMPT, FURTHER = "> ", "… "
 WAKE_SECONDS = 0.2
@@ -41,7 +44,7 @@ def _read_line(prompt: str) -> str:
             return input(prompt)
         # Pasted lines are one message, not a message each.
         readline.parse_and_bind("set enable-bracketed-paste on")
-        with _waking():
+        with interruptible():
             return input(prompt)
     if sys.stdin.isatty():
         sys.stderr.write(prompt)
@@ -53,12 +56,15 @@ def _read_line(prompt: str) -> str:
 
 
 @contextmanager
-def _waking() -> Generator[None]:
+def interruptible() -> Generator[None]:
     """In the block, a system call that waits for input returns several times a second.
 
-    `input` looks for signals only after such a call was interrupted. Without this, Ctrl-C in the moment between the
-    prompt and the call has no effect until the next key is pressed.
+    Python looks for signals after such a call was interrupted. Without this, Ctrl-C in the moment between the prompt
+    and the call has no effect until the next key is pressed.
     """
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
     before = signal.signal(signal.SIGALRM, lambda _number, _frame: None)
     signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
     try:
@@ -66,3 +72,15 @@ def _waking() -> Generator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def is_confirmed(question: str) -> bool:
+    """Whether the user answers yes."""
+    with interruptible():
+        return typer.confirm(question, err=True)
+
+
+def read_secret(prompt: str) -> str:
+    """What the user types, unseen."""
+    with interruptible():
+        return getpass.getpass(f"{prompt}: ", sys.stderr)

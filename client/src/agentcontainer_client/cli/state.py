@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agentcontainer_client import Agent, AgentContainer, NotFound, Task, __version__
+from agentcontainer_client.cli import prompting
 from agentcontainer_client.cli.text import harmless, one_line
 from agentcontainer_client.errors import ConfigurationError
 
@@ -181,7 +182,7 @@ class State:
             return
         if not sys.stdin.isatty():
             raise ConfigurationError("This cannot be undone: add --yes.")
-        if not typer.confirm(question, err=True):
+        if not prompting.is_confirmed(question):
             raise typer.Exit(1)
 
 
