@@ -192,7 +192,7 @@ class Account:
         checkpoint_id = await self.checkpoint(task_id, size_bytes)
         request = Hibernation(message, until or datetime.now(UTC) + timedelta(days=1), checkpoint_id)
         async with db.transaction(bed.pool) as connection:
-            assert await hibernation.begin(connection, claim, request)
+            assert await hibernation.begin(connection, bed.settings, claim, request)
         return [token for token in tokens if token is not None]
 
     async def hibernating(self, **options: Any) -> str:

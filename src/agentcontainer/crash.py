@@ -15,7 +15,7 @@ VARIABLE = "CRASH_POINTS_DIR"
 Point = Literal[
     "dispatch", "dispatched", "claimed", "started", "prompted", "event_append", "events_appended", "finish_check",
     "outputs_stored", "settle", "settled", "checkpoint_stored", "hibernate", "wake", "woken", "restore", "clean_up",
-    "outage", "numbered", "webhook_claimed", "webhook_sent",
+    "outage", "numbered", "webhook_claimed", "webhook_sent", "budget_pause",
 ]  # fmt: skip
 _folder = os.environ.get(VARIABLE)
 

@@ -40,3 +40,6 @@ class RetentionSettings(DatabaseSettings):
     retention_webhook_deliveries_days: Days = Field(
         30, description="How long deliveries to webhooks are kept, with their attempts. 0: for ever."
     )
+    retention_usage_days: Days = Field(
+        0, description="How long the sums of `GET /api/v1/usage` are kept. 0: for ever."
+    )

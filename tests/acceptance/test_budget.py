@@ -1,13 +1,14 @@
 """`overrides.budget` and `titleSource`, with real Pi: what a client sees when the budget is used up."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from agentcontainer_client import ValidationFailed
+from agentcontainer_client import Conflict, ValidationFailed
 
-from .conftest import PROVIDERS, Client, finish, script
+from .conftest import PROVIDERS, TERMINAL, Client, Platform, finish, script
 
 # After this, the next request and the one kept free beside it would exceed the limits below; one alone would not.
 FILL_THE_CONTEXT = {"bash": "head -c 40000 /dev/zero | tr '\\0' x; sleep 0.3"}
@@ -22,7 +23,7 @@ def reminders(client: Client, task: dict[str, Any]) -> list[str]:
 
 
 def tokens_of(task: dict[str, Any]) -> int:
-    return sum(task["tokenUsage"].values())
+    return task["tokenUsage"]["input_tokens"] + task["tokenUsage"]["output_tokens"]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -87,3 +88,60 @@ def test_a_model_writes_the_title_beside_the_work(client: Client, provider: str)
     assert (task["status"], task["title"]) == ("finished", "About: Count all the sheep.")
     titled = [event for event in client.events(task["id"]) if event["type"] == "task.titled"]
     assert [event["data"] for event in titled] == [{"title": task["title"]}]
+
+
+@pytest.mark.parametrize("kills", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_a_task_is_paused_by_its_budget_and_goes_on_each_time_it_is_raised(
+    quick_platform: Platform, kills: int
+) -> None:
+    """With a kill, the runner is killed -9 while the task goes on after its third pause."""
+    client, steps = quick_platform.account(), 16 if kills else 3
+    lines = [
+        {"bash": f"echo {n} >> work.txt; head -c 2000 /dev/zero | tr '\\0' x; sleep 0.3"}
+        for n in range(steps)
+    ]
+    budget = {"maxTokens": 24_000, "onReached": "pause"}
+    task_id = client.dispatch(script(*lines, finish("work.txt")), overrides={"budget": budget})
+    pauses = used = 0
+    while True:
+        client.wait(task_id, "hibernating", *TERMINAL)
+        task = client.task(task_id)
+        if task["status"] in TERMINAL:
+            break
+        pauses += 1
+        assert (task["hibernationReason"], task["wakeUrl"]) == ("budget", None)
+        is_stuck = task["budget"]["usedTokens"] == used
+        used = task["budget"]["usedTokens"]
+        assert used <= task["budget"]["maxTokens"]
+        limit = max(task["budget"]["maxTokens"] + 1000, used + 24_000) + 20_000 * is_stuck
+        raised = client.once.tasks.update(task_id, budget={"maxTokens": limit})
+        assert raised.status == "pending"
+        if kills and pauses == 3:
+            client.wait(task_id, "running", *TERMINAL)
+            time.sleep(1)
+            quick_platform.kill("runner")
+    assert (task["status"], task["completion"]) == ("finished", "complete"), task
+    assert pauses >= (5 if kills else 1)
+    written = client.outputs(task_id)["work.txt"].decode().split()
+    expected = [str(n) for n in range(steps)]
+    assert (list(dict.fromkeys(written)) if kills else written) == expected
+    events = client.events(task_id)
+    assert [event["type"] for event in events].count("budget.reached") == pauses
+    assert [event["data"]["kind"] for event in events if event["type"] == "task.woken"] == ["budget"] * pauses
+    assert client.ledger_sum() == pytest.approx(100 - task["costUsd"], abs=1e-6)
+    [row] = client.once.account.usage(by="model").to_list()
+    assert (row.tasks.finished, row.cost_usd) == (1, pytest.approx(task["costUsd"], abs=1e-6))
+    assert row.tokens.input == task["tokenUsage"]["input_tokens"]
+
+
+def test_a_conversation_waits_for_its_budget_and_goes_on(client: Client) -> None:
+    budget = {"maxTokens": MAX_TOKENS, "onReached": "pause"}
+    task_id = client.begin(script(FILL_THE_CONTEXT, {"say": "Never said."}), overrides={"budget": budget})
+    task = client.wait(task_id, "awaiting_input")
+    assert (task["turnStatus"], task["errorCode"]) == ("failed", "budget_exceeded"), task
+    with pytest.raises(Conflict, match="budget"):
+        client.send(task_id, "Go on.")
+    client.once.tasks.update(task_id, budget={"maxTokens": 10 * MAX_TOKENS})
+    client.send(task_id, script({"say": "Here I am."}))
+    client.until_event(task_id, lambda event: event["type"] == "turn.completed")
+    assert client.messages(task_id)[-1]["content"] == "Here I am."

@@ -38,6 +38,9 @@ def cells() -> Iterator[Any]:
 SLEEPS = ("hibernate", "wake", "woken", "checkpoint_stored", "restore")
 WORK = {"bash": "echo one >> work.txt; cp work.txt out.txt"}
 AWAY = {"error": 529, "times": 2}
+# After this, the next request and the one kept free beside it would exceed the budget.
+FILL = {"bash": "head -c 40000 /dev/zero | tr '\\0' x; sleep 0.3"}
+PAUSING = {"budget": {"maxTokens": 40_000, "onReached": "pause"}}
 NAP = {"bash": 'hibernate --message "Waiting." --for 1s'}
 
 
@@ -69,11 +72,12 @@ def test_the_task_ends_correctly_when_a_part_is_killed(
         platform.kill("api")
         victim = "" if part == "api" else victim
     armed.write_text(str(victim))
-    pause = [NAP] if point in SLEEPS else [AWAY] if point == "outage" else []
+    pause = {"outage": [AWAY], "budget_pause": [FILL]}.get(point, [NAP] if point in SLEEPS else [])
     steps = [WORK, *pause, finish("out.txt")]
     began_at = time.monotonic()
     cell = f"{point}-{part}"  # the scripted model fails equal conversations only once
-    task_id = dispatched(client, script(*steps, task=cell), key=cell)
+    overrides = PAUSING if point == "budget_pause" else {}
+    task_id = dispatched(client, script(*steps, task=cell), key=cell, overrides=overrides)
     if point in ("wake", "woken"):
         woken(client, task_id)
     task = settled(platform, client, task_id)
@@ -99,10 +103,10 @@ def wait_until_gone(armed: Path) -> None:
         time.sleep(0.1)
 
 
-def dispatched(client: Client, instructions: str, key: str) -> str:
+def dispatched(client: Client, instructions: str, key: str, overrides: dict[str, Any]) -> str:
     """Dispatch as a client should: retry with the same Idempotency-Key until a response arrives."""
     create = client.once.tasks.create
-    task = retried(lambda: create(instructions, agent=STANDARD, idempotency_key=key))
+    task = retried(lambda: create(instructions, agent=STANDARD, idempotency_key=key, overrides=overrides))
     client.task_ids.add(task.id)
     return task.id
 
@@ -128,6 +132,9 @@ def settled(platform: Platform, client: Client, task_id: str) -> dict[str, Any]:
         if task["hibernationReason"] == "provider":  # otherwise it tries again after a minute
             with contextlib.suppress(Conflict):
                 retried(lambda: client.wake(task_id))
+        if task["hibernationReason"] == "budget":
+            with contextlib.suppress(Conflict):
+                retried(lambda: client.once.tasks.update(task_id, budget={"maxTokens": 400_000}))
         assert time.monotonic() < deadline, (task, platform.log()[-3000:])
         time.sleep(0.1)
 

@@ -65,6 +65,9 @@ UNSAYABLE = re.compile(
             "must have a letter or digit", "is required, here or in common",
             "must have (sha256:|an absolute path)",
             "must be whsec_", "is for new tasks only",
+            "must have at most 2 different values", "must hold day, agent", "is not counted: add the key",
+            "must not be after `to`", "days before `to`", "must be a day such as", "must not hold a key twice",
+            "which is used", "must not hold a comma",
         )
     )
 )  # fmt: skip

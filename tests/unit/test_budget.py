@@ -188,3 +188,56 @@ async def test_a_cost_limit_without_a_known_price_refuses_requests() -> None:
 )
 def test_dollars_become_whole_micro_dollars_exactly(data: dict[str, object], limits: model.Budget) -> None:
     assert budget_of(data) == limits
+
+
+async def test_a_raised_limit_lets_a_refused_request_pass() -> None:
+    raised = [model.Budget(max_tokens=100_000)]
+
+    async def read() -> model.Budget:
+        return raised[0]
+
+    budget = Budget(model.Budget(max_tokens=1000), read_limits=read)
+    reservation = await budget.reserve(Estimate("m", 5000, 1000))
+    assert reservation is not None
+    assert not budget.is_exceeded
+    budget.release(reservation)
+    raised[0] = model.Budget(max_tokens=2000)
+    assert await budget.refresh()
+    assert not await budget.refresh()
+    assert await budget.reserve(Estimate("m", 5000, 1000)) is None
+    assert budget.is_exceeded
+
+
+def test_new_limits_end_the_last_request() -> None:
+    budget = Budget(model.Budget(max_tokens=1000, on_reached="pause"))
+    assert budget.is_pausing
+    budget.is_exceeded = True
+    budget.allow_last()
+    assert budget.had_last
+    assert not budget.set_limits(model.Budget(max_tokens=1000, on_reached="pause"))
+    assert budget.is_exceeded
+    assert budget.set_limits(model.Budget(max_tokens=9000))
+    assert not (budget.is_exceeded or budget.had_last or budget.is_pausing)
+
+
+async def test_a_raise_after_a_refusal_is_noticed_once() -> None:
+    budget = Budget(model.Budget(max_tokens=1000))
+    assert await budget.reserve(Estimate("m", 5000, 1000)) is None
+    assert not budget.is_raised_after_refusal()
+    budget.set_limits(model.Budget(max_tokens=100_000))
+    assert budget.is_raised_after_refusal()
+    assert not budget.is_raised_after_refusal()
+
+
+async def test_a_refusal_of_an_earlier_prompt_is_forgotten() -> None:
+    limits = model.Budget(max_tokens=1000)
+
+    async def read() -> model.Budget:
+        return limits
+
+    budget = Budget(limits, read_limits=read)
+    assert await budget.reserve(Estimate("m", 5000, 1000)) is None
+    limits = model.Budget(max_tokens=100_000)
+    await budget.begin_prompt()
+    assert not budget.is_exceeded
+    assert not budget.is_raised_after_refusal()

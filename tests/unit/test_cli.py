@@ -130,6 +130,25 @@ def test_control_characters_in_an_event_are_not_printed(type_: str, data: dict[s
     assert len(shown[0]) < 300
 
 
+@pytest.mark.parametrize(
+    ("type_", "data", "text"),
+    [
+        ("budget.warning", {"percent": 80, "usedUsd": 1.25, "usedTokens": 9}, "80 % of the budget is used ($1.25)"),
+        ("budget.reached", {"usedUsd": 2, "usedTokens": 9, "onReached": "fail"}, "the budget is used up ($2.00)"),
+        (
+            "budget.reached", {"usedUsd": 2, "usedTokens": 9, "onReached": "pause"},
+            "the budget is used up ($2.00): waits until `agentcontainer update` raises it",
+        ),
+    ],
+)  # fmt: skip
+def test_events_of_a_budget_say_what_is_used(type_: str, data: dict[str, Any], text: str) -> None:
+    created_at = "2026-03-26T14:00:01.500Z"
+    event = decode({"id": "evt_1", "sequence": 1, "type": type_, "createdAt": created_at, "data": data})
+    shown = event_lines.line(event, CREATED)
+    assert shown is not None
+    assert shown[0].endswith(text)
+
+
 def test_an_event_of_unknown_type_is_printed_with_its_type() -> None:
     event = decode(
         {"sequence": 1, "type": "task.frozen", "createdAt": "2026-03-26T14:00:00.000Z", "data": {}}

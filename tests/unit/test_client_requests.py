@@ -197,7 +197,8 @@ def test_options_become_overrides() -> None:
     script = Script(httpx2.Response(201, json=task()))
     client(script).tasks.create(
         "x", agent="agt_1", internet=["pypi.org:443"], outputs=["report", {"name": "data", "maxBytes": 5}],
-        budget_usd=2, max_runtime=90, model="m", repositories=["https://example.com/a.git"], files=["file_1"],
+        budget_usd=2, on_budget_reached="pause", max_runtime=90, model="m",
+        repositories=["https://example.com/a.git"], files=["file_1"],
         overrides={"priority": 3},
     )  # fmt: skip
     assert json.loads(script.requests[0].content) == {
@@ -210,7 +211,7 @@ def test_options_become_overrides() -> None:
             "egress": {"allow": ["pypi.org:443"]},
             "maxRuntimeSeconds": 90,
             "outputPolicy": {"mode": "named", "files": [{"name": "report"}, {"name": "data", "maxBytes": 5}]},
-            "budget": {"maxCostUsd": 2},
+            "budget": {"maxCostUsd": 2, "onReached": "pause"},
             "priority": 3,
         },
     }

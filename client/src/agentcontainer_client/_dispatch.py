@@ -38,6 +38,8 @@ class OverrideOptions(TypedDict, total=False):
     """What the task's model requests may cost."""
     budget_tokens: int | None
     """The tokens that the task's model requests may use."""
+    on_budget_reached: Literal["fail", "pause"] | None
+    """`pause`: when the budget is used up, the task waits until `client.tasks.update` raises it."""
     region: models.Region | None
     priority: int | None
     """-10 to 10: which of the account's own pending tasks run first."""
@@ -93,7 +95,11 @@ def overrides_of(options: Mapping[str, Any]) -> dict[str, Any] | None:
     """The overrides that the options describe; None: none at all."""
     internet: object = options.get("internet")
     is_list = internet is not None and not isinstance(internet, bool)
-    budget = body_of(max_cost_usd=options.get("budget_usd"), max_tokens=options.get("budget_tokens"))
+    budget = body_of(
+        max_cost_usd=options.get("budget_usd"),
+        max_tokens=options.get("budget_tokens"),
+        on_reached=options.get("on_budget_reached"),
+    )
     overrides = body_of(
         provider=options.get("provider"),
         model=options.get("model"),

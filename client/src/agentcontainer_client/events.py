@@ -57,6 +57,44 @@ class AgentReminded(Event):
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class BudgetReached(Event):
+    """The budget of the task is used up."""
+
+    TYPE: ClassVar[str] = "budget.reached"
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("usedUsd", "used_usd", None),
+        ("usedTokens", "used_tokens", None),
+        ("onReached", "on_reached", None),
+    )
+
+    used_usd: float
+    """US dollars of model requests."""
+    used_tokens: int
+    on_reached: models.OnReached
+    """`pause`: the task waits until the budget is raised."""
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class BudgetWarning(Event):
+    """The task has used half, or four fifths, of its budget."""
+
+    TYPE: ClassVar[str] = "budget.warning"
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("percent", "percent", None),
+        ("usedUsd", "used_usd", None),
+        ("usedTokens", "used_tokens", None),
+    )
+
+    percent: int
+    """50 or 80."""
+    used_usd: float
+    """US dollars of model requests."""
+    used_tokens: int
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ContextCompacted(Event):
     """The writing of a summary ended."""
 
@@ -637,6 +675,8 @@ class MessageDelta(Event):
 
 __all__ = [
     "AgentReminded",
+    "BudgetReached",
+    "BudgetWarning",
     "ContextCompacted",
     "ContextCompacting",
     "ContextLost",

@@ -34,6 +34,10 @@ class Budget(TypedDict, total=False):
     """US dollars, by the models' token prices. Container time is not included."""
     maxTokens: int | None
     """Input and output tokens together."""
+    onReached: models.OnReached | None
+    """What happens when the budget is used up: the task fails (`fail`, the default), or waits until the
+    budget is raised (`pause`).
+    """
 
 
 class Egress(TypedDict, total=False):

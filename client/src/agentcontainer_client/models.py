@@ -58,6 +58,8 @@ FeedEventType: TypeAlias = (
         "task.hibernated",
         "task.woken",
         "task.awaiting_input",
+        "budget.warning",
+        "budget.reached",
         "task.finished",
         "task.failed",
         "task.cancelled",
@@ -65,13 +67,14 @@ FeedEventType: TypeAlias = (
         "turn.started",
         "turn.completed",
         "turn.failed",
+        "balance.low",
         "webhook.disabled",
     ]
     | str
 )
 """A word of the API; later versions may add others."""
 
-HibernationReason: TypeAlias = Literal["agent", "provider"] | str
+HibernationReason: TypeAlias = Literal["agent", "provider", "budget"] | str
 """A word of the API; later versions may add others."""
 
 InputOmittedReason: TypeAlias = Literal["too_large"] | str
@@ -87,6 +90,9 @@ LoginStatus: TypeAlias = Literal["pending", "approved", "denied"] | str
 """A word of the API; later versions may add others."""
 
 MessageStatus: TypeAlias = Literal["queued", "delivered", "created"] | str
+"""A word of the API; later versions may add others."""
+
+OnReached: TypeAlias = Literal["fail", "pause"] | str
 """A word of the API; later versions may add others."""
 
 Order: TypeAlias = Literal["asc", "desc"] | str
@@ -168,7 +174,7 @@ TurnStatus: TypeAlias = Literal["queued", "running", "completed", "failed"] | st
 UseKind: TypeAlias = Literal["reference_file", "skill", "input", "message"] | str
 """A word of the API; later versions may add others."""
 
-WakeKind: TypeAlias = Literal["message", "external_wake", "deadline", "link", "provider"] | str
+WakeKind: TypeAlias = Literal["message", "external_wake", "deadline", "link", "provider", "budget"] | str
 """A word of the API; later versions may add others."""
 
 WakeRequestKind: TypeAlias = Literal["message", "external_wake"] | str
@@ -190,6 +196,8 @@ WebhookEventFilter: TypeAlias = (
         "task.hibernated",
         "task.woken",
         "task.awaiting_input",
+        "budget.warning",
+        "budget.reached",
         "task.finished",
         "task.failed",
         "task.cancelled",
@@ -197,6 +205,7 @@ WebhookEventFilter: TypeAlias = (
         "turn.started",
         "turn.completed",
         "turn.failed",
+        "balance.low",
         "webhook.disabled",
     ]
     | str
@@ -254,6 +263,7 @@ class Account(Model):
         ("isOperator", "is_operator", None),
         ("heldUsd", "held_usd", None),
         ("lowBalanceUsd", "low_balance_usd", None),
+        ("usageMetadataKeys", "usage_metadata_keys", None),
         ("limits", "limits", AccountLimits.from_wire),
     )
 
@@ -273,7 +283,9 @@ class Account(Model):
     held_usd: float
     """What is held for live tasks."""
     low_balance_usd: float | None
-    """Below this balance the account is warned. Null: never."""
+    """Below this balance the feed gets the event `balance.low`. Null: never."""
+    usage_metadata_keys: list[str]
+    """Keys of the tasks' metadata by which `GET /usage` can sum."""
     limits: AccountLimits
     """What the operator allows the account."""
 
@@ -847,12 +859,18 @@ class FeedData(Model):
         ("hasWakeLink", "has_wake_link", None),
         ("kind", "kind", None),
         ("expiresAt", "expires_at", instant),
+        ("percent", "percent", None),
+        ("usedUsd", "used_usd", None),
+        ("usedTokens", "used_tokens", None),
+        ("onReached", "on_reached", None),
         ("turnNumber", "turn_number", None),
         ("attemptNumber", "attempt_number", None),
         ("messageId", "message_id", None),
         ("webhookId", "webhook_id", None),
         ("webhookUrl", "webhook_url", None),
         ("disabledReason", "disabled_reason", None),
+        ("balanceUsd", "balance_usd", None),
+        ("lowBalanceUsd", "low_balance_usd", None),
     )
 
     position: int | None = None
@@ -884,6 +902,14 @@ class FeedData(Model):
     """Of `task.woken`."""
     expires_at: datetime | None = None
     """Of `task.awaiting_input`."""
+    percent: int | None = None
+    """Of `budget.warning`."""
+    used_usd: float | None = None
+    """Of `budget.…`: by model requests."""
+    used_tokens: int | None = None
+    """Of `budget.…`."""
+    on_reached: OnReached | None = None
+    """Of `budget.reached`."""
     turn_number: int | None = None
     """Of `turn.…`."""
     attempt_number: int | None = None
@@ -896,6 +922,10 @@ class FeedData(Model):
     """Of `webhook.disabled`."""
     disabled_reason: WebhookDisabledReason | None = None
     """Of `webhook.disabled`."""
+    balance_usd: float | None = None
+    """Of `balance.low`."""
+    low_balance_usd: float | None = None
+    """Of `balance.low`: the account's threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1005,6 +1035,26 @@ class FileUses(Model):
     """Whether nothing else uses the file."""
     kept_by: str | None
     """What keeps the file from being deleted, as a phrase; null: nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class GivenFile(Model):
+    """An input file of a task."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("id", "id", None),
+        ("filename", "filename", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("isDeleted", "is_deleted", None),
+    )
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    is_deleted: bool
+    """Whether the file was deleted since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1184,15 +1234,18 @@ class MessageFile(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TokenUsage(Model):
-    """Tokens of model requests, including those read from the provider's cache."""
+    """Tokens of model requests. The input includes what the provider had in its cache."""
 
     WIRE: ClassVar[tuple[WireField, ...]] = (
         ("input_tokens", "input_tokens", None),
         ("output_tokens", "output_tokens", None),
+        ("cached_input_tokens", "cached_input_tokens", None),
     )
 
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int | None = None
+    """The part of the input that the provider had in its cache. Older events lack it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1604,6 +1657,27 @@ class StorageReceipt(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TaskBudget(Model):
+    """The budget of a task's model requests, and what they have used."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("maxCostUsd", "max_cost_usd", None),
+        ("maxTokens", "max_tokens", None),
+        ("onReached", "on_reached", None),
+        ("usedUsd", "used_usd", None),
+        ("usedTokens", "used_tokens", None),
+    )
+
+    max_cost_usd: float | None
+    max_tokens: int | None
+    on_reached: OnReached
+    used_usd: float
+    """US dollars."""
+    used_tokens: int
+    """With those that a provider may have charged and did not report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskRepository(Model):
     """A git repository that a task was given. Its token is never sent."""
 
@@ -1654,10 +1728,13 @@ class Task(Model):
         ("error", "error", None),
         ("errorCode", "error_code", None),
         ("costUsd", "cost_usd", None),
+        ("modelCostUsd", "model_cost_usd", None),
+        ("budget", "budget", TaskBudget.from_wire),
         ("containerMinutes", "container_minutes", None),
         ("tokenUsage", "token_usage", TokenUsage.from_wire),
         ("instructions", "instructions", None),
         ("inputFileIds", "input_file_ids", None),
+        ("inputFiles", "input_files", each(GivenFile.from_wire)),
         ("inputRepositories", "input_repositories", each(TaskRepository.from_wire)),
     )
 
@@ -1680,7 +1757,9 @@ class Task(Model):
     hibernate_until_at: datetime | None
     """When a hibernating task wakes at the latest."""
     hibernation_reason: HibernationReason | None
-    """Of a hibernating task. `provider`: its provider is overloaded, and is tried again."""
+    """Of a hibernating task. `provider`: its provider is overloaded, and is tried again. `budget`: its budget
+    is used up, and it waits until that is raised.
+    """
     wake_url: str | None = field(repr=False)
     """Of a hibernating task with a wake link: the link, which wakes it without an API key. Treat it as a
     password. Null for a key with the role `viewer`.
@@ -1710,14 +1789,96 @@ class Task(Model):
     """Why the task or its latest turn failed."""
     cost_usd: float
     """US dollars."""
+    model_cost_usd: float
+    """What the model requests cost by the prices of the catalogue. The provider bills it, not the platform.
+    """
+    budget: TaskBudget | None
+    """Null: no limit."""
     container_minutes: float
     """Billed container time, in whole seconds / 60."""
     token_usage: TokenUsage
     instructions: str | None = None
     input_file_ids: list[str] | None = None
     """As sent. Of a task that is read by its id: null in lists and in other responses."""
+    input_files: list[GivenFile] | None = None
+    """Of a conversation: those that came with its first message."""
     input_repositories: list[TaskRepository] | None = None
     """As sent, without tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TasksUsed(Model):
+    """Numbers of tasks."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("finished", "finished", None),
+        ("failed", "failed", None),
+        ("cancelled", "cancelled", None),
+        ("expired", "expired", None),
+        ("live", "live", None),
+    )
+
+    finished: int
+    failed: int
+    cancelled: int
+    expired: int
+    live: int
+    """Dispatched in the period, and not ended yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TokensUsed(Model):
+    """Tokens of model requests."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("input", "input", None),
+        ("cachedInput", "cached_input", None),
+        ("output", "output", None),
+    )
+
+    input: int
+    """Including those from the provider's cache."""
+    cached_input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class UsageEntry(Model):
+    """What was used together. Fields that `by` does not name are null."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("day", "day", None),
+        ("agentId", "agent_id", None),
+        ("agentVersionId", "agent_version_id", None),
+        ("provider", "provider", None),
+        ("model", "model", None),
+        ("keyId", "key_id", None),
+        ("metadata", "metadata", None),
+        ("tasks", "tasks", TasksUsed.from_wire),
+        ("containerMinutes", "container_minutes", None),
+        ("costUsd", "cost_usd", None),
+        ("modelCostUsd", "model_cost_usd", None),
+        ("tokens", "tokens", TokensUsed.from_wire),
+    )
+
+    day: str | None
+    """In UTC, as `2026-03-26`."""
+    agent_id: str | None
+    agent_version_id: str | None
+    provider: str | None
+    """With `by=model`."""
+    model: str | None
+    key_id: str | None
+    """Null also for tasks whose API key is not known."""
+    metadata: dict[str, str] | None
+    """The named keys; a task without one is summed without it."""
+    tasks: TasksUsed
+    container_minutes: float
+    cost_usd: float
+    """US dollars."""
+    model_cost_usd: float
+    """US dollars."""
+    tokens: TokensUsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -26,17 +26,27 @@ TaskErrorCode = TypeAliasType(
 MessageStatus = TypeAliasType("MessageStatus", Literal["queued", "delivered", "created"])
 Role = TypeAliasType("Role", Literal["user", "assistant"])
 Completion = TypeAliasType("Completion", Literal["complete", "incomplete"])
-WakeKind = TypeAliasType("WakeKind", Literal["message", "external_wake", "deadline", "link", "provider"])
-HibernationReason = TypeAliasType("HibernationReason", Literal["agent", "provider"])
+WakeKind = TypeAliasType(
+    "WakeKind", Literal["message", "external_wake", "deadline", "link", "provider", "budget"]
+)
+HibernationReason = TypeAliasType("HibernationReason", Literal["agent", "provider", "budget"])
 InputOmittedReason = TypeAliasType("InputOmittedReason", Literal["too_large"])
+OnReached = TypeAliasType("OnReached", Literal["fail", "pause"])
 ReminderReason = TypeAliasType("ReminderReason", Literal["no_finish", "soft_finish", "budget", "message"])
 
 
 class TokenUsage(Outgoing):
-    """Tokens of model requests, including those read from the provider's cache."""
+    """Tokens of model requests. The input includes what the provider had in its cache."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     input_tokens: int = Field(serialization_alias="input_tokens")
     output_tokens: int = Field(serialization_alias="output_tokens")
+    cached_input_tokens: int = Field(
+        default=0,
+        serialization_alias="cached_input_tokens",
+        description="The part of the input that the provider had in its cache. Older events lack it.",
+    )
 
 
 class MessageFile(Outgoing):
@@ -149,6 +159,22 @@ class TaskWoken(EventData):
 
     status: TaskStatus
     kind: WakeKind
+
+
+class BudgetWarning(EventData):
+    """The task has used half, or four fifths, of its budget."""
+
+    percent: Annotated[int, Field(description="50 or 80.")]
+    used_usd: Annotated[float, Field(description="US dollars of model requests.")]
+    used_tokens: int
+
+
+class BudgetReached(EventData):
+    """The budget of the task is used up."""
+
+    used_usd: Annotated[float, Field(description="US dollars of model requests.")]
+    used_tokens: int
+    on_reached: Annotated[OnReached, Field(description="`pause`: the task waits until the budget is raised.")]
 
 
 class TaskAwaitingInput(EventData):

@@ -73,6 +73,14 @@ class TaskAwaitingInputEvent(_Described[Literal["task.awaiting_input"], data.Tas
     """The conversation waits for the user's next message."""
 
 
+class BudgetWarningEvent(_Described[Literal["budget.warning"], data.BudgetWarning]):
+    """The task has used half, or four fifths, of its budget."""
+
+
+class BudgetReachedEvent(_Described[Literal["budget.reached"], data.BudgetReached]):
+    """The budget of the task is used up."""
+
+
 class TaskFinishedEvent(_Described[Literal["task.finished"], data.TaskFinished]):
     """The task finished."""
 
@@ -164,6 +172,8 @@ _UNION = TypeAdapter[object](
         | TaskHibernatedEvent
         | TaskWokenEvent
         | TaskAwaitingInputEvent
+        | BudgetWarningEvent
+        | BudgetReachedEvent
         | TaskFinishedEvent
         | TaskFailedEvent
         | TaskCancelledEvent

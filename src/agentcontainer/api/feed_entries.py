@@ -14,6 +14,7 @@ from typing_extensions import TypeAliasType
 from agentcontainer.api.event_data import (
     Completion,
     HibernationReason,
+    OnReached,
     TaskErrorCode,
     TaskMode,
     TaskStatus,
@@ -60,12 +61,18 @@ class FeedData(Outgoing):
     has_wake_link: Annotated[bool, Field(description="Of `task.hibernated`.")]
     kind: Annotated[WakeKind, Field(description="Of `task.woken`.")]
     expires_at: Annotated[Timestamp, Field(description="Of `task.awaiting_input`.")]
+    percent: Annotated[int, Field(description="Of `budget.warning`.")]
+    used_usd: Annotated[Usd, Field(description="Of `budget.…`: by model requests.")]
+    used_tokens: Annotated[int, Field(description="Of `budget.…`.")]
+    on_reached: Annotated[OnReached, Field(description="Of `budget.reached`.")]
     turn_number: Annotated[int, Field(description="Of `turn.…`.")]
     attempt_number: Annotated[int, Field(description="Of `turn.…`.")]
     message_id: Annotated[str, Field(description="Of `turn.started` and `turn.completed`.")]
     webhook_id: Annotated[str, Field(description="Of `webhook.disabled`.")]
     webhook_url: Annotated[str, Field(description="Of `webhook.disabled`.")]
     disabled_reason: Annotated[WebhookDisabledReason, Field(description="Of `webhook.disabled`.")]
+    balance_usd: Annotated[Usd, Field(description="Of `balance.low`.")]
+    low_balance_usd: Annotated[Usd, Field(description="Of `balance.low`: the account's threshold.")]
 
 
 class _AsFeedData:

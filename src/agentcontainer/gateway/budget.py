@@ -11,7 +11,7 @@ others in flight have settled waits for them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from agentcontainer.domain.execution import model
@@ -63,10 +63,15 @@ class Budget:
         prices: Callable[[str], Price | None] = NO_PRICES,
         used_tokens: int = 0,
         used_micro_usd: int = 0,
+        read_limits: Callable[[], Awaitable[model.Budget | None]] | None = None,
     ) -> None:
         self.is_exceeded = False
         """Whether a request was refused; from then on only a last one passes, after `allow_last`."""
+        self.had_last = False
+        """Whether the agent got its last request under the present limits."""
+        self._was_refused = False
         self._limits = limits
+        self._read_limits = read_limits
         self._prices = prices
         self._used_tokens = used_tokens
         self._used_micro_usd = used_micro_usd
@@ -86,9 +91,42 @@ class Budget:
     def used_micro_usd(self) -> int:
         return self._used_micro_usd
 
+    @property
+    def limits(self) -> model.Budget | None:
+        return self._limits
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the task waits for a larger budget once this one is used up."""
+        return self._limits is not None and self._limits.is_pausing
+
+    def set_limits(self, limits: model.Budget | None) -> bool:
+        """Go on with these limits, which the client may have changed. False: they are the present ones."""
+        if limits == self._limits:
+            return False
+        self._limits = limits
+        self.is_exceeded = self.had_last = self._is_last_open = False
+        self._wake()
+        return True
+
+    async def refresh(self) -> bool:
+        """Read the limits again. False: they have not changed."""
+        return self._read_limits is not None and self.set_limits(await self._read_limits())
+
+    async def begin_prompt(self) -> None:
+        """Read the limits again, and forget the refusals of earlier prompts."""
+        await self.refresh()
+        self._was_refused = False
+
+    def is_raised_after_refusal(self) -> bool:
+        """Whether a request was refused, and the limits have changed since. True once for each refusal."""
+        is_raised = self._was_refused and not self.is_exceeded
+        self._was_refused = self._was_refused and self.is_exceeded
+        return is_raised
+
     def allow_last(self) -> None:
         """Let one more request pass, with a short output, if it fits."""
-        self._is_last_open = True
+        self._is_last_open = self.had_last = True
 
     async def reserve(self, estimate: Estimate) -> Reservation | None:
         """Reserve what the request can use. None: it would exceed a limit, and so the budget is exceeded."""
@@ -96,7 +134,9 @@ class Budget:
             if reservation := self._try(estimate):
                 return reservation
             if not self._in_flight or not self._could_fit(estimate):
-                self.is_exceeded = True
+                if await self.refresh():
+                    continue
+                self.is_exceeded = self._was_refused = True
                 self._is_last_open = False
                 self._wake()
                 return None

@@ -23,7 +23,7 @@ from agentcontainer.domain.conversations.model import Turn
 from agentcontainer.domain.tasks import store
 from agentcontainer.domain.tasks.model import Claim, Task
 from agentcontainer.domain.tasks.state import EndReason
-from agentcontainer.runner import container, provider_outage, time_limit
+from agentcontainer.runner import budget_pause, container, provider_outage, time_limit
 from agentcontainer.runner.agent.prompts import (
     INTERRUPTED,
     RESUMED,
@@ -197,6 +197,7 @@ class Attempt:
                 self._steering.run(session.steer),
                 checkpointer.save_periodically(session.is_begun),
                 provider_outage.watch(context, session.patience, session, checkpointer),
+                budget_pause.watch(context, session, checkpointer),
             )
         except Ended as ended:
             if ended.ending.reason is EndReason.DRAINED and session.is_begun.is_set():

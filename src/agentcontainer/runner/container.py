@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from agentcontainer import crash, db
-from agentcontainer.domain.tasks import events, service
+from agentcontainer.domain.tasks import budgets, events, service
 from agentcontainer.domain.tasks.event_data import ContextLost, EgressRefused
 from agentcontainer.domain.tasks.state import EndReason
 from agentcontainer.errors import SettingsError
@@ -203,8 +203,12 @@ def _open_session(
 ) -> Session:  # fmt: skip
     services = context.services
     limits = ResourceLimits(sandbox, context.workspace, services.limits, services.volumes.room)
+
+    async def on_budget_reached() -> None:
+        await db.retry_while_unavailable(lambda: budgets.report_reached(services.pool, context.claim))
+
     session = Session(
-        context.task, sandbox, gateway, context.log, steering.delivered, limits,
+        context.task, sandbox, gateway, context.log, steering.delivered, on_budget_reached, limits,
         services.settings.steering_wait_seconds, lambda: control.is_busy, context.trace,
     )  # fmt: skip
     stack.push_async_callback(session.close)

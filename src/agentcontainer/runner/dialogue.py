@@ -193,7 +193,9 @@ class Dialogue:
                 services.pool, services.settings, context.claim, turn,
                 checkpoint_id=checkpoint.id if checkpoint else None,
                 reply=context.log.redact(db.storable(reply.text)), file_ids=context.mode.shared_file_ids,
-                failure=None if failure is None else turns.Failure(failure.reason.value, failure.message or ""),
+                failure=None if failure is None else turns.Failure(
+                    failure.reason.value, failure.message or "", failure.budget
+                ),
                 may_go_on=may_go_on,
             )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.tasks.model import Hibernation, Output
 from agentcontainer.domain.tasks.state import EndReason
 
@@ -15,6 +16,8 @@ class Ending:
     outputs: tuple[Output, ...] = ()
     hibernation: Hibernation | None = None
     """Set if the task hibernates instead of ending."""
+    budget: Budget | None = None
+    """Of a turn after which the conversation waits for a larger budget: the one that is used up."""
 
 
 class Ended(Exception):

@@ -164,7 +164,10 @@ class Outcome:
             if ending.hibernation is not None:
                 message = self._log.clean(ending.hibernation.message)
                 return await hibernation.begin(
-                    connection, self._claim, dataclasses.replace(ending.hibernation, message=message)
+                    connection,
+                    self._services.settings,
+                    self._claim,
+                    dataclasses.replace(ending.hibernation, message=message),
                 )
             message = None if ending.message is None else self._log.clean(ending.message)
             is_ended = await service.end(

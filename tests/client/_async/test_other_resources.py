@@ -40,6 +40,30 @@ async def test_files_come_back_as_they_were_sent(async_client: AsyncAgentContain
         await async_client.files.read(opened.id)
 
 
+async def test_the_account_shows_its_usage_and_a_task_its_new_budget(
+    async_client: AsyncAgentContainer,
+) -> None:
+    changed = await async_client.account.update(low_balance_usd=0.5, usage_metadata_keys=["customer"])
+    assert (changed.low_balance_usd, changed.usage_metadata_keys) == (0.5, ["customer"])
+    assert (await async_client.account.update(unset=["low_balance_usd"])).low_balance_usd is None
+    overrides = {"budget": {"maxTokens": 100_000, "onReached": "pause"}}
+    task = await async_client.tasks.create(
+        script(finish()), agent="agt_standard_data", metadata={"customer": "c-1"}, overrides=overrides
+    )
+    updated = await async_client.tasks.update(task, title="Other", budget={"maxTokens": 200_000})
+    assert updated.budget is not None
+    assert (updated.title, updated.budget.max_tokens, updated.budget.on_reached) == (
+        "Other",
+        200_000,
+        "pause",
+    )
+    await task.wait(timeout=60)
+    rows = [row async for row in async_client.account.usage(by=["day", "metadata.customer"])]
+    assert sum(row.tasks.finished for row in rows if row.metadata == {"customer": "c-1"}) == 1
+    text = await async_client.account.usage_csv(by="metadata.customer")
+    assert text.startswith("metadata.customer,finished,")
+
+
 async def test_an_agent_has_versions_that_can_be_compared(async_client: AsyncAgentContainer) -> None:
     name = f"Reporter {secrets.token_hex(4)}"
     agent = await async_client.agents.create(

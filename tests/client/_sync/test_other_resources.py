@@ -40,6 +40,30 @@ def test_files_come_back_as_they_were_sent(client: AgentContainer, tmp_path: Pat
         client.files.read(opened.id)
 
 
+def test_the_account_shows_its_usage_and_a_task_its_new_budget(
+    client: AgentContainer,
+) -> None:
+    changed = client.account.update(low_balance_usd=0.5, usage_metadata_keys=["customer"])
+    assert (changed.low_balance_usd, changed.usage_metadata_keys) == (0.5, ["customer"])
+    assert (client.account.update(unset=["low_balance_usd"])).low_balance_usd is None
+    overrides = {"budget": {"maxTokens": 100_000, "onReached": "pause"}}
+    task = client.tasks.create(
+        script(finish()), agent="agt_standard_data", metadata={"customer": "c-1"}, overrides=overrides
+    )
+    updated = client.tasks.update(task, title="Other", budget={"maxTokens": 200_000})
+    assert updated.budget is not None
+    assert (updated.title, updated.budget.max_tokens, updated.budget.on_reached) == (
+        "Other",
+        200_000,
+        "pause",
+    )
+    task.wait(timeout=60)
+    rows = [row for row in client.account.usage(by=["day", "metadata.customer"])]
+    assert sum(row.tasks.finished for row in rows if row.metadata == {"customer": "c-1"}) == 1
+    text = client.account.usage_csv(by="metadata.customer")
+    assert text.startswith("metadata.customer,finished,")
+
+
 def test_an_agent_has_versions_that_can_be_compared(client: AgentContainer) -> None:
     name = f"Reporter {secrets.token_hex(4)}"
     agent = client.agents.create(

@@ -21,6 +21,9 @@ async def test_the_account_has_all_its_fields(bed: Bed) -> None:
         "name": "Ada",
         "email": "ada@example.com",
         "creditBalance": 12.345678,
+        "heldUsd": 0,
+        "lowBalanceUsd": None,
+        "usageMetadataKeys": [],
         "billingMode": "standard",
         "fileStorage": {"usedBytes": 0, "quotaBytes": bed.settings.file_quota_bytes, "isEnforced": True},
         "checkpointStorage": {
@@ -31,8 +34,6 @@ async def test_the_account_has_all_its_fields(bed: Bed) -> None:
         "createdAt": answer["createdAt"],
         "role": "member",
         "isOperator": False,
-        "heldUsd": 0.0,
-        "lowBalanceUsd": None,
         "limits": {"runningTasks": None, "queuedTasks": None, "costUsdPerDay": None, "maxPriority": None},
     }
     unlimited = await new_account(bed, is_unlimited=True)

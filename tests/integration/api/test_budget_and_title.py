@@ -160,7 +160,12 @@ async def test_usage_totals_may_arrive_twice_and_in_any_order(bed: Bed, alice: A
     async with bed.pool.acquire() as connection, connection.transaction():
         claim = await claims.claim(connection, task_id, "run_test")
     assert claim is not None
-    for totals in ((100, 10, 5, 42), (200, 20, 10, 84), (200, 20, 10, 84), (100, 10, 5, 42)):
+    for totals in (
+        (100, 10, 5, 42, 50),
+        (200, 20, 10, 84, 150),
+        (200, 20, 10, 84, 150),
+        (100, 10, 5, 42, 50),
+    ):
         await store.raise_usage(bed.pool, claim, model.TaskUsage(*totals))
     row = await store.get(bed.pool, task_id)
     assert row is not None
@@ -171,5 +176,5 @@ async def test_usage_totals_may_arrive_twice_and_in_any_order(bed: Bed, alice: A
         84,
     )
     task = (await alice.get(f"/api/v1/tasks/{task_id}")).json()
-    assert task["tokenUsage"] == {"input_tokens": 200, "output_tokens": 20}
-    assert task["costUsd"] == 0
+    assert task["tokenUsage"] == {"input_tokens": 200, "output_tokens": 20, "cached_input_tokens": 150}
+    assert (task["costUsd"], task["modelCostUsd"]) == (0, 0.000084)

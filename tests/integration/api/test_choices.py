@@ -82,6 +82,9 @@ async def test_a_dispatch_can_be_tried_without_creating_anything(bed: Bed, alice
     assert execution["runtimeRegion"] == {"value": "any", "from": "platform"}
     assert execution["budget"] == {"value": None, "from": "platform"}
     assert execution["outputPolicy"]["value"] == {"mode": "any"}
+    budget = {"maxTokens": 90_000, "onReached": "pause"}
+    with_budget = await tried(alice, overrides={"budget": budget})
+    assert with_budget["execution"]["budget"] == {"value": budget, "from": "task"}
     assert await bed.rows() == before
     task = await alice.dispatch(overrides={"maxRuntimeSeconds": 900, "priority": 3})
     assert task["agentVersionId"] == trial["agentVersionId"]

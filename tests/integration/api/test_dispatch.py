@@ -50,6 +50,7 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "title": "Count the rows.",
         "instructions": "Count the rows.",
         "inputFileIds": None,
+        "inputFiles": [],
         "inputRepositories": [],
         "runtimeRegion": "any",
         "overrides": {},
@@ -66,8 +67,10 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "error": None,
         "errorCode": None,
         "costUsd": 0,
+        "modelCostUsd": 0,
+        "budget": None,
         "containerMinutes": 0,
-        "tokenUsage": {"input_tokens": 0, "output_tokens": 0},
+        "tokenUsage": {"input_tokens": 0, "output_tokens": 0, "cached_input_tokens": 0},
     }
     assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | UNREAD == task
 
@@ -143,7 +146,7 @@ async def test_the_actual_cost_is_charged_per_started_second(bed: Bed, alice: Ac
     assert (ended["status"], ended["completion"], ended["result"]) == ("finished", "incomplete", "Done.")
     assert ended["containerMinutes"] == 1.0333
     assert ended["costUsd"] == 0.051667
-    assert ended["tokenUsage"] == {"input_tokens": 1200, "output_tokens": 34}
+    assert ended["tokenUsage"] == {"input_tokens": 1200, "output_tokens": 34, "cached_input_tokens": 0}
     assert TIME.fullmatch(ended["completedAt"])
     assert await balance(alice) == 9.948333
     assert (await ledger(alice))[2:] == [("release", 500_000), ("charge", -51_667)]

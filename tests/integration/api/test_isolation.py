@@ -25,6 +25,7 @@ NOT_IDS = {"provider": "openai", "sequence": "1", "loginId": "clg_0"}
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/agents/{agentId}": {"name": "Taken over"},
     "PATCH /api/v1/api-keys/{keyId}": {"name": "Taken over"},
+    "PATCH /api/v1/tasks/{taskId}": {"title": "Taken over"},
     "POST /api/v1/agents/{agentId}/tasks": {"instructions": "x"},
     "POST /api/v1/agents/{agentId}/tasks/batch": {"tasks": [{"instructions": "x"}]},
     "POST /api/v1/agents/{agentId}/conversations": {"message": "x"},

@@ -131,7 +131,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         "completedAfter": "2026-01-01T00:00:00Z", "completedBefore": "2126-01-01T00:00:00Z", "q": "report",
         "errorCode": "agent_stopped", "agentVersionId": "agv_0", "fields": "summary",
         "batchId": "bat_0", "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
-        "provider": "openai",
+        "from": "2026-01-01", "to": "2026-02-01", "by": "day", "format": "csv", "provider": "openai",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -199,6 +199,8 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     await alice.send("DELETE", f"{keys}/{created['id']}")
     check(f"{keys}/{{keyId}}", await alice.send("DELETE", f"{keys}/{created['id']}"))
     check(f"{v1}/account/ledger", await alice.get(f"{v1}/account/ledger"))
+    low = {"lowBalanceUsd": 5, "usageMetadataKeys": ["customer"]}
+    check(f"{v1}/account", await alice.send("PATCH", f"{v1}/account", json=low))
     check(f"{v1}/agents", await alice.get(f"{v1}/agents"))
     check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/{AGENT}"))
     check(f"{v1}/agents/{{agentId}}", await alice.get(f"{v1}/agents/agt_0"))
@@ -231,8 +233,11 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     check(tasks, await alice.send("POST", tasks.format(agentId=AGENT), content=b"x"))
     task_path = f"{v1}/tasks/{{taskId}}"
     url = task_path.format(taskId=task["id"])
+    check(task_path, await alice.send("PATCH", url, json={"budget": {"maxTokens": 10**6}}))
     await alice.finish(task["id"], {"r.txt": b"x"})
+    check(task_path, await alice.send("PATCH", url, json={"budget": {"maxTokens": 10**7}}))
     check(task_path, await alice.get(url))
+    check(f"{v1}/usage", await alice.get(f"{v1}/usage?by=day,metadata.customer"))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks"))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?fields=summary"))
     check(f"{v1}/tasks", await alice.get(f"{v1}/tasks?limit=x"))

@@ -113,7 +113,7 @@ async def test_text_is_an_id_its_beginning_or_beginnings_of_words(alice: Account
 async def test_the_summary_has_no_instructions(alice: Account) -> None:
     task = await alice.dispatch()
     [summary] = (await alice.get(f"{TASKS}?fields=summary")).json()["data"]
-    assert set(task) - set(summary) == {"instructions", "inputFileIds", "inputRepositories"}
+    assert set(task) - set(summary) == {"instructions", "inputFileIds", "inputFiles", "inputRepositories"}
     assert {name: task[name] for name in summary} == summary
     assert (await alice.get(f"{TASKS}?fields=all")).status_code == 400
 

@@ -224,14 +224,16 @@ class TestDeadline:
         now = datetime.now(UTC)
         due = await alice.hibernating(until=now - timedelta(seconds=1))
         later = await alice.hibernating(until=now + timedelta(minutes=5))
-        tries = [wake_due(bed.pool, task_id) for task_id in (due, later) for _ in range(5)]
+        tries = [wake_due(bed.pool, bed.settings, task_id) for task_id in (due, later) for _ in range(5)]
         assert sum(await asyncio.gather(*tries)) == 1
         assert (await status(alice, due), await status(alice, later)) == ("pending", "hibernating")
         assert await events_of(alice, due, "task.woken") == [{"status": "pending", "kind": "deadline"}]
 
     async def test_either_the_deadline_or_the_client_wakes_a_task(self, bed: Bed, alice: Account) -> None:
         task_id = await alice.hibernating(until=datetime.now(UTC) - timedelta(seconds=1))
-        answer, woken = await asyncio.gather(alice.post(wake(task_id), EXTERNAL), wake_due(bed.pool, task_id))
+        answer, woken = await asyncio.gather(
+            alice.post(wake(task_id), EXTERNAL), wake_due(bed.pool, bed.settings, task_id)
+        )
         assert (answer.status_code, woken) in ((200, 0), (409, 1))
         assert len(await events_of(alice, task_id, "task.woken")) == 1
 

@@ -111,10 +111,10 @@ class TestLinksOfClients:
         until = datetime.now(UTC)
         async with db.transaction(bed.pool) as connection:
             asked = Hibernation("Overloaded.", until, None, "provider")
-            assert await hibernation.begin(connection, claim, asked)
+            assert await hibernation.begin(connection, bed.settings, claim, asked)
         assert (await task_of(alice, task_id))["wakeUrl"] is None
         assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 409
-        assert await hibernation.wake_due(bed.pool, task_id)
+        assert await hibernation.wake_due(bed.pool, bed.settings, task_id)
         await alice.hibernate(task_id)
         assert (await task_of(alice, task_id))["wakeUrl"] == url
         assert (await bed.http.post(path_of(url), headers=JSON)).status_code == 200

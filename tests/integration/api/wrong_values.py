@@ -98,6 +98,20 @@ BODIES |= {
     ),
     "HandoffRequest": ("POST", "/api/v1/conversations/{conversation}/handoff", {"message": "Go on alone."}),
     "SteeringRequest": ("POST", "/api/v1/tasks/{task}/messages", {"content": "Hurry."}),
+    "TaskChange": (
+        "PATCH",
+        "/api/v1/tasks/{task}",
+        {
+            "title": "Rows",
+            "metadata": {"customer": "x"},
+            "budget": {"maxTokens": 1_000_000, "onReached": "pause"},
+        },
+    ),
+    "AccountChange": (
+        "PATCH",
+        "/api/v1/account",
+        {"name": "Ada", "email": "ada@example.com", "lowBalanceUsd": 5, "usageMetadataKeys": ["customer"]},
+    ),
     "WakeRequest": (
         "POST",
         "/api/v1/tasks/{asleep}/wake",
@@ -246,6 +260,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "overrides.budget": [*NOT_OBJECTS, {}],
         "overrides.budget.maxCostUsd": ["1", True, [], {}, 0, -1, 10_001, 0.0000001],
         "overrides.budget.maxTokens": [*NOT_INTEGERS, 0, -1],
+        "overrides.budget.onReached": [*NOT_STRINGS, "", "Pause"],
         "overrides": NOT_OBJECTS,
         "overrides.provider": [*NOT_STRINGS, "", "google", "OpenAI"],
         "overrides.providerApiKey": KEY,
@@ -427,6 +442,18 @@ FIELDS |= {
     },
     "HandoffRequest": {"message": OPTIONAL_WORDS},
     "SteeringRequest": {"content": WORDS},
+    "TaskChange": {
+        path.removeprefix("overrides."): values
+        for path, values in FIELDS["DispatchRequest"].items()
+        if path == "title" or path.startswith(("metadata", "overrides.budget"))
+    },
+    "AccountChange": {
+        "name": [*NOT_STRINGS, *UNSTORABLE, "", "  ", "x" * 201, "two\nlines", "\x1b[31mred"],
+        "email": [*NOT_STRINGS, *UNSTORABLE, "", "nobody", "a@b@c", "a b@example.com", "x" * 251 + "@b.c"],
+        "lowBalanceUsd": ["1", True, [], {}, -1, 0.0000001, 1e10],
+        "usageMetadataKeys": [*NOT_ARRAYS, list("abcdef"), ["a", "a"]],
+        "usageMetadataKeys.0": [None, *NOT_STRINGS, *UNSTORABLE, "", "  ", "x" * 101, "two\nlines", "a,b"],
+    },
     "WakeRequest": {
         "kind": [MISSING, None, *NOT_STRINGS, "", "Message", "deadline", "link"],
         "message": WORDS,
@@ -506,6 +533,7 @@ def cases() -> list[Case]:
             "files",
             "referenceFileIds",
             "skills",
+            "usageMetadataKeys",
         )
         and ".metadata." not in f".{path}."
         and (model, path) != ("BatchRequest", "tasks")

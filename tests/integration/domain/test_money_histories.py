@@ -1,9 +1,12 @@
-"""Random histories of one account: the ledger entries sum to the balance, and no hold outlives its task."""
+"""Random histories of one account: the ledger entries sum to the balance, no hold outlives its task, and the rows of
+usage sum to what the tasks used, deleted ones included."""
 
 import asyncio
 import contextlib
 import secrets
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -25,11 +28,16 @@ from agentcontainer.db import Pool
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import standard
+from agentcontainer.domain.deletion import service as deletion
+from agentcontainer.domain.execution.model import Budget, Overrides
+from agentcontainer.domain.files.blobs import Blobs
+from agentcontainer.domain.hibernation import changing
+from agentcontainer.domain.hibernation import service as hibernation
 from agentcontainer.domain.ledger import service as ledger
-from agentcontainer.domain.tasks import creation, reconcile, runners, service
-from agentcontainer.domain.tasks.model import Claim, Dispatch
+from agentcontainer.domain.tasks import budgets, creation, reconcile, runners, service, store
+from agentcontainer.domain.tasks.model import Claim, Dispatch, Hibernation, TaskChange, TaskUsage
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason
-from agentcontainer.errors import Conflict, InsufficientBalance
+from agentcontainer.errors import Conflict, InsufficientBalance, NotFound
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 from tests import claims
@@ -50,6 +58,36 @@ SELECT * FROM account_queues AS queue, LATERAL (
 ) AS counted (running, queued, ready) WHERE account_id = $1 AND (queue.running, queue.queued, queue.ready_any) <>
     (counted.running, counted.queued, counted.ready)
 """
+USED = """
+SELECT ARRAY[coalesce(sum(finished), 0), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0),
+    coalesce(sum(expired), 0), coalesce(sum(container_micro_seconds), 0), coalesce(sum(cost_micro_usd), 0),
+    coalesce(sum(model_cost_micro_usd), 0),
+    coalesce(sum(input_tokens), 0), coalesce(sum(cached_input_tokens), 0), coalesce(sum(output_tokens), 0)]::bigint[]
+FROM usage WHERE account_id = $1
+"""
+COUNTED = """
+SELECT ARRAY[count(*) FILTER (WHERE status = 'finished'), count(*) FILTER (WHERE status = 'failed'),
+    count(*) FILTER (WHERE status = 'cancelled'), count(*) FILTER (WHERE status = 'expired'),
+    coalesce(sum(counted_micro_seconds), 0), coalesce(sum(counted_cost_micro_usd), 0),
+    coalesce(sum(counted_model_cost_micro_usd), 0), coalesce(sum(counted_input_tokens), 0),
+    coalesce(sum(counted_cached_input_tokens), 0), coalesce(sum(counted_output_tokens), 0)]::bigint[]
+FROM tasks WHERE account_id = $1 AND ($2::text IS NULL OR id = $2)
+"""
+NOT_COUNTED = """
+SELECT id FROM tasks WHERE account_id = $1 AND status IN ('finished', 'failed', 'cancelled', 'expired')
+    AND (container_micro_seconds, cost_micro_usd, model_cost_micro_usd, input_tokens, cached_input_tokens,
+        output_tokens)
+    <> (counted_micro_seconds, counted_cost_micro_usd, counted_model_cost_micro_usd, counted_input_tokens,
+    counted_cached_input_tokens, counted_output_tokens)
+"""
+LIVE_COST = """
+SELECT coalesce(sum(counted_cost_micro_usd), 0)::bigint FROM tasks
+WHERE account_id = $1 AND status NOT IN ('finished', 'failed', 'cancelled', 'expired')
+"""
+HELD = "SELECT held_micro_usd FROM accounts WHERE id = $1"
+BUDGET = Budget(max_tokens=10**6, on_reached="pause")
+HIBERNATING = "SELECT id FROM tasks WHERE account_id = $1 AND status = 'hibernating' ORDER BY id"
+TOO_LATE = "UPDATE tasks SET hibernate_until_at = now() WHERE id = $1"
 REACHED = "SELECT DISTINCT status, error_code FROM tasks"
 WAIT = "UPDATE tasks SET container_started_at = container_started_at - $2 * interval '1 second' WHERE id = $1"
 
@@ -66,6 +104,7 @@ class Histories(RuleBasedStateMachine):
 
     runner: asyncio.Runner
     pool: Pool
+    blobs: Blobs
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +112,9 @@ class Histories(RuleBasedStateMachine):
         self.vault = Vault("k" * 32)
         self.credited = 0
         self.tasks: list[str] = []
+        """All that were dispatched: which rules can run must not depend on how a race ended, so deleted ones stay."""
+        self.of_deleted = [0] * 10
+        """What deleted tasks had used, as `COUNTED` has it."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -105,7 +147,7 @@ class Histories(RuleBasedStateMachine):
         """Dispatch concurrently: only as many tasks are created as the balance covers."""
 
         async def work() -> list[Any]:
-            request = Dispatch(instructions="x")
+            request = Dispatch(instructions="x", overrides=Overrides(budget=BUDGET))
             agent = "agt_standard_data"
             return await asyncio.gather(
                 *(
@@ -162,7 +204,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(Conflict, NotFound):
             self.run(service.cancel(self.pool, self.settings, self.account_id, self._any_task(data)))
 
     @precondition(lambda self: self.tasks)
@@ -179,7 +221,67 @@ class Histories(RuleBasedStateMachine):
             )
 
         errors = [result for result in self.run(work()) if isinstance(result, Exception)]
-        assert all(isinstance(error, Conflict) for error in errors), errors
+        assert all(isinstance(error, Conflict | NotFound) for error in errors), errors
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), tokens=st.integers(0, 1000), is_late=st.booleans())
+    def use_models(self, data: st.DataObject, tokens: int, is_late: bool) -> None:
+        """A model request reports its usage, sometimes when its task has ended already."""
+        task_id = self._any_task(data, "failed" if is_late else "running")
+        used = TaskUsage(2 * tokens, tokens, 0, 3 * tokens, tokens // 2)
+        claim = self._claim(task_id, is_stale=False)
+        self.run(budgets.count(self.pool, self.settings, claim, used))
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        task_id = self._any_task(data, "finished")
+        counted = self.run(self.pool.fetchval(COUNTED, self.account_id, task_id))
+        try:
+            self.run(deletion.delete(self.pool, self.blobs, self.account_id, task_id))
+        except (Conflict, NotFound):
+            return
+        self.of_deleted = [sum(pair) for pair in zip(self.of_deleted, counted, strict=True)]
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), is_raised_before=st.booleans(), is_stale=st.sampled_from([False] * 4 + [True]))
+    def pause(self, data: st.DataObject, is_raised_before: bool, is_stale: bool) -> None:
+        """A runner hibernates a task whose budget is used up. Its owner may have raised the budget meanwhile."""
+        self._pause(self._claim(self._any_task(data, "running"), is_stale), is_raised_before=is_raised_before)
+
+    @rule(is_raised_in_time=st.booleans())
+    def pause_all(self, is_raised_in_time: bool) -> None:
+        self.dispatch(1)
+        self.claim_pending_tasks(700)
+        for row in self.run(self.pool.fetch(TASKS, self.account_id)):
+            self._pause(Claim(row["id"], row["attempt"]), is_raised_before=False)
+        for row in self.run(self.pool.fetch(HIBERNATING, self.account_id)):
+            if is_raised_in_time:
+                self._raise_budget(row["id"])
+            else:
+                self.run(self.pool.execute(TOO_LATE, row["id"]))
+        self.run(reconcile.reconcile(self.pool, self.settings))
+
+    def _pause(self, claim: Claim, *, is_raised_before: bool) -> None:
+        task = self.run(store.get(self.pool, claim.task_id))
+        if is_raised_before:
+            self._raise_budget(claim.task_id)
+
+        async def work() -> None:
+            budget = task.execution.budget if task else None
+            until = datetime.now(UTC) + timedelta(days=1)
+            async with db.transaction(self.pool) as connection:
+                request = Hibernation("Used up.", until, None, "budget", budget)
+                await hibernation.begin(connection, self.settings, claim, request)
+
+        self.run(work())
+
+    def _raise_budget(self, task_id: str) -> None:
+        task = self.run(store.get(self.pool, task_id))
+        limits = task and task.execution.budget and task.execution.budget.max_tokens
+        raised = TaskChange(budget=Budget(max_tokens=(limits or 0) + 10**6))
+        with contextlib.suppress(Conflict, NotFound):
+            self.run(changing.change(self.pool, self.settings, self.account_id, task_id, raised))
 
     @rule()
     def lose_the_runner(self) -> None:
@@ -197,6 +299,25 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_queue_counts_right(self) -> None:
         assert self.run(self.pool.fetch(MISCOUNTED, self.account_id)) == []
+
+    @invariant()
+    def the_usage_adds_up(self) -> None:
+        if not hasattr(self, "account_id"):
+            return
+        counted = self.run(self.pool.fetchval(COUNTED, self.account_id, None))
+        used = self.run(self.pool.fetchval(USED, self.account_id))
+        assert used == [sum(pair) for pair in zip(counted, self.of_deleted, strict=True)]
+        assert self.run(self.pool.fetch(NOT_COUNTED, self.account_id)) == []
+        held = sum(row["held"] for row in self.run(self.pool.fetch(TASKS, self.account_id)))
+        assert self.run(self.pool.fetchval(HELD, self.account_id)) == held
+        if not self.is_unlimited:
+            charged = sum(
+                -row["amount"]
+                for row in self.run(self.pool.fetch(ENTRIES, self.account_id))
+                if row["kind"] == "charge"
+            )
+            live = self.run(self.pool.fetchval(LIVE_COST, self.account_id))
+            assert used[5] == charged + live
 
     @invariant()
     def the_ledger_adds_up(self) -> None:
@@ -217,7 +338,7 @@ class Histories(RuleBasedStateMachine):
             assert all(row["held"] == 0 for row in tasks)
             assert total == self.credited
             return
-        expected = self.credited
+        expected = self.credited - self.of_deleted[5]
         for row in tasks:
             entries = by_task[row["id"]]
             if row["status"] in TERMINAL:
@@ -242,7 +363,7 @@ class Histories(RuleBasedStateMachine):
 
     def _claim(self, task_id: str, is_stale: bool) -> Claim:
         attempt = self.run(self.pool.fetchval("SELECT attempt FROM tasks WHERE id = $1", task_id))
-        return Claim(task_id, attempt - is_stale)
+        return Claim(task_id, (attempt or 0) - is_stale)
 
     async def _end(self, claim: Claim, reason: EndReason) -> None:
         async with db.transaction(self.pool) as connection:
@@ -253,7 +374,7 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.long)])
 def test_the_ledger_adds_up_after_random_histories(
-    postgres_url: str, migrated_template: str, examples: int
+    postgres_url: str, migrated_template: str, tmp_path: Path, examples: int
 ) -> None:
     name = f"histories_{secrets.token_hex(6)}"
     url = postgres_url.replace("@/agentcontainer?", f"@/{name}?")
@@ -269,7 +390,11 @@ def test_the_ledger_adds_up_after_random_histories(
         try:
             pool = runner.run(opened.__aenter__())
             runner.run(standard.install(pool))
-            machine = type("Machine", (Histories,), {"runner": runner, "pool": pool})
+            machine = type(
+                "Machine",
+                (Histories,),
+                {"runner": runner, "pool": pool, "blobs": Blobs(f"file://{tmp_path}")},
+            )
             run_state_machine_as_test(
                 machine,
                 settings=hypothesis.settings(
@@ -280,9 +405,16 @@ def test_the_ledger_adds_up_after_random_histories(
             )  # fmt: skip
             reached = {(row["status"], row["error_code"]) for row in runner.run(pool.fetch(REACHED))}
             assert reached >= {
-                ("pending", None), ("finished", None), ("cancelled", None), ("failed", "infrastructure_error"),
+                ("pending", None), ("cancelled", None),
+                ("failed", "infrastructure_error"), ("failed", "budget_exceeded"),
             }, reached  # fmt: skip
             assert runner.run(pool.fetchval("SELECT max(cost_micro_usd) FROM tasks")) > HOLD
+            assert runner.run(pool.fetchval("SELECT sum(finished) FROM usage")) > 0  # most are deleted
+            events = {row["type"] for row in runner.run(pool.fetch("SELECT DISTINCT type FROM events"))}
+            assert events >= {"budget.reached", "task.hibernated", "task.woken"}, events
+            assert (
+                runner.run(pool.fetchval("SELECT min(output_tokens) FROM usage WHERE output_tokens > 0")) > 0
+            )
         finally:
             runner.run(opened.__aexit__(None, None, None))
             runner.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from agentcontainer_client import inputs, models
@@ -29,14 +29,58 @@ class AsyncAccount:
         name: str | None = None,
         email: str | None = None,
         low_balance_usd: float | None = None,
+        usage_metadata_keys: Sequence[str] | None = None,
         unset: Sequence[Literal["email", "low_balance_usd"]] = (),
         idempotency_key: str | None = None,
     ) -> models.Account:
-        """Change it. What is not given stays; `unset` removes a value. It is warned below `low_balance_usd`."""
-        body = body_of(name=name, email=email, low_balance_usd=low_balance_usd)
-        body |= {camel(field_name): None for field_name in unset}
+        """Change the account. What is not given stays; `unset` removes a value.
+
+        `low_balance_usd`: below this balance the feed gets the event `balance.low`. `usage_metadata_keys`: keys of the
+        tasks' metadata by which `usage` can sum.
+        """
+        body = body_of(
+            name=name,
+            email=email,
+            low_balance_usd=low_balance_usd,
+            usage_metadata_keys=None if usage_metadata_keys is None else list(usage_metadata_keys),
+        ) | {camel(field): None for field in unset}
         call = Call(method="PATCH", path="/account", body=body, idempotency_key=idempotency_key)
         return await self.transport.send(call, models.Account.from_wire)
+
+    @operation("getUsage", **{"from": "first_day", "to": "last_day", "format": "usage_csv()"})
+    def usage(
+        self,
+        *,
+        by: str | Sequence[str] = "day",
+        first_day: date | None = None,
+        last_day: date | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        order: models.Order | None = None,
+    ) -> AsyncPager[models.UsageEntry]:
+        """What the tasks used, summed by one or two of `day`, `agent`, `agentVersion`, `model`, `key` and
+        `metadata.<key>`. Days are in UTC; by default the last 30."""
+        return AsyncPager(
+            self.transport,
+            "/usage",
+            models.UsageEntry.from_wire,
+            query=_usage_query(by, first_day, last_day),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+            max_page=1000,
+        )
+
+    async def usage_csv(
+        self,
+        *,
+        by: str | Sequence[str] = "day",
+        first_day: date | None = None,
+        last_day: date | None = None,
+    ) -> str:
+        """`usage` as CSV, with all rows."""
+        query = _usage_query(by, first_day, last_day) | {"format": "csv"}
+        return (await self.transport.request(Call(method="GET", path="/usage", query=query))).text
 
     @operation("listLedgerEntries")
     def ledger(
@@ -65,6 +109,12 @@ class AsyncAccount:
             cursor=cursor,
             order=order,
         )
+
+
+def _usage_query(by: str | Sequence[str], first_day: date | None, last_day: date | None) -> dict[str, object]:
+    query: dict[str, object] = {"by": by if isinstance(by, str) else ",".join(by)}
+    days = {"from": first_day, "to": last_day}
+    return query | {name: day.isoformat() for name, day in days.items() if day is not None}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Required, Unpack
 
-from agentcontainer_client import _dispatch, errors, models
+from agentcontainer_client import _dispatch, errors, inputs, models
 from agentcontainer_client._async import concurrency, uploading
 from agentcontainer_client._async.ends import ENDED, ends_of
 from agentcontainer_client._async.files import AsyncOutputFile
@@ -348,6 +348,22 @@ class AsyncTasks:
     async def get(self, task: str) -> AsyncTask:
         """A task by its id."""
         return await self.transport.send(Call(method="GET", path=f"/tasks/{segment(task)}"), self._bound)
+
+    @operation("changeTask", taskId="task")
+    async def update(
+        self,
+        task: str | models.Task,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        budget: inputs.Budget | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncTask:
+        """Change a task's title, metadata or budget. A budget that is raised lets a task that waits for it go on."""
+        path = f"/tasks/{segment(task.id if isinstance(task, models.Task) else task)}"
+        body = body_of(title=title, metadata=metadata, budget=budget)
+        call = Call(method="PATCH", path=path, body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, self._bound)
 
     @operation("listTasks", agentId="agent", batchId="batch")
     def list(

@@ -1,4 +1,4 @@
-"""`keys`, `provider-keys`, `whoami`, `ledger`, `audit`."""
+"""`keys`, `provider-keys`, `whoami`, `ledger`, `usage`, `audit`."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from agentcontainer_client.cli import prompting, text
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsSure
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
+from agentcontainer_client.models import UsageEntry
 
 Bound = Literal["agent_ids", "expires_at", "limits"]
 BOUNDS: dict[str, Bound] = {"agents": "agent_ids", "expiry": "expires_at", "limits": "limits"}
@@ -25,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(provider_keys, name="provider-keys")
     app.command("whoami")(whoami)
     app.command("ledger")(ledger)
+    app.command("usage")(usage)
     app.command("audit")(audit)
 
 
@@ -199,6 +201,62 @@ def delete_provider_key(
     state = state_of(ctx)
     state.confirm(f"Remove the key of {text.one_line(provider)}?", is_sure=is_sure)
     state.client.provider_keys.delete(provider)
+
+
+def usage(
+    ctx: typer.Context,
+    by: Annotated[
+        str,
+        typer.Option(help="One or two of day, agent, agentVersion, model, key, metadata.KEY, with a comma."),
+    ] = "day",
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")
+    ] = None,
+    is_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    is_json: IsJson = False,
+    fields: Fields = None,
+) -> None:
+    """Show what the account used, by day, agent, model, key or metadata."""
+    state = state_of(ctx)
+    account, first_day, last_day = state.client.account, first and first.date(), last and last.date()
+    if is_csv:
+        state.line(
+            account.usage_csv(by=by, first_day=first_day, last_day=last_day)
+            .replace("\r\n", "\n")
+            .rstrip("\n")
+        )
+        return
+    found = account.usage(by=by, first_day=first_day, last_day=last_day).to_list()
+    if is_json:
+        state.json([row.to_wire() for row in found], fields)
+        return
+    names = by.split(",")
+    state.table(
+        [
+            [
+                *(_value_of(row, name) for name in names),
+                str(row.tasks.finished + row.tasks.failed + row.tasks.cancelled + row.tasks.expired),
+                f"{row.container_minutes:.1f}",
+                f"${row.cost_usd:.2f}",
+                f"${row.model_cost_usd:.2f}",
+                str(row.tokens.input + row.tokens.output),
+            ]
+            for row in found
+        ],
+        [*(name.upper() for name in names), "ENDED", "MINUTES", "COST", "MODEL COST", "TOKENS"],
+    )
+
+
+def _value_of(row: UsageEntry, name: str) -> str:
+    if name.startswith("metadata."):
+        return (row.metadata or {}).get(name.removeprefix("metadata."), "")
+    if name == "model":
+        return f"{row.provider}/{row.model}"
+    values = {"day": row.day, "agent": row.agent_id, "agentVersion": row.agent_version_id, "key": row.key_id}
+    return values.get(name) or ""
 
 
 def whoami(ctx: typer.Context, is_json: IsJson = False, fields: Fields = None) -> None:

@@ -64,6 +64,11 @@ def _text(event: Event, limit: int) -> tuple[str, str] | None:
             return f"turn failed: {one_line(event.error, limit)}", "red"
         case events.TaskHibernated():
             return f"hibernates: {one_line(event.message or '', limit)}".rstrip(": "), "magenta"
+        case events.BudgetWarning():
+            return f"{event.percent} % of the budget is used (${event.used_usd:.2f})", "yellow"
+        case events.BudgetReached():
+            waits = ": waits until `agentcontainer update` raises it" if event.on_reached == "pause" else ""
+            return f"the budget is used up (${event.used_usd:.2f}){waits}", "yellow"
         case events.EgressRefused():
             return f"refused to reach {one_line(event.rule, limit)}", "red"
         case events.FileShared():

@@ -6,6 +6,8 @@ from agentcontainer_client.cli.text import harmless
 from agentcontainer_client.errors import ApiError, ConnectionFailed, TimedOut
 
 OPTIONS = {
+    "budget.maxTokens": "--budget-tokens",
+    "budget": "--budget",
     "instructions": "PROMPT",
     "inputFileIds": "FILE",
     "inputRepositories": "--repo",

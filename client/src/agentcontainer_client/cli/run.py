@@ -29,6 +29,13 @@ Folder = Annotated[
     str | None, typer.Option("--output-dir", "-o", metavar="DIR", help="Save the outputs here.")
 ]
 Budget = Annotated[float | None, typer.Option(metavar="USD", help="What model requests may cost.")]
+IsPausing = Annotated[
+    bool,
+    typer.Option(
+        "--pause-at-budget",
+        help="When the budget is used up, wait until `update --budget` raises it, instead of failing.",
+    ),
+]
 MaxRuntime = Annotated[
     str | None, typer.Option(metavar="15m", help="Container time after which the task fails.")
 ]
@@ -83,6 +90,7 @@ def run(
     provider: Provider = None,
     folder: Folder = None,
     budget: Budget = None,
+    is_pausing: IsPausing = False,
     max_runtime: MaxRuntime = None,
     internet: Internet = None,
     repositories: Repositories = [],  # noqa: B006  (Typer copies it)
@@ -114,6 +122,7 @@ def run(
         "model": model,
         "provider": provider,
         "budget_usd": budget,
+        "on_budget_reached": "pause" if is_pausing else None,
         "max_runtime": None if max_runtime is None else text.duration(max_runtime),
         "internet": None if internet is None else [host for host in internet.split(",") if host] or True,
         "repositories": repositories or None,

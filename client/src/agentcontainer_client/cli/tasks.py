@@ -15,6 +15,7 @@ from agentcontainer_client.cli.following import Follower, finish
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsQuiet, Timeout
 from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
+from agentcontainer_client.inputs import Budget
 
 TaskId = Annotated[
     str,
@@ -38,6 +39,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("logs")(logs)
     app.command("wait")(wait)
     app.command("cancel")(cancel)
+    app.command("update")(update)
     app.command("message")(message)
     app.command("wake")(wake)
 
@@ -190,6 +192,30 @@ def cancel(ctx: typer.Context, tasks: TaskIds) -> None:
     for task in tasks:
         cancelled = state.task(task).cancel()
         state.say(f"{cancelled.id} is {cancelled.status}")
+
+
+def update(
+    ctx: typer.Context,
+    task: TaskId,
+    title: Annotated[str | None, typer.Option(help="Another title.")] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget", metavar="USD", help="What model requests may cost in all.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="The tokens that they may use in all.")
+    ] = None,
+) -> None:
+    """Change a task's title or budget. A task whose budget is used up goes on if it waits for a larger one."""
+    state = state_of(ctx)
+    budget: Budget = {}
+    if budget_usd is not None:
+        budget["maxCostUsd"] = budget_usd
+    if budget_tokens is not None:
+        budget["maxTokens"] = budget_tokens
+    if title is None and not budget:
+        raise ConfigurationError("Give --title, --budget or --budget-tokens.")
+    changed = state.client.tasks.update(state.task(task).id, title=title, budget=budget or None)
+    state.say(f"{changed.id} is {changed.status}")
 
 
 def message(

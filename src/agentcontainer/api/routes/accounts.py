@@ -1,4 +1,4 @@
-"""The route of the account."""
+"""The routes of the account."""
 
 from typing import Annotated
 
@@ -42,7 +42,11 @@ class Account(Outgoing):
     is_operator: Annotated[bool, Field(description="Whether the account operates the installation.")]
     held_usd: Annotated[Usd, Field(description="What is held for live tasks.")]
     low_balance_usd: Annotated[
-        float | None, Field(description="Below this balance the account is warned. Null: never.")
+        Usd | None,
+        Field(description="Below this balance the feed gets the event `balance.low`. Null: never."),
+    ]
+    usage_metadata_keys: Annotated[
+        list[str], Field(description="Keys of the tasks' metadata by which `GET /usage` can sum.")
     ]
     limits: Annotated[AccountLimits, Field(description="What the operator allows the account.")]
 
@@ -57,7 +61,7 @@ async def get_account(caller: Caller, services: Provided) -> Account:
 @router.patch("/account")
 @administers
 async def change_account(caller: Caller, actor: Acting, services: Provided, body: AccountChange) -> Account:
-    """Change the account's name, email address, or the balance below which it is warned."""
+    """Change the account. Fields that are not sent stay as they are."""
     if not body.model_fields_set:
         raise ValidationError.at("body", "must say what to change")
     await administration.change(services.pool, caller.account_id, body.change(), by=actor)
@@ -78,7 +82,7 @@ async def _account(caller: Caller, services: Services) -> Account:
         file_storage=_storage(file_bytes, settings.file_quota_bytes),
         checkpoint_storage=_storage(checkpoint_bytes, settings.checkpoint_quota_bytes),
         role=caller.role,
-        held_usd=usd(await administration.held_micro_usd(services.pool, account_id)),
+        held_usd=usd(account.held_micro_usd),
         low_balance_usd=None if low is None else usd(low),
         limits=AccountLimits.of_limits(state.limits),
     )

@@ -1,4 +1,4 @@
-"""The routes of tasks: dispatch, read, list and cancel."""
+"""The routes of tasks: dispatch, read, list, change and cancel."""
 
 import re
 from dataclasses import replace
@@ -20,7 +20,11 @@ from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided, Services
 from agentcontainer.api.http.trace_context import TraceParent
 from agentcontainer.api.schemas.dispatch import (
+    MAX_BODY_BYTES,
+    Budget,
     DispatchRequest,
+    Metadata,
+    budget_of,
     check_callback,
     dispatch_of,
     naming_input_files_as_sent,
@@ -28,11 +32,12 @@ from agentcontainer.api.schemas.dispatch import (
 from agentcontainer.api.schemas.ids import AgentId, TaskId
 from agentcontainer.api.schemas.tasks import Task, TaskSummary
 from agentcontainer.api.schemas.trial import DispatchQuery, DispatchTrial
-from agentcontainer.api.wire import Id, Outgoing
+from agentcontainer.api.wire import Id, Incoming, Line, Outgoing
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.files import store as file_store
-from agentcontainer.domain.tasks import creation, list_query, listing, service, trial, waiting
+from agentcontainer.domain.hibernation import changing
+from agentcontainer.domain.tasks import creation, list_query, listing, model, service, trial, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import ValidationError
@@ -98,7 +103,8 @@ class TasksQuery(PageQuery):
         | None
     ) = None
     fields: Annotated[
-        Literal["summary"] | None, Field(description="`summary`: tasks without their `instructions`.")
+        Literal["summary"] | None,
+        Field(description="`summary`: tasks without their `instructions` and inputs."),
     ] = None
     metadata: Annotated[dict[str, str], BeforeValidator(_collected)] = Field(
         default_factory=dict[str, str],
@@ -172,6 +178,39 @@ async def get_task(task_id: TaskId, caller: Caller, services: Provided) -> Task:
         queue = await waiting.read(services.pool, task_id, services.settings.runner_lost_after_seconds)
     input_file_ids = await file_store.list_input_ids(services.pool, task_id)
     return Task.of_task(task, services.settings, _vault(caller, services), queue, input_file_ids)
+
+
+class TaskChange(Incoming):
+    """What changes in a task."""
+
+    max_body_bytes = MAX_BODY_BYTES
+
+    title: Line | None = None
+    metadata: Annotated[Metadata | None, Field(description="Replaces all of it.")] = None
+    budget: Annotated[
+        Budget | None,
+        Field(description="Of a task that has not ended. Limits that are not sent stay as they are."),
+    ] = None
+
+
+@router.patch("/tasks/{taskId}", responses={409: {}})
+@acts
+async def change_task(
+    task_id: TaskId, account_id: AccountId, caller: Caller, services: Provided, body: TaskChange
+) -> Task:
+    """Change a task's title, metadata or budget.
+
+    A budget can never be less than what is used. If it is raised, a task that waits for it goes on.
+    """
+    budget = body.budget
+    change = model.TaskChange(
+        title=body.title,
+        metadata=body.metadata,
+        budget=None if budget is None else budget_of(budget),
+        on_reached=None if budget is None else budget.on_reached,
+    )
+    task = await changing.change(services.pool, services.settings, account_id, task_id, change)
+    return Task.of_task(task, services.settings, _vault(caller, services))
 
 
 @router.post("/tasks/{taskId}/cancel", responses={409: {}})

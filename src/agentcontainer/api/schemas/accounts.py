@@ -4,15 +4,26 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http.paging import PageInfo
 from agentcontainer.api.http.query import from_boolean, from_iso_time
 from agentcontainer.api.schemas.dispatch import MAX_PRIORITY
-from agentcontainer.api.wire import Incoming, Line, Outgoing, Timestamp, Usd, from_whole_number, usd
+from agentcontainer.api.wire import (
+    LINE_PATTERN,
+    Incoming,
+    Line,
+    Outgoing,
+    Timestamp,
+    Usd,
+    check_line,
+    from_whole_number,
+    usd,
+)
 from agentcontainer.domain.accounts import administration
 from agentcontainer.domain.unset import UNSET, Unset
+from agentcontainer.domain.usage.model import MAX_METADATA_KEYS
 
 BillingMode = TypeAliasType("BillingMode", Literal["standard", "unlimited_grant"])
 MAX_USD = 10**9
@@ -172,14 +183,46 @@ class Balance(Outgoing):
     credit_balance: Usd
 
 
+def _without_comma(key: str) -> str:
+    if "," in key:
+        raise ValueError("must not hold a comma, which separates the values of `by`")
+    return key
+
+
+MetadataKey = Annotated[
+    str,
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": LINE_PATTERN}),
+    AfterValidator(check_line),
+    AfterValidator(_without_comma),
+]
+
+
 class AccountChange(Incoming):
-    """Changes of the account by itself. What is not given stays; null removes it."""
+    """Changes of the account by itself. What is not given stays; null removes the email or the threshold."""
 
     name: Line | None = None
     email: Email | None = None
     low_balance_usd: Annotated[
-        Money | None, Field(description="Below this balance the account is warned. Null: never.")
+        Money | None,
+        Field(
+            description="When the balance falls below this, the feed gets the event `balance.low`. Null: never."
+        ),
     ] = None
+    usage_metadata_keys: Annotated[
+        list[MetadataKey] | None,
+        Field(
+            max_length=MAX_METADATA_KEYS,
+            description="Keys of the tasks' metadata by which `GET /usage` can sum. They count what is used from now "
+            "on.",
+        ),
+    ] = None
+
+    @field_validator("usage_metadata_keys")
+    @classmethod
+    def _check_keys(cls, keys: list[str] | None) -> list[str] | None:
+        if keys is not None and len(set(keys)) < len(keys):
+            raise ValueError("must not hold a key twice")
+        return keys
 
     def change(self) -> administration.AccountChange:
         """The changes as the domain takes them."""
@@ -189,4 +232,5 @@ class AccountChange(Incoming):
             name=UNSET if self.name is None else self.name,
             email=self.email if "email" in fields else UNSET,
             low_balance_micro_usd=low,
+            usage_metadata_keys=UNSET if self.usage_metadata_keys is None else self.usage_metadata_keys,
         )

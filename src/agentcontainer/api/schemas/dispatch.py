@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 from pydantic_core.core_schema import ValidationInfo
 from typing_extensions import TypeAliasType
 
+from agentcontainer.api.event_data import OnReached
 from agentcontainer.api.schemas.execution import AgentRuntime, ExecutionInput, json_size, policy_of
 from agentcontainer.api.schemas.webhooks import WebhookUrl
 from agentcontainer.api.webhook_request import webhook_url_fault
@@ -102,6 +103,13 @@ class Budget(Incoming):
     max_tokens: Annotated[
         Annotated[int, Field(ge=1, le=MAX_BUDGET_TOKENS), from_whole_number] | None,
         Field(description="Input and output tokens together."),
+    ] = None
+    on_reached: Annotated[
+        OnReached | None,
+        Field(
+            description="What happens when the budget is used up: the task fails (`fail`, the default), or waits "
+            "until the budget is raised (`pause`)."
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -280,13 +288,16 @@ def overrides_of(body: Overrides) -> execution.Overrides:
         output_policy=UNSET if body.output_policy is None else policy_of(body.output_policy),
         runtime_region=_or_unset(body.runtime_region),
         runtime=_or_unset(body.runtime),
-        budget=UNSET
-        if budget is None
-        else execution.Budget(_micro_usd(budget.max_cost_usd), budget.max_tokens),
+        budget=UNSET if budget is None else budget_of(budget),
         egress=UNSET if body.egress is None else tuple(body.egress.allow),
         priority=_or_unset(body.priority),
         callback_url=_or_unset(body.callback_url),
     )
+
+
+def budget_of(budget: Budget) -> execution.Budget:
+    """The budget as the domain holds it."""
+    return execution.Budget(_micro_usd(budget.max_cost_usd), budget.max_tokens, budget.on_reached or "fail")
 
 
 def _or_unset(value: T | None) -> T | Unset:

@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 from agentcontainer.api.event_data import (
     Completion,
     HibernationReason,
+    OnReached,
     TaskErrorCode,
     TaskMode,
     TaskStatus,
@@ -56,6 +57,18 @@ class TaskRepository(Outgoing):
     path: str | None
 
 
+class TaskBudget(Outgoing):
+    """The budget of a task's model requests, and what they have used."""
+
+    max_cost_usd: Usd | None
+    max_tokens: int | None
+    on_reached: OnReached
+    used_usd: Usd
+    used_tokens: Annotated[
+        int, Field(description="With those that a provider may have charged and did not report.")
+    ]
+
+
 class TaskSummary(Outgoing):
     """A task without its instructions, which may be long."""
 
@@ -82,7 +95,8 @@ class TaskSummary(Outgoing):
     hibernation_reason: Annotated[
         HibernationReason | None,
         Field(
-            description="Of a hibernating task. `provider`: its provider is overloaded, and is tried again."
+            description="Of a hibernating task. `provider`: its provider is overloaded, and is tried again. "
+            "`budget`: its budget is used up, and it waits until that is raised."
         ),
     ]
     wake_url: Annotated[
@@ -112,6 +126,14 @@ class TaskSummary(Outgoing):
     error: Annotated[str | None, Field(description="Why the task or its latest turn failed, as a sentence.")]
     error_code: Annotated[TaskErrorCode | None, Field(description="Why the task or its latest turn failed.")]
     cost_usd: Usd
+    model_cost_usd: Annotated[
+        Usd,
+        Field(
+            description="What the model requests cost by the prices of the catalogue. The provider bills it, not the "
+            "platform."
+        ),
+    ]
+    budget: Annotated[TaskBudget | None, Field(description="Null: no limit.")]
     container_minutes: Annotated[float, Field(description="Billed container time, in whole seconds / 60.")]
     token_usage: TokenUsage
 
@@ -142,9 +164,35 @@ class TaskSummary(Outgoing):
             overrides=overrides_to_json(task.overrides),
             runtime_region=task.execution.runtime_region,
             cost_usd=usd(cost),
+            model_cost_usd=usd(task.model_cost_micro_usd),
+            budget=_budget_of(task),
             container_minutes=round(seconds / 60, 4),
             token_usage=TokenUsage.of(task),
         )
+
+
+def _budget_of(task: model.Task) -> TaskBudget | None:
+    budget = task.execution.budget
+    if budget is None:
+        return None
+    cost = budget.max_cost_micro_usd
+    return TaskBudget(
+        max_cost_usd=None if cost is None else usd(cost),
+        max_tokens=budget.max_tokens,
+        on_reached=budget.on_reached,
+        used_usd=usd(task.model_cost_micro_usd),
+        used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
+    )
+
+
+class GivenFile(Outgoing):
+    """An input file of a task."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    is_deleted: Annotated[bool, Field(description="Whether the file was deleted since.")]
 
 
 class Task(TaskSummary):
@@ -154,5 +202,8 @@ class Task(TaskSummary):
     input_file_ids: Annotated[
         list[str] | None,
         Field(description="As sent. Of a task that is read by its id: null in lists and in other responses."),
+    ]
+    input_files: Annotated[
+        list[GivenFile], Field(description="Of a conversation: those that came with its first message.")
     ]
     input_repositories: Annotated[list[TaskRepository], Field(description="As sent, without tokens.")]

@@ -16,11 +16,6 @@ from agentcontainer.domain.ledger import service as ledger
 from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import Conflict, NotFound
 
-# Money that is held for live tasks.
-_HELD = """
-SELECT coalesce(sum(hold_micro_usd), 0)::bigint FROM tasks
-WHERE account_id = $1 AND status IN ('pending', 'running', 'awaiting_input', 'hibernating')
-"""
 _LIST = """
 SELECT a.*, q.max_running, q.max_queued, coalesce(q.running, 0) AS running, coalesce(q.queued, 0) AS queued,
     (SELECT count(*) FROM api_keys k WHERE k.account_id = a.id AND k.revoked_at IS NULL) AS api_keys
@@ -32,7 +27,7 @@ _PAGE = f"""
 _LOCK = "SELECT FROM accounts WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE"
 _SET = """
 UPDATE accounts SET name = $2, email = $3, low_balance_micro_usd = $4, max_cost_micro_usd_per_day = $5,
-    max_priority = $6 WHERE id = $1
+    max_priority = $6, usage_metadata_keys = $7 WHERE id = $1
 """
 # What a suspended account may run when it is active again is kept in its own row.
 _SET_QUEUE = """
@@ -85,6 +80,7 @@ class AccountChange:
     name: str | Unset = UNSET
     email: str | Unset | None = UNSET
     low_balance_micro_usd: int | Unset | None = UNSET
+    usage_metadata_keys: Sequence[str] | Unset = UNSET
     limits: LimitChange = LimitChange()
     is_suspended: bool | Unset = UNSET
 
@@ -105,11 +101,6 @@ class AccountState:
     running_tasks: int
     queued_tasks: int
     api_keys: int
-
-
-async def held_micro_usd(pool: Pool, account_id: str) -> int:
-    """The money that is held for the account's live tasks."""
-    return await pool.fetchval(_HELD, account_id)
 
 
 async def list_page(
@@ -149,7 +140,7 @@ async def change(
         await connection.execute(
             _SET, account_id, _changed(change.name, before.name), _changed(change.email, before.email),
             _changed(change.low_balance_micro_usd, before.low_balance_micro_usd), limits.cost_micro_usd_per_day,
-            limits.max_priority,
+            limits.max_priority, _changed(change.usage_metadata_keys, before.usage_metadata_keys),
         )  # fmt: skip
         is_suspended = state.suspended_at is not None
         will_be = _changed(change.is_suspended, is_suspended)
@@ -229,6 +220,7 @@ def _actions(
         (change.name, before.name),
         (change.email, before.email),
         (change.low_balance_micro_usd, before.low_balance_micro_usd),
+        (change.usage_metadata_keys, before.usage_metadata_keys),
     )
     is_changed = limits != limits_before or any(_changed(new, old) != old for new, old in fields)
     actions: list[Action] = ["account.changed"] if is_changed else []

@@ -23,6 +23,8 @@ class Account:
     email: str | None
     billing_mode: BillingMode
     balance_micro_usd: int
+    held_micro_usd: int
+    usage_metadata_keys: list[str]
     created_at: datetime
     is_operator: bool
     suspended_at: datetime | None

@@ -10,7 +10,7 @@ from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.execution.model import Execution, Overrides
 from agentcontainer.domain.tasks import event_data
 from agentcontainer.domain.tasks.event_data import TurnLabel
-from agentcontainer.domain.tasks.model import Mode
+from agentcontainer.domain.tasks.model import USED_UP, Mode
 from agentcontainer.domain.tasks.state import Status
 
 
@@ -42,6 +42,7 @@ class Message:
     content: str
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int
     cost_micro_usd: int
     created_at: datetime
     files: Sequence[MessageFile] = ()
@@ -59,7 +60,11 @@ class Message:
                 )
                 for file in self.files
             ),
-            token_usage={"input_tokens": self.input_tokens, "output_tokens": self.output_tokens},
+            token_usage={
+                "input_tokens": self.input_tokens,
+                "output_tokens": self.output_tokens,
+                "cached_input_tokens": self.cached_input_tokens,
+            },
             cost_usd=self.cost_micro_usd / 1_000_000,
             created_at=self.created_at,
         )
@@ -113,6 +118,7 @@ class Turn:
     used_micro_seconds: int
     used_input_tokens: int
     used_output_tokens: int
+    used_cached_input_tokens: int
     traceparent: str | None = None
     """The client's span from which the message came."""
 
@@ -163,6 +169,15 @@ class LockedTask:
     execution: Execution
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int
     unreported_tokens: int
     model_cost_micro_usd: int
     used_micro_seconds: int
+    budget_reported: int
+
+    @property
+    def waits_for_budget(self) -> bool:
+        """Whether no turn begins until the budget is raised."""
+        budget = self.execution.budget
+        is_used_up = budget is not None and budget.is_pausing and self.budget_reported == USED_UP
+        return is_used_up and self.status is Status.AWAITING_INPUT

@@ -22,7 +22,7 @@ from agentcontainer.domain.tasks import creation, queue
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks.model import Dispatch, Task
 from agentcontainer.domain.tasks.state import TERMINAL, EndReason, Status
-from agentcontainer.domain.unset import Unset
+from agentcontainer.domain.unset import UNSET, Unset
 from agentcontainer.errors import Conflict, NotFound, ValidationError
 from agentcontainer.settings import Settings
 
@@ -78,6 +78,8 @@ async def send(
     content = check_content(message.content, "content")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
+        if message.overrides.budget is UNSET or task.last_turn_number > task.turn_number:
+            _check_budget(task)  # queued messages, which come first, need the raise too
         await files.check_inputs(connection, account_id, message.input_file_ids, caller=message.caller)
         new_execution = await _new_execution(connection, settings, vault, task, message)
         await restrictions.check_priority(connection, account_id, message.overrides)
@@ -103,6 +105,7 @@ async def hand_off(
     content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
+        _check_budget(task)
         await store.set_handed_off(connection, task_id)
         queued = await _queue(
             connection, task, content, is_handoff=True, traceparent=traceparent, caller=caller
@@ -160,7 +163,8 @@ async def steer(pool: Pool, account_id: str, task_id: str, content: str) -> tupl
     async with db.transaction(pool) as connection:
         task = await lock(connection, account_id, task_id)
         if task.status not in (Status.PENDING, Status.RUNNING):
-            raise Conflict(f"Task {task_id} is {task.status} and takes no message.")
+            hint = "" if task.status is not Status.HIBERNATING else " now: wake it, or raise its budget"
+            raise Conflict(f"Task {task_id} is {task.status} and takes no message{hint}.")
         if task.mode == "conversation" and task.handed_off_at is None:
             raise Conflict(
                 f"Task {task_id} is a conversation: use POST /api/v1/conversations/{task_id}/messages."
@@ -287,6 +291,21 @@ async def _lock_open(connection: Connection, account_id: str, task_id: str) -> L
             "sends it a message."
         )
     return task
+
+
+def _check_budget(task: LockedTask) -> None:
+    if task.waits_for_budget:
+        raise Conflict(
+            f"The budget of conversation {task.id} is used up; raise it with PATCH /api/v1/tasks/{task.id}."
+        )
+
+
+async def begin_queued(connection: Connection, task: LockedTask) -> None:
+    """Begin the turn of the first queued message of a conversation that waits for input, if there is one."""
+    number = task.turn_number + 1
+    if number <= task.last_turn_number:
+        await store.set_turn(connection, task.id, number, "queued", 0)
+        await tasks.requeue(connection, task.id)
 
 
 async def _queue(

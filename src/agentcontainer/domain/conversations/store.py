@@ -15,7 +15,9 @@ from agentcontainer.domain.conversations.model import (
     NewExecution,
     OpeningMessage,
 )
+from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.execution.store import (
+    budget_to_json,
     execution_of,
     execution_to_json,
     overrides_of,
@@ -29,8 +31,8 @@ from agentcontainer.ids import new_id
 _INSERT = """
 INSERT INTO messages (id, task_id, sequence, turn_number, attempt_number, role, status, content, input_tokens,
                       output_tokens, cost_micro_usd, created_at, is_steering, is_handoff, overrides, execution,
-                      provider_key_ciphertext, traceparent)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                      provider_key_ciphertext, traceparent, cached_input_tokens)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 _INSERT_FILES = """
 INSERT INTO message_files (message_id, file_id, position)
@@ -46,8 +48,9 @@ FROM unnest($1::text[]) WITH ORDINALITY AS named (id, position) JOIN files f ON 
 """
 _LOCK = """
 SELECT id, account_id, agent_id, agent_version_id, mode, status, attempt, turn_number, turn_status, turn_attempt,
-    last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, unreported_tokens,
-    model_cost_micro_usd, container_micro_seconds
+    last_turn_number, handed_off_at, overrides, execution, input_tokens, output_tokens, cached_input_tokens,
+    unreported_tokens,
+    budget_reported, model_cost_micro_usd, container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - container_started_at) * 1000000, 0)::bigint AS used_micro_seconds
 FROM tasks WHERE id = $1 AND ($2::text IS NULL OR account_id = $2) AND deleted_at IS NULL
     AND ($3::int IS NULL OR attempt = $3 AND status = 'running')
@@ -63,6 +66,10 @@ _LAST_EXECUTION = """
 SELECT overrides, execution, provider_key_ciphertext FROM messages
 WHERE task_id = $1 AND status = 'queued' AND execution IS NOT NULL
 ORDER BY turn_number DESC LIMIT 1
+"""
+_SET_QUEUED_BUDGET = """
+UPDATE messages SET overrides = jsonb_set(overrides, '{budget}', $2), execution = jsonb_set(execution, '{budget}', $2)
+WHERE task_id = $1 AND status = 'queued' AND execution IS NOT NULL
 """
 _SET_TURN = """
 UPDATE tasks SET turn_number = $2, turn_status = $3, turn_attempt = $4,
@@ -155,7 +162,7 @@ async def insert(
         message.created_at, is_steering, is_handoff,
         overrides_to_json(new.overrides) if new else None,
         execution_to_json(new.execution) if new else None,
-        new.provider_key_ciphertext if new else None, traceparent,
+        new.provider_key_ciphertext if new else None, traceparent, message.cached_input_tokens,
     )  # fmt: skip
     if file_ids:
         await connection.execute(_INSERT_FILES, message.id, list(file_ids))
@@ -164,13 +171,14 @@ async def insert(
 
 def new_message(
     task_id: str, role: Literal["user", "assistant"], content: str, turn_number: int, attempt_number: int = 1,
-    *, input_tokens: int = 0, output_tokens: int = 0, cost_micro_usd: int = 0,
+    *, input_tokens: int = 0, output_tokens: int = 0, cached_input_tokens: int = 0, cost_micro_usd: int = 0,
 ) -> Message:  # fmt: skip
     """A message to `insert`."""
     return Message(
         id=new_id("msg"), task_id=task_id, sequence=0, turn_number=turn_number, attempt_number=attempt_number,
         role=role, status="queued" if role == "user" else "created", content=content, input_tokens=input_tokens,
-        output_tokens=output_tokens, cost_micro_usd=cost_micro_usd, created_at=datetime.now(UTC),
+        output_tokens=output_tokens, cached_input_tokens=cached_input_tokens,
+        cost_micro_usd=cost_micro_usd, created_at=datetime.now(UTC),
     )  # fmt: skip
 
 
@@ -193,6 +201,11 @@ async def last_queued_execution(connection: Connection, task_id: str) -> NewExec
     """What the last queued message that changes the execution sets."""
     row = await connection.fetchrow(_LAST_EXECUTION, task_id)
     return None if row is None else _new_execution(row)
+
+
+async def set_queued_budget(connection: Connection, task_id: str, budget: Budget) -> None:
+    """Set the budget in what queued messages change, which would otherwise set an earlier one."""
+    await connection.execute(_SET_QUEUED_BUDGET, task_id, budget_to_json(budget))
 
 
 async def set_turn(connection: Connection, task_id: str, number: int, status: str, attempt: int) -> None:

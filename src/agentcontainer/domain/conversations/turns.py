@@ -11,12 +11,14 @@ from agentcontainer import db
 from agentcontainer.db import Connection, Pool
 from agentcontainer.domain.conversations import store
 from agentcontainer.domain.conversations.model import LockedTask, OpeningMessage, Turn
+from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
-from agentcontainer.domain.tasks import event_data, events
+from agentcontainer.domain.tasks import budgets, event_data, events
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.tasks import store as task_store
 from agentcontainer.domain.tasks.event_data import FileShared, TurnLabel, draft
 from agentcontainer.domain.tasks.model import Claim, Output
+from agentcontainer.domain.usage import store as usage
 from agentcontainer.ids import new_id
 from agentcontainer.settings import Settings
 
@@ -29,6 +31,8 @@ class Failure:
 
     error_code: str
     error: str
+    budget: Budget | None = None
+    """The budget that is used up, if the conversation waits until it is raised."""
 
 
 async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn | None:
@@ -66,7 +70,7 @@ async def begin(pool: Pool, claim: Claim, event_id: str | None = None) -> Turn |
 def _turn(number: int, message: OpeningMessage, task: LockedTask, attempt_number: int) -> Turn:
     return Turn(
         message.id, number, attempt_number, message.content, message.is_handoff,
-        task.used_micro_seconds, task.input_tokens, task.output_tokens, message.traceparent,
+        task.used_micro_seconds, task.input_tokens, task.output_tokens, task.cached_input_tokens, message.traceparent,
     )  # fmt: skip
 
 
@@ -114,7 +118,13 @@ async def end(
             await store.set_error(connection, claim.task_id, failure.error, failure.error_code)
         status = "failed" if failure else "completed"
         await store.set_turn(connection, claim.task_id, turn.number, status, turn.attempt_number)
-        return await _choose_next(connection, claim, turn, may_go_on)
+        if failure is not None and failure.budget is not None and failure.budget == task.execution.budget:
+            await budgets.reach(connection, claim)
+            following = await _next_of_paused(connection, claim, turn, failure.budget)
+        else:
+            following = await _choose_next(connection, claim, turn, may_go_on)
+        await usage.count(connection, claim.task_id, settings.container_micro_usd_per_minute)
+        return following
 
 
 async def _next_of_ended(connection: Connection, claim: Claim, turn: Turn) -> Next | None:
@@ -139,11 +149,25 @@ async def _add_reply(
         claim.task_id, "assistant", reply, turn.number, turn.attempt_number,
         input_tokens=task.input_tokens - turn.used_input_tokens,
         output_tokens=task.output_tokens - turn.used_output_tokens,
+        cached_input_tokens=task.cached_input_tokens - turn.used_cached_input_tokens,
         cost_micro_usd=container_cost_micro_usd(task.used_micro_seconds - turn.used_micro_seconds, rate),
     )  # fmt: skip
     message = await store.insert(connection, new, claim=claim, file_ids=file_ids)
     completed = draft(event_data.TurnCompleted(message.id), turn.label)
     await events.append(connection, claim.task_id, [completed], claim)
+
+
+async def _next_of_paused(connection: Connection, claim: Claim, turn: Turn, budget: Budget) -> Next:
+    """Wait until this budget is raised, even if further messages are queued, unless the next one raises it."""
+    following = await store.of_turn(connection, claim.task_id, turn.number + 1)
+    if (
+        following is not None
+        and (new := following.new_execution) is not None
+        and new.execution.budget != budget
+    ):
+        return await _choose_next(connection, claim, turn, may_go_on=False)
+    await tasks.await_input(connection, claim)
+    return "idle"
 
 
 async def _choose_next(connection: Connection, claim: Claim, turn: Turn, may_go_on: bool) -> Next:

@@ -61,6 +61,11 @@ DELETE FROM daily_use WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM daily_use WHERE owner_id = ANY($1::text[])
         OR owner_id IN (SELECT id FROM api_keys WHERE account_id = ANY($1::text[])) LIMIT $2))
 """
+# The sums stay, but not the clients' texts by which they were counted: a digest keeps the rows apart.
+_USAGE = """
+UPDATE usage SET metadata = jsonb_build_object('', md5(metadata::text)) WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM usage WHERE account_id = ANY($1::text[]) AND metadata <> '{}' AND NOT metadata ? '' LIMIT $2))
+"""
 
 
 async def lock(connection: Connection, account_id: str) -> DeletableAccount | None:
@@ -166,6 +171,7 @@ STEPS: Mapping[str, Step] = {
     "feed_outbox": _rows_of("feed_outbox"),
     "feed_entries": _rows_of("feed_entries"),
     "feeds": _rows_of("feeds"),
+    "usage": _deleting(_USAGE),
 }
 # Tables whose rows stay, each with the reason.
 KEPT: Mapping[str, str] = {

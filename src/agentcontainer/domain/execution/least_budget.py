@@ -57,6 +57,14 @@ def check_change(
         _check(execution, settings, (), endpoint_price, used_tokens, task.model_cost_micro_usd)
 
 
+def check_raise(
+    execution: Execution, settings: Settings, task: Spending, endpoint_price: Price | None = None
+) -> None:
+    """Check the budget with which a paused task goes on. Raises as `check` does; it names `budget`."""
+    used_tokens = task.input_tokens + task.output_tokens + task.unreported_tokens
+    _check(execution, settings, (), endpoint_price, used_tokens, task.model_cost_micro_usd, at="budget")
+
+
 def _check(
     execution: Execution,
     settings: Settings,
@@ -64,29 +72,30 @@ def _check(
     endpoint_price: Price | None,
     used_tokens: int = 0,
     used_micro_usd: int = 0,
+    at: str = "overrides.budget",
 ) -> None:
     if execution.budget is None:
         return
     first = FIRST_INPUT + sum(tokens_at_most(text.encode(errors="replace")) for text in texts)
     inputs = (first, first + OUTPUT, first + OUTPUT)
-    _check_tokens(execution.budget, inputs, used_tokens)
+    _check_tokens(execution.budget, inputs, used_tokens, at)
     if execution.budget.max_cost_micro_usd is not None:
         price = endpoint_price or prices.find(execution.provider, execution.model, settings.model_prices_file)
-        _check_cost(execution.budget.max_cost_micro_usd, price, inputs, used_micro_usd)
+        _check_cost(execution.budget.max_cost_micro_usd, price, inputs, used_micro_usd, at)
 
 
-def _check_tokens(budget: Budget, inputs: Sequence[int], used: int) -> None:
+def _check_tokens(budget: Budget, inputs: Sequence[int], used: int, at: str) -> None:
     minimum = _rounded_up(used + sum(inputs) + len(inputs) * OUTPUT)
     if budget.max_tokens is not None and budget.max_tokens < minimum:
-        raise ValidationError.at("overrides.budget.maxTokens", _fault(str(minimum), used > 0))
+        raise ValidationError.at(f"{at}.maxTokens", _fault(str(minimum), used > 0))
 
 
-def _check_cost(max_micro_usd: int, price: Price | None, inputs: Sequence[int], used: int) -> None:
+def _check_cost(max_micro_usd: int, price: Price | None, inputs: Sequence[int], used: int, at: str) -> None:
     if price is None:
         return
     minimum = _rounded_up(used + sum(price.max_cost(input_, OUTPUT) for input_ in inputs))
     if max_micro_usd < minimum:
-        raise ValidationError.at("overrides.budget.maxCostUsd", _fault(f"{minimum / 1_000_000:g}", used > 0))
+        raise ValidationError.at(f"{at}.maxCostUsd", _fault(f"{minimum / 1_000_000:g}", used > 0))
 
 
 def _fault(minimum: str, is_used: bool) -> str:

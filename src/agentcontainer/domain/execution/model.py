@@ -7,6 +7,7 @@ from agentcontainer.domain.unset import UNSET, Unset
 
 PolicyMode = Literal["any", "none", "at_least_one", "named"]
 RuntimeRegion = Literal["eu", "any"]
+OnReached = Literal["fail", "pause"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,32 @@ class OutputPolicy:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a task's model requests may use, in all attempts together. None: no limit."""
+    """What a task's model requests may use, in all attempts together. None: no limit.
+
+    `on_reached`: whether a task whose budget is used up fails, or waits until the budget is raised.
+    """
 
     max_cost_micro_usd: int | None = None
     max_tokens: int | None = None
+    on_reached: OnReached = "fail"
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.on_reached == "pause"
+
+    def percent_used(self, tokens: int, micro_usd: int) -> float:
+        """How much of the limit that is nearer is used, in percent."""
+        shares = ((micro_usd, self.max_cost_micro_usd), (tokens, self.max_tokens))
+        return max((100 * used / limit for used, limit in shares if limit), default=0.0)
+
+    def changed(self, other: "Budget") -> "Budget":
+        """This budget with the limits that `other` has."""
+        cost, tokens = other.max_cost_micro_usd, other.max_tokens
+        return replace(
+            self,
+            max_cost_micro_usd=self.max_cost_micro_usd if cost is None else cost,
+            max_tokens=self.max_tokens if tokens is None else tokens,
+        )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def resolve(
         egress=None if overrides.egress is UNSET else overrides.egress,
     )
     if execution.budget is not None and execution.budget.max_cost_micro_usd is not None:
-        _check_prices(execution, settings, price)
+        check_prices(execution, settings, price)
     if execution.egress is not None and not execution.internet_access:
         raise ValidationError.at(
             "overrides.egress", "narrows internet access, so it needs internetAccess: true"
@@ -220,13 +220,20 @@ def _check_schemas(policy: OutputPolicy, path: str) -> None:
             raise ValidationError.at(f"{path}.files.{position}.jsonSchema", fault)
 
 
-def _check_prices(execution: Execution, settings: Settings, price: Price | None) -> None:
+def check_prices(
+    execution: Execution, settings: Settings, price: Price | None, at: str = "overrides.budget.maxCostUsd"
+) -> None:
+    """Check that the models have prices, so that a limit of their cost can be kept. `at`: the limit's field.
+
+    Raises:
+        ValidationError: one has none.
+    """
     if price is not None:
         return
     for model in (execution.model, execution.weak_model):
         if model is not None and prices.find(execution.provider, model, settings.model_prices_file) is None:
             raise ValidationError.at(
-                "overrides.budget.maxCostUsd",
+                at,
                 f"cannot be enforced: the price of {model} at {execution.provider} is not known; use maxTokens, or "
                 f"{_how_to_add_price(execution.provider)}",
             )

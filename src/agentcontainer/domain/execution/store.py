@@ -11,6 +11,7 @@ from agentcontainer.domain.execution.model import (
     Budget,
     Execution,
     NamedOutput,
+    OnReached,
     OutputPolicy,
     Overrides,
     PolicyMode,
@@ -41,6 +42,7 @@ class StoredBudget(TypedDict):
 
     maxCostUsd: NotRequired[float]
     maxTokens: NotRequired[int]
+    onReached: NotRequired[OnReached]
 
 
 class StoredEgress(TypedDict):
@@ -136,7 +138,8 @@ def _output_to_json(output: NamedOutput) -> StoredOutput:
 
 def budget_of(data: StoredBudget) -> Budget:
     cost = data.get("maxCostUsd")
-    return Budget(None if cost is None else round(cost * _MICRO), data.get("maxTokens"))
+    limit = None if cost is None else round(cost * _MICRO)
+    return Budget(limit, data.get("maxTokens"), data.get("onReached", "fail"))
 
 
 def execution_of(data: StoredExecution) -> Execution:
@@ -167,7 +170,7 @@ def execution_to_json(execution: Execution) -> StoredExecution:
         "runtimeRegion": execution.runtime_region,
     }
     if execution.budget is not None:
-        form["budget"] = _budget_to_json(execution.budget)
+        form["budget"] = budget_to_json(execution.budget)
     if execution.egress is not None:
         form["egress"] = {"allow": list(execution.egress)}
     return form
@@ -204,7 +207,7 @@ def overrides_to_json(overrides: Overrides) -> StoredOverrides:
         "outputPolicy": policy_to_json(policy) if isinstance(policy, OutputPolicy) else UNSET,
         "runtimeRegion": overrides.runtime_region,
         "runtime": overrides.runtime,
-        "budget": UNSET if budget is UNSET else _budget_to_json(budget),
+        "budget": UNSET if budget is UNSET else budget_to_json(budget),
         "egress": UNSET if egress is UNSET else {"allow": list(egress)},
         "priority": overrides.priority,
         "callbackUrl": overrides.callback_url,
@@ -241,9 +244,13 @@ def defaults_to_json(defaults: AgentDefaults) -> StoredDefaults:
     }
 
 
-def _budget_to_json(budget: Budget) -> StoredBudget:
+def budget_to_json(budget: Budget) -> StoredBudget:
     cost = budget.max_cost_micro_usd
-    form = {"maxCostUsd": None if cost is None else cost / _MICRO, "maxTokens": budget.max_tokens}
+    form = {
+        "maxCostUsd": None if cost is None else cost / _MICRO,
+        "maxTokens": budget.max_tokens,
+        "onReached": budget.on_reached if budget.is_pausing else None,
+    }
     return cast("StoredBudget", _without_none(form))
 
 

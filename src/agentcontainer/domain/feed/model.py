@@ -18,6 +18,8 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "task.hibernated": ("hibernateUntilAt", "hibernationReason", "hasWakeLink"),
     "task.woken": ("kind",),
     "task.awaiting_input": ("expiresAt",),
+    "budget.warning": ("percent", "usedUsd", "usedTokens"),
+    "budget.reached": ("usedUsd", "usedTokens", "onReached"),
     "task.finished": (),
     "task.failed": (),
     "task.cancelled": (),
@@ -25,6 +27,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "turn.started": _TURN,
     "turn.completed": _TURN,
     "turn.failed": _TURN[:2],
+    "balance.low": ("balanceUsd", "lowBalanceUsd"),
     "webhook.disabled": ("webhookId", "webhookUrl", "disabledReason"),
 }
 # SQL: the fields of every entry but `position` and `url`, which come with its number, from the rows `task` and `event`.

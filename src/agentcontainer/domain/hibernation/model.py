@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-WakeKind = Literal["message", "external_wake", "deadline", "link", "provider"]
+WakeKind = Literal["message", "external_wake", "deadline", "link", "provider", "budget"]
 
 
 @dataclass(frozen=True)

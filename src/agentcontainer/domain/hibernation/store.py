@@ -9,7 +9,8 @@ _DUE = """
 SELECT id FROM tasks WHERE status = 'hibernating' AND hibernate_until_at <= now() ORDER BY hibernate_until_at LIMIT 500
 """
 _SET_WAKE_KIND = """
-UPDATE tasks SET wake_kind = CASE WHEN $2::text = 'provider' THEN coalesce(wake_kind, $2) ELSE $2 END WHERE id = $1
+UPDATE tasks SET wake_kind =
+    CASE WHEN $2::text IN ('provider', 'budget') THEN coalesce(wake_kind, $2) ELSE $2 END WHERE id = $1
 """
 _LOCK_IF_DUE = """
 SELECT coalesce(hibernation_reason, 'agent') FROM tasks
@@ -43,7 +44,8 @@ async def lock_if_due(connection: Connection, task_id: str) -> str | None:
 
 
 async def set_wake_kind(connection: Connection, task_id: str, kind: str) -> None:
-    """Record what ended the hibernation. `provider` does not overwrite a kind that the agent has not been told yet."""
+    """Record what ended the hibernation. `provider` and `budget` do not overwrite a kind that the agent has not been
+    told yet."""
     await connection.execute(_SET_WAKE_KIND, task_id, kind)
 
 

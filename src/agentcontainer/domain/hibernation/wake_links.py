@@ -130,4 +130,6 @@ def _check(link: StoredWakeLink, task: Task) -> None:
         return
     if task.status in TERMINAL or link.hibernation_number <= task.hibernation_number:
         raise Conflict("This link is out of date: the task was woken in another way, or has ended.")
+    if task.hibernation_reason == "budget":
+        raise Conflict("The budget of the task is used up; its owner must raise it.")
     raise Conflict("The task does not hibernate yet. Try again in a moment.")

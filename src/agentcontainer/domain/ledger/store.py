@@ -7,7 +7,8 @@ from agentcontainer.ids import new_id
 
 _ADD = """
 WITH account AS (
-    UPDATE accounts SET balance_micro_usd = balance_micro_usd + $2
+    UPDATE accounts SET balance_micro_usd = balance_micro_usd + $2,
+        is_low_reported = is_low_reported AND $4 <> 'credit'  -- after a credit, a low balance is worth another event
     WHERE id = $1
     RETURNING id, balance_micro_usd
 )

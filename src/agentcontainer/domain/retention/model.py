@@ -8,7 +8,7 @@ from typing import Literal
 from agentcontainer.settings import Settings
 
 Kind = Literal[
-    "events", "tasks", "files", "partial_outputs", "feed", "idempotency", "audit", "webhook_deliveries"
+    "events", "tasks", "files", "partial_outputs", "feed", "idempotency", "audit", "webhook_deliveries", "usage"
 ]  # fmt: skip
 
 
@@ -51,5 +51,6 @@ def retention(settings: Settings) -> Mapping[Kind, timedelta]:
         "idempotency": settings.retention_idempotency_days,
         "audit": settings.retention_audit_days,
         "webhook_deliveries": settings.retention_webhook_deliveries_days,
+        "usage": settings.retention_usage_days,
     }
     return {kind: timedelta(days=value) for kind, value in days.items() if value}

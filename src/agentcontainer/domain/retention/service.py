@@ -25,6 +25,7 @@ from agentcontainer.domain.files.cleanup import delete_unowned
 from agentcontainer.domain.retention import store
 from agentcontainer.domain.retention.model import Amount, Kind, Position, retention
 from agentcontainer.domain.sessions import store as sessions
+from agentcontainer.domain.usage import store as usage
 from agentcontainer.errors import Unavailable
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import metrics
@@ -171,6 +172,14 @@ async def _purge_webhook_deliveries(pool: Pool, _blobs: Blobs, age: timedelta) -
     )
 
 
+async def _purge_usage(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerator[Amount]:
+    async def step(connection: Connection, limit: int) -> Amount:
+        sizes = await usage.purge(connection, age, limit)
+        return Amount(len(sizes), sum(sizes))
+
+    yield await _repeat(pool, step)
+
+
 async def _pages(find: Callable[[Position], Awaitable[list[Position]]]) -> AsyncGenerator[list[str]]:
     """The ids that `find` returns, page by page, with a rest after each page."""
     after = BEGINNING
@@ -196,4 +205,5 @@ _PURGES: dict[Kind, Callable[[Pool, Blobs, timedelta], AsyncGenerator[Amount]]] 
     "idempotency": _purge_answers,
     "audit": _purge_audit_log,
     "webhook_deliveries": _purge_webhook_deliveries,
+    "usage": _purge_usage,
 }

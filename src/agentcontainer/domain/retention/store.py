@@ -170,6 +170,10 @@ _DUE: dict[Kind, str] = {
             (SELECT sum(pg_column_size(a.*)) FROM webhook_attempts a WHERE a.delivery_id = d.id), 0)), 0)
         FROM webhook_deliveries d WHERE created_at < now() - $1::interval
     """,
+    "usage": """
+        SELECT count(*), coalesce(sum(pg_column_size(u.*)), 0) FROM usage u
+        WHERE day < (now() - $1::interval AT TIME ZONE 'UTC')::date
+    """,
 }
 
 

@@ -140,6 +140,24 @@ class TaskWoken(EventData):
 
 
 @dataclass(frozen=True)
+class BudgetWarning(EventData):
+    """`percent`: 50 or 80."""
+
+    type = "budget.warning"
+    percent: int
+    used_usd: float
+    used_tokens: int
+
+
+@dataclass(frozen=True)
+class BudgetReached(EventData):
+    type = "budget.reached"
+    used_usd: float
+    used_tokens: int
+    on_reached: str
+
+
+@dataclass(frozen=True)
 class TaskAwaitingInput(EventData):
     type = "task.awaiting_input"
     status: Status
@@ -236,10 +254,11 @@ class FileOfMessage:
 
 
 class TokenUsage(TypedDict):
-    """Tokens of model requests. The API writes these two names as they are here."""
+    """Tokens of model requests. The API writes these names as they are here."""
 
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int
 
 
 @dataclass(frozen=True)

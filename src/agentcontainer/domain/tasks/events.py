@@ -29,7 +29,11 @@ EVENT_TYPES = {
     "task.requeued": "The attempt was lost or drained; the task waits for another container.",
     "task.checkpointed": "The state of a long run was saved; `pausedMs` is how long the container was paused for it.",
     "task.hibernated": "The task hibernates until `hibernateUntilAt` at the latest; `message` says why.",
-    "task.woken": "Something woke the task (`kind`: message, external_wake, deadline, link); it waits for a container.",
+    "task.woken": "Something woke the task (`kind`: message, external_wake, deadline, link, provider, budget); it "
+    "waits for a container.",
+    "budget.warning": "The task has used `percent` (50 or 80) of its budget; once each for a budget.",
+    "budget.reached": 'The budget is used up: the task fails soon, or with `onReached: "pause"` waits until it is '
+    "raised.",
     "task.awaiting_input": "A conversation waits for the user's next message, until `expiresAt`.",
     "task.finished": "The agent's `finish` was accepted, or the user ended the conversation.",
     "task.failed": "The task failed; `errorCode` and `error` say why.",

@@ -75,7 +75,11 @@ WITH new AS (
 )
 SELECT task.*, a.name AS agent_name, v.number AS agent_version_number, v.container_image, v.base_prompt,
     0::bigint AS used_micro_seconds,
-    NULL::text AS wake_link_id, (SELECT pg_notify($5, ''))
+    NULL::text AS wake_link_id, (SELECT pg_notify($5, '')), coalesce((
+        SELECT jsonb_agg(jsonb_build_object('id', f.id, 'filename', f.filename, 'content_type', f.content_type,
+            'size_bytes', f.size_bytes, 'is_deleted', false) ORDER BY named.position)
+        FROM unnest(new.input_file_ids) WITH ORDINALITY AS named (id, position) JOIN files f ON f.id = named.id
+    ), '[]') AS input_files
 FROM task JOIN new ON new.id = task.id
 JOIN agents a ON a.id = task.agent_id JOIN agent_versions v ON v.id = task.agent_version_id
 ORDER BY new.number

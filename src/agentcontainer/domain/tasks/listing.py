@@ -22,7 +22,7 @@ from agentcontainer.domain.tasks.list_query import (
     query_of,
 )
 from agentcontainer.domain.tasks.model import Task, TaskFilter
-from agentcontainer.domain.tasks.store import COLUMNS, JOINS, task_of
+from agentcontainer.domain.tasks.store import COLUMNS, INPUT_FILES, JOINS, task_of
 
 MAX_ROWS_READ = 10_000
 MAX_MATCHES = 1000
@@ -94,7 +94,9 @@ class _Reader:
         )
         self._columns = COLUMNS
         if task_filter.is_summary:
-            self._columns = COLUMNS.replace("t.instructions", "'' AS instructions")
+            self._columns = COLUMNS.replace("t.instructions", "'' AS instructions").replace(
+                INPUT_FILES, "'[]'::jsonb AS input_files"
+            )
 
     async def walk(self, query: ListQuery, max_rows_read: int) -> TaskPage:
         """Of the next `max_rows_read` tasks in the order of the list, those that match."""

@@ -7,13 +7,25 @@ from typing import Literal
 
 from agentcontainer.db import JsonObject
 from agentcontainer.domain.accounts.principal import Principal
-from agentcontainer.domain.execution.model import Execution, Overrides, RuntimeRegion
+from agentcontainer.domain.execution.model import Budget, Execution, OnReached, Overrides, RuntimeRegion
 from agentcontainer.domain.tasks.repositories import Repository, StoredRepository
 from agentcontainer.domain.tasks.state import Status
 
 Mode = Literal["autonomous", "conversation"]
-HibernationReason = Literal["agent", "provider"]
+HibernationReason = Literal["agent", "provider", "budget"]
+USED_UP = 100  # `budget_reported` of a budget that is used up
 TitleSource = Literal["instructions", "model"]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that a task was given. `is_deleted`: its bytes are gone."""
+
+    id: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    is_deleted: bool
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Task:
     execution: Execution
     skills: list[str]
     metadata: JsonObject
+    input_files: Sequence[InputFile]
     input_repositories: Sequence[StoredRepository]
     title_source: TitleSource
     attempt: int
@@ -50,6 +63,7 @@ class Task:
     container_micro_seconds: int
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int
     unreported_tokens: int
     model_cost_micro_usd: int
     completion: str | None
@@ -70,6 +84,8 @@ class Task:
     provider_failures: int
     provider_outage_since: datetime | None
     wake_kind: str | None
+    budget_reported: int
+    """The part of the present budget, in percent, of which an event was written last: 0, 50, 80, or 100: used up."""
     is_mid_turn: bool
     turn_base_micro_seconds: int
     checkpoint_id: str | None
@@ -93,7 +109,7 @@ class Dispatch:
     """File ids, in addition to those of the version."""
     title: str | None = None
     title_source: TitleSource = "instructions"
-    metadata: JsonObject = field(default_factory=JsonObject)
+    metadata: JsonObject = field(default_factory=lambda: {})
     overrides: Overrides = field(default_factory=Overrides)
     provider_api_key: str | None = field(default=None, repr=False)
     api_key_id: str | None = None
@@ -126,6 +142,16 @@ class NewTask:
     api_key_id: str | None
     traceparent: str | None
     batch_id: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """What changes in a task; None: unchanged. Of `budget`, the limits that it has; `on_reached` is apart."""
+
+    title: str | None = None
+    metadata: JsonObject | None = None
+    budget: Budget | None = None
+    on_reached: OnReached | None = None
 
 
 @dataclass(frozen=True)
@@ -184,12 +210,25 @@ class TaskEnd:
 
 @dataclass(frozen=True)
 class TaskUsage:
-    """What a task's model requests have used. `unreported_tokens`: an upper bound of what was not reported."""
+    """What a task's model requests have used. `cached_input_tokens`: the part of the input that the provider had in its
+    cache. `unreported_tokens`: an upper bound of what was not reported."""
 
     input_tokens: int
     output_tokens: int
     unreported_tokens: int
     cost_micro_usd: int
+    cached_input_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a task has used of its budget. `budget_reported` as in `Task`."""
+
+    status: Status
+    budget: Budget | None
+    budget_reported: int
+    tokens: int
+    micro_usd: int
 
 
 @dataclass(frozen=True)
@@ -203,6 +242,8 @@ class Hibernation:
     until: datetime
     checkpoint_id: str | None
     reason: HibernationReason = "agent"
+    budget: Budget | None = None
+    """With the reason `budget`: the one that is used up."""
 
 
 @dataclass(frozen=True)

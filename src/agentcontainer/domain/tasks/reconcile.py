@@ -44,7 +44,9 @@ async def reconcile(
 
     moved = await _each(await overdue.lost(pool, silence if are_silent_lost else NEVER), lose, failures)
     moved += await _each(
-        await hibernation_store.due(pool), lambda task_id: hibernation.wake_due(pool, task_id), failures
+        await hibernation_store.due(pool),
+        lambda task_id: hibernation.wake_due(pool, settings, task_id),
+        failures,
     )
     moved += await _each(
         await overdue.expired(pool), lambda task_id: service.expire(pool, settings, task_id), failures

@@ -30,6 +30,7 @@ from agentcontainer.domain.tasks.model import (
     TaskEnd,
 )
 from agentcontainer.domain.tasks.state import MAX_TRIES, MEANING, TERMINAL, EndReason, Meaning, Status
+from agentcontainer.domain.usage import store as usage
 from agentcontainer.errors import Conflict, NotFound
 from agentcontainer.settings import Settings
 from agentcontainer.telemetry import metrics
@@ -83,7 +84,9 @@ async def requeue(connection: Connection, task_id: str) -> None:
     await stop_container(connection, task_id)
 
 
-async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernation) -> bool:
+async def hibernate(
+    connection: Connection, settings: Settings, claim: Claim, hibernation: Hibernation
+) -> bool:
     """Stop the attempt until something wakes the task. False, and nothing written: the claim is lost."""
     if not await store.move(
         connection, claim.task_id, Status.HIBERNATING, attempt=claim.attempt, only_from=Status.RUNNING
@@ -96,6 +99,7 @@ async def hibernate(connection: Connection, claim: Claim, hibernation: Hibernati
         Status.HIBERNATING, hibernation.message, hibernation.until, hibernation.reason, has_link
     )
     await events.append(connection, claim.task_id, [draft(data)])
+    await usage.count(connection, claim.task_id, settings.container_micro_usd_per_minute)
     return True
 
 
@@ -265,9 +269,11 @@ async def end(
     closed = await store.close_container(
         connection, task_id, is_charged=meaning.is_charged, uses_a_try=meaning.uses_a_try
     )
+    rate = settings.container_micro_usd_per_minute
     if meaning.status is Status.PENDING:
         db.on_commit(metrics.ATTEMPTS_LOST.labels(reason.value).inc)
-        await _requeue_or_fail(connection, settings, task_id, closed, meaning, message)
+        has_failed = await _requeue_or_fail(connection, settings, task_id, closed, meaning, message)
+        await usage.count(connection, task_id, rate, Status.FAILED if has_failed else None)
         return True
     await store.insert_outputs(connection, closed.account_id, task_id, outputs)
     crash.reach("settle")
@@ -279,6 +285,7 @@ async def end(
     else:
         data = event_data.ENDED[meaning.status](meaning.status, meaning.error_code, message)
     await events.append(connection, task_id, [draft(data)])
+    await usage.count(connection, task_id, rate, meaning.status)
     return True
 
 
@@ -299,18 +306,20 @@ async def _requeue_or_fail(
     closed: ClosedContainer,
     meaning: Meaning,
     message: str | None,
-) -> None:
+) -> bool:
+    """Whether the task has failed: it lost `MAX_TRIES` containers."""
     if closed.tries < MAX_TRIES:
         requeued = event_data.TaskRequeued(Status.PENDING, message)
         await events.append(connection, task_id, [draft(requeued)])
         await queue.delay(connection, task_id, RETRY_DELAY * 2**closed.tries)
-        return
+        return False
     error = f"The platform lost this task's container {MAX_TRIES} times; it was not charged. {message or ''}".strip()
     await store.move(connection, task_id, Status.FAILED)
     ending = TaskEnd(error=error, error_code=meaning.error_code)
     await _finish(connection, settings, task_id, closed, ending, is_charged=False)
     failed = event_data.TaskFailed(Status.FAILED, meaning.error_code, error)
     await events.append(connection, task_id, [draft(failed)])
+    return True
 
 
 async def _finish(

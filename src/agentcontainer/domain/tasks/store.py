@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agentcontainer.db import Connection, Pool, Record
-from agentcontainer.domain.execution.model import Execution, Overrides
+from agentcontainer.domain.execution.model import Budget, Execution, Overrides
 from agentcontainer.domain.execution.store import (
+    budget_of,
+    budget_to_json,
     execution_of,
     execution_to_json,
     overrides_of,
@@ -20,8 +22,11 @@ from agentcontainer.domain.tasks.model import (
     Claim,
     ClosedContainer,
     Hibernation,
+    InputFile,
     Output,
+    Spent,
     Task,
+    TaskChange,
     TaskEnd,
     TaskUsage,
 )
@@ -29,15 +34,28 @@ from agentcontainer.domain.tasks.state import Status, sources
 
 # The columns of a Task, beside `tasks t`, and the tables that they need beside it.
 _COMPUTED = (
-    "agent_name", "agent_version_number", "container_image", "base_prompt", "wake_link_id", "container_micro_seconds",
-)  # fmt: skip
-COLUMNS = """{own}, a.name AS agent_name, v.number AS agent_version_number, v.container_image, v.base_prompt,
+    "input_files",
+    "agent_name",
+    "agent_version_number",
+    "container_image",
+    "base_prompt",
+    "wake_link_id",
+    "container_micro_seconds",
+)
+INPUT_FILES = """coalesce((
+    SELECT jsonb_agg(jsonb_build_object('id', f.id, 'filename', f.filename, 'content_type', f.content_type,
+        'size_bytes', f.size_bytes, 'is_deleted', f.deleted_at IS NOT NULL) ORDER BY i.position)
+    FROM task_input_files i JOIN files f ON f.id = i.file_id WHERE i.task_id = t.id
+), '[]') AS input_files"""
+_OWN = ", ".join(f"t.{name}" for name in Task.__dataclass_fields__ if name not in _COMPUTED)
+COLUMNS = f"""{_OWN}, {INPUT_FILES},
+    a.name AS agent_name, v.number AS agent_version_number, v.container_image, v.base_prompt,
     t.container_micro_seconds
     + coalesce(extract(epoch FROM clock_timestamp() - t.container_started_at) * 1000000, 0)::bigint
     AS used_micro_seconds, CASE WHEN t.status = 'hibernating' AND coalesce(t.hibernation_reason, 'agent') = 'agent' THEN
         (SELECT max(w.id) FROM wake_links w WHERE w.task_id = t.id AND w.hibernation_number = t.hibernation_number
             AND w.used_at IS NULL AND w.expires_at > now()) END AS wake_link_id
-""".format(own=", ".join(f"t.{name}" for name in Task.__dataclass_fields__ if name not in _COMPUTED))
+"""
 JOINS = "JOIN agents a ON a.id = t.agent_id JOIN agent_versions v ON v.id = t.agent_version_id"
 _SELECT = f"SELECT {COLUMNS} FROM tasks t {JOINS} "
 _MOVE = """
@@ -102,9 +120,16 @@ FROM (
     WHERE id = $1 AND attempt = $2 AND status = 'running' FOR UPDATE
 ) AS before WHERE tasks.id = before.id RETURNING before.is_first_call
 """
+_SET_BUDGET = """
+UPDATE tasks SET overrides = jsonb_set(overrides, '{budget}', $2), execution = jsonb_set(execution, '{budget}', $2),
+    budget_reported = CASE WHEN execution->'budget' IS DISTINCT FROM $2::jsonb THEN 0 ELSE budget_reported END
+WHERE id = $1
+"""
 # Without a new key, the stored one is kept only if the provider stays the same: it must go to no other.
 _SET_EXECUTION = """
-UPDATE tasks SET overrides = $2, execution = $3, priority = $5, provider_key_ciphertext = CASE
+UPDATE tasks SET overrides = $2, execution = $3, priority = $5, budget_reported = CASE
+    WHEN execution->'budget' IS DISTINCT FROM $3::jsonb->'budget' THEN 0 ELSE budget_reported END,
+    provider_key_ciphertext = CASE
     WHEN $4::bytea IS NOT NULL THEN $4
     WHEN execution->>'provider' = $3::jsonb->>'provider' THEN provider_key_ciphertext END
 WHERE id = $1
@@ -126,8 +151,15 @@ FROM (
 _RAISE_USAGE = """
 UPDATE tasks SET input_tokens = greatest(input_tokens, $3), output_tokens = greatest(output_tokens, $4),
     unreported_tokens = greatest(unreported_tokens, $5), model_cost_micro_usd = greatest(model_cost_micro_usd, $6),
-    provider_failures = 0, provider_outage_since = NULL
+    cached_input_tokens = greatest(cached_input_tokens, $7), provider_failures = 0, provider_outage_since = NULL
 WHERE id = $1 AND attempt = $2
+RETURNING status, budget_reported, execution->'budget' AS budget, model_cost_micro_usd,
+    input_tokens + output_tokens + unreported_tokens AS tokens
+"""
+# False at the end: an event of this part, or of a larger one, was written for this budget.
+_SET_BUDGET_REPORTED = """
+UPDATE tasks SET budget_reported = $3
+WHERE id = $1 AND attempt = $2 AND status = 'running' AND budget_reported < $3 RETURNING true
 """
 _INSERT_OUTPUT = """
 INSERT INTO files (id, account_id, filename, content_type, size_bytes, sha256, blob_key, task_id, output_name,
@@ -236,6 +268,11 @@ async def set_execution(
     )  # fmt: skip
 
 
+async def set_budget(connection: Connection, task_id: str, budget: Budget) -> None:
+    """Set the task's budget from now on. Events of its use are written anew if it differs."""
+    await connection.execute(_SET_BUDGET, task_id, budget_to_json(budget))
+
+
 async def count_time(connection: Connection, claim: Claim) -> None:
     """Add the container time until now, so that a later loss of the container does not undo it."""
     await connection.execute(_COUNT_TIME, claim.task_id, claim.attempt)
@@ -253,12 +290,30 @@ async def container_started(connection: Connection | Pool, claim: Claim) -> tupl
     return None if row is None else (row["is_first_call"], row["runner_id"])
 
 
-async def raise_usage(pool: Pool, claim: Claim, usage: TaskUsage) -> None:
-    """Raise the totals that all model requests of the task have used. Idempotent."""
-    await pool.execute(
+async def raise_usage(connection: Connection, claim: Claim, usage: TaskUsage) -> Spent | None:
+    """Raise the totals that all model requests of the task have used. Idempotent. Returns what is used of its budget.
+    None: the task has another attempt."""
+    row = await connection.fetchrow(
         _RAISE_USAGE, claim.task_id, claim.attempt, usage.input_tokens, usage.output_tokens,
-        usage.unreported_tokens, usage.cost_micro_usd,
+        usage.unreported_tokens, usage.cost_micro_usd, usage.cached_input_tokens,
     )  # fmt: skip
+    if row is None:
+        return None
+    budget = budget_of(row["budget"]) if row["budget"] else None
+    return Spent(
+        Status(row["status"]), budget, row["budget_reported"], row["tokens"], row["model_cost_micro_usd"]
+    )
+
+
+async def set_budget_reported(connection: Connection, claim: Claim, percent: int) -> bool:
+    """Record that an event of this part of the budget is written. False: it was before, or the claim is lost."""
+    return bool(await connection.fetchval(_SET_BUDGET_REPORTED, claim.task_id, claim.attempt, percent))
+
+
+async def describe(connection: Connection, task_id: str, change: TaskChange) -> None:
+    """Set the title and the metadata."""
+    query = "UPDATE tasks SET title = coalesce($2, title), metadata = coalesce($3, metadata) WHERE id = $1"
+    await connection.execute(query, task_id, change.title, change.metadata)
 
 
 async def set_title(connection: Connection, claim: Claim, title: str) -> bool:
@@ -311,12 +366,20 @@ async def held_by(connection: Connection | Pool, runner_id: str, timeout: float 
 
 def task_of(row: Record) -> Task:
     """The task of a row with `COLUMNS`."""
-    parsed = ("container_micro_seconds", "status", "overrides", "execution", "input_repositories")
+    parsed = (
+        "container_micro_seconds",
+        "status",
+        "overrides",
+        "execution",
+        "input_files",
+        "input_repositories",
+    )
     return Task(
         **{name: row[name] for name in Task.__dataclass_fields__ if name not in parsed},
         container_micro_seconds=row["used_micro_seconds"],
         status=Status(row["status"]),
         overrides=overrides_of(row["overrides"]),
         execution=execution_of(row["execution"]),
+        input_files=[InputFile(**file) for file in row["input_files"]],
         input_repositories=[repositories.from_json(entry) for entry in row["input_repositories"]],
     )

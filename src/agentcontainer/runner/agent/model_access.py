@@ -9,8 +9,9 @@ from pathlib import Path
 from agentcontainer import db
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.model import OwnEndpoint
+from agentcontainer.domain.execution import model
 from agentcontainer.domain.models import catalogue, prices
-from agentcontainer.domain.tasks import service, store
+from agentcontainer.domain.tasks import budgets, service, store
 from agentcontainer.domain.tasks.event_data import ModelRetried
 from agentcontainer.domain.tasks.model import Claim, Task, TaskUsage
 from agentcontainer.gateway.app import Gateway
@@ -104,6 +105,7 @@ class ModelAccess:
         self._log = log
         self._gateway: Gateway | None = None
         self._pool = services.pool
+        self._settings = settings
         self._client = services.client
         self._claim = claim
         self._task = task
@@ -127,9 +129,11 @@ class ModelAccess:
             ),
             used_tokens=task.input_tokens + task.output_tokens + task.unreported_tokens,
             used_micro_usd=task.model_cost_micro_usd,
+            read_limits=self._read_limits,
         )
         self._input_tokens = task.input_tokens
         self._output_tokens = task.output_tokens
+        self._cached_input_tokens = task.cached_input_tokens
         self._unreported_tokens = task.unreported_tokens
         self._cost_micro_usd = task.model_cost_micro_usd
         self._writing: set[asyncio.Task[None]] = set()
@@ -165,16 +169,25 @@ class ModelAccess:
         self._output_tokens += usage.output_tokens
         self._unreported_tokens += usage.unreported_tokens
         self._cost_micro_usd += usage.cost_micro_usd
+        self._cached_input_tokens += usage.cache_read_tokens
         totals = TaskUsage(
-            self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd
-        )
+            self._input_tokens, self._output_tokens, self._unreported_tokens, self._cost_micro_usd,
+            self._cached_input_tokens,
+        )  # fmt: skip
         writing = asyncio.create_task(self._write(totals))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         await asyncio.shield(writing)  # the request is cancelled if the agent disconnects or the attempt ends
 
     async def _write(self, totals: TaskUsage) -> None:
-        await db.retry_while_unavailable(lambda: store.raise_usage(self._pool, self._claim, totals))
+        limits = await db.retry_while_unavailable(
+            lambda: budgets.count(self._pool, self._settings, self._claim, totals)
+        )
+        if limits is not None:  # None also when the attempt has lost its claim
+            self._budget.set_limits(limits)
+
+    async def _read_limits(self) -> model.Budget | None:
+        return await db.retry_while_unavailable(lambda: budgets.read(self._pool, self._claim.task_id))
 
     async def _end_writing(self) -> None:
         if self._writing:

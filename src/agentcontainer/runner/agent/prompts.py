@@ -71,6 +71,15 @@ PROVIDER_BACK = (
     "A command that was to run may not have run. Go on with the task."
 )
 
+BUDGET_RAISED = (
+    "The budget of this task was used up. You were woken by its raise, in another container: your files and this "
+    "conversation are as they were; background processes are gone, and time has passed: `date` tells how much. Go on "
+    "with the task."
+)
+
+# The prompt after a hibernation that the agent did not ask for, by what woke the task.
+_GO_ON = {"provider": PROVIDER_BACK, "budget": BUDGET_RAISED}
+
 _WOKEN_BY = {
     "message": "a message from the person who gave the task",
     "external_wake": "an external system, which says no more",
@@ -190,8 +199,8 @@ def handoff_prompt(message: str | None, policy: OutputPolicy) -> str:
 
 def woken_prompt(kind: str, hibernation_message: str, messages: Sequence[str]) -> str:
     """The first prompt after a hibernation: why the agent hibernated, what woke it, and all messages, word for word."""
-    if kind == "provider":
-        return "\n\n".join((PROVIDER_BACK, *(f"A message for you:\n\n{message}" for message in messages)))
+    if kind in _GO_ON:
+        return "\n\n".join((_GO_ON[kind], *(f"A message for you:\n\n{message}" for message in messages)))
     return "\n".join(
         (
             "You called hibernate, because:",

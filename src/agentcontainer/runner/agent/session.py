@@ -8,6 +8,7 @@ from typing import Literal, NoReturn
 
 from agentcontainer import crash
 from agentcontainer.child_output import Tail
+from agentcontainer.domain.execution.model import Budget
 from agentcontainer.domain.tasks.event_data import AgentReminded, ModelRetried
 from agentcontainer.domain.tasks.model import Task
 from agentcontainer.domain.tasks.state import EndReason
@@ -42,6 +43,7 @@ COMMAND_SHARE = 0.25  # of the time from the soft limit to the hard one, for eac
 BUDGET_EXCEEDED = Ending(
     EndReason.BUDGET_EXCEEDED, "The task used up its budget (overrides.budget) before the agent was done."
 )
+BUDGET_PAUSE = "The budget of this task (overrides.budget) is used up. It waits until the budget is raised."
 INTERRUPTED = Ending(EndReason.INTERRUPTED, "The user stopped the turn.")
 
 
@@ -62,7 +64,8 @@ class _Steered:
 
 
 class Session:
-    """One Pi process. `on_delivered` is called with the id of each steering message that reaches the model. A command
+    """One Pi process. `on_delivered` is called with the id of each steering message that reaches the model, and
+    `on_budget_reached` when the agent gets its last request. A command
     that keeps the model from a steering message for `steering_wait_seconds` is ended."""
 
     def __init__(
@@ -72,6 +75,7 @@ class Session:
         gateway: Gateway,
         log: EventLog,
         on_delivered: Callable[[str], Awaitable[None]],
+        on_budget_reached: Callable[[], Awaitable[None]],
         resource_limits: ResourceLimits,
         steering_wait_seconds: float,
         is_control_busy: Callable[[], bool],
@@ -79,11 +83,14 @@ class Session:
     ) -> None:
         self.is_begun = asyncio.Event()
         """Set when Pi's session file contains the prompt of `work` and a first answer."""
+        self.reached_budget: asyncio.Future[Budget | None] = asyncio.get_running_loop().create_future()
+        """The budget that is used up, once an agent that works alone must wait for a larger one."""
         self._task = task
         self._sandbox = sandbox
         self._gateway = gateway
         self._log = log
         self._on_delivered = on_delivered
+        self._on_budget_reached = on_budget_reached
         self._resource_limits = resource_limits
         self._pi = Pi(sandbox.stdin, sandbox.stdout)
         self._recorder = Recorder(log, trace)
@@ -91,7 +98,6 @@ class Session:
         self._steering_wait_seconds = steering_wait_seconds
         self._is_control_busy = is_control_busy
         self._interrupting: set[asyncio.Task[None]] = set()
-        self._had_last_chance = False
         self._stderr_tail = Tail(STDERR_TAIL_BYTES)
         self._stderr = asyncio.create_task(self._stderr_tail.read(sandbox.stderr))
 
@@ -125,6 +131,7 @@ class Session:
         self._gateway.is_ended_by_outage = True
         reminders = message_reminders = 0
         self.is_begun.clear()
+        await self._gateway.budget.begin_prompt()
         while True:
             await self._run(prompt)
             self.is_begun.set()
@@ -134,13 +141,19 @@ class Session:
                 self._log.add(AgentReminded("message", message_reminders))
                 prompt = GO_ON
                 continue
+            if self._gateway.budget.is_raised_after_refusal():
+                prompt = GO_ON
+                continue
             if self._is_stopped_by_outage:
                 self._gateway.report_outage()
                 await asyncio.Event().wait()  # the outage ends the attempt
+            if self._gateway.budget.is_exceeded and self._gateway.budget.is_pausing:
+                self.reached_budget.set_result(self._gateway.budget.limits)
+                await asyncio.Event().wait()  # the pause ends the attempt
             if (ending := self._ending_after_stop(reminders)) is not None:
                 raise Ended(ending)
             if self._gateway.budget.is_exceeded:
-                self._allow_last_request()
+                await self._allow_last_request()
                 prompt = LAST_CHANCE
                 continue
             reminders += 1
@@ -155,12 +168,18 @@ class Session:
         """
         self._recorder.begin_reply()
         self.patience.start_over()
+        await self._gateway.budget.begin_prompt()
         if not is_interrupted():
             await self._run(prompt)
+        while self._gateway.budget.is_raised_after_refusal() and not is_interrupted():
+            await self._run(GO_ON)
         if is_interrupted():
             return Reply(self._recorder.reply, INTERRUPTED)
-        if self._gateway.budget.is_exceeded and not self._had_last_chance:
-            self._allow_last_request()
+        if self._gateway.budget.is_exceeded and self._gateway.budget.is_pausing:
+            ending = Ending(EndReason.BUDGET_EXCEEDED, BUDGET_PAUSE, budget=self._gateway.budget.limits)
+            return Reply(self._recorder.reply, ending)
+        if self._gateway.budget.is_exceeded and not self._gateway.budget.had_last:
+            await self._allow_last_request()
             await self._run(LAST_ANSWER)
         text = self._recorder.reply
         if self._gateway.budget.is_exceeded:
@@ -275,9 +294,10 @@ class Session:
                     await self._on_delivered(steered.message_id)
                 return
 
-    def _allow_last_request(self) -> None:
+    async def _allow_last_request(self) -> None:
         """Let the agent make one more model request although its budget is used up."""
-        self._had_last_chance = True
+        await self._log.flush()
+        await self._on_budget_reached()
         self._gateway.budget.allow_last()
         self._log.add(AgentReminded("budget"))
 
@@ -292,7 +312,7 @@ class Session:
     def _ending_after_stop(self, reminders: int) -> Ending | None:
         """The ending for an agent that stopped without `finish`; None: prompt it again."""
         if self._gateway.budget.is_exceeded:
-            return BUDGET_EXCEEDED if self._had_last_chance else None
+            return BUDGET_EXCEEDED if self._gateway.budget.had_last else None
         if self._recorder.provider_error is not None:
             return self._ending_of_requests()
         if reminders < MAX_REMINDERS:
