@@ -36,8 +36,13 @@ def test_with_json_logs_each_line_of_up_and_its_parts_is_an_object(short_dir: Pa
     data_dir = short_dir / "data"
     data_dir.mkdir()
     data_folder.fill(data_dir)
-    with up(data_dir, LOG_FORMAT="json", PROT=1) as running:
+    with up(data_dir, wrap=lambda argv: [*argv, "--print-login-link"], LOG_FORMAT="json", PROT=1) as running:
         started = json.loads(running.block)
+        page, _, code = started["dashboardUrl"].partition("/login#")
+        login = httpx2.post(
+            f"{page}/session", json={"code": code}, headers={"X-AC-UI": "1", "Origin": page}, trust_env=False
+        )
+        assert login.status_code == 204, login.text
         assert started["message"] == "AgentContainer is up"
         answer = httpx2.get(
             f"{started['apiUrl']}/account",
@@ -71,6 +76,7 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
         assert {first.pid_of(part) is None for part in ("api", "runner", "postgres")} == {False}
 
         assert f"with --data-dir {data_dir}" in first.block
+        assert f"Dashboard {first.base_url}/\n" in first.block  # a file must hold no login code
         account = command("admin", "create-account", "--name", "Ann", "--json", "--data-dir", str(data_dir))
         assert account.returncode == 0, account.stderr
         anns_key = json.loads(account.stdout)["apiKey"]

@@ -28,6 +28,11 @@ document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.effectiveDirective}: ${event.blockedURI} ${event.sample}`));
 """
 
+_SETTLED = """
+(document.querySelector("h1") || document.querySelector("main")?.innerText.trim())
+  && !document.querySelector('[aria-label="Loading…"]')
+"""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,14 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("dashboard"))
 
 
-@pytest.fixture(scope="session")
+# Of the package, not of the session: while Playwright runs, the worker can run no other event loop.
+@pytest.fixture(scope="package")
 def platform(scripted_url: str) -> Iterator[Platform]:
     with Platform(scripted_url, capacity="4") as platform:
         yield platform
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="package")
+def browser(platform: Platform) -> Iterator[Browser]:  # the platform starts with an event loop of its own
     with chromium() as running:
         yield running
 
@@ -76,7 +82,7 @@ class World:
     login: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(platform: Platform) -> World:
     client = account_of(platform)
     uploaded = client.upload("sales.csv", b"region,amount\nnorth,3\nsouth,4\n", "text/csv")
@@ -120,9 +126,9 @@ class Watched:
 
     def settle(self) -> None:
         """Wait until no placeholder is shown, and nothing changes for a moment."""
-        self.page.wait_for_function(
-            "document.querySelector('h1') && !document.querySelector('[aria-label=\"Loading…\"]')"
-        )
+        until(
+            lambda: self.page.evaluate(_SETTLED), 20
+        )  # wait_for_function would need eval, which the policy forbids
         self.page.wait_for_timeout(150)
 
     def faults(self) -> list[str]:

@@ -148,6 +148,7 @@ export function newRouter() {
     routeTree,
     parseSearch,
     stringifySearch,
+    search: { strict: true },
     scrollRestoration: true,
     scrollToTopSelectors: ["#content"],
     defaultPreload: "intent",

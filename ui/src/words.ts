@@ -19,7 +19,7 @@ export const words = {
   copy: "Copy",
   copied: "Copied",
   copyFailed: "The browser does not allow copying here.",
-  cancel: "Cancel",
+  back: "Go back",
   close: "Close",
   more: "Show more",
   requestId: "Request id",

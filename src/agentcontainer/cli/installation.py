@@ -20,8 +20,10 @@ from agentcontainer.cli.database import migrated
 from agentcontainer.cli.log_lines import once_a_minute
 from agentcontainer.cli.runtime_setup import install_if_missing
 from agentcontainer.domain.accounts import service
+from agentcontainer.domain.audit.model import COMMAND_LINE
 from agentcontainer.domain.installation.service import adopt_settings
 from agentcontainer.domain.installation.shown_settings import encoded
+from agentcontainer.domain.sessions import service as sessions
 from agentcontainer.embedded.location import service_uid
 from agentcontainer.embedded.postgres import Postgres
 from agentcontainer.errors import AgentContainerError, SettingsError
@@ -44,6 +46,8 @@ class Started:
     api_key: str | None
     new_key: Callable[[], Awaitable[str]]
     """Makes a further API key of the first account."""
+    new_login_code: Callable[[], Awaitable[str]]
+    """Makes a code that logs one browser in to the first account."""
 
 
 class Installation:
@@ -85,7 +89,9 @@ class Installation:
         for child in self._children:
             child.start()
         await self._ready(reached_at)
-        return Started(reached_at, await first_account(url), lambda: further_key(url))
+        return Started(
+            reached_at, await first_account(url), lambda: further_key(url), lambda: login_code(url)
+        )
 
     async def stop(self) -> None:
         """Drain the runner and stop the API, then PostgreSQL; idempotent."""
@@ -212,3 +218,10 @@ async def further_key(url: str) -> str:
         )
         _, key = await service.create_key(pool, account_id, "local profile")
         return key
+
+
+async def login_code(url: str) -> str:
+    """A code that logs one browser in to the first account, once, within ten minutes."""
+    async with db.pool(url, max_size=2) as pool:
+        _, code, _ = await sessions.create_code_of_operator(pool, None, COMMAND_LINE)
+        return code

@@ -38,6 +38,13 @@ def up(
         bool,
         typer.Option("--no-profile", help="Do not store the API key as a profile of the user who starts it."),
     ] = False,
+    print_login_link: Annotated[
+        bool,
+        typer.Option(
+            "--print-login-link",
+            help="Print a link that logs a browser in, once, also where stdout is no terminal.",
+        ),
+    ] = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, the API and one runner. Ctrl-C stops it."""
     with quick_import():
@@ -53,12 +60,25 @@ def up(
             report, show_started = say_as_json, show_as_json
 
         async def on_started(started: "Started") -> None:
-            show_started(chosen, started, None if no_profile else await _profile(started))
+            has_code = print_login_link or (show_started is show and sys.stdout.isatty())
+            page = await _page(chosen, started, has_code=has_code)
+            show_started(chosen, started, None if no_profile else await _profile(started), page)
 
         installation = Installation(chosen, os.environ, report)
         is_forced = asyncio.run(run_until_stopped(installation, on_started, report))
     if is_forced:
         raise typer.Exit(130)
+
+
+async def _page(settings: Settings, started: "Started", *, has_code: bool) -> str | None:
+    """The URL of the dashboard, with a login code if it may be printed; None: it is switched off.
+
+    A service's log must hold no codes.
+    """
+    if not settings.dashboard:
+        return None
+    base = settings.public_url or started.base_url
+    return f"{base}/login#{await started.new_login_code()}" if has_code else f"{base}/"
 
 
 async def _profile(started: "Started") -> str | None:
@@ -108,11 +128,17 @@ async def _run(installation: "Installation", on_started: "Callable[[Started], Aw
         await installation.stop()
 
 
-def show(settings: Settings, started: "Started", profile: str | None = None) -> None:
+def show(settings: Settings, started: "Started", profile: str | None = None, page: str | None = None) -> None:
     """Print the URL, data folder and API key, as plain lines that can be copied."""
     console = Terminal()
     console.print("[bold green]AgentContainer is up[/]")
     console.print(f"  API       {started.base_url}/api/v1")
+    if page is not None:
+        console.print(f"  Dashboard {page}", markup=False)
+        once = "works once, for 10 minutes; for another link: agentcontainer open"
+        console.print(
+            f"            {once if '#' in page else 'to log in: agentcontainer open'}", markup=False
+        )
     console.print(f"  Data      {settings.data_dir}", markup=False)
     if started.api_key is not None:
         console.print(f"  API key   [bold]{started.api_key}[/]")
@@ -131,12 +157,14 @@ def show(settings: Settings, started: "Started", profile: str | None = None) -> 
         console.file.flush()
 
 
-def show_as_json(settings: Settings, started: "Started", profile: str | None = None) -> None:
+def show_as_json(
+    settings: Settings, started: "Started", profile: str | None = None, page: str | None = None
+) -> None:
     """Print the same as one JSON object."""
     line = json_line(
         "info", __name__, "AgentContainer is up",
         apiUrl=f"{started.base_url}/api/v1", dataDir=str(settings.data_dir), apiKey=started.api_key,
-        profile=profile,
+        profile=profile, dashboardUrl=page,
     )  # fmt: skip
     with contextlib.suppress(OSError):
         sys.stdout.write(line + "\n")

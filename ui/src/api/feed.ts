@@ -12,6 +12,7 @@ type Said = { kind: "entry"; entry: FeedEntry } | { kind: "state"; state: Connec
 
 const POLL_MS = 5000;
 const OFFLINE_AFTER_MS = 5000;
+const RESTART_MS = 1000;
 
 export class Feed {
   state: Connection = "reconnecting";
@@ -20,12 +21,16 @@ export class Feed {
   private readonly stopped = new AbortController();
   private readonly channel = new BroadcastChannel("agentcontainer-feed");
   private position: number | null = null;
+  private connection: AbortController | null = null;
   private isLeader = false;
+  private wasLive = false;
+  /** Data from before this time may lack what the stream does not repeat. */
+  private knownSince = 0;
   private offlineTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly queries: QueryClient) {
     this.channel.onmessage = (event: MessageEvent<Said>) => this.hear(event.data);
-    addEventListener("offline", () => this.setState("offline"), { signal: this.stopped.signal });
+    addEventListener("offline", () => this.goOffline(), { signal: this.stopped.signal });
     if (navigator.locks === undefined) this.poll();
     else this.lead();
   }
@@ -64,22 +69,33 @@ export class Feed {
           api.GET("/api/v1/events", { params: { query: { order: "desc", limit: 1 } } }),
         );
         this.position = newest.data[0]?.position ?? 0;
+        this.knownSince = Date.now();
       } catch {
         this.onStream("reconnecting");
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       }
     }
-    await follow({
-      url: "/api/v1/events?stream=true",
-      lastId: String(this.position),
-      signal: this.stopped.signal,
-      onState: (state) => this.onStream(state),
-      onEvent: (event) => {
-        const entry = JSON.parse(event.data) as FeedEntry;
-        this.channel.postMessage({ kind: "entry", entry } satisfies Said);
-        this.take(entry);
-      },
-    });
+    while (!this.stopped.signal.aborted) {
+      this.connection = new AbortController();
+      await follow({
+        url: "/api/v1/events?stream=true",
+        lastId: String(this.position),
+        signal: AbortSignal.any([this.stopped.signal, this.connection.signal]),
+        onState: (state) => this.onStream(state),
+        onEvent: (event) => {
+          const entry = JSON.parse(event.data) as FeedEntry;
+          this.channel.postMessage({ kind: "entry", entry } satisfies Said);
+          this.take(entry);
+        },
+      });
+      await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
+    }
+  }
+
+  /** The browser has no network. A stream may look alive for long after that, so it is begun anew. */
+  private goOffline(): void {
+    this.setState("offline");
+    this.connection?.abort();
   }
 
   private onStream(state: StreamState): void {
@@ -115,10 +131,12 @@ export class Feed {
 
   private setState(state: Connection): void {
     if (this.state === state) return;
-    const isBack = state === "live";
+    const since = this.wasLive ? Date.now() : this.knownSince;
     this.state = state;
     for (const listener of this.listeners) listener();
-    if (isBack) void this.queries.invalidateQueries(); // what changed meanwhile
+    if (state !== "live") return;
+    this.wasLive = true;
+    void this.queries.invalidateQueries({ predicate: (query) => query.state.dataUpdatedAt < since });
   }
 
   private poll(): void {

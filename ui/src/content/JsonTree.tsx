@@ -26,7 +26,7 @@ function Value(props: { value: unknown; isOpen: boolean }) {
 
 function Text(props: { text: string }) {
   if (props.text.length > MAX_INLINE || props.text.includes("\n"))
-    return <Output text={props.text} className="max-h-96 text-green" />;
+    return <Output text={props.text} isBounded className="text-green" />;
   return <span className="break-all text-green">"{visible(props.text)}"</span>;
 }
 

@@ -17,15 +17,19 @@ export const Name = memo(function Name(props: { text: string; className?: string
   );
 });
 
-/** Output of a program, with its terminal colours. Long text is cut until somebody asks for all of it. */
-export const Output = memo(function Output(props: { text: string; className?: string }) {
+/** Output of a program, with its terminal colours. Long text is cut until somebody asks for all of it.
+ *
+ * `isBounded`: it has a height of its own, and scrolls. */
+export const Output = memo(function Output(props: { text: string; className?: string; isBounded?: boolean }) {
   const [isWhole, setWhole] = useState(false);
   const shown = isWhole ? props.text : head(props.text, FIRST);
   return (
     <>
       <pre
         dir="auto"
-        className={`overflow-auto font-mono text-[12.5px] whitespace-pre-wrap ${props.className ?? ""}`}
+        // What scrolls must be reachable by keyboard.
+        tabIndex={props.isBounded ? 0 : undefined}
+        className={`overflow-auto font-mono text-[12.5px] whitespace-pre-wrap ${props.isBounded ? "max-h-96" : ""} ${props.className ?? ""}`}
       >
         {shown.includes("\u001b[") ? <Coloured text={shown} /> : visible(shown)}
       </pre>

@@ -22,8 +22,9 @@ export function useRunState(log: RunLog): RunState {
   return useSyncExternalStore(log.subscribe, () => log.state);
 }
 
-export function useOrder(store: LogStore): readonly string[] {
-  return useSyncExternalStore(store.subscribe, () => store.order);
+/** The number of changes of the order of the rows, which is `store.order`. */
+export function useVersion(store: LogStore): number {
+  return useSyncExternalStore(store.subscribe, () => store.version);
 }
 
 export function useRow(store: LogStore, id: string): Row | undefined {

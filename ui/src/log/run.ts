@@ -41,6 +41,7 @@ export class RunLog {
     readonly taskId: string,
     private readonly onEnded: () => void,
   ) {
+    addEventListener("online", () => this.streaming && this.stream(), { signal: this.stopped.signal });
     document.addEventListener("visibilitychange", () => this.onVisibility(), { signal: this.stopped.signal });
   }
 

@@ -13,8 +13,9 @@ export class LogStore {
   private readonly rowListeners = new Map<string, Set<() => void>>();
   private readonly listListeners = new Set<() => void>();
   private readonly liveListeners = new Set<() => void>();
-  /** The ids of the rows, in the order of their events. A new array after each change. */
-  order: readonly string[] = [];
+  /** The ids of the rows, in the order of their events. It grows in place; `version` counts its changes. */
+  order: string[] = [];
+  version = 0;
   first: number | null = null;
   last = 0;
   live: LiveText = null;
@@ -37,7 +38,9 @@ export class LogStore {
       this.first ??= event.sequence;
       this.take(event, added);
     }
-    if (added.length) this.setOrder([...this.order, ...added]);
+    if (added.length === 0) return;
+    this.order.push(...added);
+    this.changed();
   }
 
   /** Take a page of older events, which ends right before the first one that is known. */
@@ -55,7 +58,8 @@ export class LogStore {
     }
     const oldest = events[0]?.sequence;
     if (oldest !== undefined) this.first = Math.min(this.first ?? oldest, oldest);
-    this.setOrder([...added, ...order]);
+    this.order = [...added, ...order];
+    this.changed();
   }
 
   /** Text that the agent is writing now. It is replaced by the message that it becomes. */
@@ -73,7 +77,8 @@ export class LogStore {
     this.attempt = 0;
     this.running = null;
     this.endLive();
-    this.setOrder([]);
+    this.order = [];
+    this.changed();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -142,8 +147,8 @@ export class LogStore {
     return (id === undefined ? undefined : this.rows.get(id)) ?? null;
   }
 
-  private setOrder(order: readonly string[]): void {
-    this.order = order;
+  private changed(): void {
+    this.version += 1;
     for (const listener of this.listListeners) listener();
   }
 

@@ -52,8 +52,9 @@ const MINUTE: Unit = [60, "min", 1, "s"];
 const HOUR: Unit = [3600, "h", 60, "min"];
 const DAY: Unit = [86_400, "d", 3600, "h"];
 
-/** A duration: 0.4 s, 41 s, 3 min 5 s, 2 h 4 min, 2 d 3 h. */
+/** A duration: 5 ms, 0.4 s, 41 s, 3 min 5 s, 2 h 4 min, 2 d 3 h. */
 export function duration(ms: number): string {
+  if (ms > 0 && ms < 100) return `${Math.ceil(ms)} ms`;
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1).replace(/\.0$/, "")} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;

@@ -25,7 +25,9 @@ export function Shell() {
   const isLoggedOut = session.error instanceof ApiError && session.error.status === 401;
   const href = useRouterState({ select: (state) => state.location.href });
   useEffect(() => {
-    if (isLoggedOut) void navigate({ to: "/login", search: href === "/" ? {} : { to: href }, replace: true });
+    // The address changes before this component goes: do not come back to the login after the login.
+    if (isLoggedOut && !href.startsWith("/login"))
+      void navigate({ to: "/login", search: href === "/" ? {} : { to: href }, replace: true });
   }, [isLoggedOut, navigate, href]);
   if (session.data && !isLoggedOut) return <Inside session={session.data} />;
   if (session.isError && !isLoggedOut)
@@ -96,7 +98,12 @@ function Inside(props: { session: CurrentSession }) {
             {words.offline}
           </p>
         )}
-        <main id="content" tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto outline-none">
+        <main
+          id="content"
+          data-scroll-restoration-id="content"
+          tabIndex={-1}
+          className="min-h-0 flex-1 overflow-y-auto outline-none"
+        >
           <Suspense fallback={<Skeleton />}>
             <Outlet />
           </Suspense>

@@ -180,7 +180,7 @@ function ToolBody(props: { row: ToolRow; taskId: string }) {
         input !== null && <Input tool={row.tool} input={input} />
       )}
       {output !== null && output !== "" && (
-        <Output text={output} className="max-h-96 rounded-md bg-sunk p-2" />
+        <Output text={output} isBounded className="rounded-md bg-sunk p-2" />
       )}
       {output === "" && <p className="text-soft">{words.noOutput}</p>}
       {isCut && (
@@ -264,7 +264,7 @@ function IconButton(props: { label: string; onClick: () => void; children: React
       aria-label={props.label}
       title={props.label}
       onClick={props.onClick}
-      className="rounded p-1 hover:bg-sunk"
+      className="inline-flex size-6 items-center justify-center rounded hover:bg-sunk"
     >
       {props.children}
     </button>

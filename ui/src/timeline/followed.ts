@@ -16,23 +16,30 @@ export type Followed = {
   toEnd: () => void;
 };
 
+/** The ids of a list's rows, without a copy of them. */
+export type Ids = {
+  count: number;
+  at: (index: number) => string | undefined;
+  indexOf: (id: string) => number;
+};
+
 /** The visible part of the list, which sticks to its end and stays put when somebody has scrolled up. */
-export function useFollowedList(log: RunLog, ids: readonly string[], chosen: string | null): Followed {
+export function useFollowedList(log: RunLog, list: Ids, chosen: string | null): Followed {
   const scroller = useRef<HTMLDivElement>(null);
   const [isAtEnd, setAtEnd] = useState(chosen === null);
   const [isNearTop, setNearTop] = useState(false);
-  const [seen, setSeen] = useState(ids.length);
+  const [seen, setSeen] = useState(list.count);
   const virtualizer = useVirtualizer({
-    count: ids.length,
+    count: list.count,
     getScrollElement: () => scroller.current,
     estimateSize: () => 36,
-    getItemKey: (index) => ids[index] ?? index,
+    getItemKey: (index) => list.at(index) ?? index,
     overscan: 12,
     anchorTo: "end",
     followOnAppend: true,
     scrollEndThreshold: NEAR_END,
   });
-  const count = ids.length;
+  const count = list.count;
   useEffect(() => {
     const element = scroller.current;
     if (element === null) return;
@@ -51,7 +58,7 @@ export function useFollowedList(log: RunLog, ids: readonly string[], chosen: str
   }, [isAtEnd, count]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the place is chosen once, when the list is first shown
   useEffect(() => {
-    const index = chosen === null ? -1 : ids.indexOf(chosen);
+    const index = chosen === null ? -1 : list.indexOf(chosen);
     if (index >= 0) virtualizer.scrollToIndex(index, { align: "center" });
     else virtualizer.scrollToEnd({});
   }, []);

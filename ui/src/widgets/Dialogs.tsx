@@ -63,7 +63,7 @@ export function Confirm(props: ConfirmProps) {
               {props.children}
             </AlertDialog.Description>
             <div className="flex justify-end gap-2 pt-2">
-              <AlertDialog.Close render={<Button />}>{words.cancel}</AlertDialog.Close>
+              <AlertDialog.Close render={<Button />}>{words.back}</AlertDialog.Close>
               <Button kind="danger" disabled={props.isBusy} onClick={props.onConfirm}>
                 {props.action}
               </Button>

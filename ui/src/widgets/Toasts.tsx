@@ -33,7 +33,10 @@ function List() {
         <Toast.Title className="font-medium" />
         <Toast.Description className="text-soft" />
       </div>
-      <Toast.Close aria-label={words.close} className="rounded p-0.5 hover:bg-sunk">
+      <Toast.Close
+        aria-label={words.close}
+        className="inline-flex size-6 items-center justify-center rounded hover:bg-sunk"
+      >
         <X aria-hidden size={14} />
       </Toast.Close>
     </Toast.Root>

@@ -6,7 +6,7 @@ import { modelsQuery } from "@/api/queries";
 import type { Task } from "@/api/types";
 import { upload } from "@/api/upload";
 import { Name } from "@/content/Text";
-import { useOrder } from "@/log/hooks";
+import { useVersion } from "@/log/hooks";
 import type { RunLog } from "@/log/run";
 import { duration } from "@/parts/format";
 import { ErrorNote } from "@/parts/States";
@@ -33,7 +33,7 @@ export function Composer(props: { task: Task; log: RunLog }) {
   const [model, setModel] = useState("");
   const [files, setFiles] = useState<Attached[]>([]);
   const [key, setKey] = useState(newKey);
-  useOrder(log.store);
+  useVersion(log.store);
   const last = lastOf(log.store);
   const change = (of: string, part: Partial<Attached>) =>
     setFiles((old) => old.map((file) => (file.key === of ? { ...file, ...part } : file)));
@@ -142,9 +142,7 @@ function FileButton(props: { onChoose: (files: Iterable<File>) => void }) {
         ref={input}
         type="file"
         multiple
-        aria-label={words.attach}
-        className="sr-only"
-        tabIndex={-1}
+        className="hidden"
         onChange={(event) => {
           props.onChoose(event.target.files ?? []);
           event.target.value = "";
@@ -169,7 +167,7 @@ function Attachments(props: { files: Attached[]; onRemove: (file: Attached) => v
       <button
         type="button"
         aria-label={words.remove(file.name)}
-        className="rounded p-0.5 hover:bg-sunk"
+        className="inline-flex size-6 items-center justify-center rounded hover:bg-sunk"
         onClick={() => {
           file.stop.abort();
           props.onRemove(file);

@@ -1,7 +1,7 @@
 import { ArrowDown, ChevronDown, ChevronRight, CircleAlert, Wrench } from "lucide-react";
 import { useMemo, useState } from "react";
 import { isFinal, type Task } from "@/api/types";
-import { useOrder, useRunState } from "@/log/hooks";
+import { useRunState, useVersion } from "@/log/hooks";
 import type { Row } from "@/log/rows";
 import type { RunLog } from "@/log/run";
 import { duration } from "@/parts/format";
@@ -28,16 +28,17 @@ function List(props: { log: RunLog; task: Task }) {
   const { log, task } = props;
   const { store } = log;
   const state = useRunState(log);
-  const order = useOrder(store);
+  const version = useVersion(store);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the order grows in place, and says so by its version
   const groups = useMemo(
-    () => groupsOf(order.map((id) => store.row(id)).filter((row): row is Row => row !== undefined)),
-    [order, store],
+    () => groupsOf(store.order.map((id) => store.row(id)).filter((row): row is Row => row !== undefined)),
+    [version, store],
   );
-  const isOver = isFinal(task.status);
-  const ids = useMemo(
-    () => [...groups.map((group) => group.id), ...(isOver ? [] : [LIVE])],
-    [groups, isOver],
-  );
+  const ids = {
+    count: groups.length + (isFinal(task.status) ? 0 : 1),
+    at: (index: number) => (index < groups.length ? groups[index]?.id : LIVE),
+    indexOf: (id: string) => groups.findIndex((group) => group.id === id),
+  };
   const list = useFollowedList(log, ids, null);
   return (
     <div className="relative flex h-full flex-col">
@@ -71,7 +72,7 @@ function List(props: { log: RunLog; task: Task }) {
                 {group === undefined ? (
                   <LiveRow store={store} task={task} stream={state.stream} />
                 ) : group.isFold ? (
-                  <Fold group={group} log={log} />
+                  <Fold group={group} log={log} place={item.index + 1} count={ids.count} />
                 ) : (
                   <EventRow
                     store={store}
@@ -79,7 +80,7 @@ function List(props: { log: RunLog; task: Task }) {
                     taskId={task.id}
                     isChosen={false}
                     place={item.index + 1}
-                    count={ids.length}
+                    count={ids.count}
                   />
                 )}
               </div>
@@ -99,13 +100,13 @@ function List(props: { log: RunLog; task: Task }) {
 }
 
 /** What the agent did between two messages, in one line until somebody opens it. */
-function Fold(props: { group: Group; log: RunLog }) {
+function Fold(props: { group: Group; log: RunLog; place: number; count: number }) {
   const [isOpen, setOpen] = useState(false);
   const { tools, ms, isRunning, hasError } = work(props.group.rows);
   const Chevron = isOpen ? ChevronDown : ChevronRight;
   const Icon = hasError ? CircleAlert : Wrench;
   return (
-    <div className="px-4 py-0.5">
+    <article aria-posinset={props.place} aria-setsize={props.count} className="px-4 py-0.5">
       <button
         type="button"
         aria-expanded={isOpen}
@@ -135,6 +136,6 @@ function Fold(props: { group: Group; log: RunLog }) {
           ))}
         </div>
       )}
-    </div>
+    </article>
   );
 }

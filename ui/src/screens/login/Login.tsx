@@ -1,6 +1,6 @@
 /** Logs the browser in: with an API key, or with the code in the fragment of a login link. */
 import { useQueryClient } from "@tanstack/react-query";
-import { getRouteApi, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { ApiError, api, data } from "@/api/client";
 import { sessionQuery } from "@/api/queries";
@@ -28,6 +28,7 @@ export function Login() {
   const [asked, setAsked] = useState<{ credential: Credential; question: string } | null>(null);
   const queries = useQueryClient();
   const navigate = useNavigate();
+  const router = useRouter();
   const { to } = route.useSearch();
 
   const logIn = async (credential: Credential, isConfirmed = false) => {
@@ -37,7 +38,7 @@ export function Login() {
       await data(api.POST("/session", { body: { ...credential, ...(isConfirmed ? { isConfirmed } : {}) } }));
       queries.clear();
       await queries.fetchQuery(sessionQuery);
-      await navigate({ href: to ?? "/", replace: true });
+      router.history.replace(to ?? "/");
     } catch (fault) {
       const failure = fault instanceof ApiError ? fault : ApiError.offline();
       if (failure.status === 409) setAsked({ credential, question: failure.message });

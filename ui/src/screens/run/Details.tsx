@@ -6,7 +6,7 @@ import { Download } from "@/content/Download";
 import { JsonTree } from "@/content/JsonTree";
 import { Markdown } from "@/content/Markdown";
 import { Name } from "@/content/Text";
-import { useOrder } from "@/log/hooks";
+import { useVersion } from "@/log/hooks";
 import type { RunLog } from "@/log/run";
 import { Size } from "@/parts/Amounts";
 import { Copyable } from "@/parts/Copyable";
@@ -80,6 +80,7 @@ export function Timing(props: { task: Task; log: RunLog | null }) {
   );
 }
 
+const MAX_ROWS = 20_000; // of which the phases are found again at each change
 const PHASE_LOOK = {
   queued: "bg-grey",
   starting: "bg-amber",
@@ -91,16 +92,16 @@ const PHASE_LOOK = {
 /** Where the time went, attempt by attempt. Only if all of the log is loaded. */
 function Phases(props: { log: RunLog }) {
   const { store } = props.log;
-  const order = useOrder(store);
+  const version = useVersion(store);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the order grows in place, and says so by its version
   const phases = useMemo(() => {
-    const rows = order.map((id) => store.row(id));
-    return store.first === 1
-      ? phasesOf(
-          rows.flatMap((row) => (row && "event" in row ? [row.event] : [])),
-          Date.now(),
-        )
-      : [];
-  }, [order, store]);
+    if (store.first !== 1 || store.order.length > MAX_ROWS) return [];
+    const rows = store.order.map((id) => store.row(id));
+    return phasesOf(
+      rows.flatMap((row) => (row && "event" in row ? [row.event] : [])),
+      Date.now(),
+    );
+  }, [version, store]);
   const total = phases.reduce((sum, phase) => sum + phase.to - phase.from, 0);
   if (total === 0) return null;
   return (

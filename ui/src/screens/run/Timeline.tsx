@@ -2,7 +2,7 @@
 import { ArrowDown } from "lucide-react";
 import { useMemo, useState } from "react";
 import { isFinal, type Task } from "@/api/types";
-import { useOrder, useRunState } from "@/log/hooks";
+import { useRunState, useVersion } from "@/log/hooks";
 import { matches, textOf } from "@/log/rows";
 import type { RunLog } from "@/log/run";
 import { Empty, ErrorState, Skeleton } from "@/parts/States";
@@ -30,20 +30,24 @@ function List(props: { log: RunLog; task: Task; chosen: string | null }) {
   const { log, task } = props;
   const { store } = log;
   const state = useRunState(log);
-  const order = useOrder(store);
+  const version = useVersion(store);
   const { show, find } = useTimelineSearch();
   const [isFullScreen, setFullScreen] = useState(false);
   const needle = find.toLowerCase();
-  const ids = useMemo(() => {
-    const kept =
-      show === "all" && needle === ""
-        ? order
-        : order.filter((id) => {
-            const row = store.row(id);
-            return row && matches(row, show) && (needle === "" || textOf(row).toLowerCase().includes(needle));
-          });
-    return isFinal(task.status) ? kept : [...kept, LIVE];
-  }, [order, show, needle, store, task.status]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the order grows in place, and says so by its version
+  const kept = useMemo(() => {
+    if (show === "all" && needle === "") return store.order;
+    return store.order.filter((id) => {
+      const row = store.row(id);
+      return row && matches(row, show) && (needle === "" || textOf(row).toLowerCase().includes(needle));
+    });
+  }, [version, show, needle, store]);
+  const liveRows = isFinal(task.status) ? 0 : 1; // what the agent is writing comes after the last event
+  const ids = {
+    count: kept.length + liveRows,
+    at: (index: number) => (index < kept.length ? kept[index] : LIVE),
+    indexOf: (id: string) => kept.indexOf(id),
+  };
   const follow = useFollowedList(log, ids, props.chosen);
   useShortcut("f", follow.toEnd);
   useShortcut("e", () =>
@@ -54,7 +58,7 @@ function List(props: { log: RunLog; task: Task; chosen: string | null }) {
     <div className={`flex min-h-0 flex-col ${box}`}>
       <TimelineBar
         task={task}
-        found={needle === "" ? null : ids.length - (isFinal(task.status) ? 0 : 1)}
+        found={needle === "" ? null : kept.length}
         isFullScreen={isFullScreen}
         onFullScreen={() => setFullScreen(!isFullScreen)}
       />
@@ -73,8 +77,8 @@ function List(props: { log: RunLog; task: Task; chosen: string | null }) {
         <p className="p-1 text-center text-[13px] text-soft">{words.purged}</p>
       )}
       <div ref={follow.scroller} className="relative min-h-0 flex-1 overflow-y-auto" data-testid="timeline">
-        {order.length === 0 && <Empty title={words.noEvents} />}
-        {order.length > 0 && ids.length === (isFinal(task.status) ? 0 : 1) && <Empty title={words.noMatch} />}
+        {store.order.length === 0 && <Empty title={words.noEvents} />}
+        {store.order.length > 0 && kept.length === 0 && <Empty title={words.noMatch} />}
         <div
           role="feed"
           aria-label={words.timeline}
@@ -83,7 +87,7 @@ function List(props: { log: RunLog; task: Task; chosen: string | null }) {
           style={{ height: follow.height }}
         >
           {follow.items.map((item) => {
-            const id = ids[item.index];
+            const id = ids.at(item.index);
             return (
               <div
                 key={item.key}
@@ -101,7 +105,7 @@ function List(props: { log: RunLog; task: Task; chosen: string | null }) {
                     taskId={task.id}
                     isChosen={id === props.chosen}
                     place={item.index + 1}
-                    count={ids.length}
+                    count={ids.count}
                   />
                 )}
               </div>

@@ -63,7 +63,7 @@ export function BulkBar(props: { tasks: TaskSummary[]; onDone: () => void }) {
         isOpen={isAsking}
         onClose={() => setAsking(false)}
         title={words.cancelTitle(open.length)}
-        action={words.cancel}
+        action={words.cancelAction}
         isBusy={isBusy}
         onConfirm={() => void cancelAll()}
       >

@@ -45,7 +45,7 @@ export function FilterBar(props: { search: Search }) {
                 type="button"
                 aria-label={words.remove(chip.label)}
                 onClick={() => set(chip.without)}
-                className="rounded-full p-0.5 hover:bg-sunk"
+                className="inline-flex size-6 items-center justify-center rounded-full hover:bg-sunk"
               >
                 <X aria-hidden size={13} />
               </button>

@@ -34,6 +34,7 @@ export const words = {
   untitled: "Untitled task",
   selected: (count: number) => `${count} selected`,
   cancel: "Cancel",
+  cancelAction: "Cancel the tasks",
   cancelTitle: (count: number) => `Cancel ${count === 1 ? "one task" : `${count} tasks`}?`,
   cancelText:
     "Their containers stop within seconds. The time so far is charged. Tasks that have ended stay as they are.",
