@@ -100,7 +100,7 @@ def test_a_task_is_paused_by_its_budget_and_goes_on_each_time_it_is_raised(
         {"bash": f"echo {n} >> work.txt; head -c 2000 /dev/zero | tr '\\0' x; sleep 0.3"}
         for n in range(steps)
     ]
-    budget = {"maxTokens": 24_000, "onReached": "pause"}
+    budget = {"maxTokens": 26_000, "onReached": "pause"}
     task_id = client.dispatch(script(*lines, finish("work.txt")), overrides={"budget": budget})
     pauses = used = 0
     while True:

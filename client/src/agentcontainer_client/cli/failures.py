@@ -12,6 +12,7 @@ OPTIONS = {
     "inputFileIds": "FILE",
     "inputRepositories": "--repo",
     "metadata": "--metadata",
+    "overrides.budget.maxTokens": "--budget-tokens",
     "overrides.budget": "--budget",
     "overrides.egress": "--internet",
     "overrides.internetAccess": "--internet",

@@ -29,6 +29,7 @@ Folder = Annotated[
     str | None, typer.Option("--output-dir", "-o", metavar="DIR", help="Save the outputs here.")
 ]
 Budget = Annotated[float | None, typer.Option(metavar="USD", help="What model requests may cost.")]
+BudgetTokens = Annotated[int | None, typer.Option(metavar="COUNT", help="The tokens that they may use.")]
 IsPausing = Annotated[
     bool,
     typer.Option(
@@ -90,6 +91,7 @@ def run(
     provider: Provider = None,
     folder: Folder = None,
     budget: Budget = None,
+    budget_tokens: BudgetTokens = None,
     is_pausing: IsPausing = False,
     max_runtime: MaxRuntime = None,
     internet: Internet = None,
@@ -122,6 +124,7 @@ def run(
         "model": model,
         "provider": provider,
         "budget_usd": budget,
+        "budget_tokens": budget_tokens,
         "on_budget_reached": "pause" if is_pausing else None,
         "max_runtime": None if max_runtime is None else text.duration(max_runtime),
         "internet": None if internet is None else [host for host in internet.split(",") if host] or True,
