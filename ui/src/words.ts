@@ -79,6 +79,11 @@ export const words = {
       ["t", "exact times"],
     ] as [string, string][],
   },
+  diff: {
+    removed: "removed:",
+    added: "added:",
+    folded: (count: number) => `… ${count} lines are the same`,
+  },
   showAll: "Show all",
   download: "Download",
   cut: (shown: string, total: string) => `The first ${shown} of ${total}.`,

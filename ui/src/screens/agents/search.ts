@@ -1,12 +1,30 @@
-import { one } from "@/shell/search";
+import { one, oneOf } from "@/shell/search";
 
-export type Search = { tab?: string };
+export const TABS = ["editor", "versions", "runs"] as const;
+
+/** `before` and `after`: the versions that are compared; `from`: the agent that a new one is a copy of. */
+export type Search = {
+  tab?: (typeof TABS)[number];
+  before?: string;
+  after?: string;
+  from?: string;
+};
 
 export function validate(raw: Record<string, unknown>): Search {
-  const tab = one(raw.tab);
-  return tab ? { tab } : {};
+  const tab = oneOf(raw.tab, TABS);
+  const [before, after, from] = [one(raw.before), one(raw.after), one(raw.from)];
+  return {
+    ...(tab ? { tab } : {}),
+    ...(before ? { before } : {}),
+    ...(after ? { after } : {}),
+    ...(from ? { from } : {}),
+  };
 }
 
-export function validateList(_raw: Record<string, unknown>): Record<never, never> {
-  return {};
+/** `q`: part of a name. */
+export type ListSearch = { q?: string };
+
+export function validateList(raw: Record<string, unknown>): ListSearch {
+  const q = one(raw.q);
+  return q ? { q } : {};
 }

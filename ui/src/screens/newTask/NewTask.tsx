@@ -1,33 +1,76 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
-import { getRouteApi, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
-import { api, data, newKey } from "@/api/client";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, data } from "@/api/client";
 import { agentsQuery, taskQuery } from "@/api/queries";
 import type { Agent, Task } from "@/api/types";
+import { visible } from "@/content/text";
 import { Page } from "@/parts/Page";
-import { ErrorNote, Loaded, NoRights } from "@/parts/States";
-import { useMayWrite } from "@/parts/session";
-import { Button } from "@/widgets/Button";
-import { SelectField, TextArea } from "@/widgets/Fields";
+import { Empty, Loaded, NoRights } from "@/parts/States";
+import { useMayWrite, useSession } from "@/parts/session";
+import { buttonLook } from "@/widgets/Button";
 import { words as shared } from "@/words";
+import { type Draft, draftOf, newDraft } from "./draft";
+import { Form } from "./Form";
+import { draftName, loadDraft } from "./storage";
 import { words } from "./words";
 
 const route = getRouteApi("/shell/tasks/new");
 
 export function NewTask() {
-  const { from, agent } = route.useSearch();
-  const agents = useQuery(agentsQuery);
-  const source = useQuery({ ...taskQuery(from ?? ""), enabled: from !== undefined });
+  const { from } = route.useSearch();
   if (!useMayWrite()) return <NoRights>{shared.noRights}</NoRights>;
+  return from === undefined ? <Fresh /> : <Again key={from} from={from} />;
+}
+
+function Fresh() {
+  const { agent, version } = route.useSearch();
+  const name = draftName(useSession().account.id, undefined);
+  const [stored] = useState(() => loadDraft(name));
+  const agents = useQuery(agentsQuery);
   return (
     <Page title={words.title}>
       <Loaded query={agents}>
+        {(page) => {
+          const initial = stored ?? newDraft("");
+          const chosen = agent ? { agentId: agent, versionId: version ?? "" } : {};
+          return <Body agents={page.data} name={name} initial={{ ...initial, ...chosen }} />;
+        }}
+      </Loaded>
+    </Page>
+  );
+}
+
+function Again(props: { from: string }) {
+  const name = draftName(useSession().account.id, props.from);
+  const [stored] = useState(() => loadDraft(name));
+  const agents = useQuery(agentsQuery);
+  const task = useQuery({ ...taskQuery(props.from), staleTime: Number.POSITIVE_INFINITY });
+  const source = useQuery({
+    queryKey: ["source", props.from],
+    enabled: task.data !== undefined && stored === null,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: () => sourceOf(task.data as Task),
+  });
+  const title = task.data ? words.again(visible(task.data.title ?? task.data.id)) : words.title;
+  return (
+    <Page title={title}>
+      <Loaded query={agents}>
         {(page) =>
-          from === undefined ? (
-            <Form agents={page.data} agentId={agent ?? null} source={null} />
+          stored !== null ? (
+            <Body agents={page.data} name={name} initial={stored} />
+          ) : task.isError ? (
+            <Loaded query={task}>{() => null}</Loaded>
           ) : (
             <Loaded query={source}>
-              {(task) => <Form key={task.id} agents={page.data} agentId={task.agentId} source={task} />}
+              {({ draft, isIncomplete }) => (
+                <Body
+                  agents={page.data}
+                  name={name}
+                  initial={draft}
+                  note={isIncomplete ? words.filesMissing : undefined}
+                />
+              )}
             </Loaded>
           )
         }
@@ -36,55 +79,38 @@ export function NewTask() {
   );
 }
 
-function Form(props: { agents: Agent[]; agentId: string | null; source: Task | null }) {
+/** The draft of a task that is run again, with the input files that are still there. */
+async function sourceOf(task: Task): Promise<{ draft: Draft; isIncomplete: boolean }> {
+  const params = { path: { agentId: task.agentId, versionId: task.agentVersionId } };
+  const skills = task.skills.length
+    ? (await data(api.GET("/api/v1/agents/{agentId}/versions/{versionId}", { params }))).skills
+    : [];
+  const isIncomplete = task.inputFiles.some(({ isDeleted }) => isDeleted);
+  return { draft: draftOf(task, skills), isIncomplete };
+}
+
+function Body(props: { agents: Agent[]; name: string; initial: Draft; note?: string }) {
   const usable = props.agents.filter((agent) => agent.archivedAt === null);
-  const [agentId, setAgentId] = useState(props.agentId ?? usable[0]?.id ?? "");
-  const [instructions, setInstructions] = useState(props.source?.instructions ?? "");
-  const [key] = useState(newKey);
-  const navigate = useNavigate();
-  const dispatch = useMutation({
-    mutationFn: () =>
-      data(
-        api.POST("/api/v1/agents/{agentId}/tasks", {
-          params: { path: { agentId }, header: { "Idempotency-Key": key } },
-          body: {
-            instructions,
-            ...(props.source?.inputFileIds?.length ? { inputFileIds: props.source.inputFileIds } : {}),
-          },
-        }),
-      ),
-    onSuccess: (task) => {
-      if ("id" in task) void navigate({ to: "/tasks/$taskId", params: { taskId: task.id } });
-    },
-  });
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    dispatch.mutate();
-  };
+  if (usable.length === 0) {
+    return (
+      <Empty title={words.noAgents}>
+        <p>{words.noAgentsText}</p>
+        <Link to="/agents" className={buttonLook("primary")}>
+          {words.toAgents}
+        </Link>
+      </Empty>
+    );
+  }
+  const isKnown = usable.some((agent) => agent.id === props.initial.agentId);
+  const choice = isKnown ? {} : { agentId: usable[0]?.id ?? "", versionId: "" };
   return (
-    <form onSubmit={send} className="max-w-2xl space-y-4">
-      <SelectField label={words.agent} value={agentId} onChange={(event) => setAgentId(event.target.value)}>
-        {usable.map((agent) => (
-          <option key={agent.id} value={agent.id}>
-            {agent.name} · v{agent.currentVersion.number}
-          </option>
-        ))}
-      </SelectField>
-      <TextArea
-        label={words.instructions}
-        rows={10}
-        required
-        value={instructions}
-        onChange={(event) => setInstructions(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter" && (event.metaKey || event.ctrlKey))
-            event.currentTarget.form?.requestSubmit();
-        }}
-      />
-      <ErrorNote error={dispatch.error} />
-      <Button kind="primary" type="submit" disabled={dispatch.isPending || !instructions.trim()}>
-        {words.dispatch}
-      </Button>
-    </form>
+    <>
+      {props.note && (
+        <p role="status" className="mb-3 rounded-md bg-amber-soft px-3 py-2 text-amber">
+          {props.note}
+        </p>
+      )}
+      <Form agents={usable} name={props.name} initial={{ ...props.initial, ...choice }} />
+    </>
   );
 }

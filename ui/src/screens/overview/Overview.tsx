@@ -1,52 +1,67 @@
 /** What waits for the user, what runs, and what came of today. */
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
-import { accountQuery, liveTasksQuery } from "@/api/queries";
-import type { TaskStatus, TaskSummary } from "@/api/types";
-import { Name } from "@/content/Text";
-import { Money } from "@/parts/Amounts";
+import { type ReactNode, useState } from "react";
+import { liveTasksQuery } from "@/api/queries";
+import type { TaskSummary } from "@/api/types";
 import { Page, Panel } from "@/parts/Page";
-import { Loaded, Skeleton } from "@/parts/States";
+import { ErrorState, Loaded, Skeleton } from "@/parts/States";
 import { Status } from "@/parts/Status";
-import { Elapsed, Time } from "@/parts/Time";
+import { useMayWrite, useSession } from "@/parts/session";
+import { Time } from "@/parts/Time";
+import { buttonLook } from "@/widgets/Button";
+import { errorMeanings, words as shared } from "@/words";
 import { EXAMPLE } from "./example";
 import { FirstRun } from "./FirstRun";
+import { HealthStrip } from "./HealthStrip";
+import { RunningCard } from "./RunningCard";
+import { TaskLink } from "./TaskLink";
+import { Today } from "./Today";
 import { words } from "./words";
 
 const DAY_MS = 86_400_000;
-const COUNTED = 100;
-const SKIPPED = "firstRunSkipped";
+const MAX_EXAMPLES = 5;
 
-function wasSkipped(): boolean {
+/** A step of the first run that was taken in this browser. */
+type Mark = "firstRunSkipped" | "firstRunOpened";
+
+function hasMark(mark: Mark, accountId: string): boolean {
   try {
-    return localStorage.getItem(SKIPPED) !== null;
+    return localStorage.getItem(`${mark}:${accountId}`) !== null;
   } catch {
     return false;
   }
 }
 
-function rememberSkip(): void {
+function setMark(mark: Mark, accountId: string): void {
   try {
-    localStorage.setItem(SKIPPED, "1");
+    localStorage.setItem(`${mark}:${accountId}`, "1");
   } catch {
-    // Storage is blocked: it is skipped until the page is closed.
+    // Storage is blocked: it holds until the page is closed.
   }
 }
 
 export function Overview() {
-  const newest = useQuery(liveTasksQuery("newest", {}, 2));
-  const [isSkipped, setSkipped] = useState(wasSkipped);
+  const accountId = useSession().account.id;
+  const newest = useQuery(liveTasksQuery("newest", {}, MAX_EXAMPLES));
+  const [isSkipped, setSkipped] = useState(() => hasMark("firstRunSkipped", accountId));
   const tasks = newest.data?.data;
-  const example = tasks?.length === 1 && tasks[0]?.metadata[EXAMPLE.key] === EXAMPLE.value ? tasks[0] : null;
-  const isFirstRun = !isSkipped && tasks !== undefined && (tasks.length === 0 || example !== null);
-  if (newest.isPending) return <Skeleton />;
+  if (tasks === undefined) {
+    if (newest.isError) return <ErrorState error={newest.error} onRetry={() => void newest.refetch()} />;
+    return <Skeleton />;
+  }
+  const isFirstRun =
+    !isSkipped &&
+    tasks.length < MAX_EXAMPLES &&
+    tasks.every(({ metadata }) => metadata[EXAMPLE.key] === EXAMPLE.value);
   if (!isFirstRun) return <Usual />;
   return (
     <FirstRun
-      example={example}
+      example={tasks[0] ?? null}
+      isOpened={hasMark("firstRunOpened", accountId)}
+      onOpen={() => setMark("firstRunOpened", accountId)}
       onSkip={() => {
-        rememberSkip();
+        setMark("firstRunSkipped", accountId);
         setSkipped(true);
       }}
     />
@@ -54,57 +69,45 @@ export function Overview() {
 }
 
 function Usual() {
+  const { isOperator } = useSession();
+  const mayWrite = useMayWrite();
   const [dayAgo] = useState(() => new Date(Date.now() - DAY_MS).toISOString());
-  const [midnight] = useState(() => new Date(new Date().setHours(0, 0, 0, 0)).toISOString());
-  const waiting = useQuery(liveTasksQuery("waiting", { status: ["awaiting_input", "hibernating"] }, 20));
-  const failed = useQuery(liveTasksQuery("failed", { status: ["failed"], completedAfter: dayAgo }, 10));
   const running = useQuery(liveTasksQuery("running", { status: ["running", "pending"] }, 12));
   const ended = useQuery(liveTasksQuery("ended", { completedAfter: dayAgo }, 10));
-  const today = useQuery(liveTasksQuery("today", { completedAfter: midnight }, COUNTED));
-  const account = useQuery(accountQuery);
   return (
     <Page title={words.title}>
+      {isOperator && <HealthStrip />}
       <div className="grid items-start gap-4 lg:grid-cols-3">
-        <Panel title={words.needsYou} className="lg:col-span-2">
-          <Loaded query={waiting} lines={3}>
-            {(page) => (
-              <TaskList
-                tasks={[
-                  ...page.data.filter((task) => task.hibernationReason !== "provider"),
-                  ...(failed.data?.data ?? []),
-                ]}
-                none={words.nothing}
-              />
-            )}
-          </Loaded>
-        </Panel>
-        <Panel title={words.today}>
-          <Loaded query={today} lines={2}>
-            {(page) => <Counts tasks={page.data} isCut={page.pageInfo.hasMore} />}
-          </Loaded>
-          <Loaded query={account} lines={1}>
-            {(data) => (
-              <p className="border-t border-line p-4">
-                <span className="block text-soft">{words.balance}</span>
-                <span className="text-2xl font-semibold">
-                  <Money usd={data.creditBalance} />
-                </span>
-                {data.billingMode === "unlimited_grant" && (
-                  <span className="ml-2 text-soft">{words.unlimited}</span>
-                )}
-              </p>
-            )}
-          </Loaded>
-        </Panel>
-        <Panel title={words.running} className="lg:col-span-3">
+        <NeedsYou dayAgo={dayAgo} />
+        <Today />
+        <Panel
+          title={words.running}
+          className="lg:col-span-3"
+          actions={
+            <Link
+              to="/tasks"
+              search={{ status: ["running", "pending"] }}
+              className="text-accent hover:underline"
+            >
+              {words.allRunning}
+            </Link>
+          }
+        >
           <Loaded query={running} lines={3}>
             {(page) =>
               page.data.length === 0 ? (
-                <p className="p-4 text-soft">{words.noneRunning}</p>
+                <div className="flex flex-wrap items-center gap-3 p-4 text-soft">
+                  {words.noneRunning}
+                  {mayWrite && (
+                    <Link to="/tasks/new" className={buttonLook("plain", "small")}>
+                      {shared.nav.newTask}
+                    </Link>
+                  )}
+                </div>
               ) : (
                 <ul className="grid gap-3 p-3 sm:grid-cols-2 lg:grid-cols-3">
                   {page.data.map((task) => (
-                    <Card key={task.id} task={task} />
+                    <RunningCard key={task.id} task={task} />
                   ))}
                 </ul>
               )
@@ -129,65 +132,56 @@ function Usual() {
   );
 }
 
-/** The tasks of today by their ends. */
-function Counts(props: { tasks: TaskSummary[]; isCut: boolean }) {
-  const counts = new Map<TaskStatus, number>();
-  for (const task of props.tasks) counts.set(task.status, (counts.get(task.status) ?? 0) + 1);
-  if (counts.size === 0) return <p className="p-4 text-soft">{words.noneToday}</p>;
+/** Whose turn it is, what sleeps until a message comes, and what failed in the last 24 hours. */
+function NeedsYou(props: { dayAgo: string }) {
+  const turns = useQuery(liveTasksQuery("turns", { status: ["awaiting_input"] }, 10));
+  const asleep = useQuery(liveTasksQuery("asleep", { status: ["hibernating"] }, 20));
+  const failed = useQuery(liveTasksQuery("failed", { status: ["failed"], completedAfter: props.dayAgo }, 10));
+  // What its provider delays wakes by itself.
+  const sleeping = asleep.data?.data.filter(({ hibernationReason }) => hibernationReason !== "provider");
+  const rest = [...(sleeping ?? []), ...(failed.data?.data ?? [])];
   return (
-    <ul className="space-y-1 p-4">
-      {[...counts].map(([status, count]) => (
-        <li key={status} className="flex justify-between gap-2">
-          <Status status={status} />
-          <span className="tabular-nums">{props.isCut ? words.atLeast(count) : count}</span>
-        </li>
-      ))}
-    </ul>
+    <Panel title={words.needsYou} className="lg:col-span-2">
+      <Loaded query={turns} lines={3}>
+        {(page) => <TaskList tasks={[...page.data, ...rest]} none={words.nothing} hint={whatToDo} />}
+      </Loaded>
+      {[asleep, failed].map(
+        (query, index) =>
+          query.isError && (
+            // biome-ignore lint/suspicious/noArrayIndexKey: there are always these two
+            <Loaded key={index} query={query}>
+              {() => null}
+            </Loaded>
+          ),
+      )}
+    </Panel>
   );
 }
 
-function TaskLink(props: { task: TaskSummary; className?: string }) {
-  const { task } = props;
-  return (
-    <Link
-      to={task.mode === "conversation" ? "/conversations/$taskId" : "/tasks/$taskId"}
-      params={{ taskId: task.id }}
-      data-row
-      className={`hover:underline ${props.className ?? ""}`}
-    >
-      <Name text={task.title ?? words.untitled} />
-    </Link>
-  );
+function whatToDo(task: TaskSummary): string {
+  if (task.status === "awaiting_input") return words.yourTurn;
+  if (task.status === "hibernating") return words.asleep;
+  const meaning = task.errorCode ? errorMeanings[task.errorCode] : undefined;
+  return meaning ? `${meaning.means} ${meaning.next}` : (task.errorCode ?? "");
 }
 
-function TaskList(props: { tasks: TaskSummary[]; none: string }) {
+function TaskList(props: { tasks: TaskSummary[]; none: string; hint?: (task: TaskSummary) => ReactNode }) {
   if (props.tasks.length === 0) return <p className="p-4 text-soft">{props.none}</p>;
   return (
     <ul>
       {props.tasks.map((task) => (
-        <li key={task.id} className="flex items-center gap-3 border-t border-line px-4 py-2 first:border-0">
+        <li
+          key={task.id}
+          className="relative grid grid-cols-[7rem_minmax(0,1fr)_auto] items-baseline gap-x-3 border-t border-line px-4 py-2 first:border-0 hover:bg-sunk"
+        >
           <Status status={task.status} completion={task.completion} />
-          <TaskLink task={task} className="min-w-0 flex-1 truncate" />
+          <div className="min-w-0">
+            <TaskLink task={task} className="block truncate after:absolute after:inset-0" />
+            {props.hint && <p className="truncate text-[13px] text-soft">{props.hint(task)}</p>}
+          </div>
           <Time at={task.completedAt ?? task.createdAt} className="text-soft" />
         </li>
       ))}
     </ul>
-  );
-}
-
-function Card(props: { task: TaskSummary }) {
-  const { task } = props;
-  return (
-    <li className="space-y-1 rounded-lg border border-line p-3">
-      <div className="flex items-center justify-between gap-2">
-        <Status status={task.status} />
-        {task.startedAt && <Elapsed from={task.startedAt} to={null} />}
-      </div>
-      <TaskLink task={task} className="line-clamp-2 font-medium" />
-      <p className="flex justify-between gap-2 text-[13px] text-soft">
-        <Name text={task.agentName} />
-        <Money usd={task.costUsd} />
-      </p>
-    </li>
   );
 }

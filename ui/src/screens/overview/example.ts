@@ -1,9 +1,10 @@
 /** The example of the first run: a small table of sales, and what an agent shall find in it. */
-import { api, data, newKey } from "@/api/client";
+import { api, data } from "@/api/client";
 import { upload } from "@/api/upload";
+import { OFFLINE, type OfferedModel } from "@/execution/models";
 
 export const EXAMPLE = { key: "example", value: "first-run" } as const;
-const AGENT = "agt_standard_data";
+export const AGENT = "agt_standard_data";
 const INSTRUCTIONS =
   "Summarise sales.csv: the revenue of each region, and which one sells best. Write a table and two sentences to report.md.";
 const SALES = `date,region,product,units,unit_price_usd
@@ -19,22 +20,41 @@ const SALES = `date,region,product,units,unit_price_usd
 2026-01-27,north,Standing desk,4,549.00
 `;
 
-/** Dispatch the example; returns the task's id. `isOffline`: with the script in place of a model. */
-export async function runExample(isOffline: boolean): Promise<string> {
+/** What answers in the example: a model, or the offline script. */
+export type Choice = { provider: string; model: string | null };
+
+/** What the account can use now: the models of the providers it has keys for, the default first; then the script. */
+export function choices(
+  keyed: readonly string[],
+  models: readonly OfferedModel[],
+  hasOffline: boolean,
+): Choice[] {
+  const usable = models.filter(({ provider }) => keyed.includes(provider));
+  const sorted = [...usable].sort((left, right) => Number(right.isDefault) - Number(left.isDefault));
+  return [
+    ...sorted.map(({ provider, id }) => ({ provider, model: id })),
+    ...(hasOffline ? [{ provider: OFFLINE, model: null }] : []),
+  ];
+}
+
+export function uploadExample(): Promise<string> {
   const file = new File([SALES], "sales.csv", { type: "text/csv" });
-  const fileId = await upload(file, new AbortController().signal, () => {});
-  const task = await data(
+  return upload(file, new AbortController().signal, () => {});
+}
+
+/** Dispatch the example with its uploaded file; a repeat with the same key dispatches nothing. */
+export async function dispatchExample(key: string, fileId: string, choice: Choice): Promise<void> {
+  const { provider, model } = choice;
+  await data(
     api.POST("/api/v1/agents/{agentId}/tasks", {
-      params: { path: { agentId: AGENT }, header: { "Idempotency-Key": newKey() } },
+      params: { path: { agentId: AGENT }, header: { "Idempotency-Key": key } },
       body: {
         instructions: INSTRUCTIONS,
         title: "Example: sales by region",
         inputFileIds: [fileId],
         metadata: { [EXAMPLE.key]: EXAMPLE.value },
-        ...(isOffline ? { overrides: { provider: "offline" } } : {}),
+        overrides: { provider, ...(model === null ? {} : { model }) },
       },
     }),
   );
-  if (!("id" in task)) throw new Error("The dispatch answered without a task.");
-  return task.id;
 }

@@ -1,0 +1,7 @@
+export const words = {
+  addFiles: "Add files",
+  addFolder: "Add a folder",
+  retry: "Retry",
+  remove: "Remove",
+  waiting: "waits",
+} as const;
