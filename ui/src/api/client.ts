@@ -69,13 +69,13 @@ export const api = createClient<paths>({
 
 type Answer<T> = { data?: T; error?: unknown; response: Response };
 
-/** A message of an event stream, which `follow` reads: such routes answer requests of ours with JSON. */
+/** A message of an event stream, which `follow` reads, or a CSV file: requests of ours are answered with JSON. */
 type StreamMessage = { event: string; data: string };
 
 /** The data of an answer.
  *
  * Raises: ApiError, for every other answer and where there is none. */
-export async function data<T>(request: Promise<Answer<T>>): Promise<Exclude<T, StreamMessage>> {
+export async function data<T>(request: Promise<Answer<T>>): Promise<Exclude<T, StreamMessage | string>> {
   let answer: Answer<T>;
   try {
     answer = await request;
@@ -88,7 +88,7 @@ export async function data<T>(request: Promise<Answer<T>>): Promise<Exclude<T, S
     if (error.status === 401) onLoggedOut();
     throw error;
   }
-  return answer.data as Exclude<T, StreamMessage>;
+  return answer.data as Exclude<T, StreamMessage | string>;
 }
 
 let onLoggedOut: () => void = () => {};

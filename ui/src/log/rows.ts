@@ -49,7 +49,14 @@ export type Row = MessageRow | ToolRow | PlatformRow;
 const KEPT_CHARACTERS = 4096; // of a string in memory; the rest is read when somebody expands the row
 const SEPARATORS = new Set(["task.started", "turn.started", "task.hibernated", "task.woken"]);
 const HIDDEN = new Set(["message.delivered", "task.titled"]);
-const FAILURES = new Set(["task.failed", "turn.failed", "finish.rejected", "egress.refused", "context.lost"]);
+const FAILURES = new Set([
+  "budget.reached",
+  "task.failed",
+  "turn.failed",
+  "finish.rejected",
+  "egress.refused",
+  "context.lost",
+]);
 
 /** The row that an event makes or changes. `existing` finds a row that the event completes. Null: it changes nothing. */
 export function fold(event: TaskEvent, existing: RowIndex): Row | null {

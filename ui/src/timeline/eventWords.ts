@@ -1,6 +1,6 @@
 /** One sentence for each event of the platform. */
 import type { TaskEvent } from "@/api/types";
-import { bytes, duration } from "@/parts/format";
+import { bytes, duration, money, short } from "@/parts/format";
 
 /** `asleepMs`: how long a task that was woken had slept. */
 export function sentenceOf(event: TaskEvent, asleepMs: number | null = null): string {
@@ -45,6 +45,10 @@ export function sentenceOf(event: TaskEvent, asleepMs: number | null = null): st
       return `The agent was reminded: ${REMINDED[event.data.reason] ?? event.data.reason}`;
     case "model.retried":
       return `The model's provider is asked again (${event.data.attempt}): ${event.data.error}`;
+    case "budget.warning":
+      return `The task has used ${event.data.percent} % of its budget: ${spent(event.data)}.`;
+    case "budget.reached":
+      return `The budget is used up: ${spent(event.data)}.${event.data.onReached === "pause" ? " The task waits until it is raised." : ""}`;
     case "context.compacting":
       return "The conversation with the model is being summarised.";
     case "context.compacted":
@@ -56,6 +60,10 @@ export function sentenceOf(event: TaskEvent, asleepMs: number | null = null): st
     default:
       return event.type;
   }
+}
+
+function spent(data: { usedUsd: number; usedTokens: number }): string {
+  return `${money(data.usedUsd)}, ${short(data.usedTokens)} tokens`;
 }
 
 const WOKEN: Record<string, string> = {

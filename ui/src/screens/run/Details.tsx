@@ -1,6 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { fileQuery } from "@/api/queries";
 import type { Task } from "@/api/types";
 import { Download } from "@/content/Download";
 import { JsonTree } from "@/content/JsonTree";
@@ -8,7 +6,7 @@ import { Markdown } from "@/content/Markdown";
 import { Name } from "@/content/Text";
 import { useVersion } from "@/log/hooks";
 import type { RunLog } from "@/log/run";
-import { Size } from "@/parts/Amounts";
+import { Money, Size } from "@/parts/Amounts";
 import { Copyable } from "@/parts/Copyable";
 import { duration } from "@/parts/format";
 import { Facts, Panel } from "@/parts/Page";
@@ -27,8 +25,8 @@ export function Inputs(props: { task: Task }) {
             <Markdown text={task.instructions} />
           </div>
         </details>
-        {task.inputFileIds?.map((id) => (
-          <InputFile key={id} fileId={id} />
+        {task.inputFiles.map((file) => (
+          <InputFile key={file.id} file={file} />
         ))}
         {task.inputRepositories.map((repository) => (
           <p key={`${repository.url} ${repository.path}`}>
@@ -41,16 +39,19 @@ export function Inputs(props: { task: Task }) {
   );
 }
 
-function InputFile(props: { fileId: string }) {
-  const query = useQuery(fileQuery(props.fileId));
-  if (!query.data) return <Copyable text={props.fileId} />;
+function InputFile(props: { file: Task["inputFiles"][number] }) {
+  const { file } = props;
   return (
     <div className="flex items-center gap-2">
-      <Name text={query.data.filename} className="min-w-0 flex-1 truncate" />
+      <Name text={file.filename} className="min-w-0 flex-1 truncate" />
       <span className="text-soft">
-        <Size bytes={query.data.sizeBytes} />
+        <Size bytes={file.sizeBytes} />
       </span>
-      <Download fileId={props.fileId} filename={query.data.filename} />
+      {file.isDeleted ? (
+        <span className="text-soft">{words.deleted}</span>
+      ) : (
+        <Download fileId={file.id} filename={file.filename} />
+      )}
     </div>
   );
 }
@@ -73,6 +74,7 @@ export function Timing(props: { task: Task; log: RunLog | null }) {
                 ] as [string, React.ReactNode][])
               : []),
             [words.facts.container, duration(task.containerMinutes * 60_000)],
+            [words.modelCost, <Money key="model" usd={task.modelCostUsd} />],
           ]}
         />
       </div>

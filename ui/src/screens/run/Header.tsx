@@ -1,3 +1,4 @@
+import { Meter } from "@base-ui/react/meter";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Ban, MessageSquarePlus, RotateCcw, Sunrise } from "lucide-react";
@@ -10,6 +11,7 @@ import type { RunLog } from "@/log/run";
 import { Money, Tokens } from "@/parts/Amounts";
 import { CopyAs } from "@/parts/CopyAs";
 import { Copyable } from "@/parts/Copyable";
+import { money, short } from "@/parts/format";
 import { ErrorNote } from "@/parts/States";
 import { Status } from "@/parts/Status";
 import { useMayWrite } from "@/parts/session";
@@ -48,10 +50,40 @@ export function Header(props: { task: Task; log: RunLog | null }) {
           <Tokens count={task.tokenUsage.input_tokens} label={words.tokens.input} />
           {" / "}
           <Tokens count={task.tokenUsage.output_tokens} label={words.tokens.output} />
+          {task.tokenUsage.cached_input_tokens > 0 && (
+            <>
+              {" / "}
+              <Tokens count={task.tokenUsage.cached_input_tokens} label={words.tokens.cached} />
+            </>
+          )}
         </span>
         <Copyable text={task.id} />
       </div>
+      {task.budget && <BudgetBar budget={task.budget} />}
     </header>
+  );
+}
+
+/** How much of the budget is used: of dollars, tokens, or of both the one that is nearer to its end. */
+function BudgetBar(props: { budget: NonNullable<Task["budget"]> }) {
+  const { maxCostUsd, maxTokens, usedUsd, usedTokens } = props.budget;
+  const share = Math.max(maxCostUsd ? usedUsd / maxCostUsd : 0, maxTokens ? usedTokens / maxTokens : 0);
+  const percent = Math.min(100, Math.round(share * 100));
+  const texts = [
+    maxCostUsd !== null ? `${money(usedUsd)} / ${money(maxCostUsd)}` : "",
+    maxTokens !== null ? `${short(usedTokens)} / ${short(maxTokens)} ${words.tokens.all}` : "",
+  ].filter(Boolean);
+  if (texts.length === 0) return null;
+  return (
+    <div className="flex items-center gap-2 text-[13px] text-soft">
+      {words.budget}
+      <Meter.Root value={percent} aria-label={words.budget} className="w-40">
+        <Meter.Track className="h-1.5 overflow-hidden rounded bg-sunk">
+          <Meter.Indicator className={percent >= 80 ? "h-full bg-amber" : "h-full bg-accent"} />
+        </Meter.Track>
+      </Meter.Root>
+      <span className="tabular-nums">{texts.join(" · ")}</span>
+    </div>
   );
 }
 

@@ -67,7 +67,10 @@ export const words = {
   isConversation: "This task is a conversation.",
   openConversation: "Open the conversation",
   wakeLink: "Wake link",
-  tokens: { input: "in", output: "out" },
+  tokens: { input: "in", output: "out", cached: "cached", all: "tokens" },
+  budget: "Budget",
+  deleted: "deleted",
+  modelCost: "Model requests, estimated",
   facts: {
     dispatched: "Dispatched",
     queued: "In the queue",
