@@ -15,6 +15,11 @@ export function useRunLog(taskId: string, around: number | null): RunLog | null 
     void opened.open(around);
     return () => opened.stop();
   }, [taskId, queries]);
+  useEffect(() => {
+    const isElsewhere =
+      log !== null && around !== null && !log.state.isLoading && !log.store.row(`e${around}`);
+    if (isElsewhere) void log.open(around); // another link to an event of the same log
+  }, [log, around]);
   return log?.taskId === taskId ? log : null;
 }
 

@@ -14,6 +14,7 @@ import { Loaded } from "@/parts/States";
 import { Time } from "@/parts/Time";
 import { Dialog } from "@/widgets/Dialogs";
 import { errorMeanings } from "@/words";
+import { RaiseBudget } from "./RaiseBudget";
 import { words } from "./words";
 
 const route = getRouteApi("/shell/tasks/$taskId");
@@ -51,6 +52,12 @@ function Asleep(props: { task: Task }) {
   const { task } = props;
   return (
     <div className="space-y-1">
+      {task.hibernationReason === "budget" && task.budget && (
+        <>
+          <p>{words.budgetReached}</p>
+          <RaiseBudget task={task} budget={task.budget} />
+        </>
+      )}
       {task.hibernateUntilAt && (
         <p>
           {words.asleepUntil} <Time at={task.hibernateUntilAt} />.

@@ -69,6 +69,10 @@ export const words = {
   wakeLink: "Wake link",
   tokens: { input: "in", output: "out", cached: "cached", all: "tokens" },
   budget: "Budget",
+  budgetReached: "Its budget is used up. It goes on when you raise it.",
+  budgetUsd: "Dollars in all",
+  budgetTokens: "Tokens in all",
+  raise: "Raise the budget",
   deleted: "deleted",
   modelCost: "Model requests, estimated",
   facts: {
