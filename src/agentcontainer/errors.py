@@ -17,6 +17,7 @@ AgentContainerError
 ├── RangeNotSatisfiable    range_not_satisfiable   416   with Content-Range
 ├── RateLimited            rate_limited            429
 ├── LimitReached           limit_reached           429   of a day: with Retry-After
+│   └── CostLimitReached   limit_reached           402   with Retry-After
 ├── Unavailable            unavailable             503   if overloaded, with Retry-After
 ├── SettingsError          a setting is wrong; stops the start
 └── SandboxError           the platform could not run a sandbox (never: a command inside failed)
@@ -158,6 +159,12 @@ class LimitReached(AgentContainerError):
     def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class CostLimitReached(LimitReached):
+    """The key or the account has used as much money as it may on a day. The message names it."""
+
+    status = 402
 
 
 class Unavailable(AgentContainerError):

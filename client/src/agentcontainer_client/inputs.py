@@ -143,12 +143,18 @@ class AccountLimitsInput(TypedDict, total=False):
 
     runningTasks: int | None
     queuedTasks: int | None
+    costUsdPerDay: float | None
+    """What its tasks may cost on a day, in UTC: container time and model requests, and the holds of live
+    tasks.
+    """
     maxPriority: int | None
 
 
 class KeyLimitsInput(TypedDict, total=False):
     """What the key may use on a day, in UTC. A limit that is null or not given does not hold."""
 
+    costUsdPerDay: float | None
+    """What its tasks may cost: container time and model requests, and the holds of live tasks."""
     tasksPerDay: int | None
     """New tasks, each of a batch, and further turns of conversations."""
     maxPriority: int | None

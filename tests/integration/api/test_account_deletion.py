@@ -46,6 +46,7 @@ class Furnished:
 async def furnished(bed: Bed) -> Furnished:
     canary = f"canary{secrets.token_hex(8)}"
     account = await new_account(bed, name=canary, email=f"{canary}@example.com")
+    await account.send("PATCH", f"{V1}/account", json={"usageMetadataKeys": ["case"]})
     agent = await account.post(f"{V1}/agents", {"name": canary, "basePrompt": canary})
     file_id = await account.upload(canary.encode(), f"{canary}.csv")
     key = {"Idempotency-Key": canary}

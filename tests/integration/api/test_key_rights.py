@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts import store
 from agentcontainer.domain.cli_logins import service as cli_logins
+from agentcontainer.domain.tasks import budgets
+from agentcontainer.domain.tasks.model import TaskUsage
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 from .stream_bed import all_of, serving, within
@@ -152,7 +154,12 @@ grants = st.fixed_dictionaries(
         "agentIds": st.none() | st.lists(st.sampled_from([AGENT, OTHER_AGENT]), min_size=1, unique=True),
         "limits": st.none()
         | st.fixed_dictionaries(
-            {}, optional={"tasksPerDay": st.integers(0, 3), "maxPriority": st.integers(0, 3)}
+            {},
+            optional={
+                "costUsdPerDay": st.integers(0, 3),
+                "tasksPerDay": st.integers(0, 3),
+                "maxPriority": st.integers(0, 3),
+            },
         ),
         "expiresAt": st.none() | st.integers(1, 3).map(lambda days: f"2031-01-0{days}T00:00:00Z"),
     },
@@ -314,6 +321,43 @@ class TestLimits:
         }
         assert len(ids) == 1
         assert (await key.post(DISPATCH, {"instructions": "x"})).status_code == 429
+
+    async def test_money_of_a_day_is_exact_for_dispatches_at_once(self, bed: Bed) -> None:
+        owner = await new_account(bed, credit_micro_usd=1_000_000_000)
+        key = await key_of(owner, limits={"costUsdPerDay": 10.2})  # 20 holds
+        first = (await key.dispatch())["id"]
+        answers = await asyncio.gather(*(key.post(DISPATCH, {"instructions": "x"}) for _ in range(60)))
+        statuses = [answer.status_code for answer in answers]
+        assert (statuses.count(201), statuses.count(402)) == (19, 41)
+        refused = next(answer for answer in answers if answer.status_code == 402)
+        assert error_of(refused)["code"] == "limit_reached"
+        assert "$10.20 a day: $10.00 is used or set aside" in error_of(refused)["message"]
+        assert 0 < int(refused.headers["retry-after"]) <= 86_400
+        assert (await owner.post(DISPATCH, {"instructions": "x"})).status_code == 201
+        [problem] = (await key.post(f"{DISPATCH}?dryRun=true", {"instructions": "x"})).json()["problems"]
+        assert problem["code"] == "limit_reached"
+        await key.post(f"/api/v1/tasks/{first}/cancel")  # it cost nothing
+        await key.dispatch()
+
+    async def test_what_was_used_today_counts_for_turns_and_dispatches(self, bed: Bed) -> None:
+        owner = await new_account(bed)
+        await bed.pool.execute(
+            "UPDATE accounts SET max_cost_micro_usd_per_day = 2000000 WHERE id = $1", owner.id
+        )
+        task_id = (await owner.converse())["task"]["id"]
+        claim = await owner.claim(task_id)
+        await budgets.count(bed.pool, bed.settings, claim, TaskUsage(10, 10, 0, 1_600_000))
+        message = f"/api/v1/conversations/{task_id}/messages"
+        assert (await owner.post(message, {"content": "x"})).status_code == 201
+        answer = await owner.post(DISPATCH, {"instructions": "x"})
+        assert (answer.status_code, error_of(answer)["code"]) == (402, "limit_reached")
+        await budgets.count(bed.pool, bed.settings, claim, TaskUsage(20, 20, 0, 2_000_000))
+        assert (await owner.post(message, {"content": "x"})).status_code == 402
+        assert (await owner.post(f"/api/v1/conversations/{task_id}/handoff")).status_code == 402
+        assert (await owner.post(f"/api/v1/tasks/{task_id}/cancel")).status_code == 200
+        assert (await owner.post(DISPATCH, {"instructions": "x"})).status_code == 402
+        await bed.pool.execute("UPDATE usage SET day = day - 1 WHERE account_id = $1", owner.id)
+        assert (await owner.post(DISPATCH, {"instructions": "x"})).status_code == 201
 
     async def test_the_priority_has_a_limit(self, bed: Bed, alice: Account) -> None:
         key = await key_of(alice, limits={"maxPriority": 2})

@@ -160,11 +160,6 @@ BODIES |= {
         {"since": "2026-11-30T00:00:00Z", "status": "failed"},
     ),
     "ApiKeyChange": ("PATCH", "/api/v1/api-keys/{key}", {"name": "ci"}),
-    "AccountChange": (
-        "PATCH",
-        "/api/v1/account",
-        {"name": "Team", "email": "team@example.com", "lowBalanceUsd": 1},
-    ),
     "AccountRequest": (
         "POST",
         "/api/v1/installation/accounts",
@@ -349,17 +344,13 @@ KEY_GRANT = {
     "agentIds.0": [None, *ID],
     "expiresAt": [*TIME, "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"],
     "limits": NOT_OBJECTS,
+    "limits.costUsdPerDay": USD,
     "limits.tasksPerDay": [*NOT_INTEGERS, -1, 10**6 + 1],
     "limits.maxPriority": [*NOT_INTEGERS, -1, 11],
 }
 FIELDS["ApiKeyRequest"] |= KEY_GRANT
 FIELDS |= {
     "ApiKeyChange": {"name": FIELDS["ApiKeyRequest"]["name"][2:], **KEY_GRANT},
-    "AccountChange": {
-        "name": LINE,
-        "email": [*LINE, "nobody", "a b@example.com", f"{'x' * 254}@a"],
-        "lowBalanceUsd": USD,
-    },
     "AccountRequest": {
         "name": [MISSING, None, *LINE],
         "email": [*LINE, "nobody"],
@@ -371,6 +362,7 @@ FIELDS |= {
         "limits": NOT_OBJECTS,
         "limits.runningTasks": [*NOT_INTEGERS, -1, 2**31],
         "limits.queuedTasks": [*NOT_INTEGERS, -1, 2**31],
+        "limits.costUsdPerDay": USD,
         "limits.maxPriority": [*NOT_INTEGERS, -1, 11],
         "suspendedAt": TIME,
     },

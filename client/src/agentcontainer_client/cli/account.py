@@ -83,11 +83,16 @@ def create_key(
     tasks_per_day: Annotated[
         int | None, typer.Option(min=0, help="Tasks and turns that it may begin.")
     ] = None,
+    usd_per_day: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="What its tasks may cost on a day.")
+    ] = None,
     max_priority: Annotated[int | None, typer.Option(min=0, max=10, help="Its highest priority.")] = None,
 ) -> None:
     """Make an API key and print it. It is not shown again."""
     state = state_of(ctx)
-    limits = inputs.KeyLimitsInput(tasksPerDay=tasks_per_day, maxPriority=max_priority)
+    limits = inputs.KeyLimitsInput(
+        costUsdPerDay=usd_per_day, tasksPerDay=tasks_per_day, maxPriority=max_priority
+    )
     made = state.client.api_keys.create(
         name,
         role="viewer" if is_viewer else None,
@@ -110,7 +115,10 @@ def change_key(
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="It expires after so many days.")] = None,
     tasks_per_day: Annotated[
-        int | None, typer.Option(min=0, help="Its limits are this and the next.")
+        int | None, typer.Option(min=0, help="Its limits are this and the next two.")
+    ] = None,
+    usd_per_day: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="What its tasks may cost on a day.")
     ] = None,
     max_priority: Annotated[int | None, typer.Option(min=0, max=10, help="Its highest priority.")] = None,
     unbound: Annotated[
@@ -119,7 +127,9 @@ def change_key(
     ] = None,
 ) -> None:
     """Change another API key, at once. A key cannot change itself."""
-    limits = inputs.KeyLimitsInput(tasksPerDay=tasks_per_day, maxPriority=max_priority)
+    limits = inputs.KeyLimitsInput(
+        costUsdPerDay=usd_per_day, tasksPerDay=tasks_per_day, maxPriority=max_priority
+    )
     if set(unbound or ()) - BOUNDS.keys() or role not in (None, "viewer", "member"):
         raise ConfigurationError("--without takes agents, expiry or limits, and --role viewer or member.")
     state = state_of(ctx)

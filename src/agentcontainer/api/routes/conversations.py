@@ -65,7 +65,7 @@ async def create_conversation(
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 
 
-@router.post("/conversations/{taskId}/handoff", status_code=201)
+@router.post("/conversations/{taskId}/handoff", status_code=201, responses={402: {}})
 @acts
 async def hand_off_conversation(
     task_id: TaskId, caller: Caller, traceparent: TraceParent, services: Provided,
@@ -76,7 +76,7 @@ async def hand_off_conversation(
     The agent works alone until it calls `finish`. Afterwards only steering messages can be sent to it.
     """
     task, message = await service.hand_off(
-        services.pool, caller.account_id, task_id, body.message, traceparent, caller
+        services.pool, services.settings, caller.account_id, task_id, body.message, traceparent, caller
     )
     return TaskAndMessage.of_both(task, message, services.settings, services.vault)
 

@@ -55,7 +55,7 @@ class SteeringRequest(_Content):
     max_body_bytes = MAX_BODY_BYTES
 
 
-@router.post("/conversations/{taskId}/messages", status_code=201)
+@router.post("/conversations/{taskId}/messages", status_code=201, responses={402: {}})
 @acts
 async def send_message(
     task_id: TaskId, caller: Caller, traceparent: TraceParent, services: Provided, body: MessageRequest

@@ -118,6 +118,13 @@ class AccountLimitsInput(Incoming):
 
     running_tasks: Count | None = None
     queued_tasks: Count | None = None
+    cost_usd_per_day: Annotated[
+        Money | None,
+        Field(
+            description="What its tasks may cost on a day, in UTC: container time and model requests, and the holds "
+            "of live tasks."
+        ),
+    ] = None
     max_priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY), from_whole_number] | None = None
 
     def change(self) -> administration.LimitChange:
@@ -126,6 +133,7 @@ class AccountLimitsInput(Incoming):
         return administration.LimitChange(
             self.running_tasks if "running_tasks" in fields else UNSET,
             self.queued_tasks if "queued_tasks" in fields else UNSET,
+            micro_usd(self.cost_usd_per_day) if "cost_usd_per_day" in fields else UNSET,
             max_priority=self.max_priority if "max_priority" in fields else UNSET,
         )
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http.query import from_iso_time
+from agentcontainer.api.schemas.accounts import Money, micro_usd
 from agentcontainer.api.schemas.dispatch import MAX_PRIORITY
 from agentcontainer.api.wire import (
     LINE_PATTERN,
@@ -51,6 +52,12 @@ ExpiresAt = Annotated[
 class KeyLimitsInput(Incoming):
     """What the key may use on a day, in UTC. A limit that is null or not given does not hold."""
 
+    cost_usd_per_day: Annotated[
+        Money | None,
+        Field(
+            description="What its tasks may cost: container time and model requests, and the holds of live tasks."
+        ),
+    ] = None
     tasks_per_day: Annotated[
         Annotated[int, Field(ge=0, le=MAX_TASKS_PER_DAY), from_whole_number] | None,
         Field(description="New tasks, each of a batch, and further turns of conversations."),
@@ -62,7 +69,7 @@ class KeyLimitsInput(Incoming):
 
     def limits(self) -> Limits:
         """The limits as the domain holds them."""
-        return Limits(tasks_per_day=self.tasks_per_day, max_priority=self.max_priority)
+        return Limits(micro_usd(self.cost_usd_per_day), self.tasks_per_day, self.max_priority)
 
 
 class ApiKeyRequest(Incoming):

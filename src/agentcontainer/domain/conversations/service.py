@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool
-from agentcontainer.domain.accounts import daily_use, restrictions
+from agentcontainer.domain.accounts import daily_cost, daily_use, restrictions
 from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents import service as agents
@@ -74,10 +74,12 @@ async def send(
         Conflict: it is not a conversation, has ended, was handed off, or has too many messages waiting.
         Forbidden: an override gives the task wider access than the key of the request may give.
         LimitReached: the key has begun too many tasks and turns today.
+        CostLimitReached: the account or the key has used as much money as it may today.
     """
     content = check_content(message.content, "content")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
+        await daily_cost.check(connection, settings, account_id, message.caller, 0)
         if message.overrides.budget is UNSET or task.last_turn_number > task.turn_number:
             _check_budget(task)  # queued messages, which come first, need the raise too
         await files.check_inputs(connection, account_id, message.input_file_ids, caller=message.caller)
@@ -95,6 +97,7 @@ async def send(
 
 async def hand_off(
     pool: Pool,
+    settings: Settings,
     account_id: str,
     task_id: str,
     message: str | None,
@@ -105,6 +108,7 @@ async def hand_off(
     content = HANDOFF_MESSAGE if message is None else check_content(message, "message")
     async with db.transaction(pool) as connection:
         task = await _lock_open(connection, account_id, task_id)
+        await daily_cost.check(connection, settings, account_id, caller, 0)
         _check_budget(task)
         await store.set_handed_off(connection, task_id)
         queued = await _queue(

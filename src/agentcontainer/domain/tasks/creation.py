@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agentcontainer import crash, db
 from agentcontainer.db import Connection, Pool
-from agentcontainer.domain.accounts import daily_use, restrictions, visible
+from agentcontainer.domain.accounts import daily_cost, daily_use, restrictions, visible
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.agents.model import Version
@@ -35,6 +35,7 @@ async def dispatch(
         ValidationError: the version, a file or an override is not valid; names the field.
         Forbidden: an override gives it wider access than the key of the request may give.
         LimitReached: the account has too many pending tasks, or the key has begun too many today.
+        CostLimitReached: the account or the key has used as much money as it may today.
         InsufficientBalance: the balance is below the hold.
     """
     async with db.transaction(pool) as connection:
@@ -62,6 +63,8 @@ async def create(
     if named.max_queued is not None:
         await queue.check_room(connection, account_id, 1)
     await daily_use.take(connection, request.caller, 1)
+    limit = named.max_cost_micro_usd_per_day
+    await daily_cost.check(connection, settings, account_id, request.caller, 1, limit)
     [task] = await insert(connection, settings, account_id, [new])
     return task
 
@@ -93,6 +96,8 @@ async def prepare_all(
     if any(named.max_queued is not None for named in read.values()):
         await queue.check_room(connection, account_id, len(tasks))
     await daily_use.take(connection, requests[0].caller, len(tasks))
+    limit = next(iter(read.values())).max_cost_micro_usd_per_day
+    await daily_cost.check(connection, settings, account_id, requests[0].caller, len(tasks), limit)
     return tasks
 
 

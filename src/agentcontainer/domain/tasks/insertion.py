@@ -31,7 +31,9 @@ WITH locked AS (
     SELECT id FROM files WHERE account_id = $1 AND id = ANY($4::text[]) AND deleted_at IS NULL FOR SHARE
 )
 SELECT a.archived_at, to_jsonb(v) AS version, v.created_at AS version_created_at, k.base_url, k.api, k.input_usd,
-    k.output_usd, k.cache_read_usd, k.cache_write_usd, q.max_queued, ARRAY(SELECT id FROM locked) AS file_ids
+    k.output_usd, k.cache_read_usd, k.cache_write_usd, q.max_queued,
+    (SELECT max_cost_micro_usd_per_day FROM accounts WHERE id = $1) AS max_cost_micro_usd_per_day,
+    ARRAY(SELECT id FROM locked) AS file_ids
 FROM agents a
 LEFT JOIN agent_versions v ON v.agent_id = a.id AND v.id = coalesce($3, a.current_version_id)
 LEFT JOIN provider_keys k ON k.account_id = $1 AND k.base_url IS NOT NULL
@@ -90,13 +92,15 @@ ORDER BY new.number
 class Named:
     """What a dispatch names. `version` None: the agent has no such version. `endpoint`: the account's own endpoint,
     if the provider is one. `file_ids`: those of the named files that exist; they cannot be deleted during this
-    transaction. `max_queued`: the account's limit of pending tasks."""
+    transaction. `max_queued`: the account's limit of pending tasks. `max_cost_micro_usd_per_day`: that of what its
+    tasks cost on a day."""
 
     archived_at: datetime | None
     version: Version | None
     endpoint: OwnEndpoint | None
     file_ids: frozenset[str]
     max_queued: int | None
+    max_cost_micro_usd_per_day: int | None
 
 
 async def read(
@@ -109,8 +113,9 @@ async def read(
         return None
     version = agents.version_of(row["version"], row["version_created_at"]) if row["version"] else None
     return Named(
-        row["archived_at"], version, accounts.endpoint_of(row), frozenset(row["file_ids"]), row["max_queued"]
-    )
+        row["archived_at"], version, accounts.endpoint_of(row), frozenset(row["file_ids"]), row["max_queued"],
+        row["max_cost_micro_usd_per_day"],
+    )  # fmt: skip
 
 
 async def insert(

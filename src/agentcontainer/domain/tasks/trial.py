@@ -6,6 +6,7 @@ from typing import Literal
 
 from agentcontainer import db
 from agentcontainer.db import Connection, Pool
+from agentcontainer.domain.accounts import daily_cost
 from agentcontainer.domain.accounts import service as accounts
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.execution.model import AgentDefaults, Execution, Overrides
@@ -56,6 +57,7 @@ async def try_dispatch(
         named = await creation.read(connection, settings, account_id, agent_id, request)
         account = await accounts.get(connection, account_id)
         full = await _queue_fault(connection, account_id, named)
+        cost = await daily_cost.fault(connection, settings, account_id, request.caller, 1)
     problems = list[Problem]()
     execution = None
     try:
@@ -63,8 +65,9 @@ async def try_dispatch(
     except AgentContainerError as fault:
         problems += _problems_of(fault)
     hold = 0 if account.billing_mode == "unlimited_grant" else settings.hold_micro_usd
-    if full is not None:
-        problems += _problems_of(full)
+    for limit in (full, cost):
+        if limit is not None:
+            problems += _problems_of(limit)
     if hold > account.balance_micro_usd:
         message = (
             f"The balance is {dollars(account.balance_micro_usd)}; a task needs {dollars(hold)}. Add credit."
