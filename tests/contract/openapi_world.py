@@ -19,6 +19,7 @@ from agentcontainer import settings as platform_settings
 from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.files.blobs import Blobs
 from agentcontainer.domain.uploads import service as uploads
+from agentcontainer.ids import new_id
 from tests.api_bed import AGENT, Account, Bed, new_account, register_imitated_runner
 from tests.api_process import api_process
 from tests.conftest import url_of_database
@@ -86,6 +87,11 @@ class World:
                 | "cancelAccountTasks"
             ):
                 return {"accountId": self.other_account()}
+            case "changeRunner":
+                statement = "INSERT INTO runners (id, host, region, capacity) VALUES ($1, 'host', 'any', 1)"
+                runner_id = new_id("run")
+                self.runner.run(self.account.bed.pool.execute(statement, runner_id))
+                return {"runnerId": runner_id}
             case "completeUpload":
                 return {"uploadId": self.sent()}
             case "dispatchTask" | "dispatchBatch" | "createConversation":
@@ -215,7 +221,7 @@ async def furnished(runner: asyncio.Runner, pool: db.Pool, url: str, folder: Pat
         ).json()
     ids = {
         "agentId": agent["id"], "versionId": agent["currentVersion"]["id"], "taskId": task["id"], "fileId": output_id,
-        "keyId": "key_00000000000000000000", "accountId": account.id, "batchId": "bat_0",
+        "keyId": "key_00000000000000000000", "accountId": account.id, "batchId": "bat_0", "runnerId": "run_0",
         "uploadId": other["uploadId"], "provider": "openai", "input": file_id,
         "uploadUrl": other["uploadUrl"], "conversation": conversation,
         "sequence": "1", "sessionId": "ses_0", "loginId": "clg_0", "deviceCode": "x",

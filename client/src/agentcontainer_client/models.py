@@ -74,6 +74,9 @@ FeedEventType: TypeAlias = (
 )
 """A word of the API; later versions may add others."""
 
+FileKind: TypeAlias = Literal["upload", "output"] | str
+"""A word of the API; later versions may add others."""
+
 HibernationReason: TypeAlias = Literal["agent", "provider", "budget"] | str
 """A word of the API; later versions may add others."""
 

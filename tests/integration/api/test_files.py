@@ -419,3 +419,30 @@ async def test_a_task_has_a_url_where_there_is_a_dashboard(bed: Bed, alice: Acco
     async with account_with(bed, dashboard_url="https://agents.example.com/ui") as account:
         task = await account.dispatch()
         assert task["url"] == f"https://agents.example.com/ui/tasks/{task['id']}"
+
+
+async def test_the_list_is_filtered_by_kind_type_and_size(alice: Account) -> None:
+    _, output_id = await output(alice)
+    uploads = {}
+    for name, content_type, content in (
+        ("a.csv", "text/csv; charset=utf-8", b"a,b\n"),
+        ("b.png", "image/png", b"p" * 2000),
+        ("c.txt", "text/plain", b"c"),
+    ):
+        prepared = (await prepare(alice, filename=name, contentType=content_type)).json()
+        assert (await send(alice, prepared, content)).status_code == 200
+        uploads[name] = (await complete(alice, prepared)).json()["id"]
+
+    async def listed(query: str) -> list[str]:
+        answer = await alice.get(f"/api/v1/files?{query}")
+        assert answer.status_code == 200, answer.text
+        return [file["id"] for file in answer.json()["data"]]
+
+    assert await listed("kind=output") == [output_id]
+    assert await listed("kind=upload&order=asc") == list(uploads.values())
+    assert await listed("contentType=text/csv") == [uploads["a.csv"]]
+    assert await listed("contentType=text/&kind=upload&order=asc") == [uploads["a.csv"], uploads["c.txt"]]
+    assert await listed("minSizeBytes=1000&kind=upload") == [uploads["b.png"]]
+    assert await listed("contentType=text/%25") == []
+    for query in ("kind=all", "contentType=", "minSizeBytes=-1", "minSizeBytes=1e3"):
+        assert (await alice.get(f"/api/v1/files?{query}")).status_code == 400

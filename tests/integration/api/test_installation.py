@@ -6,6 +6,7 @@ import pytest
 
 from agentcontainer.domain.accounts import administration
 from agentcontainer.domain.accounts.administration import AccountChange
+from agentcontainer.ids import new_id
 
 from .conftest import AGENT, Account, Bed, error_of, new_account
 from .test_audit import acts
@@ -184,3 +185,26 @@ async def test_links_and_upload_urls_of_a_suspended_account_are_refused(bed: Bed
     assert await bed.pool.fetchval("SELECT status FROM tasks WHERE id = $1", task_id) == "hibernating"
     await administration.change(bed.pool, alice.id, AccountChange(is_suspended=False))
     assert await uses() == [200, 200, 200]
+
+
+async def test_an_operator_drains_a_runner(bed: Bed, alice: Account) -> None:
+    operator = await operator_of(bed)
+    runner_id = new_id("run")
+    await bed.pool.execute(
+        "INSERT INTO runners (id, host, region, capacity) VALUES ($1, 'host', 'any', 2)", runner_id
+    )
+    path = f"/api/v1/installation/runners/{runner_id}"
+    try:
+        refused = await alice.send("PATCH", path, json={"isDraining": True})
+        assert refused.status_code == 403
+        assert (await operator.send("PATCH", path, json={"isDraining": "yes"})).status_code == 400
+        for is_draining in (True, False):
+            changed = await operator.send("PATCH", path, json={"isDraining": is_draining})
+            assert (changed.status_code, changed.json()["isDraining"]) == (200, is_draining), changed.text
+        acted = [(entry[0], entry[1]) for entry in await acts(operator)]
+        assert ("runner.drained", runner_id) in acted
+        assert ("runner.undrained", runner_id) in acted
+    finally:
+        await bed.pool.execute("UPDATE runners SET stopped_at = now() WHERE id = $1", runner_id)
+    gone = await operator.send("PATCH", path, json={"isDraining": True})
+    assert gone.status_code == 404

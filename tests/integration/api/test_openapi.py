@@ -13,6 +13,7 @@ import yaml
 from agentcontainer.api.app import ROUTES
 from agentcontainer.api.http.errors import CODES, MORE_CODES
 from agentcontainer.errors import AgentContainerError
+from agentcontainer.ids import new_id
 
 from .conftest import AGENT, Account, Bed, new_account
 
@@ -132,6 +133,7 @@ async def test_query_parameters_are_those_the_api_takes(document: dict[str, Any]
         "errorCode": "agent_stopped", "agentVersionId": "agv_0", "fields": "summary",
         "batchId": "bat_0", "taskId": "tsk_0", "fromTurn": "1", "toTurn": "2", "stream": "false", "wait": "0",
         "from": "2026-01-01", "to": "2026-02-01", "by": "day", "format": "csv", "provider": "openai",
+        "kind": "upload", "contentType": "text/", "minSizeBytes": "1",
     }  # fmt: skip
     tried = 0
     for path, method, operation in operations(document):
@@ -329,6 +331,14 @@ async def check_installation(check: Callable[[str, httpx2.Response], Any], bed: 
     for name in ("health", "runners", "queue", "settings", "audit", "accounts"):
         check(f"{v1}/installation/{name}", await operator.get(f"{v1}/installation/{name}"))
         check(f"{v1}/installation/{name}", await alice.get(f"{v1}/installation/{name}"))
+    runner_id = new_id("run")
+    await bed.pool.execute(
+        "INSERT INTO runners (id, host, region, capacity) VALUES ($1, 'host', 'any', 1)", runner_id
+    )
+    runner = f"{v1}/installation/runners"
+    drained = await operator.send("PATCH", f"{runner}/{runner_id}", json={"isDraining": True})
+    check(f"{runner}/{{runnerId}}", drained)
+    await bed.pool.execute("UPDATE runners SET stopped_at = now() WHERE id = $1", runner_id)
     accounts = f"{v1}/installation/accounts"
     made = check(accounts, await operator.post(accounts, {"name": "Team"}))["account"]["id"]
     changed = await operator.send("PATCH", f"{accounts}/{made}", json={"limits": {"runningTasks": 1}})

@@ -171,6 +171,7 @@ BODIES |= {
         {"name": "Team", "limits": {"runningTasks": 1}, "suspendedAt": None},
     ),
     "CreditRequest": ("POST", "/api/v1/installation/accounts/{account}/credit", {"amountUsd": 1}),
+    "RunnerChange": ("PATCH", "/api/v1/installation/runners/run_none", {"isDraining": False}),
     "LoginRequest": ("POST", "/session", {"apiKey": "ac_live_0", "isConfirmed": True}),
     "CliLoginRequest": ("POST", "/api/v1/cli-logins", {"hostname": "laptop"}),
     "CliLoginDecision": (
@@ -182,8 +183,8 @@ BODIES |= {
 }
 # What the right body is answered, where it is not 201 to POST and 200 to others.
 ANSWERS = {
-    "CompletionRequest": 404, "WakeRequest": 200, "LinkRequest": 200, "ProviderTest": 200, "SecretRotation": 200,
-    "ResendRequest": 200, "CliLoginDecision": 200, "CliLoginPoll": 401,
+    "RunnerChange": 404, "CompletionRequest": 404, "WakeRequest": 200, "LinkRequest": 200, "ProviderTest": 200,
+    "SecretRotation": 200, "ResendRequest": 200, "CliLoginDecision": 200, "CliLoginPoll": 401,
     "LoginRequest": 403,  # only a browser's page may log in
 }  # fmt: skip
 
@@ -320,6 +321,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "isApproved": [MISSING, None, *NOT_BOOLEANS],
         "role": [*NOT_STRINGS, "", "owner"],
     },
+    "RunnerChange": {"isDraining": [MISSING, None, *NOT_BOOLEANS]},
     "CliLoginPoll": {"deviceCode": [MISSING, None, *NOT_STRINGS, *UNSTORABLE, "", "x" * 201]},
     "LoginRequest": {
         "apiKey": [*NOT_STRINGS, *UNSTORABLE, "", "x" * 201],

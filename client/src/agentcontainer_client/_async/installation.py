@@ -31,6 +31,16 @@ class AsyncInstallation:
         call = Call(method="GET", path="/installation/runners")
         return await self.transport.send(call, models.RunnerList.from_wire)
 
+    @operation("changeRunner", runnerId="runner")
+    async def update_runner(
+        self, runner: str, *, is_draining: bool, idempotency_key: str | None = None
+    ) -> models.Runner:
+        """Drain a runner by its id, or let it take tasks again."""
+        path = f"/installation/runners/{segment(runner)}"
+        body = body_of(is_draining=is_draining)
+        call = Call(method="PATCH", path=path, body=body, idempotency_key=idempotency_key)
+        return await self.transport.send(call, models.Runner.from_wire)
+
     @operation("getQueue")
     async def queue(self) -> models.InstallationQueue:
         """What waits, by region and by account."""

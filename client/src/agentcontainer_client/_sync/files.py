@@ -93,12 +93,15 @@ class Files:
         self,
         *,
         task: str | None = None,
+        kind: models.FileKind | None = None,
+        content_type: str | None = None,
+        min_size_bytes: int | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         order: models.Order | None = None,
     ) -> Pager[File]:
-        """The stored files, the newest first. `task`: only its outputs."""
-        query = query_of(task_id=task)
+        """The stored files, the newest first. `task`: only its outputs. `content_type`: a type, or `image/`."""
+        query = query_of(task_id=task, kind=kind, content_type=content_type, min_size_bytes=min_size_bytes)
         return Pager(
             self.transport, "/files", self._bound, query=query, limit=limit, cursor=cursor, order=order
         )

@@ -1,4 +1,4 @@
-"""Pages of lists, without what does not exist for a key that is bound to agents."""
+"""Pages of lists, without the rows that a filter or the agents of a key leave out."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
@@ -27,10 +27,15 @@ async def page(
     read: Read[T],
     position_of: Callable[[T], str],
     choose: Callable[[Sequence[T]], Awaitable[Sequence[T]]],
+    *,
+    is_filtered: bool = False,
 ) -> tuple[Sequence[T], PageInfo]:
-    """The page of the list `name`. `choose` leaves what exists for a caller who is bound to agents."""
+    """The page of the list `name`. `choose` leaves what exists for a caller who is bound to agents.
+
+    With `is_filtered` it also leaves out rows for every other caller.
+    """
     after = paging.position(name, query)
-    if caller.agent_ids is None:
+    if caller.agent_ids is None and not is_filtered:
         whole = await read(after_id=after, limit=query.limit)
         return whole.rows, paging.page_info(name, whole, position_of)
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypeAliasType
 
 from agentcontainer.api.http import file_bytes, filtering
 from agentcontainer.api.http.access import Agents, Level, access, acts, reads
 from agentcontainer.api.http.auth import AccountId, Acting, Caller
 from agentcontainer.api.http.paging import PageInfo, PageQuery
+from agentcontainer.api.http.query import from_digits
 from agentcontainer.api.http.routing import authenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.files import File, FileUses
@@ -20,6 +22,9 @@ from agentcontainer.api.wire import Id, Outgoing
 from agentcontainer.domain.accounts.visible import visible_files
 from agentcontainer.domain.files import model, service, store
 from agentcontainer.domain.files.uses import list_uses
+
+FileKind = TypeAliasType("FileKind", Literal["upload", "output"])
+MAX_SIZE = 2**63 - 1
 
 router = authenticated("Files")
 
@@ -35,6 +40,40 @@ class FileQuery(PageQuery):
     """Which files to list."""
 
     task_id: Annotated[Id | None, Field(description="Only the output files of this task.")] = None
+    kind: Annotated[
+        FileKind | None, Field(description="`upload`: only uploads. `output`: only outputs of tasks.")
+    ] = None
+    content_type: Annotated[
+        Annotated[str, Field(min_length=1, max_length=255)] | None,
+        Field(description="Only files of this type, or of all types that begin so: `image/`."),
+    ] = None
+    min_size_bytes: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_SIZE), from_digits] | None,
+        Field(description="Only files of at least this size."),
+    ] = None
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether rows of the list may be left out."""
+        return (self.kind, self.content_type, self.min_size_bytes) != (None, None, None)
+
+    def takes(self, file: model.File) -> bool:
+        """Whether the filters leave this file."""
+        return (
+            (self.kind is None or (self.kind == "upload") == (file.task_id is None))
+            and (self.content_type is None or _has_type(file.content_type, self.content_type))
+            and (self.min_size_bytes is None or file.size_bytes >= self.min_size_bytes)
+        )
+
+
+def _has_type(content_type: str, wanted: str) -> bool:
+    """Whether it is this type, with or without parameters, or one of the types that begin with `wanted/`."""
+    name = content_type.lower()
+    return (
+        name.startswith(wanted.lower())
+        if wanted.endswith("/")
+        else name.partition(";")[0].strip() == wanted.lower()
+    )
 
 
 @router.get("/files")
@@ -42,7 +81,8 @@ class FileQuery(PageQuery):
 async def list_files(caller: Caller, services: Provided, query: Annotated[FileQuery, Query()]) -> FilePage:
     """List the account's files: uploads, and the output files of its tasks.
 
-    A key that is bound to agents sees what it uploaded itself, and what their tasks were given or made.
+    A key that is bound to agents sees what it uploaded itself, and what their tasks were given or made. With a filter a
+    page may be short, or empty, although there are more.
     """
     read = partial(
         store.list_page,
@@ -53,10 +93,15 @@ async def list_files(caller: Caller, services: Provided, query: Annotated[FileQu
     )
 
     async def choose(files: Sequence[model.File]) -> Sequence[model.File]:
-        seen = await visible_files(services.pool, caller, [file.id for file in files])
-        return [file for file in files if file.id in seen]
+        wanted = [file for file in files if query.takes(file)]
+        if caller.agent_ids is None:
+            return wanted
+        seen = await visible_files(services.pool, caller, [file.id for file in wanted])
+        return [file for file in wanted if file.id in seen]
 
-    rows, info = await filtering.page(caller, query, "files", read, lambda file: file.id, choose)
+    rows, info = await filtering.page(
+        caller, query, "files", read, lambda file: file.id, choose, is_filtered=query.has_filter
+    )
     return FilePage(data=[File.of(file) for file in rows], page_info=info)
 
 

@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from agentcontainer import __version__
+from agentcontainer import __version__, db
 from agentcontainer.api.http import browser, paging
 from agentcontainer.api.http.access import inspects, operates
 from agentcontainer.api.http.auth import Acting
@@ -29,16 +29,18 @@ from agentcontainer.api.schemas.accounts import (
     micro_usd,
 )
 from agentcontainer.api.schemas.audit import AuditPage
-from agentcontainer.api.schemas.ids import AccountIdInPath
-from agentcontainer.api.wire import Outgoing, usd
+from agentcontainer.api.schemas.ids import AccountIdInPath, RunnerId
+from agentcontainer.api.wire import Incoming, Outgoing, usd
 from agentcontainer.domain.accounts import administration, service
+from agentcontainer.domain.audit import service as audit_log
 from agentcontainer.domain.audit import store as audit
 from agentcontainer.domain.deletion import accounts as deletion
 from agentcontainer.domain.export import service as export
 from agentcontainer.domain.installation import shown_settings
 from agentcontainer.domain.processes import model
 from agentcontainer.domain.processes import service as processes
-from agentcontainer.errors import ValidationError
+from agentcontainer.domain.tasks import runners
+from agentcontainer.errors import NotFound, ValidationError
 
 router = authenticated("Installation")
 
@@ -91,6 +93,15 @@ class RunnerList(Outgoing):
     """All runners."""
 
     data: list[Runner]
+
+
+class RunnerChange(Incoming):
+    """A change of a runner."""
+
+    is_draining: Annotated[
+        bool,
+        Field(description="True: it gives back its tasks and takes no others. False: it takes tasks again."),
+    ]
 
 
 class QueueRegion(Outgoing):
@@ -152,6 +163,23 @@ async def list_runners(services: Provided) -> RunnerList:
     state = await processes.read(services.pool)
     seconds = services.settings.runner_lost_after_seconds
     return RunnerList(data=[Runner.of_runner(runner, seconds) for runner in state.runners])
+
+
+@router.patch("/installation/runners/{runnerId}")
+@operates
+async def change_runner(runner_id: RunnerId, actor: Acting, services: Provided, body: RunnerChange) -> Runner:
+    """Drain a runner, or let it take tasks again. Its tasks go on with another runner from their checkpoints."""
+    async with db.transaction(services.pool) as connection:
+        if not await runners.set_draining(connection, runner_id, is_draining=body.is_draining):
+            raise NotFound(f"Runner {runner_id} is not running.")
+        action = "runner.drained" if body.is_draining else "runner.undrained"
+        await audit_log.record(connection, actor, action, runner_id)
+    seconds = services.settings.runner_lost_after_seconds
+    listed = (await processes.read(services.pool)).runners
+    changed = next((runner for runner in listed if runner_id in (runner.id, runner.name)), None)
+    if changed is None:
+        raise NotFound(f"Runner {runner_id} is not running.")
+    return Runner.of_runner(changed, seconds)
 
 
 @router.get("/installation/queue")

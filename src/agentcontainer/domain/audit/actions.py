@@ -31,6 +31,8 @@ Action = Literal[
     "webhook.deleted",
     "webhook.disabled",
     "callback_secret.rotated",
+    "runner.drained",
+    "runner.undrained",
 ]
 # What each action means, and its target.
 MEANING: Mapping[Action, str] = {
@@ -61,4 +63,6 @@ MEANING: Mapping[Action, str] = {
     "webhook.deleted": "A webhook endpoint was deleted: its id.",
     "webhook.disabled": "A webhook endpoint was disabled: its id.",
     "callback_secret.rotated": "The secret of callback URLs was replaced: the id of the account.",
+    "runner.drained": "An operator drained a runner over HTTP: its id.",
+    "runner.undrained": "An operator let a runner take tasks again over HTTP: its id.",
 }

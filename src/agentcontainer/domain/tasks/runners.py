@@ -78,7 +78,7 @@ async def beat(connection: Connection | Pool, runner_id: str) -> Beat | None:
     return Beat(claims, rows[0]["is_draining"])
 
 
-async def set_draining(pool: Pool, runner: str, *, is_draining: bool) -> bool:
+async def set_draining(pool: Pool | Connection, runner: str, *, is_draining: bool) -> bool:
     """Let the runner with this id or name claim no task and give back those that it runs, or let it work again.
 
     False: no such runner.
