@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Of the package, not of the session: while Playwright runs, the worker can run no other event loop.
 @pytest.fixture(scope="package")
 def platform(scripted_url: str) -> Iterator[Platform]:
-    with Platform(scripted_url, capacity="4") as platform:
+    with Platform(scripted_url, capacity="4", private_hosts="127.0.0.1") as platform:
         yield platform
 
 

@@ -22,6 +22,8 @@ export const words = {
   back: "Go back",
   close: "Close",
   more: "Show more",
+  shownOnce: "This is shown once. Store it now: nobody, also not the operator, can show it again.",
+  stored: "I have stored it",
   requestId: "Request id",
   asOf: (time: string) => `as of ${time}`,
   offline:

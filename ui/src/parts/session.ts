@@ -12,3 +12,9 @@ export function useSession(): CurrentSession {
 export function useMayWrite(): boolean {
   return useSession().role !== "viewer";
 }
+
+/** Whether the session may change the account itself: keys, webhooks, agents. Keys that are bound to agents may not. */
+export function useMayAdminister(): boolean {
+  const session = useSession();
+  return session.role !== "viewer" && session.agentIds === null;
+}

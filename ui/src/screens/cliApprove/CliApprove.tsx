@@ -1,13 +1,13 @@
 /** Approves or refuses a login of a command line, which another program has begun. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { api, data } from "@/api/client";
 import type { CliLogin, CurrentSession } from "@/api/types";
 import { Name } from "@/content/Text";
 import { Facts, useTitle } from "@/parts/Page";
 import { Empty, ErrorNote, Loaded } from "@/parts/States";
-import { useSession } from "@/parts/session";
+import { useMayAdminister, useSession } from "@/parts/session";
 import { Time } from "@/parts/Time";
 import { Button } from "@/widgets/Button";
 import { SelectField } from "@/widgets/Fields";
@@ -23,6 +23,7 @@ export function CliApprove() {
     queryFn: () =>
       data(api.GET("/api/v1/cli-logins/{loginId}", { params: { path: { loginId: login ?? "" } } })),
     enabled: login !== undefined,
+    refetchInterval: ({ state }) => (state.data?.status === "pending" ? 5000 : false),
   });
   if (login === undefined) return <Empty title={words.noLogin}>{words.noLoginText}</Empty>;
   return <Loaded query={query}>{(shown) => <Decision login={shown} />}</Loaded>;
@@ -31,6 +32,8 @@ export function CliApprove() {
 function Decision(props: { login: CliLogin }) {
   const { login } = props;
   const session = useSession();
+  const mayApprove = useMayAdminister();
+  const isExpired = useIsPast(login.expiresAt);
   const queries = useQueryClient();
   const [role, setRole] = useState<CurrentSession["role"]>(session.role);
   const decide = useMutation({
@@ -55,9 +58,16 @@ function Decision(props: { login: CliLogin }) {
           [words.host, <Name key="host" text={login.hostname} />],
           [words.address, login.address ?? words.unknown],
           [words.begun, <Time key="begun" at={login.createdAt} />],
+          [words.expires, <Time key="expires" at={login.expiresAt} />],
         ]}
       />
-      {login.status === "pending" ? (
+      {login.status === "pending" && isExpired ? (
+        <p role="status" className="font-medium">
+          {words.states.expired}
+        </p>
+      ) : login.status === "pending" && !mayApprove ? (
+        <p role="status">{words.noRights}</p>
+      ) : login.status === "pending" ? (
         <>
           <SelectField
             label={words.role}
@@ -85,4 +95,14 @@ function Decision(props: { login: CliLogin }) {
       )}
     </div>
   );
+}
+
+/** Whether that time has come; it changes when it comes. */
+function useIsPast(time: string): boolean {
+  const [isPast, setPast] = useState(() => Date.parse(time) <= Date.now());
+  useEffect(() => {
+    const timer = setTimeout(() => setPast(true), Math.max(0, Date.parse(time) - Date.now()));
+    return () => clearTimeout(timer);
+  }, [time]);
+  return isPast;
 }

@@ -1,8 +1,9 @@
-import { one } from "@/shell/search";
+import { one, oneOf } from "@/shell/search";
 
-export type Search = { tab?: string };
+/** The dialog that a link opens: for a new API key, or for the key of this provider. */
+export type Search = { new?: "true"; provider?: string };
 
 export function validate(raw: Record<string, unknown>): Search {
-  const tab = one(raw.tab);
-  return tab ? { tab } : {};
+  const provider = one(raw.provider);
+  return { ...(oneOf(raw.new, ["true"]) ? { new: "true" as const } : {}), ...(provider ? { provider } : {}) };
 }

@@ -1,69 +1,81 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
-import { api, data } from "@/api/client";
+import { getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
 import { accountQuery } from "@/api/queries";
+import type { Account } from "@/api/types";
 import { Money } from "@/parts/Amounts";
-import { Page, Panel, Table } from "@/parts/Page";
-import { Empty, Loaded } from "@/parts/States";
-import { Time } from "@/parts/Time";
+import { money } from "@/parts/format";
+import { Page } from "@/parts/Page";
+import { Loaded } from "@/parts/States";
+import { Tabs } from "@/widgets/Tabs";
+import { ByDay } from "./ByDay";
+import { Ledger } from "./Ledger";
+import { readUsage } from "./usage";
 import { words } from "./words";
 
+const route = getRouteApi("/shell/usage");
+
 export function Usage() {
+  const { tab } = route.useSearch();
+  const navigate = route.useNavigate();
   const account = useQuery(accountQuery);
-  const ledger = useQuery({
-    queryKey: ["live", "ledger"],
-    queryFn: () => data(api.GET("/api/v1/account/ledger", { params: { query: { limit: 50 } } })),
-  });
   return (
     <Page title={words.title}>
-      <Panel title={words.balance} className="mb-4">
-        <Loaded query={account} lines={1}>
-          {(shown) => (
-            <div className="p-4">
-              <p className="text-2xl font-semibold">
-                <Money usd={shown.creditBalance} />
-              </p>
-              {shown.billingMode === "unlimited_grant" && <p className="text-soft">{words.unlimited}</p>}
-            </div>
-          )}
-        </Loaded>
-      </Panel>
-      <Loaded query={ledger}>
-        {(page) =>
-          page.data.length === 0 ? (
-            <Empty title={words.empty}>{words.emptyText}</Empty>
-          ) : (
-            <Table
-              label={words.ledger}
-              rows={page.data}
-              id={(entry) => entry.id}
-              columns={[
-                { title: "Kind", cell: (entry) => entry.kind },
-                { title: "Amount", isRight: true, cell: (entry) => <Money usd={entry.amountUsd} /> },
-                {
-                  title: "Balance after",
-                  isRight: true,
-                  cell: (entry) => <Money usd={entry.balanceAfterUsd} />,
-                },
-                {
-                  title: "Task",
-                  cell: (entry) =>
-                    entry.taskId && (
-                      <Link
-                        to="/tasks/$taskId"
-                        params={{ taskId: entry.taskId }}
-                        className="font-mono text-[12px] text-accent hover:underline"
-                      >
-                        {entry.taskId}
-                      </Link>
-                    ),
-                },
-                { title: "Time", cell: (entry) => <Time at={entry.createdAt} className="text-soft" /> },
-              ]}
-            />
-          )
-        }
+      <Loaded query={account} lines={2}>
+        {(shown) => <Balance account={shown} />}
       </Loaded>
+      <Tabs
+        className="mt-4"
+        value={tab ?? "usage"}
+        onChange={(value) =>
+          void navigate({
+            search: (old) => ({ ...old, tab: value === "ledger" ? value : undefined }),
+            replace: true,
+          })
+        }
+        tabs={[
+          { value: "usage", label: words.tabs.usage, content: <ByDay /> },
+          { value: "ledger", label: words.tabs.ledger, content: <Ledger /> },
+        ]}
+      />
     </Page>
+  );
+}
+
+function Balance(props: { account: Account }) {
+  const { account } = props;
+  const [month] = useState(() => `${new Date().toISOString().slice(0, 7)}-01`);
+  const spent = useQuery({
+    queryKey: ["usage", "month", month],
+    queryFn: () => readUsage({ from: month, by: "day", limit: 100 }),
+    refetchInterval: 60_000,
+  });
+  const sum = (name: "costUsd" | "modelCostUsd") =>
+    (spent.data?.data ?? []).reduce((total, row) => total + row[name], 0);
+  const isUnlimited = account.billingMode === "unlimited_grant";
+  return (
+    <dl className="grid gap-3 sm:grid-cols-3">
+      <Amount label={words.balance} usd={account.creditBalance}>
+        {isUnlimited && words.unlimited}
+      </Amount>
+      <Amount label={words.held} usd={account.heldUsd} />
+      <Amount label={words.month} usd={sum("costUsd") + sum("modelCostUsd")}>
+        {words.ofMonth(money(sum("costUsd")), money(sum("modelCostUsd")))}
+      </Amount>
+    </dl>
+  );
+}
+
+function Amount(props: { label: string; usd: number; children?: React.ReactNode }) {
+  return (
+    <div className="rounded-lg border border-line bg-panel p-3">
+      <dt className="text-soft">{props.label}</dt>
+      <dd>
+        <span className="text-2xl font-semibold">
+          <Money usd={props.usd} />
+        </span>
+        {props.children && <span className="block text-[13px] text-soft">{props.children}</span>}
+      </dd>
+    </div>
   );
 }

@@ -1,12 +1,18 @@
-import { one } from "@/shell/search";
+import { one, oneOf } from "@/shell/search";
 
-export type Search = { tab?: string };
+export const STATUSES = ["pending", "failed", "delivered"] as const;
+
+/** Of a webhook's page: the filter of its deliveries, and the delivery whose sheet is open. */
+export type Search = { status?: (typeof STATUSES)[number]; delivery?: string };
 
 export function validate(raw: Record<string, unknown>): Search {
-  const tab = one(raw.tab);
-  return tab ? { tab } : {};
+  const status = oneOf(raw.status, STATUSES);
+  const delivery = one(raw.delivery);
+  return { ...(status ? { status } : {}), ...(delivery ? { delivery } : {}) };
 }
 
-export function validateList(_raw: Record<string, unknown>): Record<never, never> {
-  return {};
+export type ListSearch = { new?: "true" };
+
+export function validateList(raw: Record<string, unknown>): ListSearch {
+  return oneOf(raw.new, ["true"]) ? { new: "true" } : {};
 }
