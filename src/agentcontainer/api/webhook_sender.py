@@ -80,11 +80,13 @@ class WebhookSender:
         pause_seconds = POLL_SECONDS
         for number, seconds in outlook.due_seconds.items():
             lane = self._lanes[number]
+            began_after = lane.after_account
             if seconds is None or not lane.free_endpoints:  # a delivery that ends wakes this loop
                 continue
             if seconds > 0:
                 pause_seconds = min(pause_seconds, seconds)
-            elif await self._claim(lane) or lane.after_account:
+            # A turn that does not begin or end with the first account leaves out some.
+            elif await self._claim(lane) or lane.after_account or began_after:
                 self.wake()
             else:  # another process is claiming from these endpoints, or their accounts have used up their share
                 pause_seconds = min(pause_seconds, RETRY_SECONDS)

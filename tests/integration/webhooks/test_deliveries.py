@@ -13,7 +13,7 @@ from agentcontainer.domain.webhooks import queue, settling
 from tests.webhook_receiver import Received, accept, answering, receiver
 
 from .bed import PATH, TASK_PAGES, created, deliveries, entries, make_due, sending, settled
-from .conftest import Account, Bed, error_of
+from .conftest import AGENT, Account, Bed, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -220,6 +220,24 @@ async def test_pages_and_filters_of_deliveries(bed: Bed, alice: Account) -> None
     assert await deliveries(alice, webhook, status="delivered") == listed
     assert await deliveries(alice, webhook, status="failed") == []
     assert error_of(await alice.get(f"{path}?status=lost"))["code"] == "validation_error"
+
+
+async def test_a_bound_key_sees_deliveries_of_its_agents_and_a_viewer_no_answers(
+    bed: Bed, alice: Account
+) -> None:
+    async with receiver() as hooks, sending(bed):
+        webhook = await created(alice, hooks)
+        for agent in (AGENT, "agt_standard_coding", AGENT):
+            await alice.post(f"/api/v1/agents/{agent}/tasks", {"instructions": "Go."})
+        listed = await settled(alice, webhook, 1, count=3)
+    body = {"name": "Bound", "role": "viewer", "agentIds": [AGENT]}
+    bound = Account(bed, alice.id, (await alice.post("/api/v1/api-keys", body)).json()["key"])
+    assert await deliveries(bound, webhook) == [listed[0], listed[2]]
+    assert await deliveries(bound, webhook, limit=1) == [listed[0]]
+    paths = [f"{PATH}/{webhook['id']}/deliveries/{each['id']}" for each in listed[:2]]
+    own, foreign = [await bound.get(path) for path in paths]
+    assert [attempt["answer"] for attempt in own.json()["attempts"]] == [None]
+    assert error_of(foreign)["code"] == "not_found"
 
 
 async def test_a_receiver_that_hangs_gets_four_at_a_time_of_all_processes_and_holds_up_nobody(

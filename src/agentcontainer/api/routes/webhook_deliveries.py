@@ -1,11 +1,13 @@
 """The routes of deliveries to webhooks and to callback URLs: read, and send again."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query
 
 from agentcontainer import db
-from agentcontainer.api.http import paging
+from agentcontainer.api.http import filtering
 from agentcontainer.api.http.access import Agents, Level, access, administers, reads
 from agentcontainer.api.http.auth import AccountId, Acting, Caller
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -28,6 +30,7 @@ from agentcontainer.domain.accounts.principal import Principal
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.tasks import service as tasks
 from agentcontainer.domain.webhooks import deliveries, model, resending, service, store
+from agentcontainer.domain.webhooks.model import Delivery
 from agentcontainer.errors import NotFound
 
 router = authenticated("Webhooks")
@@ -143,15 +146,12 @@ def _shown(stored: model.CallbackSecret, secret: str) -> CallbackSecret:
 async def _page(
     services: Services, endpoint_id: str, query: DeliveriesQuery, caller: Principal
 ) -> WebhookDeliveryPage:
-    name = f"webhook-deliveries-{query.status or 'all'}"
-    page = await deliveries.list_page(
-        services.pool,
-        endpoint_id,
-        query.status,
-        caller.visible_agents(),
-        after_id=paging.position(name, query),
-        limit=query.limit,
-        is_descending=query.order == "desc",
+    async def choose(found: Sequence[Delivery]) -> Sequence[Delivery]:
+        return [each for each in found if each.entry.agent_id and caller.sees_agent(each.entry.agent_id)]
+
+    read = partial(
+        deliveries.list_page, services.pool, endpoint_id, query.status, is_descending=query.order == "desc"
     )
-    info = paging.page_info(name, page, lambda delivery: delivery.id)
-    return WebhookDeliveryPage(data=[WebhookDelivery.of_delivery(each) for each in page.rows], page_info=info)
+    name = f"webhook-deliveries-{query.status or 'all'}"
+    rows, info = await filtering.page(caller, query, name, read, lambda delivery: delivery.id, choose)
+    return WebhookDeliveryPage(data=[WebhookDelivery.of_delivery(each) for each in rows], page_info=info)

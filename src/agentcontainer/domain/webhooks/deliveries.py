@@ -15,9 +15,8 @@ EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
 _LIST = """
 SELECT * FROM webhook_deliveries WHERE endpoint_id = $1 AND ($2::text IS NULL OR id {sign} $2)
-    AND ($3::text[] IS NULL OR data->>'agentId' = ANY ($3))
 """
-_OF_STATUS = f"{_LIST} AND status = $4"
+_OF_STATUS = f"{_LIST} AND status = $3"
 _GET = "SELECT * FROM webhook_deliveries WHERE endpoint_id = $1 AND id = $2"
 _ATTEMPTS = """
 SELECT * FROM (
@@ -82,17 +81,16 @@ async def list_page(
     pool: Pool,
     endpoint_id: str,
     status: DeliveryStatus | None,
-    agent_ids: Sequence[str] | None,
     *,
     after_id: str | None,
     limit: int,
     is_descending: bool,
 ) -> Page[Delivery]:
-    """Deliveries of an endpoint, in the order of their events. `agent_ids`: only of tasks of these agents."""
+    """Deliveries of an endpoint, in the order of their events."""
     sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
     query, arguments = (_LIST, []) if status is None else (_OF_STATUS, [status])
     return await db.fetch_page(
-        pool, query.format(sign=sign), endpoint_id, after_id, agent_ids, *arguments, order=f"id {direction}",
+        pool, query.format(sign=sign), endpoint_id, after_id, *arguments, order=f"id {direction}",
         limit=limit, of=delivery_of,
     )  # fmt: skip
 
