@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -78,18 +79,18 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver(answer: Answer = accept) -> AsyncGenerator[Receiver]:
-    """Run a receiver during the block."""
+async def receiver(answer: Answer = accept, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Receiver]:
+    """Run a receiver during the block, over https with `tls`."""
     own = Receiver(answer)
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", own.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
         [address] = runner.addresses
-        own.url = f"http://127.0.0.1:{address[1]}/hook?source=ac"
+        own.url = f"http{'s' if tls else ''}://127.0.0.1:{address[1]}/hook?source=ac"
         yield own
     finally:
         await runner.cleanup()

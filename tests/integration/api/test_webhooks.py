@@ -3,11 +3,13 @@
 import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from tests import certificates
 from tests.webhook_receiver import answering, receiver
 
 from .conftest import Account, Bed, error_of
@@ -186,6 +188,15 @@ async def test_a_test_says_what_is_wrong(bed: Bed, alice: Account) -> None:
     assert refused["error"].startswith("The URL must be on the public internet")
     answers = [await alice.post(path) for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+
+
+async def test_a_certificate_that_is_not_trusted_is_refused(alice: Account, tmp_path: Path) -> None:
+    _, context = certificates.make(tmp_path)
+    async with receiver(tls=context) as hooks:
+        webhook = await created(alice, url=hooks.url)
+        tested = (await alice.post(f"{PATH}/{webhook['id']}/test")).json()
+    assert (tested["isDelivered"], tested["status"], hooks.received) == (False, None, [])
+    assert "its certificate is not trusted here" in tested["error"]
 
 
 async def test_a_host_whose_address_is_private_is_not_connected_to(alice: Account) -> None:
