@@ -156,6 +156,27 @@ def begun(client: AgentContainer, *steps: dict[str, str]) -> str:
     return chat.id
 
 
+def test_a_person_in_a_browser_lets_a_terminal_log_in(
+    environment: dict[str, str], client_platform: Platform, client: AgentContainer, tmp_path: Path
+) -> None:
+    bare = {name: value for name, value in environment.items() if not name.startswith("AGENTCONTAINER_")}
+    bare |= {"BROWSER": "true"}
+    refused = call(bare, "login", "--url", client_platform.base_url)
+    assert refused.returncode == 2, "nobody could compare the phrase"
+    for is_approved, code in ((False, 4), (True, 0)):
+        with terminal(bare, "login", "--url", client_platform.base_url) as screen:
+            shown = screen.until(rb"/cli/approve\?login=clg_\w+\r").decode()
+            found = re.search(r"clg_\w+", shown)
+            assert found is not None
+            login = client.cli_logins.get(found[0])
+            assert f"the phrase {login.phrase}:" in shown
+            client.cli_logins.decide(login.id, is_approved=is_approved)
+            assert screen.end() == code
+        assert b"ac_live_" not in screen.output
+    assert call(bare, "whoami").returncode == 0
+    assert (tmp_path / "config/agentcontainer/config.toml").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_conversation_can_be_piped(environment: dict[str, str], client: AgentContainer) -> None:
     task_id = begun(client, {"say": "Roses are red."})
     done = call(environment, "chat", "--resume", task_id, stdin=b"/help\nGo on.\n/end\n")

@@ -7,6 +7,7 @@ import typer
 from agentcontainer_client import AgentContainer, _config, _profiles
 from agentcontainer_client._config import Profile
 from agentcontainer_client.cli.account import secret_from
+from agentcontainer_client.cli.browser_login import key_from_browser
 from agentcontainer_client.cli.state import state_of
 from agentcontainer_client.errors import ConfigurationError
 
@@ -26,19 +27,19 @@ def login(
     agent: Annotated[str | None, typer.Option(help="Agent to use if none is named.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to use if none is named.")] = None,
 ) -> None:
-    """Store a connection as a profile, after trying it. --url and --profile say which.
+    """Log in with the browser or an API key, and store the connection as a profile. --url and --profile say which.
+
+    agentcontainer login --url https://agents.example.com
 
     agentcontainer login --with-key --url https://agents.example.com
     """
     state = state_of(ctx)
-    if not with_key:
-        raise ConfigurationError("Log in with an API key: agentcontainer login --with-key --url https://…")
     name = state.profile or "default"
     before = next((found for found in _profiles.names() if found.name == name), None)
     url = state.url or (before.url if before else None)
     if url is None:
         raise ConfigurationError("Say where to log in: --url https://…")
-    key = secret_from("API key")
+    key = secret_from("API key") if with_key else key_from_browser(state, url)
     with AgentContainer(url, key) as client:
         account = client.account.get()
         stored = Profile(

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from agentcontainer_client import Task
 from agentcontainer_client.cli import text
-from agentcontainer_client.cli.state import state_of
+from agentcontainer_client.cli.state import State, state_of
 from agentcontainer_client.errors import ConfigurationError
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
@@ -59,10 +60,16 @@ def api_request(
 def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(metavar="[ID]")] = None) -> None:
     """Print the page of a task or the installation, and open it in a browser if there is a terminal."""
     state = state_of(ctx)
-    url = state.client.base_url
-    if task is not None:
-        found = state.task(task)
-        url = found.url or found.api_url
+    show_page(state, state.client.base_url if task is None else page_of(state.task(task)))
+
+
+def page_of(task: Task) -> str:
+    """The page of a task in the dashboard; where the API has it, if there is no dashboard."""
+    return task.url or task.api_url
+
+
+def show_page(state: State, url: str) -> None:
+    """Print a URL, and open it in a browser if there is a terminal."""
     state.line(url)
     if sys.stdout.isatty():
         webbrowser.open(url)

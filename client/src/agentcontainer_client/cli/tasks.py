@@ -10,7 +10,7 @@ import typer
 
 from agentcontainer_client import Task
 from agentcontainer_client._events import Event
-from agentcontainer_client.cli import event_lines, exits, suggestions, text
+from agentcontainer_client.cli import event_lines, exits, raw, suggestions, text
 from agentcontainer_client.cli.following import Follower, finish
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsQuiet, Timeout
 from agentcontainer_client.cli.state import State, state_of
@@ -90,10 +90,19 @@ def _print_tasks(state: State, tasks: list[Task]) -> None:
     state.table(rows, ["ID", "STATUS", "CREATED", "COST", "TITLE"])
 
 
-def show(ctx: typer.Context, task: TaskId, is_json: IsJson = False, fields: Fields = None) -> None:
+def show(
+    ctx: typer.Context,
+    task: TaskId,
+    is_json: IsJson = False,
+    fields: Fields = None,
+    is_page: Annotated[bool, typer.Option("--web", help="Open its page in the dashboard instead.")] = False,
+) -> None:
     """Show a task: its status, result and files."""
     state = state_of(ctx)
     found = state.task(task)
+    if is_page:
+        raw.show_page(state, raw.page_of(found))
+        return
     if is_json:
         state.json(found.to_wire(), fields)
         return
