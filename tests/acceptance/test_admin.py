@@ -109,8 +109,8 @@ async def test_an_account_is_limited_suspended_exported_and_deleted(
     assert admin("export-account", account_id, str(archive), **there).returncode == 1
     assert admin("delete-account", account_id, **there).returncode == 0
     assert json.loads(admin("list-accounts", "--json", **there).stdout) == []
-    row = await pool.fetchrow("SELECT name, removed_at FROM accounts WHERE id = $1", account_id)
-    assert row is not None and row["name"] == "Deleted account" and row["removed_at"] is not None
+    row = await pool.fetchrow("SELECT name, deleted_at FROM accounts WHERE id = $1", account_id)
+    assert row is not None and row["name"] == "Deleted account" and row["deleted_at"] is not None
     assert admin("create-key", account_id, "--name", "x", **there).returncode == 1
 
 

@@ -123,14 +123,8 @@ def delete_account(
     """Delete a suspended account for good, once its tasks have ended and it is exported."""
     from agentcontainer.domain.deletion import accounts
 
-    settings = load(data_dir=data_dir)
-
-    async def work(pool: "Pool") -> None:
-        await accounts.delete(pool, account_id, needs_export=not without_export, by=actor())
-        await accounts.remove_marked(pool, _blobs(settings), settings)
-
-    run(work, data_dir)
-    typer.echo(f"Account {account_id} is deleted.")
+    run(lambda pool: accounts.delete(pool, account_id, needs_export=not without_export, by=actor()), data_dir)
+    typer.echo(f"Account {account_id} is deleted. An API process removes what it had, within minutes.")
 
 
 async def _write(path: Path, chunks: AsyncGenerator[bytes]) -> None:

@@ -5,6 +5,7 @@ after a crash.
 """
 
 import logging
+import time
 
 import asyncpg
 
@@ -12,7 +13,7 @@ from agentcontainer import db
 from agentcontainer.db import Pool
 from agentcontainer.domain.audit import service as audit
 from agentcontainer.domain.audit.model import COMMAND_LINE, Actor
-from agentcontainer.domain.deletion import account_store, service
+from agentcontainer.domain.deletion import account_store, batches, service
 from agentcontainer.domain.deletion import store as task_store
 from agentcontainer.domain.deletion.model import Cancelled
 from agentcontainer.domain.files.blobs import Blobs
@@ -77,29 +78,39 @@ async def remove_marked(pool: Pool, blobs: Blobs, settings: Settings) -> int:
     removed = 0
     for account_id in await account_store.marked(pool):
         try:
-            await _remove(pool, blobs, settings, account_id)
-        except asyncpg.ForeignKeyViolationError as error:  # a row came since its step
-            logger.warning("the rest of the deleted account %s will be removed later: %s", account_id, error)
-        else:
+            is_removed = await _remove(pool, blobs, settings, account_id)
+        except asyncpg.ForeignKeyViolationError:
+            is_removed = False
+        if is_removed:
             removed += 1
+        else:  # a row came since its step
+            logger.warning("the rest of the deleted account %s will be removed later", account_id)
     return removed
 
 
-async def _remove(pool: Pool, blobs: Blobs, settings: Settings, account_id: str) -> None:
+async def _remove(pool: Pool, blobs: Blobs, settings: Settings, account_id: str) -> bool:
+    """False: something is left, because rows came that refer to it.
+
+    Raises:
+        ForeignKeyViolationError: as above.
+    """
     # A request that was answered while the account was being deleted may have dispatched a task.
     while await _cancel(pool, settings, account_id, CANCELLED_AT_ONCE):
         pass
     before: list[str] = []
     while task_ids := await account_store.tasks(pool, account_id, TASKS_AT_ONCE):
-        if task_ids == before:  # rows that refer to them came since their steps
-            raise asyncpg.ForeignKeyViolationError("tasks are still referred to")
+        if task_ids == before:
+            return False
+        begin = time.monotonic()
         async with db.transaction(pool) as connection:
             await task_store.mark(connection, task_ids)
         await service.remove(pool, blobs, task_ids)
         before = task_ids
+        await batches.rest(begin)
     for step in account_store.STEPS.values():
         await service.remove_all(pool, blobs, step, [account_id])
     await account_store.set_removed(pool, account_id)
+    return True
 
 
 async def _cancel(pool: Pool, settings: Settings, account_id: str, limit: int) -> int:

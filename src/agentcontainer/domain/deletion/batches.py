@@ -4,6 +4,7 @@ Each batch is a transaction of its own. The batches get smaller while they take 
 long.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from agentcontainer.db import Connection, Pool
 MAX_ROWS = 1000
 MIN_ROWS = 10
 SECONDS = 0.1  # aimed at
+MAX_PAUSE_SECONDS = 1.0
 
 Step = Callable[[Connection, int], Awaitable[int]]
 
@@ -49,3 +51,8 @@ async def repeat(pool: Pool, step: Step) -> int:
         total += count
         if count < limit:
             return total
+
+
+async def rest(begin: float) -> None:
+    """Wait as long as the work since `begin` took, so that it leaves room for others."""
+    await asyncio.sleep(min(time.monotonic() - begin, MAX_PAUSE_SECONDS))

@@ -38,15 +38,17 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
     assert settings.session_url is not None
     reconciler = Reconciler(pool, settings)
 
-    async def remove() -> None:
-        await _remove_deleted(pool, blobs, settings)
+    async def remove_accounts() -> None:
+        await _remove_accounts(pool, blobs, settings)
 
     def loops() -> Sequence[Coroutine[Any, Any, None]]:
         return (
             reconciler.run(),
             clean_up_forever(pool, blobs),
             checkpoints.clean_up_forever(pool, blobs),
-            repeat("removing what was deleted", remove, REMOVAL_SECONDS, EXPECTED),
+            repeat("removing deleted tasks", lambda: _remove_deleted(pool, blobs), REMOVAL_SECONDS, EXPECTED),
+            # A loop of its own: an account of a million tasks takes an hour.
+            repeat("removing deleted accounts", remove_accounts, REMOVAL_SECONDS, EXPECTED),
             repeat("cleaning up webhooks", lambda: webhooks.clean_up(pool), WEBHOOKS_SECONDS, EXPECTED),
             repeat("purging old data", lambda: purge(pool, blobs, settings), PURGE_SECONDS, EXPECTED),
         )
@@ -54,8 +56,11 @@ async def keep_house(pool: Pool, blobs: Blobs, settings: Settings) -> NoReturn:
     await lead(settings.session_url, pool, loops, reconciler.expect_late_heartbeats)
 
 
-async def _remove_deleted(pool: Pool, blobs: Blobs, settings: Settings) -> None:
+async def _remove_deleted(pool: Pool, blobs: Blobs) -> None:
     if removed := await deletion.remove_marked(pool, blobs):
         logger.info("removed the rest of %d deleted tasks", removed)
+
+
+async def _remove_accounts(pool: Pool, blobs: Blobs, settings: Settings) -> None:
     if removed := await account_deletion.remove_marked(pool, blobs, settings):
         logger.info("removed what %d deleted accounts had", removed)

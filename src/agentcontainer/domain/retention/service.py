@@ -4,7 +4,6 @@ Each batch is a transaction of its own, so a purge that is interrupted goes on w
 their rows.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -33,7 +32,6 @@ from agentcontainer.telemetry import metrics
 TASKS_AT_ONCE = 100
 FILES_AT_ONCE = 500
 ENTRIES_AT_ONCE = 500
-MAX_PAUSE_SECONDS = 1.0
 BEGINNING = Position(datetime(1970, 1, 1, tzinfo=UTC), "")
 
 logger = logging.getLogger(__name__)
@@ -133,7 +131,7 @@ async def _purge_feed(pool: Pool, _blobs: Blobs, age: timedelta) -> AsyncGenerat
                 begin = time.monotonic()
                 sizes = await feed.purge(pool, account_id, before, ENTRIES_AT_ONCE)
                 yield Amount(len(sizes), sum(sizes))
-                await _rest(begin)
+                await batches.rest(begin)
                 has_more = len(sizes) == ENTRIES_AT_ONCE
         last_id = account_ids[-1]
 
@@ -187,12 +185,7 @@ async def _pages(find: Callable[[Position], Awaitable[list[Position]]]) -> Async
         begin = time.monotonic()
         yield [position.id for position in page]
         after = page[-1]
-        await _rest(begin)
-
-
-async def _rest(begin: float) -> None:
-    """Wait as long as the work since `begin` took, so that a purge leaves room for others."""
-    await asyncio.sleep(min(time.monotonic() - begin, MAX_PAUSE_SECONDS))
+        await batches.rest(begin)
 
 
 # Each yields how much it removed, page by page.
