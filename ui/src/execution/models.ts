@@ -3,6 +3,7 @@ import { queryOptions, useQuery } from "@tanstack/react-query";
 import { api, data } from "@/api/client";
 import { capabilitiesQuery } from "@/api/queries";
 import type { components } from "@/api/schema";
+import { short } from "@/parts/format";
 
 export type OfferedModel = components["schemas"]["OfferedModel"];
 export const OFFLINE = "offline";
@@ -29,7 +30,7 @@ export function useProviders(): string[] {
 
 /** What a model costs and takes, in a line; null where nothing is known. */
 export function describeModel(model: OfferedModel): string {
-  const window = model.contextWindow === null ? "" : `${Math.round(model.contextWindow / 1000)}k tokens`;
+  const window = model.contextWindow === null ? "" : `${short(model.contextWindow)} tokens`;
   const price =
     model.price === null ? "" : `$${model.price.input} in, $${model.price.output} out per million`;
   return [window, price].filter(Boolean).join(" · ");

@@ -223,7 +223,7 @@ function Actions(props: { agent: Agent }) {
           search={{ from: agent.id }}
           className={buttonLook()}
         >
-          <Copy aria-hidden size={14} /> {words.copyToMine}
+          <Copy aria-hidden size={14} /> {agent.isStandard ? words.copyToMine : words.copy}
         </Link>
       )}
       {mayWrite && !agent.isStandard && (

@@ -98,7 +98,7 @@ function Cards(props: { title?: string; agents: Agent[] }) {
   return (
     <section>
       {props.title && <h2 className="mb-2 font-semibold">{props.title}</h2>}
-      <ul className="grid gap-3 sm:grid-cols-2 lg:grid-cols-3">
+      <ul className="grid grid-cols-1 gap-3 sm:grid-cols-2 lg:grid-cols-3">
         {props.agents.map((agent) => (
           <Card key={agent.id} agent={agent} />
         ))}

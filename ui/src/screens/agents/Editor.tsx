@@ -55,7 +55,7 @@ export function Editor(props: {
           </Button>
         </p>
       )}
-      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+      <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
         <div className="space-y-4">
           <div className="grid gap-3 sm:grid-cols-2">
             <TextField required {...field("name")} />
@@ -77,7 +77,7 @@ export function Editor(props: {
         </div>
         <div className="space-y-4">
           <Defaults state={state} isNew={agent === null} isReadOnly={isReadOnly} field={field} />
-          <Panel title={words.references}>
+          <Panel title={words.files}>
             <div className="space-y-4 p-4">
               {props.isIncomplete && <p className="text-amber">{words.filesMissing}</p>}
               <fieldset disabled={isReadOnly} className="space-y-4">

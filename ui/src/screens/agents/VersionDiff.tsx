@@ -17,7 +17,8 @@ export function VersionDiff(props: { before: Comparable; after: Comparable }) {
       {before.basePrompt !== after.basePrompt && (
         <section>
           <h3 className="mb-1 font-medium">{words.prompt}</h3>
-          <div className="max-h-[50vh] overflow-y-auto rounded-md border border-line">
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it */}
+          <div tabIndex={0} className="max-h-[50vh] overflow-y-auto rounded-md border border-line">
             <Diff before={before.basePrompt} after={after.basePrompt} label={words.prompt} />
           </div>
         </section>

@@ -69,6 +69,11 @@ test("a changed provider is sent with its model, a removed image as null", () =>
   });
 });
 
+test("a provider that needs no model is sent without one", () => {
+  const { change } = changeOf(NEW_AGENT, { ...NEW_AGENT, name: "Poet", provider: "offline" });
+  expect(change).toEqual({ name: "Poet", defaults: { provider: "offline" } });
+});
+
 test("a new agent sends what is filled in; text that is no number is a fault", () => {
   const { change, faults } = changeOf(NEW_AGENT, { ...NEW_AGENT, name: " Poet ", ttlMinutes: "long" });
   expect(change).toMatchObject({ name: "Poet" });

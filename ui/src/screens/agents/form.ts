@@ -113,7 +113,7 @@ function defaultsOf(form: AgentForm, keys: ReadonlySet<Key>, faults: FieldFault[
   };
   return {
     ...(keys.has("provider") ? { provider: form.provider || null } : {}),
-    ...(keys.has("model") || keys.has("provider") ? { model: form.model.trim() || null } : {}),
+    ...modelOf(form, keys),
     ...(keys.has("weakModel") ? { weakModel: form.weakModel.trim() || null } : {}),
     ...(keys.has("internetAccess") ? { internetAccess: form.internetAccess } : {}),
     ...(keys.has("maxMinutes") ? { maxRuntimeSeconds: limits.maxRuntimeSeconds } : {}),
@@ -122,6 +122,13 @@ function defaultsOf(form: AgentForm, keys: ReadonlySet<Key>, faults: FieldFault[
     ...(keys.has("region") ? { runtimeRegion: (form.region || null) as DefaultsInput["runtimeRegion"] } : {}),
     ...(keys.has("policy") ? { outputPolicy: policy } : {}),
   };
+}
+
+/** A changed provider comes with its model. Without one, the API says whether that provider needs it. */
+function modelOf(form: AgentForm, keys: ReadonlySet<Key>): DefaultsInput {
+  const model = form.model.trim();
+  if (keys.has("provider")) return model ? { model } : {};
+  return keys.has("model") ? { model: model || null } : {};
 }
 
 /** What of an agent two versions are compared by. */

@@ -17,6 +17,7 @@ export const words = {
   tabs: { editor: "Editor", versions: "Versions", runs: "Runs" },
   run: "New task",
   copyToMine: "Copy to my agents",
+  copy: "Copy",
   standardNote:
     "This agent ships with the platform and cannot be changed. Copy it to make one of your own that begins with its settings.",
   viewerNote: "Your key may read, but not change.",
@@ -42,6 +43,7 @@ export const words = {
   region: "Region",
   image: "Container image",
   imageHint: "Empty: the host's own system folders. The image is pinned to its digest when you save.",
+  files: "Files",
   references: "Reference files",
   referencesHint: "In reference_files/ of every task.",
   skills: "Skills",

@@ -43,7 +43,7 @@ export function Form(props: { agents: Agent[]; name: string; initial: Draft }) {
   const versions = useVersions(draft.agentId);
   const version = versions.find(({ id }) => id === draft.versionId) ?? agent?.currentVersion;
   return (
-    <div className="grid items-start gap-5 lg:grid-cols-[minmax(0,1fr)_22rem]">
+    <div className="grid grid-cols-1 items-start gap-5 lg:grid-cols-[minmax(0,1fr)_22rem]">
       <form ref={form} onSubmit={send} onKeyDown={onKey} className="space-y-4">
         <AgentFields agents={props.agents} draft={draft} onChange={change} />
         <TextArea

@@ -38,7 +38,7 @@ export function TrialPanel(props: { trial: Trial | undefined; isStale: boolean; 
                       </th>
                       <td className="py-0.5 pr-2">{valueText(name, value)}</td>
                       <td
-                        className={`py-0.5 text-right text-[12px] ${from === "task" ? "font-medium text-accent" : "text-soft"}`}
+                        className={`py-0.5 text-right text-[12px] whitespace-nowrap ${from === "task" ? "font-medium text-accent" : "text-soft"}`}
                       >
                         {words.from[from]}
                       </td>
@@ -83,7 +83,8 @@ export function FormsPanel(props: { agentId: string; body: DispatchRequest }) {
           label,
           content: (
             <div className="space-y-2 p-3">
-              <div className="max-h-64 overflow-y-auto">
+              {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it */}
+              <div className="max-h-64 overflow-y-auto" tabIndex={0}>
                 <Code text={text} language={value === "python" ? "python" : "bash"} isBare />
               </div>
               <Copyable text={text} shown={`Copy as ${label}`} label={`as ${label}`} />

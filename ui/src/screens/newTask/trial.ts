@@ -10,15 +10,16 @@ const PAUSE_MS = 400;
 
 export function useTrial(agentId: string, body: DispatchRequest, isSendable: boolean) {
   const asked = useSettled(JSON.stringify({ agentId, body }), PAUSE_MS);
+  const settled = JSON.parse(asked) as { agentId: string; body: DispatchRequest };
   return useQuery({
     queryKey: ["trial", asked],
-    enabled: isSendable && agentId !== "" && body.instructions.trim() !== "",
+    enabled: isSendable && settled.agentId !== "" && settled.body.instructions.trim() !== "",
     placeholderData: keepPreviousData,
     staleTime: 30_000,
     gcTime: 60_000,
     queryFn: async ({ signal }) => {
-      const { agentId, body } = JSON.parse(asked) as { agentId: string; body: DispatchRequest };
-      const params = { path: { agentId }, query: { dryRun: true } };
+      const { body } = settled;
+      const params = { path: { agentId: settled.agentId }, query: { dryRun: true } };
       const trial = await data(api.POST("/api/v1/agents/{agentId}/tasks", { params, body, signal }));
       return trial as Trial;
     },

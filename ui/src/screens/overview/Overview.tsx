@@ -77,7 +77,7 @@ function Usual() {
   return (
     <Page title={words.title}>
       {isOperator && <HealthStrip />}
-      <div className="grid items-start gap-4 lg:grid-cols-3">
+      <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">
         <NeedsYou dayAgo={dayAgo} />
         <Today />
         <Panel
@@ -105,7 +105,7 @@ function Usual() {
                   )}
                 </div>
               ) : (
-                <ul className="grid gap-3 p-3 sm:grid-cols-2 lg:grid-cols-3">
+                <ul className="grid grid-cols-1 gap-3 p-3 sm:grid-cols-2 lg:grid-cols-3">
                   {page.data.map((task) => (
                     <RunningCard key={task.id} task={task} />
                   ))}

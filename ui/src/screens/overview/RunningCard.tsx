@@ -11,7 +11,7 @@ import { Elapsed, Time } from "@/parts/Time";
 import { TaskLink } from "./TaskLink";
 import { words } from "./words";
 
-const POLL_MS = 5000; // the feed has no tool calls
+const POLL_MS = 3000; // the feed has no tool calls
 const LOOKED_AT = 20;
 
 export function RunningCard(props: { task: TaskSummary }) {
