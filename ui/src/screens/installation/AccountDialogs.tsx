@@ -178,6 +178,7 @@ export function LimitsDialog(props: Props) {
   const refresh = useRefresh();
   const [running, setRunning] = useState(shown(account.limits.runningTasks));
   const [queued, setQueued] = useState(shown(account.limits.queuedTasks));
+  const [cost, setCost] = useState(shown(account.limits.costUsdPerDay));
   const [priority, setPriority] = useState(shown(account.limits.maxPriority));
   const [key] = useState(newKey);
   const change = useMutation({
@@ -189,6 +190,7 @@ export function LimitsDialog(props: Props) {
             limits: {
               runningTasks: limit(running),
               queuedTasks: limit(queued),
+              costUsdPerDay: limit(cost),
               maxPriority: limit(priority),
             },
           },
@@ -202,6 +204,7 @@ export function LimitsDialog(props: Props) {
   const fields = [
     [words.maxRunning, running, setRunning, "limits.runningTasks"],
     [words.maxQueued, queued, setQueued, "limits.queuedTasks"],
+    [words.maxCost, cost, setCost, "limits.costUsdPerDay"],
     [words.maxPriority, priority, setPriority, "limits.maxPriority"],
   ] as const;
   return (
@@ -223,6 +226,7 @@ export function LimitsDialog(props: Props) {
           label={label}
           type="number"
           min={0}
+          step={path === "limits.costUsdPerDay" ? "any" : 1}
           placeholder={words.unlimited}
           value={value}
           error={faultOf(change.error, path)}

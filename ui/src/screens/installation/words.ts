@@ -76,6 +76,7 @@ export const words = {
   setLimits: "Change limits",
   maxRunning: "Tasks running at a time",
   maxQueued: "Tasks queued",
+  maxCost: "Cost a day, $",
   maxPriority: "Highest priority",
   save: "Save",
   suspend: "Suspend",

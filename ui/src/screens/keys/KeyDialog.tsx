@@ -23,6 +23,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
   const [role, setRole] = useState<ApiKey["role"]>(apiKey?.role ?? "member");
   const [expiry, setExpiry] = useState(apiKey?.expiresAt ? KEEP : "never");
   const [agentIds, setAgentIds] = useState<string[] | null>(apiKey?.agentIds ?? null);
+  const [costPerDay, setCostPerDay] = useState(shown(apiKey?.limits.costUsdPerDay));
   const [tasksPerDay, setTasksPerDay] = useState(shown(apiKey?.limits.tasksPerDay));
   const [maxPriority, setMaxPriority] = useState(shown(apiKey?.limits.maxPriority));
   const send = useMutation({
@@ -33,7 +34,11 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
         role,
         agentIds,
         ...(expiry === KEEP ? {} : { expiresAt: expiresAt(expiry) }),
-        limits: { tasksPerDay: limit(tasksPerDay), maxPriority: limit(maxPriority) },
+        limits: {
+          costUsdPerDay: limit(costPerDay),
+          tasksPerDay: limit(tasksPerDay),
+          maxPriority: limit(maxPriority),
+        },
       };
       if (apiKey) {
         const path = { keyId: apiKey.id };
@@ -97,6 +102,16 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
               </option>
             ))}
           </SelectField>
+          <TextField
+            label={words.costPerDay}
+            type="number"
+            min={0}
+            step="any"
+            placeholder={words.noLimit}
+            value={costPerDay}
+            error={faultOf("limits.costUsdPerDay")}
+            onChange={(event) => setCostPerDay(event.target.value)}
+          />
           <TextField
             label={words.tasksPerDay}
             type="number"

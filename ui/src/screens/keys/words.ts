@@ -18,6 +18,7 @@ export const words = {
   allAgents: "all agents",
   someAgents: "only these",
   countAgents: (count: number) => `${count} agent${count === 1 ? "" : "s"}`,
+  costPerDay: "Cost a day, $",
   tasksPerDay: "Tasks a day",
   maxPriority: "Highest priority",
   noLimit: "no limit",
