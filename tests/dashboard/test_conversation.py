@@ -2,14 +2,11 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.bed import Client, script
 
 from .conftest import watched
-
-pytestmark = pytest.mark.long
 
 
 def test_talk_turn_by_turn(browser: Browser, client: Client) -> None:

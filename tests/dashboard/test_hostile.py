@@ -12,8 +12,6 @@ from tests.acceptance.bed import Client, Platform, finish, script
 from .conftest import PHONE, account_of, watched
 from .hostile import CORPUS, HTML
 
-pytestmark = pytest.mark.long
-
 SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" onload="window.pwned=1"><script>window.pwned=1</script>
 <image href="https://evil.example/leak.png"/></svg>"""
 COPY = "cd task_files; for name in page.html picture.svg deep.json; do cp $name ../copy-$name; done; cp *.md ../copy.md"
@@ -74,7 +72,9 @@ def check(page: Page, faults: list[str]) -> None:
     assert faults == []
 
 
-@pytest.mark.parametrize("viewport", [None, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    "viewport", [None, pytest.param(PHONE, marks=pytest.mark.long)], ids=["wide", "phone"]
+)
 def test_the_corpus_is_text_on_every_screen(
     browser: Browser, hostile: Hostile, viewport: dict[str, int] | None
 ) -> None:

@@ -2,14 +2,11 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.bed import Client, Platform, finish, script, waiting
 
 from .conftest import World, account_of, until, watched
-
-pytestmark = pytest.mark.long
 
 
 def test_a_running_task_is_followed_to_its_end_without_a_reload(

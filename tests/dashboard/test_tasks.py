@@ -9,8 +9,6 @@ from tests.acceptance.bed import Client, finish, script
 
 from .conftest import World, watched
 
-pytestmark = pytest.mark.long
-
 
 def test_filters_are_in_the_url_and_survive_a_reload(browser: Browser, world: World) -> None:
     client = world.client
@@ -77,6 +75,7 @@ def test_views_are_kept_in_the_browser(browser: Browser, world: World) -> None:
         expect(page).to_have_url(re.compile("status=failed"))
 
 
+@pytest.mark.long
 def test_the_keyboard(browser: Browser, world: World) -> None:
     client = world.client
     with watched(browser, client.base_url, api_key=client.api_key) as seen:
@@ -93,7 +92,7 @@ def test_the_keyboard(browser: Browser, world: World) -> None:
         expect(page).to_have_url(first)
         page.keyboard.press("g")
         page.keyboard.press("a")
-        expect(page.get_by_role("heading", name="Agents")).to_be_visible()
+        expect(page.get_by_role("heading", name="Agents", exact=True)).to_be_visible()
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_contain_text("command palette")
         page.keyboard.press("Escape")
