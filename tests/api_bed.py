@@ -104,10 +104,12 @@ class Account:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def upload(self, content: bytes = b"a,b\n1,2\n", filename: str = "data.csv") -> str:
+    async def upload(
+        self, content: bytes = b"a,b\n1,2\n", filename: str = "data.csv", content_type: str = "text/csv"
+    ) -> str:
         """Upload a file; returns its id."""
         prepared = (
-            await self.post("/api/v1/uploads/prepare", {"filename": filename, "contentType": "text/csv"})
+            await self.post("/api/v1/uploads/prepare", {"filename": filename, "contentType": content_type})
         ).json()
         response = await self.bed.http.put(
             prepared["uploadUrl"], content=content, headers=prepared["headers"]

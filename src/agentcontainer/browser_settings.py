@@ -12,10 +12,11 @@ class BrowserSettings(SettingRules):
     """The part of `Settings` that concerns browsers, and the proxies before the API."""
 
     dashboard: bool = Field(True, description="Whether the API serves the dashboard, at the root of its URL.")
-    dashboard_url: str | None = Field(
+    preview_url: str | None = Field(
         None,
-        description="URL of a dashboard elsewhere. A task's `url` is its page there, `URL/tasks/tsk_…`. Unset: it is "
-        "the page of the API's own dashboard, or null if that is switched off.",
+        description="URL of a second origin at which previews of files are served, and nowhere else: `scheme://host`, "
+        "with another host than `AGENTCONTAINER_PUBLIC_URL`, so that no cookie of the dashboard reaches it. Unset: "
+        "previews are served beside the API.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

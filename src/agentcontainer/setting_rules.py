@@ -41,7 +41,7 @@ class SettingRules(BaseSettings):
         "openai_base_url",
         "openrouter_base_url",
         "public_url",
-        "dashboard_url",
+        "preview_url",
         check_fields=False,
     )
     @classmethod
@@ -55,6 +55,23 @@ class SettingRules(BaseSettings):
                 "must be an http:// or https:// URL: a host, a port from 1 to 65535, a path, and no more"
             )
         return value.rstrip("/")
+
+    @field_validator("preview_url", check_fields=False)
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).path:
+            raise ValueError("must have no path, such as https://previews.example.com")
+        return value
+
+    @field_validator("public_url", check_fields=False)
+    @classmethod
+    def _another_host_than_previews(cls, value: str | None, info: ValidationInfo) -> str | None:
+        previews = urlsplit(info.data.get("preview_url") or "").hostname
+        if value is not None and previews is not None and urlsplit(value).hostname == previews:
+            raise ValueError(
+                "must have another host than AGENTCONTAINER_PREVIEW_URL, because cookies ignore ports"
+            )
+        return value
 
     @field_validator(
         "image_registries",

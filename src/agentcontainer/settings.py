@@ -319,8 +319,7 @@ class Settings(TelemetrySettings):
 
     def task_url(self, task_id: str) -> str | None:
         """The page of a task. None: there is no dashboard."""
-        base = self.dashboard_url or (self.api_url if self.dashboard else None)
-        return None if base is None else f"{base}/tasks/{task_id}"
+        return f"{self.api_url}/tasks/{task_id}" if self.dashboard else None
 
     @property
     def has_offline_model(self) -> bool:

@@ -90,7 +90,8 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
         assert first.interrupt(signal.SIGTERM) == 0
         assert is_gone(family, 15)
 
-    with up(data_dir, wrap=lambda argv: ["nohup", *argv]) as again:
+    with up(data_dir, "--print-login-link", wrap=lambda argv: ["nohup", *argv]) as again:
+        assert (again.log_in(), again.log_in()) == (204, 401), "the link works once"
         again.process.send_signal(
             signal.SIGHUP
         )  # the terminal closes; if `up` stopped now, SIGINT below would exit with 130
@@ -105,7 +106,8 @@ def test_started_again_it_has_everything(short_dir: Path) -> None:
 def test_a_second_interrupt_ends_it_at_once(short_dir: Path) -> None:
     (short_dir / "data").mkdir(mode=0o700)
     data_folder.fill(short_dir / "data")
-    with up(short_dir / "data") as running:
+    with up(short_dir / "data", "--no-profile", is_on_terminal=True) as running:
+        assert running.log_in() == 204, "on a terminal it prints a link"
         family = running.family()
         runner = running.pid_of("runner")
         assert runner is not None

@@ -1,6 +1,7 @@
 """A real `agentcontainer up`, for tests."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -31,6 +32,19 @@ class Up:
         match = re.search(r"API +(http://\S+)/api/v1", self.block)
         assert match, self.block
         return match[1]
+
+    @property
+    def dashboard(self) -> str:
+        match = re.search(r"Dashboard +(http://\S+)", self.block)
+        assert match, self.block
+        return match[1]
+
+    def log_in(self) -> int:
+        """Follow the link that it printed, as the page behind it does; returns the status."""
+        code = self.dashboard.partition("/login#")[2]
+        page = {"Sec-Fetch-Site": "same-origin"}
+        url = f"{self.base_url}/session"
+        return httpx2.post(url, json={"code": code}, headers=page, trust_env=False, verify=False).status_code
 
     @property
     def api_key(self) -> str | None:
@@ -64,21 +78,30 @@ class Up:
 
 
 @contextmanager
-def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **settings: object) -> Iterator[Up]:
+def up(
+    data_dir: Path,
+    *options: str,
+    wrap: Callable[[list[str]], list[str]] = list,
+    is_on_terminal: bool = False,
+    **settings: object,
+) -> Iterator[Up]:
     """Run `up` on a free port during the block; no process is left afterwards."""
     stderr = data_dir.parent / "up-stderr"
-    argv = wrap([*COMMAND, "up", "--data-dir", str(data_dir), "--port", "0"])
+    argv = wrap([*COMMAND, "up", "--data-dir", str(data_dir), "--port", "0", *options])
+    reader, writer = pty.openpty() if is_on_terminal else os.pipe()
     with stderr.open("a") as log:
         process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(**settings), cwd="/"
+            argv, stdout=writer, stderr=log, text=True, env=environment(**settings), cwd="/"
         )
-    assert process.stdout is not None
+    os.close(writer)
+    output = os.fdopen(reader)
     try:
         block = ""
-        for line in process.stdout:
-            block += line
-            if any(end in line for end in ENDS_OF_BLOCK):
-                break
+        with suppress(OSError):  # a terminal ends with an error
+            for line in output:
+                block += line
+                if any(end in line for end in ENDS_OF_BLOCK):
+                    break
         running = Up(process, block, stderr)
         if not any(end in block for end in ENDS_OF_BLOCK):
             process.wait(10)
@@ -90,7 +113,7 @@ def up(data_dir: Path, *, wrap: Callable[[list[str]], list[str]] = list, **setti
             family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-        process.stdout.close()
+        output.close()
         psutil.wait_procs(family, timeout=10)
 
 

@@ -6,7 +6,9 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from agentcontainer_client import AgentContainer
@@ -147,6 +149,63 @@ def test_a_profile_is_stored_and_used(
     assert account.api_key not in debug
     assert call(bare, "logout").returncode == 0
     assert call(bare, "whoami").returncode == 4
+
+
+@pytest.fixture
+def browser(environment: dict[str, str], tmp_path: Path) -> Path:
+    """A browser, which writes the URL that it is called with into this file."""
+    program, opened = tmp_path / "browser", tmp_path / "opened"
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    program.chmod(0o755)
+    environment["BROWSER"] = str(program)
+    return opened
+
+
+def shown_by(opened: Path) -> str:
+    """The URL that the browser was called with."""
+    deadline = time.monotonic() + 20
+    while not opened.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return opened.read_text()
+
+
+def log_in(base_url: str, code: str) -> int:
+    """What the page of a login link does; the status of the answer."""
+    page = {"Sec-Fetch-Site": "same-origin"}
+    body = {"code": code, "isConfirmed": True}
+    url = f"{base_url}/session"
+    return httpx2.post(url, json=body, headers=page, trust_env=False, verify=False).status_code
+
+
+def test_open_and_show_log_the_browser_in_without_a_code_in_its_arguments(
+    environment: dict[str, str], browser: Path, client: AgentContainer, tmp_path: Path
+) -> None:
+    task = client.tasks.create("x", agent=DATA)
+    assert task.url == f"{client.base_url}/tasks/{task.id}"
+    task.cancel()
+    for arguments, page in [
+        (["open"], "/login#"),
+        (["open", task.id], f"/login?to=/tasks/{task.id}#"),
+        (["show", "--web", task.id], f"/login?to=/tasks/{task.id}#"),
+    ]:
+        browser.unlink(missing_ok=True)
+        with terminal(environment, *arguments, columns=200) as screen:
+            assert screen.end() == 0, screen.output
+        [link] = [line for line in screen.output.decode().split() if line.startswith("http")]
+        assert link.startswith(f"{client.base_url}{page}")
+        code = link.partition("#")[2]
+        argument = shown_by(browser)
+        assert code not in argument
+        file = Path(urlsplit(argument).path)
+        assert file == tmp_path / "config/agentcontainer/open.html"
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert f'url={link}"' in file.read_text()
+        assert (log_in(client.base_url, code), log_in(client.base_url, code)) == (204, 401)
+    browser.unlink()
+    piped = call(environment, "open")
+    assert log_in(client.base_url, piped.stdout.decode().strip().partition("#")[2]) == 204
+    assert not browser.exists(), "without a terminal, nothing is opened"
 
 
 def begun(client: AgentContainer, *steps: dict[str, str]) -> str:

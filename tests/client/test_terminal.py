@@ -94,7 +94,7 @@ def test_a_wrong_key_and_no_key_have_the_code_4(environment: Environment) -> Non
     without = {name: value for name, value in environment.items() if name != "AGENTCONTAINER_API_KEY"}
     refused = piped(without, "list")
     assert refused.returncode == 4
-    assert f"agentcontainer login --with-key --url {without['AGENTCONTAINER_URL']}".encode() in refused.stderr
+    assert f"agentcontainer login --url {without['AGENTCONTAINER_URL']}".encode() in refused.stderr
 
 
 def test_in_a_pipe_stdout_is_the_result_byte_for_byte(environment: Environment) -> None:

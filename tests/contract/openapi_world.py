@@ -127,6 +127,11 @@ class World:
                 task_id = self.post(f"/agents/{AGENT}/tasks", {"instructions": "x"})["id"]
                 [token] = self.runner.run(self.account.hibernate(task_id, link_count=1))
                 return {"taskId": task_id, "token": token}
+            case "showPreview":
+                headers = {"Authorization": f"Bearer {self.key}"}
+                url = f"{self.base_url}/api/v1/files/{self.ids['fileId']}/preview"
+                _, token, name = self.session.get(url, headers=headers).json()["url"].rsplit("/", 2)
+                return {"token": token, "name": name}
             case "deleteProviderKey" | "testProviderKey":
                 headers = {"Authorization": f"Bearer {self.key}"}
                 url = f"{self.base_url}/api/v1/provider-keys/openai"

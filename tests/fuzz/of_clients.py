@@ -14,7 +14,7 @@ import dns.message
 
 from agentcontainer import db
 from agentcontainer.api.http import paging, request, strict_json
-from agentcontainer.api.http.file_bytes import attachment
+from agentcontainer.api.http.file_bytes import disposition
 from agentcontainer.egress import Rule, parse, rule_for
 from agentcontainer.errors import ValidationError
 from agentcontainer.filenames import filename_fault
@@ -35,7 +35,7 @@ def file_name(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ac-fuzz-", dir="/tmp") as folder:
         (Path(folder) / name).write_bytes(b"")
         assert os.listdir(folder) == [name]
-    match = DISPOSITION.fullmatch(attachment(name))
+    match = DISPOSITION.fullmatch(disposition("attachment", name))
     assert match is not None
     assert len(unquote(match[1], errors="strict")) == len(name)
 

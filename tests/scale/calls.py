@@ -18,7 +18,7 @@ from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.ledger import store as ledger
 from agentcontainer.domain.retention import service as retention
 from agentcontainer.domain.retention import store as retention_store
-from agentcontainer.domain.tasks import creation, events, listing, queue, service, store
+from agentcontainer.domain.tasks import creation, events, glance, listing, queue, service, store
 from agentcontainer.domain.tasks.model import Claim, Dispatch, TaskFilter
 from agentcontainer.domain.tasks.reconcile import reconcile
 from agentcontainer.domain.tasks.state import EndReason, Status
@@ -237,6 +237,7 @@ CALLS: dict[str, Callable[[Platform], Awaitable[Any]]] = {
     "list tasks": _listed(),
     "list tasks, oldest first": _listed(is_descending=False),
     "list tasks, summary": _listed(is_summary=True),
+    "glance at tasks": lambda platform: glance.read(platform.pool, [platform.middle, platform.conversation]),
     "list tasks by status pending": _listed(statuses=frozenset({Status.PENDING})),
     "list tasks by status failed": _listed(statuses=frozenset({Status.FAILED})),
     "list tasks by two statuses": _listed(statuses=frozenset({Status.PENDING, Status.FAILED})),

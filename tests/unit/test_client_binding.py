@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 # Operations without a method, each with the reason.
 LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("logIn", "getSession", "logOut"), "for browsers: it is about their cookie"
-)
+) | {"showPreview": "for browsers: a client downloads the file"}
 # Parameters and body fields that no argument stands for, each with the reason.
 FIELDS_LEFT_OUT = {"traceparent": "the transport adds it, from the current span of the program"}
 

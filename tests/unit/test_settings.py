@@ -56,6 +56,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> N
         ("DATA_DIR", "", "must name a folder"),
         ("DATA_DIR", "  ", "must name a folder"),
         ("SECRET_KEY", "short", "must have at least 32 characters"),
+        ("PREVIEW_URL", "https://a.example/x", "must have no path, such as https://previews.example.com"),
         (
             "OPENAI_BASE_URL",
             "https://:secret@host/v1",
@@ -245,3 +246,15 @@ def test_a_new_folder_and_our_own_are_taken(tmp_path: Path, entries: list[str]) 
     for entry in entries:
         (tmp_path / entry).touch()
     data_dir.prepare(tmp_path)
+
+
+def test_previews_need_another_host_than_the_dashboard() -> None:
+    """Another port would not do: cookies ignore ports."""
+    urls = {"preview_url": "https://agents.example.com:8443", "public_url": "https://agents.example.com"}
+    with pytest.raises(
+        SettingsError, match="AGENTCONTAINER_PUBLIC_URL is wrong: must have another host than"
+    ):
+        load(**urls)
+    assert (
+        load(**urls | {"preview_url": "https://previews.example/"}).preview_url == "https://previews.example"
+    )

@@ -111,11 +111,11 @@ def connection(
     if not url:
         raise NotLoggedIn(
             "No URL. Start an installation here with `agentcontainer up`, log in to another with `agentcontainer login "
-            f"--with-key --url https://…`, set {URL}, or pass base_url."
+            f"--url https://…`, set {URL}, or pass base_url."
         )
     if not key:
         raise NotLoggedIn(
-            f"No API key for {_origin(url)}. Log in with `agentcontainer login --with-key --url {_origin(url)}`, "
+            f"No API key for {_origin(url)}. Log in with `agentcontainer login --url {_origin(url)}`, "
             f"set {API_KEY}, or pass api_key."
         )
     if any(not " " < character <= "~" for character in key):

@@ -107,6 +107,9 @@ Origin: TypeAlias = Literal["platform", "version", "task"] | str
 OutputPolicyMode: TypeAlias = Literal["any", "none", "at_least_one", "named"] | str
 """A word of the API; later versions may add others."""
 
+PreviewKind: TypeAlias = Literal["html", "svg", "image", "pdf", "text", "none"] | str
+"""A word of the API; later versions may add others."""
+
 Provider: TypeAlias = str
 """One of anthropic, openai, openrouter, offline, or the name of an endpoint of the account's own."""
 
@@ -1180,6 +1183,38 @@ class InstalledAccount(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LastActivity(Model):
+    """The latest tool call of a task."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("tool", "tool", None),
+        ("summary", "summary", None),
+        ("at", "at", instant),
+    )
+
+    tool: str
+    summary: str
+    """Its command or path, at most 200 characters; empty where it has neither."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LastMessage(Model):
+    """The latest message of a conversation, or the latest steering message."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("role", "role", None),
+        ("content", "content", None),
+        ("at", "at", instant),
+    )
+
+    role: Role
+    content: str
+    """At most 200 characters."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class LedgerEntry(Model):
     """One movement of money. Entries never change, and their sum is the balance."""
 
@@ -1443,6 +1478,34 @@ class PreparedUpload(Model):
     method: str
     headers: dict[str, str]
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Preview(Model):
+    """How a browser shows a file, and signed links for it. Treat them as passwords."""
+
+    WIRE: ClassVar[tuple[WireField, ...]] = (
+        ("fileId", "file_id", None),
+        ("kind", "kind", None),
+        ("contentType", "content_type", None),
+        ("sizeBytes", "size_bytes", None),
+        ("url", "url", None),
+        ("scriptsUrl", "scripts_url", None),
+        ("expiresAt", "expires_at", instant),
+    )
+
+    file_id: str
+    kind: PreviewKind
+    """`none`: the file can only be downloaded."""
+    content_type: str
+    """Of the answer to the links. Of `text`: `text/plain`."""
+    size_bytes: int
+    url: str | None
+    """Shows the file without running scripts. Null for `none`."""
+    scripts_url: str | None
+    """Of `html` only: runs the scripts in the file too, which reach nothing."""
+    expires_at: datetime | None
+    """When the links stop working. Null for `none`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -1735,6 +1798,9 @@ class Task(Model):
         ("budget", "budget", TaskBudget.from_wire),
         ("containerMinutes", "container_minutes", None),
         ("tokenUsage", "token_usage", TokenUsage.from_wire),
+        ("outputCount", "output_count", None),
+        ("lastActivity", "last_activity", LastActivity.from_wire),
+        ("lastMessage", "last_message", LastMessage.from_wire),
         ("instructions", "instructions", None),
         ("inputFileIds", "input_file_ids", None),
         ("inputFiles", "input_files", each(GivenFile.from_wire)),
@@ -1800,6 +1866,12 @@ class Task(Model):
     container_minutes: float
     """Billed container time, in whole seconds / 60."""
     token_usage: TokenUsage
+    output_count: int | None
+    """How many output files it has, at most 1000. In lists with `fields=summary`; elsewhere null."""
+    last_activity: LastActivity | None
+    """In lists with `fields=summary`; elsewhere null."""
+    last_message: LastMessage | None
+    """In lists with `fields=summary`; elsewhere null."""
     instructions: str | None = None
     input_file_ids: list[str] | None = None
     """As sent. Of a task that is read by its id: null in lists and in other responses."""

@@ -37,6 +37,7 @@ from agentcontainer.api.routes import (
     messages,
     metrics,
     outputs,
+    previews,
     provider_keys,
     session,
     sessions,
@@ -72,6 +73,8 @@ ROUTERS: Sequence[APIRouter] = (
     uploads.router,
     uploads.signed_router,
     files.router,
+    previews.router,
+    previews.link_router,
     tasks.router,
     batches.router,
     events.router,
@@ -118,7 +121,9 @@ def create_app(
         settings, pool, vault, blobs, rate_limit, hub or Hub(pool), Lookup(settings), exposition
     )
     app.state.openapi_yaml = cache(lambda: openapi.to_yaml(openapi.document(ROUTES, settings.public_url)))
-    app.state.dashboard = Dashboard(built_files(), upload_origins) if settings.dashboard else None
+    app.state.dashboard = None
+    if settings.dashboard:
+        app.state.dashboard = Dashboard(built_files(), upload_origins, settings.preview_url)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _respond)

@@ -67,11 +67,14 @@ def built_files() -> dict[str, bytes]:
 
 
 class Dashboard:
-    """The pages. `upload_origins`: where browsers send uploads, besides to the origin of the page."""
+    """The pages. `upload_origins`: where browsers send uploads, besides to the origin of the page. `preview_url`: the
+    origin of previews; None: the page's own."""
 
-    def __init__(self, files: Mapping[str, bytes], upload_origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], upload_origins: tuple[str, ...] = (), preview_url: str | None = None
+    ) -> None:
         self._files = {name: _File.of(name, content) for name, content in files.items()}
-        self._policy = content_security_policy(upload_origins)
+        self._policy = content_security_policy(upload_origins, preview_url)
 
     def answer(self, request: Request) -> Response | None:
         """The response to a request that no route of the API takes; None: it is not for the dashboard."""
@@ -110,12 +113,16 @@ async def upload_origins(settings: Settings, blobs: Blobs) -> tuple[str, ...]:
     return tuple(f"{parts.scheme}://{parts.netloc}" for parts in (urlsplit(url) for url in urls if url))
 
 
-def content_security_policy(upload_origins: tuple[str, ...]) -> str:
-    """What the pages may do: run their own scripts and styles, and connect to the API and to where uploads go."""
+def content_security_policy(upload_origins: tuple[str, ...], preview_url: str | None = None) -> str:
+    """What the pages may do: run their own scripts and styles, connect to the API and to where uploads go, and show
+    previews. A preview that could go to any other URL could take what it knows with it."""
     connect = " ".join(("'self'", *upload_origins))
+    frames, images = ("'self'", "'self' blob:")
+    if preview_url is not None:
+        frames, images = (preview_url, f"{images} {preview_url}")
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self'; "
-        f"connect-src {connect}; frame-src 'self'; form-action 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; font-src 'self'; "
+        f"connect-src {connect}; frame-src {frames}; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; "
         "trusted-types 'none'"
     )

@@ -13,7 +13,7 @@ from agentcontainer.cli.admin_settings import adopt_settings, rotate_secret_key
 from agentcontainer.cli.error_lines import CommandGroup, one_line
 from agentcontainer.cli.money import micro_usd, usd
 from agentcontainer.cli.options import DataDir, load
-from agentcontainer.errors import ValidationError
+from agentcontainer.errors import SettingsError, ValidationError
 
 if TYPE_CHECKING:
     from agentcontainer.db import Pool
@@ -109,6 +109,8 @@ def login_link(
     from agentcontainer.domain.sessions import service
 
     settings = load(data_dir=data_dir)
+    if not settings.dashboard:
+        raise SettingsError("AGENTCONTAINER_DASHBOARD is false, so there is nothing to log in to.")
 
     async def create(pool: "Pool") -> dict[str, str]:
         base = settings.public_url or await installation.public_url(pool)

@@ -19,6 +19,7 @@ PUBLIC = {
     "/readyz",
     "/metrics",
     "/uploads/{uploadId}",
+    "/preview/{token}/{name}",
     "/wake/{token}",
     "/session",
     f"{V1}/openapi.yaml",
@@ -60,7 +61,7 @@ class TestShapes:
         task = await alice.dispatch()
         answers = [task, (await alice.get(f"{V1}/account")).json(), (await alice.get(f"{V1}/agents")).json()]
         odd = {key for key in keys_of(answers) if not re.fullmatch(r"[a-z][A-Za-z0-9]*", key)}
-        assert odd == {"input_tokens", "output_tokens"}
+        assert odd == {"input_tokens", "output_tokens", "cached_input_tokens"}
 
     async def test_ids_are_a_prefix_and_20_or_more_url_safe_characters(self, alice: Account) -> None:
         for prefix, id_ in (await one_of_each(alice)).items():

@@ -71,6 +71,9 @@ async def test_the_task_object_has_every_key(alice: Account) -> None:
         "budget": None,
         "containerMinutes": 0,
         "tokenUsage": {"input_tokens": 0, "output_tokens": 0, "cached_input_tokens": 0},
+        "outputCount": None,
+        "lastActivity": None,
+        "lastMessage": None,
     }
     assert (await alice.get(f"/api/v1/tasks/{task['id']}")).json() | UNREAD == task
 

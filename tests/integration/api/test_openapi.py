@@ -261,6 +261,8 @@ async def test_responses_match_their_schemas(document: dict[str, Any], bed: Bed,
     file_id = check(files, await alice.get(files))["data"][0]["id"]
     check(f"{files}/{{fileId}}", await alice.get(f"{files}/{file_id}"))
     check(f"{files}/{{fileId}}/uses", await alice.get(f"{files}/{file_id}/uses"))
+    check(f"{files}/{{fileId}}/preview", await alice.get(f"{files}/{file_id}/preview"))
+    check("/preview/{token}/{name}", await bed.http.get("/preview/forged/a.html"))
     check(f"{v1}/models", await alice.get(f"{v1}/models"))
     check(f"{v1}/capabilities", await alice.get(f"{v1}/capabilities"))
     beyond = await alice.get(f"{files}/{file_id}/content", headers={"Range": "bytes=99-"})

@@ -383,6 +383,37 @@ async def test_not_even_the_first_accounts_code_replaces_a_session(bed: Bed, ali
     assert (await Browser(bed).log_in(code=code)).status_code == 204
 
 
+async def test_a_code_of_the_account_that_the_browser_is_logged_in_to_asks_nothing(
+    bed: Bed, alice: Account
+) -> None:
+    browser = await logged_in(bed, alice)
+    code = await code_of(await alice.post(f"{V1}/login-codes"))
+    assert (await browser.log_in(code=code)).status_code == 204
+    assert len((await alice.get(f"{V1}/sessions")).json()["data"]) == 1
+
+
+async def test_links_lead_to_the_address_that_the_client_used(bed: Bed, alice: Account) -> None:
+    for public_url, host, base in [
+        ("https://agents.example.com", "127.0.0.1:9", "https://agents.example.com"),
+        (None, "192.0.2.7:8080", "http://192.0.2.7:8080"),
+        (None, "rebound.example", "http://127.0.0.1:8080"),
+    ]:
+        async with other(bed, public_url=public_url) as there:
+            client = Account(there, alice.id, alice.key)
+            link = await client.post(f"{V1}/login-codes", headers={"Host": host})
+            assert link.json()["url"].startswith(f"{base}/login#")
+            login = await there.http.post(f"{V1}/cli-logins", json={"hostname": "a"}, headers={"Host": host})
+            assert login.json()["url"].startswith(f"{base}/cli/approve?login=clg_")
+
+
+async def test_without_a_dashboard_there_is_nothing_to_log_in_to(bed: Bed, alice: Account) -> None:
+    async with other(bed, dashboard=False) as there:
+        client = Account(there, alice.id, alice.key)
+        assert error_of(await client.post(f"{V1}/login-codes"))["code"] == "conflict"
+        refused = await there.http.post(f"{V1}/cli-logins", json={"hostname": "a"})
+        assert error_of(refused)["code"] == "conflict"
+
+
 async def test_a_key_of_another_account_asks_before_it_replaces_a_session(
     bed: Bed, alice: Account, bob: Account
 ) -> None:

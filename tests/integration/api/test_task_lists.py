@@ -114,8 +114,34 @@ async def test_the_summary_has_no_instructions(alice: Account) -> None:
     task = await alice.dispatch()
     [summary] = (await alice.get(f"{TASKS}?fields=summary")).json()["data"]
     assert set(task) - set(summary) == {"instructions", "inputFileIds", "inputFiles", "inputRepositories"}
-    assert {name: task[name] for name in summary} == summary
+    glance = {"outputCount": 0, "lastActivity": None, "lastMessage": None}
+    assert {name: task[name] for name in summary} | glance == summary
+    assert {name: task[name] for name in glance} == dict.fromkeys(glance), "elsewhere null"
     assert (await alice.get(f"{TASKS}?fields=all")).status_code == 400
+
+
+async def test_a_summary_says_what_the_task_did_last(alice: Account, bed: Bed) -> None:
+    long = "x" * 300
+    spoken = await alice.awaiting_input(
+        "North sells best." + long, [{"command": "ls"}, {"path": "a.csv" + long}]
+    )
+    silent = await alice.awaiting_input("Yes.", [{"pattern": "b"}, {"other": {"deep": 1}}])
+    finished = (await alice.dispatch())["id"]
+    _, gone = await alice.finish(finished, {"a.txt": b"1", "b.txt": b"2"})
+    assert (await alice.send("DELETE", f"/api/v1/files/{gone}")).status_code == 204
+    listed = (await alice.get(f"{TASKS}?fields=summary")).json()["data"]
+    summaries = {task["id"]: task for task in listed}
+    message, activity = summaries[spoken]["lastMessage"], summaries[spoken]["lastActivity"]
+    assert (message["role"], message["content"]) == ("assistant", ("North sells best." + long)[:200])
+    assert (activity["tool"], activity["summary"]) == ("bash", ("a.csv" + long)[:200])
+    assert activity["at"] <= message["at"]
+    assert summaries[silent]["lastActivity"]["summary"] == ""
+    assert (summaries[finished]["outputCount"], summaries[finished]["lastMessage"]) == (1, None)
+    await bed.pool.execute("DELETE FROM events WHERE task_id = $1", spoken)
+    [older] = [
+        task for task in (await alice.get(f"{TASKS}?fields=summary")).json()["data"] if task["id"] == spoken
+    ]
+    assert (older["lastActivity"], older["lastMessage"]) == (None, message), "the events were purged"
 
 
 async def test_a_page_ends_early_after_many_rows_that_do_not_match(bed: Bed, alice: Account) -> None:

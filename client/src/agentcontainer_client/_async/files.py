@@ -29,6 +29,10 @@ class AsyncFile(models.File):
         """Its bytes, in memory."""
         return await AsyncFiles(self.transport).read(self)
 
+    async def preview(self) -> models.Preview:
+        """Links with which a browser shows it for 5 minutes, without a key."""
+        return await AsyncFiles(self.transport).preview(self)
+
     async def delete(self) -> None:
         """Delete it. Conflict while a live task or a version of an agent uses it."""
         await AsyncFiles(self.transport).delete(self)
@@ -120,6 +124,12 @@ class AsyncFiles:
         """What uses a file, and what keeps it from being deleted."""
         call = Call(method="GET", path=f"/files/{_id(file)}/uses")
         return await self.transport.send(call, models.FileUses.from_wire)
+
+    @operation("getFilePreview", fileId="file")
+    async def preview(self, file: AnyStored) -> models.Preview:
+        """Links with which a browser shows the file for 5 minutes, without a key."""
+        call = Call(method="GET", path=f"/files/{_id(file)}/preview")
+        return await self.transport.send(call, models.Preview.from_wire)
 
     @operation("deleteFile", fileId="file")
     async def delete(self, file: AnyStored) -> None:

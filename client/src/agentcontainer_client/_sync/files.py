@@ -29,6 +29,10 @@ class File(models.File):
         """Its bytes, in memory."""
         return Files(self.transport).read(self)
 
+    def preview(self) -> models.Preview:
+        """Links with which a browser shows it for 5 minutes, without a key."""
+        return Files(self.transport).preview(self)
+
     def delete(self) -> None:
         """Delete it. Conflict while a live task or a version of an agent uses it."""
         Files(self.transport).delete(self)
@@ -116,6 +120,12 @@ class Files:
         """What uses a file, and what keeps it from being deleted."""
         call = Call(method="GET", path=f"/files/{_id(file)}/uses")
         return self.transport.send(call, models.FileUses.from_wire)
+
+    @operation("getFilePreview", fileId="file")
+    def preview(self, file: AnyStored) -> models.Preview:
+        """Links with which a browser shows the file for 5 minutes, without a key."""
+        call = Call(method="GET", path=f"/files/{_id(file)}/preview")
+        return self.transport.send(call, models.Preview.from_wire)
 
     @operation("deleteFile", fileId="file")
     def delete(self, file: AnyStored) -> None:

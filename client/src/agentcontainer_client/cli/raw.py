@@ -2,14 +2,13 @@
 
 import json
 import sys
-import webbrowser
 from typing import Annotated, Any
 
 import typer
 
-from agentcontainer_client import Task
 from agentcontainer_client.cli import text
-from agentcontainer_client.cli.state import State, state_of
+from agentcontainer_client.cli.browsing import show_page
+from agentcontainer_client.cli.state import state_of
 from agentcontainer_client.errors import ConfigurationError
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
@@ -57,22 +56,18 @@ def api_request(
     state.raw(content)
 
 
-def open_page(ctx: typer.Context, task: Annotated[str | None, typer.Argument(metavar="[ID]")] = None) -> None:
-    """Print the page of a task or the installation, and open it in a browser if there is a terminal."""
+def open_page(
+    ctx: typer.Context,
+    task: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The page of this task, instead of the first page.")
+    ] = None,
+) -> None:
+    """Print a link that logs a browser in to the dashboard, and open it if there is a terminal.
+
+    The link works once, within 10 minutes. Treat it as a password.
+    """
     state = state_of(ctx)
-    show_page(state, state.client.base_url if task is None else page_of(state.task(task)))
-
-
-def page_of(task: Task) -> str:
-    """The page of a task in the dashboard; where the API has it, if there is no dashboard."""
-    return task.url or task.api_url
-
-
-def show_page(state: State, url: str) -> None:
-    """Print a URL, and open it in a browser if there is a terminal."""
-    state.line(url)
-    if sys.stdout.isatty():
-        webbrowser.open(url)
+    show_page(state, "/" if task is None else f"/tasks/{state.task_id(task)}")
 
 
 def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|powershell")]) -> None:

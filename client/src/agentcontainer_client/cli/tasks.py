@@ -10,7 +10,8 @@ import typer
 
 from agentcontainer_client import Task
 from agentcontainer_client._events import Event
-from agentcontainer_client.cli import event_lines, exits, raw, suggestions, text
+from agentcontainer_client.cli import event_lines, exits, suggestions, text
+from agentcontainer_client.cli.browsing import show_page
 from agentcontainer_client.cli.following import Follower, finish
 from agentcontainer_client.cli.run import Count, Fields, IsJson, IsQuiet, Timeout
 from agentcontainer_client.cli.state import State, state_of
@@ -93,16 +94,18 @@ def _print_tasks(state: State, tasks: list[Task]) -> None:
 def show(
     ctx: typer.Context,
     task: TaskId,
+    is_web: Annotated[
+        bool, typer.Option("--web", help="Its page in the dashboard, as `open` opens it.")
+    ] = False,
     is_json: IsJson = False,
     fields: Fields = None,
-    is_page: Annotated[bool, typer.Option("--web", help="Open its page in the dashboard instead.")] = False,
 ) -> None:
     """Show a task: its status, result and files."""
     state = state_of(ctx)
-    found = state.task(task)
-    if is_page:
-        raw.show_page(state, raw.page_of(found))
+    if is_web:
+        show_page(state, f"/tasks/{state.task_id(task)}")
         return
+    found = state.task(task)
     if is_json:
         state.json(found.to_wire(), fields)
         return
@@ -118,6 +121,7 @@ def show(
         ("cost", f"${found.cost_usd:.4f}, {found.container_minutes:.1f} minutes"),
         ("tokens", f"{found.token_usage.input_tokens} in, {found.token_usage.output_tokens} out"),
         ("error", f"{found.error} ({found.error_code})" if found.error else None),
+        ("page", found.url),
     ]
     rows += [
         ("file", f"{file.filename}  {text.bytes_text(file.size_bytes)}{' (partial)' * file.partial}")

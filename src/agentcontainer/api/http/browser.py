@@ -44,7 +44,7 @@ def check_host(request: Request, settings: Settings) -> None:
     Raises:
         Misdirected: it is none of ours.
     """
-    host = _host(request)
+    host = host_of(request)
     if host is None or not (_is_local(host, request) or host in _names(settings)):
         raise Misdirected(
             "Browsers may not use this installation under this host name. Its operator can add the name to "
@@ -70,6 +70,15 @@ def set_cookie(response: Response, request: Request, settings: Settings, token: 
         _cookie_name(request, settings), token, max_age=seconds, path="/", httponly=True, samesite="strict",
         secure=_is_secure(request, settings),
     )  # fmt: skip
+
+
+def url_of_page(request: Request, settings: Settings) -> str:
+    """The URL of the installation as the page knows it that sends this request with a session's cookie."""
+    request_url, *public = _own_origins(request, settings)
+    host = request.headers["host"].lower()
+    if settings.public_url is not None and urlsplit(public[0]).netloc == host:
+        return settings.public_url
+    return request_url
 
 
 def mark_download(endpoint: Callable[..., object]) -> None:
@@ -105,7 +114,7 @@ def _own_origins(request: Request, settings: Settings) -> list[str]:
     return origins
 
 
-def _host(request: Request) -> str | None:
+def host_of(request: Request) -> str | None:
     """The host in the URL of the request, without port and brackets."""
     hosts = request.headers.getlist("host")
     match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None

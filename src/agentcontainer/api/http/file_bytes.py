@@ -1,8 +1,8 @@
 """Responds with the bytes of a file, whole or a single range, with headers that make hostile files harmless."""
 
 import re
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -28,8 +28,9 @@ _HEADERS = {
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
-    """A GET and HEAD route whose response is the bytes of a file, with its headers and statuses described."""
+def download_route(router: APIRouter, path: str, *errors: int) -> Callable[[Endpoint], Endpoint]:
+    """A GET and HEAD route whose response is the bytes of a file, with its headers and statuses described. `errors`:
+    statuses of its own errors."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     content = {
         "application/octet-stream": binary,
@@ -43,6 +44,7 @@ def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoin
             206: {"description": "The bytes of the range.", "content": content},
             304: {"description": "Not modified: `If-None-Match` names the file's ETag."},
             416: {},
+            **{status: {} for status in errors},
         },
         openapi_extra={
             "parameters": [
@@ -66,8 +68,12 @@ def download_route(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoin
     return register
 
 
-async def respond(request: Request, blobs: Blobs, file: File) -> Response:
+async def respond(
+    request: Request, blobs: Blobs, file: File, presentation: Mapping[str, str] | None = None
+) -> Response:
     """The file, or the requested range of it.
+
+    `presentation`: the headers that say how a browser treats it, instead of those that make it save the file.
 
     Raises:
         RangeNotSatisfiable: the range begins beyond the end of the file.
@@ -77,7 +83,7 @@ async def respond(request: Request, blobs: Blobs, file: File) -> Response:
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Accept-Ranges": "bytes"}
     if _lists(request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    headers |= _download_headers(file)
+    headers |= _download_headers(file) if presentation is None else presentation
     is_head = request.method == "HEAD"  # for which `Range` has no meaning
     byte_range = None
     if not is_head and request.headers.get("if-range", etag) == etag:
@@ -94,12 +100,17 @@ async def respond(request: Request, blobs: Blobs, file: File) -> Response:
     return StreamingResponse(_joined(first, chunks), 200 if byte_range is None else 206, headers)
 
 
-def attachment(filename: str) -> str:
+def disposition(kind: Literal["attachment", "inline"], filename: str) -> str:
     """`Content-Disposition` for any file name: an ASCII form for old clients and the exact name (RFC 6266)."""
     filename = _BIDI_CONTROLS.sub("_", filename)
     plain = _UNSAFE_IN_QUOTES.sub("_", filename)
     exact = quote(filename, safe="!#$&+-.^_`|~", errors="replace")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+
+
+def is_media_type(text: str) -> bool:
+    """Whether the text is sound as a `Content-Type`."""
+    return re.fullmatch(MEDIA_TYPE_PATTERN, text) is not None
 
 
 def _lists(header: list[str], etag: str) -> bool:
@@ -126,10 +137,9 @@ def _single_range(header: list[str], size: int) -> tuple[int, int] | None:
 
 
 def _download_headers(file: File) -> dict[str, str]:
-    is_safe = re.fullmatch(MEDIA_TYPE_PATTERN, file.content_type)
     return {
-        "Content-Type": file.content_type if is_safe else "application/octet-stream",
-        "Content-Disposition": attachment(file.filename),
+        "Content-Type": file.content_type if is_media_type(file.content_type) else "application/octet-stream",
+        "Content-Disposition": disposition("attachment", file.filename),
         # If a browser displays hostile HTML after all, it has no origin, runs no script and loads nothing.
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }

@@ -10,10 +10,17 @@ from fastapi import Request
 from agentcontainer.api.http import strict_json
 from agentcontainer.api.http.strict_json import printable_key, text_fault
 from agentcontainer.api.wire import Incoming
+from agentcontainer.api_url import url_of_request
 from agentcontainer.errors import PayloadTooLarge, UnsupportedMediaType, ValidationError
+from agentcontainer.settings import Settings
 
 MAX_QUERY_BYTES = 8192
 MAX_BYTES_PARSED_IN_LOOP = 64 * 1024  # a thread parses larger bodies, so that other requests are not delayed
+
+
+def base_url(request: Request, settings: Settings) -> str:
+    """What links begin with that the client of this request follows: `public_url`, else where it reached the API."""
+    return settings.public_url or url_of_request(request.headers.get("host", "")) or settings.api_url
 
 
 class StrictRequest(Request):

@@ -35,6 +35,9 @@ class StrictRoute(APIRoute):
     make the API read or parse a body. The same goes for keys that may not use the route.
     """
 
+    free_path_params: frozenset[str] = frozenset()
+    """Path parameters that take any text. The others are ids and tokens."""
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         self.access = access.access_of(self)
@@ -50,7 +53,7 @@ class StrictRoute(APIRoute):
                 # Only of routes that have a trial: elsewhere a parameter may be repeated, which is not known here.
                 is_trial = self.access.has_trial and idempotency.is_trial(strict)
                 access.check(self.access, strict.state.principal, is_trial=is_trial)
-            _check_path(strict)
+            _check_path(strict, self.free_path_params)
             if is_authenticated(self):
                 await visibility.check_path(services.pool, strict.state.principal, strict.path_params)
             self._check_query(strict)
@@ -126,6 +129,7 @@ def _router(tag: str, route_class: type[StrictRoute], **options: Any) -> APIRout
     )
 
 
-def _check_path(request: Request) -> None:
-    if not all(re.fullmatch(SEGMENT, value) for value in request.path_params.values()):
+def _check_path(request: Request, free: frozenset[str]) -> None:
+    checked = [value for name, value in request.path_params.items() if name not in free]
+    if not all(re.fullmatch(SEGMENT, value) for value in checked):
         raise NotFound("There is no such resource.")

@@ -10,7 +10,7 @@ from agentcontainer import __version__, db
 from agentcontainer.api.http import browser, paging
 from agentcontainer.api.http.access import inspects, operates
 from agentcontainer.api.http.auth import Acting
-from agentcontainer.api.http.file_bytes import attachment
+from agentcontainer.api.http.file_bytes import disposition
 from agentcontainer.api.http.idempotency import repeatable
 from agentcontainer.api.http.paging import PageQuery
 from agentcontainer.api.http.request import NO_FIELDS, NoFields
@@ -308,7 +308,10 @@ async def export_account(account_id: AccountIdInPath, actor: Acting, services: P
     return StreamingResponse(
         export.archive(services.pool, services.blobs, account_id, began_at),
         media_type="application/x-tar",
-        headers={"Content-Disposition": attachment(f"{account_id}.tar"), "Cache-Control": "no-store"},
+        headers={
+            "Content-Disposition": disposition("attachment", f"{account_id}.tar"),
+            "Cache-Control": "no-store",
+        },
     )
 
 

@@ -12,14 +12,15 @@ from agentcontainer.api.http import paging
 from agentcontainer.api.http.access import Agents, Level, access, administers, public
 from agentcontainer.api.http.auth import Acting, Caller, client_address
 from agentcontainer.api.http.paging import PageInfo, PageQuery
-from agentcontainer.api.http.request import NO_FIELDS, NoFields
+from agentcontainer.api.http.request import NO_FIELDS, NoFields, base_url
 from agentcontainer.api.http.routing import V1, authenticated, id_in_path, unauthenticated
 from agentcontainer.api.http.services import Provided
 from agentcontainer.api.schemas.sessions import Session, SessionRole
 from agentcontainer.api.wire import Incoming, Line, Outgoing, Timestamp
 from agentcontainer.domain.cli_logins import service as cli_logins
 from agentcontainer.domain.sessions import service, store
-from agentcontainer.errors import Unauthorized
+from agentcontainer.errors import Conflict, Unauthorized
+from agentcontainer.settings import Settings
 
 SessionId = Annotated[str, id_in_path("sessionId")]
 LoginId = Annotated[str, id_in_path("loginId")]
@@ -122,31 +123,32 @@ async def end_session(session_id: SessionId, caller: Caller, actor: Acting, serv
     await service.end(services.pool, caller, session_id, actor)
 
 
-@router.post("/login-codes", status_code=201)
+@router.post("/login-codes", status_code=201, responses={409: {}})
 @access(Level.ACTS, Agents.INDEPENDENT)
 async def create_login_code(
-    caller: Caller, actor: Acting, services: Provided, _body: NoFields = NO_FIELDS
+    request: Request, caller: Caller, actor: Acting, services: Provided, _body: NoFields = NO_FIELDS
 ) -> LoginCode:
     """Make a link that logs one browser in, once, with the rights of this key.
 
-    It works for 10 minutes.
+    It works for 10 minutes. 409 where the dashboard is switched off.
     """
+    url = _page(request, services.settings, "/login")
     code, expires_at = await service.create_code(services.pool, caller, actor)
-    return LoginCode(url=f"{services.settings.api_url}/login#{code}", expires_at=expires_at)
+    return LoginCode(url=f"{url}#{code}", expires_at=expires_at)
 
 
-@public_router.post(f"{V1}/cli-logins", status_code=201, responses={429: {}})
+@public_router.post(f"{V1}/cli-logins", status_code=201, responses={409: {}, 429: {}})
 @public
 async def begin_cli_login(request: Request, services: Provided, body: CliLoginRequest) -> StartedCliLogin:
     """Begin the login of a command line, which a person approves in a browser. No API key is needed.
 
-    The command line shows `url` and `phrase`, and polls with `deviceCode`.
+    The command line shows `url` and `phrase`, and polls with `deviceCode`. 409 where the dashboard is switched off.
     """
+    page = _page(request, services.settings, "/cli/approve")
     address = client_address(request, services)
     services.cli_logins.take(network_of(address or ""))
     login, device_code = await cli_logins.create(services.pool, body.hostname, address)
-    url = f"{services.settings.api_url}/cli/approve?login={login.id}"
-    return StartedCliLogin.of(login, device_code=device_code, url=url)
+    return StartedCliLogin.of(login, device_code=device_code, url=f"{page}?login={login.id}")
 
 
 @public_router.post(f"{V1}/cli-logins/poll", responses={401: {}, 429: {}})
@@ -189,3 +191,14 @@ async def decide_cli_login(
         actor,
     )
     return CliLogin.of(login)
+
+
+def _page(request: Request, settings: Settings, path: str) -> str:
+    """A page of the dashboard, as the client of this request reaches it.
+
+    Raises:
+        Conflict: the dashboard is switched off.
+    """
+    if not settings.dashboard:
+        raise Conflict("The dashboard of this installation is switched off. Use an API key.")
+    return base_url(request, settings) + path

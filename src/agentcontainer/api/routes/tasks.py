@@ -37,7 +37,7 @@ from agentcontainer.domain.accounts.vault import Vault
 from agentcontainer.domain.deletion import service as deletion
 from agentcontainer.domain.files import store as file_store
 from agentcontainer.domain.hibernation import changing
-from agentcontainer.domain.tasks import creation, list_query, listing, model, service, trial, waiting
+from agentcontainer.domain.tasks import creation, glance, list_query, listing, model, service, trial, waiting
 from agentcontainer.domain.tasks.model import TaskFilter
 from agentcontainer.domain.tasks.state import Status
 from agentcontainer.errors import ValidationError
@@ -104,7 +104,9 @@ class TasksQuery(PageQuery):
     ) = None
     fields: Annotated[
         Literal["summary"] | None,
-        Field(description="`summary`: tasks without their `instructions` and inputs."),
+        Field(
+            description="`summary`: tasks without their `instructions` and inputs, but with what they did last."
+        ),
     ] = None
     metadata: Annotated[dict[str, str], BeforeValidator(_collected)] = Field(
         default_factory=dict[str, str],
@@ -159,8 +161,13 @@ async def list_tasks(caller: Caller, services: Provided, query: Annotated[TasksQ
         limit=query.limit,
         is_descending=query.order == "desc",
     )
+    listed_ids = [task.id for task in page.rows] if task_filter.is_summary else []
+    glances = await glance.read(services.pool, listed_ids)
     kind = TaskSummary if task_filter.is_summary else Task
-    tasks = [kind.of_task(task, services.settings, _vault(caller, services)) for task in page.rows]
+    tasks = [
+        kind.of_task(task, services.settings, _vault(caller, services), glance=glances.get(task.id))
+        for task in page.rows
+    ]
     position = page.next_cursor and _position(page.next_cursor)
     return TaskPage(data=tasks, page_info=paging.info_of(_list_name(task_filter), position))
 

@@ -10,6 +10,7 @@ from agentcontainer.api.event_data import (
     Completion,
     HibernationReason,
     OnReached,
+    Role,
     TaskErrorCode,
     TaskMode,
     TaskStatus,
@@ -22,6 +23,7 @@ from agentcontainer.domain.execution.store import overrides_to_json
 from agentcontainer.domain.hibernation.wake_links import url_of
 from agentcontainer.domain.ledger.prices import container_cost_micro_usd
 from agentcontainer.domain.tasks import model, waiting
+from agentcontainer.domain.tasks.glance import MAX_COUNT, Glance
 from agentcontainer.domain.tasks.state import TERMINAL
 from agentcontainer.domain.tasks.waiting import MAX_POSITION
 from agentcontainer.settings import Settings
@@ -67,6 +69,27 @@ class TaskBudget(Outgoing):
     used_tokens: Annotated[
         int, Field(description="With those that a provider may have charged and did not report.")
     ]
+
+
+class LastActivity(Outgoing):
+    """The latest tool call of a task."""
+
+    tool: str
+    summary: Annotated[
+        str, Field(description="Its command or path, at most 200 characters; empty where it has neither.")
+    ]
+    at: Timestamp
+
+
+class LastMessage(Outgoing):
+    """The latest message of a conversation, or the latest steering message."""
+
+    role: Role
+    content: Annotated[str, Field(description="At most 200 characters.")]
+    at: Timestamp
+
+
+_IN_SUMMARIES = "In lists with `fields=summary`; elsewhere null."
 
 
 class TaskSummary(Outgoing):
@@ -136,6 +159,11 @@ class TaskSummary(Outgoing):
     budget: Annotated[TaskBudget | None, Field(description="Null: no limit.")]
     container_minutes: Annotated[float, Field(description="Billed container time, in whole seconds / 60.")]
     token_usage: TokenUsage
+    output_count: Annotated[
+        int | None, Field(description=f"How many output files it has, at most {MAX_COUNT}. {_IN_SUMMARIES}")
+    ]
+    last_activity: Annotated[LastActivity | None, Field(description=_IN_SUMMARIES)]
+    last_message: Annotated[LastMessage | None, Field(description=_IN_SUMMARIES)]
 
     @classmethod
     def of_task(
@@ -145,6 +173,7 @@ class TaskSummary(Outgoing):
         vault: Vault | None,
         queue: waiting.QueueState | None = None,
         input_file_ids: Sequence[str] | None = None,
+        glance: Glance | None = None,
     ) -> Self:
         """The task as it is sent. Until it ends, its cost is that of the container time so far. `vault` None: without
         its wake link."""
@@ -168,6 +197,9 @@ class TaskSummary(Outgoing):
             budget=_budget_of(task),
             container_minutes=round(seconds / 60, 4),
             token_usage=TokenUsage.of(task),
+            output_count=glance and glance.output_count,
+            last_activity=glance and glance.last_activity and LastActivity.of(glance.last_activity),
+            last_message=glance and glance.last_message and LastMessage.of(glance.last_message),
         )
 
 

@@ -25,6 +25,16 @@ class File:
 
 
 @dataclass(frozen=True)
+class PreviewedFile:
+    """A file to which a link claims to lead. `file` None: it is deleted. `read_at`: the database's time of the read."""
+
+    account_id: str
+    is_account_suspended: bool
+    file: File | None
+    read_at: datetime
+
+
+@dataclass(frozen=True)
 class FileUse:
     """Why a file may not be deleted. `user`: a live task or an agent version, as a phrase."""
 

@@ -6,9 +6,13 @@ from datetime import timedelta
 from agentcontainer import db
 from agentcontainer.db import Connection, Page, Pool, Record
 from agentcontainer.domain.files import unowned
-from agentcontainer.domain.files.model import File, NewFile
+from agentcontainer.domain.files.model import File, NewFile, PreviewedFile
 
 _GET = "SELECT * FROM files WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL"
+_FOR_PREVIEW = """
+SELECT f.*, a.suspended_at IS NOT NULL AS is_account_suspended, now() AS read_at
+FROM files f JOIN accounts a ON a.id = f.account_id WHERE f.id = $1
+"""
 _PAGE = "SELECT * FROM files WHERE account_id = $1 AND deleted_at IS NULL"
 _LOCK_OUTPUTS = "SELECT id FROM files WHERE task_id = $1 AND deleted_at IS NULL FOR UPDATE"
 # A deleted file that a task or message names keeps its row until they are deleted too.
@@ -55,6 +59,15 @@ async def get(connection: Connection | Pool, account_id: str, file_id: str) -> F
     """A file of the account. None: it does not exist, or is deleted."""
     row = await connection.fetchrow(_GET, file_id, account_id)
     return _file(row) if row else None
+
+
+async def find_for_preview(pool: Pool, file_id: str) -> PreviewedFile | None:
+    """A file of any account, for a link whose signature is still to be checked. None: it never existed."""
+    row = await pool.fetchrow(_FOR_PREVIEW, file_id)
+    if row is None:
+        return None
+    file = _file(row) if row["deleted_at"] is None else None
+    return PreviewedFile(row["account_id"], row["is_account_suspended"], file, row["read_at"])
 
 
 async def lock(connection: Connection, account_id: str, file_id: str) -> File | None:

@@ -104,8 +104,8 @@ async def log_in_with_code(
 ) -> tuple[str, Session]:
     """Begin a session with a code, which works once; returns its token, too.
 
-    Without a confirmation, only a code of the installation's first account logs in, and only a browser without a
-    session: a stranger's link must not lead anybody into the stranger's account.
+    Without a confirmation, only a code of the account that the browser is logged in to does, or, in a browser without a
+    session, one of the installation's first account: a stranger's link must not lead anybody into his account.
 
     Raises:
         Unauthorized: the code is unknown, used or expired.
@@ -118,9 +118,9 @@ async def log_in_with_code(
             raise Unauthorized(BAD_CODE)
         before = await _before(connection, browser)
         if not is_confirmed:
-            if before is not None:
+            if before is not None and before.session.account_id != found.account_id:
                 raise _unconfirmed(before, found.account_name)
-            if found.account_id != await store.first_account(connection):
+            if before is None and found.account_id != await store.first_account(connection):
                 raise Conflict(
                     f'This code logs in to the account "{found.account_name}". Send it again with isConfirmed: true.'
                 )
