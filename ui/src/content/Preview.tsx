@@ -7,6 +7,7 @@ import { Loaded } from "@/parts/States";
 import { words } from "@/words";
 import { Code } from "./Code";
 import { contentUrl } from "./Download";
+import { FramedPage, PdfLink } from "./Framed";
 import { JsonTree } from "./JsonTree";
 import { Markdown } from "./Markdown";
 import { Output } from "./Text";
@@ -34,12 +35,14 @@ const LANGUAGES: Record<string, string> = {
 };
 const TEXTS = /\.(txt|log|csv|tsv|ini|toml|cfg|env|rst|tex)$/i;
 
-export type PreviewKind = "image" | "markdown" | "json" | "code" | "text" | "none";
+export type PreviewKind = "html" | "pdf" | "image" | "markdown" | "json" | "code" | "text" | "none";
 
 export function kindOf(filename: string, contentType: string): PreviewKind {
   const type = contentType.split(";")[0]?.trim().toLowerCase() ?? "";
   const ending = filename.split(".").pop()?.toLowerCase() ?? "";
   if (IMAGES.test(type)) return "image";
+  if (type === "text/html" || ending === "html" || ending === "htm") return "html";
+  if (type === "application/pdf") return "pdf";
   if (ending === "md" || type === "text/markdown") return "markdown";
   if (ending === "json" || type === "application/json") return "json";
   if (ending in LANGUAGES) return "code";
@@ -50,8 +53,16 @@ type Props = { fileId: string; filename: string; contentType: string; sizeBytes:
 
 export function Preview(props: Props) {
   const kind = kindOf(props.filename, props.contentType);
-  if (kind === "none")
-    return <p className="text-soft">Files of this type are not shown. Download it to look at it.</p>;
+  if (kind === "none") return <p className="text-soft">{words.preview.none}</p>;
+  if (kind === "pdf") return <PdfLink fileId={props.fileId} />;
+  if (kind === "html")
+    return (
+      <FramedPage
+        fileId={props.fileId}
+        filename={props.filename}
+        source={<TextFile {...props} kind="code" />}
+      />
+    );
   if (kind === "image") return <Picture {...props} />;
   return <TextFile {...props} kind={kind} />;
 }
