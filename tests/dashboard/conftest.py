@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from tests.acceptance.bed import Client, Platform, finish, script, waiting
 from tests.acceptance.conftest import scripted_url
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 800}
+expect.set_options(timeout=20_000)  # tests run on busy machines
 _WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -116,7 +117,16 @@ class Watched:
     page: Page
     base_url: str
     console: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def foreign(self) -> list[str]:
+        """What was fetched from elsewhere. A request that the content security policy blocks is not sent."""
+        return [
+            f"{request.url} ({request.failure})"
+            for request in self.requests
+            if request.failure not in ("csp", "net::ERR_BLOCKED_BY_CSP")
+        ]
 
     def open(self, path: str) -> Page:
         """Open a path and wait until what it shows has been loaded."""
@@ -182,7 +192,7 @@ def watched(
     def on_request(request: Request) -> None:
         target = urlsplit(request.url)
         if target.scheme not in ("data", "blob") and f"{target.scheme}://{target.netloc}" != base_url:
-            result.foreign.append(request.url)
+            result.requests.append(request)
 
     result.page.on("console", on_console)
     result.page.on("pageerror", lambda error: result.console.append(str(error)))

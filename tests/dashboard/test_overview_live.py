@@ -14,7 +14,9 @@ def test_a_task_is_seen_running_and_ending_without_a_reload(
 ) -> None:
     command = [*COMMAND, "admin", "set-operator", client.account_id]
     subprocess.run(command, env=platform.environment, check=True, capture_output=True, timeout=60)
-    first = client.dispatch(script({"error": 400, "message": "no such model"}), title="Fails first")
+    first = client.dispatch(
+        script({"error": 400, "message": "no such model", "times": 9}), title="Fails first"
+    )
     client.wait(first)
     with watched(browser, client.base_url, api_key=client.api_key) as seen:
         page = seen.open("/")

@@ -24,7 +24,6 @@ from agentcontainer.domain.files import model, service, store
 from agentcontainer.domain.files.uses import list_uses
 
 FileKind = TypeAliasType("FileKind", Literal["upload", "output"])
-MAX_SIZE = 2**63 - 1
 
 router = authenticated("Files")
 
@@ -48,7 +47,7 @@ class FileQuery(PageQuery):
         Field(description="Only files of this type, or of all types that begin so: `image/`."),
     ] = None
     min_size_bytes: Annotated[
-        Annotated[int, Field(ge=0, le=MAX_SIZE), from_digits] | None,
+        Annotated[int, Field(ge=0, lt=10**18), from_digits] | None,
         Field(description="Only files of at least this size."),
     ] = None
 
