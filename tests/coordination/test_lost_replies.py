@@ -164,7 +164,7 @@ async def test_the_registration_of_a_runner_and_the_delivery_of_a_message_surviv
 ) -> None:
     registration: list[Trap] = []
     async with bed.runner(prepare=lambda proxy: registration.append(proxy.trap(REGISTER, failure))) as runner:
-        task_id = await bed.dispatch(waiting(), waiting("again"), finish())
+        task_id = await bed.dispatch(waiting(), waiting("again"), waiting("later"), finish())
         await bed.until_event(task_id, "tool.started")
         trap = runner.proxy.trap(DELIVER, failure)
         await bed.steer(task_id, "Mind the gap.")
@@ -173,6 +173,7 @@ async def test_the_registration_of_a_runner_and_the_delivery_of_a_message_surviv
         await bed.until_event(task_id, "tool.started", 2)
         await bed.until_event(task_id, "message.delivered")
         await bed.unblock(task_id, "again")
+        await bed.unblock(task_id, "later")
         await bed.until(task_id)
         outcome = await sound_outcome(bed, task_id)
     assert registration[0].sprung.is_set()

@@ -403,18 +403,22 @@ def test_the_ledger_adds_up_after_random_histories(
                     suppress_health_check=list(HealthCheck),
                 ),
             )  # fmt: skip
-            reached = {(row["status"], row["error_code"]) for row in runner.run(pool.fetch(REACHED))}
-            assert reached >= {
-                ("pending", None), ("cancelled", None),
-                ("failed", "infrastructure_error"), ("failed", "budget_exceeded"),
-            }, reached  # fmt: skip
-            assert runner.run(pool.fetchval("SELECT max(cost_micro_usd) FROM tasks")) > HOLD
-            assert runner.run(pool.fetchval("SELECT sum(finished) FROM usage")) > 0  # most are deleted
-            events = {row["type"] for row in runner.run(pool.fetch("SELECT DISTINCT type FROM events"))}
-            assert events >= {"budget.reached", "task.hibernated", "task.woken"}, events
-            assert (
-                runner.run(pool.fetchval("SELECT min(output_tokens) FROM usage WHERE output_tokens > 0")) > 0
-            )
+            if examples >= 100:  # a few histories may not get so far
+                check_coverage(runner, pool)
         finally:
             runner.run(opened.__aexit__(None, None, None))
             runner.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def check_coverage(runner: asyncio.Runner, pool: Pool) -> None:
+    """The histories have reached what they are about."""
+    reached = {(row["status"], row["error_code"]) for row in runner.run(pool.fetch(REACHED))}
+    assert reached >= {
+        ("pending", None), ("cancelled", None),
+        ("failed", "infrastructure_error"), ("failed", "budget_exceeded"),
+    }, reached  # fmt: skip
+    assert runner.run(pool.fetchval("SELECT max(cost_micro_usd) FROM tasks")) > HOLD
+    assert runner.run(pool.fetchval("SELECT sum(finished) FROM usage")) > 0  # most are deleted
+    events = {row["type"] for row in runner.run(pool.fetch("SELECT DISTINCT type FROM events"))}
+    assert events >= {"budget.reached", "task.hibernated", "task.woken"}, events
+    assert runner.run(pool.fetchval("SELECT min(output_tokens) FROM usage WHERE output_tokens > 0")) > 0
