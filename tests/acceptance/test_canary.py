@@ -7,6 +7,8 @@ import secrets
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from agentcontainer import db
 from agentcontainer.embedded.location import url_of
 from tests.canary import tables_with
@@ -47,7 +49,7 @@ def purge(platform: Platform) -> dict[str, dict[str, int]]:
     settings = {f"AGENTCONTAINER_RETENTION_{name}_DAYS": "30" for name in DAYS}
     done = subprocess.run(
         [*COMMAND, "admin", "purge", "--json"],
-        env=platform.environment | settings, capture_output=True, text=True, check=False, timeout=60,
+        env=platform.environment | settings, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -74,6 +76,7 @@ def end_with(client: Client, canary: str) -> list[str]:
     return [finished, asleep, conversation]
 
 
+@pytest.mark.timeout(300)  # it searches all that the platform of many tests has stored
 def test_after_the_purge_nothing_has_what_the_tasks_held(client: Client, shared_platform: Platform) -> None:
     platform, canary = shared_platform, f"canary{secrets.token_hex(8)}"
     refused = (
@@ -85,7 +88,7 @@ def test_after_the_purge_nothing_has_what_the_tasks_held(client: Client, shared_
     client.get("/tasks", q=canary)
     for task_id in task_ids:
         platform.until_container_released(task_id)
-    assert wait_until(lambda: bool(client.outputs(task_ids[1])), 60), (
+    assert wait_until(lambda: bool(client.outputs(task_ids[1])), 120), (
         "no partial outputs of the task that was cancelled"
     )
     held = asyncio.run(tables(platform, canary))

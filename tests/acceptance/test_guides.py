@@ -92,9 +92,10 @@ def start(page: Path, environment: dict[str, str], folder: Path) -> subprocess.P
     )  # fmt: skip
 
 
+@pytest.mark.timeout(300)  # all pages run at the same time, beside other tests
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_of_a_page_works(running: dict[Path, subprocess.Popen[str]], page: Path) -> None:
-    output, _ = running[page].communicate(timeout=100)
+    output, _ = running[page].communicate(timeout=250)
     assert running[page].returncode == 0, output
     assert EXPECTED[page.stem] in output, output
 
