@@ -108,3 +108,8 @@ export function newKey(): string {
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
 }
+
+/** What a failed request says of a field. */
+export function faultOf(error: unknown, path: string): string | undefined {
+  return error instanceof ApiError ? error.details.find((each) => each.path === path)?.message : undefined;
+}

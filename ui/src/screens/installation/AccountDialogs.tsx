@@ -1,7 +1,7 @@
 /** What an operator does to accounts. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
-import { ApiError, api, data, newKey } from "@/api/client";
+import { api, data, faultOf, newKey } from "@/api/client";
 import type { InstalledAccount } from "@/api/types";
 import { Name } from "@/content/Text";
 import { head, visible } from "@/content/text";
@@ -25,10 +25,6 @@ function useRefresh() {
 }
 
 /** The API's fault with a field of the form. */
-function faultOf(error: unknown, path: string): string | undefined {
-  return error instanceof ApiError ? error.details.find((each) => each.path === path)?.message : undefined;
-}
-
 function Form(props: {
   title: ReactNode;
   action: string;

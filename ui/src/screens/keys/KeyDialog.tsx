@@ -1,7 +1,7 @@
 /** Makes an API key or changes one; a new one is shown once. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { ApiError, api, data, newKey } from "@/api/client";
+import { api, data, faultOf, newKey } from "@/api/client";
 import { agentsQuery } from "@/api/queries";
 import type { ApiKey } from "@/api/types";
 import { Name } from "@/content/Text";
@@ -52,10 +52,6 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
       if (made === null) props.onClose();
     },
   });
-  const faultOf = (path: string) =>
-    send.error instanceof ApiError
-      ? send.error.details.find((each) => each.path === path)?.message
-      : undefined;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     send.mutate();
@@ -77,7 +73,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
           autoFocus
           maxLength={100}
           value={name}
-          error={faultOf("name")}
+          error={faultOf(send.error, "name")}
           onChange={(event) => setName(event.target.value)}
         />
         <div className="grid gap-4 sm:grid-cols-2">
@@ -92,7 +88,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
           <SelectField
             label={words.expires}
             value={expiry}
-            error={faultOf("expiresAt")}
+            error={faultOf(send.error, "expiresAt")}
             onChange={(event) => setExpiry(event.target.value)}
           >
             {apiKey?.expiresAt && <option value={KEEP}>{words.keepExpiry}</option>}
@@ -109,7 +105,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
             step="any"
             placeholder={words.noLimit}
             value={costPerDay}
-            error={faultOf("limits.costUsdPerDay")}
+            error={faultOf(send.error, "limits.costUsdPerDay")}
             onChange={(event) => setCostPerDay(event.target.value)}
           />
           <TextField
@@ -118,7 +114,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
             min={0}
             placeholder={words.noLimit}
             value={tasksPerDay}
-            error={faultOf("limits.tasksPerDay")}
+            error={faultOf(send.error, "limits.tasksPerDay")}
             onChange={(event) => setTasksPerDay(event.target.value)}
           />
           <TextField
@@ -127,7 +123,7 @@ export function KeyDialog(props: { apiKey?: ApiKey; onClose: () => void }) {
             min={0}
             placeholder={words.noLimit}
             value={maxPriority}
-            error={faultOf("limits.maxPriority")}
+            error={faultOf(send.error, "limits.maxPriority")}
             onChange={(event) => setMaxPriority(event.target.value)}
           />
         </div>

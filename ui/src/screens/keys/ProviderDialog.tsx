@@ -1,7 +1,7 @@
 /** Stores the key of a provider, or an endpoint of the account's own. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { ApiError, api, data } from "@/api/client";
+import { api, data, faultOf } from "@/api/client";
 import type { ProviderKey } from "@/api/types";
 import { ErrorNote } from "@/parts/States";
 import { Button } from "@/widgets/Button";
@@ -50,8 +50,6 @@ export function ProviderDialog(props: {
       props.onClose();
     },
   });
-  const faultOf = (path: string) =>
-    put.error instanceof ApiError ? put.error.details.find((each) => each.path === path)?.message : undefined;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     put.mutate();
@@ -65,7 +63,7 @@ export function ProviderDialog(props: {
             hint={words.endpointNameHint}
             required
             value={name}
-            error={faultOf("provider")}
+            error={faultOf(put.error, "provider")}
             onChange={(event) => setName(event.target.value)}
           />
         )}
@@ -77,13 +75,13 @@ export function ProviderDialog(props: {
               required
               placeholder="https://models.example.com/v1"
               value={baseUrl}
-              error={faultOf("baseUrl")}
+              error={faultOf(put.error, "baseUrl")}
               onChange={(event) => setBaseUrl(event.target.value)}
             />
             <SelectField
               label={words.protocol}
               value={protocol}
-              error={faultOf("api")}
+              error={faultOf(put.error, "api")}
               onChange={(event) => setProtocol(event.target.value as Protocol)}
             >
               {PROTOCOLS.map((each) => (
@@ -99,7 +97,7 @@ export function ProviderDialog(props: {
           spellCheck={false}
           required={isPlatform}
           value={secret}
-          error={faultOf("apiKey")}
+          error={faultOf(put.error, "apiKey")}
           onChange={(event) => setSecret(event.target.value)}
         />
         {!isPlatform && (
@@ -111,7 +109,7 @@ export function ProviderDialog(props: {
               step="any"
               hint={words.priceHint}
               value={input}
-              error={faultOf("price.input")}
+              error={faultOf(put.error, "price.input")}
               onChange={(event) => setInput(event.target.value)}
             />
             <TextField
@@ -120,7 +118,7 @@ export function ProviderDialog(props: {
               min={0}
               step="any"
               value={output}
-              error={faultOf("price.output")}
+              error={faultOf(put.error, "price.output")}
               onChange={(event) => setOutput(event.target.value)}
             />
           </div>

@@ -1,7 +1,7 @@
 /** Creates a webhook or changes one; a new one's secret is shown once. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { ApiError, api, data, newKey } from "@/api/client";
+import { api, data, faultOf, newKey } from "@/api/client";
 import type { Webhook, WebhookEvent } from "@/api/types";
 import { CopyLine, ShownOnce } from "@/parts/ShownOnce";
 import { ErrorNote } from "@/parts/States";
@@ -36,10 +36,6 @@ export function EditDialog(props: { webhook?: Webhook; onClose: () => void }) {
       else setSecret(made);
     },
   });
-  const faultOf = (path: string) =>
-    send.error instanceof ApiError
-      ? send.error.details.find((each) => each.path === path)?.message
-      : undefined;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     send.mutate();
@@ -65,14 +61,14 @@ export function EditDialog(props: { webhook?: Webhook; onClose: () => void }) {
           hint={words.urlHint}
           placeholder="https://hooks.example.com/agentcontainer"
           value={url}
-          error={faultOf("url")}
+          error={faultOf(send.error, "url")}
           onChange={(event) => setUrl(event.target.value)}
         />
         <Events events={events} onChange={setEvents} />
         <TextField
           label={words.description}
           value={description}
-          error={faultOf("description")}
+          error={faultOf(send.error, "description")}
           onChange={(event) => setDescription(event.target.value)}
         />
         <ErrorNote error={send.error} />
