@@ -31,16 +31,19 @@ def check_overrides(
         )
 
 
-async def check_priority(
-    connection: Connection, account_id: str, overrides: Overrides, path: str = "overrides"
-) -> None:
-    """Check the priority against that of the account.
+async def check_priority(connection: Connection, account_id: str, overrides: Overrides) -> None:
+    """Read the greatest priority that the account allows, and check the priority against it. Raises as
+    `check_account_priority` does."""
+    if overrides.effective_priority > 0:
+        check_account_priority(await connection.fetchval(_MAX_PRIORITY, account_id), overrides)
+
+
+def check_account_priority(limit: int | None, overrides: Overrides) -> None:
+    """Check the priority against the greatest one that the account allows. None: any.
 
     Raises:
-        ValidationError: it is above it; names the field.
+        ValidationError: it is above 0 and above the limit; names the field.
     """
-    if overrides.effective_priority <= 0:
-        return
-    limit: int | None = await connection.fetchval(_MAX_PRIORITY, account_id)
-    if limit is not None and overrides.effective_priority > limit:
-        raise ValidationError.at(f"{path}.priority", f"must be at most {limit} in this account")
+    priority = overrides.effective_priority
+    if priority > 0 and limit is not None and priority > limit:
+        raise ValidationError.at("overrides.priority", f"must be at most {limit} in this account")

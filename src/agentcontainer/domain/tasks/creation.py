@@ -59,7 +59,7 @@ async def create(
     from here on. Raises as `dispatch` does."""
     named = await read(connection, settings, account_id, agent_id, request)
     new = prepare(settings, vault, agent_id, named, request, mode, message)
-    await restrictions.check_priority(connection, account_id, request.overrides)
+    restrictions.check_account_priority(named.max_priority, request.overrides)
     if named.max_queued is not None:
         await queue.check_room(connection, account_id, 1)
     await daily_use.take(connection, request.caller, 1)
@@ -89,7 +89,7 @@ async def prepare_all(
             read[alike] = await _read(connection, settings, account_id, agent_id, request, file_ids)
         try:
             task = prepare(settings, vault, agent_id, read[alike], request, "autonomous", "")
-            await restrictions.check_priority(connection, account_id, request.overrides)
+            restrictions.check_account_priority(read[alike].max_priority, request.overrides)
         except ValidationError as fault:
             raise InvalidTask(index, fault) from None
         tasks.append(replace(task, batch_id=batch_id))

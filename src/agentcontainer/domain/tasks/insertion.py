@@ -33,6 +33,7 @@ WITH locked AS (
 SELECT a.archived_at, to_jsonb(v) AS version, v.created_at AS version_created_at, k.base_url, k.api, k.input_usd,
     k.output_usd, k.cache_read_usd, k.cache_write_usd, q.max_queued,
     (SELECT max_cost_micro_usd_per_day FROM accounts WHERE id = $1) AS max_cost_micro_usd_per_day,
+    (SELECT max_priority FROM accounts WHERE id = $1) AS max_priority,
     ARRAY(SELECT id FROM locked) AS file_ids
 FROM agents a
 LEFT JOIN agent_versions v ON v.agent_id = a.id AND v.id = coalesce($3, a.current_version_id)
@@ -93,7 +94,7 @@ class Named:
     """What a dispatch names. `version` None: the agent has no such version. `endpoint`: the account's own endpoint,
     if the provider is one. `file_ids`: those of the named files that exist; they cannot be deleted during this
     transaction. `max_queued`: the account's limit of pending tasks. `max_cost_micro_usd_per_day`: that of what its
-    tasks cost on a day."""
+    tasks cost on a day. `max_priority`: the greatest priority that it allows its tasks."""
 
     archived_at: datetime | None
     version: Version | None
@@ -101,6 +102,7 @@ class Named:
     file_ids: frozenset[str]
     max_queued: int | None
     max_cost_micro_usd_per_day: int | None
+    max_priority: int | None
 
 
 async def read(
@@ -115,6 +117,7 @@ async def read(
     return Named(
         row["archived_at"], version, accounts.endpoint_of(row), frozenset(row["file_ids"]), row["max_queued"],
         row["max_cost_micro_usd_per_day"],
+        row["max_priority"],
     )  # fmt: skip
 
 
